@@ -1,0 +1,1 @@
+"""The climb: many conversations with a chat LLM, paced, journalled and resumed. Never imports torch."""
