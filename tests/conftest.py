@@ -1,0 +1,29 @@
+"""Shared by every test: a clean environment, and a cache that belongs to the test run alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before torch is imported: tests share two cores with each other, and many small threads only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing in a test may reach for a model hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for the whole test session: sets are written out and features encoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
+    """No key, endpoint or setting of the person who runs the tests leaks into them."""
+    for name in list(os.environ):
+        if name.startswith(("PROMPTCLIMB_", "OPENAI_")) and name != "PROMPTCLIMB_TEST_DATA":
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("DATA", raising=False)
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(shared_cache))
