@@ -1,0 +1,27 @@
+"""Where things that can be computed again are kept: one folder for data and features."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from evaluator.errors import InputError
+
+
+def cache_dir() -> Path:
+    """The cache folder, made if it is missing: PROMPTCLIMB_CACHE, or the platform's user cache.
+
+    Raises:
+        InputError: The folder cannot be made.
+    """
+    named = os.environ.get("PROMPTCLIMB_CACHE")
+    folder = Path(named).expanduser() if named else platformdirs.user_cache_path("promptclimb")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the cache folder {folder} cannot be made ({error.strerror}); set PROMPTCLIMB_CACHE to another"
+        ) from error
+    return folder

@@ -1,0 +1,132 @@
+"""An evaluator without a model or images, for tests and examples: words are worth what their hash says."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from evaluator.errors import EvaluatorError, ScoringError
+from evaluator.scoring import EvaluatorInfo, Rejection, Score, SplitScores
+
+_WORD = re.compile(r"[^\W_]+|\{\}")
+
+
+def _pull(word: str, salt: str) -> float:
+    """A number in [-1, 1) that depends on the word alone."""
+    digest = hashlib.sha256(f"{salt}\0{word}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**63 - 1
+
+
+class FakeEvaluator:
+    """Scores a template by its words: deterministic, instant, and with a hill to climb.
+
+    Each distinct word pulls the accuracy up or down by a fixed amount that depends on ``seed``; more words
+    pull with less force each, so that the best template is neither the longest nor the shortest. The test
+    split agrees with train but for a small disturbance, as real splits do.
+
+    Args:
+        seed: Picks the hill.
+        favourites: Words whose pull is given, by lower-case word.
+        max_words: Longer templates are rejected as ``too_many_tokens``.
+        val: Whether there is a validation split.
+        before_batch: Called with each batch before it is scored, in the scoring thread; may block or raise.
+
+    Attributes:
+        batches: Every batch scored, in order.
+        opened: How often the test split was opened.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        favourites: Mapping[str, float] | None = None,
+        max_words: int = 60,
+        val: bool = True,
+        before_batch: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        self.batches: list[tuple[str, ...]] = []
+        self.opened = 0
+        self._seed = seed
+        self._favourites = dict(favourites or {})
+        self._max_words = max_words
+        self._before_batch = before_batch
+        self._busy = threading.Lock()
+        identity = repr((seed, sorted(self._favourites.items()), val))
+        self._info = EvaluatorInfo(
+            dataset="fake",
+            classes=10,
+            shots=16,
+            seed=seed,
+            sizes={"train": 160, "val": 40 if val else 0, "test": 1000},
+            model="words",
+            pretrained="hash",
+            fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+            baselines={"plain": ("a photo of a {}",), "hand-made": ("a clean drawing of a {}",)},
+        )
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        """What this evaluator pretends to score on."""
+        return self._info
+
+    def score(self, templates: Sequence[str]) -> list[Score | Rejection]:
+        """Scores templates; see ``Scorer``.
+
+        Raises:
+            EvaluatorError: Two threads scored at once, which no caller may do.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise EvaluatorError("two threads scored at once")
+        try:
+            self.batches.append(tuple(templates))
+            if self._before_batch is not None:
+                self._before_batch(templates)
+            return [self._answer(template) for template in templates]
+        finally:
+            self._busy.release()
+
+    def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:
+        """Scores ensembles on every split; see ``Evaluator``.
+
+        Raises:
+            ScoringError: A template is too long.
+        """
+        self.opened += 1
+        return [self._examine(list(ensemble)) for ensemble in ensembles]
+
+    def _answer(self, template: str) -> Score | Rejection:
+        words = len(template.split())
+        if words > self._max_words:
+            return Rejection("too_many_tokens", f"{words} words, and this model reads {self._max_words}")
+        train = self._correct([template], "train")
+        val = self._correct([template], "val") if self._info.sizes["val"] else None
+        sizes = self._info.sizes
+        return Score(
+            train=train / sizes["train"],
+            val=None if val is None else val / sizes["val"],
+            correct=(train, val),
+            class_mean=train / sizes["train"],
+        )
+
+    def _examine(self, ensemble: list[str]) -> SplitScores:
+        for template in ensemble:
+            answer = self._answer(template)
+            if isinstance(answer, Rejection):
+                raise ScoringError(template, answer.reason, answer.message)
+        filled = {name: size for name, size in self._info.sizes.items() if size}
+        share = {name: self._correct(ensemble, name) / size for name, size in filled.items()}
+        return SplitScores(train=share["train"], val=share.get("val"), test=share["test"])
+
+    def _correct(self, ensemble: Sequence[str], split: str) -> int:
+        height = sum(self._height(template, split) for template in ensemble) / len(ensemble)
+        return round(self._info.sizes[split] / (1 + math.exp(-height)))
+
+    def _height(self, template: str, split: str) -> float:
+        words = sorted(set(_WORD.findall(template.lower())) - {"{}"})
+        pulls = [self._favourites.get(word, _pull(word, f"{self._seed}")) for word in words]
+        noise = 0.15 * _pull(template, f"{self._seed} {split}")
+        return 3 * sum(pulls) / (2 + len(pulls)) + noise
