@@ -1,0 +1,24 @@
+"""Two small CLIPs that ship with the program, the world they were trained on, and the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_CHECKPOINTS = Path(__file__).parent / "checkpoints"
+
+
+def models() -> list[dict[str, str]]:
+    """The bundled models: name, pretrained tag, weights file and open_clip config file of each.
+
+    open_clip alone can load them: `add_model_config(config)`, then
+    `create_model_and_transforms(name, pretrained=file)` and `get_tokenizer(name)`.
+    """
+    return [
+        {
+            "name": name,
+            "pretrained": "pico",
+            "file": str(_CHECKPOINTS / f"{name}.safetensors"),
+            "config": str(_CHECKPOINTS / f"{name}.json"),
+        }
+        for name in ("RN-pico", "ViT-pico")
+    ]
