@@ -1,0 +1,240 @@
+"""Every error that the agent raises, in one tree.
+
+    PromptclimbError
+    ├── UsageError                      the user's to mend: wrong option, file or directory; exit code 2
+    │   ├── ConfigError                 an option or a configuration file
+    │   ├── EndpointError               the chat endpoint cannot be used, found before anything was paid
+    │   ├── StoreMissingError           (also a StoreError) the directory holds no run
+    │   ├── StoreExistsError            (also a StoreError) the directory already holds a run
+    │   ├── StoreLockedError            (also a StoreError) another live process works on this run
+    │   ├── StoreMismatchError          (also a StoreError) the run was started with other settings
+    │   └── StoreCorruptError           (also a StoreError) torn, foreign or unsafe; nothing of it is loaded
+    ├── ChatError                       one attempt at the chat model failed
+    │   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
+    │   ├── RateLimitedError            429: too fast, not forbidden
+    │   ├── UselessAnswerError          an answer came, was perhaps billed, and cannot be used
+    │   └── FatalChatError              trying again cannot help
+    │       ├── KeyRejectedError        401, 403
+    │       ├── ModelNotFoundError      404
+    │       ├── BadRequestError         400, 422 and other 4xx
+    │       ├── QuotaSpentError         the account has nothing left
+    │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
+    ├── StepFailedError                 the attempts for one request are used up; its step is skipped
+    ├── BudgetSpentError                a limit that the user set is reached; the run stops
+    ├── GaveUpError                     nothing has succeeded for too long; the run stops
+    ├── InterruptedRunError             a signal asked the run to stop; everything is kept
+    ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
+    └── StoreError                      the run on disk cannot be read or written
+        └── StoreFullError              no room left on the disk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens that one answer was billed for."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both kinds together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class PromptclimbError(Exception):
+    """The root of every error of the agent; `str()` is a sentence for the user."""
+
+
+class UsageError(PromptclimbError):
+    """What the user gave cannot be worked with; exit code 2."""
+
+
+class ConfigError(UsageError):
+    """An option or a configuration file is wrong."""
+
+
+class EndpointError(UsageError):
+    """The chat endpoint cannot be used; found before anything was paid."""
+
+
+class ChatError(PromptclimbError):
+    """One attempt at the chat model failed.
+
+    Attributes:
+        status: HTTP status of the reply, None where there was none.
+        headers: The reply's rate-limit headers, names in lower case.
+        usage: What the reply says was billed, None where it says nothing.
+        perhaps_billed: Whether the endpoint may have billed the attempt although no usage was seen.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+        usage: TokenUsage | None = None,
+        perhaps_billed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        self.usage = usage
+        self.perhaps_billed = perhaps_billed
+
+
+class TransientChatError(ChatError):
+    """The network, a deadline or the server failed in a way that may well pass."""
+
+
+class RateLimitedError(ChatError):
+    """The endpoint asks for fewer requests.
+
+    Attributes:
+        retry_after: Seconds that the endpoint asks to wait, None where it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = 429,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
+        super().__init__(message, status=status, headers=headers)
+        self.retry_after = retry_after
+
+
+class UselessAnswerError(ChatError):
+    """An answer came, was perhaps billed, and holds nothing to use.
+
+    Attributes:
+        reason: One of "bad_json", "not_json", "no_choices", "no_content", "length", "content_filter",
+            "refusal", "too_big".
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        status: int | None = 200,
+        headers: Mapping[str, str] = NO_HEADERS,
+        usage: TokenUsage | None = None,
+    ) -> None:
+        super().__init__(message, status=status, headers=headers, usage=usage, perhaps_billed=True)
+        self.reason = reason
+
+
+class FatalChatError(ChatError):
+    """Trying again cannot help."""
+
+
+class KeyRejectedError(FatalChatError):
+    """The endpoint does not accept the key (401, 403)."""
+
+
+class ModelNotFoundError(FatalChatError):
+    """The endpoint has no such model, or no such address (404)."""
+
+
+class BadRequestError(FatalChatError):
+    """The endpoint refuses the request as it stands (400, 422, other 4xx)."""
+
+
+class QuotaSpentError(FatalChatError):
+    """The account behind the key has nothing left."""
+
+
+class RequestTooLargeError(FatalChatError):
+    """One request needs more tokens than the endpoint allows in a whole minute."""
+
+
+class StepFailedError(PromptclimbError):
+    """The attempts or the time allowed for one request are used up; its step is skipped.
+
+    Attributes:
+        attempts: How many were made.
+    """
+
+    def __init__(self, message: str, *, attempts: int) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+
+
+class BudgetSpentError(PromptclimbError):
+    """A limit that the user set is reached.
+
+    Attributes:
+        limit: "calls", "tokens", "cost" or "minutes".
+    """
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class GaveUpError(PromptclimbError):
+    """Nothing has succeeded for as long as the user allows."""
+
+
+class InterruptedRunError(PromptclimbError):
+    """A signal asked the run to stop; everything is kept.
+
+    Attributes:
+        signal: Its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("the run was interrupted")
+        self.signal = signal
+
+
+class EvaluationFailedError(PromptclimbError):
+    """The evaluator failed in the middle of a run; everything is kept."""
+
+
+class StoreError(PromptclimbError):
+    """The run on disk cannot be read or written."""
+
+
+class StoreFullError(StoreError):
+    """The disk has no room left; everything written before is kept."""
+
+
+class StoreMissingError(StoreError, UsageError):
+    """The directory holds no run."""
+
+
+class StoreExistsError(StoreError, UsageError):
+    """The directory already holds a run."""
+
+
+class StoreLockedError(StoreError, UsageError):
+    """Another live process works on this run."""
+
+
+class StoreMismatchError(StoreError, UsageError):
+    """The run was started with other settings than those now given.
+
+    Attributes:
+        differences: A line for each, "name: it was A, now B".
+    """
+
+    def __init__(self, message: str, *, differences: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.differences = differences
+
+
+class StoreCorruptError(StoreError, UsageError):
+    """The store is torn, of another program, or holds what must not be loaded; nothing of it was."""

@@ -1,0 +1,1 @@
+"""Requests a minute, tokens a minute and requests in flight."""

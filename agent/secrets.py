@@ -1,0 +1,156 @@
+"""One scrubber for everything that leaves the program: logs, files, messages, errors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+HIDDEN = "[secret]"
+SHORTEST = 6
+PIECE = 12
+
+_LOOKS_SECRET = re.compile(
+    r"(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/=-]{8,}|\bsk-[A-Za-z0-9_-]{8,}"
+    r"|(?<=://)[^\s/@:\"']+:[^\s/@\"']*(?=@)"
+)
+T = TypeVar("T")
+
+
+class Secret:
+    """A value that is only ever shown as `[secret]`; `reveal()` gives it to whom it is for."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(("secret", self._value))
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret is not written anywhere")
+
+
+class CleanUrl(NamedTuple):
+    """An address without its credentials, and the credentials (`user:password`) that it held."""
+
+    url: str
+    userinfo: Secret
+
+
+def split_userinfo(url: str) -> CleanUrl:
+    """Take `user:password@` out of an address.
+
+    Args:
+        url: Any address; one that cannot be split is returned as it is, credentials cut by pattern.
+
+    Returns:
+        The address without userinfo, and the unquoted userinfo (empty where there was none).
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return CleanUrl(_LOOKS_SECRET.sub(HIDDEN, url), Secret(""))
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return CleanUrl(url, Secret(""))
+    return CleanUrl(urlunsplit(parts._replace(netloc=host)), Secret(unquote(userinfo)))
+
+
+class Scrubber:
+    """Replaces secrets in text by `[secret]`.
+
+    Whole secrets are found as they are, percent-encoded, in base64 and as a JSON string; of a secret of at
+    least 16 characters every piece of 12 is found too (an endpoint that echoes a part of a key). Values
+    shorter than 6 characters are not secrets and would only mangle ordinary text, so they are left alone.
+    Things that look like a key (`sk-…`, `Bearer …`, `user:password@`) go whether or not they are known.
+
+    Args:
+        secrets: The values to hide. A `user:password` pair hides the password on its own too.
+    """
+
+    def __init__(self, secrets: Iterable[str | Secret] = ()) -> None:
+        self._whole: list[str] = []
+        self._pieces: set[str] = set()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str | Secret) -> None:
+        """Hide one more value from now on."""
+        value = (secret.reveal() if isinstance(secret, Secret) else secret).strip()
+        for one in {value, value.partition(":")[2]}:
+            if len(one) < SHORTEST:
+                continue
+            self._whole.extend(_forms(one))
+            if len(one) >= PIECE + 4:
+                self._pieces.update(one[i : i + PIECE] for i in range(len(one) - PIECE + 1))
+        self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
+
+    def scrub(self, text: str) -> str:
+        """The text without secrets; never raises."""
+        for whole in self._whole:
+            if whole in text:
+                text = text.replace(whole, HIDDEN)
+        if self._pieces:
+            text = self._without_pieces(text)
+        return _LOOKS_SECRET.sub(HIDDEN, text)
+
+    def scrub_value(self, value: T) -> T:
+        """The same JSON-like value with every text in it scrubbed, keys of mappings included."""
+        clean: object = value
+        if isinstance(value, str):
+            clean = self.scrub(value)
+        elif isinstance(value, Mapping):
+            clean = {self.scrub_value(key): self.scrub_value(item) for key, item in value.items()}
+        elif isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+            clean = type(value)(self.scrub_value(item) for item in value)
+        return clean  # type: ignore[return-value]  # the type is the value's own
+
+    def scrub_error(self, error: BaseException) -> None:
+        """Clean an error and everything that it was raised from, in place, so that a traceback shows nothing."""
+        seen: set[int] = set()
+        queue: list[BaseException | None] = [error]
+        while queue:
+            one = queue.pop()
+            if one is None or id(one) in seen:
+                continue
+            seen.add(id(one))
+            one.args = tuple(self.scrub_value(arg) if isinstance(arg, str) else arg for arg in one.args)
+            for name in ("message", "body", "__notes__", "doc"):
+                if isinstance(held := getattr(one, name, None), str | dict | list):
+                    setattr(one, name, self.scrub_value(held))
+            queue += [one.__cause__, one.__context__]
+
+    def _without_pieces(self, text: str) -> str:
+        kept: list[str] = []
+        position = hidden_to = 0
+        for position in range(len(text) - PIECE + 1):
+            if text[position : position + PIECE] in self._pieces:
+                if position > hidden_to or not hidden_to:
+                    kept += [text[hidden_to:position], HIDDEN]
+                hidden_to = position + PIECE
+        return "".join([*kept, text[hidden_to:]]) if hidden_to else text
+
+
+def _forms(value: str) -> list[str]:
+    encoded = base64.b64encode(value.encode()).decode()
+    return [value, quote(value, safe=""), encoded.rstrip("="), json.dumps(value)[1:-1]]
