@@ -1,0 +1,9 @@
+"""Data sets: read where they lie and in the form they have; few-shot samples by the published rule."""
+
+from __future__ import annotations
+
+from evaluator.datasets.describe import describe
+from evaluator.datasets.loading import Known, known, load
+from evaluator.datasets.values import FewShotData, Item, SealedTest, Splits
+
+__all__ = ["FewShotData", "Item", "Known", "SealedTest", "Splits", "describe", "known", "load"]

@@ -1,0 +1,99 @@
+"""Class names: where they come from, and how little is done to them.
+
+A name taken from a folder, a split file or a table has its underscores turned into spaces and its white space
+tidied; its casing stays. A name from a file that the user wrote is taken as it stands. Two classes of the
+user's may not share a name; published lists may (OpenAI's ImageNet names have two such pairs).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from evaluator.baselines.open_clip_lists import imagenet_class_names
+from evaluator.datasets.text_files import read_text
+from evaluator.datasets.values import Splits
+from evaluator.errors import DataError
+
+OPENAI = "openai"
+SPLIT = "split"
+
+
+def tidy(raw: str) -> str:
+    """A class name fit for a caption: underscores and runs of white space become single spaces.
+
+    Raises:
+        DataError: Nothing is left, or the name holds a control character.
+    """
+    name = " ".join(unicodedata.normalize("NFC", raw).replace("_", " ").split())
+    check_name(name, raw)
+    return name
+
+
+def check_name(name: str, raw: str) -> None:
+    """Refuses a name that no caption can hold.
+
+    Raises:
+        DataError: The name is empty or holds a control character.
+    """
+    if not name:
+        raise DataError(f"the class name {raw!r} is empty; give every class a name of at least one letter")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise DataError(f"the class name {raw!r} holds a control character or one that is no text")
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Class names from a UTF-8 file, one a line by label; empty lines at the end are dropped.
+
+    Raises:
+        DataError: The file cannot be read, or a name is empty, or stands twice.
+    """
+    lines = [line.strip() for line in read_text(path, what="class names file").rstrip().split("\n")]
+    for number, line in enumerate(lines, start=1):
+        try:
+            check_name(line, line)
+        except DataError as error:
+            raise DataError(f"{path}, line {number}: {error}") from error
+    refuse_duplicates(lines, where=str(path))
+    return tuple(lines)
+
+
+def rename(splits: Splits, choice: str | None) -> Splits:
+    """The data set under the class names asked for.
+
+    Args:
+        splits: The data set under its own names.
+        choice: None or ``split`` for its own names, ``openai`` for open_clip's ImageNet names, else a file.
+
+    Raises:
+        DataError: The file cannot be used, or the number of names is not the number of classes.
+    """
+    if choice is None or choice == SPLIT:
+        return splits
+    names = imagenet_class_names() if choice == OPENAI else read_names(Path(choice).expanduser())
+    if len(names) != len(splits.classes):
+        source = "open_clip's list of ImageNet class names" if choice == OPENAI else choice
+        raise DataError(
+            f"{source} has {len(names)} names, but {splits.name} has {len(splits.classes)} classes; "
+            "one name a class is needed, in the order of the labels"
+        )
+    return replace(splits, classes=names, published=choice == OPENAI)
+
+
+def duplicates(names: Iterable[str]) -> list[str]:
+    """The names that stand more than once."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def refuse_duplicates(names: Sequence[str], *, where: str) -> None:
+    """Raises DataError if a name stands twice."""
+    if found := duplicates(names):
+        labels = [str(label) for label, name in enumerate(names) if name == found[0]]
+        raise DataError(
+            f"{where}: the class name {found[0]!r} stands for {len(labels)} classes "
+            f"(labels {', '.join(labels)}); "
+            "a text cannot tell them apart: rename or merge them"
+        )

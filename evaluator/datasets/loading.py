@@ -1,0 +1,148 @@
+"""From what the user typed to a few-shot problem."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from evaluator.datasets import bundled, coop, digits, few_shot
+from evaluator.datasets.checks import check, check_leaks
+from evaluator.datasets.class_names import OPENAI, SPLIT, read_names, rename
+from evaluator.datasets.few_shot_file import read_few_shot_file
+from evaluator.datasets.folders import LAYOUT_HELP, read_folder
+from evaluator.datasets.tables import SUFFIXES, read_table
+from evaluator.datasets.values import FewShotData, SealedTest, Splits
+from evaluator.errors import DataError
+
+Kind = Literal["bundled", "scans", "coop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A data set that has a name.
+
+    Attributes:
+        name: What ``--data`` takes.
+        kind: ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root).
+        title: One line that says what it shows.
+        where: The folder under the data root; empty for those that need none.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    where: str = ""
+
+
+def known() -> tuple[Known, ...]:
+    """Every data set that has a name: those that need nothing first."""
+    return (
+        *(Known(name, "bundled", bundled.title(name)) for name in bundled.names()),
+        Known(digits.NAME, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
+        *(Known(name, "coop", layout.title, layout.folder) for name, layout in coop.ELEVEN.items()),
+    )
+
+
+def data_root_or_default(data_root: Path | None) -> Path | None:
+    """The data root that was given, else the environment's DATA, else None."""
+    if data_root is None and os.environ.get("DATA"):
+        data_root = Path(os.environ["DATA"])
+    return None if data_root is None else Path(os.path.abspath(data_root.expanduser()))  # noqa: PTH100
+
+
+def load(
+    name_or_path: str,
+    *,
+    data_root: Path | None = None,
+    shots: int = 16,
+    seed: int = 1,
+    few_shot_file: Path | None = None,
+    class_names: str | None = None,
+    allow_leak: bool = False,
+) -> FewShotData:
+    """Reads a data set, draws its few-shot sample, and checks both.
+
+    Args:
+        name_or_path: A name of ``known()``, a folder of class folders, a CSV, TSV or JSON-lines table,
+            ``hf:NAME_OR_FOLDER`` or ``torchvision:NAME``.
+        data_root: Where named sets of kind ``coop`` and torchvision's lie; DATA of the environment if None.
+        shots: Training images a class.
+        seed: Seed of the few-shot draw.
+        few_shot_file: Published indices to use instead of a draw.
+        class_names: ``openai``, ``split``, or a file with one name a line; None for the data set's own.
+        allow_leak: Go on although an image lies in train or val and in test.
+
+    Raises:
+        DataError: Anything about the data that makes a score meaningless or impossible; the message says
+            what, where, and what to do.
+    """
+    splits = read_splits(name_or_path, data_root=data_root_or_default(data_root), class_names=class_names)
+    splits = rename(splits, class_names)
+    notes = list(check(splits))
+    if few_shot_file is None:
+        train, val = few_shot.draw(splits, shots=shots, seed=seed)
+    else:
+        train, val = read_few_shot_file(few_shot_file, splits)
+    notes.extend(check_leaks(train + val, splits.test, allow=allow_leak))
+    return FewShotData(
+        name=splits.name,
+        classes=splits.classes,
+        train=train,
+        val=val,
+        test=SealedTest(splits.test),
+        shots=shots,
+        seed=seed,
+        notes=(*splits.notes, *notes),
+    )
+
+
+def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str | None = None) -> Splits:
+    """The whole data set that a name or a path means.
+
+    Raises:
+        DataError: Nothing is known by that name, or what it means cannot be read.
+    """
+    scheme, _colon, rest = name_or_path.partition(":")
+    if name_or_path in coop.ELEVEN:
+        return coop.read(name_or_path, data_root)
+    if name_or_path == digits.NAME:
+        return digits.read()
+    if scheme == "hf" and rest:
+        from evaluator.datasets.hugging_face import read_hugging_face
+
+        return read_hugging_face(rest)
+    if scheme == "torchvision" and rest:
+        from evaluator.datasets.torchvision_sets import read_torchvision
+
+        return read_torchvision(rest, data_root)
+    if name_or_path in bundled.names():
+        return bundled.read(name_or_path)
+    return _read_path(name_or_path, data_root, class_names)
+
+
+def _read_path(raw: str, data_root: Path | None, class_names: str | None) -> Splits:
+    path = Path(raw).expanduser()
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        raise DataError(_unknown(raw))
+    if path.is_dir():
+        return coop.read_in_place(path) or read_folder(path)
+    if path.suffix.lower() in SUFFIXES:
+        listed = class_names not in (None, OPENAI, SPLIT)
+        return read_table(
+            path, data_root=data_root, names=read_names(Path(str(class_names))) if listed else None
+        )
+    raise DataError(f"{path} is a file, but no table ({', '.join(SUFFIXES)}) nor a folder; {LAYOUT_HELP}")
+
+
+def _unknown(raw: str) -> str:
+    names = [entry.name for entry in known()]
+    near = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known names: {', '.join(names)}"
+    return f"there is no data set called {raw!r}, and no folder or table at {Path(raw).absolute()}; {hint}"

@@ -1,0 +1,73 @@
+"""One way to open an image file, for everybody: whatever it is, upright RGB of 8 bits comes out."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from evaluator.errors import DataError
+
+WHITE = (255, 255, 255, 255)
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """An image as RGB: turned as its EXIF tag says, 16 bits scaled to 8, alpha on white, the first frame.
+
+    Pillow's limit against decompression bombs is kept, and reaching it is an error.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: It cannot be read as an image; the message names it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                return to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"the image {path} is too large to be opened safely: {error}") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} is no image that can be read; replace or remove it") from error
+    except FileNotFoundError as error:
+        raise DataError(f"the image {path} does not exist") from error
+    except MemoryError as error:
+        raise DataError(f"the image {path} does not fit into memory") from error
+    except Exception as error:  # Pillow's decoders raise whatever a torn file makes them raise
+        raise DataError(
+            f"the image {path} cannot be read ({type(error).__name__}: {error}); replace or remove it"
+        ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode of Pillow's as RGB."""
+    if image.mode == "RGB":
+        return image
+    if image.mode in SIXTEEN_BIT or image.mode in {"I", "F"}:
+        return _scaled(np.asarray(image)).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        ground = Image.new("RGBA", shown.size, WHITE)
+        return Image.alpha_composite(ground, shown).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.Image:
+    """Wide grey values as 8 bits: 16-bit values by their top byte, anything else by its own range."""
+    wide = values.astype(np.float64)
+    low, high = float(np.nanmin(wide)), float(np.nanmax(wide))
+    if values.dtype.kind != "f" and low >= 0 and 255 < high <= 65535:
+        return Image.fromarray((wide / 257.0).round().astype(np.uint8))
+    if low >= 0 and high <= 1 and values.dtype.kind == "f":
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255:
+        low, high = 0.0, 255.0
+    span = (high - low) or 1.0
+    return Image.fromarray((np.nan_to_num((wide - low) / span) * 255.0).round().astype(np.uint8))

@@ -1,0 +1,176 @@
+"""CSV, TSV and JSON-lines tables of ``path,label[,split]``.
+
+Paths are relative to the table's own folder, or to the data root where one is given, and must lie under it.
+A label is a class name, or, where class names come from a file, a number that counts its lines from 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluator.datasets.class_names import refuse_duplicates, tidy
+from evaluator.datasets.paths import inside
+from evaluator.datasets.rule_split import HALF_RULE, RULE, divide, halve
+from evaluator.datasets.text_files import parse_json, read_text
+from evaluator.datasets.values import Item, Splits
+from evaluator.errors import DataError
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*DELIMITERS, *JSON_LINES)
+SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+FORM = "a table needs the columns path and label, and may have split (train, val or test)"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: where it stands, and its three cells as text."""
+
+    where: str
+    path: str
+    label: str
+    split: str
+
+
+def read_table(file: Path, *, data_root: Path | None, names: Sequence[str] | None = None) -> Splits:
+    """A data set out of a table.
+
+    Args:
+        file: The table; its suffix says which form it has.
+        data_root: What paths are relative to and must lie under; the table's folder if None.
+        names: Class names by label, where the labels of the table are numbers.
+
+    Raises:
+        DataError: The table is not of its form, a path leads out of the root or to no file, or a label is out
+            of range.
+    """
+    file = file.expanduser().absolute()
+    root = (data_root or file.parent).absolute()
+    rows = list(parse_table(read_text(file, what="table"), suffix=file.suffix.lower(), where=str(file)))
+    if not rows:
+        raise DataError(f"{file} has no rows; {FORM}")
+    classes, label_of = _classes(rows, names, str(file))
+    parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
+    unsplit: list[Item] = []
+    for row in rows:
+        item = Item(_existing(inside(root, row.path, where=row.where), row), label_of(row))
+        _part(row, parts, unsplit).append(item)
+    return _assemble(file, root, classes, parts, unsplit)
+
+
+def parse_table(text: str, *, suffix: str, where: str) -> Iterator[Row]:
+    """The rows of a table.
+
+    Raises:
+        DataError: The text is not a table of the form that the suffix promises.
+    """
+    rows = _json_rows(text, where) if suffix in JSON_LINES else _csv_rows(text, DELIMITERS[suffix], where)
+    for here, cells in rows:
+        path, label, split = (_cell(cells, column, here) for column in ("path", "label", "split"))
+        if not path or not label:
+            raise DataError(f"{here} has no {'label' if path else 'path'}; {FORM}")
+        yield Row(here, path, label, split.lower())
+
+
+def _csv_rows(text: str, delimiter: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = [column.strip().lower() for column in reader.fieldnames or ()]
+        if missing := {"path", "label"} - set(columns):
+            raise DataError(f"{where} has no column {min(missing)!r} (it has {columns}); {FORM}")
+        reader.fieldnames = columns
+        for cells in reader:
+            if None in cells:
+                raise DataError(f"{where}, line {reader.line_num} has more cells than there are columns")
+            yield f"{where}, line {reader.line_num}", cells
+    except csv.Error as error:
+        raise DataError(f"{where}, line {reader.line_num}: {error}") from error
+
+
+def _json_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        here = f"{where}, line {number}"
+        cells = parse_json(line, where=here)
+        if not isinstance(cells, dict):
+            raise DataError(f"{here} is not a JSON object; {FORM}")
+        yield here, cells
+
+
+def _cell(cells: dict[str, Any], column: str, where: str) -> str:
+    value = cells.get(column)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise DataError(f"{where}: {column} must be text or a number, not {value!r}")
+    return str(value).strip()
+
+
+def _classes(rows: list[Row], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], Any]:
+    if names is not None and all(row.label.lstrip("-").isdecimal() for row in rows):
+        return tuple(names), lambda row: _number(row, len(names))
+    raw = sorted({row.label for row in rows}, key=_natural)
+    if len(raw) < 2:
+        raise DataError(f"{where} has one class only ({raw[0]!r}); there is nothing to tell apart")
+    classes = tuple(tidy(label) for label in raw)
+    refuse_duplicates(classes, where=where)
+    labels = {label: number for number, label in enumerate(raw)}
+    return classes, lambda row: labels[row.label]
+
+
+def _number(row: Row, classes: int) -> int:
+    # The length is checked first: int() refuses thousands of digits with an error of its own.
+    label = int(row.label) if len(row.label) < 10 else -1
+    if not 0 <= label < classes:
+        raise DataError(f"{row.where}: label {row.label} is out of range: there are {classes} class names")
+    return label
+
+
+def _natural(label: str) -> tuple[bool, int, str]:
+    numeric = label.isdecimal() and len(label) < 10
+    return not numeric, int(label) if numeric else 0, label
+
+
+def _existing(path: Path, row: Row) -> Path:
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError):
+        pass
+    raise DataError(f"{row.where}: {path} does not exist or is no file")
+
+
+def _part(row: Row, parts: tuple[list[Item], list[Item], list[Item]], unsplit: list[Item]) -> list[Item]:
+    if not row.split:
+        return unsplit
+    if row.split not in SPLIT_NAMES:
+        raise DataError(f"{row.where}: the split must be train, val or test, not {row.split!r}")
+    return parts[SPLIT_NAMES[row.split]]
+
+
+def _assemble(
+    file: Path,
+    root: Path,
+    classes: tuple[str, ...],
+    parts: tuple[list[Item], list[Item], list[Item]],
+    unsplit: list[Item],
+) -> Splits:
+    train, val, test = (tuple(part) for part in parts)
+    notes: tuple[str, ...] = ()
+    if unsplit and (train or val or test):
+        raise DataError(
+            f"{file}: {len(unsplit)} rows have no split, such as {unsplit[0].path}; fill in all or none"
+        )
+    if unsplit or not (val or test):
+        train, val, test = divide(unsplit or train, classes)
+        notes = (RULE,)
+    elif not test:
+        val, test = halve(val)
+        notes = (HALF_RULE,)
+    return Splits(name=file.stem, classes=classes, train=train, val=val, test=test, root=root, notes=notes)

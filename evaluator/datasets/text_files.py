@@ -1,0 +1,61 @@
+"""Reading text and JSON that somebody else wrote: bounded, UTF-8, and with an error that names the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from evaluator.errors import DataError
+
+# ImageNet's split as JSON is 120 MB; what is larger than this is no list of images.
+MAX_BYTES = 512 * 2**20
+
+
+def read_bytes(path: Path, *, what: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: It is missing, a folder, unreadable, or unreasonably large.
+    """
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; the {what} must be a file")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path}: {size} bytes are too many for a {what} (at most {MAX_BYTES})")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"the {what} {path} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"the {what} {path} cannot be read: {error}") from error
+
+
+def read_text(path: Path, *, what: str) -> str:
+    """The text of a UTF-8 file, a byte-order mark dropped and line ends made one kind.
+
+    Raises:
+        DataError: As ``read_bytes``, or the file is not UTF-8.
+    """
+    try:
+        text = read_bytes(path, what=what).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the {what} {path} is not UTF-8 (byte {error.start}); save it as UTF-8 text"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_json(text: str, *, where: str) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        DataError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{where} is not JSON that can be read: {error}") from error

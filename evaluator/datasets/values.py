@@ -1,0 +1,106 @@
+"""What a data set is once it is read: items, splits, and a few-shot sample with the test split sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from evaluator.errors import DataError
+
+
+class Item(NamedTuple):
+    """One image and its label.
+
+    Attributes:
+        path: An absolute path of a file that an image library opens.
+        label: Index into the class names.
+    """
+
+    path: Path
+    label: int
+
+
+class SealedTest:
+    """The test split. Its size is known to anybody; its items only to who opens it, after selection."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: tuple[Item, ...]) -> None:
+        self._items = items
+
+    @property
+    def size(self) -> int:
+        """Number of test images."""
+        return len(self._items)
+
+    def open(self) -> tuple[Item, ...]:
+        """The items themselves. Call it once, when the search has chosen."""
+        return self._items
+
+    def __repr__(self) -> str:
+        return f"SealedTest(size={self.size})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splits:
+    """A whole data set as it lies on disk, before any shots are drawn.
+
+    Attributes:
+        name: What it is called in results.
+        classes: Class names, by label.
+        train: Training items in the order of their source, which few-shot sampling depends on.
+        val: Validation items; empty where there are none.
+        test: Test items.
+        root: The folder that every path lies under.
+        notes: What a user ought to know of how it was read, a sentence each.
+        published: The class names come from a published list, where a name may stand twice.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: tuple[Item, ...]
+    val: tuple[Item, ...]
+    test: tuple[Item, ...]
+    root: Path
+    notes: tuple[str, ...] = ()
+    published: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewShotData:
+    """A few-shot problem: what a search may look at, and a test split that it may not.
+
+    Attributes:
+        name: What the data set is called in results.
+        classes: Class names, by label.
+        train: At most ``shots`` items a class, in the order of the draw.
+        val: At most ``min(4, shots)`` items a class; empty where there is no validation split.
+        test: The sealed test split, whole.
+        shots: Training images a class that were asked for.
+        seed: Seed of the draw.
+        notes: What a user ought to know, a sentence each.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: tuple[Item, ...]
+    val: tuple[Item, ...]
+    test: SealedTest = field(repr=False)
+    shots: int
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:
+    """Number of items of each label.
+
+    Raises:
+        DataError: A label is not in ``range(classes)``.
+    """
+    counts = [0] * classes
+    for item in items:
+        if not 0 <= item.label < classes:
+            raise DataError(f"{item.path}: label {item.label} is out of range: there are {classes} classes")
+        counts[item.label] += 1
+    return counts

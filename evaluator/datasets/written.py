@@ -1,0 +1,98 @@
+"""Sets that come as arrays, written out once as image files into the cache.
+
+A folder is written beside its place and moved there when it is whole, with a marker in it that says how many
+files it has and in what order its classes stand. A folder without its marker, or with fewer files than the
+marker says, is written again; one that is half written is never used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from evaluator.cache import cache_dir
+from evaluator.errors import DataError
+
+MARKER = ".complete.json"
+STALE_SECONDS = 24 * 3600.0
+
+Write = Callable[[Path], Sequence[str] | None]
+
+
+def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str, ...] | None]:
+    """The folder of a written-out set, written now if it is not there.
+
+    Args:
+        name: What the set is called; becomes part of the folder's name.
+        version: Changes whenever what is written changes.
+        write: Fills an empty folder; returns class folder names in label order, or None for sorted order.
+
+    Returns:
+        The folder, and the order of its class folders (None: sorted).
+
+    Raises:
+        DataError: The cache cannot be written.
+    """
+    home = cache_dir() / "datasets"
+    place = home / f"{name}-{version}"
+    if (order := read_marker(place)) is not None:
+        return place, order or None
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _remove_stale(home)
+        draft = Path(tempfile.mkdtemp(prefix=f".draft-{name}-", dir=home))
+        try:
+            _write_marker(draft, write(draft))
+            _move(draft, place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"{name} cannot be written to {home} ({error.strerror}); "
+            "make room there, or set PROMPTCLIMB_CACHE to another folder"
+        ) from error
+    order = read_marker(place)
+    if order is None:
+        raise DataError(f"{place} was changed while it was being written; remove it and try again")
+    return place, order or None
+
+
+def read_marker(place: Path) -> tuple[str, ...] | None:
+    """The order of the class folders (empty: sorted) if the folder is whole; None if it must be written."""
+    try:
+        found = json.loads((place / MARKER).read_text("utf-8"))
+        if found["files"] != _count_files(place):
+            return None
+        return tuple(str(name) for name in found["order"] or ())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_marker(draft: Path, order: Sequence[str] | None) -> None:
+    found = {"files": _count_files(draft), "order": list(order) if order else None}
+    (draft / MARKER).write_text(json.dumps(found, ensure_ascii=False), "utf-8")
+
+
+def _count_files(folder: Path) -> int:
+    return sum(len([file for file in files if file != MARKER]) for _path, _dirs, files in os.walk(folder))
+
+
+def _move(draft: Path, place: Path) -> None:
+    try:
+        draft.rename(place)
+    except OSError:
+        # Another process was faster, or what lies there is not whole.
+        if read_marker(place) is None:
+            shutil.rmtree(place, ignore_errors=True)
+            draft.rename(place)
+
+
+def _remove_stale(home: Path) -> None:
+    for left in home.glob(".draft-*"):
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
