@@ -1,0 +1,226 @@
+"""Answers of every form: which lines are templates, which are refused and why, which are chatter."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prompts.pools import BUILT_IN
+from prompts.replies import MAX_ANSWER_CHARACTERS, MAX_PROPOSALS, Reply, parse_reply
+from prompts.template import Template
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["{}", "{class}", "[CLASS NAME]", "CLASS", "{foo}", "{", "}", "- ", "* ", "1. ", "2) ", "> ",
+         "\n", " ", "a photo of a ", '"', "'", "“", "”", "`", "```", "**", "_", "[", "]", ",", ":",
+         "|", "(62 %)", "62 %", "\\", "\t", "<think>", "</think>", "x", '{"template": "', "%s", "#", "$"]
+    ),
+    max_size=30,
+).map("".join)  # fmt: skip
+
+
+def texts(answer: str) -> list[str]:
+    return [template.text for template in parse_reply(answer).templates]
+
+
+def reasons(reply: Reply) -> list[str]:
+    return [refusal.reason for refusal in reply.refused]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- a photo of a {}",
+        "* a photo of a {}",
+        "• a photo of a {}",
+        "– a photo of a {}",
+        "1. a photo of a {}",
+        "12) a photo of a {}",
+        "(3) a photo of a {}",
+        "> - 1. a photo of a {}",
+        "- [ ] a photo of a {}",
+        '- "a photo of a {}"',
+        "- “a photo of a {}”,",
+        "- `a photo of a {}`",
+        "- 'a photo of a {}'",
+        '- "a photo of a {}',
+        "**a photo of a {}**",
+        "- *a photo of a {}*",
+        "1. **Plain:** a photo of a {}",
+        '1. **Plain**: "a photo of a {}"',
+        "- **a photo of a {}**: leaves nothing out",
+        '- "a photo of a {}" – leaves nothing out',
+        "Template 1: a photo of a {}",
+        "- a photo of a {} (62.5 %)",
+        "- a photo of a {} (rose to 62.5 % from 58.3 %)",
+        "- a photo of a {} -> 62%",
+        "a photo of a {}",
+        '"a photo of a {}"',
+        "- a photo of a {class}",
+        "- a photo of a {class_name}",
+        "- a photo of a {0}",
+        "- a photo of a {{}}",
+        "- a photo of a { }",
+        "- a photo of a {flower}",
+        "- a photo of a ${class}",
+        "- a photo of a [class]",
+        "- a photo of a [CLASS NAME]",
+        "- a photo of a []",
+        "- a photo of a <class>",
+        "- a photo of a <Class Name>",
+        "- a photo of a CLASS",
+        '- a photo of a "CLASS"',
+        '- "a photo of a [class]"',
+        "- a photo of a **{class}**",
+        "- a photo of a `[class]`",
+        "- a photo of a %s",
+        r"- a photo of a \{\}",
+        "| 1 | a photo of a {} | 62 % |",
+        "```\na photo of a {}\n```",
+        '```json\n["a photo of a {}"]\n```',
+        '["a photo of a {}"]',
+        '[{"template": "a photo of a {class}", "why": "it says nothing of {}"}]',
+        '{"templates": ["a photo of a {}"]}',
+        '{"best": {"idea": "a photo of a {}", "score": 1e999}}',
+        '[\n  "a photo of a {}",\n',
+        'templates = [\n  f"a photo of a {class_name}",\n]',
+        "<think>\n- a draft of a {}\n</think>\n\n- a photo of a {}",
+        "- a draft of a {}\n</think>\n- a photo of a {}",
+    ],
+)
+def test_one_template_in_many_forms(line: str) -> None:
+    """Marks, quotes, code, JSON, labels, scores and placeholders all come down to the same template."""
+    assert parse_reply(line) == Reply((Template("a photo of a {}"),), ())
+
+
+def test_chatter_is_passed_over() -> None:
+    """Greetings, headings, rules and prose with a slot are no proposals where a list is given."""
+    answer = (
+        "Sure! Here are two templates with the {} slot:\n\n**Close views:**\n- a close-up of a {}\n"
+        "1. Far views:\n2. a distant {}\n---\n\nI kept {} in each of them. Good luck!"
+    )
+    assert parse_reply(answer) == Reply((Template("a close-up of a {}"), Template("a distant {}")), ())
+
+
+def test_unmarked_lines_count_where_no_marked_line_is_a_template() -> None:
+    """A bare caption is found even when dashes are used for remarks, and the remarks are refused."""
+    reply = parse_reply("a drawing of a {}\n\n- it is shorter\n- it is clearer")
+    assert [t.text for t in reply.templates] == ["a drawing of a {}"]
+    assert reasons(reply) == ["no_slot", "no_slot"]
+
+
+def test_one_bad_line_does_not_void_the_answer() -> None:
+    """Each proposal is judged alone, and each one refused has its reason in words."""
+    reply = parse_reply(
+        f"- a photo\n- {{foo}} {{}}\n- {'w ' * 15}{{}}\n"
+        f"- a sketch of {{}}\n- “A sketch of a {{}}.”\n- {'x' * 600}{{}}"
+    )
+    assert [t.text for t in reply.templates] == ["a sketch of {}"]
+    assert reasons(reply) == ["no_slot", "stray_brace", "too_many_words", "duplicate", "too_long"]
+    assert reply.refused[2].message == "it has 16 words, at most 15 are allowed"
+    assert all(len(refusal.line) <= 200 for refusal in reply.refused)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("- a {class} beside another {class}", ["a {} beside another {}"]),
+        ("- a [class], a type of [category]", ["a {}, a type of {}"]),
+        ('- a sign that says "no {} allowed" on a wall', ['a sign that says "no {} allowed" on a wall']),
+        ("- “{}” in quotes", ["“{}” in quotes"]),
+        ("- a CLASS next to a {}", ["a CLASS next to a {}"]),
+        ("- {adjective} {noun} {}", []),
+        ("- {adjective} and {other}", []),
+        ("- a class of {} in session", ["a class of {} in session"]),
+        ("- 3D render of a {}", ["3D render of a {}"]),
+        ("- a child's drawing of a {}", ["a child's drawing of a {}"]),
+        ('- "a {} in fog" or "a {} in rain"', ['"a {} in fog" or "a {} in rain"']),
+    ],
+)
+def test_what_the_rules_leave_alone(line: str, expected: list[str]) -> None:
+    """Several slots, inner quotes and numbers that are words stay; two unknown names are refused."""
+    assert texts(line) == expected
+
+
+def test_max_words_none_lifts_the_limit() -> None:
+    """The limit is the caller's."""
+    assert len(parse_reply(f"- {'w ' * 40}{{}}", max_words=None).templates) == 1
+
+
+def test_json_with_text_around_it_and_items_that_are_not_templates() -> None:
+    """A document is read where it begins a line; its strings are judged as proposals."""
+    reply = parse_reply(
+        'Here you are:\n[\n "a {} in fog",\n {"caption": "dog"},\n 7, null, ["a {} in rain"]\n]\n'
+        "Have fun with {}!"
+    )
+    assert [t.text for t in reply.templates] == ["a {} in fog", "a {} in rain"]
+    assert reasons(reply) == ["no_slot"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "- a {}\n" + "x" * 10_000_000,
+        "- " + "x{} " * 300_000 + "\n- a {}",
+        "[" * 200_000,
+        '{"a":' * 100_000,
+        "[" + '"a {}",' * 100_000,
+        json.dumps([f"{n} {{}}" for n in range(5_000)]),
+        "\n".join(f"- {n} {{}}" for n in range(100_000)),
+        '"' * 65_000,
+        "'a {}" * 12_000,
+        "(" * 65_000 + "5 %",
+        " " * 65_000 + "%",
+        "- " * 32_000,
+        "**a " * 16_000,
+        "<think>" * 9_000,
+        "\\" * 65_000,
+        "[1" + "0" * 5_000 + "]",
+    ],
+    ids=lambda answer: answer[:12].strip() or "blank",
+)
+def test_huge_and_hostile_answers_are_bounded(answer: str) -> None:
+    """A huge answer is read in part, and that is said."""
+    reply = parse_reply(answer)
+    assert len(reply.templates) + len(reply.refused) <= MAX_PROPOSALS + 2
+    assert sum(len(refusal.line) for refusal in reply.refused) <= 200 * (MAX_PROPOSALS + 2)
+    assert ("answer_too_long" in reasons(reply)) == (len(answer) > MAX_ANSWER_CHARACTERS)
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(
+        st.text(max_size=200),
+        PIECES,
+        st.binary(max_size=200).map(lambda b: b.decode("utf-8", "surrogateescape")),
+    )
+)
+def test_no_text_raises_and_every_template_reads_back(answer: str) -> None:
+    """Whatever an LLM answers, the templates are valid, distinct, and come out the same when read again."""
+    reply = parse_reply(answer)
+    assert len({template.key for template in reply.templates}) == len(reply.templates)
+    for template in reply.templates:
+        assert Template.parse(template.text) == template
+        assert texts(f"- {template.text}") == [template.text]
+    assert all(refusal.message and refusal.reason for refusal in reply.refused)
+    assert all(len(refusal.line.splitlines()) <= 1 for refusal in reply.refused)
+
+
+@pytest.mark.parametrize("form", ["- {t}", "3. {t}", '- "{t}"', "* `{t}`", "{t}", "- **{t}**"])
+def test_every_built_in_template_survives_every_form(form: str) -> None:
+    """The pool itself, shown to a model and echoed in any form, reads back word for word."""
+    answer = "\n".join(form.replace("{t}", template) for template in BUILT_IN)
+    if form == '- "{t}"':
+        answer = "\n".join(line for line in answer.splitlines() if line.count('"') == 2)
+    found = texts(answer)
+    missing = [t for t in BUILT_IN if t in answer and t not in found and '"' not in t]
+    assert missing == []
+
+
+@given(st.lists(st.sampled_from(BUILT_IN), min_size=1, max_size=8, unique=True))
+def test_json_and_dashes_give_the_same_reply(templates: list[str]) -> None:
+    """The form of an answer does not change what is in it."""
+    assert texts(json.dumps(templates)) == texts("\n".join(f"- {t}" for t in templates)) == templates
