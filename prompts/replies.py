@@ -151,9 +151,13 @@ def _template(candidate: str, max_words: int | None) -> Template:
         return Template.parse(candidate, max_words=max_words)
     text = candidate
     # Until nothing changes, so that a template which is read again comes out the same.
-    while (bare := _stripped(text)) != text:
-        text = bare
-    return Template.parse(text, max_words=max_words)
+    while True:
+        while (bare := _stripped(text)) != text:
+            text = bare
+        template = Template.parse(text, max_words=max_words)
+        if template.text == text:
+            return template
+        text = template.text
 
 
 def _candidates(line: str) -> Iterator[str]:
