@@ -1,0 +1,163 @@
+"""Training pictures: rendered once by worker processes, kept as shards, captioned anew at each reading.
+
+A shard is NAME.npy, uint8 [pictures, 64, 64, 3], beside NAME.jsonl, one scene a line. The picture with number
+i of a stream depends on nothing but the stream's seed and i, so an interrupted rendering goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.pico import world
+from evaluator.pico.art import training_art
+
+SHARD = 5000
+SHIFT = 3  # pixels
+MIXED = 0.5  # share of a batch drawn from all scenes; the rest comes from GROUPS groups
+GROUPS = 2
+
+_art: world.Art | None = None
+
+
+def _worker_art() -> world.Art:
+    global _art
+    if _art is None:
+        _art = training_art()
+    return _art
+
+
+def render_shard(path: Path, seed: int, first: int, count: int) -> Path:
+    """Renders `count` pictures of the stream `seed` from `first` on into `path`, their scenes beside it."""
+    art = _worker_art()
+    pixels = np.empty((count, 64, 64, 3), dtype=np.uint8)
+    lines = []
+    for i in range(count):
+        rng = Random(f"{seed} {first + i}")
+        scene = world.sample(rng, art)
+        pixels[i] = world.draw(scene, rng, art)
+        lines.append(json.dumps(asdict(scene)))
+    path.with_suffix(".jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, pixels)
+    partial.replace(path)  # the pictures come last: where they are, the scenes are
+    return path
+
+
+def _render_job(job: tuple[Path, int, int, int]) -> Path:
+    return render_shard(*job)
+
+
+def render(
+    folder: Path,
+    images: int,
+    *,
+    seed: int,
+    workers: int,
+    shard: int = SHARD,
+    progress: Callable[[int], None] | None = None,
+) -> list[Path]:
+    """Renders a stream of pictures, skipping the shards that exist.
+
+    Args:
+        folder: Where the shards go.
+        images: How many pictures; the last shard may hold fewer than the others.
+        seed: Names the stream.
+        workers: Processes.
+        shard: Pictures a shard.
+        progress: Called with the number of pictures of each shard that becomes ready.
+
+    Returns:
+        The paths of all shards, in order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (folder / f"{seed}-{first:08d}-{count}.npy", seed, first, count)
+        for first in range(0, images, shard)
+        for count in [min(shard, images - first)]
+    ]
+    missing = [job for job in jobs if not job[0].exists()]
+    if missing:
+        training_art()  # gathered here once, so that the workers find it ready
+        with multiprocessing.get_context("spawn").Pool(min(workers, len(missing))) as pool:
+            for path in pool.imap_unordered(_render_job, missing):
+                if progress is not None:
+                    progress(int(path.stem.rsplit("-", 1)[1]))
+    return [job[0] for job in jobs]
+
+
+class Pictures:
+    """The shards as one indexed whole: pictures, and for each a caption drawn from its scene."""
+
+    def __init__(self, shards: list[Path]) -> None:
+        self._pixels = [np.load(path, mmap_mode="r") for path in shards]
+        self._starts = np.cumsum([0, *(len(block) for block in self._pixels)])
+        self._lines: list[str] = []
+        for path in shards:
+            self._lines.extend(path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines())
+        groups: dict[str, list[int]] = defaultdict(list)
+        for i in range(len(self._lines)):
+            groups[self.scene(i).group].append(i)
+        self.groups = {name: np.array(members) for name, members in sorted(groups.items())}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def scene(self, index: int) -> world.Scene:
+        """The scene of a picture."""
+        return world.Scene(**json.loads(self._lines[index]))
+
+    def caption(self, index: int, rng: Random) -> str:
+        """One of the many captions of a picture."""
+        return world.caption(self.scene(index), rng)
+
+    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Pictures as uint8 [indices, 64, 64, 3]."""
+        out = np.empty((len(indices), 64, 64, 3), dtype=np.uint8)
+        blocks = np.searchsorted(self._starts, indices, side="right") - 1
+        for i, (block, index) in enumerate(zip(blocks, indices, strict=True)):
+            out[i] = self._pixels[block][index - self._starts[block]]
+        return out
+
+    def captions(self, draws: int, seed: int) -> Iterator[str]:
+        """`draws` captions of every picture, for counting the words."""
+        rng = Random(seed)
+        for i in range(len(self)):
+            for _ in range(draws):
+                yield self.caption(i, rng)
+
+    def batch(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Indices of one training batch.
+
+        Half of it is drawn from all pictures, the rest from two groups of scenes, whose members differ in
+        just what their captions must tell apart. (Whole batches of one group would make batch normalisation
+        lean on what the group has in common.)
+        """
+        mixed = round(size * MIXED)
+        parts = [rng.choice(len(self), mixed, replace=False)]
+        names = list(self.groups)
+        share = np.array([len(self.groups[name]) for name in names], dtype=float)
+        chosen = rng.choice(len(names), min(GROUPS, len(names)), replace=False, p=share / share.sum())
+        for part, name in enumerate(chosen):
+            members = self.groups[names[name]]
+            need = (size - mixed) // len(chosen) + (part < (size - mixed) % len(chosen))
+            parts.append(rng.choice(members, need, replace=len(members) < need))
+        return np.concatenate(parts)
+
+
+def shifted(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The pictures moved by up to `SHIFT` pixels each way, the edge repeated: no caption speaks of that."""
+    padded = np.pad(pixels, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
+    moves = rng.integers(0, 2 * SHIFT + 1, (len(pixels), 2))
+    side = pixels.shape[1]
+    return np.stack([p[y : y + side, x : x + side] for p, (y, x) in zip(padded, moves, strict=True)])

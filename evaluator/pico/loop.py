@@ -1,0 +1,293 @@
+"""Training one of the two CLIPs on rendered pictures: the loss, the schedule, and what survives a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import structlog
+import torch
+from open_clip.model import CLIP
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from evaluator.pico.data import Pictures, shifted
+from evaluator.pico.losses import contrastive, imitation, likeness
+from evaluator.pico.model import Vocabulary, build, encode_image, encode_text, export
+
+log = structlog.get_logger()
+
+WARM_UP = 0.03  # share of the training in which the learning rate rises
+AVERAGING = 0.998  # per step, of the weights that are exported
+NORMALISING = 40  # batches from which the averaged weights' batch statistics are taken
+UNKNOWN_WORDS = 0.1  # share of captions that get a word without a meaning
+HIGHEST_SCALE = math.log(100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one model is trained.
+
+    Attributes:
+        name: RN-pico or ViT-pico.
+        steps: Optimizer steps; ignored where `minutes` is given.
+        minutes: Train for as long as this instead, on whatever machine; the schedule then follows the clock.
+        batch: Pictures a step.
+        rate: Highest learning rate of AdamW.
+        decay: Weight decay of the matrices.
+        patch_dropout: The fraction of patches that a ViT drops.
+        teacher: Averaged weights of an RN-pico with the same vocabulary, to learn from as soon as, and as
+            often as, that file is written.
+        seed: Of weights, batches and captions.
+        save_every: Seconds between two states on disk.
+    """
+
+    name: str
+    steps: int
+    minutes: float | None = None
+    batch: int = 256
+    rate: float = 1e-3
+    decay: float = 0.1
+    patch_dropout: float = 0.0
+    teacher: Path | None = None
+    seed: int = 1
+    save_every: float = 180.0
+
+
+@contextmanager
+def fast() -> Iterator[None]:
+    """bf16 where the processor has it, and plain attention: the fused kernel is slow for a dozen tokens."""
+    bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+def optimizer_of(model: CLIP, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW that lets only matrices decay, the token table not among them."""
+    named = [(name, p) for name, p in model.named_parameters()]
+    decays = [p for name, p in named if p.ndim > 1 and "embedding" not in name]
+    others = [p for name, p in named if p.ndim <= 1 or "embedding" in name]
+    groups = [{"params": decays, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
+
+
+class Trainer:
+    """One model in training, with its averaged twin; goes on from the state in `folder`, if there is one.
+
+    Args:
+        recipe: What to do.
+        pictures: What to train on.
+        held_out: Pictures that are looked at only to say how training goes.
+        vocabulary: The compact vocabulary of all captions.
+        folder: Where the state, the averaged weights and the log figures go.
+        exports: Where NAME.safetensors goes at every saving.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pictures: Pictures,
+        held_out: Pictures,
+        vocabulary: Vocabulary,
+        folder: Path,
+        exports: Path,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.pictures, self.held_out, self.vocabulary = recipe, pictures, held_out, vocabulary
+        self.folder, self.exports = folder, exports
+        self.model = build(recipe.name, vocabulary, recipe.patch_dropout).to(
+            memory_format=torch.channels_last
+        )
+        self.average = build(recipe.name, vocabulary).to(memory_format=torch.channels_last)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer = optimizer_of(self.model, recipe)
+        self.teacher: CLIP | None = None
+        self._teacher_time = 0.0
+        self.step, self.seconds = 0, 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    # ---- the state on disk
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def _save(self) -> None:
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        about = {"step": self.step, "seconds": self.seconds, "vocabulary": self.vocabulary.size}
+        partial = self._path.with_suffix(".partial")
+        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, {"about": json.dumps(about)})
+        partial.replace(self._path)
+
+    def _resume(self) -> None:
+        if not self._path.exists():
+            return
+        with safe_open(self._path, "pt") as file:
+            about = json.loads(file.metadata()["about"])
+        if about["vocabulary"] != self.vocabulary.size:
+            raise ValueError(f"{self._path} was trained on other pictures; remove it, or give another --out")
+        tensors = load_file(self._path)
+        for prefix, model in (("model.", self.model), ("average.", self.average)):
+            model.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+        state = self.optimizer.state_dict()
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, i, name = key.split(".")
+                state["state"].setdefault(int(i), {})[name] = value
+        self.optimizer.load_state_dict(state)
+        self.step, self.seconds = about["step"], about["seconds"]
+        log.info(
+            "training.resumed", model=self.recipe.name, step=self.step, minutes=round(self.seconds / 60, 1)
+        )
+
+    # ---- one step
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        if self.recipe.minutes is not None:
+            return min(1.0, self.seconds / (60 * self.recipe.minutes))
+        return min(1.0, self.step / self.recipe.steps)
+
+    def _rate(self) -> float:
+        if self.progress < WARM_UP:
+            return self.recipe.rate * (self.progress + 1e-3) / WARM_UP
+        return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * (self.progress - WARM_UP) / (1 - WARM_UP)))
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures, the distinct texts of their captions, and whose is which; fixed by seed and step."""
+        order, words = np.random.default_rng((self.recipe.seed, step)), Random(f"{self.recipe.seed} {step}")
+        indices = self.pictures.batch(self.recipe.batch, order)
+        captions = [self.pictures.caption(int(i), words) for i in indices]
+        distinct = {text: i for i, text in enumerate(dict.fromkeys(captions))}
+        tokens = self.vocabulary.encode(list(distinct), UNKNOWN_WORDS, words)
+        pixels = torch.from_numpy(shifted(self.pictures.pixels(indices), order))
+        return pixels, torch.from_numpy(tokens), torch.tensor([distinct[text] for text in captions])
+
+    def _loss(self, pixels: Tensor, tokens: Tensor, text_of: Tensor) -> Tensor:
+        images, texts = encode_image(self.model, pixels), encode_text(self.model, tokens)
+        logits = self.model.logit_scale.exp() * images @ texts.T
+        loss = contrastive(logits, text_of)
+        if self.teacher is not None:
+            with torch.no_grad():
+                seen, read = encode_image(self.teacher, pixels), encode_text(self.teacher, tokens)
+                wanted = self.teacher.logit_scale.exp() * seen @ read.T
+            loss = loss + imitation(logits, wanted) + likeness(images, seen)
+        return loss
+
+    def _advance(self) -> float:
+        torch.manual_seed((self.recipe.seed << 32) + self.step)  # patch dropout, the same after a resume
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        with fast():
+            loss = self._loss(*self._batch(self.step))
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, HIGHEST_SCALE)
+            keep = min(AVERAGING, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
+        self.step += 1
+        return loss.item()
+
+    def _look_for_teacher(self) -> None:
+        path = self.recipe.teacher
+        if path is None or not path.exists() or path.stat().st_mtime <= self._teacher_time:
+            return
+        self._teacher_time = path.stat().st_mtime
+        self.teacher = build("RN-pico", self.vocabulary).to(memory_format=torch.channels_last).eval()
+        self.teacher.load_state_dict(load_file(path))
+        log.info("training.teacher_read", model=self.recipe.name, step=self.step)
+
+    # ---- what is kept of it
+
+    @torch.no_grad()
+    def _settle_average(self) -> None:
+        """Takes the averaged weights' batch statistics anew: averaging weights makes the old ones wrong."""
+        norms = [m for m in self.average.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        if not norms:
+            return
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over all batches
+        self.average.train()
+        order = np.random.default_rng((self.recipe.seed, self.step, 1))
+        with fast():
+            for _ in range(NORMALISING):
+                indices = order.choice(
+                    len(self.pictures), min(self.recipe.batch, len(self.pictures)), replace=False
+                )
+                encode_image(self.average, torch.from_numpy(self.pictures.pixels(indices)))
+
+    @torch.no_grad()
+    def _retrieval(self, batches: int = 4) -> float:
+        """The share of held-out pictures whose own caption is the nearest of 256."""
+        self.average.eval()
+        rng, right, total = Random(0), 0, 0
+        for first in range(0, min(len(self.held_out), 256 * batches), 256):
+            indices = np.arange(first, min(first + 256, len(self.held_out)))
+            captions = [self.held_out.caption(int(i), rng) for i in indices]
+            with fast():
+                images = encode_image(self.average, torch.from_numpy(self.held_out.pixels(indices)))
+                texts = encode_text(self.average, torch.from_numpy(self.vocabulary.encode(captions)))
+            nearest = (images @ texts.T).argmax(-1)
+            right += sum(captions[i] == captions[j] for i, j in enumerate(nearest.tolist()))
+            total += len(indices)
+        return right / total
+
+    def keep(self) -> None:
+        """Writes the state, the averaged weights and the exported file."""
+        self._settle_average()
+        self._save()
+        weights = {k: v.contiguous() for k, v in self.average.state_dict().items()}
+        partial = self.folder / "average.partial"
+        save_file(weights, partial)
+        partial.replace(self.folder / "average.safetensors")
+        export(self.recipe.name, weights, self.vocabulary, self.exports)
+
+    def _report(self, losses: list[float], began: float) -> None:
+        log.info(
+            "training.saved",
+            model=self.recipe.name,
+            step=self.step,
+            progress=round(self.progress, 3),
+            loss=round(float(np.mean(losses)), 3),
+            retrieval=round(self._retrieval(), 3),
+            images_per_s=round(len(losses) * self.recipe.batch / (time.monotonic() - began)),
+            minutes=round(self.seconds / 60, 1),
+        )
+
+    def run(self) -> None:
+        """Trains to the end, keeping what it has every `save_every` seconds."""
+        self.model.train()
+        losses: list[float] = []
+        began = last = time.monotonic()
+        while self.progress < 1:
+            if self.step % 50 == 0:
+                self._look_for_teacher()
+            losses.append(self._advance())
+            now = time.monotonic()
+            self.seconds, last = self.seconds + now - last, now
+            if now - began > self.recipe.save_every:
+                self._report(losses, began)
+                self.keep()
+                losses, began = [], time.monotonic()
+        self.keep()
+        self._report(losses or [float("nan")], began)

@@ -1,0 +1,46 @@
+"""What a small CLIP is trained to lower: CLIP's own loss, and two ways of learning from another CLIP."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LIKENESS = 20.0  # inverse temperature at which the pictures' likeness to each other is compared
+
+
+def contrastive(logits: Tensor, text_of: Tensor) -> Tensor:
+    """CLIP's loss for logits [pictures, distinct texts], where several pictures may have the same text.
+
+    Args:
+        logits: Scaled similarities.
+        text_of: The column of each picture's text, [pictures].
+    """
+    texts = torch.zeros_like(logits).scatter_(1, text_of[:, None], 1.0).T
+    to_pictures = (functional.log_softmax(logits.T, dim=-1) * texts).sum(-1) / texts.sum(-1)
+    return (functional.cross_entropy(logits, text_of) - to_pictures.mean()) / 2
+
+
+def likeness(student: Tensor, teacher: Tensor) -> Tensor:
+    """How far the student is from the teacher in which pictures are alike, whatever the two spaces."""
+    hide = torch.eye(len(student), dtype=torch.bool)
+    wanted, got = ((LIKENESS * x @ x.T).masked_fill(hide, -1e4) for x in (teacher, student))
+    return functional.kl_div(
+        functional.log_softmax(got, -1),
+        functional.log_softmax(wanted, -1),
+        log_target=True,
+        reduction="batchmean",
+    )
+
+
+def imitation(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the student's logits from the teacher's, both ways round."""
+    return sum(
+        functional.kl_div(
+            functional.log_softmax(x, -1),
+            functional.log_softmax(y, -1),
+            log_target=True,
+            reduction="batchmean",
+        )
+        for x, y in ((logits, wanted), (logits.T, wanted.T))
+    ) / torch.tensor(2.0)

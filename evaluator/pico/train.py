@@ -1,0 +1,154 @@
+"""`python -m evaluator.pico.train`: makes both bundled models from nothing.
+
+Four steps, each skipped where its result exists, so that a killed run goes on when it is started again:
+
+1. gather the art (npm packages, Debian packages, fonts);
+2. render the pictures with as many processes as --threads says;
+3. count the words of their captions;
+4. train RN-pico and, beside it, ViT-pico, which also learns from RN-pico's averaged weights as they appear.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import structlog
+import torch
+
+from evaluator.cache import cache_dir
+from evaluator.pico.data import Pictures, render
+from evaluator.pico.loop import Recipe, Trainer
+from evaluator.pico.model import NAMES, Vocabulary, token_ids
+
+log = structlog.get_logger()
+
+IMAGES, HELD_OUT = 300_000, 2048
+STEPS = {"RN-pico": 8000, "ViT-pico": 7000}
+# glibc gives large blocks back to the kernel and asks for them again at every step; keeping them is faster.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluator.pico.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--model",
+        choices=[*NAMES, "both"],
+        default="both",
+        help="which model to train (default: both at once)",
+    )
+    add(
+        "--out",
+        type=Path,
+        help="folder for pictures, states and exports (default: pico/ in the cache folder)",
+    )
+    add("--images", type=_positive, default=IMAGES, help=f"pictures to render (default: {IMAGES:,})")
+    add("--steps", type=_positive, help=f"optimizer steps of 256 pictures (default: {STEPS})")
+    add("--minutes", type=float, help="train each model for so long instead of for so many steps")
+    add(
+        "--threads",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        help="processes that render, threads that train",
+    )
+    add("--seed", type=int, default=1, help="of pictures, weights and batches (default: 1)")
+    add("--render-only", action="store_true", help="stop after step 3")
+    return parser.parse_args(arguments)
+
+
+def _prepare(out: Path, images: int, seed: int, workers: int) -> tuple[list[Path], list[Path]]:
+    """Steps 1 to 3; returns the shards to train on and those held out."""
+    began, done = time.monotonic(), 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        log.info("pictures.rendered", new=done, of=images, seconds=round(time.monotonic() - began))
+
+    log.info("pictures.started", images=images, out=str(out), processes=workers)
+    shards = render(out / "train", images, seed=seed, workers=workers, progress=tell)
+    held_out = render(out / "held-out", min(HELD_OUT, images), seed=seed + 1_000_000, workers=1)
+    words = out / "vocabulary.json"
+    if not words.exists():
+        captions = Pictures(shards).captions(2, seed)
+        tokens = sorted({token for text in captions for token in token_ids(text)})
+        partial = words.with_suffix(".partial")
+        partial.write_text(json.dumps(tokens), encoding="utf-8")
+        partial.replace(words)
+        log.info("captions.counted", tokens=len(tokens))
+    return shards, held_out
+
+
+def _train(name: str, options: argparse.Namespace, out: Path) -> None:
+    """Step 4 for one model, in this process."""
+    torch.set_num_threads(options.threads)
+    shards, held_out = _prepare(out, options.images, options.seed, options.threads)
+    vit = name == "ViT-pico"
+    recipe = Recipe(
+        name=name,
+        steps=options.steps or STEPS[name],
+        minutes=options.minutes,
+        patch_dropout=0.5 if vit else 0.0,
+        teacher=out / "RN-pico" / "average.safetensors" if vit else None,
+        seed=options.seed,
+    )
+    vocabulary = Vocabulary(json.loads((out / "vocabulary.json").read_text(encoding="utf-8")))
+    log.info("training.started", model=name, threads=options.threads, tokens=vocabulary.size)
+    Trainer(recipe, Pictures(shards), Pictures(held_out), vocabulary, out / name, out / "export").run()
+    log.info("training.finished", model=name, file=str(out / "export" / f"{name}.safetensors"))
+
+
+def _train_both(arguments: list[str], threads: int) -> int:
+    """Step 4 for both models, in a process each."""
+    share = str(max(1, threads // 2))
+    environment = {**os.environ, **KEEP_MEMORY, "OMP_NUM_THREADS": share}
+    command = [sys.executable, "-m", "evaluator.pico.train", *arguments, "--threads", share]
+    children = [subprocess.Popen([*command, "--model", name], env=environment) for name in NAMES]
+    try:
+        return max(abs(child.wait()) for child in children)
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    options = _options(arguments)
+    out = options.out or cache_dir() / "pico"
+    try:
+        if options.render_only or options.model == "both":
+            _prepare(out, options.images, options.seed, options.threads)
+            if options.render_only:
+                return 0
+            return _train_both(sys.argv[1:] if arguments is None else arguments, options.threads)
+        _train(options.model, options, out)
+    except KeyboardInterrupt:
+        log.warning("training.interrupted", hint="the same command goes on from the last saved state")
+        return 130
+    except (ValueError, OSError) as error:
+        log.error("training.failed", reason=str(error))
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
