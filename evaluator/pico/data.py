@@ -12,6 +12,7 @@ import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -26,19 +27,18 @@ SHIFT = 3  # pixels
 MIXED = 0.5  # share of a batch drawn from all scenes; the rest comes from GROUPS groups
 GROUPS = 2
 
-_art: world.Art | None = None
+Gather = Callable[[], world.Art]
+"""Where a worker takes its art from; a function that another process can import."""
 
 
-def _worker_art() -> world.Art:
-    global _art
-    if _art is None:
-        _art = training_art()
-    return _art
+@cache
+def _art_of(gather: Gather) -> world.Art:
+    return gather()
 
 
-def render_shard(path: Path, seed: int, first: int, count: int) -> Path:
+def render_shard(path: Path, seed: int, first: int, count: int, gather: Gather) -> Path:
     """Renders `count` pictures of the stream `seed` from `first` on into `path`, their scenes beside it."""
-    art = _worker_art()
+    art = _art_of(gather)
     pixels = np.empty((count, 64, 64, 3), dtype=np.uint8)
     lines = []
     for i in range(count):
@@ -54,7 +54,7 @@ def render_shard(path: Path, seed: int, first: int, count: int) -> Path:
     return path
 
 
-def _render_job(job: tuple[Path, int, int, int]) -> Path:
+def _render_job(job: tuple[Path, int, int, int, Gather]) -> Path:
     return render_shard(*job)
 
 
@@ -66,6 +66,7 @@ def render(
     workers: int,
     shard: int = SHARD,
     progress: Callable[[int], None] | None = None,
+    gather: Gather = training_art,
 ) -> list[Path]:
     """Renders a stream of pictures, skipping the shards that exist.
 
@@ -76,19 +77,20 @@ def render(
         workers: Processes.
         shard: Pictures a shard.
         progress: Called with the number of pictures of each shard that becomes ready.
+        gather: Where the art comes from.
 
     Returns:
         The paths of all shards, in order.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
-        (folder / f"{seed}-{first:08d}-{count}.npy", seed, first, count)
+        (folder / f"{seed}-{first:08d}-{count}.npy", seed, first, count, gather)
         for first in range(0, images, shard)
         for count in [min(shard, images - first)]
     ]
     missing = [job for job in jobs if not job[0].exists()]
     if missing:
-        training_art()  # gathered here once, so that the workers find it ready
+        gather()  # gathered here once, so that the workers find it ready
         with multiprocessing.get_context("spawn").Pool(min(workers, len(missing))) as pool:
             for path in pool.imap_unordered(_render_job, missing):
                 if progress is not None:
