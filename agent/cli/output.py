@@ -1,0 +1,52 @@
+"""What the command line writes: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+
+def console() -> Console:
+    """The console for people: standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Writes a line on standard error."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def print_json(document: Any) -> None:
+    """Writes a JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """Writes text for people on standard output: what a command was asked for."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def program() -> str:
+    """How this program was called, for commands that it suggests."""
+    called = Path(sys.argv[0])
+    return "promptclimb" if called.name == "promptclimb" else "python run_agent.py"
+
+
+def resume_command(run_dir: Path) -> str:
+    """The command that goes on with a run."""
+    return f"{program()} resume {shlex.quote(_short(run_dir))}"
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,112 @@
+"""``search --dry-run``: what a search would do at most, before it does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from agent.chat import ChatRequest
+from agent.cli.output import print_json, print_text
+from agent.climb import MAX_FROM_FILE
+from agent.config import Price, SearchConfig
+from agent.conversation import MAX_ANSWER_CHARACTERS
+from agent.memory import Memory
+from agent.methods import METHODS, View
+from agent.opening import read_pool
+from evaluator.scoring import Score
+from prompts.conversation import Message
+
+T = TypeVar("T", int, float)
+
+
+def print_plan(config: SearchConfig, *, as_json: bool) -> int:
+    """Prints the plan.
+
+    Raises:
+        ConfigError: The initial templates cannot be used.
+    """
+    found = plan(config)
+    if as_json:
+        print_json(found)
+        return 0
+    lines = [f"{config.restarts} climbs x {config.resets} conversations x {config.iterations} turns"]
+    lines += [f"at most {_said(name, value)}" for name, value in found.items() if value is not None]
+    lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
+    print_text("\n".join(lines) + "\n")
+    return 0
+
+
+def plan(config: SearchConfig) -> dict[str, Any]:
+    """The most that a search does: ``calls``, ``tokens``, ``cost_usd``, ``evaluations``, ``minutes``.
+
+    Tokens are bounded by the longest templates allowed, the longest answers and full conversations; a limit
+    that was set bounds them too. Minutes are those that the rate limits alone enforce; None where there are
+    none.
+    """
+    pool = read_pool(config)
+    wanted = config.initial if isinstance(config.initial, int) else MAX_FROM_FILE
+    initial = config.restarts * min(wanted, len(pool))
+    asks = config.needs_llm
+    calls = _least(config.steps if asks else 0, config.max_calls)
+    tokens = _least(calls * _tokens_a_call(config) if asks else 0, config.max_tokens)
+    return {
+        "calls": calls,
+        "tokens": tokens,
+        "cost_usd": _cost(config, calls, tokens) if asks else 0.0,
+        "evaluations": initial + config.proposals * (calls if asks else config.steps),
+        "minutes": _minutes(config, calls, tokens),
+    }
+
+
+def _tokens_a_call(config: SearchConfig) -> int:
+    """The longest request of a conversation, and the longest answer to it."""
+    method = METHODS[config.method]
+    memory: Memory[Score] = Memory()
+    word = "w" * 12
+    for number in range(2 * config.top_k):
+        text = " ".join([*([word] * (config.max_words - 1)), "{}"])
+        memory.add(text, str(number), 0.5, Score(train=0.5))
+    view = View(
+        memory=memory, proposals=config.proposals, top_k=config.top_k, max_words=config.max_words, pool=()
+    )
+    if not method.uses_llm:
+        return 0
+    turns = min(config.max_turns, config.iterations) - 1 if method.converses else 0
+    said = min(MAX_ANSWER_CHARACTERS, 4 * config.answer_tokens)
+    messages: list[Message] = list(method.opening(view))
+    told = 200 * (3 * config.proposals) + 600
+    messages += [{"role": "user", "content": "x" * (said + told)} for _ in range(turns)]
+    request = ChatRequest(messages=tuple(messages), model=config.llm or "", max_tokens=config.answer_tokens)
+    return request.tokens_at_most
+
+
+def _cost(config: SearchConfig, calls: int, tokens: int) -> float | None:
+    prices = [endpoint.price or config.price for endpoint in config.endpoints] or [config.price]
+    known = [price for price in prices if isinstance(price, Price)]
+    if len(known) < len(prices):
+        return None
+    answers = min(tokens, calls * config.answer_tokens)
+    worst = max(((tokens - answers) * one.prompt + answers * one.completion) / 1e6 for one in known)
+    return round(_least(worst, config.max_cost), 6)
+
+
+def _minutes(config: SearchConfig, calls: int, tokens: int) -> float | None:
+    limits = [(calls, config.rpm), (tokens, config.tpm)]
+    found = [amount / limit for amount, limit in limits if limit]
+    if not found:
+        return config.max_minutes
+    return round(_least(max(found), config.max_minutes), 2)
+
+
+def _least(value: T, limit: T | None) -> T:
+    return value if limit is None else min(value, limit)
+
+
+def _said(name: str, value: float) -> str:
+    said: Mapping[str, str] = {
+        "cost_usd": f"${value:.4f}",
+        "calls": f"{value:,} requests",
+        "evaluations": f"{value:,} templates scored",
+        "minutes": f"{value:,.1f} minutes at the limits given",
+    }
+    return said.get(name, f"{value:,} {name}")

@@ -1,0 +1,89 @@
+"""``search`` and ``resume``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from agent.cli.interrupts import run_interruptible
+from agent.cli.options import given_settings
+from agent.cli.output import console, print_json, resume_command, say
+from agent.cli.table import print_result
+from agent.config import SearchConfig
+from agent.config_sources import from_environment, from_sources
+from agent.engine import Search
+from agent.errors import UsageError
+from agent.halt import Halt
+from agent.progress import Progress
+from agent.report.files import CONFIG
+from agent.result import SearchResult
+from agent.run import stored_config
+from evaluator.errors import InputError
+
+
+def search(arguments: argparse.Namespace) -> int:
+    """Starts a new run."""
+    config = config_from(arguments)
+    if arguments.dry_run:
+        from agent.cli.planning import print_plan
+
+        return print_plan(config, as_json=arguments.as_json)
+    return _run(config, lambda found: found.start(), as_json=arguments.as_json)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Goes on with a run."""
+    run_dir = arguments.directory.expanduser().resolve()
+    config = stored_config(run_dir, given_settings(arguments))
+    return _run(_with_credentials(config), lambda found: found.resume(run_dir), as_json=arguments.as_json)
+
+
+def config_from(arguments: argparse.Namespace) -> SearchConfig:
+    """The config that a command line, the environment and a file make; says which variables mean nothing."""
+    for name in from_environment(os.environ)[1]:
+        say(f"note: the variable {name} is no setting of this program; it is not used")
+    return from_sources(given_settings(arguments), os.environ, arguments.config_file)
+
+
+def _with_credentials(config: SearchConfig) -> SearchConfig:
+    """The stored address has no password; the environment's, if it is the same place, may."""
+    from agent.config import without_credentials
+
+    url = os.environ.get("OPENAI_BASE_URL")
+    if url and config.base_url and without_credentials(url).rstrip("/") == config.base_url:
+        return config.model_copy(update={"base_url": url.rstrip("/")})
+    return config
+
+
+def _run(config: SearchConfig, work: Callable[[Search], Awaitable[SearchResult]], *, as_json: bool) -> int:
+    screen = console()
+    holder: list[Search] = []
+
+    async def run(halt: Halt) -> SearchResult:
+        with Progress(screen, gauge=lambda: holder[0].gauge()) as progress:
+            holder.append(Search(config, on_event=progress, halt=halt))
+            return await work(holder[0])
+
+    try:
+        result = run_interruptible(run)
+    except (UsageError, InputError):
+        raise
+    except BaseException:
+        with contextlib.suppress(IndexError):
+            _say_how_to_go_on(holder[0].run_dir)
+        raise
+    run_dir = holder[0].run_dir
+    print_result(screen, result, run_dir)
+    if result.status == "stopped":
+        _say_how_to_go_on(run_dir)
+    if as_json:
+        print_json(result.to_json())
+    return 0
+
+
+def _say_how_to_go_on(run_dir: Path | None) -> None:
+    if run_dir is not None and (run_dir / CONFIG).exists():
+        say(f"everything is kept; go on with: {resume_command(run_dir)}")

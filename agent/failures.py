@@ -1,0 +1,35 @@
+"""What a failure of many tasks is about, and whose it is to mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agent.climb import ClimbRecord
+from agent.errors import EndpointError, FatalChatError, PromptclimbError
+
+
+def single(error: BaseException) -> Exception:
+    """The error that a group is about: ours before foreign ones; a lone error is itself."""
+    flat = list(_flat(error))
+    ours = [one for one in flat if isinstance(one, PromptclimbError)]
+    found = (ours or flat)[0]
+    return found if isinstance(found, Exception) else RuntimeError(repr(found))
+
+
+def explained(cause: Exception, records: Sequence[ClimbRecord]) -> Exception:
+    """A refusal by the endpoint that came before any answer is the user's to mend, and said as such."""
+    answered = any(record.answers for record in records)
+    if isinstance(cause, FatalChatError) and not answered:
+        error = EndpointError(str(cause))
+        error.__cause__ = cause
+        return error
+    return cause
+
+
+def _flat(error: BaseException | BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _flat(part)
+    else:
+        yield error

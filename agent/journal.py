@@ -1,0 +1,108 @@
+"""Asking by position: an answer on disk is used, any other is on disk before it is used."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agent.chat import ChatAnswer, ChatRequest
+from agent.errors import StepFailedError, StoreMismatchError
+from agent.halt import Halt
+from agent.proposer import Reply
+from agent.store import Position, Store
+
+
+class Asker(Protocol):
+    """What asks an LLM and retries, such as ``agent.proposer.Proposer``."""
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        """An answer to a request.
+
+        Raises:
+            StepFailedError: All attempts failed.
+            BudgetSpentError: A limit is reached.
+        """
+        ...
+
+
+class Skipped(Exception):  # noqa: N818 - not an error: the climb goes on
+    """A turn that gets no answer.
+
+    Attributes:
+        reason: Why, in words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Journal:
+    """One climb's way to the LLM.
+
+    A turn that failed after all retries is skipped. It is written down together with the next answer of the
+    same climb, not before: what follows depends on it only then, and a run that is stopped in an outage asks
+    again, when it is resumed, for all that it had skipped at its end.
+
+    Args:
+        store: The run on disk.
+        asker: What asks.
+        halt: Stops between an answer and the next request, never between an answer and the disk.
+    """
+
+    def __init__(self, store: Store, asker: Asker, halt: Halt) -> None:
+        self._store = store
+        self._asker = asker
+        self._halt = halt
+        self._skipped: list[tuple[Position, str, str]] = []
+
+    async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
+        """The answer that belongs at a position, and whether it was on disk.
+
+        Raises:
+            Skipped: There is none, and will be none.
+            StoreMismatchError: What is on disk answers another request.
+            InterruptedRunError: A stop was asked for.
+        """
+        if (stored := self._store.answer(position)) is not None:
+            check_request(position, stored.request_hash, request)
+            return stored.answer, True
+        if (skipped := self._store.note(_skip_name(position))) is not None:
+            check_request(position, skipped["request"], request)
+            raise Skipped(skipped["reason"])
+        self._halt.check()
+        return await self._ask(position, request), False
+
+    async def _ask(self, position: Position, request: ChatRequest) -> ChatAnswer:
+        try:
+            try:
+                reply = await self._asker.ask(request)
+            except StepFailedError as error:
+                self._skipped.append((position, request.hash, str(error)))
+                raise Skipped(str(error)) from error
+            for place, request_hash, reason in self._skipped:
+                await self._store.put_note(_skip_name(place), {"request": request_hash, "reason": reason})
+            self._skipped.clear()
+            await self._store.put_answer(position, request.hash, reply.answer, reply.bill)
+            return reply.answer
+        finally:
+            self._halt.settled()
+
+
+def _skip_name(position: Position) -> str:
+    return "skip:" + ".".join(str(number) for number in position)
+
+
+def check_request(position: Position, stored_hash: str, request: ChatRequest) -> None:
+    """Makes sure that an answer on disk answers this request.
+
+    Raises:
+        StoreMismatchError: It answers another: the program, its data or the files of the run have changed.
+    """
+    if stored_hash != request.hash:
+        where = f"climb {position.climb}, reset {position.reset}, iteration {position.iteration}"
+        raise StoreMismatchError(
+            f"the answer on disk at {where} belongs to another request ({stored_hash[:12]}, now "
+            f"{request.hash[:12]}): "
+            "the run was made by another version of the program or its files were changed; start a new run",
+            differences=(f"request at {where}: it was {stored_hash[:12]}, now {request.hash[:12]}",),
+        )

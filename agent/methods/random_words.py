@@ -1,0 +1,57 @@
+"""A search without an LLM: draws from the pool, and the best templates with a word changed.
+
+It is the baseline that a language model has to beat, and what stands in where none can be had.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import ClassVar, Literal
+
+from agent.methods.base import View
+from prompts.template import SLOT, Template, TemplateError
+
+_ATTEMPTS = 50
+"""Tries a proposal before the turn is left with fewer: a small pool may simply have no more to give."""
+
+
+class RandomWords:
+    """Half the proposals are drawn from the pool, half are one of the best k with one word changed."""
+
+    name: ClassVar[str] = "random"
+    uses_llm: ClassVar[Literal[False]] = False
+
+    def propose(self, view: View, rng: random.Random) -> list[Template]:
+        """New templates; fewer than asked for where nothing new is found."""
+        taken: dict[str, Template] = {}
+        words = sorted({word for template in view.pool for word in template.text.split() if SLOT not in word})
+        for _ in range(_ATTEMPTS * view.proposals):
+            if len(taken) == view.proposals:
+                break
+            template = self._one(view, words, rng)
+            if template is not None and template.key not in view.memory:
+                taken.setdefault(template.key, template)
+        return list(taken.values())
+
+    def _one(self, view: View, words: list[str], rng: random.Random) -> Template | None:
+        if rng.random() < 0.5:
+            return rng.choice(view.pool)
+        parent = rng.choice(view.memory.best(view.top_k)).text
+        try:
+            return Template.parse(" ".join(_mutated(parent.split(), words, rng)), max_words=view.max_words)
+        except TemplateError:
+            return None
+
+
+def _mutated(parent: list[str], words: list[str], rng: random.Random) -> list[str]:
+    """The parent with one word put in, taken out or changed; its slots are left where they are."""
+    child = list(parent)
+    free = [place for place, word in enumerate(child) if SLOT not in word]
+    action = rng.choice(("put in", "take out", "change") if free else ("put in",))
+    if action == "put in":
+        child.insert(rng.randint(0, len(child)), rng.choice(words))
+    elif action == "take out":
+        del child[rng.choice(free)]
+    else:
+        child[rng.choice(free)] = rng.choice(words)
+    return child

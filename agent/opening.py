@@ -1,0 +1,144 @@
+"""What a search needs before its climbs begin: an evaluator, a pool, a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import hashlib
+import re
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from agent.config import SearchConfig
+from agent.errors import ConfigError, StoreExistsError
+from agent.report.files import STORE
+from evaluator.build import EvaluatorSpec, open_evaluator
+from evaluator.scoring import Evaluator, parse_objective
+from prompts.pools import BUILT_IN, PoolError, read_templates
+from prompts.template import Template
+
+T = TypeVar("T")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Runs blocking work in a thread that does not keep the program alive when the user wants to leave."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def finish(settle: Callable[[], None]) -> None:
+        if not future.done():
+            settle()
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as error:  # noqa: BLE001 - raised again in the task that waits
+            failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            settle: Callable[[], None] = lambda: future.set_exception(failure)  # noqa: E731
+        else:
+            settle = lambda: future.set_result(value)  # noqa: E731
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, settle)
+
+    threading.Thread(target=run, name="opening", daemon=True).start()
+    return await future
+
+
+def spec_of(config: SearchConfig) -> EvaluatorSpec:
+    """What to score on, as the evaluator wants it."""
+    return EvaluatorSpec(
+        data=config.data,
+        data_root=config.data_root,
+        model=config.model,
+        pretrained=config.pretrained,
+        shots=config.shots,
+        seed=config.seed,
+        few_shot_file=config.few_shot_file,
+        class_names=config.class_names,
+        allow_leak=config.allow_leak,
+        on_bad_image=config.on_bad_image,
+        device=config.device,
+        precision=config.precision,
+        objective=parse_objective(config.objective),
+    )
+
+
+async def open_from_config(config: SearchConfig, report: Callable[[str], None]) -> Evaluator:
+    """Loads data and model in a thread.
+
+    Raises:
+        InputError: They cannot be used.
+    """
+    loop = asyncio.get_running_loop()
+
+    def tell(line: str) -> None:
+        loop.call_soon_threadsafe(report, line)
+
+    return await in_thread(lambda: open_evaluator(spec_of(config), report=tell))
+
+
+def read_pool(config: SearchConfig) -> list[Template]:
+    """What initial templates are drawn from.
+
+    Raises:
+        ConfigError: The file cannot be used, or the pool is smaller than what is to be drawn.
+    """
+    if isinstance(config.initial, Path):
+        try:
+            pool = read_templates(config.initial)
+        except PoolError as error:
+            raise ConfigError(f"--initial: {error}") from error
+        unique = list({template.key: template for template in pool}.values())
+        if len(unique) < 2:
+            raise ConfigError(
+                f"--initial {config.initial}: it has one template only; a climb needs at least 2"
+            )
+        return unique
+    if config.initial > len(BUILT_IN):
+        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(BUILT_IN)} templates")
+    return [Template.parse(text, max_words=None) for text in BUILT_IN]
+
+
+def pool_hash(pool: list[Template]) -> str:
+    """A hash of a pool's content."""
+    return hashlib.sha256("\n".join(template.text for template in pool).encode()).hexdigest()[:16]
+
+
+def new_run_dir(config: SearchConfig) -> Path:
+    """The folder of a new run, as an absolute path; it is not made yet."""
+    if config.run_dir is not None:
+        return config.run_dir.expanduser().resolve()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data).name).strip("-.")[:40] or "data"
+    now = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    stem = f"{now}-{name}-{config.method}"
+    runs = Path("runs").resolve()
+    return next(path for path in (runs / f"{stem}{end}" for end in ("", *_ENDINGS)) if not path.exists())
+
+
+_ENDINGS = tuple(f"-{number}" for number in range(2, 1000))
+
+
+def check_run_dir(run_dir: Path) -> None:
+    """Makes sure that a new run can be written to a folder, and makes the folder.
+
+    Raises:
+        StoreExistsError: A run is in it already.
+        ConfigError: It is not empty, or cannot be written.
+    """
+    if (run_dir / STORE).exists():
+        raise StoreExistsError(
+            f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, or choose another --run-dir"
+        )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if any(run_dir.iterdir()):
+            raise ConfigError(
+                f"--run-dir {run_dir}: the folder is not empty and holds no run; choose another"
+            )
+        with tempfile.TemporaryFile(dir=run_dir):
+            pass
+    except OSError as error:
+        raise ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})") from error

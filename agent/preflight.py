@@ -1,0 +1,126 @@
+"""A look at an endpoint before anything is paid: is it there, does it take the key, does it know the model.
+
+It asks for ``/models``, which costs nothing. Endpoints need not have it: only what shows beyond doubt that no
+request can succeed is an error, anything else is left to the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from agent.errors import EndpointError
+from agent.secrets import Secret, split_userinfo
+
+TRIES = 4
+PAUSE_S = 0.5
+TIMEOUT_S = 10.0
+_MAX_BODY = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an endpoint showed.
+
+    Attributes:
+        models: Names that it lists; empty where it lists none.
+        note: A line worth telling; None where all is well.
+    """
+
+    models: tuple[str, ...] = ()
+    note: str | None = None
+
+
+async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Seen:
+    """Asks an endpoint for its models.
+
+    Args:
+        base_url: Its address; may hold ``user:password``.
+        key: The key, or None.
+        key_env: Name of the variable that holds the key, for messages.
+        model: The model that will be asked for.
+
+    Raises:
+        EndpointError: Nothing listens there, the key is refused, or it is no such endpoint.
+    """
+    clean = split_userinfo(base_url)
+    headers = {"Authorization": f"Bearer {key.reveal()}"} if key else {}
+    auth = None
+    if clean.userinfo and not key:
+        user, _, password = clean.userinfo.reveal().partition(":")
+        auth = aiohttp.BasicAuth(user, password)
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=True, auth=auth) as session:
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with session.get(f"{clean.url}/models", headers=headers) as reply:
+                    body = await reply.content.read(_MAX_BODY)
+                    return _judge(
+                        clean.url, reply.status, body, has_key=bool(key), key_env=key_env, model=model
+                    )
+            except aiohttp.ClientConnectorError as error:
+                if attempt == TRIES:
+                    raise EndpointError(
+                        f"nothing answers at {clean.url} ({_reason(error)}); is the server running, and is "
+                        "the "
+                        "address right? Give another with --base-url"
+                    ) from None
+            except aiohttp.InvalidURL:
+                raise EndpointError(f"{clean.url} is not an address; give another with --base-url") from None
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if attempt == TRIES:
+                    return Seen(note=f"{clean.url}/models did not answer ({type(error).__name__}); going on")
+            await asyncio.sleep(PAUSE_S)
+    raise AssertionError("unreachable")
+
+
+def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, model: str) -> Seen:
+    if status in (401, 403):
+        if has_key:
+            raise EndpointError(
+                f"{url} refuses the key in {key_env} (HTTP {status}); set {key_env} to a valid one"
+            )
+        raise EndpointError(f"{url} asks for a key (HTTP {status}); set {key_env}")
+    if status != 200:
+        return Seen()
+    document = _parsed(body)
+    if document is None:
+        raise EndpointError(
+            f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint. Base "
+            "URLs "
+            "usually end in /v1"
+        )
+    models = _names(document)
+    if not models or model in models:
+        return Seen(models)
+    near = nearest(model, models)
+    hint = f"; near it are {', '.join(near)}" if near else ""
+    return Seen(models, note=f"{url} does not list a model {model!r}{hint}; asking for it all the same")
+
+
+def nearest(name: str, names: tuple[str, ...]) -> list[str]:
+    """At most three names that look like one that is not there."""
+    return difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _names(document: Any) -> tuple[str, ...]:
+    items = document.get("data") if isinstance(document, dict) else document
+    if not isinstance(items, list):
+        return ()
+    return tuple(str(item["id"]) for item in items if isinstance(item, dict) and item.get("id"))
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    return error.os_error.strerror or type(error.os_error).__name__ if error.os_error else "no connection"

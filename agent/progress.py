@@ -1,0 +1,218 @@
+"""A search as a person watches it: a live panel on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from agent.budget import NOTHING, Usage
+from agent.events import (
+    ChatNoted,
+    ClimbFinished,
+    Event,
+    Noted,
+    PoolScored,
+    SearchStarted,
+    SearchStopped,
+    StepFinished,
+    StepSkipped,
+    TemplateScored,
+)
+
+EVERY_S = 5.0
+MAX_CLIMBS_SHOWN = 12
+Gauge = Callable[[], tuple[Usage, Mapping[str, float]]]
+"""What was used, and what is left of each limit."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """How a climb stands."""
+
+    steps: int = 0
+    skipped: int = 0
+    best: str = ""
+    train: float = 0.0
+    done: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """What the display knows; made of events alone."""
+
+    started: SearchStarted | None = None
+    climbs: dict[int, Standing] = field(default_factory=dict)
+    scored: int = 0
+    latest: str = ""
+
+    def take(self, event: Event) -> None:
+        """Learns from an event."""
+        if isinstance(event, SearchStarted):
+            self.started = event
+        elif isinstance(event, TemplateScored):
+            self.scored += 1
+        elif isinstance(event, PoolScored | StepFinished | ClimbFinished):
+            standing = self.climbs.setdefault(event.climb, Standing())
+            standing.best, standing.train = event.best, event.train
+            standing.steps += isinstance(event, StepFinished)
+            standing.done = standing.done or isinstance(event, ClimbFinished)
+        elif isinstance(event, StepSkipped):
+            standing = self.climbs.setdefault(event.climb, Standing())
+            standing.steps += 1
+            standing.skipped += 1
+
+    @property
+    def steps(self) -> int:
+        """Turns that are over."""
+        return sum(standing.steps for standing in self.climbs.values())
+
+    @property
+    def best(self) -> Standing | None:
+        """The climb that is ahead."""
+        return max(self.climbs.values(), key=lambda standing: standing.train, default=None)
+
+
+class Progress:
+    """Shows events on a console; a listener and a context manager.
+
+    Args:
+        console: Where; a live panel if it is a terminal, else lines, at most one in five seconds.
+        gauge: Says what was used and what is left.
+    """
+
+    def __init__(self, console: Console, gauge: Gauge | None = None) -> None:
+        self._console = console
+        self._gauge: Gauge = gauge or (lambda: (NOTHING, {}))
+        self._state = State()
+        self._began = self._said = time.monotonic()
+        self._live = Live(
+            get_renderable=self._panel,
+            console=console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+        )
+
+    def __call__(self, event: Event) -> None:
+        """Takes an event."""
+        self._state.take(event)
+        if isinstance(event, Noted):
+            self._line(event.text)
+        elif isinstance(event, SearchStarted):
+            self._line(_opening(event))
+        elif isinstance(event, SearchStopped):
+            self._line(f"stopping: {event.reason}")
+        elif isinstance(event, ChatNoted) and event.what in _WORTH_A_LINE:
+            self._line(
+                f"{event.what}: {', '.join(f'{name} {value}' for name, value in event.details.items())}"
+            )
+        elif isinstance(event, StepSkipped):
+            self._state.latest = f"climb {event.climb} skipped a turn: {event.reason}"
+        if not self._console.is_terminal:
+            self._tick()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def _line(self, text: str) -> None:
+        self._console.print(Text(_printable(text)), soft_wrap=True)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._said >= EVERY_S and self._state.started is not None:
+            self._said = now
+            self._line(self._summary())
+
+    def _summary(self) -> str:
+        state, started = self._state, self._state.started
+        best = state.best
+        total = started.steps if started is not None else 0
+        ahead = f"; best {best.train:.1%}: {best.best}" if best is not None else ""
+        done = f"turn {state.steps} of {total}, {state.scored} templates scored"
+        return f"{self._clock()} {done}, {self._spent()}{ahead}"
+
+    def _clock(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        return f"[{minutes:d}:{seconds:02d}]"
+
+    def _spent(self) -> str:
+        used, left = self._gauge()
+        parts = [f"{used.calls} calls", f"{used.prompt_tokens + used.completion_tokens:,} tokens"]
+        if used.picodollars:
+            parts.append(f"${used.cost_usd:.4f}")
+        parts += [f"{_left(name, value)} left" for name, value in left.items()]
+        return ", ".join(parts)
+
+    def _panel(self) -> Group | Text:
+        state, started = self._state, self._state.started
+        if started is None:
+            return Text(f"{self._clock()} opening ...")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name, justify in (
+            ("climb", "right"),
+            ("turns", "right"),
+            ("train", "right"),
+            ("best so far", "left"),
+        ):
+            table.add_column(
+                name, justify="right" if justify == "right" else "left", no_wrap=name != "best so far"
+            )
+        turns = started.steps // max(1, started.climbs)
+        rows = sorted(state.climbs.items(), key=lambda item: (item[1].done, item[0]))[:MAX_CLIMBS_SHOWN]
+        for number, standing in sorted(rows):
+            table.add_row(
+                str(number),
+                f"{standing.steps}/{turns}",
+                f"{standing.train:.1%}",
+                escape(_printable(standing.best)),
+            )
+        bar = ProgressBar(total=max(1, started.steps), completed=state.steps, width=40)
+        lines: list[RenderableType] = [
+            table,
+            bar,
+            Text(f"{self._clock()} {state.scored} templates scored, {self._spent()}"),
+        ]
+        if state.latest:
+            lines.append(Text(_printable(state.latest), style="yellow"))
+        return Group(*lines)
+
+
+_WORTH_A_LINE = frozenset({"endpoint.removed", "proposer.rested", "proposer.gave_up"})
+
+
+def _opening(event: SearchStarted) -> str:
+    who = f"LLM {event.llm}" if event.llm else "no LLM"
+    verb = "going on with" if event.resumed else "searching"
+    return (
+        f"{verb} {event.dataset} ({event.classes} classes) with {event.model}, {who}, method {event.method}: "
+        f"{event.climbs} climbs, {event.steps} turns, in {event.run_dir}"
+    )
+
+
+def _left(name: str, value: float) -> str:
+    if name.startswith("cost"):
+        return f"${value:.4f}"
+    return f"{value:,.1f} minutes" if name == "minutes" else f"{value:,.0f} {name}"
+
+
+def _printable(text: str) -> str:
+    """Untrusted text without what a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,90 @@
+"""The two ways into a search: a new one, and one that goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.config import SearchConfig
+from agent.config_sources import build
+from agent.engine import Search
+from agent.events import Listener
+from agent.result import SearchResult
+from agent.store import Store
+
+
+async def search(
+    config: SearchConfig,
+    *,
+    evaluator: object | None = None,
+    chat: object | None = None,
+    on_event: Listener | None = None,
+) -> SearchResult:
+    """Searches for better templates.
+
+    Args:
+        config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
+        evaluator: An ``Evaluator``, or anything with ``score(templates)`` (see ``agent.adapters``); None to
+            open the data set and the model that the config names.
+        chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint that the config
+            names.
+        on_event: Called with each event, in the event loop; must not block.
+
+    Returns:
+        The result; the same as in the run's ``result.json``.
+
+    Raises:
+        UsageError: Something that was given cannot be worked with; nothing was paid.
+        InputError: The data or the model cannot be used; nothing was paid.
+        PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` goes on.
+    """
+    return await Search(config, evaluator=evaluator, chat=chat, on_event=on_event).start()
+
+
+async def resume(
+    run_dir: Path | str,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    evaluator: object | None = None,
+    chat: object | None = None,
+    on_event: Listener | None = None,
+) -> SearchResult:
+    """Goes on with a run from where it ended; a finished one gives its result at once.
+
+    Args:
+        run_dir: The run's folder.
+        changes: Settings by name that replace the run's own; none that decides the result.
+        evaluator: As for ``search``; the same one as before.
+        chat: As for ``search``.
+        on_event: As for ``search``.
+
+    Raises:
+        UsageError: The folder holds no run, is in use, or a change would decide the result.
+        PromptclimbError: As for ``search``.
+    """
+    folder = Path(run_dir)
+    config = stored_config(folder, changes or {})
+    return await Search(config, evaluator=evaluator, chat=chat, on_event=on_event).resume(folder)
+
+
+def stored_config(run_dir: Path, changes: Mapping[str, Any]) -> SearchConfig:
+    """The config of a run with changes laid over it.
+
+    Raises:
+        UsageError: There is no run, or a change is wrong.
+    """
+    with Store.open(run_dir) as store:
+        stored = dict(store.manifest["config"])
+    return build([(f"the run {run_dir}", stored), ("the command line", changes)])
+
+
+def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
+    """``search`` for programs without an event loop; the same arguments."""
+    return asyncio.run(search(config, **given))
+
+
+def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
+    """``resume`` for programs without an event loop; the same arguments."""
+    return asyncio.run(resume(run_dir, **given))

@@ -1,0 +1,93 @@
+"""Scores on the way from the evaluator to the climbs: looked up first, on disk before anybody sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from agent.errors import EvaluationFailedError
+from agent.store import StoredScore, Verdict
+from evaluator.errors import ConsumerError, ScoringError
+from evaluator.scoring import Rejection, Score
+
+MAX_FAILURES = 3
+"""Templates in a row on which the scorer itself may fail before the run stops: it is not them, then."""
+_BROKEN = frozenset({"failed", "out_of_memory"})
+
+
+class ScoreStore(Protocol):
+    """Where scores are kept, by exact text: two spellings of a template may score differently."""
+
+    def score(self, key: str) -> StoredScore | None:
+        """What is known of a template."""
+        ...
+
+    async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
+        """Keeps what the evaluator said; on disk when this returns."""
+        ...
+
+
+class TemplateScorer(Protocol):
+    """What scores one template at a time, such as ``evaluator.consumer.Consumer``."""
+
+    async def score(self, template: str) -> Score:
+        """Scores one template.
+
+        Raises:
+            ScoringError: It cannot be scored.
+        """
+        ...
+
+
+class Scorebook:
+    """Scores templates once for a whole run, resumes included.
+
+    Args:
+        store: What keeps the scores.
+        scorer: What computes them.
+    """
+
+    def __init__(self, store: ScoreStore, scorer: TemplateScorer) -> None:
+        self._store = store
+        self._scorer = scorer
+        self._failures = 0
+
+    async def score(self, template: str) -> Verdict:
+        """The score of one template, from disk or from the evaluator.
+
+        Raises:
+            EvaluationFailedError: The evaluator is broken; nothing wrong is kept.
+        """
+        if (known := self._store.score(template)) is not None:
+            return known.verdict
+        answer = await self._ask(template)
+        await self._store.put_score(template, template, answer)
+        return answer
+
+    async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
+        """Scores of several templates, in their order; asked for at once, so that they share batches.
+
+        Raises:
+            EvaluationFailedError: See ``score``.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.score(template)) for template in templates]
+        return [task.result() for task in tasks]
+
+    async def _ask(self, template: str) -> Verdict:
+        try:
+            answer = await self._scorer.score(template)
+        except ScoringError as error:
+            if error.reason not in _BROKEN:
+                return Rejection(error.reason, error.message)
+            self._failures += 1
+            if self._failures >= MAX_FAILURES:
+                raise EvaluationFailedError(
+                    f"the evaluator failed on {self._failures} templates in a row, last: {error.message}"
+                ) from error
+            return Rejection(error.reason, error.message)
+        except ConsumerError as error:
+            raise EvaluationFailedError(f"the evaluator stopped: {error}") from error
+        self._failures = 0
+        return answer
