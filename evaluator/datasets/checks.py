@@ -24,7 +24,7 @@ def check(splits: Splits) -> Iterator[str]:
         if twice := duplicates(splits.classes):
             yield f"{len(twice)} class names stand for two classes each ({', '.join(twice)}), as published"
     else:
-        refuse_duplicates(splits.classes, where=splits.name)
+        refuse_duplicates(splits.classes, where=f"{splits.name} ({splits.root})")
     without = [
         splits.classes[label]
         for label, count in enumerate(count_by_label(splits.train, len(splits.classes)))

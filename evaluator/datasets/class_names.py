@@ -22,27 +22,33 @@ OPENAI = "openai"
 SPLIT = "split"
 
 
-def tidy(raw: str) -> str:
+def tidy(raw: str, *, where: object) -> str:
     """A class name fit for a caption: underscores and runs of white space become single spaces.
+
+    Args:
+        raw: The name as it was found.
+        where: The file or folder that it comes from, for the message.
 
     Raises:
         DataError: Nothing is left, or the name holds a control character.
     """
     name = " ".join(unicodedata.normalize("NFC", raw).replace("_", " ").split())
-    check_name(name, raw)
+    check_name(name, raw, where=where)
     return name
 
 
-def check_name(name: str, raw: str) -> None:
+def check_name(name: str, raw: str, *, where: object) -> None:
     """Refuses a name that no caption can hold.
 
     Raises:
         DataError: The name is empty or holds a control character.
     """
     if not name:
-        raise DataError(f"the class name {raw!r} is empty; give every class a name of at least one letter")
+        raise DataError(
+            f"{where}: the class name {raw!r} is empty; give every class a name of at least one letter"
+        )
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise DataError(f"the class name {raw!r} holds a control character or one that is no text")
+        raise DataError(f"{where}: the class name {raw!r} holds a control character or one that is no text")
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -53,10 +59,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     """
     lines = [line.strip() for line in read_text(path, what="class names file").rstrip().split("\n")]
     for number, line in enumerate(lines, start=1):
-        try:
-            check_name(line, line)
-        except DataError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
+        check_name(line, line, where=f"{path}, line {number}")
     refuse_duplicates(lines, where=str(path))
     return tuple(lines)
 

@@ -181,7 +181,7 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
     if len(names) < 2:
         raise DataError(f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart")
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])
-    return tuple(tidy(name) for name in names), items
+    return tuple(tidy(name, where=listing.root / name) for name in names), items
 
 
 def _walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:

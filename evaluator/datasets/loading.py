@@ -118,7 +118,8 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
         from evaluator.datasets.torchvision_sets import read_torchvision
 
         return read_torchvision(rest, data_root)
-    if name_or_path in bundled.names():
+    # A path is told by its separator, and does not wait for the drawing code to be imported.
+    if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
         return bundled.read(name_or_path)
     return _read_path(name_or_path, data_root, class_names)
 

@@ -118,7 +118,7 @@ def _classes(rows: list[Row], names: Sequence[str] | None, where: str) -> tuple[
     raw = sorted({row.label for row in rows}, key=_natural)
     if len(raw) < 2:
         raise DataError(f"{where} has one class only ({raw[0]!r}); there is nothing to tell apart")
-    classes = tuple(tidy(label) for label in raw)
+    classes = tuple(tidy(label, where=where) for label in raw)
     refuse_duplicates(classes, where=where)
     labels = {label: number for number, label in enumerate(raw)}
     return classes, lambda row: labels[row.label]

@@ -42,7 +42,7 @@ def read_imagenet(name: str, home: Path) -> Splits:
         raise DataError(f"{images / 'train' / unseen[0]} has no images, but {images / 'val' / unseen[0]} has")
     return Splits(
         name=name,
-        classes=tuple(tidy(names[folder]) for folder in folders),
+        classes=tuple(tidy(names[folder], where=home / "classnames.txt") for folder in folders),
         train=_items(folders, train_list),
         val=(),
         test=_items(folders, test_list),

@@ -57,7 +57,7 @@ def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item,
         raise DataError(f"{where} has {len(names)} classes; at least two are needed")
     if gaps := [label for label in range(max(names) + 1) if label not in trained]:
         raise DataError(f"{where}: label {gaps[0]} has no training image ({len(gaps)} such labels)")
-    return parts, tuple(tidy(names[label]) for label in range(len(names)))
+    return parts, tuple(tidy(names[label], where=where) for label in range(len(names)))
 
 
 def _items(entries: list[Any], root: Path, where: str, names: dict[int, str]) -> Iterator[Item]:

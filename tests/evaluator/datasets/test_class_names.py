@@ -1,0 +1,94 @@
+"""Class names: the data set's own, open_clip's, or the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evaluator.datasets.checks import check
+from evaluator.datasets.class_names import read_names, rename, tidy
+from evaluator.datasets.values import Item, Splits
+from evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import unless_refused
+
+
+def splits(classes: int) -> Splits:
+    items = tuple(Item(Path(f"/data/{label}.jpg"), label) for label in range(classes))
+    names = tuple(f"name {label}" for label in range(classes))
+    return Splits(name="made up", classes=names, train=items, val=(), test=items, root=Path("/data"))
+
+
+def test_own_names_stay() -> None:
+    """None and "split" are the same."""
+    assert rename(splits(2), None) == rename(splits(2), "split") == splits(2)
+
+
+def test_openai_names_are_open_clips_thousand() -> None:
+    """In the order of the WordNet ids; two pairs share a name, which is published and so a note."""
+    found = rename(splits(1000), "openai")
+    assert found.classes[:2] == ("tench", "goldfish")
+    assert any("missile, sunglasses" in note for note in check(found))
+
+
+def test_openai_names_fit_imagenet_only() -> None:
+    """The number of classes tells."""
+    with pytest.raises(DataError, match="1000 names, but made up has 2 classes"):
+        rename(splits(2), "openai")
+
+
+def test_a_file_of_names_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """Underscores and casing are the user's own; white space at the ends is not."""
+    file = tmp_path / "names.txt"
+    file.write_bytes("\ufeff Snow_Leopard \r\n{cat} 100%\n\n".encode())
+    assert rename(splits(2), str(file)).classes == ("Snow_Leopard", "{cat} 100%")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"a\nb\nc\n", "3 names, but made up has 2"),
+        (b"a\n\nb\n", "line 2: the class name '' is empty"),
+        (b"a\na\n", "'a' stands for 2 classes .labels 0, 1"),
+        (b"a\xff\nb\n", "not UTF-8"),
+        (b"", "line 1: the class name '' is empty"),
+        (b"a\x00\nb", "control character"),
+    ],
+)
+def test_a_wrong_file_of_names_is_refused(tmp_path: Path, raw: bytes, message: str) -> None:
+    """The line is named where there is one."""
+    file = tmp_path / "names.txt"
+    file.write_bytes(raw)
+    with pytest.raises(DataError, match=message):
+        rename(splits(2), str(file))
+
+
+def test_a_missing_file_of_names_is_named(tmp_path: Path) -> None:
+    """And a folder in its place too."""
+    with pytest.raises(DataError, match=r"names\.txt does not exist"):
+        rename(splits(2), str(tmp_path / "names.txt"))
+    with pytest.raises(DataError, match="is a folder"):
+        rename(splits(2), str(tmp_path))
+
+
+@given(st.text())
+def test_tidying_is_done_once(raw: str) -> None:
+    """A tidied name is tidy, or the raw one was refused with its place."""
+    name = unless_refused(lambda: tidy(raw, where="here"), "here")
+    if name is not None:
+        assert tidy(name, where="here") == name
+        assert name == name.strip()
+        assert "_" not in name
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60))
+def test_any_bytes_give_names_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
+    """No file makes the reader raise anything but DataError."""
+    file = tmp_path / "any.txt"
+    file.write_bytes(raw)
+    names = unless_refused(lambda: read_names(file), str(file))
+    if names is not None:
+        assert len(set(names)) == len(names) > 0

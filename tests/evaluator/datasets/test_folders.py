@@ -1,0 +1,177 @@
+"""Folders of class folders, with and without split folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evaluator.datasets import load
+from evaluator.datasets.folders import read_folder
+from evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import MakeImages, save_image
+
+
+def test_a_flat_folder_is_split_by_a_fixed_rule(tmp_path: Path, make_images: MakeImages) -> None:
+    """Half, a fifth and three tenths of each class, the same at every reading, and said so."""
+    make_images(tmp_path, {"cat": 20, "dog": 10})
+    first, again = read_folder(tmp_path), read_folder(tmp_path)
+    assert first == again
+    for part, share in ((first.train, 0.5), (first.val, 0.2), (first.test, 0.3)):
+        assert [item.label for item in part].count(0) == 20 * share
+        assert [item.label for item in part].count(1) == 10 * share
+    assert len(set(first.train + first.val + first.test)) == 30
+    assert any("by rule" in note for note in first.notes)
+
+
+def test_the_test_split_does_not_depend_on_the_seed(tmp_path: Path, make_images: MakeImages) -> None:
+    """Every few-shot seed is judged on the same images; the shots themselves differ."""
+    make_images(tmp_path, {"cat": 30, "dog": 30})
+    one, two = (load(str(tmp_path), shots=4, seed=seed) for seed in (1, 2))
+    assert one.test.open() == two.test.open()
+    assert one.train != two.train
+
+
+def test_split_folders_are_taken_as_they_are(tmp_path: Path, make_images: MakeImages) -> None:
+    """train, val and test of a user stay what they are; labels follow the sorted folder names."""
+    for part, count in (("train", 5), ("val", 3), ("test", 4)):
+        make_images(tmp_path / part, {"snow_leopard": count, "Cat": count})
+    found = read_folder(tmp_path)
+    assert found.classes == ("Cat", "snow leopard")
+    for part, count in (("train", 5), ("val", 3), ("test", 4)):
+        paths = [item.path for item in getattr(found, part)]
+        assert len(paths) == 2 * count
+        assert all(path.is_relative_to(tmp_path / part) for path in paths)
+    assert found.notes == ()
+
+
+def test_without_val_there_is_none(tmp_path: Path, make_images: MakeImages) -> None:
+    """No images are taken from the user's train folder behind their back, and a note says what it means."""
+    for part in ("train", "test"):
+        make_images(tmp_path / part, {"a": 4, "b": 4})
+    found = load(str(tmp_path), shots=4)
+    assert found.val == ()
+    assert any("no val split" in note for note in found.notes)
+
+
+def test_without_test_it_is_made_from_val(tmp_path: Path, make_images: MakeImages) -> None:
+    """Half of each class's val images, said so; train is left alone."""
+    make_images(tmp_path / "train", {"a": 4, "b": 4})
+    make_images(tmp_path / "valid", {"a": 6, "b": 7})
+    found = read_folder(tmp_path)
+    assert (len(found.train), len(found.val), len(found.test)) == (8, 6, 7)
+    assert not set(found.val) & set(found.test)
+    assert any("half of the val images" in note for note in found.notes)
+
+
+def test_a_train_folder_alone_is_split_by_rule(tmp_path: Path, make_images: MakeImages) -> None:
+    """DIR/train/CLASS without the others is a flat folder one level down."""
+    make_images(tmp_path / "train", {"a": 10, "b": 10})
+    found = read_folder(tmp_path)
+    assert (len(found.train), len(found.val), len(found.test)) == (10, 4, 6)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) -> None:
+    """A folder "train" with images in it, beside "bus", is a kind of vehicle."""
+    make_images(tmp_path, {"train": 5, "bus": 5})
+    assert read_folder(tmp_path).classes == ("bus", "train")
+
+
+def test_images_below_a_class_folder_count(tmp_path: Path, make_images: MakeImages) -> None:
+    """As torchvision's ImageFolder does, sub-folders belong to their class."""
+    make_images(tmp_path, {"a/one": 3, "a/two": 3, "b": 6})
+    assert len(read_folder(tmp_path).train) == 6
+
+
+def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path, make_images: MakeImages) -> None:
+    """Thumbs.db and notes are named in a note; hidden files are not worth one."""
+    make_images(tmp_path, {"a": 4, "b": 4})
+    for name in ("a/Thumbs.db", "a/notes.txt", "b/.DS_Store", "readme.md"):
+        (tmp_path / name).write_text("no image")
+    notes = read_folder(tmp_path).notes
+    assert any("2 files" in note and ".db" in note for note in notes)
+
+
+def test_links_are_followed_and_loops_are_not(tmp_path: Path, make_images: MakeImages) -> None:
+    """Linked images and class folders are read; a link back to a folder above ends the walk."""
+    make_images(tmp_path / "store", {"a": 4, "b": 4})
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a").symlink_to(tmp_path / "store" / "a")
+    (data / "b").mkdir()
+    for image in (tmp_path / "store" / "b").iterdir():
+        (data / "b" / image.name).symlink_to(image)
+    (data / "b" / "loop").symlink_to(data)
+    (tmp_path / "store" / "a" / "again").symlink_to(tmp_path / "store" / "a")
+    found = read_folder(data)
+    paths = {item.path for item in found.train + found.val + found.test if item.label == 0}
+    assert {path.parent.name for path in paths} == {"a"}
+    assert len(paths) == 4
+
+
+def test_a_folder_by_a_relative_path_gives_absolute_paths(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every path in a split can be opened from anywhere."""
+    make_images(tmp_path / "pets", {"a": 4, "b": 4})
+    monkeypatch.chdir(tmp_path)
+    data = load("./pets", shots=1)
+    assert data.name == "pets"
+    assert all(item.path.is_absolute() for item in data.train)
+
+
+NAMES = ("{braces}", "100% wool", 'it\'s "so"', "猫", "чайник", " ".join(["long"] * 40))
+
+
+def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -> None:
+    """Braces, percent signs, quotes, other scripts, forty words: they are text, and stay as they are."""
+    make_images(tmp_path, dict.fromkeys(NAMES, 4))
+    assert set(read_folder(tmp_path).classes) == set(NAMES)
+
+
+def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:
+    """A folder with one thing wrong in it."""
+    if kind == "absent":
+        return folder / "absent"
+    if kind == "file":
+        save_image(folder / "picture.png", 1)
+        return folder / "picture.png"
+    if kind == "loose":
+        save_image(folder / "picture.png", 1)
+    elif kind == "one class":
+        make_images(folder, {"cat": 5})
+    elif kind == "no images":
+        make_images(folder, {"cat": 0, "dog": 0})
+    elif kind == "empty class":
+        make_images(folder, {"cat": 5, "dog": 0})
+    elif kind == "single image":
+        make_images(folder, {"cat": 5, "dog": 1})
+    elif kind == "stranger":
+        make_images(folder, {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1})
+    elif kind == "duplicate":
+        make_images(folder, {"polar_bear": 4, "polar bear": 4})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("absent", "no data set called"),
+        ("file", "picture.png is a file"),
+        ("empty", "is empty"),
+        ("loose", "no class folders"),
+        ("one class", "one class only"),
+        ("no images", "holds an image"),
+        ("empty class", "dog holds no image"),
+        ("single image", "single image"),
+        ("stranger", "no images under"),
+        ("duplicate", "stands for 2 classes"),
+    ],
+)
+def test_what_cannot_be_used_is_said(
+    tmp_path: Path, make_images: MakeImages, kind: str, message: str
+) -> None:
+    """Each kind of broken folder has a message that names it."""
+    with pytest.raises(DataError, match=message) as caught:
+        load(str(broken(tmp_path, kind, make_images)), shots=1)
+    assert str(tmp_path) in str(caught.value)

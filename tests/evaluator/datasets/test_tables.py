@@ -1,0 +1,155 @@
+"""CSV, TSV and JSON-lines tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator.datasets import load
+from evaluator.datasets.tables import SUFFIXES, parse_table, read_table
+from evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import MakeImages, unless_refused
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, make_images: MakeImages) -> Path:
+    """A folder with ten images of each of two classes."""
+    return make_images(tmp_path, {"a": 10, "b": 10})
+
+
+def rows(count: int = 10) -> list[tuple[str, str]]:
+    return [(f"{label}/{number:03d}.png", f"kind_{label}") for label in "ab" for number in range(count)]
+
+
+def write_table(folder: Path, suffix: str, *, split: bool) -> Path:
+    """The same table in each form."""
+    file = folder / f"table{suffix}"
+    full = [
+        (path, label, ("train", "val", "test")[number % 3]) for number, (path, label) in enumerate(rows())
+    ]
+    columns = ("path", "label", "split")[: 3 if split else 2]
+    if suffix == ".jsonl":
+        lines = [json.dumps(dict(zip(columns, row, strict=False))) for row in full]
+    else:
+        comma = "," if suffix == ".csv" else "\t"
+        lines = [comma.join(row[: len(columns)]) for row in (columns, *full)]
+    file.write_text("\ufeff" * (suffix == ".csv") + "\r\n".join(lines) + "\n\n", "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_a_table_with_splits_is_taken_as_it_is(pictures: Path, suffix: str) -> None:
+    """Rows keep their order, names lose underscores, a byte-order mark and CRLF do no harm."""
+    data = load(str(write_table(pictures, suffix, split=True)), shots=2, seed=1)
+    assert data.name == "table"
+    assert data.classes == ("kind a", "kind b")
+    assert (len(data.train), len(data.val), data.test.size) == (4, 4, 6)
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_table_without_splits_is_split_by_rule(pictures: Path, suffix: str) -> None:
+    """As a flat folder is, and said so."""
+    found = read_table(write_table(pictures, suffix, split=False), data_root=None)
+    assert (len(found.train), len(found.val), len(found.test)) == (10, 4, 6)
+    assert any("by rule" in note for note in found.notes)
+
+
+def test_paths_may_be_relative_to_a_data_root(
+    pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The table may lie elsewhere."""
+    file = write_table(pictures, ".csv", split=True).rename(tmp_path_factory.mktemp("elsewhere") / "t.csv")
+    assert load(str(file), data_root=pictures, shots=1).test.size == 6
+
+
+def test_numbers_count_the_lines_of_a_class_names_file(pictures: Path) -> None:
+    """With --class-names FILE a label is an index, and one beyond the last name is refused."""
+    names = pictures / "names.txt"
+    names.write_text("first\nsecond\nthird_one\n", "utf-8")
+    table = pictures / "t.csv"
+    lines = [f"a/{number:03d}.png,{number % 3}" for number in range(9)]
+    table.write_text("\n".join(["path,label", *lines]), "utf-8")
+    data = load(str(table), shots=1, class_names=str(names))
+    assert data.classes == ("first", "second", "third_one")
+    assert all(int(item.path.stem) % 3 == item.label for item in data.train + data.test.open())
+    table.write_text("\n".join(["path,label", *lines, "b/000.png,3"]), "utf-8")
+    with pytest.raises(DataError, match="line 11: label 3 is out of range: there are 3"):
+        load(str(table), shots=1, class_names=str(names))
+
+
+def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
+    """Class "10" comes after class "9"."""
+    table = pictures / "t.csv"
+    table.write_text("path,label\n" + "\n".join(f"a/{n % 10:03d}.png,{n // 2}" for n in range(22)), "utf-8")
+    assert read_table(table, data_root=None).classes[9:] == ("9", "10")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column 'label'"),
+        ("path,label\n", "has no rows"),
+        ("file,class\na/000.png,x\n", "no column 'label'"),
+        ("path,label\na/000.png\n", "line 2 has no label"),
+        ("path,label\n,x\n", "line 2 has no path"),
+        ("path,label\na/000.png,x,y\n", "line 2 has more cells"),
+        ("path,label\na/000.png,x\nb/000.png,x\n", "one class only"),
+        ("path,label\na/000.png,x\nb/999.png,y\n", "line 3: .*b/999.png does not exist"),
+        ("path,label\na/000.png,x\nb,y\n", "line 3: .*is no file"),
+        ("path,label\n../t.csv,x\nb/000.png,y\n", "line 2: '../t.csv' leads out of"),
+        ("path,label\n/etc/passwd,x\nb/000.png,y\n", "line 2: '/etc/passwd' leads out of"),
+        ("path,label,split\na/000.png,x,training\nb/000.png,y,test\n", "split must be train, val or test"),
+        ("path,label,split\na/000.png,x,train\nb/000.png,y,\n", "1 rows have no split"),
+        ("path,label\na/000.png,polar_bear\nb/000.png,polar bear\n", "stands for 2 classes"),
+        ('path,label\n"a/000.png,x\n', "unexpected end of data"),
+        ("path,label\na/000.png,x\nb/000.png,y\n", "single image"),
+    ],
+)
+def test_a_wrong_table_is_refused(pictures: Path, text: str, message: str) -> None:
+    """The line is named, and what a table must look like."""
+    table = pictures / "t.csv"
+    table.write_text(text, "utf-8")
+    with pytest.raises(DataError, match=message):
+        load(str(table), shots=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[1, 2]", "line 1 is not a JSON object"),
+        ('{"path": "a/000.png"', "line 1 is not JSON"),
+        ('{"path": "a/000.png", "label": true}', "label must be text or a number"),
+        ('{"path": ["a"], "label": 1}', "path must be text"),
+        ('{"label": "x"}', "line 1 has no path"),
+    ],
+)
+def test_a_wrong_json_line_is_refused(pictures: Path, line: str, message: str) -> None:
+    """The line is named."""
+    table = pictures / "t.jsonl"
+    table.write_text(line, "utf-8")
+    with pytest.raises(DataError, match=message):
+        load(str(table), shots=1)
+
+
+def test_a_table_that_is_not_utf8_is_refused(pictures: Path) -> None:
+    """With the place of the first byte that is not."""
+    (pictures / "t.csv").write_bytes(b"path,label\na/000.png,caf\xe9\n")
+    with pytest.raises(DataError, match=r"not UTF-8 \(byte 24"):
+        load(str(pictures / "t.csv"), shots=1)
+
+
+@given(
+    st.text(alphabet=st.characters(codec="utf-8")) | st.text(alphabet='path,label\n"\t {}[]:01'),
+    st.sampled_from(SUFFIXES),
+)
+def test_any_text_gives_rows_or_a_clear_error(text: str, suffix: str) -> None:
+    """With a right header before it or without: no text makes the reader raise anything but DataError."""
+    for full in (text, "path,label,split\n" + text, "path\tlabel\n" + text):
+        unless_refused(
+            lambda text=full: list(parse_table(text, suffix=suffix, where="the table")), "the table"
+        )
