@@ -46,10 +46,11 @@ class Art:
         return cls(colour, line, kinds)
 
     @classmethod
-    def shipped(cls, source: str | None = None) -> Art:
-        """The held-out art that the package brings, of one source or of all."""
-        files = sorted(ASSETS.glob(f"cutouts-{source or '*'}.npz"))
-        return cls.load(files, ASSETS / "fonts")
+    def shipped(cls, source: str = "*", fonts: Iterable[str] = ("*",)) -> Art:
+        """The held-out art that the package brings: of one source or of all, with some of its fonts or all."""
+        art = cls.load(sorted(ASSETS.glob(f"cutouts-{source}.npz")), ASSETS / "fonts")
+        wanted = {path for font in fonts for path in (ASSETS / "fonts").glob(f"*-{font}.woff")}
+        return cls(art._cutouts, art._line, {kind: [path for path in paths if path in wanted] for kind, paths in art._fonts.items()})
 
     def has(self, name: str) -> bool:
         """Whether there is a picture of `name` ("cat", or "mouse/animal" for one sense of a shared name)."""
