@@ -41,13 +41,18 @@ def cost(usage: TokenUsage, price: Price | None) -> int:
 class Usage:
     """What a run has used up to now, resumed stretches included.
 
+    An attempt that was cut off may have been billed, and nobody says for how much. It counts against the
+    limits with the most it can have cost, kept apart from what is known.
+
     Attributes:
         calls: Attempts that were billed, or may have been.
         failed_calls: Attempts that gave no usable answer, billed or not.
         retries: Attempts made again after a failed one.
         prompt_tokens: Tokens billed for messages.
         completion_tokens: Tokens billed for answers.
-        picodollars: Money, in 1e-12 US dollars.
+        picodollars: Money for those tokens, in 1e-12 US dollars.
+        doubtful_tokens: The most tokens that cut-off attempts can have been billed for.
+        doubtful_picodollars: The most money for them.
         active_s: Seconds of work.
     """
 
@@ -57,16 +62,23 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     picodollars: int = 0
+    doubtful_tokens: int = 0
+    doubtful_picodollars: int = 0
     active_s: float = 0.0
 
     @property
-    def tokens(self) -> int:
-        """Both kinds of tokens."""
-        return self.prompt_tokens + self.completion_tokens
+    def tokens_at_most(self) -> int:
+        """All tokens, the doubtful ones included: what a limit is held against."""
+        return self.prompt_tokens + self.completion_tokens + self.doubtful_tokens
+
+    @property
+    def picodollars_at_most(self) -> int:
+        """All money, the doubtful included: what a limit is held against."""
+        return self.picodollars + self.doubtful_picodollars
 
     @property
     def cost_usd(self) -> float:
-        """Money, in US dollars."""
+        """Money that is known to have been billed, in US dollars."""
         return self.picodollars / PICODOLLARS
 
     def plus(self, other: Usage) -> Usage:
@@ -74,8 +86,29 @@ class Usage:
         names = self.__dataclass_fields__
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
+    def minus(self, other: Usage) -> Usage:
+        """What is left of this when the other is taken away."""
+        names = self.__dataclass_fields__
+        return Usage(**{name: getattr(self, name) - getattr(other, name) for name in names})
+
 
 NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one attempt cost, and what had been written down for it before it was made.
+
+    Attributes:
+        usage: What to add to the totals.
+        reserved: The reservation that this settles.
+    """
+
+    usage: Usage = NOTHING
+    reserved: Usage = NOTHING
+
+
+NO_BILL = Bill()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,4 +130,138 @@ class Limits:
     def need_price(self, price: Price | None) -> None:
         """Raise ConfigError where there is a limit on money but no price to count it by."""
         if self.cost_usd is not None and price is None:
-            raise ConfigError("a cost limit needs a price; give --price IN/OUT, US dollars for a million tokens")
+            raise ConfigError(
+                "a cost limit needs a price; give --price IN/OUT, US dollars for a million tokens"
+            )
+
+
+class Budget:
+    """Holds a run to its limits, whatever is in flight.
+
+    `reserve` sets aside the most that an attempt can cost, so that what is spent and what is set aside never
+    exceed a limit together. Where only reservations stand in the way it waits for them, first come first
+    served; where what is spent leaves no room it raises. `settle` replaces a reservation by what it really
+    cost. Both change plain numbers between two awaits, so no interleaving or cancellation can leak.
+
+    Args:
+        limits: What may be used in all.
+        spent: What earlier stretches have used.
+        clock: Seconds; the running loop's time unless given.
+    """
+
+    def __init__(
+        self, limits: Limits, spent: Usage = NOTHING, *, clock: Callable[[], float] | None = None
+    ) -> None:
+        self.limits = limits
+        self._clock = clock or asyncio.get_running_loop().time
+        self._started = self._clock()
+        self._spent = spent
+        self._reserved = NOTHING
+        self._waiting: deque[tuple[Usage, asyncio.Future[None]]] = deque()
+        dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
+        self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
+
+    @property
+    def spent(self) -> Usage:
+        """All that is used up to now, earlier stretches and this stretch's time included."""
+        return replace(self._spent, active_s=self._spent.active_s + self._clock() - self._started)
+
+    @property
+    def reserved(self) -> Usage:
+        """What is set aside for attempts under way."""
+        return self._reserved
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything but time is limited, so that reservations matter over a crash."""
+        return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
+
+    def left(self) -> Limits:
+        """What may still be used, reservations not counted; never below zero."""
+        spent, limits = self.spent, self.limits
+        money = None if self._picodollars is None else self._picodollars - spent.picodollars_at_most
+        return Limits(
+            calls=None if limits.calls is None else max(limits.calls - spent.calls, 0),
+            tokens=None if limits.tokens is None else max(limits.tokens - spent.tokens_at_most, 0),
+            cost_usd=None if money is None else max(money, 0) / PICODOLLARS,
+            minutes=None if (seconds := self.left_s()) is None else seconds / 60,
+        )
+
+    def left_s(self) -> float | None:
+        """Seconds of active time left, None where they are not limited."""
+        if self.limits.minutes is None:
+            return None
+        return max(self.limits.minutes * 60 - self.spent.active_s, 0.0)
+
+    async def reserve(self, tokens: TokenUsage, price: Price | None = None) -> Usage:
+        """Set aside one call and the most that it can cost.
+
+        Args:
+            tokens: The most tokens that it can be billed for.
+            price: The dearest price that it can be billed at.
+
+        Returns:
+            The reservation, to be given to `settle`.
+
+        Raises:
+            BudgetSpentError: What is left is not enough.
+        """
+        need = Usage(calls=1, doubtful_tokens=tokens.total, doubtful_picodollars=cost(tokens, price))
+        if not self._waiting and self._room(need):
+            self._reserved = self._reserved.plus(need)
+            return need
+        granted = asyncio.get_running_loop().create_future()
+        self._waiting.append((need, granted))
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self._reserved = self._reserved.minus(need)
+            self._serve()
+            raise
+        return need
+
+    def settle(self, reserved: Usage, used: Usage = NOTHING) -> None:
+        """Replace a reservation by what it really cost; by nothing if it was not billed."""
+        self._reserved = self._reserved.minus(reserved)
+        self._spent = self._spent.plus(used)
+        self._serve()
+
+    def spent_minutes(self) -> BudgetSpentError:
+        """The error that says that the time is over."""
+        return BudgetSpentError(f"the limit of {self.limits.minutes:g} minutes is reached", limit="minutes")
+
+    def _serve(self) -> None:
+        while self._waiting:
+            need, granted = self._waiting[0]
+            if granted.done():
+                self._waiting.popleft()
+                continue
+            try:
+                if not self._room(need):
+                    return
+            except BudgetSpentError as error:
+                granted.set_exception(error)
+            else:
+                self._reserved = self._reserved.plus(need)
+                granted.set_result(None)
+            self._waiting.popleft()
+
+    def _room(self, need: Usage) -> bool:
+        """Whether there is room now; raises BudgetSpentError where there never will be."""
+        if self.left_s() == 0.0:
+            raise self.spent_minutes()
+        hopeless = self._exceeded(self._spent.plus(need))
+        if hopeless:
+            raise BudgetSpentError(f"the limit of {hopeless[1]} is reached", limit=hopeless[0])
+        return self._exceeded(self._spent.plus(self._reserved).plus(need)) is None
+
+    def _exceeded(self, total: Usage) -> tuple[str, str] | None:
+        limits = self.limits
+        if limits.calls is not None and total.calls > limits.calls:
+            return "calls", f"{limits.calls} calls"
+        if limits.tokens is not None and total.tokens_at_most > limits.tokens:
+            return "tokens", f"{limits.tokens} tokens (the next request may need more than is left)"
+        if self._picodollars is not None and total.picodollars_at_most > self._picodollars:
+            return "cost", f"{limits.cost_usd} US dollars (the next request may cost more than is left)"
+        return None

@@ -1,31 +1,31 @@
 """Every error that the agent raises, in one tree.
 
-    PromptclimbError
-    ├── UsageError                      the user's to mend: wrong option, file or directory; exit code 2
-    │   ├── ConfigError                 an option or a configuration file
-    │   ├── EndpointError               the chat endpoint cannot be used, found before anything was paid
-    │   ├── StoreMissingError           (also a StoreError) the directory holds no run
-    │   ├── StoreExistsError            (also a StoreError) the directory already holds a run
-    │   ├── StoreLockedError            (also a StoreError) another live process works on this run
-    │   ├── StoreMismatchError          (also a StoreError) the run was started with other settings
-    │   └── StoreCorruptError           (also a StoreError) torn, foreign or unsafe; nothing of it is loaded
-    ├── ChatError                       one attempt at the chat model failed
-    │   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
-    │   ├── RateLimitedError            429: too fast, not forbidden
-    │   ├── UselessAnswerError          an answer came, was perhaps billed, and cannot be used
-    │   └── FatalChatError              trying again cannot help
-    │       ├── KeyRejectedError        401, 403
-    │       ├── ModelNotFoundError      404
-    │       ├── BadRequestError         400, 422 and other 4xx
-    │       ├── QuotaSpentError         the account has nothing left
-    │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
-    ├── StepFailedError                 the attempts for one request are used up; its step is skipped
-    ├── BudgetSpentError                a limit that the user set is reached; the run stops
-    ├── GaveUpError                     nothing has succeeded for too long; the run stops
-    ├── InterruptedRunError             a signal asked the run to stop; everything is kept
-    ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
-    └── StoreError                      the run on disk cannot be read or written
-        └── StoreFullError              no room left on the disk
+PromptclimbError
+├── UsageError                      the user's to mend: wrong option, file or directory; exit code 2
+│   ├── ConfigError                 an option or a configuration file
+│   ├── EndpointError               the chat endpoint cannot be used, found before anything was paid
+│   ├── StoreMissingError           (also a StoreError) the directory holds no run
+│   ├── StoreExistsError            (also a StoreError) the directory already holds a run
+│   ├── StoreLockedError            (also a StoreError) another live process works on this run
+│   ├── StoreMismatchError          (also a StoreError) the run was started with other settings
+│   └── StoreCorruptError           (also a StoreError) torn, foreign or unsafe; nothing of it is loaded
+├── ChatError                       one attempt at the chat model failed
+│   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
+│   ├── RateLimitedError            429: too fast, not forbidden
+│   ├── UselessAnswerError          an answer came, was perhaps billed, and cannot be used
+│   └── FatalChatError              trying again cannot help
+│       ├── KeyRejectedError        401, 403
+│       ├── ModelNotFoundError      404
+│       ├── BadRequestError         400, 422 and other 4xx
+│       ├── QuotaSpentError         the account has nothing left
+│       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
+├── StepFailedError                 the attempts for one request are used up; its step is skipped
+├── BudgetSpentError                a limit that the user set is reached; the run stops
+├── GaveUpError                     nothing has succeeded for too long; the run stops
+├── InterruptedRunError             a signal asked the run to stop; everything is kept
+├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
+└── StoreError                      the run on disk cannot be read or written
+    └── StoreFullError              no room left on the disk
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class ChatError(PromptclimbError):
         headers: The reply's rate-limit headers, names in lower case.
         usage: What the reply says was billed, None where it says nothing.
         perhaps_billed: Whether the endpoint may have billed the attempt although no usage was seen.
+        retry_after: Seconds that the endpoint asks to wait, None where it does not say.
+        took_s: Seconds that the attempt took, set by who made it.
     """
 
     def __init__(
@@ -84,12 +86,15 @@ class ChatError(PromptclimbError):
         headers: Mapping[str, str] = NO_HEADERS,
         usage: TokenUsage | None = None,
         perhaps_billed: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers
         self.usage = usage
         self.perhaps_billed = perhaps_billed
+        self.retry_after = retry_after
+        self.took_s = 0.0
 
 
 class TransientChatError(ChatError):
@@ -97,22 +102,7 @@ class TransientChatError(ChatError):
 
 
 class RateLimitedError(ChatError):
-    """The endpoint asks for fewer requests.
-
-    Attributes:
-        retry_after: Seconds that the endpoint asks to wait, None where it does not say.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        status: int | None = 429,
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> None:
-        super().__init__(message, status=status, headers=headers)
-        self.retry_after = retry_after
+    """The endpoint asks for fewer requests."""
 
 
 class UselessAnswerError(ChatError):

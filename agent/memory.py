@@ -37,9 +37,9 @@ class Memory(Generic[Payload]):
     (BLAKE2b, keyed with the seed): neither insertion order, which would favour the old, nor the alphabet,
     which would favour "a". So the order depends on what was added and on the seed, never on when.
 
-    Views: `best(k)` are the first min(k, n) entries. `worst(k)` are the last min(k, n - min(k, n)) ones, worst
-    first: with at least 2k templates both have k; with fewer, the best have precedence and the worst get what
-    is left, down to nothing. So the two never overlap for the same k.
+    Views: `best(k)` are the first min(k, n) entries. `worst(k)` are the last min(k, n - min(k, n)) ones,
+    worst first: with at least 2k templates both have k; with fewer, the best have precedence and the worst
+    get what is left, down to nothing. So the two never overlap for the same k.
 
     Spellings: templates with the same key are one entry; `spellings(key)` lists every text it was given in.
     A template that could not be scored is not added: it is absent, not zero.
@@ -98,7 +98,7 @@ class Memory(Generic[Payload]):
             KeyError: There is no such template.
         """
         entry = self._entries[key]
-        return self._order.index((-entry.value, self._tie(key), key)) + 1
+        return 1 + int(self._order.index((-entry.value, self._tie(key), key)))
 
     def get(self, key: str) -> Entry[Payload] | None:
         """The entry of that normal form, None if there is none."""

@@ -126,7 +126,7 @@ class Scrubber:
         return clean  # type: ignore[return-value]  # the type is the value's own
 
     def scrub_error(self, error: BaseException) -> None:
-        """Clean an error and everything that it was raised from, in place, so that a traceback shows nothing."""
+        """Clean an error and all that it was raised from, in place, so that a traceback shows nothing."""
         seen: set[int] = set()
         queue: list[BaseException | None] = [error]
         while queue:

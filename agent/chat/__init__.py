@@ -1,4 +1,7 @@
-"""The chat model behind one seam: `ChatClient`; `agent.chat.openai_chat` speaks to OpenAI-compatible endpoints."""
+"""The chat model behind one seam, `ChatClient`.
+
+`agent.chat.openai_chat` speaks to OpenAI-compatible endpoints.
+"""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class ChatAnswer:
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    headers: Mapping[str, str] = field(default=NO_HEADERS, repr=False, compare=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False, compare=False)
 
     @property
     def usage(self) -> TokenUsage:

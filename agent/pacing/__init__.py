@@ -1,1 +1,8 @@
-"""Requests a minute, tokens a minute and requests in flight."""
+"""Requests a minute, tokens a minute and requests in flight: set, and learned from the endpoint."""
+
+from __future__ import annotations
+
+from agent.pacing.lane import Lane, LaneStatistics, Permit, RateLimits
+from agent.pacing.pacer import Pacer
+
+__all__ = ["Lane", "LaneStatistics", "Pacer", "Permit", "RateLimits"]

@@ -1,0 +1,116 @@
+"""The one place where errors of the SDK and of the transports under it become ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import aiohttp
+import httpx2
+import openai
+
+from agent.errors import (
+    BadRequestError,
+    ChatError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    TransientChatError,
+    UselessAnswerError,
+)
+from agent.pacing.headers import kept_headers, retry_after
+
+QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+TRANSIENT_STATUS = frozenset({408, 409, 425})
+MAX_MESSAGE = 300
+_BY_STATUS: Mapping[int, type[ChatError]] = {
+    401: KeyRejectedError,
+    402: QuotaSpentError,
+    403: KeyRejectedError,
+    404: ModelNotFoundError,
+    429: RateLimitedError,
+}
+
+FOREIGN_ERRORS = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamError,
+    aiohttp.ClientError,
+    OSError,
+    ValueError,
+)
+"""Everything that an attempt may raise; ValueError for bodies that are not what their headers say."""
+
+
+def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
+    """What an error of the SDK, httpx or aiohttp means.
+
+    Args:
+        error: One of `FOREIGN_ERRORS`.
+        scrub: Takes secrets out of a message.
+
+    Returns:
+        One of the kinds of ChatError; an error that nobody foresaw is transient, and says its class.
+    """
+    if isinstance(error, openai.APIStatusError):
+        return from_reply(error.status_code, error.body or error.message, error.response.headers, scrub)
+    if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
+        return UselessAnswerError("the endpoint's answer is not the JSON it should be", reason="bad_json")
+    cause = error.__cause__
+    said = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
+    return TransientChatError(_cut(scrub(said)), perhaps_billed=not _never_sent(error))
+
+
+def from_reply(
+    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str]
+) -> ChatError:
+    """What a reply of 4xx or 5xx means.
+
+    Args:
+        status: The HTTP status.
+        body: The reply's `error` object, or its text.
+        headers: All of the reply's headers.
+        scrub: Takes secrets out of a message.
+    """
+    kept = kept_headers(headers)
+    message = _cut(scrub(f"the endpoint answers {status}: {_said(body)}"))
+    return _kind(status, body)(message, status=status, headers=kept, retry_after=retry_after(kept))
+
+
+def _kind(status: int, body: object) -> type[ChatError]:
+    if _is_quota(body):
+        return QuotaSpentError
+    if status in TRANSIENT_STATUS or status >= 500:
+        return TransientChatError
+    return _BY_STATUS.get(status, BadRequestError)
+
+
+def _is_quota(body: object) -> bool:
+    fields = body if isinstance(body, Mapping) else {}
+    return bool({str(fields.get("code")), str(fields.get("type"))} & QUOTA_CODES)
+
+
+def _said(body: object) -> str:
+    if isinstance(body, Mapping):
+        body = body.get("message", body.get("detail", body))
+    text = body if isinstance(body, str) else "" if body is None else json.dumps(body, default=str)
+    return "an HTML page" if text.lstrip()[:1] == "<" else text
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Whether the request cannot have reached the endpoint."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return False
+        if isinstance(seen, aiohttp.ClientConnectorError | httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

@@ -1,0 +1,134 @@
+"""Who may send a request next, and to which endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.errors import FatalChatError, PromptclimbError, RequestTooLargeError
+from agent.pacing.lane import Lane, Permit
+
+
+@dataclass(slots=True)
+class _Waiter:
+    tokens: int
+    granted: asyncio.Future[Permit]
+
+
+class Pacer:
+    """A queue in front of one endpoint or several: first come, first served.
+
+    The first in the queue goes to the endpoint that has room soonest, of several with room to the one with
+    the smallest share of its room taken. Nobody overtakes. No task runs of its own: the queue moves when a
+    request comes, ends or is cancelled, and by one timer.
+
+    Args:
+        lanes: The endpoints, at least one; all on the running loop's clock.
+    """
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = list(lanes)
+        self._waiting: deque[_Waiter] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: PromptclimbError | None = None
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The endpoints in use."""
+        return tuple(self._lanes)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    async def acquire(self, tokens: int) -> Permit:
+        """Wait for leave to send one request.
+
+        Args:
+            tokens: The most that the request can be billed for.
+
+        Returns:
+            A permit, to be given back by leaving it.
+
+        Raises:
+            RequestTooLargeError: It needs more tokens than any endpoint allows in a minute.
+            PromptclimbError: What `fail` was called with.
+        """
+        self._check(tokens)
+        waiter = _Waiter(tokens, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
+        self.move()
+        try:
+            return await waiter.granted
+        except asyncio.CancelledError:
+            granted = waiter.granted
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                granted.result().leave()
+            self.move()
+            raise
+
+    def move(self) -> None:
+        """Let go whoever may; call it when something has changed that `Permit.leave` does not tell of."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            waiter = self._waiting[0]
+            if not waiter.granted.done():
+                wait = self._try(waiter)
+                if wait > 0:
+                    if math.isfinite(wait):
+                        self._timer = asyncio.get_running_loop().call_later(wait, self.move)
+                    return
+            self._waiting.popleft()
+
+    def remove(self, lane: Lane, error: FatalChatError) -> int:
+        """Take an endpoint out; those who wait go to the others, or fail if there are none.
+
+        Returns:
+            How many are left.
+        """
+        lane.closed = error
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+        if not self._lanes:
+            self.fail(error)
+        self.move()
+        return len(self._lanes)
+
+    def fail(self, error: PromptclimbError) -> None:
+        """Refuse everybody from now on, those who wait included."""
+        self._failure = self._failure or error
+        self.move()
+
+    def _try(self, waiter: _Waiter) -> float:
+        """Answer the first in the queue, or say how long it has to wait."""
+        try:
+            self._check(waiter.tokens)
+        except PromptclimbError as error:
+            waiter.granted.set_exception(error)
+            return 0.0
+        wait, _, lane = min(
+            ((lane.delay(waiter.tokens), lane.load(), lane) for lane in self._lanes),
+            key=lambda each: each[:2],
+        )
+        if wait <= 0:
+            permit = lane.admit(waiter.tokens)
+            permit.on_leave(self.move)
+            waiter.granted.set_result(permit)
+            return 0.0
+        return wait
+
+    def _check(self, tokens: int) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not any(lane.fits(tokens) for lane in self._lanes):
+            most = max(lane.token_limit() or 0.0 for lane in self._lanes)
+            raise RequestTooLargeError(
+                f"a request may need {tokens} tokens, but only {most:.0f} are allowed in a minute; "
+                "show fewer templates (--top-k), ask for fewer proposals, or raise --tpm"
+            )

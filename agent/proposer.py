@@ -1,0 +1,288 @@
+"""Asks a chat model for one answer: budget, then pacing, then the attempt; again if that is worth it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from agent.budget import NO_BILL, Bill, Budget, Price, Usage, cost
+from agent.chat import ChatAnswer, ChatClient, ChatRequest
+from agent.errors import (
+    ChatError,
+    FatalChatError,
+    GaveUpError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    TokenUsage,
+    TransientChatError,
+)
+from agent.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
+from agent.pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
+from agent.retry import Decision, RetryPolicy, retrying
+from agent.spending import Ledger, Spending
+from agent.token_bound import TokenBound
+
+GIVE_UP_AFTER_S = 1800.0
+
+__all__ = ["GIVE_UP_AFTER_S", "Endpoint", "Proposer", "RateLimits", "Reply", "RetryPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One place that answers.
+
+    Attributes:
+        name: What reports call it.
+        client: How to reach it.
+        model: Its own name of the model, where it differs from the request's.
+        price: What it charges, None if that is not known.
+        limits: What it may be asked at most.
+    """
+
+    name: str
+    client: ChatClient
+    model: str | None = None
+    price: Price | None = None
+    limits: RateLimits = field(default_factory=RateLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, and what it cost.
+
+    Attributes:
+        answer: What the model said.
+        bill: What is to be written down with it.
+        endpoint: Who answered.
+    """
+
+    answer: ChatAnswer
+    bill: Bill
+    endpoint: str
+
+
+class Proposer:
+    """Asks one endpoint or several, within the limits.
+
+    For each attempt the most that it can cost is reserved (`agent.budget`), leave is waited for
+    (`agent.pacing`), and the reservation is settled with what the endpoint says it billed; an attempt that
+    was cut off counts with all that was reserved. A failed attempt is made again as `agent.retry` decides.
+    An endpoint that rejects its key, has no such model or no quota left is taken out; the others go on.
+
+    The breaker: when attempts have failed for `give_up_after_s` seconds and none has succeeded since, every
+    request fails with GaveUpError.
+
+    Args:
+        endpoints: At least one.
+        budget: What may be spent.
+        retry: How much patience a request gets.
+        give_up_after_s: Seconds of nothing but failures before it stops.
+        ledger: Where costs without an answer are written down; None for nowhere.
+        on_event: Told what happens, see `agent.notices`.
+        rng: Where jitter comes from; it decides no result.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        budget: Budget,
+        retry: RetryPolicy | None = None,
+        give_up_after_s: float = GIVE_UP_AFTER_S,
+        ledger: Ledger | None = None,
+        on_event: Report | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        for endpoint in endpoints:
+            budget.limits.need_price(endpoint.price)
+        self._budget = budget
+        self._policy = retry or RetryPolicy()
+        self._give_up_after_s = give_up_after_s
+        self._ledger = ledger
+        self._report = on_event or unheard
+        self._rng = rng or random.Random()
+        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        lanes = [self._lane(endpoint) for endpoint in endpoints]
+        self._endpoints = dict(zip(lanes, endpoints, strict=True))
+        self._pacer = Pacer(lanes)
+        self._bound = TokenBound()
+        self._failing_since: float | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """All that the run has used up to now, earlier stretches included."""
+        return self._budget.spent
+
+    def statistics(self) -> dict[str, LaneStatistics]:
+        """How each endpoint in use stands now, by name."""
+        return {lane.name: lane.statistics() for lane in self._pacer.lanes}
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        """Get one answer.
+
+        The clients are called in the caller's task. An error of a client that is no ChatError passes through.
+
+        Raises:
+            StepFailedError: The attempts for this request are used up.
+            BudgetSpentError: A limit is reached.
+            GaveUpError: Nothing has succeeded for too long.
+            FatalChatError: No endpoint can answer, or none can answer this.
+        """
+        asked = _Asked(request)
+
+        def told(attempt: int, wait_s: float, decision: Decision) -> None:
+            self._report(
+                RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=decision.kind)
+            )
+
+        async def attempt(number: int) -> Reply:
+            return await self._attempt(asked, number)
+
+        return await retrying(attempt, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
+
+    async def _attempt(self, asked: _Asked, number: int) -> Reply:
+        """One attempt, at as many endpoints as it takes to find one that is not to be taken out."""
+        while True:
+            most = self._bound.of(asked.request)
+            reserved = await self._budget.reserve(most, self._dearest(most))
+            spending = Spending(reserved)
+            try:
+                with await self._leave(asked.request.tokens_at_most) as permit:
+                    asked.endpoint = permit.lane.name
+                    spending.retries = int(number > 1)
+                    return await self._send(asked.request, permit, spending)
+            except (KeyRejectedError, ModelNotFoundError, QuotaSpentError) as error:
+                if not self._take_out(asked.endpoint, error):
+                    raise
+            finally:
+                self._budget.settle(reserved, spending.used)
+
+    async def _send(self, request: ChatRequest, permit: Permit, spending: Spending) -> Reply:
+        endpoint = self._endpoints[permit.lane]
+        if endpoint.model is not None:
+            request = replace(request, model=endpoint.model)
+        try:
+            if self._ledger is not None and self._budget.counts:
+                spending.written = spending.reserved
+                await self._ledger.put_reserved(spending.reserved)
+            spending.sent = True
+            answer = await self._timed(endpoint, request)
+        except ChatError as error:
+            self._failed(error, request, permit, spending)
+            await self._write(spending)
+            self._breaker(error, endpoint)
+            raise
+        except asyncio.CancelledError:
+            spending.cut_off()
+            await self._write(spending)
+            raise
+        except Exception:
+            await self._write(spending)
+            raise
+        self._succeeded(answer, request, permit, spending)
+        return Reply(answer, spending.bill, endpoint.name)
+
+    async def _timed(self, endpoint: Endpoint, request: ChatRequest) -> ChatAnswer:
+        started = self._clock()
+        try:
+            async with asyncio.timeout(self._policy.attempt_s):
+                return await endpoint.client.chat(request)
+        except TimeoutError as error:
+            late = TransientChatError(f"no answer within {self._policy.attempt_s:g} s", perhaps_billed=True)
+            late.took_s = self._clock() - started
+            raise late from error
+        except ChatError as error:
+            error.took_s = self._clock() - started
+            raise
+
+    def _succeeded(
+        self, answer: ChatAnswer, request: ChatRequest, permit: Permit, spending: Spending
+    ) -> None:
+        price = self._endpoints[permit.lane].price
+        spending.known(answer.usage, price)
+        permit.lane.heard(permit, answer.headers)
+        permit.lane.succeeded(permit, answer.usage.total)
+        self._bound.learn(request, answer.usage)
+        self._failing_since = None
+
+    def _failed(self, error: ChatError, request: ChatRequest, permit: Permit, spending: Spending) -> None:
+        spending.failed = 1
+        if error.usage is not None:
+            spending.known(error.usage, self._endpoints[permit.lane].price)
+            self._bound.learn(request, error.usage)
+        elif error.perhaps_billed:
+            spending.cut_off()
+        lane = permit.lane
+        lane.heard(permit, error.headers)
+        if isinstance(error, RateLimitedError):
+            lane.refused(permit, error.retry_after)
+        else:
+            lane.failed(error.retry_after)
+        billed = bool(spending.used.calls)
+        name = type(error).__name__
+        self._report(ChatFailed(endpoint=lane.name, error=name, message=str(error), billed=billed))
+
+    def _breaker(self, error: ChatError, endpoint: Endpoint) -> None:
+        now = self._clock()
+        if isinstance(error, FatalChatError):
+            return
+        if self._failing_since is None:
+            self._failing_since = now - error.took_s
+        failing_s = now - self._failing_since
+        if failing_s < self._give_up_after_s:
+            return
+        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
+        self._report(GaveUp(endpoint=endpoint.name, failing_s=failing_s, message=str(error)))
+        self._pacer.fail(gave_up)
+        raise gave_up from error
+
+    def _take_out(self, name: str, error: FatalChatError) -> bool:
+        """Take an endpoint out; whether others are left."""
+        for lane in [lane for lane in self._pacer.lanes if lane.name == name]:
+            left = self._pacer.remove(lane, error)
+            self._report(EndpointRemoved(endpoint=name, message=str(error), left=left))
+        return bool(self._pacer.lanes)
+
+    async def _write(self, spending: Spending) -> None:
+        if self._ledger is not None and spending.bill != NO_BILL:
+            await self._ledger.put_usage(spending.bill)
+
+    async def _leave(self, tokens: int) -> Permit:
+        """Wait for leave to send, but not beyond the active time that is left."""
+        try:
+            async with asyncio.timeout(self._budget.left_s()):
+                return await self._pacer.acquire(tokens)
+        except TimeoutError:
+            raise self._budget.spent_minutes() from None
+
+    async def _sleep(self, seconds: float) -> None:
+        left = self._budget.left_s()
+        await asyncio.sleep(seconds if left is None else min(seconds, left))
+        if left is not None and left <= seconds:
+            raise self._budget.spent_minutes()
+
+    def _dearest(self, tokens: TokenUsage) -> Price | None:
+        prices = [price for lane in self._pacer.lanes if (price := self._endpoints[lane].price) is not None]
+        return max(prices, key=lambda price: cost(tokens, price), default=None)
+
+    def _lane(self, endpoint: Endpoint) -> Lane:
+        return Lane(
+            endpoint.name,
+            endpoint.limits,
+            clock=self._clock,
+            rng=self._rng,
+            longest_pause_s=self._policy.longest_asked_s,
+            report=self._report,
+        )
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One request on its way, and where it was last sent."""
+
+    request: ChatRequest
+    endpoint: str = ""

@@ -1,0 +1,65 @@
+"""What one attempt costs, from the reservation to the bill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from agent.budget import NOTHING, Bill, Price, Usage, cost
+from agent.errors import TokenUsage
+
+
+class Ledger(Protocol):
+    """Where costs are written down that no answer carries."""
+
+    async def put_usage(self, bill: Bill) -> None:
+        """Write what an attempt cost that gave no answer; on disk when it returns."""
+        ...
+
+    async def put_reserved(self, reserved: Usage) -> None:
+        """Write what an attempt may cost, before it is made; on disk when it returns."""
+        ...
+
+
+@dataclass(slots=True)
+class Spending:
+    """One attempt's money.
+
+    Attributes:
+        reserved: What the budget has set aside for it.
+        written: What of that is written down, so that it counts should the process be killed.
+        sent: Whether the request may have left.
+        retries: 1 if it is made again after a failed one.
+        failed: 1 if it gave no usable answer.
+    """
+
+    reserved: Usage
+    written: Usage = NOTHING
+    sent: bool = False
+    retries: int = 0
+    failed: int = 0
+    _billed: Usage = NOTHING
+
+    @property
+    def used(self) -> Usage:
+        """What is to be added to the totals."""
+        return replace(self._billed, retries=self.retries, failed_calls=self.failed)
+
+    def known(self, usage: TokenUsage, price: Price | None) -> None:
+        """The endpoint says what it billed."""
+        self._billed = Usage(
+            calls=1,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            picodollars=cost(usage, price),
+        )
+
+    def cut_off(self) -> None:
+        """If it was sent it may have been billed, and nobody says for how much."""
+        if self.sent:
+            self._billed = self.reserved
+
+    @property
+    def bill(self) -> Bill:
+        """What is to be written down."""
+        return Bill(self.used, self.written)

@@ -1,0 +1,179 @@
+"""diskcache made safe to keep a run in: JSON text only, nothing evicted, every commit on the disk.
+
+diskcache's own `Disk` unpickles what it finds, `JSONDisk` included (CVE-2025-69872), and its defaults drop
+rows above 1 GiB without a word. Here a row that is not plain text is refused in both directions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import diskcache
+
+from agent.errors import StoreCorruptError, StoreError, StoreFullError
+
+FILE_NAME: str = diskcache.core.DBNAME
+SYNCHRONOUS_FULL = 2
+_SETTINGS: dict[str, object] = {
+    **diskcache.DEFAULT_SETTINGS,
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "size_limit": 2**62,
+    "sqlite_synchronous": SYNCHRONOUS_FULL,
+}
+_NO_ROOM_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ROOM_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+_TABLES = {"Cache", "Settings"}
+_OBJECTS = _TABLES | {"Cache_key_raw", "Cache_expire_time", "Settings_count_insert", "Settings_count_delete"}
+_OBJECTS |= {"Settings_size_insert", "Settings_size_update", "Settings_size_delete"}
+_UNSAFE_ROWS = (
+    "SELECT rowid, substr(CAST(key AS TEXT), 1, 60) FROM Cache WHERE mode IS NOT ? OR raw IS NOT 1"
+    " OR filename IS NOT NULL OR typeof(value) IS NOT 'text' OR typeof(key) IS NOT 'text' LIMIT 3"
+)
+
+
+def canonical(value: object) -> str:
+    """A JSON value as the one text that stands for it.
+
+    Raises:
+        TypeError: It is not made of JSON's types.
+        ValueError: It holds NaN or infinity.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
+    """Text keys and text values, inside the database; anything else is an error, never a pickle."""
+
+    def put(self, key: object) -> tuple[str, Literal[True]]:
+        """The key as it is kept."""
+        if not isinstance(key, str):
+            raise TypeError(f"a store's keys are text, not {type(key).__name__}")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        """The key of a row."""
+        if not isinstance(key, str) or not raw:
+            raise StoreCorruptError(f"{self._directory}: a row's key is not text; it was not loaded")
+        return key
+
+    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
+        """The value as it is kept: beside its key, so that one transaction holds all of it."""
+        if not isinstance(value, str) or read:
+            raise TypeError(f"a store's values are JSON text, not {type(value).__name__}")
+        return 0, diskcache.core.MODE_RAW, None, value
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
+        """The value of a row."""
+        if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str):
+            kind = "a pickle" if mode == diskcache.core.MODE_PICKLE else "not JSON text"
+            raise StoreCorruptError(f"{self._directory}: a row holds {kind}; it was not loaded")
+        return value
+
+
+class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
+    """A cache of JSON texts that never forgets one.
+
+    Args:
+        directory: Where the database lies or is made.
+        timeout: Seconds to wait for another process's transaction.
+    """
+
+    def __init__(self, directory: Path, *, timeout: float = 60.0) -> None:
+        super().__init__(str(directory), timeout=timeout, disk=TextDisk, **_SETTINGS)
+
+    def read(self, key: str) -> Any:
+        """The JSON value of a key, None if there is none."""
+        text = self.get(key)
+        return None if text is None else parse(text, key)
+
+    def write(self, rows: dict[str, object]) -> None:
+        """Write all rows in one transaction: after it all are on the disk, or none."""
+        texts = {key: canonical(value) for key, value in rows.items()}
+        with self.transact():
+            for key, text in texts.items():
+                self.set(key, text)
+
+    def rows(self, prefix: str) -> Iterator[tuple[str, Any]]:
+        """Every (key, JSON value) whose key begins with an ASCII prefix, in the order of the keys."""
+        query = "SELECT key, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        for key, text in self._sql(query, (prefix, end)):
+            yield key, parse(text, key)
+
+
+def parse(text: str, key: str) -> Any:
+    """The value of a row's JSON text.
+
+    Raises:
+        StoreCorruptError: It is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreCorruptError(f"the store's row {key!r} is not JSON") from error
+
+
+@contextlib.contextmanager
+def translated(directory: Path) -> Iterator[None]:
+    """Turn errors of SQLite, diskcache and the operating system into the tree of `agent.errors`.
+
+    Raises:
+        StoreFullError: No room.
+        StoreCorruptError: The database is torn or is none.
+        StoreError: Anything else.
+    """
+    try:
+        yield
+    except diskcache.Timeout as error:
+        raise StoreError(f"{directory}: another process holds the store") from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        if code in _NO_ROOM_CODES:
+            raise StoreFullError(_no_room(directory, error)) from error
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise StoreCorruptError(f"{directory / FILE_NAME} is torn or not a database ({error})") from error
+        raise StoreError(f"{directory}: the store cannot be used ({error})") from error
+    except OSError as error:
+        if error.errno in _NO_ROOM_ERRNOS:
+            raise StoreFullError(_no_room(directory, error)) from error
+        raise StoreError(f"{directory}: the store cannot be used ({error})") from error
+
+
+def inspect(directory: Path) -> None:
+    """Look at a database before diskcache opens it, without loading anything from it.
+
+    Raises:
+        StoreCorruptError: It is torn, another program's, or holds a row that is not JSON text.
+    """
+    path = directory / FILE_NAME
+    with translated(directory), contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+        database.execute("PRAGMA trusted_schema = OFF")
+        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StoreCorruptError(f"{path} is torn: {verdict}")
+        names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        strange = sorted(name for name in names - _OBJECTS if not name.startswith("sqlite_"))
+        if strange or not names >= _TABLES:
+            raise StoreCorruptError(
+                f"{path} is another program's: {', '.join(strange) or 'it has no store in it'}"
+            )
+        settings = {name for (name,) in database.execute("SELECT key FROM Settings")}
+        if odd := sorted(settings - {*_SETTINGS, *diskcache.core.METADATA}):
+            raise StoreCorruptError(f"{path} has settings that are not ours: {', '.join(map(str, odd))}")
+        unsafe = database.execute(_UNSAFE_ROWS, (diskcache.core.MODE_RAW,)).fetchall()
+    if unsafe:
+        rows = ", ".join(f"row {number} ({key!r})" for number, key in unsafe)
+        raise StoreCorruptError(
+            f"{path} holds a pickle or a file where JSON belongs: {rows}; nothing was loaded"
+        )
+
+
+def _no_room(directory: Path, error: Exception) -> str:
+    return f"{directory}: cannot write ({error}); everything written before is kept"

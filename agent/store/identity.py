@@ -1,0 +1,40 @@
+"""Whether a run may go on with the settings it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.errors import StoreMismatchError
+
+_ABSENT = object()
+
+
+def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare two identities, nested mappings member by member.
+
+    Raises:
+        StoreMismatchError: They differ; `differences` has a line for each difference.
+    """
+    if found := tuple(_differences(before, now, "")):
+        lines = "\n".join(f"  {line}" for line in found)
+        raise StoreMismatchError(
+            f"the run was started with other settings, so its answers and scores do not fit:\n{lines}\n"
+            "start a new run for the new settings, or resume without them",
+            differences=found,
+        )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
+    lines: list[str] = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name, _ABSENT), now.get(name, _ABSENT)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += _differences(old, new, f"{path}{name}.")
+        elif old != new:
+            lines.append(f"{path}{name}: it was {_shown(old)}, now {_shown(new)}")
+    return lines
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is _ABSENT else repr(value)

@@ -1,0 +1,39 @@
+"""One live process for a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import filelock
+
+from agent.errors import StoreError, StoreLockedError
+
+LOCK_NAME = "run.lock"
+OWNER_NAME = "run.pid"
+
+
+def lock(directory: Path) -> filelock.BaseFileLock:
+    """Take the run for this process; the operating system lets it go when the process ends, however it ends.
+
+    Raises:
+        StoreLockedError: Another live process has it.
+        StoreError: The directory cannot be written.
+    """
+    held = filelock.FileLock(directory / LOCK_NAME, timeout=0, thread_local=False)
+    try:
+        held.acquire()
+    except filelock.Timeout as error:
+        owner = ""
+        with contextlib.suppress(OSError, ValueError):
+            owner = f" (process {int((directory / OWNER_NAME).read_text('ascii'))})"
+        raise StoreLockedError(
+            f"{directory.parent} is in use by a live process{owner}; wait for it, or stop it, and try again"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"{directory}: cannot take the lock ({error})") from error
+    # Only for the message above, so a directory that allows the lock but not this file is no reason to stop.
+    with contextlib.suppress(OSError):
+        (directory / OWNER_NAME).write_text(f"{os.getpid()}\n", "ascii")
+    return held
