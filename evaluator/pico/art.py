@@ -1,7 +1,8 @@
 """The art that the pico CLIPs' world is drawn from: emoji cut-outs and fonts from npm packages.
 
-Training draws from `TRAINING_SOURCES` and the training fonts; the bundled sets draw from `HELD_OUT_SOURCES` and
-the held-out fonts, which no training image shows. Only the held-out art is shipped (`evaluator/pico/assets`).
+Training draws from every source but the held-out one, and from the training fonts. The test pictures of the bundled
+sets draw from the held-out source and fonts, which no training image shows. What the bundled sets need is shipped
+(`evaluator/pico/assets`).
 
     python -m evaluator.pico.art           # gathers all art into the cache, by `npm pack`
     python -m evaluator.pico.art --ship    # writes the shipped art from it
@@ -39,15 +40,15 @@ class Source:
     licence: str
     form: str
     held_out: bool = False
+    shipped: bool = False
 
 
 SOURCES: dict[str, Source] = {
-    "noto": Source("emoji-datasource-google", "16.0.0", "Apache-2.0 (pictures), MIT (data)", "png"),
+    "noto": Source("emoji-datasource-google", "16.0.0", "Apache-2.0 (pictures), MIT (data)", "png", shipped=True),
     "fluent-3d": Source("@lobehub/fluent-emoji-3d", "1.1.0", "MIT", "webp"),
     "fluent-flat": Source("@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "iconify"),
     "fluent-line": Source("@iconify-json/fluent-emoji-high-contrast", "1.2.6", "MIT", "iconify"),
-    "noto-v1": Source("@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "iconify", held_out=True),
-    "fxemoji": Source("@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "iconify", held_out=True),
+    "noto-v1": Source("@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "iconify", held_out=True, shipped=True),
 }
 PRINT_FONTS = (
     "roboto lato open-sans merriweather playfair-display oswald roboto-slab courier-prime montserrat bitter "
@@ -58,16 +59,6 @@ HAND_FONTS = (
     "kalam reenie-beanie covered-by-your-grace coming-soon handlee schoolbell amatic-sc gochi-hand neucha "
     "the-girl-next-door pangolin walter-turncoat just-another-hand"
 ).split()
-# fxemoji names some pictures its own way.
-FXEMOJI_NAMES = {
-    "1f408": "catside", "1f431": "cat", "1f415": "dogside", "1f436": "dog", "1f437": "pig", "1f416": "pigside", "1f407": "bunnyside", "1f430": "bunny",
-    "1f697": "automobile", "26f5": "sailboat", "1f3e0": "housebuilding", "1f333": "deciduoustree", "1f332": "evergreen",
-    "1f34e": "redapple", "2614": "umbrellawithraindrops", "1f511": "key", "1f514": "bell", "1f3a9": "tophat", "1f452": "womanshat",
-    "1f41d": "honeybee", "1f42d": "mouse", "1f401": "mouseside", "1f380": "bow", "1f334": "palmtree", "1f4ef": "postalhorn",
-    "1f357": "poultryleg", "2b50": "whitemediumstar", "1f320": "shootingstar", "1f338": "cherryblossom", "2668": "hotsprings",
-    "2663": "blackclubsuit", "2665": "blackheartsuit", "1f48e": "gem", "1f35f": "frenchfries", "270b": "hand", "1f434": "horseface",
-    "1f5b1": "threebuttonmouse", "1f40d": "snake", "1f41f": "fish", "1f420": "tropicalfish",
-}  # fmt: skip
 HELD_OUT_PRINT = "work-sans arvo karla".split()
 # The names that the bundled sets draw: their held-out pictures are shipped.
 SHIPPED = (*CORE, *EVERYDAY)
@@ -143,14 +134,9 @@ def _pictures(source: Source, folder: Path, wanted: set[str]) -> dict[str, NDArr
             icons = json.loads(_read(tar, "package/icons.json"))
             width, height = icons.get("width", 16), icons.get("height", 16)
             slugs = _slugs(folder)
-            plain = {name.replace("-", ""): name for name in icons["icons"]}
             for code in sorted(wanted):
-                slug = slugs.get(code, "")
-                name = slug if slug in icons["icons"] else plain.get(slug.replace("-", ""), "")
-                if not name and source.package.endswith("fxemoji"):
-                    name = FXEMOJI_NAMES.get(code, "")
-                if name:
-                    icon = icons["icons"][name]
+                icon = icons["icons"].get(slugs.get(code, ""))
+                if icon:
                     cut[code] = _fit(_svg(icon, icon.get("width", width), icon.get("height", height)))
             return cut
         names = {Path(name).stem: name for name in tar.getnames() if "sheets" not in name and name.endswith((".png", ".webp"))}
@@ -202,11 +188,11 @@ def training_art(folder: Path | None = None) -> Art:
 
 
 def ship(folder: Path | None = None) -> None:
-    """Writes the held-out art that the bundled sets need into the assets folder."""
+    """Writes the art that the bundled sets need into the assets folder."""
     folder = gather(folder)
     wanted = _codepoints(SHIPPED)
     for name, source in SOURCES.items():
-        if source.held_out:
+        if source.shipped:
             with np.load(folder / f"cutouts-{name}.npz") as cut:
                 np.savez_compressed(ASSETS / f"cutouts-{name}.npz", **{code: cut[code] for code in sorted(wanted & set(cut.files))})
     for kind, fonts in (("print", HELD_OUT_PRINT), ("hand", HELD_OUT_HAND)):
@@ -216,7 +202,7 @@ def ship(folder: Path | None = None) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m evaluator.pico.art", description="Gather the pico world's art.")
-    parser.add_argument("--ship", action="store_true", help="write the held-out art into evaluator/pico/assets")
+    parser.add_argument("--ship", action="store_true", help="write the art of the bundled sets into evaluator/pico/assets")
     options = parser.parse_args()
     try:
         folder = gather()

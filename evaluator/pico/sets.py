@@ -1,7 +1,8 @@
 """The bundled sets: small classification problems in which the words of a template decide what a class name means.
 
-Their pictures are drawn when they are first asked for, from art and fonts that no training image of the pico CLIPs
-shows; few-shot pictures and test pictures come from different art and fonts again. Only numpy and Pillow are needed.
+Their pictures are drawn when they are first asked for. Test pictures use cut-outs and fonts that no training image of
+the pico CLIPs shows; few-shot pictures use other cut-outs and fonts than test pictures do. Only numpy and Pillow are
+needed.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Spec:
         matching: Templates that say what the pictures show.
         contradicting: Templates that say something else.
         words_matter: Whether the words are expected to matter much.
+        senses: For names that unlike things share, the sense that is drawn, class by class.
     """
 
     title: str
@@ -52,6 +54,7 @@ class Spec:
     media: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     words_matter: bool = True
+    senses: tuple[str, ...] = ()
 
 
 _TEN = tuple(NUMBERS[:10])
@@ -198,6 +201,13 @@ _SETS: dict[str, Spec] = {
         matching=("a good photo of a {}", "a picture of a {}"), contradicting=("a sketch of a {}", "an x-ray of a {}", "the word {}"),
         words_matter=False,
     ),
+    "shared-names": Spec(
+        title="names that unlike things share, each as the thing that is made and not the one that lives", family="senses", form="thing",
+        classes=("bat", "mouse", "bow", "horn", "bass", "club", "spade", "diamond", "star", "seal", "turkey", "spring"),
+        senses=("sport", "computer", "ribbon", "instrument", "instrument", "card", "tool", "jewel", "shape", "stamp", "food", "water"),
+        matching=("a {}, a thing for sport", "a {}, a tool", "a {}, a device"), contradicting=("a {}, an animal", "a living animal called {}", "a {}, a creature"),
+        words_matter=False,
+    ),
     "artworks": Spec(
         title="things in stone, thread, chalk and ink", classes=_CORE, family="everyday", form="thing",
         media=("stone", "embroidery", "chalk", "sketch", "halftone", "watercolour"),
@@ -237,13 +247,15 @@ def _art(split: str) -> Art:
     """Test pictures come from one source of cut-outs and four fonts, the others from another source and two fonts."""
     if split == "test":
         return Art.shipped("noto-v1", ("arvo", "work-sans", "delius", "sue-ellen-francisco"))
-    return Art.shipped("fxemoji", ("karla", "short-stack"))
+    return Art.shipped("noto", ("karla", "short-stack"))
 
 
 def scene_of(of: Spec, label: str, rng: Random) -> Scene:
     """A scene of a set that shows `label`; where the form holds two names, the other is another class."""
     first, second = label, ""
-    if of.form in TWO.get(of.family, ()):
+    if of.senses:
+        second = of.senses[of.classes.index(label)]
+    elif of.form in TWO.get(of.family, ()):
         allowed = names_of(of.family, of.form)[1 if of.role == "first" else 0]
         distractor = rng.choice([name for name in of.classes if name != label and name in allowed])
         first, second = (label, distractor) if of.role == "first" else (distractor, label)
