@@ -2,6 +2,7 @@
 
 For the eleven data sets of the paper they are the ones that OpenAI published with CLIP. Some are built from
 their parts here, since OpenAI's were made the same way; the word order and the missing "an" are theirs.
+For the bundled sets they are what somebody who looked at the pictures would write.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from evaluator.baselines.bundled_templates import BUNDLED
 from evaluator.baselines.open_clip_lists import imagenet_templates, simple_imagenet_templates
 
 PLAIN = "a photo of a {}"
@@ -73,6 +73,7 @@ OPENAI: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
+DIGITS = ("a handwritten {}", "a scan of the handwritten digit {}")
 
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
@@ -88,7 +89,7 @@ def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     Raises:
         InputError: open_clip is not installed.
     """
-    found = {"plain": (PLAIN,)}
+    found: dict[str, tuple[str, ...]] = {"plain": (PLAIN,)}
     if own := hand_made(name):
         found["hand-made"] = own
     return found | {
@@ -101,4 +102,13 @@ def hand_made(name: str) -> tuple[str, ...]:
     """The templates made for one data set; empty if there are none."""
     if name == "imagenet":
         return simple_imagenet_templates()
-    return OPENAI.get(name) or BUNDLED.get(name, ())
+    if name == "digits":
+        return DIGITS
+    return OPENAI.get(name) or _bundled(name)
+
+
+def _bundled(name: str) -> tuple[str, ...]:
+    # Imported here: it brings the code that draws the bundled sets.
+    from evaluator.pico import sets
+
+    return tuple(sets.spec(name).matching) if name in sets.names() else ()

@@ -1,0 +1,142 @@
+"""Hugging Face data sets: saved to disk, parquet files, image folders, or hub names (extra ``hf``).
+
+No code that comes with a data set is run. The images are written into the cache once, byte for byte where
+the data set holds encoded files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, UnidentifiedImageError
+
+from evaluator.cache import cache_dir
+from evaluator.datasets.numbered import Save, numbered_set
+from evaluator.datasets.values import Splits
+from evaluator.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+}
+SAVED = ("dataset_dict.json", "state.json")
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
+
+
+def read_hugging_face(raw: str) -> Splits:
+    """A data set in one of Hugging Face's forms.
+
+    Args:
+        raw: A folder that ``save_to_disk`` wrote, a parquet file or a folder of them, an image folder, or a
+            hub name (``owner/name`` or ``owner/name:configuration``).
+
+    Raises:
+        DataError: The extra is not installed, nothing is there, or it has no image and label columns.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError("hf: data needs the extra: pip install 'promptclimb[hf]'") from error
+    parts = _parts(raw, _open(raw, datasets))
+    first = next(iter(parts.values()))
+    image, label = _columns(raw, first, datasets)
+    classes = _classes(first, label, parts)
+    images = _images(parts, image, label, classes, datasets)
+    fingerprint = "/".join(f"{split}:{part._fingerprint}" for split, part in sorted(parts.items()))
+    version = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+    name = Path(raw.partition(":")[0]).stem if Path(raw).exists() else raw
+    return numbered_set(name, f"hf-{_slug(name)}", version, classes, images)
+
+
+def _open(raw: str, datasets: Any) -> Any:
+    path = Path(raw).expanduser()
+    kept = {"cache_dir": str(cache_dir() / "hugging-face")}
+    try:
+        if any((path / marker).is_file() for marker in SAVED):
+            return datasets.load_from_disk(str(path))
+        if path.is_file():
+            return datasets.load_dataset("parquet", data_files=str(path), **kept)
+        if path.is_dir():
+            form = "parquet" if any(path.rglob("*.parquet")) else "imagefolder"
+            return datasets.load_dataset(form, data_dir=str(path), **kept)
+        name, _colon, configuration = raw.partition(":")
+        return datasets.load_dataset(name, configuration or None, **kept)
+    except Exception as error:  # the library raises its own, fsspec's, pyarrow's and the network's errors
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(
+            f"hf:{raw} cannot be opened ({type(error).__name__}: {reason}); give a folder that save_to_disk "
+            "wrote, parquet files, an image folder, or a hub name where there is a network"
+        ) from error
+
+
+def _parts(raw: str, found: Any) -> dict[str, Any]:
+    """The splits by our names; one alone is to be split by rule."""
+    if not isinstance(found, Mapping):
+        return {"": found}
+    parts = {SPLIT_NAMES[name]: part for name, part in found.items() if name in SPLIT_NAMES}
+    if not parts and len(found) == 1:
+        return {"": next(iter(found.values()))}
+    if "train" not in parts:
+        raise DataError(f"hf:{raw} has no train split (it has {', '.join(map(str, found))})")
+    return {"": parts["train"]} if len(parts) == 1 else parts
+
+
+def _columns(raw: str, part: datasets.Dataset, datasets: Any) -> tuple[str, str]:
+    features = part.features
+    image = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), None)
+    labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    labels += [name for name in LABEL_COLUMNS if isinstance(features.get(name), datasets.Value)]
+    if image is None or not labels:
+        lacking = "image column" if image is None else "label column (a ClassLabel, or one called label)"
+        raise DataError(f"hf:{raw} has no {lacking}; its columns are {', '.join(features)}")
+    return image, labels[0]
+
+
+def _classes(first: Any, label: str, parts: Mapping[str, Any]) -> list[str]:
+    names = getattr(first.features[label], "names", None)
+    if names:
+        return [str(name) for name in names]
+    values = {value for part in parts.values() for value in part.unique(label)}
+    if None in values:
+        raise DataError(f"the column {label} has rows without a label")
+    return [str(value) for value in sorted(values)]
+
+
+def _images(
+    parts: Mapping[str, Any], image: str, label: str, classes: list[str], datasets: Any
+) -> Iterator[tuple[str, int, Save]]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    for split, part in parts.items():
+        named = getattr(part.features[label], "names", None) is not None
+        encoded = part.cast_column(image, datasets.Image(decode=False))
+        for row in encoded:
+            value = row[label]
+            yield split, int(value) if named else numbers[str(value)], partial(_save, row[image])
+
+
+def _save(found: Mapping[str, Any] | None, stem: Path) -> None:
+    if not found:
+        raise DataError(f"row {int(stem.name)} of the data set has no image")
+    raw = found.get("bytes") or Path(str(found.get("path"))).read_bytes()
+    try:
+        with Image.open(io.BytesIO(raw)) as image:
+            suffix = f".{(image.format or 'png').lower()}"
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"row {int(stem.name)} of the data set holds no image that can be read") from error
+    stem.with_suffix({".jpeg": ".jpg"}.get(suffix, suffix)).write_bytes(raw)
+
+
+def _slug(name: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in name)[:60]

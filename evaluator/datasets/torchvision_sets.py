@@ -1,0 +1,101 @@
+"""torchvision's data sets as they lie on disk, written out once as image files.
+
+Only those whose files are images, tables or plain arrays: CIFAR's are pickles, and no pickle is opened here.
+Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from evaluator.datasets.numbered import Save, numbered_set
+from evaluator.datasets.values import Splits
+from evaluator.errors import DataError
+
+FLAGS: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
+TRAIN_TEST: dict[str, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
+THREE: dict[str, dict[str, Any]] = {**TRAIN_TEST, "val": {"split": "val"}}
+WHOLE: dict[str, dict[str, Any]] = {"": {}}
+# Which arguments give which split.
+SPLITS: dict[str, dict[str, dict[str, Any]]] = {
+    "Caltech101": WHOLE,
+    "Caltech256": WHOLE,
+    "Country211": {**TRAIN_TEST, "val": {"split": "valid"}},
+    "DTD": THREE,
+    "EuroSAT": WHOLE,
+    "FashionMNIST": FLAGS,
+    "FGVCAircraft": THREE,
+    "Flowers102": THREE,
+    "Food101": TRAIN_TEST,
+    "GTSRB": TRAIN_TEST,
+    "Imagenette": {"train": {"split": "train"}, "val": {"split": "val"}},
+    "KMNIST": FLAGS,
+    "MNIST": FLAGS,
+    "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
+    "RenderedSST2": THREE,
+    "STL10": TRAIN_TEST,
+    "SUN397": WHOLE,
+    "SVHN": TRAIN_TEST,
+    "USPS": FLAGS,
+}
+PICKLED = ("CIFAR10", "CIFAR100")
+
+
+def read_torchvision(name: str, data_root: Path | None) -> Splits:
+    """One of torchvision's data sets.
+
+    Args:
+        name: The name of torchvision's class.
+        data_root: The folder given to it as ``root``.
+
+    Raises:
+        DataError: The name is not one of ``SPLITS``, there is no data root, or the files are not there.
+    """
+    if name in PICKLED:
+        raise DataError(
+            f"torchvision:{name} is kept in pickles, which are never opened here; use hf: or class folders"
+        )
+    if name not in SPLITS:
+        raise DataError(f"torchvision:{name} is not one of those that can be read: {', '.join(SPLITS)}")
+    if data_root is None:
+        raise DataError(f"torchvision:{name} needs the folder that torchvision calls root: set --data-root")
+    parts = {split: _open(name, data_root, arguments) for split, arguments in SPLITS[name].items()}
+    first = next(iter(parts.values()))
+    classes = _classes(first, parts)
+    version = "-".join(f"{split or 'all'}{len(part)}" for split, part in parts.items())
+    return numbered_set(name, f"torchvision-{name}", version, classes, _images(parts))
+
+
+def _open(name: str, root: Path, arguments: dict[str, Any]) -> Any:
+    import torchvision
+
+    try:
+        return getattr(torchvision.datasets, name)(root=str(root), download=False, **arguments)
+    except (RuntimeError, OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(
+            f"torchvision:{name} cannot be read from {root} ({type(error).__name__}: {reason}); "
+            f"torchvision.datasets.{name}({str(root)!r}, download=True) puts it there, given a network"
+        ) from error
+
+
+def _classes(first: Any, parts: dict[str, Any]) -> list[str]:
+    names = getattr(first, "classes", None) or getattr(first, "categories", None)
+    if names:
+        return [str(name[0] if isinstance(name, list | tuple) else name) for name in names]
+    return [str(label) for label in sorted({int(label) for part in parts.values() for _image, label in part})]
+
+
+def _images(parts: dict[str, Any]) -> Iterator[tuple[str, int, Save]]:
+    for split, part in parts.items():
+        for image, label in part:
+            yield split, int(label), partial(_save, image)
+
+
+def _save(image: Image.Image, stem: Path) -> None:
+    image.save(stem.with_suffix(".png"))
