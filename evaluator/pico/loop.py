@@ -29,6 +29,7 @@ log = structlog.get_logger()
 WARM_UP = 0.03  # share of the training in which the learning rate rises
 AVERAGING = 0.998  # per step, of the weights that are exported
 NORMALISING = 40  # batches from which the averaged weights' batch statistics are taken
+WHOLE = 0.85  # progress from which on a ViT sees whole pictures, as it will in use
 UNKNOWN_WORDS = 0.1  # share of captions that get a word without a meaning
 HIGHEST_SCALE = math.log(100)
 
@@ -44,7 +45,7 @@ class Recipe:
         batch: Pictures a step.
         rate: Highest learning rate of AdamW.
         decay: Weight decay of the matrices.
-        patch_dropout: The fraction of patches that a ViT drops.
+        patch_dropout: The fraction of patches that a ViT drops until late in training.
         teacher: Averaged weights of an RN-pico with the same vocabulary, to learn from as soon as, and as
             often as, that file is written.
         seed: Of weights, batches and captions.
@@ -194,6 +195,8 @@ class Trainer:
         torch.manual_seed((self.recipe.seed << 32) + self.step)  # patch dropout, the same after a resume
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
+        if self.recipe.patch_dropout:
+            self.model.visual.patch_dropout.prob = self.recipe.patch_dropout if self.progress < WHOLE else 0.0
         with fast():
             loss = self._loss(*self._batch(self.step))
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,254 @@
+"""`python -m evaluator.pico.report`: how much the words of a template matter to the bundled models.
+
+For each bundled set, and for real scanned digits: the plain template, the best, median and worst of a fixed
+list, words that match the pictures against words that contradict them, how well few training pictures rank
+the templates, and what the template that they pick gains on the test pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
+from torch import Tensor
+
+from evaluator.datasets import FewShotData, Item, load
+from evaluator.pico import models, sets
+from evaluator.pico.loop import fast
+from evaluator.pico.model import encode_text
+from evaluator.pico.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
+
+SHOTS = 16
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What was measured for one model on one set; accuracies are fractions of 1, on the test pictures.
+
+    Attributes:
+        model: Name of the model.
+        data: Name of the set.
+        classes: Number of classes.
+        test: Number of test pictures.
+        plain: Accuracy of "a photo of a {}".
+        best: Highest accuracy of the list of templates.
+        middle: Median accuracy of the list.
+        worst: Lowest accuracy of the list.
+        best_template: The template that reached `best`.
+        matching: Mean accuracy of the templates whose words fit the pictures.
+        neutral: Mean accuracy of the templates that say nothing of how the pictures are made.
+        contradicting: Mean accuracy of templates whose words say what the pictures are not.
+        rank_one: Spearman correlation of 1-shot training accuracy with test accuracy over the list; mean of
+            seeds.
+        rank_many: The same with 16 shots.
+        gain_one: Test accuracy of the template that 1 shot picks, less `plain`; mean of ties and seeds.
+        gain_many: The same with 16 shots.
+        accuracies: Test accuracy of every template of the list.
+    """
+
+    model: str
+    data: str
+    classes: int
+    test: int
+    plain: float
+    best: float
+    middle: float
+    worst: float
+    best_template: str
+    matching: float
+    neutral: float
+    contradicting: float
+    rank_one: float
+    rank_many: float
+    gain_one: float
+    gain_many: float
+    accuracies: tuple[float, ...]
+
+
+class Scored:
+    """One model's features of pictures and texts, each picture encoded once."""
+
+    def __init__(self, name: str, weights: Path, config: Path) -> None:
+        open_clip.add_model_config(config)
+        model, _, self._transform = open_clip.create_model_and_transforms(name, pretrained=str(weights))
+        self._model, self._tokenize = model.eval(), open_clip.get_tokenizer(name)
+        self._known: dict[Path, Tensor] = {}
+
+    @torch.no_grad()
+    def pictures(self, items: Sequence[Item]) -> Tensor:
+        """Unit features of some pictures, [items, width]."""
+        missing = [item.path for item in items if item.path not in self._known]
+        for first in range(0, len(missing), 256):
+            paths = missing[first : first + 256]
+            pixels = torch.stack([self._transform(Image.open(path).convert("RGB")) for path in paths])
+            with fast():
+                features = self._model.encode_image(pixels, normalize=True).float()
+            self._known.update(zip(paths, features, strict=True))
+        return torch.stack([self._known[item.path] for item in items])
+
+    @torch.no_grad()
+    def texts(self, templates: Sequence[str], classes: Sequence[str]) -> Tensor:
+        """Unit features of all texts, [templates, classes, width]."""
+        tokens = self._tokenize([t.replace("{}", name) for t in templates for name in classes])
+        tokens = tokens[:, : int(tokens.argmax(-1).max()) + 1]
+        return encode_text(self._model, tokens).reshape(len(templates), len(classes), -1)
+
+
+def _accuracies(pictures: Tensor, items: Sequence[Item], texts: Tensor) -> NDArray[np.float64]:
+    """The accuracy of each template on some pictures, [templates]."""
+    labels = torch.tensor([item.label for item in items])
+    nearest = torch.einsum("iw,tcw->tic", pictures, texts).argmax(-1)
+    return (nearest == labels).double().mean(-1).numpy()
+
+
+def _few_shots(
+    data: Sequence[FewShotData], model: Scored, texts: Tensor, test: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Rank correlation with test accuracy, and test accuracy of what is picked: means over samples."""
+    ranks, picked = [], []
+    for sample in data:
+        train = _accuracies(model.pictures(sample.train), sample.train, texts)
+        rank = float(spearmanr(train, test).statistic) if len(set(train.tolist())) > 1 else 0.0
+        ranks.append(rank)
+        picked.append(float(test[train == train.max()].mean()))
+    return fmean(ranks), fmean(picked)
+
+
+def measure(name: str, model_name: str, model: Scored) -> Row:
+    """Everything about one model on one set.
+
+    Raises:
+        DataError: The set cannot be read or written.
+    """
+    many = [load(name, shots=SHOTS, seed=seed) for seed in SEEDS]
+    one = [load(name, shots=1, seed=seed) for seed in SEEDS]
+    wording = wording_of(name)
+    templates = list(dict.fromkeys((*TEMPLATES, *wording.matching, *wording.contradicting)))
+    texts = model.texts(templates, many[0].classes)
+    items = many[0].test.open()
+    test = _accuracies(model.pictures(items), items, texts)
+    of = dict(zip(templates, test.tolist(), strict=True))
+    rank_one, picked_one = _few_shots(one, model, texts, test)
+    rank_many, picked_many = _few_shots(many, model, texts, test)
+    return Row(
+        model=model_name,
+        data=name,
+        classes=len(many[0].classes),
+        test=len(items),
+        plain=of[PLAIN],
+        best=float(test.max()),
+        middle=float(np.median(test)),
+        worst=float(test.min()),
+        best_template=templates[int(test.argmax())],
+        matching=fmean(of[t] for t in wording.matching),
+        neutral=fmean(of[t] for t in NEUTRAL),
+        contradicting=fmean(of[t] for t in wording.contradicting),
+        rank_one=rank_one,
+        rank_many=rank_many,
+        gain_one=picked_one - of[PLAIN],
+        gain_many=picked_many - of[PLAIN],
+        accuracies=tuple(test.tolist()),
+    )
+
+
+def transfer(rows: Sequence[Row]) -> dict[str, float]:
+    """Rank correlation of the accuracies of templates between the first two models, set by set."""
+    first, *others = dict.fromkeys(row.model for row in rows)
+    found = {(row.model, row.data): row.accuracies for row in rows}
+    return {
+        row.data: float(spearmanr(row.accuracies, found[other, row.data]).statistic)
+        for row in rows
+        for other in others[:1]
+        if row.model == first and (other, row.data) in found
+    }
+
+
+_COLUMNS = (
+    "data", "classes", "plain", "best", "middle", "worst", "matching", "neutral", "contradicting", "rank_one",
+    "rank_many", "gain_one", "gain_many",
+)  # fmt: skip
+
+
+def _cell(row: Row, column: str) -> str:
+    value = getattr(row, column)
+    if not isinstance(value, float):
+        return str(value)
+    if column.startswith("rank"):
+        return f"{value:.2f}"
+    return f"{100 * value:+.1f}" if column.startswith("gain") else f"{100 * value:.1f}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table, with the best template of each set in the last column."""
+    lines = [" | ".join((*_COLUMNS, "best template")), " | ".join("---" for _ in (*_COLUMNS, ""))]
+    lines += [" | ".join((*(_cell(row, column) for column in _COLUMNS), row.best_template)) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, float | int]:
+    """Counts and means over the sets of one model."""
+    return {
+        "sets": len(rows),
+        "plain": fmean(r.plain for r in rows),
+        "best": fmean(r.best for r in rows),
+        "spread_15_points": sum(r.best - r.worst >= 0.15 for r in rows),
+        "picked_gains_5_points": sum(r.gain_many >= 0.05 for r in rows),
+        "matching_beats_neutral": sum(r.matching > r.neutral for r in rows),
+        "rank_one": fmean(r.rank_one for r in rows),
+        "rank_many": fmean(r.rank_many for r in rows),
+    }
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m evaluator.pico.report", description=__doc__)
+    parser.add_argument("--data", nargs="+", help="sets to measure (default: all bundled sets and digits)")
+    parser.add_argument("--model", nargs="+", help="models to measure (default: all bundled models)")
+    parser.add_argument(
+        "--weights", type=Path, help="folder with NAME.safetensors (default: the bundled files)"
+    )
+    parser.add_argument("--threads", type=int, help="processor threads to use")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a Markdown table")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    options = _options(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    rows: dict[str, list[Row]] = {}
+    for entry in models():
+        if options.model and entry["name"] not in options.model:
+            continue
+        weights = (options.weights or Path(entry["file"]).parent) / f"{entry['name']}.safetensors"
+        scored = Scored(entry["name"], weights, Path(entry["config"]))
+        rows[entry["name"]] = [
+            measure(name, entry["name"], scored) for name in options.data or (*sets.names(), "digits")
+        ]
+    everything = [row for found in rows.values() for row in found]
+    between = transfer(everything) if len(rows) > 1 else {}
+    totals = {name: summary(found) for name, found in rows.items()}
+    if options.json:
+        document = {"rows": [asdict(row) for row in everything], "summary": totals, "transfer": between}
+        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+        return 0
+    for name, found in rows.items():
+        sys.stdout.write(f"### {name}\n\n{table(found)}\n\n{json.dumps(totals[name])}\n\n")
+    sys.stdout.write(f"Transfer (rank correlation): {json.dumps(between)}\n" if between else "")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
