@@ -1,0 +1,220 @@
+"""Templates to class vectors, by the fast path where it is exact, and by the model's own way elsewhere."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from evaluator.consumer import is_out_of_memory
+from evaluator.scoring import Rejection
+from evaluator.texts.forward import encode
+from evaluator.texts.packing import Text, pack
+from evaluator.texts.tokens import Filler, Reader, Tokenizer
+from evaluator.texts.tower import NotCausalError, Tower, read_tower
+
+TOLERANCE = 1e-5
+PLAIN_BATCH = 64
+ROWS_CPU = 1024
+ROWS_GPU = 16384
+FEWEST_ROWS = 128
+# Elements of a tensor that torch's CPU kernels give one thread at least, and how many go at once.
+_GRAIN, _VECTOR = 32768, 64
+_CHECKED = ("a photo of a {}.", "{}", "a sketch of the {} seen from above, {}")
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TextStatistics:
+    """What the encoder has done so far.
+
+    Attributes:
+        path: ``fast`` or ``plain``, and why.
+        encoded: Class texts that went through the tower.
+        recurring: Class texts that were known already, from the same call or an earlier one.
+    """
+
+    path: str
+    encoded: int
+    recurring: int
+
+
+class TextEncoder:
+    """Encodes templates for one model and one list of class names.
+
+    A template's vectors do not depend on the other templates of a call.
+
+    Args:
+        model: An open_clip model in eval mode.
+        tokenizer: Its tokenizer.
+        class_names: The names, by label.
+        context_length: Most tokens that the model reads.
+        dtype: Type of the matrix products; float32 unless a lower precision is wanted.
+        max_rows: Tokens that go through the tower at once; None to fit the device.
+        memory: Class vectors remembered between calls.
+        report: Told which path is taken and why.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        class_names: Sequence[str],
+        context_length: int,
+        *,
+        dtype: torch.dtype = torch.float32,
+        max_rows: int | None = None,
+        memory: int = 8192,
+        report: Report = lambda _line: None,
+    ) -> None:
+        self._model = model
+        self._device = next(model.parameters()).device
+        self._filler = Filler(tokenizer, class_names, context_length)
+        self._classes = len(class_names)
+        self._dtype = dtype
+        self._known: OrderedDict[Text, Tensor] = OrderedDict()
+        self._memory = memory
+        self._encoded = self._recurring = 0
+        self._max_rows = max_rows or (ROWS_CPU if self._device.type == "cpu" else ROWS_GPU)
+        self._together = True
+        self._tower: Tower | None = None
+        self.path = self._choose_path()
+        report(f"texts: {self.path}")
+
+    def check(self, template: str) -> Rejection | None:
+        """Why this model cannot read the template, if so; costs no pass through the tower."""
+        return self._filler.check(template)
+
+    def vectors(self, templates: Sequence[str]) -> Tensor:
+        """Normalised embeddings of every template with every class name: [T, C, E], float32.
+
+        The templates must have passed ``check``.
+        """
+        with torch.inference_mode():
+            if self._tower is None:
+                return torch.stack([self._plain(template) for template in templates])
+            texts = [self._filler.texts(template, self._reader) for template in templates]
+            if self._together:
+                return self._fast(self._tower, [text for row in texts for text in row])
+            return torch.cat([self._fast(self._tower, row) for row in texts])
+
+    def statistics(self) -> TextStatistics:
+        """A snapshot of the counts."""
+        return TextStatistics(self.path, self._encoded, self._recurring)
+
+    # --- the two paths
+
+    def _plain(self, template: str) -> Tensor:
+        """The model's own way, [C, E]; the batches depend on the template alone."""
+        model: Any = self._model
+        tokens = self._filler.padded(template).to(self._device)
+        low = self._dtype != torch.float32
+        with torch.autocast(self._device.type, self._dtype if low else torch.bfloat16, enabled=low):
+            parts = [
+                functional.normalize(model.encode_text(part).float(), dim=-1)
+                for part in torch.split(tokens, PLAIN_BATCH)
+            ]
+        self._encoded += len(tokens)
+        return torch.cat(parts)
+
+    def _fast(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
+        """Packed passes over the texts that are not known yet: [T, C, E]."""
+        wanted = [text for text in dict.fromkeys(texts) if text not in self._known]
+        fresh = dict(zip(wanted, self._pass_all(tower, wanted), strict=True)) if wanted else {}
+        self._encoded += len(wanted)
+        self._recurring += len(texts) - len(wanted)
+        found = torch.stack([fresh[text] if text in fresh else self._known[text] for text in texts])
+        self._remember(fresh)
+        return found.view(-1, self._classes, found.shape[-1])
+
+    def _pass_all(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
+        while True:
+            try:
+                return self._passes(tower, texts)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or self._max_rows <= FEWEST_ROWS:
+                    raise
+                self._max_rows //= 2
+
+    def _passes(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
+        quantum = row_quantum(tower.mlp_width)
+        width = tower.width if tower.projection is None else tower.projection.weight.shape[0]
+        found = torch.empty(len(texts), width, device=self._device)
+        for batch in pack(texts, max_rows=self._max_rows, quantum=quantum, device=self._device):
+            found[torch.from_numpy(batch.order).to(self._device)] = encode(tower, batch, quantum)
+        return found
+
+    def _remember(self, fresh: dict[Text, Tensor]) -> None:
+        for text, vector in list(fresh.items())[-self._memory :] if self._memory else ():
+            # A copy, so that a remembered row does not keep its whole pass alive.
+            self._known[text] = vector.clone()
+        while len(self._known) > self._memory:
+            self._known.popitem(last=False)
+
+    # --- which path
+
+    def _choose_path(self) -> str:
+        try:
+            tower = read_tower(self._model)
+            self._reader = _reader(self._model)
+        except NotCausalError as reason:
+            return f"plain path, since {reason}"
+        largest = self._self_check(tower)
+        if largest > TOLERANCE:
+            return f"plain path: the fast one was off by {largest:.1e} in a check with this very model"
+        self._tower = tower if self._dtype == torch.float32 else tower.cast(self._dtype)
+        self._together = self._independent(self._tower)
+        how = "" if self._together else ", one template at a time to keep scores independent of each other"
+        return f"fast path (checked against the model's own: {largest:.0e}){how}"
+
+    def _samples(self) -> list[str]:
+        return [template for template in _CHECKED if self._filler.check(template) is None]
+
+    def _self_check(self, tower: Tower) -> float:
+        """Largest difference between the fast path in float32 and the model's own, on a few texts."""
+        model: Any = self._model
+        largest = 0.0
+        with torch.inference_mode():
+            for template in self._samples():
+                count = min(8, self._classes)
+                texts = self._filler.texts(template, self._reader)[:count]
+                ours = self._passes(tower, list(dict.fromkeys(texts)))
+                ours = ours[[list(dict.fromkeys(texts)).index(text) for text in texts]]
+                tokens = self._filler.padded(template)[:count].to(self._device)
+                theirs = functional.normalize(model.encode_text(tokens).float(), dim=-1)
+                largest = max(largest, (ours - theirs).abs().max().item())
+        return largest
+
+    def _independent(self, tower: Tower) -> bool:
+        """Whether, on this machine, a template's vectors are bit for bit the same alone and among others."""
+        with torch.inference_mode():
+            rows = [self._filler.texts(template, self._reader)[:32] for template in self._samples()]
+            texts = list(dict.fromkeys(text for row in rows for text in row))
+            together = dict(zip(texts, self._passes(tower, texts), strict=True))
+            for text in texts[:: max(1, len(texts) // 8)]:
+                if not torch.equal(self._passes(tower, [text])[0], together[text]):
+                    return False
+        return True
+
+
+def row_quantum(mlp_width: int) -> int:
+    """Rows of a pass are padded to a multiple of this, so that no result depends on their number.
+
+    Every thread then gets whole vectors in each elementwise function (what is left over would be rounded
+    otherwise), and matrix products have enough rows to be computed by the same kernel.
+    """
+    threads = torch.get_num_threads()
+    rows = -(-_GRAIN // mlp_width) if mlp_width % _VECTOR == 0 else _GRAIN
+    return max(16, rows) * threads
+
+
+def _reader(model: nn.Module) -> Reader:
+    text: Any = getattr(model, "text", model)
+    pool = getattr(text, "pool_type", getattr(text, "text_pool_type", None))
+    return Reader(getattr(text, "eos_id", getattr(text, "text_eos_id", None)) if pool == "eos" else None)

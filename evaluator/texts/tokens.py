@@ -1,0 +1,162 @@
+"""Templates to tokens: filled with every class name, counted, and cut at the end of text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from evaluator.scoring import Rejection
+from evaluator.texts.packing import Text
+
+SLOT = "{}"
+# Text on which cleaning does nothing but lower the case and join spaces: its parts can be encoded apart.
+_SIMPLE = re.compile(r"[A-Za-z0-9 ,.()/:;!?'-]*")
+_ALONE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.()/:;!?'-]*[A-Za-z0-9])?")
+
+
+class Tokenizer(Protocol):
+    """What open_clip's tokenizers have in common."""
+
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
+        """Token ids [B, L]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Where a causal tower reads its answer: at the largest token id, or at the first ``eos``."""
+
+    eos: int | None = None
+
+    def cut(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """The tokens up to and including the one that is read."""
+        if self.eos is None:
+            end = tokens.index(max(tokens))
+        else:
+            # open_clip reads the first token where there is no end of text at all.
+            end = tokens.index(self.eos) if self.eos in tokens else 0
+        return tuple(tokens[: end + 1])
+
+
+class Filler:
+    """Fills templates with class names and tokenizes them.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        class_names: The names, by label.
+        context_length: Most tokens that the model reads, start and end included.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, class_names: Sequence[str], context_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._names = tuple(class_names)
+        self._limit = context_length
+        self._encode = _plain_encoder(tokenizer)
+        self._ends: tuple[int, int] | None = None
+        self._encoded_names: list[list[int] | None] = []
+        if self._encode is not None:
+            chosen: Any = tokenizer
+            self._ends = (chosen.sot_token_id, chosen.eot_token_id)
+            self._encoded_names = [
+                self._encode(name) if _ALONE.fullmatch(name) else None for name in self._names
+            ]
+
+    def fill(self, template: str) -> list[str]:
+        """The template with each class name in turn."""
+        return [template.replace(SLOT, name) for name in self._names]
+
+    def check(self, template: str) -> Rejection | None:
+        """Why this template cannot be read by the model, if so."""
+        if SLOT not in template:
+            return Rejection("no_slot", f"there is no {SLOT} in {template!r} for the class name")
+        counts = self._counts(template)
+        longest = max(range(len(counts)), key=counts.__getitem__)
+        if counts[longest] <= self._limit:
+            return None
+        return Rejection(
+            "too_many_tokens",
+            f"{counts[longest]} tokens with the class name {self._names[longest]!r}, "
+            f"and this model reads {self._limit}",
+        )
+
+    def rows(self, template: str) -> list[list[int]]:
+        """Tokens of each class text, as long as each is, end of text included."""
+        if self._encode is None or self._ends is None:
+            return self._tokenizer(self.fill(template)).tolist()
+        start, end = self._ends
+        return [[start, *row, end] for row in self._inner_rows(template, self._encode)]
+
+    def padded(self, template: str) -> Tensor:
+        """Token ids as open_clip gives them to its models, [C, L]."""
+        return self._tokenizer(self.fill(template))
+
+    def texts(self, template: str, reader: Reader) -> list[Text]:
+        """The class texts, cut where they are read, with the number of tokens that all share."""
+        rows = [reader.cut(row) for row in self.rows(template)]
+        # The common beginning of all is that of the two that lie furthest apart in sorted order.
+        pairs = zip(min(rows), max(rows), strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        shared = min(common, min(map(len, rows)) - 1)
+        return [Text(row, shared) for row in rows]
+
+    def _counts(self, template: str) -> list[int]:
+        if self._encode is not None:
+            return [len(row) for row in self.rows(template)]
+        wide = 4 * self._limit
+        padding = int(self._tokenizer([""], context_length=wide)[0, -1])
+        found = self._tokenizer(self.fill(template), context_length=wide)
+        counts: list[int] = (found != padding).sum(dim=1).tolist()
+        return counts
+
+    def _inner_rows(self, template: str, encode: _Encode) -> list[list[int]]:
+        parts = template.split(SLOT)
+        if not _parts_apart(parts):
+            return [encode(text) for text in self.fill(template)]
+        encoded = [encode(part) for part in parts]
+        rows = []
+        for name, written in zip(self._encoded_names, self._names, strict=True):
+            if name is None:
+                rows.append(encode(template.replace(SLOT, written)))
+                continue
+            row = list(encoded[0])
+            for part in encoded[1:]:
+                row += name
+                row += part
+            rows.append(row)
+        return rows
+
+
+class _Encode(Protocol):
+    def __call__(self, text: str) -> list[int]: ...
+
+
+def _plain_encoder(tokenizer: Tokenizer) -> _Encode | None:
+    """The tokenizer's own encoding of a text without start and end, where it is open_clip's plain one."""
+    from open_clip.tokenizer import SimpleTokenizer, _clean_lower
+
+    chosen: Any = tokenizer
+    if type(chosen) is not SimpleTokenizer or chosen.reduction_fn or chosen.clean_fn is not _clean_lower:
+        return None
+    encode: _Encode = chosen.encode
+    return encode
+
+
+def _parts_apart(parts: Sequence[str]) -> bool:
+    """Whether the parts around the slots tokenize the same alone as next to a name of letters and digits.
+
+    A name starts and ends with a letter or a digit, so a token can reach across the edge of the slot only
+    from a letter, a digit or an apostrophe beside it ("{}s", "'{}" before a name that begins with "s").
+    """
+    if not all(_SIMPLE.fullmatch(part) for part in parts):
+        return False
+    before, after = parts[:-1], parts[1:]
+    return (
+        all(not part or not (part[-1].isalnum() or part[-1] == "'") for part in before[:1])
+        and all(part and not (part[-1].isalnum() or part[-1] == "'") for part in before[1:])
+        and all(not part or not part[0].isalnum() for part in after)
+    )

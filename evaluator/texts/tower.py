@@ -1,0 +1,208 @@
+"""A causal text tower as plain tensors, taken from an open_clip model by looking at what it is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Activation = Callable[[Tensor], Tensor]
+
+
+class NotCausalError(Exception):
+    """This text tower cannot take the fast path; the message says what it is made of instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A layer norm: weight [D], bias [D], eps."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., D]."""
+        return functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A linear layer: weight [out, in], bias [out] or None."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out], computed in the type of the weight."""
+        return functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One residual block: attention over D = heads x head_dim, then the MLP; scales [D] or None."""
+
+    heads: int
+    norm1: Norm
+    qkv: Affine
+    out: Affine
+    scale1: Tensor | None
+    norm2: Norm
+    up: Affine
+    act: Activation
+    down: Affine
+    scale2: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """A causal text tower that is read at its end-of-text token.
+
+    Attributes:
+        tokens: Token embeddings [V, D].
+        positions: Positional embeddings [L, D].
+        blocks: The residual blocks.
+        norm: The last layer norm.
+        projection: [D] -> [E], or None.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    blocks: tuple[Block, ...]
+    norm: Norm
+    projection: Affine | None
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.tokens.shape[1]
+
+    @property
+    def mlp_width(self) -> int:
+        """Width of the MLP's hidden layer."""
+        return self.blocks[0].up.weight.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.tokens.device
+
+    def flops(self, rows: int) -> int:
+        """Multiplications and additions of the matrix products for ``rows`` tokens; attention not counted."""
+        return sum(2 * rows * layer.weight.numel() for block in self.blocks for layer in _layers(block))
+
+    def cast(self, dtype: torch.dtype) -> Tower:
+        """The same tower with the blocks' matrix products in ``dtype``; all else stays as it is."""
+        return replace(self, blocks=tuple(_cast_block(block, dtype) for block in self.blocks))
+
+
+def _layers(block: Block) -> tuple[Affine, ...]:
+    return block.qkv, block.out, block.up, block.down
+
+
+def _cast_block(block: Block, dtype: torch.dtype) -> Block:
+    qkv, out, up, down = (_cast(layer, dtype) for layer in _layers(block))
+    return replace(block, qkv=qkv, out=out, up=up, down=down)
+
+
+def _cast(layer: Affine, dtype: torch.dtype) -> Affine:
+    return Affine(layer.weight.to(dtype), None if layer.bias is None else layer.bias.to(dtype))
+
+
+def read_tower(model: nn.Module) -> Tower:
+    """The text tower of an open_clip ``CLIP`` or ``CustomTextCLIP``, if the fast path is exact for it.
+
+    That is so where attention is causal and the answer is read at one token, the first end-of-text: what
+    follows that token cannot matter, and what precedes the class name is the same for every class.
+
+    Raises:
+        NotCausalError: It is not so, or a part is of a kind not known here.
+    """
+    text: Any = getattr(model, "text", model)
+    _need(isinstance(getattr(text, "transformer", None), nn.Module), "its text tower has no transformer")
+    pool = getattr(text, "pool_type", getattr(text, "text_pool_type", None))
+    _need(pool in ("argmax", "eos"), f"its text is pooled by {pool!r}, not at the end of text")
+    _need(getattr(text, "cls_emb", None) is None, "its text tower appends a class token")
+    _need(not getattr(text, "use_pad_mask", False), "its text tower masks padding")
+    _need(_is_causal(getattr(text, "attn_mask", None)), "its text attention is not causal")
+    blocks: Any = getattr(text.transformer, "resblocks", None)
+    _need(isinstance(blocks, nn.ModuleList) and len(blocks) > 0, "its transformer has no residual blocks")
+    embedding: Any = getattr(text, "token_embedding", None)
+    _need(type(embedding) is nn.Embedding, "its token embedding is not a table")
+    try:
+        return Tower(
+            tokens=embedding.weight.detach(),
+            positions=text.positional_embedding.detach(),
+            blocks=tuple(_read_block(block) for block in blocks),
+            norm=_read_norm(text.ln_final),
+            projection=_read_projection(text.text_projection),
+        )
+    except AttributeError as error:
+        raise NotCausalError(f"its text tower lacks a part: {error}") from error
+
+
+def _need(holds: bool, reason: str) -> None:
+    if not holds:
+        raise NotCausalError(reason)
+
+
+def _is_causal(mask: Tensor | None) -> bool:
+    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.shape[0] != mask.shape[1]:
+        return False
+    return torch.equal(mask, torch.full_like(mask, -math.inf).triu_(1))
+
+
+def _read_block(block: Any) -> Block:
+    attention = block.attn
+    _need(type(attention) is nn.MultiheadAttention, f"its attention is a {type(attention).__name__}")
+    _need(attention.in_proj_weight is not None and attention.bias_k is None, "its attention has extra parts")
+    _need(not hasattr(block, "ln_1_kv") and not hasattr(block, "ln_attn"), "its blocks have extra norms")
+    names = [name for name, _ in block.mlp.named_children()]
+    _need(names == ["c_fc", "gelu", "c_proj"], f"its MLP is made of {', '.join(names)}")
+    return Block(
+        heads=attention.num_heads,
+        norm1=_read_norm(block.ln_1),
+        qkv=Affine(attention.in_proj_weight.detach(), _detached(attention.in_proj_bias)),
+        out=_read_affine(attention.out_proj),
+        scale1=_read_scale(block.ls_1),
+        norm2=_read_norm(block.ln_2),
+        up=_read_affine(block.mlp.c_fc),
+        act=block.mlp.gelu,
+        down=_read_affine(block.mlp.c_proj),
+        scale2=_read_scale(block.ls_2),
+    )
+
+
+def _read_norm(norm: Any) -> Norm:
+    _need(isinstance(norm, nn.LayerNorm) and norm.weight is not None, f"a norm is a {type(norm).__name__}")
+    bias = torch.zeros_like(norm.weight) if norm.bias is None else norm.bias
+    return Norm(norm.weight.detach(), bias.detach(), norm.eps)
+
+
+def _read_affine(layer: Any) -> Affine:
+    _need(isinstance(layer, nn.Linear), f"a layer is a {type(layer).__name__}")
+    return Affine(layer.weight.detach(), _detached(layer.bias))
+
+
+def _read_scale(scale: Any) -> Tensor | None:
+    if isinstance(scale, nn.Identity):
+        return None
+    gamma: Tensor = scale.gamma
+    return gamma.detach()
+
+
+def _read_projection(projection: Any) -> Affine | None:
+    if projection is None:
+        return None
+    if isinstance(projection, nn.Linear):
+        return _read_affine(projection)
+    return Affine(projection.detach().T.contiguous(), None)
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()
