@@ -51,7 +51,8 @@ class OpenAIChat:
         self._scrubber.add(key)
         self._scrubber.add(userinfo)
         self._refused: set[str] = set()
-        self._client = _sdk_client(url, _clean_key(key), userinfo.reveal(), max_connections)
+        self._headers = _authorization(_clean_key(key), userinfo.reveal())
+        self._client = _sdk_client(url, _clean_key(key), max_connections)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -93,6 +94,7 @@ class OpenAIChat:
         async with self._client.chat.completions.with_streaming_response.create(
             model=request.model,
             messages=list(request.messages),  # type: ignore[arg-type]  # role is one of the SDK's words
+            extra_headers=self._headers,
             **options,
         ) as response:
             parts: list[bytes] = []
@@ -113,12 +115,16 @@ class OpenAIChat:
         return {name: value for name, value in options.items() if name not in self._refused}
 
 
-def _sdk_client(url: str, key: str, userinfo: str, max_connections: int) -> AsyncOpenAI:
-    headers: dict[str, Any] = {}
-    if userinfo and not key:
-        headers["Authorization"] = f"Basic {base64.b64encode(userinfo.encode()).decode()}"
-    elif not key:
-        headers["Authorization"] = openai.Omit()
+def _authorization(key: str, userinfo: str) -> dict[str, Any]:
+    """What is sent instead of the SDK's own header where there is no key."""
+    if key:
+        return {}
+    if userinfo:
+        return {"Authorization": f"Basic {base64.b64encode(userinfo.encode()).decode()}"}
+    return {"Authorization": openai.Omit()}
+
+
+def _sdk_client(url: str, key: str, max_connections: int) -> AsyncOpenAI:
     limits = httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
     try:
         return AsyncOpenAI(
@@ -126,7 +132,6 @@ def _sdk_client(url: str, key: str, userinfo: str, max_connections: int) -> Asyn
             api_key=key or NO_KEY,
             max_retries=0,
             timeout=None,
-            default_headers=headers,
             http_client=DefaultAioHttpClient(limits=limits, timeout=None),
         )
     except FOREIGN_ERRORS as error:

@@ -1,0 +1,82 @@
+"""Virtual time: a loop whose clock jumps to the next timer as soon as there is nothing else to do."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+QUIET_S = 0.002
+"""Real seconds without news from sockets before time jumps: bytes between two local ends need a moment."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for news only briefly; where the loop would have slept on, its clock moves on instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop: VirtualTimeLoop | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert self.loop is not None
+        if timeout is None or self.loop.threads_at_work:
+            # Real work in a thread, or nothing at all to wait for but news: real time has to pass.
+            return super().select(timeout if timeout is None else min(timeout, QUIET_S))
+        quiet = QUIET_S if len(self.get_map()) > 1 else 0.0
+        news = super().select(min(timeout, quiet))
+        if not news and timeout > 0:
+            self.loop.jump(timeout)
+        return news
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose `time()` starts at 0 and passes only by jumping from timer to timer."""
+
+    def __init__(self) -> None:
+        selector = _JumpingSelector()
+        super().__init__(selector)
+        selector.loop = self
+        self._now = 0.0
+        self.threads_at_work = 0
+
+    def time(self) -> float:
+        """Seconds of virtual time."""
+        return self._now
+
+    def jump(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self._now += seconds
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """As ever, but time stands still while a thread works."""
+        self.threads_at_work += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _: object) -> None:
+        self.threads_at_work -= 1
+
+
+def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(coroutine)
+
+
+def virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make an async test an ordinary one that runs in virtual time."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_virtual(test(*args, **kwargs))
+
+    # pytest would see through the wrapper and run the coroutine in a loop of real time.
+    del run.__wrapped__  # type: ignore[attr-defined]
+    run.__signature__ = __import__("inspect").signature(test)  # type: ignore[attr-defined]
+    return run
