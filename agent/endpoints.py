@@ -48,7 +48,12 @@ async def open_endpoints(
             yield []
         elif chat is not None:
             yield [
-                Endpoint("given", HaltingChat(chat, halt), price=config.price, limits=_limits(config, None))
+                Endpoint(
+                    name="given",
+                    client=HaltingChat(chat, halt),
+                    price=config.price,
+                    limits=_limits(config, None),
+                )
             ]
         elif config.llm == LOCAL_LLM:
             yield [await _local(stack, config, halt, scrubber, tell)]
@@ -107,8 +112,8 @@ async def _remote(
         OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
     )
     return Endpoint(
-        without_credentials(endpoint.base_url),
-        HaltingChat(client, halt),
+        name=without_credentials(endpoint.base_url),
+        client=HaltingChat(client, halt),
         model=endpoint.model,
         price=endpoint.price or config.price,
         limits=_limits(config, endpoint),
@@ -130,7 +135,11 @@ async def _local(
     tell(Noted(text="the local language model is loaded; it listens on loopback only"))
     client = await stack.enter_async_context(OpenAIChat(server.base_url, None, scrubber=scrubber))
     return Endpoint(
-        LOCAL_LLM, HaltingChat(client, halt), model=server.model, price=None, limits=_limits(config, None)
+        name=LOCAL_LLM,
+        client=HaltingChat(client, halt),
+        model=server.model,
+        price=None,
+        limits=_limits(config, None),
     )
 
 

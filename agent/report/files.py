@@ -19,7 +19,7 @@ CONFIG = "config.toml"
 EVENTS = "events.jsonl"
 STORE = "store"
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -44,7 +44,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 def safe_cell(text: str) -> str:
     """A cell that no spreadsheet takes for a formula: an apostrophe goes before what could start one."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    plain = "".join(character if character.isprintable() else " " for character in text)
+    return f"'{plain}" if plain.lstrip().startswith(_FORMULA) else plain
 
 
 def leaderboard_csv(rows: Iterable[Row]) -> str:

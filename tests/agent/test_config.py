@@ -1,0 +1,148 @@
+"""The config: sources in their order, errors that say what and where, no secrets written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.config import SearchConfig, deciding_fields, without_credentials
+from agent.config_sources import build, flag_of, from_environment, from_sources, read_toml, to_toml
+from agent.errors import ConfigError
+
+NO_LLM = {"method": "random"}
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    """The later source replaces the earlier one, setting by setting."""
+    file = tmp_path / "c.toml"
+    file.write_text("shots = 1\nseed = 1\nrestarts = 1\nmethod = 'random'\n")
+    config = from_sources({"restarts": "3"}, {"PROMPTCLIMB_SEED": "2", "PROMPTCLIMB_RESTARTS": "2"}, file)
+    assert (config.shots, config.seed, config.restarts) == (1, 2, 3)
+
+
+def test_the_openai_variable_gives_the_base_url() -> None:
+    """OPENAI_BASE_URL is read, and our own variable wins over it."""
+    theirs = {"OPENAI_BASE_URL": "http://a/v1/"}
+    assert from_sources(NO_LLM, theirs).base_url == "http://a/v1"
+    assert from_sources(NO_LLM, {**theirs, "PROMPTCLIMB_BASE_URL": "http://b"}).base_url == "http://b"
+
+
+def test_unknown_variables_under_our_prefix_are_named() -> None:
+    """A mistyped variable is reported; the cache folder's is not a setting and no mistake."""
+    found = from_environment({"PROMPTCLIMB_SHOT": "1", "PROMPTCLIMB_CACHE": "/x", "PROMPTCLIMB_SHOTS": "4"})
+    assert found == ({"shots": "4"}, ["PROMPTCLIMB_SHOT"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"shots": "0"}, ["--shots", "'0'", "greater than or equal to 1"]),
+        ({"shots": "many"}, ["--shots", "'many'", "integer"]),
+        ({"method": "pm"}, ["--method", "'pm'", "known are pn, p, ape, opro, random"]),
+        ({"objective": "loss"}, ["--objective", "accuracy"]),
+        ({"base_url": "localhost:8000"}, ["--base-url", "http://"]),
+        ({"base_url": "ftp://u:pw-secret@h"}, ["--base-url", "http://"]),
+        ({"price": "1"}, ["--price", "IN/OUT"]),
+        ({"price": "1/-2"}, ["--price", "greater than or equal to 0"]),
+        ({"initial": "1"}, ["--initial", "at least 2"]),
+        ({"method": "pn"}, ["needs an LLM", "--llm local"]),
+        ({"method": "pn", "llm": "m", "max_cost": "1"}, ["--max-cost needs a price", "--price IN/OUT"]),
+        ({"temperature": "hot"}, ["--temperature", "'hot'", "number"]),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_would_be_right(flags: dict[str, str], said: list[str]) -> None:
+    """The message has the flag, the value and what to do; never a password."""
+    with pytest.raises(ConfigError) as caught:
+        from_sources({**NO_LLM, **flags}, {})
+    message = str(caught.value)
+    assert all(part in message for part in said), message
+    assert "pw-secret" not in message
+    assert "\n" not in message
+
+
+def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path) -> None:
+    """A typing error in the file says the file and the nearest name."""
+    file = tmp_path / "c.toml"
+    file.write_text("restart = 3\n")
+    with pytest.raises(ConfigError, match=r"'restart' in .*c\.toml; did you mean restarts"):
+        from_sources(NO_LLM, {}, file)
+
+
+def test_the_place_of_a_wrong_value_is_told(tmp_path: Path) -> None:
+    """A wrong value in the environment is called by its variable."""
+    with pytest.raises(ConfigError, match=r"PROMPTCLIMB_SHOTS 'x' \(from the environment\)"):
+        from_sources(NO_LLM, {"PROMPTCLIMB_SHOTS": "x"})
+
+
+@pytest.mark.parametrize("content", [b"shots = ", b"\xff\xfe", b"[[["])
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    """Torn or foreign bytes give the file's name, not a traceback."""
+    file = tmp_path / "c.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"c\.toml"):
+        read_toml(file)
+
+
+def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
+    """What is written down builds the same config again, but for what is secret."""
+    file = tmp_path / "in.toml"
+    file.write_text(
+        '[[endpoints]]\nbase_url = "https://me:pw-secret@h/v1"\nprice = "1/2"\n'
+        '[[endpoints]]\nbase_url = "https://i/v1"\nkey_env = "OTHER"\n'
+    )
+    flags = {
+        "llm": "m",
+        "base_url": "https://me:pw-secret@h/v1?key=pw-secret",
+        "price": "0.5/1",
+        "max_cost": "2",
+    }
+    config = from_sources(flags, {}, file)
+    text = to_toml(config)
+    assert "pw-secret" not in text
+    assert "pw-secret" not in repr(config)
+    (tmp_path / "out.toml").write_text(text)
+    again = build([("file", read_toml(tmp_path / "out.toml"))])
+    assert again.identity() == config.identity()
+    assert again.endpoints[0].price == config.endpoints[0].price
+    assert str(again.price) == "0.5/1"
+
+
+def test_what_decides_and_what_does_not() -> None:
+    """Limits, pace and addresses may change between two stretches; what is scored and asked may not."""
+    deciding = set(deciding_fields())
+    free = {
+        "rpm",
+        "tpm",
+        "concurrency",
+        "max_calls",
+        "max_tokens",
+        "max_cost",
+        "max_minutes",
+        "base_url",
+        "device",
+    }
+    assert not deciding & free
+    assert {"data", "model", "pretrained", "method", "seed", "shots", "llm", "temperature"} <= deciding
+
+
+def test_every_setting_has_a_flag_and_a_line_of_help() -> None:
+    """The command line can say all but the list of endpoints."""
+    without = {name for name in SearchConfig.model_fields if not flag_of(name)}
+    assert without == {"endpoints"}
+    assert all(field.description for field in SearchConfig.model_fields.values())
+
+
+def test_credentials_and_queries_leave_an_address() -> None:
+    """Only scheme, host, port and path of an address are written down."""
+    assert without_credentials("https://u:p@h:8/v1?k=1#x") == "https://h:8/v1"
+
+
+def test_an_existing_folder_is_kept_as_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was started in one folder can be resumed in another."""
+    (tmp_path / "pictures").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert from_sources({**NO_LLM, "data": "pictures"}, {}).data == str(tmp_path / "pictures")
+    assert from_sources({**NO_LLM, "data": "elsewhere"}, {}).data == "elsewhere"

@@ -1,0 +1,380 @@
+"""A whole search on fakes: the same result whatever the order of events, and nothing lost or paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config import SearchConfig
+from agent.engine import Search
+from agent.errors import (
+    BadRequestError,
+    EndpointError,
+    EvaluationFailedError,
+    InterruptedRunError,
+    StoreExistsError,
+    StoreMismatchError,
+    TransientChatError,
+    UsageError,
+)
+from agent.events import Event
+from agent.halt import Halt
+from agent.run import resume, search, stored_config
+from agent.store import Store
+from evaluator.fakes import FakeEvaluator
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual, virtual_time
+
+SMALL: dict[str, Any] = {
+    "data": "fake",
+    "llm": "fake",
+    "restarts": 4,
+    "resets": 2,
+    "iterations": 3,
+    "proposals": 3,
+    "initial": 12,
+    "top_k": 4,
+    "retry_attempts": 3,
+}
+
+
+def config(run_dir: Path, **more: Any) -> SearchConfig:
+    """A small search into a folder."""
+    return SearchConfig(**{**SMALL, "run_dir": run_dir, **more})
+
+
+def board(run_dir: Path) -> bytes:
+    """The leaderboard's bytes."""
+    return (run_dir / "leaderboard.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The leaderboard of an undisturbed search."""
+    run_dir = tmp_path_factory.mktemp("reference") / "run"
+    run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    return board(run_dir)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 8])
+def test_the_result_does_not_depend_on_timing(tmp_path: Path, reference: bytes, concurrency: int) -> None:
+    """Any concurrency and any delays give the same leaderboard, byte by byte."""
+    wanted = config(tmp_path / "run", concurrency=concurrency)
+    result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(concurrency)))
+    assert board(tmp_path / "run") == reference
+    assert result.status == "finished"
+    assert result.usage.calls == wanted.steps == 24
+
+
+def test_another_seed_gives_another_result(tmp_path: Path, reference: bytes) -> None:
+    """The seed decides: draws, ties and the requests' own seeds."""
+    run_virtual(search(config(tmp_path / "run", seed=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert board(tmp_path / "run") != reference
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_that_dies_again_and_again_ends_the_same(tmp_path: Path, reference: bytes, seed: int) -> None:
+    """Cut off at random moments and resumed, it asks for nothing that it has and ends with the same bytes."""
+    run_dir = tmp_path / "run"
+    rng = random.Random(seed)
+    answered: list[str] = []
+    in_flight = 0
+    for stretch in range(100):
+        chat = ChatByHash(1000 * seed + stretch)
+
+        async def cut_off(chat: ChatByHash = chat) -> bool:
+            work = (
+                resume(run_dir, evaluator=FakeEvaluator(), chat=chat)
+                if (run_dir / "store").exists()
+                else None
+            )
+            started = work or search(config(run_dir), evaluator=FakeEvaluator(), chat=chat)
+            task = asyncio.ensure_future(started)
+            await asyncio.wait({task}, timeout=rng.uniform(0, 9))
+            task.cancel()
+            await asyncio.wait({task})
+            return not task.cancelled() and task.exception() is None
+
+        done = run_virtual(cut_off())
+        in_flight += len(chat.asked) - len(chat.answered)
+        answered += [request.hash for request in chat.answered]
+        if done:
+            break
+    else:
+        pytest.fail("it never came to its end")
+    assert stretch > 1
+    assert board(run_dir) == reference
+    assert len(set(answered)) == 24
+    # An answer in the very moment of the cut may be lost on its way to the disk; more than that may not.
+    assert len(answered) - 24 <= stretch * 4
+
+
+def test_a_budget_of_calls_is_exact_and_can_be_extended(tmp_path: Path, reference: bytes) -> None:
+    """A run that its budget stopped has a result, and goes on to the same end with more."""
+    run_dir = tmp_path / "run"
+    stopped = run_virtual(search(config(run_dir, max_calls=7), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert (stopped.status, stopped.usage.calls, stopped.budget["calls"]) == ("stopped", 7, 0)
+    assert stopped.stop_reason is not None
+    assert "7 calls" in stopped.stop_reason
+    chat = ChatByHash(5)
+    done = run_virtual(resume(run_dir, changes={"max_calls": 100}, evaluator=FakeEvaluator(), chat=chat))
+    assert board(run_dir) == reference
+    assert (done.status, done.usage.calls, done.usage.replayed, len(chat.asked)) == ("finished", 24, 7, 17)
+
+
+def test_a_finished_run_resumes_to_its_result_without_work(tmp_path: Path) -> None:
+    """Nothing is asked, scored or opened again."""
+    first = run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    chat, evaluator = ChatByHash(), FakeEvaluator()
+    assert run_virtual(resume(tmp_path / "r", evaluator=evaluator, chat=chat)) == first
+    assert (chat.asked, evaluator.batches, evaluator.opened) == ([], [], 0)
+
+
+def test_a_lost_result_is_made_again_from_the_journal(tmp_path: Path, reference: bytes) -> None:
+    """Without its result file a finished run replays: no request, no new score."""
+    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    (tmp_path / "r" / "result.json").write_text("{torn")
+    chat, evaluator = ChatByHash(), FakeEvaluator()
+    result = run_virtual(resume(tmp_path / "r", evaluator=evaluator, chat=chat))
+    assert board(tmp_path / "r") == reference
+    assert (chat.asked, evaluator.batches, result.usage.replayed) == ([], [], 24)
+
+
+def test_the_test_split_is_opened_once_and_after_the_last_score(tmp_path: Path) -> None:
+    """Selection never sees it."""
+    evaluator = FakeEvaluator(before_batch=lambda _templates: opened.append(evaluator.opened))
+    opened: list[int] = []
+    run_virtual(search(config(tmp_path / "r"), evaluator=evaluator, chat=ChatByHash()))
+    assert evaluator.opened == 1
+    assert set(opened) == {0}
+
+
+@pytest.mark.parametrize("change", [{"shots": 1}, {"method": "p"}, {"llm": "other"}, {"temperature": 0.5}])
+def test_what_decides_the_result_cannot_be_changed(tmp_path: Path, change: dict[str, Any]) -> None:
+    """The difference is shown."""
+    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    with pytest.raises(StoreMismatchError) as caught:
+        run_virtual(resume(tmp_path / "r", changes=change, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    (name, value), *_ = change.items()
+    assert name in str(caught.value)
+    assert repr(value) in str(caught.value)
+
+
+def test_another_evaluator_is_refused(tmp_path: Path) -> None:
+    """Scores of other data or another checkpoint do not belong into a run."""
+    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    with pytest.raises(StoreMismatchError, match="evaluator"):
+        run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(seed=9), chat=ChatByHash()))
+
+
+def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> None:
+    """A changed program or file would lead elsewhere: it is said instead of mixed."""
+    run_dir = tmp_path / "r"
+    run_virtual(search(config(run_dir, max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    with Store.open(run_dir) as store:
+        position, kept = next(store.answers())
+
+        async def forge() -> None:
+            await store.put_answer(position._replace(iteration=2), "0" * 64, kept.answer)
+
+        asyncio.run(forge())
+    with pytest.raises(StoreMismatchError, match="iteration 2"):
+        run_virtual(resume(run_dir, changes={"max_calls": 50}, evaluator=FakeEvaluator(), chat=ChatByHash()))
+
+
+def test_a_new_run_leaves_an_old_one_alone(tmp_path: Path) -> None:
+    """A folder that holds a run is refused, with the way to go on."""
+    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    with pytest.raises(StoreExistsError, match="resume"):
+        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+
+
+def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path) -> None:
+    """After all retries the climb goes on; a resumed run skips the same turns, its last ones excepted."""
+    down = {5, 6, 7}
+
+    def fail(request: Any, number: int) -> None:
+        if number in down:
+            raise TransientChatError("503")
+
+    wanted = config(tmp_path / "r", restarts=1, concurrency=1)
+    first = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+    assert (first.skipped, first.usage.calls, first.usage.retries) == (1, 5, 2)
+    kept = board(tmp_path / "r")
+    (tmp_path / "r" / "result.json").unlink()
+    chat = ChatByHash()
+    again = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    assert board(tmp_path / "r") == kept
+    assert (again.skipped, chat.asked) == (1, [])
+
+
+def test_an_outage_stops_the_run_and_its_skips_are_asked_again(tmp_path: Path, reference: bytes) -> None:
+    """Given up after the time allowed, the run has a result; resumed, it gets what the outage took."""
+
+    def fail(request: Any, number: int) -> None:
+        if number > 6:
+            raise TransientChatError("503")
+
+    wanted = config(tmp_path / "r", give_up_after=5.0, retry_attempts=50)
+    stopped = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+    assert stopped.status == "stopped"
+    assert "nothing has succeeded" in str(stopped.stop_reason)
+    done = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert (done.status, done.skipped) == ("finished", 0)
+    assert board(tmp_path / "r") == reference
+
+
+def test_a_refusal_before_anything_was_answered_is_the_users_to_mend(tmp_path: Path) -> None:
+    """The first request is refused: wrong usage."""
+
+    def fail(request: Any, number: int) -> None:
+        raise BadRequestError("no such thing", status=400)
+
+    with pytest.raises(EndpointError, match="no such thing"):
+        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+
+
+def test_a_refusal_later_fails_the_run_and_keeps_it(tmp_path: Path, reference: bytes) -> None:
+    """What was answered is kept, and the run can go on."""
+
+    def fail(request: Any, number: int) -> None:
+        if number > 9:
+            raise BadRequestError("no more", status=400)
+
+    with pytest.raises(BadRequestError):
+        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+    chat = ChatByHash()
+    run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    assert board(tmp_path / "r") == reference
+    assert len(chat.asked) <= 24 - 9
+
+
+@virtual_time
+async def test_a_signal_waits_for_what_is_paid_and_for_nothing_else(tmp_path: Path) -> None:
+    """Requests in flight are journalled within the grace; no new one leaves; the search ends at once then."""
+    halt, chat = Halt(grace_s=60), ChatByHash(longest_s=20)
+    loop = asyncio.get_running_loop()
+    loop.call_later(30, halt.ask, InterruptedRunError(2))
+    wanted = config(tmp_path / "r", concurrency=3)
+    with pytest.raises(InterruptedRunError) as caught:
+        await Search(wanted, evaluator=FakeEvaluator(), chat=chat, halt=halt).start()
+    assert caught.value.signal == 2
+    assert loop.time() < 51
+    with Store.open(tmp_path / "r") as store:
+        journalled = {kept.request_hash for _, kept in store.answers()}
+    assert journalled == {request.hash for request in chat.asked}
+    assert len(journalled) > 2
+    assert not (tmp_path / "r" / "result.json").exists()
+
+
+@virtual_time
+async def test_the_grace_has_an_end(tmp_path: Path) -> None:
+    """An endpoint that hangs does not hold the program up."""
+    halt, chat = Halt(grace_s=5), ChatByHash(longest_s=100_000)
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, halt.ask, InterruptedRunError(15))
+    wanted = config(tmp_path / "r", request_timeout=1e6, retry_seconds=1e6)
+    with pytest.raises(InterruptedRunError):
+        await Search(wanted, evaluator=FakeEvaluator(), chat=chat, halt=halt).start()
+    assert loop.time() < 7
+
+
+def test_an_evaluator_that_breaks_stops_the_run(tmp_path: Path, reference: bytes) -> None:
+    """It is not taken for bad templates: the run fails, and goes on once the evaluator is mended."""
+
+    def broken(_templates: object) -> None:
+        raise RuntimeError("device lost")
+
+    with pytest.raises(EvaluationFailedError, match="device lost"):
+        run_virtual(
+            search(config(tmp_path / "r"), evaluator=FakeEvaluator(before_batch=broken), chat=ChatByHash())
+        )
+
+
+def test_templates_that_the_model_cannot_read_are_refused_and_counted(tmp_path: Path) -> None:
+    """A rejection is no score: it does not enter the ranking, not even as a zero."""
+    result = run_virtual(
+        search(config(tmp_path / "r"), evaluator=FakeEvaluator(max_words=5), chat=ChatByHash())
+    )
+    assert result.rejected["too_many_tokens"] > 0
+    assert all(len(row.template.split()) <= 5 for row in result.leaderboard)
+
+
+def test_a_pool_that_cannot_be_scored_is_wrong_input(tmp_path: Path) -> None:
+    """If no initial template can be read, the search says so instead of climbing from nothing."""
+    with pytest.raises(UsageError, match="--initial"):
+        run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(max_words=0), chat=ChatByHash()))
+
+
+@pytest.mark.parametrize("method", ["pn", "p", "ape", "opro", "random"])
+def test_every_method_climbs(tmp_path: Path, method: str) -> None:
+    """Each goes through all its turns and betters the initial pool on these words."""
+    chat = ChatByHash()
+    result = run_virtual(search(config(tmp_path / "r", method=method), evaluator=FakeEvaluator(), chat=chat))
+    assert result.status == "finished"
+    assert len(chat.asked) == (0 if method == "random" else 24)
+    assert any(row.reset > 0 for row in result.leaderboard)
+    assert result.best.train >= result.baselines["initial pool"]["train"]
+
+
+def test_a_method_without_an_llm_keeps_to_its_minutes(tmp_path: Path) -> None:
+    """Time is the only limit that it meets."""
+    wanted = config(tmp_path / "r", method="random", llm=None, max_minutes=0)
+    result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert (result.status, result.evaluated > 0) == ("stopped", True)
+
+
+def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
+    """The requests of a long conversation stop growing."""
+    chat = ChatByHash()
+    wanted = config(tmp_path / "r", restarts=1, resets=1, iterations=12, max_turns=4)
+    run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=chat))
+    lengths = [len(request.messages) for request in chat.asked]
+    assert lengths == [1, 3, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7]
+    assert "rose to" in str(chat.asked[-1].messages) or "fell to" in str(chat.asked[-1].messages)
+
+
+def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
+    """A listener hears of the start, of every score, and of the end."""
+    heard: list[Event] = []
+    result = run_virtual(
+        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=heard.append)
+    )
+    names = [event.name for event in heard]
+    assert (names[0], names[-1]) == ("search.started", "search.finished")
+    assert names.count("climb.finished") == 4
+    texts = {event.fields()["template"] for event in heard if event.name == "climb.template_scored"}
+    assert len(texts) == result.evaluated
+    assert (tmp_path / "r" / "events.jsonl").read_text().count("\n") == len(names)
+
+
+def test_two_searches_in_one_process_do_not_disturb_each_other(tmp_path: Path, reference: bytes) -> None:
+    """Side by side in one loop they end as each would alone."""
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number, seed in enumerate((1, 2)):
+                wanted = config(tmp_path / str(number), seed=seed)
+                group.create_task(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(number)))
+
+    run_virtual(both())
+    assert board(tmp_path / "0") == reference
+    assert board(tmp_path / "1") != reference
+
+
+def test_nothing_is_left_behind_by_a_run_that_could_not_start(tmp_path: Path) -> None:
+    """Wrong input before the first step makes no folder."""
+    with pytest.raises(UsageError):
+        run_virtual(search(config(tmp_path / "r"), evaluator=object(), chat=ChatByHash()))
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_stored_config_is_the_one_that_was_given(tmp_path: Path) -> None:
+    """Resume needs no other flag."""
+    wanted = config(tmp_path / "r", rpm=600)
+    run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert stored_config(tmp_path / "r", {}) == wanted
