@@ -18,14 +18,14 @@ SOURCES = ("sets.py", "sets", "world", "assets")
 
 def names() -> tuple[str, ...]:
     """The names of the bundled sets."""
-    from evaluator.pico import sets
+    import evaluator.pico.sets as sets
 
     return tuple(sets.names())
 
 
 def title(name: str) -> str:
     """One line that says what a bundled set shows."""
-    from evaluator.pico import sets
+    import evaluator.pico.sets as sets
 
     return str(sets.title(name))
 
@@ -36,7 +36,7 @@ def read(name: str) -> Splits:
     Raises:
         DataError: The cache cannot be written.
     """
-    from evaluator.pico import sets
+    import evaluator.pico.sets as sets
 
     folder, order = written_once(name, _version(), lambda draft: sets.write(name, draft))
     return read_folder(folder, name=name, order=order)

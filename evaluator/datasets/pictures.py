@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,10 @@ def open_rgb(path: Path) -> Image.Image:
         DataError: It cannot be read as an image; the message names it.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
+        with Image.open(path) as image:
+            _refuse_bomb(image)
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"the image {path} is too large to be opened safely: {error}") from error
     except UnidentifiedImageError as error:
@@ -44,6 +41,13 @@ def open_rgb(path: Path) -> Image.Image:
         raise DataError(
             f"the image {path} cannot be read ({type(error).__name__}: {error}); replace or remove it"
         ) from error
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    # Above the limit Pillow only warns, up to twice the limit; warning filters are not safe between threads.
+    limit, (width, height) = Image.MAX_IMAGE_PIXELS, image.size
+    if limit is not None and width * height > limit:
+        raise Image.DecompressionBombError(f"{width} x {height} pixels are more than {limit}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

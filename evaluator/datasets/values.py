@@ -38,6 +38,12 @@ class SealedTest:
         """The items themselves. Call it once, when the search has chosen."""
         return self._items
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SealedTest) and self._items == other._items
+
+    def __hash__(self) -> int:
+        return hash(self._items)
+
     def __repr__(self) -> str:
         return f"SealedTest(size={self.size})"
 

@@ -1,0 +1,123 @@
+"""Hugging Face's and torchvision's data sets, read from disk."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluator.datasets import load
+from evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import MakeImages
+
+NAMES = ("F/A-18", "big_plane")
+
+
+def rows(count: int, start: int) -> dict[str, list[Any]]:
+    """Images unlike any other, with their labels."""
+    pixels = np.random.default_rng(start).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
+    return {
+        "image": [Image.fromarray(one) for one in pixels],
+        "label": [number % 2 for number in range(count)],
+    }
+
+
+def hugging_face_splits() -> Any:
+    """A dictionary of data sets as the hub serves them."""
+    datasets = pytest.importorskip("datasets", reason="the extra 'hf' is not installed")
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=list(NAMES)))
+    return datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_dict(rows(count, start), features=features)
+            for split, count, start in (("train", 12, 1), ("validation", 8, 2), ("test", 6, 3))
+        }
+    )
+
+
+def test_a_saved_hugging_face_set(tmp_path: Path) -> None:
+    """Its splits, its class names (slashes and all), its bytes."""
+    hugging_face_splits().save_to_disk(str(tmp_path / "planes"))
+    data = load(f"hf:{tmp_path / 'planes'}", shots=2, seed=1)
+    assert data.name == "planes"
+    assert data.classes == ("F/A-18", "big plane")
+    assert (len(data.train), len(data.val), data.test.size) == (4, 4, 6)
+    assert load(f"hf:{tmp_path / 'planes'}", shots=2, seed=1) == data
+
+
+def test_parquet_files_and_a_single_split(tmp_path: Path) -> None:
+    """A parquet file alone has one split: it is divided by rule."""
+    hugging_face_splits()["train"].to_parquet(str(tmp_path / "planes.parquet"))
+    data = load(f"hf:{tmp_path / 'planes.parquet'}", shots=1)
+    assert data.name == "planes"
+    assert any("by rule" in note for note in data.notes)
+
+
+def test_a_hugging_face_set_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    """Not there, without images, without labels."""
+    datasets = pytest.importorskip("datasets", reason="the extra 'hf' is not installed")
+    with pytest.raises(DataError, match="cannot be opened"):
+        load("hf:nobody/nothing-of-the-kind", shots=1)
+    datasets.Dataset.from_dict({"label": [0, 1]}).save_to_disk(str(tmp_path / "text"))
+    with pytest.raises(DataError, match="no image column"):
+        load(f"hf:{tmp_path / 'text'}", shots=1)
+    hugging_face_splits()["train"].remove_columns("label").save_to_disk(str(tmp_path / "unlabelled"))
+    with pytest.raises(DataError, match="no label column"):
+        load(f"hf:{tmp_path / 'unlabelled'}", shots=1)
+
+
+def write_idx(folder: Path, name: str, values: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    """An array in the form of MNIST's files."""
+    head = struct.pack(f">I{values.ndim}I", 0x0800 + values.ndim, *values.shape)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(head + values.tobytes())
+    with gzip.open(folder / f"{name}.gz", "wb") as file:
+        file.write(head + values.tobytes())
+
+
+def test_torchvision_sets_are_written_out(tmp_path: Path) -> None:
+    """MNIST's arrays become PNGs with the names that torchvision gives the classes."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 40), ("t10k", 20)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        write_idx(tmp_path / "MNIST" / "raw", f"{part}-images-idx3-ubyte", images)
+        write_idx(tmp_path / "MNIST" / "raw", f"{part}-labels-idx1-ubyte", labels)
+    data = load("torchvision:MNIST", data_root=tmp_path, shots=2)
+    assert data.classes[3] == "3 - three"
+    assert (len(data.train), data.val, data.test.size) == (20, (), 20)
+    with Image.open(data.train[0].path) as image:
+        assert (image.format, image.size) == ("PNG", (28, 28))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("MNIST", r"cannot be read from .*download=True"),
+        ("CIFAR10", "pickles, which are never opened"),
+        ("Nonsense", "not one of those"),
+    ],
+)
+def test_a_torchvision_set_that_cannot_be_read_is_said(tmp_path: Path, name: str, message: str) -> None:
+    """Not on disk, kept in pickles, not known."""
+    with pytest.raises(DataError, match=message):
+        load(f"torchvision:{name}", data_root=tmp_path, shots=1)
+
+
+def test_torchvision_needs_a_data_root() -> None:
+    """The message names the flag."""
+    with pytest.raises(DataError, match="--data-root"):
+        load("torchvision:MNIST", shots=1)
+
+
+def test_a_folder_is_not_taken_for_a_scheme(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: Any
+) -> None:
+    """A colon in a folder's name is a letter like any other."""
+    make_images(tmp_path / "my:pets", {"a": 4, "b": 4})
+    monkeypatch.chdir(tmp_path)
+    assert load("my:pets", shots=1).name == "my:pets"

@@ -1,0 +1,105 @@
+"""From a name or a path to a checked few-shot problem."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evaluator.datasets import bundled, describe, known, load
+from evaluator.datasets.coop.layouts import ELEVEN
+from evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import MakeImages
+
+
+def test_known_sets_are_the_bundled_ones_digits_and_the_eleven() -> None:
+    """Each once, with a title; those that lie under the data root say where."""
+    entries = known()
+    names = [entry.name for entry in entries]
+    assert len(set(names)) == len(names)
+    assert set(names) == {*bundled.names(), "digits", *ELEVEN}
+    assert all(entry.title for entry in entries)
+    assert {entry.name for entry in entries if entry.where} == set(ELEVEN)
+
+
+def test_an_unknown_name_gets_the_nearest_ones() -> None:
+    """A slip of the finger is told apart from a folder that is not there."""
+    with pytest.raises(DataError, match="did you mean digits"):
+        load("digist")
+    with pytest.raises(DataError, match=r"oxford_pets"):
+        load("oxford-pets")
+
+
+@pytest.mark.parametrize("raw", ["", "x" * 5000, "a\0b", "~nobody/data", "hf:", "torchvision:"])
+def test_no_name_makes_it_raise_anything_else(raw: str) -> None:
+    """Empty, endless, with a NUL, an unknown home folder, a scheme alone."""
+    with pytest.raises(DataError):
+        load(raw)
+
+
+def test_a_bundled_set_has_what_it_promises() -> None:
+    """Drawn once into the cache: shots enough, a test split of a thousand, no file in two splits."""
+    name = bundled.names()[0]
+    data = load(name, shots=16, seed=2)
+    assert len(data.train) == 16 * len(data.classes)
+    assert len(data.val) == 4 * len(data.classes)
+    assert data.test.size >= 1000
+    assert load(name, shots=16, seed=2) == data
+
+
+def test_the_document_is_json_and_seals_the_test_split() -> None:
+    """As `datasets NAME --json` prints it; test only when it is asked for."""
+    data = load("digits", shots=1, seed=3)
+    document = describe(data)
+    assert json.loads(json.dumps(document)) == document
+    assert document["test_size"] == data.test.size
+    assert "test" not in document
+    assert len(describe(data, test=True)["test"]) == data.test.size
+    assert {"name", "classes", "train", "val"} <= document.keys()
+    assert set(document["train"][0]) == {"path", "label"}
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_the_same_image_in_train_and_test_is_an_error(
+    tmp_path: Path, make_images: MakeImages, part: str
+) -> None:
+    """By content, whatever its name; the message names both, and the flag turns it into a note."""
+    for folder in ("train", "val", "test"):
+        make_images(tmp_path / folder, {"a": 3, "b": 3})
+    shutil.copy(tmp_path / part / "a" / "000.png", tmp_path / "test" / "b" / "copy.png")
+    with pytest.raises(DataError, match=rf"1 test images are.*copy\.png.*{part}.*--allow-leak"):
+        load(str(tmp_path), shots=3)
+    data = load(str(tmp_path), shots=3, allow_leak=True)
+    assert any("a leak, allowed" in note for note in data.notes)
+
+
+def test_a_leak_outside_the_shots_is_none(tmp_path: Path, make_images: MakeImages) -> None:
+    """An image that was not drawn teaches nothing."""
+    for folder in ("train", "test"):
+        make_images(tmp_path / folder, {"a": 8, "b": 8})
+    drawn = {item.path.name for item in load(str(tmp_path), shots=1).train if item.label == 0}
+    spare = next(path for path in sorted((tmp_path / "train" / "a").iterdir()) if path.name not in drawn)
+    shutil.copy(spare, tmp_path / "test" / "a" / "copy.png")
+    assert not any("leak" in note for note in load(str(tmp_path), shots=1).notes)
+
+
+def test_a_split_without_test_images_of_a_class_says_so(tmp_path: Path, make_images: MakeImages) -> None:
+    """Accuracy on the others is still accuracy; a note tells."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 3})
+    assert any("test has no images of 1 classes" in note for note in load(str(tmp_path), shots=1).notes)
+
+
+def test_neither_torch_nor_scikit_learn_is_imported_to_read_a_folder() -> None:
+    """The room is cheap to enter: a listing of data sets waits for no library."""
+    code = (
+        "import sys, evaluator.datasets, evaluator.baselines.hand_made as made; made.for_dataset('dtd'); "
+        "evaluator.datasets.known(); print({'torch', 'sklearn', 'open_clip', 'datasets'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
+    )
+    assert done.stdout.strip() == "set()"

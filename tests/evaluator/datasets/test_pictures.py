@@ -1,0 +1,134 @@
+"""Whatever an image file is, upright RGB of 8 bits comes out, or an error that names it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from evaluator.datasets.pictures import open_rgb
+from evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import unless_refused
+
+RED = (255, 0, 0)
+
+
+def pixel(path: Path, place: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
+    image = open_rgb(path)
+    assert image.mode == "RGB"
+    return image.getpixel(place)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "gif", "tiff", "ppm", "jpg"])
+def test_common_formats(tmp_path: Path, suffix: str) -> None:
+    """A red picture is red in every format."""
+    Image.new("RGB", (8, 8), RED).save(tmp_path / f"a.{suffix}")
+    assert np.abs(np.subtract(pixel(tmp_path / f"a.{suffix}"), RED)).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (Image.new("CMYK", (4, 4), (0, 255, 255, 0)), RED),
+        (Image.new("L", (4, 4), 100), (100, 100, 100)),
+        (Image.new("1", (4, 4), 1), (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (0, 0, 0, 0)), (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (255, 0, 0, 255)), RED),
+        (Image.new("LA", (4, 4), (0, 0)), (255, 255, 255)),
+        (Image.fromarray(np.full((4, 4), 100 * 257, np.uint16)), (100, 100, 100)),
+        (Image.fromarray(np.full((4, 4), 65535, np.int32)), (255, 255, 255)),
+        (Image.fromarray(np.full((4, 4), 0.5, np.float32)), (128, 128, 128)),
+    ],
+    ids=["cmyk", "grey", "bilevel", "clear", "opaque", "grey alpha", "16 bit", "32 bit", "float"],
+)
+def test_every_mode_becomes_rgb(tmp_path: Path, image: Image.Image, expected: tuple[int, ...]) -> None:
+    """Wide values are scaled, not cut; what is transparent is white."""
+    path = tmp_path / "a.tiff"
+    image.save(path)
+    assert pixel(path) == expected
+
+
+def test_a_palette_with_a_clear_colour(tmp_path: Path) -> None:
+    """A GIF's transparent index is white, the others are their colours."""
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.gif", transparency=1)
+    assert pixel(tmp_path / "a.gif") == RED
+    assert pixel(tmp_path / "a.gif", (1, 0)) == (255, 255, 255)
+
+
+def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
+    """A picture that the camera held sideways is turned upright."""
+    image = Image.new("RGB", (32, 16), RED)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert open_rgb(tmp_path / "a.jpg").size == (16, 32)
+
+
+def test_of_an_animation_the_first_frame(tmp_path: Path) -> None:
+    """Red first, then blue: red."""
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, (0, 0, 255))]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert pixel(tmp_path / "a.gif") == RED
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's limit is kept, its warning is taken as seriously as its error."""
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    for limit in (1000, 100):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(DataError, match=r"a\.png is too large"):
+            open_rgb(tmp_path / "a.png")
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"no image", jpeg()[:200], jpeg()[:-200]], ids=["empty", "text", "head", "cut"]
+)
+def test_a_torn_file_is_named(tmp_path: Path, raw: bytes) -> None:
+    """Empty, not an image, cut in its head, cut in its body."""
+    (tmp_path / "a.jpg").write_bytes(raw)
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        open_rgb(tmp_path / "a.jpg")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    """Both say which path it was."""
+    for path in (tmp_path / "absent.jpg", tmp_path):
+        with pytest.raises(DataError, match=str(path)):
+            open_rgb(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.tuples(st.sampled_from(["PNG", "GIF", "BMP", "TIFF", "JPEG", "PPM", "WEBP"]), st.data())
+)
+def test_any_bytes_give_an_image_or_a_clear_error(tmp_path: Path, raw: object) -> None:
+    """Noise, and real files with bytes changed or cut off: never anything but DataError."""
+    path = tmp_path / "any.img"
+    path.write_bytes(raw if isinstance(raw, bytes) else damaged(*raw))
+    unless_refused(lambda: open_rgb(path), str(path))
+
+
+def damaged(kind: str, data: st.DataObject) -> bytes:
+    """A real file of a kind with a few bytes changed, and perhaps its end missing."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 7), RED).save(buffer, kind)
+    raw = bytearray(buffer.getvalue())
+    for _change in range(data.draw(st.integers(0, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(raw[: data.draw(st.integers(0, len(raw)))])
