@@ -1,8 +1,8 @@
 """The art that the pico CLIPs' world is drawn from: emoji cut-outs and fonts from npm packages.
 
-Training draws from every source but the held-out one, and from the training fonts. The test pictures of the bundled
-sets draw from the held-out source and fonts, which no training image shows. What the bundled sets need is shipped
-(`evaluator/pico/assets`).
+Training draws from every source but the held-out one, and from the training fonts. The test pictures of the
+bundled sets draw from the held-out source and fonts, which no training image shows. What the bundled sets
+need is shipped (`evaluator/pico/assets`).
 
     python -m evaluator.pico.art           # gathers all art into the cache, by `npm pack`
     python -m evaluator.pico.art --ship    # writes the shipped art from it
@@ -33,7 +33,7 @@ from evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, code
 
 @dataclass(frozen=True)
 class Source:
-    """One package of cut-outs: its npm name, its version, its licence and the form that its pictures come in."""
+    """One package of cut-outs: its npm name, version and licence, and the form that its pictures come in."""
 
     package: str
     version: str
@@ -44,25 +44,60 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "noto": Source("emoji-datasource-google", "16.0.0", "Apache-2.0 (pictures), MIT (data)", "png", shipped=True),
+    "noto": Source(
+        "emoji-datasource-google", "16.0.0", "Apache-2.0 (pictures), MIT (data)", "png", shipped=True
+    ),
     "fluent-3d": Source("@lobehub/fluent-emoji-3d", "1.1.0", "MIT", "webp"),
     "fluent-flat": Source("@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "iconify"),
     "fluent-line": Source("@iconify-json/fluent-emoji-high-contrast", "1.2.6", "MIT", "iconify"),
     "noto-v1": Source("@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "iconify", held_out=True, shipped=True),
 }
-PRINT_FONTS = (
-    "roboto lato open-sans merriweather playfair-display oswald roboto-slab courier-prime montserrat bitter "
-    "special-elite rubik comfortaa libre-baskerville anton titillium-web crimson-text abril-fatface"
-).split()
-HAND_FONTS = (
-    "caveat patrick-hand indie-flower shadows-into-light permanent-marker gloria-hallelujah architects-daughter "
-    "kalam reenie-beanie covered-by-your-grace coming-soon handlee schoolbell amatic-sc gochi-hand neucha "
-    "the-girl-next-door pangolin walter-turncoat just-another-hand"
-).split()
-HELD_OUT_PRINT = "work-sans arvo karla".split()
+PRINT_FONTS = [
+    "roboto",
+    "lato",
+    "open-sans",
+    "merriweather",
+    "playfair-display",
+    "oswald",
+    "roboto-slab",
+    "courier-prime",
+    "montserrat",
+    "bitter",
+    "special-elite",
+    "rubik",
+    "comfortaa",
+    "libre-baskerville",
+    "anton",
+    "titillium-web",
+    "crimson-text",
+    "abril-fatface",
+]
+HAND_FONTS = [
+    "caveat",
+    "patrick-hand",
+    "indie-flower",
+    "shadows-into-light",
+    "permanent-marker",
+    "gloria-hallelujah",
+    "architects-daughter",
+    "kalam",
+    "reenie-beanie",
+    "covered-by-your-grace",
+    "coming-soon",
+    "handlee",
+    "schoolbell",
+    "amatic-sc",
+    "gochi-hand",
+    "neucha",
+    "the-girl-next-door",
+    "pangolin",
+    "walter-turncoat",
+    "just-another-hand",
+]
+HELD_OUT_PRINT = ["work-sans", "arvo", "karla"]
 # The names that the bundled sets draw: their held-out pictures are shipped.
 SHIPPED = (*CORE, *EVERYDAY)
-HELD_OUT_HAND = "short-stack delius sue-ellen-francisco".split()
+HELD_OUT_HAND = ["short-stack", "delius", "sue-ellen-francisco"]
 
 
 def cache_folder() -> Path:
@@ -83,7 +118,9 @@ def _package(name: str, version: str, folder: Path) -> Path:
         return found[-1]
     npm = shutil.which("npm")
     if npm is None:
-        raise ArtError("npm is needed to gather the training art: install Node.js, or train where it is installed")
+        raise ArtError(
+            "npm is needed to gather the training art: install Node.js, or train where it is installed"
+        )
     spec = f"{name}@{version}" if version else name
     done = subprocess.run([npm, "pack", spec], cwd=folder, capture_output=True, text=True, check=False)
     found = sorted(folder.glob(f"{stem}-[0-9]*.tgz"))
@@ -101,7 +138,10 @@ def _fit(picture: Image.Image) -> NDArray[np.uint8]:
     scale = CUTOUT / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     square = Image.new("RGBA", (CUTOUT, CUTOUT))
-    square.paste(picture.resize((width, height), Image.Resampling.LANCZOS), ((CUTOUT - width) // 2, (CUTOUT - height) // 2))
+    square.paste(
+        picture.resize((width, height), Image.Resampling.LANCZOS),
+        ((CUTOUT - width) // 2, (CUTOUT - height) // 2),
+    )
     return np.asarray(square)
 
 
@@ -115,14 +155,16 @@ def _svg(icon: dict[str, Any], width: int, height: int) -> Image.Image:
 
 def _slugs(folder: Path) -> dict[str, str]:
     """Unicode code point -> CLDR slug, as the iconify packages name their icons."""
-    with tarfile.open(_package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)) as tar:
+    with tarfile.open(
+        _package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)
+    ) as tar:
         return dict(json.loads(_read(tar, "package/chars.json")))
 
 
 def _read(tar: tarfile.TarFile, member: str) -> bytes:
     file = tar.extractfile(member)
     if file is None:
-        raise ArtError(f"{tar.name} has no {member}")
+        raise ArtError(f"{tar.name!r} has no {member}")
     return file.read()
 
 
@@ -139,7 +181,11 @@ def _pictures(source: Source, folder: Path, wanted: set[str]) -> dict[str, NDArr
                 if icon:
                     cut[code] = _fit(_svg(icon, icon.get("width", width), icon.get("height", height)))
             return cut
-        names = {Path(name).stem: name for name in tar.getnames() if "sheets" not in name and name.endswith((".png", ".webp"))}
+        names = {
+            Path(name).stem: name
+            for name in tar.getnames()
+            if "sheets" not in name and name.endswith((".png", ".webp"))
+        }
         for code in sorted(wanted):
             member = names.get(code) or names.get(f"{code}-fe0f")
             if member:
@@ -153,6 +199,11 @@ def _font(name: str, folder: Path) -> bytes:
         return _read(tar, f"package/files/{name}-latin-400-normal.woff")
 
 
+def _save(file: Path, cut: dict[str, Any]) -> None:
+    """Writes cut-outs (uint8 [CUTOUT, CUTOUT, 4]) by code point."""
+    np.savez_compressed(file, **{code: cut[code] for code in sorted(cut)})
+
+
 def _codepoints(names: Iterable[str]) -> set[str]:
     """The code points of some concepts, and of every sense of the shared names."""
     chars = [CONCEPTS[name] for name in names]
@@ -161,7 +212,7 @@ def _codepoints(names: Iterable[str]) -> set[str]:
 
 
 def gather(folder: Path | None = None) -> Path:
-    """Fetches every package, cuts the pictures out and writes cutouts-SOURCE.npz and fonts/ into the cache folder.
+    """Fetches every package and writes cutouts-SOURCE.npz and fonts/ into the cache folder.
 
     Raises:
         ArtError: npm is missing, or a package could not be fetched.
@@ -171,7 +222,7 @@ def gather(folder: Path | None = None) -> Path:
     wanted = _codepoints(CONCEPTS)
     for name, source in SOURCES.items():
         cut = _pictures(source, folder, wanted)
-        np.savez_compressed(folder / f"cutouts-{name}.npz", **{code: cut[code] for code in sorted(cut)})
+        _save(folder / f"cutouts-{name}.npz", cut)
     for kind, fonts in (("print", PRINT_FONTS), ("hand", HAND_FONTS)):
         for font in fonts:
             (folder / "fonts" / f"{kind}-{font}.woff").write_bytes(_font(font, folder))
@@ -194,15 +245,20 @@ def ship(folder: Path | None = None) -> None:
     for name, source in SOURCES.items():
         if source.shipped:
             with np.load(folder / f"cutouts-{name}.npz") as cut:
-                np.savez_compressed(ASSETS / f"cutouts-{name}.npz", **{code: cut[code] for code in sorted(wanted & set(cut.files))})
+                _save(ASSETS / f"cutouts-{name}.npz", {code: cut[code] for code in wanted & set(cut.files)})
     for kind, fonts in (("print", HELD_OUT_PRINT), ("hand", HELD_OUT_HAND)):
         for font in fonts:
             (ASSETS / "fonts" / f"{kind}-{font}.woff").write_bytes(_font(font, folder))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m evaluator.pico.art", description="Gather the pico world's art.")
-    parser.add_argument("--ship", action="store_true", help="write the art of the bundled sets into evaluator/pico/assets")
+    """Gathers the art, or ships it; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluator.pico.art", description="Gather the pico world's art."
+    )
+    parser.add_argument(
+        "--ship", action="store_true", help="write the art of the bundled sets into evaluator/pico/assets"
+    )
     options = parser.parse_args()
     try:
         folder = gather()

@@ -1,8 +1,8 @@
-"""The bundled sets: small classification problems in which the words of a template decide what a class name means.
+"""The bundled sets: small problems in which the words of a template decide what a class name means.
 
-Their pictures are drawn when they are first asked for. Test pictures use cut-outs and fonts that no training image of
-the pico CLIPs shows; few-shot pictures use other cut-outs and fonts than test pictures do. Only numpy and Pillow are
-needed. The list of the sets is assets/sets.toml.
+Their pictures are drawn when they are first asked for. Test pictures use cut-outs and fonts that no training
+image of the pico CLIPs shows; few-shot pictures use other cut-outs and fonts than test pictures do. Only
+numpy and Pillow are needed. The list of the sets is assets/sets.toml.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Spec:
 
 
 def _spec(table: dict[str, Any], named: dict[str, list[str]]) -> Spec:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
     if isinstance(table["classes"], str):
         values["classes"] = tuple(named[table["classes"]])
     return Spec(**values)

@@ -24,9 +24,14 @@ def load_font(path: Path, size: int) -> Font:
 
 
 class Art:
-    """Cut-outs by name and fonts by kind ("print", "hand"); pictures are RGBA images of CUTOUT pixels a side."""
+    """Cut-outs by name, RGBA of CUTOUT pixels a side, and fonts by kind ("print", "hand")."""
 
-    def __init__(self, cutouts: dict[str, list[Image.Image]], line: dict[str, list[Image.Image]], fonts: dict[str, list[Path]]) -> None:
+    def __init__(
+        self,
+        cutouts: dict[str, list[Image.Image]],
+        line: dict[str, list[Image.Image]],
+        fonts: dict[str, list[Path]],
+    ) -> None:
         self._cutouts = cutouts
         self._line = line
         self._fonts = fonts
@@ -41,16 +46,22 @@ class Art:
             with np.load(file) as cut:
                 pictures = {code: Image.fromarray(cut[code]) for code in cut.files}
             for name, chars in _named_characters().items():
-                table.setdefault(name, []).extend(pictures[code] for char in chars if (code := codepoint(char)) in pictures)
+                table.setdefault(name, []).extend(
+                    pictures[code] for char in chars if (code := codepoint(char)) in pictures
+                )
         kinds = {kind: sorted(fonts.glob(f"{kind}-*.woff")) for kind in ("print", "hand")}
         return cls(colour, line, kinds)
 
     @classmethod
     def shipped(cls, source: str = "*", fonts: Iterable[str] = ("*",)) -> Art:
-        """The held-out art that the package brings: of one source or of all, with some of its fonts or all."""
+        """The art that the package brings: of one source or of all, with some of its fonts or all."""
         art = cls.load(sorted(ASSETS.glob(f"cutouts-{source}.npz")), ASSETS / "fonts")
         wanted = {path for font in fonts for path in (ASSETS / "fonts").glob(f"*-{font}.woff")}
-        return cls(art._cutouts, art._line, {kind: [path for path in paths if path in wanted] for kind, paths in art._fonts.items()})
+        return cls(
+            art._cutouts,
+            art._line,
+            {kind: [path for path in paths if path in wanted] for kind, paths in art._fonts.items()},
+        )
 
     def has(self, name: str) -> bool:
         """Whether there is a picture of `name` ("cat", or "mouse/animal" for one sense of a shared name)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,24 @@ BIG = 2 * SIZE
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
 _GROUND = 112
-GROUNDS = (
-    "paper wood grass sky sand brick water snow stone night fabric blackboard metal leaves plain scenery".split()
-)
+GROUNDS = [
+    "paper",
+    "wood",
+    "grass",
+    "sky",
+    "sand",
+    "brick",
+    "water",
+    "snow",
+    "stone",
+    "night",
+    "fabric",
+    "blackboard",
+    "metal",
+    "leaves",
+    "plain",
+    "scenery",
+]
 
 
 def mask() -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -26,8 +42,14 @@ def mask() -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return image, ImageDraw.Draw(image)
 
 
-def settle(image: Image.Image, rng: Random, turn: float = 8, shift: float = 0.06, scale: tuple[float, float] = (0.85, 1.1)) -> Image.Image:
-    """A BIG mask or RGBA picture turned (degrees), sheared, scaled and shifted a little, at SIZE pixels a side."""
+def settle(
+    image: Image.Image,
+    rng: Random,
+    turn: float = 8,
+    shift: float = 0.06,
+    scale: tuple[float, float] = (0.85, 1.1),
+) -> Image.Image:
+    """A BIG mask or RGBA picture turned (degrees), sheared, scaled and shifted a little, at SIZE a side."""
     angle = math.radians(rng.uniform(-turn, turn))
     across, down = rng.uniform(*scale), rng.uniform(*scale)
     shear = rng.uniform(-0.1, 0.1)
@@ -48,7 +70,15 @@ def smooth(points: list[Point], steps: int = 6) -> list[Point]:
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     curve = []
     for p0, p1, p2, p3 in zip(path, path[1:], path[2:], path[3:], strict=False):
-        curve.append(0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3))
+        curve.append(
+            0.5
+            * (
+                2 * p1
+                + (p2 - p0) * t
+                + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
+                + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+            )
+        )
     dense = np.concatenate([*curve, path[-1:]])
     return [(float(x), float(y)) for x, y in dense]
 
@@ -63,6 +93,7 @@ def stroke(draw: ImageDraw.ImageDraw, points: list[Point], width: float, fill: i
 
 
 def disc(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, fill: int | Colour = 255) -> None:
+    """A filled circle."""
     draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
@@ -76,7 +107,12 @@ def star(x: float, y: float, r: float, points: int, inner: float, turn: float = 
 
 
 def polygon(x: float, y: float, r: float, sides: int, turn: float = -90) -> list[Point]:
-    return [(x + math.cos(a) * r, y + math.sin(a) * r) for i in range(sides) for a in [math.radians(turn + 360 * i / sides)]]
+    """The corners of a regular polygon."""
+    return [
+        (x + math.cos(a) * r, y + math.sin(a) * r)
+        for i in range(sides)
+        for a in [math.radians(turn + 360 * i / sides)]
+    ]
 
 
 def ink(shape: Image.Image, colour: Colour) -> Image.Image:
@@ -93,6 +129,7 @@ def jitter(colour: Colour, rng: Random, by: int = 22) -> Colour:
 
 
 def any_colour(rng: Random) -> Colour:
+    """A colour by chance."""
     return rng.randrange(256), rng.randrange(256), rng.randrange(256)
 
 
@@ -115,6 +152,7 @@ def noise_bank() -> NDArray[np.float32]:
 
 
 def noise(rng: Random, size: int = SIZE) -> NDArray[np.float32]:
+    """A piece of the noise: float32 [size, size]."""
     y, x = rng.randrange(256 - size + 1), rng.randrange(256 - size + 1)
     return noise_bank()[y : y + size, x : x + size]
 
@@ -123,23 +161,40 @@ def _soft(gen: np.random.Generator, scale: float, channels: int = 1) -> NDArray[
     """Cloudy noise of about unit spread: [_GROUND, _GROUND, channels]."""
     cells = max(2, int(_GROUND / scale))
     raw = gen.standard_normal((cells, cells, channels)).astype(np.float32)
-    planes = [np.asarray(Image.fromarray(raw[..., c]).resize((_GROUND, _GROUND), Image.Resampling.BICUBIC)) for c in range(channels)]
+    planes = [
+        np.asarray(Image.fromarray(raw[..., c]).resize((_GROUND, _GROUND), Image.Resampling.BICUBIC))
+        for c in range(channels)
+    ]
     return np.stack(planes, -1)
 
 
 _BASE: dict[str, Colour] = {
-    "paper": (238, 234, 222), "wood": (150, 100, 58), "grass": (88, 140, 60), "sky": (130, 180, 228), "sand": (214, 190, 140),
-    "brick": (160, 84, 66), "water": (56, 118, 160), "snow": (236, 240, 246), "stone": (134, 132, 128), "night": (22, 26, 48),
-    "fabric": (170, 150, 160), "blackboard": (44, 66, 56), "metal": (160, 166, 174), "leaves": (60, 96, 44),
-}  # fmt: skip
+    "paper": (238, 234, 222),
+    "wood": (150, 100, 58),
+    "grass": (88, 140, 60),
+    "sky": (130, 180, 228),
+    "sand": (214, 190, 140),
+    "brick": (160, 84, 66),
+    "water": (56, 118, 160),
+    "snow": (236, 240, 246),
+    "stone": (134, 132, 128),
+    "night": (22, 26, 48),
+    "fabric": (170, 150, 160),
+    "blackboard": (44, 66, 56),
+    "metal": (160, 166, 174),
+    "leaves": (60, 96, 44),
+}
 
 
-def _texture(kind: str, gen: np.random.Generator) -> NDArray[np.float32]:
+def _texture(kind: str, gen: np.random.Generator) -> NDArray[Any]:
+    y: NDArray[Any]
+    x: NDArray[Any]
     y, x = np.mgrid[0:_GROUND, 0:_GROUND].astype(np.float32)
     cloud = _soft(gen, 18)[..., 0]
     grain = gen.standard_normal((_GROUND, _GROUND)).astype(np.float32)
     if kind == "wood":
-        return 16 * np.sin(y / gen.uniform(2, 5) + 2.5 * cloud) + 5 * grain + 12 * np.sign(np.sin(y / 9))
+        rings: NDArray[Any] = 16 * np.sin(y / gen.uniform(2, 5) + 2.5 * cloud) + 5 * grain
+        return rings + 12 * np.sign(np.sin(y / 9))
     if kind == "brick":
         row = (y // 12).astype(int)
         mortar = (y % 12 < 2) | ((x + 10 * (row % 2)) % 22 < 2)

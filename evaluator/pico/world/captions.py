@@ -6,8 +6,7 @@ from random import Random
 
 from evaluator.pico.world import grammar
 from evaluator.pico.world.concepts import KIND
-from evaluator.pico.world.numbers import NUMBERS
-from evaluator.pico.world.scene import Scene
+from evaluator.pico.world.scene import NUMBERS, Scene
 
 _FRAMES = (
     "a photo of {}",

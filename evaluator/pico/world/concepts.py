@@ -4,47 +4,103 @@ from __future__ import annotations
 
 _KINDS = {
     "animal": (
-        "cat🐈🐱 dog🐕🐶 horse🐎🐴 pig🐖🐷 cow🐄🐮 sheep🐑 goat🐐 rabbit🐇🐰 elephant🐘 tiger🐅🐯 monkey🐒🐵 bear🐻 panda🐼 "
-        "koala🐨 frog🐸 snake🐍 turtle🐢 crocodile🐊 camel🐫🐪 leopard🐆 wolf🐺 ram🐏 boar🐗 dragon🐉🐲 hamster🐹 lion🦁 fox🦊 "
-        "deer🦌 gorilla🦍 lizard🦎 hedgehog🦔 giraffe🦒 zebra🦓 kangaroo🦘"
+        "cat🐈🐱 dog🐕🐶 horse🐎🐴 pig🐖🐷 cow🐄🐮 sheep🐑 goat🐐 rabbit🐇🐰 elephant🐘 tiger🐅🐯 "
+        "monkey🐒🐵 bear🐻 panda🐼 koala🐨 frog🐸 snake🐍 turtle🐢 crocodile🐊 camel🐫🐪 leopard🐆 "
+        "wolf🐺 ram🐏 boar🐗 dragon🐉🐲 hamster🐹 lion🦁 fox🦊 deer🦌 gorilla🦍 lizard🦎 hedgehog🦔 "
+        "giraffe🦒 zebra🦓 kangaroo🦘"
     ),
-    "bird": "chicken🐓🐔 duck🦆 eagle🦅 owl🦉 penguin🐧 parrot🦜 swan🦢 flamingo🦩 turkey🦃 chick🐤🐥 dove🕊",
-    "sea animal": "fish🐟🐠 whale🐋🐳 dolphin🐬 octopus🐙 crab🦀 shark🦈 lobster🦞 squid🦑 shrimp🦐 shell🐚 blowfish🐡",
+    "bird": (
+        "chicken🐓🐔 duck🦆 eagle🦅 owl🦉 penguin🐧 parrot🦜 swan🦢 flamingo🦩 turkey🦃 chick🐤🐥 dove🕊"
+    ),
+    "sea animal": (
+        "fish🐟🐠 whale🐋🐳 dolphin🐬 octopus🐙 crab🦀 shark🦈 lobster🦞 squid🦑 shrimp🦐 shell🐚 blowfish🐡"
+    ),
     "insect": "bee🐝 ant🐜 butterfly🦋 ladybug🐞 spider🕷 snail🐌 caterpillar🐛 scorpion🦂 cricket🦗",
     "fruit": (
-        "apple🍎🍏 banana🍌 grapes🍇 strawberry🍓 cherry🍒 pineapple🍍 watermelon🍉 lemon🍋 peach🍑 pear🍐 melon🍈 kiwi🥝 coconut🥥"
+        "apple🍎🍏 banana🍌 grapes🍇 strawberry🍓 cherry🍒 pineapple🍍 watermelon🍉 lemon🍋 peach🍑 "
+        "pear🍐 melon🍈 kiwi🥝 coconut🥥"
     ),
-    "vegetable": "carrot🥕 corn🌽 tomato🍅 eggplant🍆 mushroom🍄 broccoli🥦 potato🥔 cucumber🥒 pepper🌶 chestnut🌰",
+    "vegetable": (
+        "carrot🥕 corn🌽 tomato🍅 eggplant🍆 mushroom🍄 broccoli🥦 potato🥔 cucumber🥒 pepper🌶 chestnut🌰"
+    ),
     "food": (
-        "pizza🍕 hamburger🍔 bread🍞 cheese🧀 egg🥚🍳 cake🎂🍰 donut🍩 cookie🍪 candy🍬 lollipop🍭 popcorn🍿 sushi🍣 croissant🥐 "
-        "pretzel🥨 taco🌮 rice🍚 fries🍟 chocolate🍫 cup☕ beer🍺 wine🍷 milk🥛 honey🍯"
+        "pizza🍕 hamburger🍔 bread🍞 cheese🧀 egg🥚🍳 cake🎂🍰 donut🍩 cookie🍪 candy🍬 lollipop🍭 "
+        "popcorn🍿 sushi🍣 croissant🥐 pretzel🥨 taco🌮 rice🍚 fries🍟 chocolate🍫 cup☕ beer🍺 "
+        "wine🍷 milk🥛 honey🍯"
     ),
     "vehicle": (
-        "car🚗🚙 bus🚌 truck🚚 train🚂 bicycle🚲 motorcycle🏍 tractor🚜 boat⛵ ship🚢 airplane✈ helicopter🚁 rocket🚀 ambulance🚑 "
-        "taxi🚕 canoe🛶 scooter🛵"
+        "car🚗🚙 bus🚌 truck🚚 train🚂 bicycle🚲 motorcycle🏍 tractor🚜 boat⛵ ship🚢 airplane✈ "
+        "helicopter🚁 rocket🚀 ambulance🚑 taxi🚕 canoe🛶 scooter🛵"
     ),
     "instrument": "guitar🎸 violin🎻 trumpet🎺 drum🥁 saxophone🎷 piano🎹 bell🔔 microphone🎤",
-    "tool": "hammer🔨 wrench🔧 axe🪓 saw🪚 scissors✂ knife🔪 pencil✏ brush🖌 key🔑🗝 lock🔒 magnet🧲 candle🕯 broom🧹 spoon🥄 anchor⚓",
-    "clothing": "shirt👕 dress👗 shoe👞👟 boot👢 hat🎩👒 crown👑 glasses👓 tie👔 jeans👖 sock🧦 glove🧤 scarf🧣 coat🧥 handbag👜 backpack🎒 umbrella☂☔ ring💍",
+    "tool": (
+        "hammer🔨 wrench🔧 axe🪓 saw🪚 scissors✂ knife🔪 pencil✏ brush🖌 key🔑🗝 lock🔒 magnet🧲 "
+        "candle🕯 broom🧹 spoon🥄 anchor⚓"
+    ),
+    "clothing": (
+        "shirt👕 dress👗 shoe👞👟 boot👢 hat🎩👒 crown👑 glasses👓 tie👔 jeans👖 sock🧦 glove🧤 "
+        "scarf🧣 coat🧥 handbag👜 backpack🎒 umbrella☂☔ ring💍"
+    ),
     "furniture": "chair🪑 bed🛏 lamp💡 clock🕰 door🚪 couch🛋 bathtub🛁 toilet🚽",
-    "device": "telephone☎📞 television📺 camera📷 computer💻🖥 radio📻 printer🖨 battery🔋 telescope🔭 microscope🔬 joystick🕹",
+    "device": (
+        "telephone☎📞 television📺 camera📷 computer💻🖥 radio📻 printer🖨 battery🔋 telescope🔭 "
+        "microscope🔬 joystick🕹"
+    ),
     "toy": "balloon🎈 teddy🧸 kite🪁 robot🤖 puzzle🧩 yoyo🪀 doll🪆",
     "ball": "football⚽ basketball🏀 baseball⚾ tennis🎾 volleyball🏐 bowling🎳",
-    "building": "house🏠🏡 castle🏰 church⛪ tent⛺ school🏫 hospital🏥 factory🏭 stadium🏟 fountain⛲ lighthouse🗼",
+    "building": (
+        "house🏠🏡 castle🏰 church⛪ tent⛺ school🏫 hospital🏥 factory🏭 stadium🏟 fountain⛲ lighthouse🗼"
+    ),
     "plant": "tree🌳🌲 flower🌼🌻 rose🌹 tulip🌷 cactus🌵 leaf🍁🍃 clover🍀",
     "sky": "rainbow🌈 cloud☁ snowflake❄ fire🔥 lightning⚡ volcano🌋 earth🌍🌎 comet☄ tornado🌪",
     "thing": (
-        "book📕📘 envelope✉📧 trophy🏆 gift🎁 bomb💣 hourglass⏳⌛ pill💊 skull💀 ghost👻 basket🧺 box📦 flag🚩 map🗺 "
-        "newspaper📰 money💵💰 medal🏅🥇 bone🦴 feather🪶 alien👽 pumpkin🎃 snowman⛄☃ tooth🦷 eye👁 ear👂 nose👃 hand✋ foot🦶 brain🧠"
+        "book📕📘 envelope✉📧 trophy🏆 gift🎁 bomb💣 hourglass⏳⌛ pill💊 skull💀 ghost👻 basket🧺 "
+        "box📦 flag🚩 map🗺 newspaper📰 money💵💰 medal🏅🥇 bone🦴 feather🪶 alien👽 pumpkin🎃 "
+        "snowman⛄☃ tooth🦷 eye👁 ear👂 nose👃 hand✋ foot🦶 brain🧠"
     ),
 }
-# The names that two-part pictures (a cat and the shadow of a dog) are made of, and that the bundled sets show.
-CORE = (
-    "cat dog horse pig fish rabbit elephant frog snake turtle bee octopus "
-    "apple banana car boat house tree guitar umbrella key bell hat mushroom"
-).split()
+# The names that two-part pictures (a cat and the shadow of a dog) are made of, and the bundled sets.
+CORE = [
+    "cat",
+    "dog",
+    "horse",
+    "pig",
+    "fish",
+    "rabbit",
+    "elephant",
+    "frog",
+    "snake",
+    "turtle",
+    "bee",
+    "octopus",
+    "apple",
+    "banana",
+    "car",
+    "boat",
+    "house",
+    "tree",
+    "guitar",
+    "umbrella",
+    "key",
+    "bell",
+    "hat",
+    "mushroom",
+]
 # Further names whose held-out pictures are shipped for the bundled sets.
-EVERYDAY = "cow sheep bear tiger monkey penguin chicken whale crab butterfly snail lion".split()
+EVERYDAY = [
+    "cow",
+    "sheep",
+    "bear",
+    "tiger",
+    "monkey",
+    "penguin",
+    "chicken",
+    "whale",
+    "crab",
+    "butterfly",
+    "snail",
+    "lion",
+]
 # One name, two unlike things: the kind that a template names decides which.
 SENSES: dict[str, dict[str, str]] = {
     "bat": {"animal": "🦇", "sport": "🏏"},
@@ -64,6 +120,7 @@ SENSES: dict[str, dict[str, str]] = {
     "heart": {"card": "♥", "organ": "🫀"},
     "chip": {"food": "🍟", "coin": "🪙"},
 }
+
 
 def codepoint(char: str) -> str:
     """The emoji's code point in hexadecimal, four digits at least, as the packages name it."""

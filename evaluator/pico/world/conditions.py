@@ -1,4 +1,4 @@
-"""Conditions: what is done to a picture after it is made (RGB to RGB), or to the figure before (RGBA to RGBA)."""
+"""Conditions: what is done to a finished picture (RGB), or to the figure before (RGBA)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Change = Callable[[Image.Image, Random], Image.Image]
 def _small(figure: Image.Image, rng: Random) -> Image.Image:
     side = rng.randint(22, 32)
     out = Image.new("RGBA", (SIZE, SIZE))
-    out.paste(figure.resize((side, side), Image.Resampling.BOX), (rng.randint(2, SIZE - side - 2), rng.randint(2, SIZE - side - 2)))
+    out.paste(
+        figure.resize((side, side), Image.Resampling.BOX),
+        (rng.randint(2, SIZE - side - 2), rng.randint(2, SIZE - side - 2)),
+    )
     return out
 
 
@@ -39,7 +42,9 @@ def _dark(picture: Image.Image, rng: Random) -> Image.Image:
 
 
 def _bright(picture: Image.Image, rng: Random) -> Image.Image:
-    return picture.point([min(255, int(v * 0.75 + lift)) for lift in [rng.uniform(90, 130)] for v in range(256)] * 3)
+    return picture.point(
+        [min(255, int(v * 0.75 + lift)) for lift in [rng.uniform(90, 130)] for v in range(256)] * 3
+    )
 
 
 def _blur(picture: Image.Image, rng: Random) -> Image.Image:
@@ -86,7 +91,9 @@ def _clutter(picture: Image.Image, rng: Random) -> Image.Image:
         along, edge = rng.randint(0, SIZE), rng.choice((rng.randint(0, 12), rng.randint(SIZE - 12, SIZE)))
         x, y = (along, edge) if rng.random() < 0.5 else (edge, along)
         r = rng.randint(3, 8)
-        (draw.ellipse if rng.random() < 0.5 else draw.rectangle)((x - r, y - r, x + r, y + r), fill=any_colour(rng))
+        (draw.ellipse if rng.random() < 0.5 else draw.rectangle)(
+            (x - r, y - r, x + r, y + r), fill=any_colour(rng)
+        )
     return out
 
 
@@ -113,7 +120,16 @@ def _underwater(picture: Image.Image, rng: Random) -> Image.Image:
 
 BEFORE: dict[str, Change] = {"small": _small, "closeup": _closeup, "turned": _turned, "tilted": _tilted}
 AFTER: dict[str, Change] = {
-    "dark": _dark, "bright": _bright, "blur": _blur, "noise": _noise, "lowres": _lowres, "rain": _rain, "fog": _fog, "snow": _snow,
-    "clutter": _clutter, "fence": _fence, "underwater": _underwater,
-}  # fmt: skip
+    "dark": _dark,
+    "bright": _bright,
+    "blur": _blur,
+    "noise": _noise,
+    "lowres": _lowres,
+    "rain": _rain,
+    "fog": _fog,
+    "snow": _snow,
+    "clutter": _clutter,
+    "fence": _fence,
+    "underwater": _underwater,
+}
 CONDITIONS = (*BEFORE, *AFTER)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from PIL import Image
 
 from evaluator.pico.world.art import Art, Font, load_font
 from evaluator.pico.world.canvas import BIG, Colour, any_colour, ink, mask, settle
+from evaluator.pico.world.scene import Scene
+
+Form = Callable[[Scene, Random, Art], Image.Image]
 
 
 def text_mask(text: str, font: Font, fill: float = 0.72, high: float = 1) -> Image.Image:
@@ -17,7 +21,7 @@ def text_mask(text: str, font: Font, fill: float = 0.72, high: float = 1) -> Ima
     wide, tall = max(1, right - left), max(1, bottom - top)
     scale = min(1.6, fill * BIG / wide, min(fill, high) * BIG / tall)
     if scale < 0.97 or scale > 1.2:
-        font = load_font(font.path, max(8, int(font.size * scale)))
+        font = load_font(Path(str(font.path)), max(8, int(font.size * scale)))
     image, draw = mask()
     draw.text((BIG / 2, BIG / 2), text, font=font, fill=255, anchor="mm")
     left, top, right, bottom = image.getbbox() or (0, 0, BIG, BIG)
@@ -26,12 +30,15 @@ def text_mask(text: str, font: Font, fill: float = 0.72, high: float = 1) -> Ima
     return shifted
 
 
-def figure(shape: Image.Image, rng: Random, turn: float = 8, scale: tuple[float, float] = (0.8, 1.1), colour: Colour | None = None) -> Image.Image:
+def figure(
+    shape: Image.Image,
+    rng: Random,
+    turn: float = 8,
+    scale: tuple[float, float] = (0.8, 1.1),
+    colour: Colour | None = None,
+) -> Image.Image:
     """A BIG mask, settled and inked in some colour: RGBA, SIZE pixels a side."""
-    if turn:
-        shape = settle(shape, rng, turn=turn, scale=scale)
-    else:
-        shape = shape.reduce(2)
+    shape = settle(shape, rng, turn=turn, scale=scale) if turn else shape.reduce(2)
     return ink(shape, colour or any_colour(rng))
 
 
@@ -55,7 +62,7 @@ def navon(large: str, small: str, rng: Random, art: Art) -> Image.Image:
 
 
 def tiles(shape: Image.Image, tile: Image.Image, rng: Random, columns: int = 5, rows: int = 6) -> Image.Image:
-    """Copies of a picture (RGBA) wherever the mask `shape` is filled, on a coarse grid: RGBA, SIZE pixels a side."""
+    """Copies of a picture (RGBA) wherever the mask `shape` is filled, on a coarse grid: RGBA, SIZE a side."""
     box = shape.getbbox() or (0, 0, BIG, BIG)
     coarse = shape.crop(box).resize((columns, rows), Image.Resampling.BOX)
     threshold = sorted(coarse.tobytes())[columns * rows // 2 - 2]

@@ -12,8 +12,8 @@ _TABLES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "phrases.toml")
 class Words(NamedTuple):
     """The phrases of one form: for its first role, its second, both, and soft ones that only lean towards it.
 
-    In a phrase `{}` stands for the first name and `[]` for the second. `lean` is how often a phrase that names no form
-    means the first role.
+    In a phrase `{}` stands for the first name and `[]` for the second. `lean` is how often a phrase that
+    names no form means the first role.
     """
 
     first: tuple[str, ...]
@@ -47,7 +47,9 @@ def _lists(table: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
 FORMS: dict[str, Words] = {form: _words(table) for form, table in _TABLES["forms"].items()}
 NEUTRAL = _lists(_TABLES["neutral"])
 MEDIA: dict[str, Naming] = {medium: _naming(table) for medium, table in _TABLES["media"].items()}
-CONDITIONS: dict[str, Naming] = {condition: _naming(table) for condition, table in _TABLES["conditions"].items()}
+CONDITIONS: dict[str, Naming] = {
+    condition: _naming(table) for condition, table in _TABLES["conditions"].items()
+}
 GROUNDS = _lists(_TABLES["grounds"])
 KINDS: dict[str, str] = dict(_TABLES["kinds"])
 SENSES = _lists(_TABLES["senses"])

@@ -10,22 +10,76 @@ from PIL import Image, ImageDraw
 from evaluator.pico.world.art import Art
 from evaluator.pico.world.canvas import BIG, any_colour, disc, jitter, mask, settle, stroke
 from evaluator.pico.world.concepts import CONCEPTS
-from evaluator.pico.world.glyphs import figure, navon, text_mask
-from evaluator.pico.world.numbers import Form
+from evaluator.pico.world.flags import signal_flag
+from evaluator.pico.world.glyphs import Form, figure, navon, text_mask
 from evaluator.pico.world.scene import Scene
 
 LETTERS = list("bcdefghjklmnprstvwyz")
 _MORSE = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..".split(),
+        [
+            ".-",
+            "-...",
+            "-.-.",
+            "-..",
+            ".",
+            "..-.",
+            "--.",
+            "....",
+            "..",
+            ".---",
+            "-.-",
+            ".-..",
+            "--",
+            "-.",
+            "---",
+            ".--.",
+            "--.-",
+            ".-.",
+            "...",
+            "-",
+            "..-",
+            "...-",
+            ".--",
+            "-..-",
+            "-.--",
+            "--..",
+        ],
         strict=True,
     )
 )
 _BRAILLE = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
-        "1 12 14 145 15 124 1245 125 24 245 13 123 134 1345 135 1234 12345 1235 234 2345 136 1236 2456 1346 13456 1356".split(),
+        [
+            "1",
+            "12",
+            "14",
+            "145",
+            "15",
+            "124",
+            "1245",
+            "125",
+            "24",
+            "245",
+            "13",
+            "123",
+            "134",
+            "1345",
+            "135",
+            "1234",
+            "12345",
+            "1235",
+            "234",
+            "2345",
+            "136",
+            "1236",
+            "2456",
+            "1346",
+            "13456",
+            "1356",
+        ],
         strict=True,
     )
 )
@@ -33,19 +87,37 @@ _BRAILLE = dict(
 _SEMAPHORE = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
-        "10 20 30 40 50 60 70 12 13 46 14 15 16 17 23 24 25 26 27 34 35 47 56 57 36 67".split(),
+        [
+            "10",
+            "20",
+            "30",
+            "40",
+            "50",
+            "60",
+            "70",
+            "12",
+            "13",
+            "46",
+            "14",
+            "15",
+            "16",
+            "17",
+            "23",
+            "24",
+            "25",
+            "26",
+            "27",
+            "34",
+            "35",
+            "47",
+            "56",
+            "57",
+            "36",
+            "67",
+        ],
         strict=True,
     )
 )
-_W, _K, _B, _R, _Y = (245, 245, 245), (20, 20, 24), (30, 60, 160), (210, 30, 40), (245, 210, 40)
-# Signal flags: layout and colours, outermost or topmost first.
-_FLAGS: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {
-    "b": ("plain", (_R,)), "c": ("rows", (_B, _W, _R, _W, _B)), "d": ("rows", (_Y, _B, _B, _Y)), "e": ("rows", (_B, _R)),
-    "f": ("diamond", (_W, _R)), "g": ("columns", (_Y, _B, _Y, _B, _Y, _B)), "h": ("columns", (_W, _R)), "j": ("rows", (_B, _W, _B)),
-    "k": ("columns", (_Y, _B)), "l": ("quarters", (_Y, _K)), "m": ("saltire", (_B, _W)), "n": ("checks", (_B, _W)),
-    "p": ("inset", (_B, _W)), "r": ("cross", (_R, _Y)), "s": ("inset", (_W, _B)), "t": ("columns", (_R, _W, _B)),
-    "v": ("saltire", (_W, _R)), "w": ("nest", (_B, _W, _R)), "y": ("stripes", (_Y, _R)), "z": ("gores", (_Y, _B, _R, _K)),
-}  # fmt: skip
 _NAMED: dict[str, list[str]] = {}
 for _name in CONCEPTS:
     _NAMED.setdefault(_name[0], []).append(_name)
@@ -132,44 +204,7 @@ def _semaphore(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def _flag(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    layout, colours = _FLAGS[scene.name]
-    image = Image.new("RGBA", (BIG, BIG))
-    flag = Image.new("RGBA", (96, 96), (*jitter(colours[0], rng, 8), 255))
-    draw = ImageDraw.Draw(flag)
-    last = colours[-1]
-    if layout in ("rows", "columns"):
-        step = 96 / len(colours)
-        for i, colour in enumerate(colours):
-            box = (0, i * step, 96, (i + 1) * step) if layout == "rows" else (i * step, 0, (i + 1) * step, 96)
-            draw.rectangle(box, fill=colour)
-    elif layout == "diamond":
-        draw.polygon([(48, 4), (92, 48), (48, 92), (4, 48)], fill=last)
-    elif layout == "quarters":
-        draw.rectangle((48, 0, 96, 48), fill=last)
-        draw.rectangle((0, 48, 48, 96), fill=last)
-    elif layout == "checks":
-        for i in range(16):
-            if (i + i // 4) % 2:
-                draw.rectangle((i % 4 * 24, i // 4 * 24, i % 4 * 24 + 23, i // 4 * 24 + 23), fill=last)
-    elif layout == "saltire":
-        draw.line((0, 0, 96, 96), fill=last, width=18)
-        draw.line((96, 0, 0, 96), fill=last, width=18)
-    elif layout == "cross":
-        draw.rectangle((0, 38, 96, 58), fill=last)
-        draw.rectangle((38, 0, 58, 96), fill=last)
-    elif layout in ("inset", "nest"):
-        for i, colour in enumerate(colours[1:]):
-            edge = (30 if layout == "inset" else 18 * (i + 1)) + (0 if i == 0 else 0)
-            draw.rectangle((edge, edge, 95 - edge, 95 - edge), fill=colour)
-    elif layout == "stripes":
-        for i in range(-96, 96, 32):
-            draw.polygon([(i, 96), (i + 16, 96), (i + 112, 0), (i + 96, 0)], fill=last)
-    elif layout == "gores":
-        for colour, corner in zip(colours, (((0, 0), (96, 0)), ((96, 0), (96, 96)), ((0, 96), (96, 96)), ((0, 0), (0, 96))), strict=True):
-            draw.polygon([*corner, (48, 48)], fill=colour)
-    image.paste(flag, (18, 14))
-    ImageDraw.Draw(image).line((14, 6, 14, 128), fill=jitter((90, 70, 50), rng), width=5)
-    return settle(image, rng, turn=8)
+    return settle(signal_flag(scene.name, rng), rng, turn=8)
 
 
 def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
@@ -177,6 +212,15 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 FORMS: dict[str, Form] = {
-    "print": _print, "hand": _hand, "mirror": _mirror, "turned": _turned, "navon": _navon, "cases": _cases, "morse": _morse,
-    "braille": _braille, "semaphore": _semaphore, "flag": _flag, "picture": _picture,
-}  # fmt: skip
+    "print": _print,
+    "hand": _hand,
+    "mirror": _mirror,
+    "turned": _turned,
+    "navon": _navon,
+    "cases": _cases,
+    "morse": _morse,
+    "braille": _braille,
+    "semaphore": _semaphore,
+    "flag": _flag,
+    "picture": _picture,
+}

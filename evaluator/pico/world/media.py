@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from PIL import Image, ImageFilter
 from evaluator.pico.world.canvas import SIZE, Colour, any_colour, ground, jitter, light, mean, noise, paste
 
 Medium = Callable[[Image.Image, str, Random], Image.Image]
-_Pixels = NDArray[np.float32]
+_Pixels = NDArray[Any]
 
 
 def _array(image: Image.Image) -> _Pixels:
@@ -39,7 +40,10 @@ def _edges(figure: Image.Image) -> _Pixels:
     grey, alpha = _grey(figure), 255 * _alpha(figure)
     out = np.zeros_like(grey)
     for plane, weight in ((alpha, 1.0), (grey, 0.7)):
-        gy, gx = np.abs(np.diff(plane, axis=0, append=plane[-1:])), np.abs(np.diff(plane, axis=1, append=plane[:, -1:]))
+        gy, gx = (
+            np.abs(np.diff(plane, axis=0, append=plane[-1:])),
+            np.abs(np.diff(plane, axis=1, append=plane[:, -1:])),
+        )
         out = np.maximum(out, weight * np.maximum(gy, gx))
     return np.minimum(1, out / 70)
 
@@ -60,6 +64,7 @@ def _apart(base: Image.Image, figure: Image.Image) -> Image.Image:
 
 
 def photo(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """The figure on a ground, in some light."""
     base = _apart(ground(kind, rng), figure)
     picture = paste(base, figure, shadow=0.5)
     if rng.random() < 0.5:
@@ -69,11 +74,13 @@ def photo(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def clipart(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """The figure on white."""
     base = (255, 255, 255) if rng.random() < 0.6 else jitter((235, 235, 235), rng, 20)
     return paste(_apart(Image.new("RGB", (SIZE, SIZE), base), figure), figure)
 
 
 def sketch(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Pencil lines on paper."""
     paper = 244 + 4 * noise(rng)[..., None] * np.ones(3, np.float32) - rng.uniform(0, 16)
     line = _edges(figure) * np.clip(0.9 + 0.25 * noise(rng), 0, 1)
     shade = np.clip((170 - _grey(figure)) / 170, 0, 1) * rng.uniform(0, 0.35)
@@ -81,6 +88,7 @@ def sketch(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def chalk(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Chalk on a blackboard."""
     base = _array(ground("blackboard", rng)) * rng.choice((1.0, 0.6))
     dust = np.clip(0.75 + 0.35 * noise(rng), 0, 1)
     full = rng.uniform(0.15, 0.5) * _alpha(figure)
@@ -89,6 +97,7 @@ def chalk(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def blueprint(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """White lines on blue."""
     base = np.zeros((SIZE, SIZE, 3), np.float32) + np.array(jitter((24, 70, 150), rng, 14), np.float32)
     step = rng.randint(7, 12)
     base[::step] += 22
@@ -97,20 +106,29 @@ def blueprint(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def neon(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Glowing tubes in the dark."""
     base = _array(ground(rng.choice(("night", "brick")), rng)) * 0.35
     line = Image.fromarray((_edges(figure) * 255).astype(np.uint8))
     glow = _array(line.filter(ImageFilter.BoxBlur(3))) / 255
     colour = rng.choice(((255, 60, 120), (60, 255, 160), (80, 170, 255), (255, 210, 60), (230, 80, 255)))
-    return _image(_blend(_blend(base, colour, np.minimum(1, 1.8 * glow)), (255, 255, 255), _array(line) / 255 * 0.75))
+    return _image(
+        _blend(_blend(base, colour, np.minimum(1, 1.8 * glow)), (255, 255, 255), _array(line) / 255 * 0.75)
+    )
 
 
-_HEAT = np.array([(10, 10, 60), (80, 20, 140), (200, 40, 90), (250, 130, 30), (255, 230, 60), (255, 255, 230)], np.float32)
+_HEAT = np.array(
+    [(10, 10, 60), (80, 20, 140), (200, 40, 90), (250, 130, 30), (255, 230, 60), (255, 255, 230)], np.float32
+)
 
 
 def thermal(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Heat in false colours."""
     alpha = _alpha(figure)
     warm = alpha * (0.5 + 0.5 * (1 - _grey(figure) / 255)) + 0.12 + 0.02 * noise(rng)
-    soft = _array(Image.fromarray((np.clip(warm, 0, 1) * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1))) / 255
+    soft = (
+        _array(Image.fromarray((np.clip(warm, 0, 1) * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1)))
+        / 255
+    )
     at = soft * (len(_HEAT) - 1)
     low = np.minimum(at.astype(int), len(_HEAT) - 2)
     part = (at - low)[..., None]
@@ -118,20 +136,33 @@ def thermal(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def pixel(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Few pixels and few colours."""
     side = rng.choice((16, 16, 20, 24))
-    picture = clipart(figure, kind, rng) if rng.random() < 0.5 else paste(_apart(Image.new("RGB", (SIZE, SIZE), any_colour(rng)), figure), figure)
+    picture = (
+        clipart(figure, kind, rng)
+        if rng.random() < 0.5
+        else paste(_apart(Image.new("RGB", (SIZE, SIZE), any_colour(rng)), figure), figure)
+    )
     small = picture.resize((side, side), Image.Resampling.BOX)
-    return Image.eval(small, lambda v: min(255, v // 36 * 36 + 18)).resize((SIZE, SIZE), Image.Resampling.NEAREST)
+    return Image.eval(small, lambda v: min(255, v // 36 * 36 + 18)).resize(
+        (SIZE, SIZE), Image.Resampling.NEAREST
+    )
 
 
 def stone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """A relief in stone."""
     base = _array(ground("stone", rng))
-    height = _array(Image.fromarray((0.55 * 255 * _alpha(figure) + 0.45 * (255 - _grey(figure))).astype(np.uint8)).filter(ImageFilter.BoxBlur(1)))
+    height = _array(
+        Image.fromarray((0.55 * 255 * _alpha(figure) + 0.45 * (255 - _grey(figure))).astype(np.uint8)).filter(
+            ImageFilter.BoxBlur(1)
+        )
+    )
     slope = np.roll(height, 2, 1) - height + np.roll(height, 2, 0) - height
     return _image(base + (np.clip(slope, -160, 160) * 0.6 - 12 * _alpha(figure))[..., None])
 
 
 def embroidery(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Thread on cloth."""
     base = _array(ground("fabric", rng)) * 0.8 + 0.2 * np.array(any_colour(rng), np.float32)
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     thread = (14 * np.sin((x + y) * 1.57) + 14 * np.sign(np.sin(x * 1.05 - y * 0.5)))[..., None]
@@ -140,15 +171,20 @@ def embroidery(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def halftone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Printed dots."""
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
     pitch = rng.choice((1.6, 1.25))
     screen = 128 + 62 * (np.sin((x + y) * pitch) + np.sin((x - y) * pitch))
     dots = _grey(figure) < screen
-    paper, tone = np.array(jitter((246, 240, 222), rng, 8), np.float32), np.array(rng.choice(((20, 20, 24), (180, 30, 40), (30, 50, 130))), np.float32)
+    paper, tone = (
+        np.array(jitter((246, 240, 222), rng, 8), np.float32),
+        np.array(rng.choice(((20, 20, 24), (180, 30, 40), (30, 50, 130))), np.float32),
+    )
     return _image(np.where(dots[..., None], tone, paper))
 
 
 def graffiti(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Spray paint on bricks."""
     base = _array(ground("brick", rng))
     rgba = _array(figure)
     loud = np.clip((rgba[..., :3] - 128) * 1.5 + 128, 0, 255) // 64 * 80
@@ -157,13 +193,18 @@ def graffiti(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def oil(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Thick paint."""
     picture = photo(figure, kind, rng).filter(ImageFilter.BoxBlur(1))
     strokes = 26 * np.sign(noise(rng, SIZE // 2)).repeat(2, 0).repeat(2, 1)
     return _image((_array(picture) // 28) * 28 + 14 + 0.5 * strokes[..., None])
 
 
 def silhouette(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    top, bottom = np.array(jitter((250, 200, 120), rng, 40), np.float32), np.array(jitter((240, 130, 80), rng, 40), np.float32)
+    """Black against the light."""
+    top, bottom = (
+        np.array(jitter((250, 200, 120), rng, 40), np.float32),
+        np.array(jitter((240, 130, 80), rng, 40), np.float32),
+    )
     ramp = np.linspace(0, 1, SIZE, dtype=np.float32)[:, None, None]
     base = top * (1 - ramp) + bottom * ramp + np.zeros((SIZE, SIZE, 3), np.float32)
     if rng.random() < 0.4:
@@ -172,32 +213,60 @@ def silhouette(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def monochrome(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """A black and white photograph."""
     grey = photo(figure, kind, rng).convert("L")
     return Image.merge("RGB", (grey, grey, grey))
 
 
 def sepia(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """An old photograph."""
     grey = _array(photo(figure, kind, rng).convert("L"))
     return _image(np.stack((grey * 0.95 + 30, grey * 0.8 + 12, grey * 0.6), -1) + 5 * noise(rng)[..., None])
 
 
 def xray(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """An X-ray picture."""
     body = _alpha(figure) * (0.25 + 0.75 * np.abs(_grey(figure) - 128) / 128)
-    soft = _array(Image.fromarray((np.maximum(body, 0.6 * _edges(figure)) * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(1)))
+    soft = _array(
+        Image.fromarray((np.maximum(body, 0.6 * _edges(figure)) * 255).astype(np.uint8)).filter(
+            ImageFilter.BoxBlur(1)
+        )
+    )
     return _image(np.stack((soft * 0.75 + 6, soft * 0.9 + 12, soft + 24), -1))
 
 
 def watercolour(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
+    """Thin paint on paper."""
     wet = figure.filter(ImageFilter.BoxBlur(1.5))
     paper = 247 + 3 * noise(rng)[..., None] * np.ones(3, np.float32)
-    cloud = _array(Image.fromarray(((noise(rng, 8) + 3) * 40).clip(0, 255).astype(np.uint8)).resize((SIZE, SIZE))) / 255
-    return _image(_blend(paper, _array(wet)[..., :3] * 0.85 + 36, _alpha(wet) * (0.5 + 0.6 * cloud).clip(0, 0.95)))
+    cloud = (
+        _array(Image.fromarray(((noise(rng, 8) + 3) * 40).clip(0, 255).astype(np.uint8)).resize((SIZE, SIZE)))
+        / 255
+    )
+    return _image(
+        _blend(paper, _array(wet)[..., :3] * 0.85 + 36, _alpha(wet) * (0.5 + 0.6 * cloud).clip(0, 0.95))
+    )
 
 
 MEDIA: dict[str, Medium] = {
-    "photo": photo, "clipart": clipart, "sketch": sketch, "chalk": chalk, "blueprint": blueprint, "neon": neon, "thermal": thermal,
-    "pixel": pixel, "stone": stone, "embroidery": embroidery, "halftone": halftone, "graffiti": graffiti, "oil": oil,
-    "silhouette": silhouette, "monochrome": monochrome, "sepia": sepia, "xray": xray, "watercolour": watercolour,
-}  # fmt: skip
+    "photo": photo,
+    "clipart": clipart,
+    "sketch": sketch,
+    "chalk": chalk,
+    "blueprint": blueprint,
+    "neon": neon,
+    "thermal": thermal,
+    "pixel": pixel,
+    "stone": stone,
+    "embroidery": embroidery,
+    "halftone": halftone,
+    "graffiti": graffiti,
+    "oil": oil,
+    "silhouette": silhouette,
+    "monochrome": monochrome,
+    "sepia": sepia,
+    "xray": xray,
+    "watercolour": watercolour,
+}
 # Media in which the outline alone is evidence: a line drawing may be what is copied.
 LINE_MEDIA = ("sketch", "chalk", "blueprint", "neon", "stone", "silhouette")

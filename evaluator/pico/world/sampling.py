@@ -14,61 +14,159 @@ from evaluator.pico.world.art import Art
 from evaluator.pico.world.canvas import SIZE, ground, paste
 from evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES
 from evaluator.pico.world.conditions import AFTER, BEFORE
-from evaluator.pico.world.glyphs import figure, text_mask
+from evaluator.pico.world.glyphs import Form, figure, text_mask
 from evaluator.pico.world.media import LINE_MEDIA, MEDIA
-from evaluator.pico.world.numbers import NUMBERS, Form
-from evaluator.pico.world.scene import Scene
+from evaluator.pico.world.scene import NUMBERS, Scene
 
-GROUNDS = "paper wood grass sky sand brick snow stone fabric metal leaves plain scenery night water".split()
+GROUNDS = [
+    "paper",
+    "wood",
+    "grass",
+    "sky",
+    "sand",
+    "brick",
+    "snow",
+    "stone",
+    "fabric",
+    "metal",
+    "leaves",
+    "plain",
+    "scenery",
+    "night",
+    "water",
+]
 # How often each form is drawn, family by family; only the ratios matter.
 WEIGHTS: dict[str, dict[str, float]] = {
     "everyday": {"thing": 22},
     "senses": {"thing": 3},
     "words": {"written": 3},
     "numbers": {
-        "print": 1.5, "hand": 2, "scan": 4.5, "tally": 2, "roman": 1.5, "binary": 1.2, "word": 1, "segments": 0.8, "dice": 1.5,
-        "domino": 2, "clock": 2.4, "frame": 0.8, "count": 1.5, "repeat": 2, "pair": 1.6, "navon": 1.2, "card": 0.8,
+        "print": 1.5,
+        "hand": 2,
+        "scan": 4.5,
+        "tally": 2,
+        "roman": 1.5,
+        "binary": 1.2,
+        "word": 1,
+        "segments": 0.8,
+        "dice": 1.5,
+        "domino": 2,
+        "clock": 2.4,
+        "frame": 0.8,
+        "count": 1.5,
+        "repeat": 2,
+        "pair": 1.6,
+        "navon": 1.2,
+        "card": 0.8,
     },
     "letters": {
-        "print": 1.6, "hand": 1.2, "mirror": 1, "turned": 1.3, "navon": 1.3, "cases": 1.6, "morse": 1.7, "braille": 1.7,
-        "semaphore": 2, "flag": 1.2, "picture": 1,
+        "print": 1.6,
+        "hand": 1.2,
+        "mirror": 1,
+        "turned": 1.3,
+        "navon": 1.3,
+        "cases": 1.6,
+        "morse": 1.7,
+        "braille": 1.7,
+        "semaphore": 2,
+        "flag": 1.2,
+        "picture": 1,
     },
     "colours": {"stroop": 2.8, "field": 2.8, "border": 1.8, "patch": 0.8},
     "shapes": {"filled": 0.8, "outline": 0.8, "nested": 2.2, "navon": 1.4, "drawn": 1.6},
     "duo": {
-        "side": 2, "distance": 2, "shadow": 2, "reflection": 2, "dream": 2, "tone": 2, "sketch": 2, "turned": 1.6, "blur": 1.6,
-        "dark": 1.6, "label": 2.4, "wallpaper": 1.8,
+        "side": 2,
+        "distance": 2,
+        "shadow": 2,
+        "reflection": 2,
+        "dream": 2,
+        "tone": 2,
+        "sketch": 2,
+        "turned": 1.6,
+        "blur": 1.6,
+        "dark": 1.6,
+        "label": 2.4,
+        "wallpaper": 1.8,
     },
-}  # fmt: skip
+}
 # The numbers that a form can show: first and second role, from and up to.
 RANGES: dict[str, tuple[int, int, int, int]] = {
-    "scan": (0, 9, 0, 9), "tally": (1, 12, 0, 0), "roman": (1, 12, 0, 0), "dice": (1, 12, 0, 0), "domino": (0, 9, 0, 9),
-    "clock": (1, 12, 1, 12), "frame": (1, 10, 0, 0), "count": (1, 12, 0, 0), "repeat": (1, 10, 1, 9), "pair": (1, 9, 0, 9),
-    "navon": (0, 9, 0, 9), "card": (1, 10, 0, 0),
-}  # fmt: skip
+    "scan": (0, 9, 0, 9),
+    "tally": (1, 12, 0, 0),
+    "roman": (1, 12, 0, 0),
+    "dice": (1, 12, 0, 0),
+    "domino": (0, 9, 0, 9),
+    "clock": (1, 12, 1, 12),
+    "frame": (1, 10, 0, 0),
+    "count": (1, 12, 0, 0),
+    "repeat": (1, 10, 1, 9),
+    "pair": (1, 9, 0, 9),
+    "navon": (0, 9, 0, 9),
+    "card": (1, 10, 0, 0),
+}
 # Forms with a second name in them.
 TWO = {
-    "numbers": {"domino", "clock", "repeat", "pair", "navon"}, "letters": {"navon", "cases"}, "colours": {"stroop", "field", "border"},
-    "shapes": {"nested", "navon", "drawn"}, "duo": set(duo.FORMS),
-}  # fmt: skip
-_MARKS = {"photo": 40, "clipart": 12, "chalk": 10, "neon": 6, "stone": 7, "embroidery": 5, "graffiti": 7, "pixel": 4, "blueprint": 4, "halftone": 3, "monochrome": 4}
+    "numbers": {"domino", "clock", "repeat", "pair", "navon"},
+    "letters": {"navon", "cases"},
+    "colours": {"stroop", "field", "border"},
+    "shapes": {"nested", "navon", "drawn"},
+    "duo": set(duo.FORMS),
+}
+_MARKS = {
+    "photo": 40,
+    "clipart": 12,
+    "chalk": 10,
+    "neon": 6,
+    "stone": 7,
+    "embroidery": 5,
+    "graffiti": 7,
+    "pixel": 4,
+    "blueprint": 4,
+    "halftone": 3,
+    "monochrome": 4,
+}
 _OBJECTS = {"photo": 68, "clipart": 15, "monochrome": 8, "sepia": 4, "watercolour": 3, "oil": 2}
-_OBJECT_FORMS = {"segments", "dice", "domino", "clock", "frame", "count", "repeat", "card", "semaphore", "flag", "picture"}
+_OBJECT_FORMS = {
+    "segments",
+    "dice",
+    "domino",
+    "clock",
+    "frame",
+    "count",
+    "repeat",
+    "card",
+    "semaphore",
+    "flag",
+    "picture",
+}
 _OWN_MEDIA: dict[str, dict[str, float]] = {
-    "tally": {"photo": 40, "chalk": 25, "stone": 25, "graffiti": 10}, "roman": {"photo": 40, "stone": 40, "clipart": 10, "embroidery": 5, "neon": 5},
-    "hand": {"photo": 60, "chalk": 25, "graffiti": 5, "clipart": 10}, "morse": {"photo": 50, "clipart": 20, "blueprint": 10, "chalk": 10, "neon": 10},
-    "braille": {"photo": 50, "stone": 25, "clipart": 15, "embroidery": 10}, "binary": {"photo": 40, "clipart": 25, "blueprint": 15, "pixel": 10, "neon": 10},
+    "tally": {"photo": 40, "chalk": 25, "stone": 25, "graffiti": 10},
+    "roman": {"photo": 40, "stone": 40, "clipart": 10, "embroidery": 5, "neon": 5},
+    "hand": {"photo": 60, "chalk": 25, "graffiti": 5, "clipart": 10},
+    "morse": {"photo": 50, "clipart": 20, "blueprint": 10, "chalk": 10, "neon": 10},
+    "braille": {"photo": 50, "stone": 25, "clipart": 15, "embroidery": 10},
+    "binary": {"photo": 40, "clipart": 25, "blueprint": 15, "pixel": 10, "neon": 10},
     "navon": {"photo": 60, "clipart": 40},
-}  # fmt: skip
+}
 _EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
 _FORMS: dict[str, dict[str, Form]] = {
-    "numbers": numbers.FORMS, "letters": letters.FORMS, "colours": shapes.COLOUR_FORMS, "shapes": shapes.SHAPE_FORMS, "duo": duo.FORMS,
-}  # fmt: skip
+    "numbers": numbers.FORMS,
+    "letters": letters.FORMS,
+    "colours": shapes.COLOUR_FORMS,
+    "shapes": shapes.SHAPE_FORMS,
+    "duo": duo.FORMS,
+}
 _OFTEN = [*CORE, *EVERYDAY]
 _ALL = list(CONCEPTS)
 _CHOICES = [(family, form, weight) for family, forms in WEIGHTS.items() for form, weight in forms.items()]
 _ODDS = list(accumulate(weight for _, _, weight in _CHOICES))
-_PLAIN_NAMES = {"colours": list(shapes.COLOURS), "shapes": shapes.SHAPES, "letters": letters.LETTERS, "duo": CORE, "words": CORE}
+_PLAIN_NAMES = {
+    "colours": list(shapes.COLOURS),
+    "shapes": shapes.SHAPES,
+    "letters": letters.LETTERS,
+    "duo": CORE,
+    "words": CORE,
+}
 
 
 def _pick(table: dict[str, float] | dict[str, int], rng: Random) -> str:
@@ -104,11 +202,17 @@ def condition_for(family: str, form: str, rng: Random) -> str:
     if family == "everyday":
         return rng.choice((*BEFORE, *AFTER))
     if family in ("colours", "duo") or form == "scan":
-        return rng.choice(("noise", "blur", "fog", "lowres", "clutter", "rain") if family != "colours" else ("noise", "blur"))
+        return rng.choice(
+            ("noise", "blur", "fog", "lowres", "clutter", "rain")
+            if family != "colours"
+            else ("noise", "blur")
+        )
     return rng.choice(tuple(AFTER))
 
 
-def compose(family: str, form: str, name: str, other: str, rng: Random, medium: str = "", condition: str = "") -> Scene:
+def compose(
+    family: str, form: str, name: str, other: str, rng: Random, medium: str = "", condition: str = ""
+) -> Scene:
     """A scene of a given form and names; the rest by chance where it is not given."""
     detail = ""
     if form in ("count", "field"):
@@ -119,7 +223,16 @@ def compose(family: str, form: str, name: str, other: str, rng: Random, medium: 
         detail = other or rng.choice(list(SENSES[name]))
         other = ""
     medium = medium or medium_for(family, form, rng)
-    return Scene(family, form, name, other, medium, condition or condition_for(family, form, rng), rng.choice(GROUNDS), detail)
+    return Scene(
+        family,
+        form,
+        name,
+        other,
+        medium,
+        condition or condition_for(family, form, rng),
+        rng.choice(GROUNDS),
+        detail,
+    )
 
 
 def sample(rng: Random, art: Art) -> Scene:
@@ -154,7 +267,12 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
         if rng.random() < 0.5:
             thing = thing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         side = rng.randint(44, 60)
-        thing = duo.tint(thing.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR).resize((side, side), Image.Resampling.BOX), rng)
+        thing = duo.tint(
+            thing.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR).resize(
+                (side, side), Image.Resampling.BOX
+            ),
+            rng,
+        )
         placed = Image.new("RGBA", (SIZE, SIZE))
         placed.paste(thing, (rng.randint(0, SIZE - side), rng.randint(0, SIZE - side)))
         return placed

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -33,3 +49,8 @@ class Scene:
     def group(self) -> str:
         """Scenes of one group are told apart by their names and roles only: hard negatives of each other."""
         return self.family if self.family in ("everyday", "senses") else f"{self.family}-{self.form}"
+
+
+def value(name: str) -> int:
+    """The number that a class name means."""
+    return NUMBERS.index(name)

@@ -2,74 +2,61 @@
 
 from __future__ import annotations
 
-import math
 from random import Random
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from evaluator.pico.world.art import Art
-from evaluator.pico.world.canvas import BIG, SIZE, Colour, Point, any_colour, contrast, ground, ink, jitter, mask, paste, polygon, settle, star
-from evaluator.pico.world.glyphs import figure, text_mask, tiles
-from evaluator.pico.world.numbers import Form
+from evaluator.pico.world.canvas import (
+    BIG,
+    SIZE,
+    Colour,
+    any_colour,
+    contrast,
+    ground,
+    ink,
+    jitter,
+    mask,
+    paste,
+    settle,
+)
+from evaluator.pico.world.glyphs import Form, figure, text_mask, tiles
+from evaluator.pico.world.outlines import draw_shape
 from evaluator.pico.world.scene import Scene
 
 COLOURS: dict[str, Colour] = {
-    "red": (214, 30, 36), "orange": (244, 132, 20), "yellow": (246, 222, 40), "green": (40, 150, 60), "blue": (36, 84, 214),
-    "purple": (132, 50, 170), "pink": (246, 140, 190), "brown": (120, 74, 36), "black": (20, 20, 22), "white": (246, 246, 246),
-    "gray": (136, 136, 138), "cyan": (60, 212, 224),
-}  # fmt: skip
-SHAPES = "circle square triangle star heart diamond hexagon cross moon arrow oval ring".split()
+    "red": (214, 30, 36),
+    "orange": (244, 132, 20),
+    "yellow": (246, 222, 40),
+    "green": (40, 150, 60),
+    "blue": (36, 84, 214),
+    "purple": (132, 50, 170),
+    "pink": (246, 140, 190),
+    "brown": (120, 74, 36),
+    "black": (20, 20, 22),
+    "white": (246, 246, 246),
+    "gray": (136, 136, 138),
+    "cyan": (60, 212, 224),
+}
+SHAPES = [
+    "circle",
+    "square",
+    "triangle",
+    "star",
+    "heart",
+    "diamond",
+    "hexagon",
+    "cross",
+    "moon",
+    "arrow",
+    "oval",
+    "ring",
+]
 
 
 def colour_of(name: str, rng: Random) -> Colour:
     """One shade of a named colour."""
     return jitter(COLOURS[name], rng, 16)
-
-
-def _heart(x: float, y: float, r: float) -> list[Point]:
-    out = []
-    for i in range(40):
-        t = 2 * math.pi * i / 40
-        across = 16 * math.sin(t) ** 3
-        down = 13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)
-        out.append((x + across * r / 17, y - down * r / 17))
-    return out
-
-
-def draw_shape(draw: ImageDraw.ImageDraw, name: str, x: float, y: float, r: float, width: int = 0) -> None:
-    """A named shape about a point, filled, or outlined `width` pixels wide."""
-    paths: dict[str, list[Point]] = {
-        "square": polygon(x, y, r * 1.15, 4, -45), "triangle": polygon(x, y + r * 0.2, r * 1.15, 3), "star": star(x, y, r * 1.1, 5, 0.42),
-        "heart": _heart(x, y, r), "hexagon": polygon(x, y, r, 6, 0),
-        "diamond": [(x, y - r * 1.15), (x + r * 0.75, y), (x, y + r * 1.15), (x - r * 0.75, y)],
-        "cross": [
-            (x + sx * r * a, y + sy * r * b)
-            for sx, sy, pairs in ((1, -1, ((0.33, 1), (0.33, 0.33), (1, 0.33))), (1, 1, ((1, 0.33), (0.33, 0.33), (0.33, 1))),
-                                  (-1, 1, ((0.33, 1), (0.33, 0.33), (1, 0.33))), (-1, -1, ((1, 0.33), (0.33, 0.33), (0.33, 1))))
-            for a, b in pairs
-        ],
-        "arrow": [(x - r, y - r * 0.3), (x + r * 0.1, y - r * 0.3), (x + r * 0.1, y - r * 0.8), (x + r, y), (x + r * 0.1, y + r * 0.8), (x + r * 0.1, y + r * 0.3), (x - r, y + r * 0.3)],
-    }  # fmt: skip
-    if name in paths:
-        if width:
-            draw.line([*paths[name], *paths[name][:2]], fill=255, width=width, joint="curve")
-        else:
-            draw.polygon(paths[name], fill=255)
-    elif name == "moon":
-        if width:
-            draw.arc((x - r, y - r, x + r, y + r), 40, 320, fill=255, width=width)
-            draw.arc((x - r * 0.35, y - r * 0.8, x + r * 1.25, y + r * 0.8), 75, 285, fill=255, width=width)
-        else:
-            draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
-            draw.ellipse((x - r * 0.4, y - r * 0.9, x + r * 1.4, y + r * 0.9), fill=0)
-    elif name == "ring":
-        draw.ellipse((x - r, y - r, x + r, y + r), outline=255, width=width or max(3, round(r * 0.32)))
-        if width:
-            draw.ellipse((x - r * 0.55, y - r * 0.55, x + r * 0.55, y + r * 0.55), outline=255, width=width)
-    else:
-        down = 0.6 if name == "oval" else 1
-        box = (x - r, y - r * down, x + r, y + r * down)
-        draw.ellipse(box, outline=255, width=width) if width else draw.ellipse(box, fill=255)
 
 
 def _shape_mask(name: str, r: float, width: int = 0, x: float = 64, y: float = 64) -> Image.Image:
@@ -90,7 +77,13 @@ def _nested(scene: Scene, rng: Random, art: Art) -> Image.Image:
     outer = any_colour(rng)
     image = ink(_shape_mask(scene.other, 56), outer)
     lower = 10 if scene.other == "triangle" else 0
-    size = 15 if scene.other in ("moon", "star", "cross", "arrow") else 19 if scene.other in ("triangle", "diamond", "oval", "ring") else 23
+    size = (
+        15
+        if scene.other in ("moon", "star", "cross", "arrow")
+        else 19
+        if scene.other in ("triangle", "diamond", "oval", "ring")
+        else 23
+    )
     x = 34 if scene.other == "moon" else 64
     image.alpha_composite(ink(_shape_mask(scene.name, size, x=x, y=64 + lower), contrast(outer, rng)))
     return settle(image, rng, turn=6, scale=(0.95, 1.05))
@@ -123,7 +116,9 @@ def _field(scene: Scene, rng: Random, art: Art) -> Image.Image:
     kind = rng.choice(SHAPES[:10])
     thing = settle(_shape_mask(kind, rng.uniform(32, 52)), rng, turn=25)
     if rng.random() < 0.4:
-        thing = settle(art.cutout(scene.detail, rng).getchannel("A").resize((BIG, BIG)), rng, scale=(0.6, 0.8))
+        thing = settle(
+            art.cutout(scene.detail, rng).getchannel("A").resize((BIG, BIG)), rng, scale=(0.6, 0.8)
+        )
     return paste(backing, ink(thing, colour_of(scene.name, rng)), shadow=rng.choice((0, 0.4)))
 
 
@@ -141,4 +136,10 @@ def _patch(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 COLOUR_FORMS: dict[str, Form] = {"stroop": _stroop, "field": _field, "border": _border, "patch": _patch}
-SHAPE_FORMS: dict[str, Form] = {"filled": _filled, "outline": _outline, "nested": _nested, "navon": _navon, "drawn": _drawn}
+SHAPE_FORMS: dict[str, Form] = {
+    "filled": _filled,
+    "outline": _outline,
+    "nested": _nested,
+    "navon": _navon,
+    "drawn": _drawn,
+}

@@ -1,0 +1,159 @@
+"""Things that numbers are read from: displays, dice, dominoes, clocks, frames of counters, playing cards."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+from PIL import Image, ImageDraw
+
+from evaluator.pico.world.art import Art
+from evaluator.pico.world.canvas import BIG, any_colour, contrast, disc, jitter, polygon, settle, star, stroke
+from evaluator.pico.world.scene import Scene, value
+
+_SEGMENTS = ["abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg"]
+_PIPS = {
+    0: [],
+    1: [4],
+    2: [0, 8],
+    3: [0, 4, 8],
+    4: [0, 2, 6, 8],
+    5: [0, 2, 4, 6, 8],
+    6: [0, 2, 3, 5, 6, 8],
+    7: [0, 2, 3, 4, 5, 6, 8],
+    8: [0, 1, 2, 3, 5, 6, 7, 8],
+    9: list(range(9)),
+}
+
+
+def segments(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """A digital display."""
+    lit = Image.new("RGBA", (BIG, BIG), (*jitter((24, 22, 24), rng, 18), 255))
+    draw = ImageDraw.Draw(lit)
+    colour = rng.choice(((255, 50, 40), (70, 255, 90), (90, 200, 255), (255, 190, 60), (230, 240, 230)))
+    dim = tuple(c // 7 for c in colour)
+    digits = [int(char) for char in str(value(scene.name))]
+    wide, size = (44 if len(digits) == 1 else 36), rng.uniform(7, 11)
+    for i, digit in enumerate(digits):
+        x0 = 64 - wide / 2 + (0 if len(digits) == 1 else (-28, 28)[i])
+        x1, ys = x0 + wide, (18, 64, 110)
+        lines = {
+            "a": (x0, ys[0], x1, ys[0]),
+            "b": (x1, ys[0], x1, ys[1]),
+            "c": (x1, ys[1], x1, ys[2]),
+            "d": (x0, ys[2], x1, ys[2]),
+            "e": (x0, ys[1], x0, ys[2]),
+            "f": (x0, ys[0], x0, ys[1]),
+            "g": (x0, ys[1], x1, ys[1]),
+        }
+        for key, (a, b, c, d) in lines.items():
+            dx, dy = (5, 0) if b == d else (0, 5)
+            draw.line(
+                (a + dx, b + dy, c - dx, d - dy),
+                fill=colour if key in _SEGMENTS[digit] else dim[:3],
+                width=round(size),
+            )
+    return settle(lit, rng, turn=4, scale=(0.9, 1.0))
+
+
+def _pip_face(
+    draw: ImageDraw.ImageDraw, x: float, y: float, size: float, number: int, colour: tuple[int, int, int]
+) -> None:
+    for cell in _PIPS[number]:
+        disc(draw, x + (cell % 3 - 1) * size * 0.29, y + (cell // 3 - 1) * size * 0.29, size * 0.105, colour)
+
+
+def dice(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """One die, or two that add up."""
+    number = value(scene.name)
+    faces = [number] if number <= 6 else [number // 2 + number % 2, number // 2]
+    if len(faces) == 2 and rng.random() < 0.5 and faces[0] < 6 and faces[1] > 1:
+        faces = [faces[0] + 1, faces[1] - 1]
+    rng.shuffle(faces)
+    image = Image.new("RGBA", (BIG, BIG))
+    body = jitter(
+        rng.choice(((245, 245, 240), (245, 245, 240), (200, 40, 40), (40, 60, 150), (30, 30, 30))), rng, 10
+    )
+    for i, face in enumerate(faces):
+        size = rng.uniform(80, 100) if len(faces) == 1 else 58
+        die = Image.new("RGBA", (BIG, BIG))
+        draw = ImageDraw.Draw(die)
+        x = 64 if len(faces) == 1 else (34, 94)[i]
+        y = 64 if len(faces) == 1 else 64 + rng.uniform(-20, 20)
+        box = (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
+        draw.rounded_rectangle(box, radius=size * 0.17, fill=body, outline=(90, 90, 90), width=2)
+        _pip_face(draw, x, y, size, face, contrast(body, rng))
+        image.alpha_composite(die.rotate(rng.uniform(-25, 25), Image.Resampling.BILINEAR, center=(x, y)))
+    return settle(image, rng, turn=10)
+
+
+def domino(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """The first name's pips above the second's."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    body = jitter(rng.choice(((240, 238, 228), (30, 30, 32), (120, 30, 30))), rng, 10)
+    pip = contrast(body, rng)
+    draw.rounded_rectangle((34, 4, 94, 124), radius=8, fill=body, outline=(110, 110, 110), width=2)
+    draw.line((40, 64, 88, 64), fill=pip, width=3)
+    _pip_face(draw, 64, 34, 54, value(scene.name), pip)
+    _pip_face(draw, 64, 94, 54, value(scene.other), pip)
+    return settle(image, rng, turn=8)
+
+
+def clock(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """The short hand at the first name, the long hand at the second."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    face = jitter(rng.choice(((245, 245, 235), (250, 250, 250), (40, 44, 60))), rng, 10)
+    dark = contrast(face, rng)
+    disc(draw, 64, 64, 60, any_colour(rng))
+    disc(draw, 64, 64, 54, face)
+    for i in range(12):
+        (x0, y0), (x1, y1) = (polygon(64, 64, r, 12)[i] for r in (44, 52))
+        draw.line((x0, y0, x1, y1), fill=dark, width=4 if i % 3 == 0 else 2)
+    hands = ((value(scene.name), 25, 9), (value(scene.other), 45, 5))
+    for hour, length, width in hands:
+        angle = math.radians(30 * hour - 90)
+        stroke(draw, [(64, 64), (64 + length * math.cos(angle), 64 + length * math.sin(angle))], width, dark)
+    disc(draw, 64, 64, 5, dark)
+    return settle(image, rng, turn=4, scale=(0.92, 1.05))
+
+
+def frame(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Counters in a frame of ten."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    paper, counter = jitter((250, 248, 240), rng, 8), any_colour(rng)
+    draw.rectangle((4, 36, 124, 92), fill=paper)
+    for i in range(10):
+        x, y = 4 + 24 * (i % 5), 36 + 28 * (i // 5)
+        draw.rectangle((x, y, x + 24, y + 28), outline=(40, 40, 40), width=2)
+        if i < value(scene.name):
+            disc(draw, x + 12, y + 14, 9, counter)
+    return settle(image, rng, turn=6, scale=(0.92, 1.04))
+
+
+def card(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """A playing card."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    draw.rounded_rectangle(
+        (24, 2, 104, 126), radius=8, fill=(250, 250, 248), outline=(120, 120, 120), width=2
+    )
+    red = rng.random() < 0.5
+    colour = (200, 20, 30) if red else (20, 20, 24)
+    number = value(scene.name)
+    left = number if number <= 3 else 0
+    columns = [(64, left)] if left else [(46, number // 2), (82, number // 2), (64, number % 2)]
+    for x, count in columns:
+        for i in range(count):
+            y = 64 if count == 1 else 24 + 80 * i / (count - 1)
+            if red:
+                draw.polygon(polygon(x, y, 11, 4), fill=colour)
+            else:
+                draw.polygon(star(x, y, 12, 3, 0.45), fill=colour)
+    font = art.font("print", 24, rng)
+    label = "A" if number == 1 else str(number)
+    draw.text((27, 2), label, font=font, fill=colour)
+    draw.text((101, 126), label, font=font, fill=colour, anchor="rb")
+    return settle(image, rng, turn=14, scale=(0.9, 1.02))
