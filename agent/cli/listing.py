@@ -20,7 +20,7 @@ from agent.config_sources import from_sources
 
 def datasets(arguments: argparse.Namespace) -> int:
     """Lists what is known, or shows one few-shot split."""
-    from evaluator.datasets import describe, known, load
+    from evaluator.datasets import check_readable, describe, known, load
 
     if arguments.dataset is None:
         rows = [asdict(found) for found in known()]
@@ -41,11 +41,12 @@ def datasets(arguments: argparse.Namespace) -> int:
         class_names=config.class_names,
         allow_leak=config.allow_leak,
     )
+    faults = list(check_readable((*data.train, *data.val), skip=config.on_bad_image == "skip"))
     document = describe(data, test=arguments.split == "test")
     if arguments.as_json:
         print_json(document)
         return 0
-    for note in data.notes:
+    for note in (*data.notes, *faults):
         say(f"note: {note}")
     _split_table(document)
     return 0

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from evaluator.datasets.describe import describe
+from evaluator.datasets.image_checks import check_readable
 from evaluator.datasets.loading import Known, known, load
 from evaluator.datasets.values import FewShotData, Item, SealedTest, Splits
 
-__all__ = ["FewShotData", "Item", "Known", "SealedTest", "Splits", "describe", "known", "load"]
+__all__ = [
+    "FewShotData",
+    "Item",
+    "Known",
+    "SealedTest",
+    "Splits",
+    "check_readable",
+    "describe",
+    "known",
+    "load",
+]

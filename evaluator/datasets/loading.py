@@ -13,6 +13,7 @@ from evaluator.datasets.checks import check, check_leaks
 from evaluator.datasets.class_names import OPENAI, SPLIT, read_names, rename
 from evaluator.datasets.few_shot_file import read_few_shot_file
 from evaluator.datasets.folders import LAYOUT_HELP, read_folder
+from evaluator.datasets.image_checks import check_repeats
 from evaluator.datasets.tables import SUFFIXES, read_table
 from evaluator.datasets.values import FewShotData, SealedTest, Splits
 from evaluator.errors import DataError
@@ -86,6 +87,7 @@ def load(
         train, val = few_shot.draw(splits, shots=shots, seed=seed)
     else:
         train, val = read_few_shot_file(few_shot_file, splits)
+    notes.extend(check_repeats(train + val, splits.classes))
     notes.extend(check_leaks(train + val, splits.test, allow=allow_leak))
     return FewShotData(
         name=splits.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.datasets import bundled, describe, known, load
+from evaluator.datasets import bundled, check_readable, describe, known, load
 from evaluator.datasets.coop.layouts import ELEVEN
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages
@@ -75,6 +75,29 @@ def test_the_same_image_in_train_and_test_is_an_error(
         load(str(tmp_path), shots=3)
     data = load(str(tmp_path), shots=3, allow_leak=True)
     assert any("a leak, allowed" in note for note in data.notes)
+
+
+def test_copies_among_the_shots_are_noted(tmp_path: Path, make_images: MakeImages) -> None:
+    """A copy teaches nothing new, one in two classes teaches nonsense: both are said."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 1, "test/b": 1})
+    for target in ("a/copy.png", "b/copy.png"):
+        shutil.copy(tmp_path / "train/a/000.png", tmp_path / "train" / target)
+    notes = load(str(tmp_path), shots=4).notes
+    assert any("1 of the shots are copies" in note and "a/copy.png" in note for note in notes)
+    assert any("lie in two classes" in note and "b/copy.png" in note for note in notes)
+
+
+def test_unreadable_images_are_found_before_anything_is_scored(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    """The first is named and the others counted; they may be skipped, which is said."""
+    data = load(str(make_images(tmp_path, {"a": 6, "b": 6})), shots=3)
+    assert list(check_readable(data.train)) == []
+    for item in data.train[:2]:
+        item.path.write_bytes(item.path.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"\.png cannot be read.*\(2 such images\)"):
+        list(check_readable(data.train))
+    assert next(check_readable(data.train, skip=True)).startswith("skipped: ")
 
 
 def test_a_leak_outside_the_shots_is_none(tmp_path: Path, make_images: MakeImages) -> None:
