@@ -194,7 +194,8 @@ def _texture(kind: str, gen: np.random.Generator) -> NDArray[Any]:
     grain = gen.standard_normal((_GROUND, _GROUND)).astype(np.float32)
     if kind == "wood":
         rings: NDArray[Any] = 16 * np.sin(y / gen.uniform(2, 5) + 2.5 * cloud) + 5 * grain
-        return rings + 12 * np.sign(np.sin(y / 9))
+        rings += 12 * np.sign(np.sin(y / 9))
+        return rings
     if kind == "brick":
         row = (y // 12).astype(int)
         mortar = (y % 12 < 2) | ((x + 10 * (row % 2)) % 22 < 2)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluator.pico import sets
+from evaluator.pico.art import HAND_FONTS, PRINT_FONTS, SOURCES
+from evaluator.pico.world.art import ASSETS
+from evaluator.pico.world.sampling import TWO
+
+
+@pytest.mark.parametrize("name", sets.names())
+def test_a_set_says_what_it_is(name: str) -> None:
+    """A set has 10 to 20 distinct classes, a title, and templates of both kinds with a slot each."""
+    spec = sets.spec(name)
+    assert 10 <= len(spec.classes) == len(set(spec.classes)) <= 20
+    assert sets.title(name) == spec.title
+    assert len(spec.matching) >= 2
+    assert len(spec.contradicting) >= 2
+    assert all("{}" in template for template in (*spec.matching, *spec.contradicting))
+    assert not set(spec.matching) & set(spec.contradicting)
+
+
+@pytest.mark.parametrize("name", sets.names())
+def test_pictures_depend_on_the_seed_alone(name: str) -> None:
+    """The same set, split and seed give the same pictures; another split or seed gives others."""
+    first, again, other, shots = (
+        [np.asarray(picture) for _, picture in islice(sets.pictures(name, split, seed), 3)]
+        for split, seed in (("test", 1), ("test", 1), ("test", 2), ("train", 1))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a in first for b in (*other, *shots))
+
+
+@pytest.mark.parametrize("name", sets.names())
+def test_the_label_is_in_its_role(name: str) -> None:
+    """A scene shows its label in the set's role, and another class where the form holds two names."""
+    spec = sets.spec(name)
+    for i, label in enumerate(spec.classes):
+        scene = sets.scene_of(spec, label, Random(i))
+        if scene.form not in TWO.get(scene.family, ()):
+            assert scene.name == label
+            continue
+        own, other = (scene.name, scene.other) if spec.role == "first" else (scene.other, scene.name)
+        assert own == label
+        assert other in spec.classes
+        assert other != label
+
+
+def test_written_sets_are_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set is written as SPLIT/CLASS NAME/NUMBER.png with as many pictures as were asked for."""
+    monkeypatch.setattr(sets, "TRAIN", 3)
+    monkeypatch.setattr(sets, "VAL", 2)
+    monkeypatch.setattr(sets, "TEST", 20)
+    sets.write("backgrounds", tmp_path)
+    classes = set(sets.spec("backgrounds").classes)
+    for split, count in (("train", 3), ("val", 2), ("test", 2)):
+        assert {folder.name for folder in (tmp_path / split).iterdir()} == classes
+        files = sorted((tmp_path / split / "red").iterdir())
+        assert [file.name for file in files] == [f"{i:05d}.png" for i in range(count)]
+        with Image.open(files[0]) as picture:
+            assert picture.size == (64, 64)
+
+
+def test_sizes_allow_sixteen_shots_and_a_thousand_tests() -> None:
+    """There are at least 32 training, 8 validation and, over all classes, 1,000 test pictures."""
+    assert sets.TRAIN >= 32
+    assert sets.VAL >= 8
+    assert sets.TEST >= 1000
+
+
+def test_test_art_is_in_no_training_picture() -> None:
+    """The cut-outs and fonts of test pictures are none that training or few-shot pictures use."""
+    shipped = {path.stem.split("-", 1)[1] for path in (ASSETS / "fonts").glob("*.woff")}
+    assert shipped == {*sets._TEST_FONTS, *sets._SHOT_FONTS}
+    assert not set(sets._TEST_FONTS) & set(sets._SHOT_FONTS)
+    assert not shipped & {*PRINT_FONTS, *HAND_FONTS}
+    assert SOURCES["noto-v1"].held_out
+
+
+def test_an_unknown_set_is_refused() -> None:
+    """The message names the sets that there are."""
+    with pytest.raises(KeyError, match="no bundled set 'cats'; there are tallies"):
+        sets.spec("cats")
+
+
+def test_drawing_needs_no_torch() -> None:
+    """The sets are drawn with numpy and Pillow alone."""
+    code = "from evaluator.pico import sets; next(sets.pictures('dice', 'val')); import sys; "
+    code += "sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
