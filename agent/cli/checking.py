@@ -101,7 +101,6 @@ def _devices() -> Finding:
 
 def _bundled() -> Finding:
     from evaluator.models import check_bundled
-
     from evaluator.pico import models
 
     names = [str(model["name"]) for model in models()]

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from agent.chat import ChatAnswer, ChatRequest
 
 WORDS = (
-    "bright dark small large old new painted drawn quiet wet dusty golden wooden glass paper stone soft sharp"
-).split()
+    *("bright", "dark", "small", "large", "old", "new", "painted", "drawn", "quiet", "wet"),
+    *("dusty", "golden", "wooden", "glass", "paper", "stone", "soft", "sharp"),
+)
 
 
 class ChatByHash:

@@ -1,0 +1,136 @@
+"""``suite``: several searches in one command, with mean and spread."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.interrupts import run_interruptible
+from agent.cli.options import given_settings
+from agent.cli.output import console, print_json, say
+from agent.cli.searching import config_from
+from agent.config import SearchConfig
+from agent.config_sources import from_sources
+from agent.errors import ConfigError, UsageError
+from agent.halt import Halt
+from agent.progress import Progress
+from agent.report.files import write_atomically
+from agent.result import SearchResult
+from agent.suite import Cell, folder_name, run_cell, summary
+from evaluator.errors import InputError
+
+SUMMARY = "suite.json"
+
+
+def suite(arguments: argparse.Namespace) -> int:
+    """Runs all searches, one after another, and sums them up."""
+    cells = cells_of(arguments)
+    screen = console()
+
+    async def run(halt: Halt) -> list[SearchResult]:
+        results = []
+        for number, cell in enumerate(cells, start=1):
+            say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
+            with Progress(screen) as progress:
+                results.append(await run_cell(cell, halt=halt, on_event=progress))
+        return results
+
+    try:
+        results = run_interruptible(run)
+    except (UsageError, InputError):
+        raise
+    except BaseException:
+        say("everything is kept; the same command goes on from here")
+        raise
+    document = summary(cells, results)
+    folder = arguments.suite_dir.expanduser().resolve()
+    write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    print_summary(screen, document)
+    say(f"files: {folder}")
+    if arguments.as_json:
+        print_json(document)
+    return 0
+
+
+def cells_of(arguments: argparse.Namespace) -> list[Cell]:
+    """Every search of the suite, its config checked before the first one begins.
+
+    Raises:
+        ConfigError: A list or a setting is wrong.
+    """
+    folder = arguments.suite_dir.expanduser().resolve()
+    datasets = _listed(arguments.datasets, "--data")
+    methods = _listed(arguments.methods, "--methods")
+    # Unknown variables are told of once, by the first config.
+    arguments.method, arguments.data = methods[0], datasets[0]
+    config_from(arguments)
+    cells = []
+    for data in datasets:
+        for method in methods:
+            for seed in seeds_of(arguments.seeds):
+                own = {"data": data, "method": method, "seed": seed}
+                config = _config(arguments, {**own, "run_dir": folder / folder_name(data, method, seed)})
+                cells.append(Cell(data=data, config=config))
+    if len({cell.run_dir for cell in cells}) < len(cells):
+        raise ConfigError("two of the data sets have the same name, so their searches would share a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return cells
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds from ``1,2,5`` or ``1-3``.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    seeds: list[int] = []
+    for part in _listed(text, "--seeds"):
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise ConfigError(f"--seeds {text!r}: write them as 1,2,3 or 1-3")
+        seeds += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def print_summary(screen: Console, document: dict[str, Any]) -> None:
+    """Prints mean and spread on test, a row for each data set and method."""
+    names = list(dict.fromkeys(name for row in document["rows"] for name in row["test"]))
+    table = Table(title="test accuracy in %, mean ± standard deviation over seeds", title_justify="left")
+    for column in ("data set", "method", "seeds"):
+        table.add_column(column)
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in document["rows"]:
+        cells = [row["data"], row["method"], str(len(row["seeds"]))]
+        table.add_row(*(Text(cell) for cell in cells), *(_shown(row["test"].get(name)) for name in names))
+    if len({row["data"] for row in document["rows"]}) > 1:
+        table.add_section()
+        for row in document["overall"]:
+            cells = [f"mean of {row['data_sets']}", row["method"], str(len(row["seeds"]))]
+            table.add_row(*(Text(cell) for cell in cells), *(_shown(row["test"].get(name)) for name in names))
+    screen.print(table)
+
+
+def _config(arguments: argparse.Namespace, own: dict[str, Any]) -> SearchConfig:
+    return from_sources({**given_settings(arguments), **own}, os.environ, arguments.config_file)
+
+
+def _listed(text: str, flag: str) -> Sequence[str]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ConfigError(f"{flag} is empty")
+    return list(dict.fromkeys(parts))
+
+
+def _shown(found: dict[str, Any] | None) -> str:
+    if found is None or found["mean"] is None:
+        return "-"
+    spread = "" if found["std"] is None else f" ± {100 * found['std']:.1f}"
+    return f"{100 * found['mean']:.1f}{spread}"

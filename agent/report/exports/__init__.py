@@ -1,0 +1,7 @@
+"""What a run found, in the forms that other tools read."""
+
+from __future__ import annotations
+
+from agent.report.exports.exporting import FORMATS, export
+
+__all__ = ["FORMATS", "export"]

@@ -1,0 +1,337 @@
+"""The command line: exit codes, what goes where, and errors that are one line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agent.cli.evaluating
+import agent.opening
+from agent.cli.main import main
+from evaluator.fakes import FakeEvaluator
+from tests.fakes.chat_server import ChatServer, ServerOptions
+
+ROOT = Path(__file__).resolve().parents[1]
+KEY = "sk-test-0123456789abcdefghij"
+SMALL = (
+    *("--restarts", "2", "--resets", "1", "--iterations", "3", "--proposals", "3"),
+    *("--initial", "10", "--top-k", "3", "--llm", "fake"),
+)
+
+
+class Serving:
+    """A chat server in a thread of its own, for as long as a test lasts."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = ServerOptions(**options)
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> ChatServer:
+        self._thread.start()
+        assert self._ready.wait(20)
+        return self.server
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._done = asyncio.Event()
+        async with ChatServer(self._options) as self.server:
+            self._ready.set()
+            await self._done.wait()
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    """An endpoint that asks for the key."""
+    with Serving(key=KEY) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def fake_evaluator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEvaluator:
+    """Words in place of a model and its images; runs go to a folder of the test's own."""
+    evaluator = FakeEvaluator()
+    monkeypatch.setattr(agent.opening, "open_evaluator", lambda _spec, report: evaluator)
+    monkeypatch.setattr(agent.cli.evaluating, "open_evaluator", lambda _spec, report: evaluator)
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    monkeypatch.chdir(tmp_path)
+    return evaluator
+
+
+def call(*arguments: str | Path) -> int:
+    """Runs a command in this process."""
+    return main([str(argument) for argument in arguments])
+
+
+def only_line(text: str) -> str:
+    """The one line that was written."""
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_a_search_prints_its_result_and_leaves_its_files(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With --json the result alone is on standard output; the table and all else are on standard error."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r", "--json") == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result == json.loads((tmp_path / "r" / "result.json").read_text())
+    assert (result["schema"], result["status"], result["usage"]["calls"]) == (1, "finished", 6)
+    assert set(result["baselines"]) == {"plain", "hand-made", "initial pool"}
+    assert {"best found", "ensemble", "plain template"} <= {part.strip() for part in err.split("│")}
+    names = {path.name for path in (tmp_path / "r").iterdir()}
+    assert names == {
+        "config.toml",
+        "events.jsonl",
+        "leaderboard.csv",
+        "result.json",
+        "store",
+        "templates.json",
+    }
+    assert json.loads((tmp_path / "r" / "templates.json").read_text()) == result["ensemble"]["templates"]
+
+
+def test_the_key_is_nowhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Not in a file, not on a screen, even if the server echoes it and the address holds a password."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with Serving(key=KEY, script=("echo_key", "ok", "ok", "echo_key")) as server:
+        url = server.base_url.replace("http://", "http://me:pw-0123456789@")
+        code = call("search", *SMALL, "--base-url", url, "--run-dir", "r", "--concurrency", "1")
+    out, err = capsys.readouterr()
+    files = [path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()]
+    for secret in (KEY, "pw-0123456789"):
+        assert secret not in out + err
+        assert not any(secret.encode() in content for content in files)
+    assert code in (0, 2)
+
+
+def test_without_a_key_a_server_of_ones_own_works(capsys: pytest.CaptureFixture[str]) -> None:
+    """The key is needed where the endpoint asks for one, not by us."""
+    with Serving() as server:
+        assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == 0
+        assert not any("Authorization" in seen["headers"] for seen in server.seen)
+
+
+def test_a_missing_key_is_said_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """OpenAI's own endpoint is not asked without one."""
+    assert call("search", *SMALL, "--run-dir", "r") == 2
+    assert "OPENAI_API_KEY" in only_line(capsys.readouterr().err)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_wrong_key_is_wrong_usage(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused before anything was paid: exit code 2 and what to do."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-key-0123456789")
+    assert call("search", *SMALL, "--base-url", server.base_url) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "key" in last
+    assert server.statistics.billed == 0
+
+
+def test_an_unknown_model_of_the_endpoint_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the nearest names that it lists."""
+    with Serving(model="small-chat") as server:
+        assert call("search", *SMALL, "--llm", "small-chatt", "--base-url", server.base_url) == 2
+    err = capsys.readouterr().err
+    assert "small-chat" in err
+    assert "Traceback" not in err
+
+
+def test_a_server_that_is_down_is_said_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], fake_evaluator: FakeEvaluator
+) -> None:
+    """Nothing listens there: one line, exit code 2."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        assert call("search", *SMALL, "--base-url", url) == 2
+    assert "nothing answers at" in only_line(capsys.readouterr().err)
+    assert fake_evaluator.batches == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", "--shots", "0"], "--shots"),
+        (["search", "--method", "nope", "--llm", "x"], "known are"),
+        (["search", "--llm", "x", "--base-url", "nowhere"], "--base-url"),
+        (["search"], "needs an LLM"),
+        (["search", "--method", "random", "--config", "missing.toml"], "missing.toml"),
+        (["search", "--method", "random", "--initial", "missing.txt"], "missing.txt"),
+        (["search", "--method", "random", "--max-cost", "x"], "--max-cost"),
+        (["search", "--frobnicate"], "--frobnicate"),
+        (["resume", "missing"], "holds no run"),
+        (["nonsense"], "nonsense"),
+        ([], "COMMAND"),
+        (["evaluate", "--templates", "missing.txt"], "missing.txt"),
+        (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    arguments: Sequence[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was wrong is named; nothing is on standard output."""
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert said in only_line(err)
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"a photo\n", b"\xff\xfe\x00", b"[1, 2]", b'["a {}"', b"{}\n{}\n", b"one {only} {\n"],
+)
+def test_a_template_file_that_cannot_be_used(content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file and the line are named."""
+    Path("t.txt").write_bytes(content)
+    assert call("search", "--method", "random", "--initial", "t.txt") == 2
+    assert "t.txt" in only_line(capsys.readouterr().err)
+
+
+def test_folders_that_cannot_take_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A folder with other things, and a file."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for name, said in (("full", "not empty"), ("file", "cannot be written")):
+        assert call("search", "--method", "random", "--run-dir", name) == 2
+        assert said in only_line(capsys.readouterr().err)
+
+
+def test_a_budget_ends_with_0_and_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The result is there, its status is stopped, and more calls go on from it."""
+    with Serving() as server:
+        more = ("--base-url", server.base_url, "--run-dir", "r", "--max-calls", "2")
+        assert call("search", *SMALL, *more) == 0
+        assert "python run_agent.py resume r" in capsys.readouterr().err
+        assert json.loads((tmp_path / "r" / "result.json").read_text())["status"] == "stopped"
+        assert call("resume", "r", "--max-calls", "100", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["status"], result["usage"]["calls"], result["usage"]["replayed"]) == ("finished", 6, 2)
+
+
+def test_resume_refuses_what_would_change_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    """The difference is shown."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    capsys.readouterr()
+    assert call("resume", "r", "--shots", "1") == 2
+    err = capsys.readouterr().err
+    assert "shots" in err
+    assert "16" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_everything_and_says_how_to_go_on(
+    number: signal.Signals,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Exit code 128 + the signal's number; resumed, it finishes."""
+
+    def strike(templates: Sequence[str]) -> None:
+        if len(evaluator.batches) == 3:
+            os.kill(os.getpid(), number)
+
+    evaluator = FakeEvaluator(before_batch=strike)
+    monkeypatch.setattr(agent.opening, "open_evaluator", lambda _spec, report: evaluator)
+    with Serving() as server:
+        assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == code
+        assert "python run_agent.py resume r" in capsys.readouterr().err
+        assert not (tmp_path / "r" / "result.json").exists()
+        assert call("resume", "r") == 0
+    assert json.loads((tmp_path / "r" / "result.json").read_text())["status"] == "finished"
+
+
+def test_a_missing_local_llm_is_replaced_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alone it is an error; with a fallback the result says what was used."""
+    monkeypatch.setattr("agent.local_llm.is_available", lambda: "not installed here")
+    assert call("search", "--llm", "local", "--run-dir", "r") == 2
+    assert "promptclimb[local]" in only_line(capsys.readouterr().err)
+    fallback = ("--llm-fallback", "random", "--restarts", "1", "--run-dir", "r", "--json")
+    assert call("search", "--llm", "local", *fallback) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert (result["method"], result["llm"]["model"]) == ("random", None)
+    assert "not installed here" in result["notes"]["llm_fallback"]
+    assert err.splitlines()[0].startswith("the local LLM cannot be used")
+
+
+def test_evaluate_scores_in_the_order_of_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """One score a template, and the ensemble's."""
+    Path("t.json").write_text('["the {}", "a photo of a {}"]')
+    assert call("evaluate", "--templates", "t.json", "--split", "val", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["template"] for row in found["scores"]] == ["the {}", "a photo of a {}"]
+    assert all(0 <= row["val"] <= 1 for row in [*found["scores"], found["ensemble"]])
+
+
+def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It says what a search would do at most, and leaves no trace."""
+    assert call("search", *SMALL, "--price", "1/2", "--rpm", "3", "--dry-run", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["calls"], found["evaluations"], found["minutes"]) == (6, 38, 2.0)
+    assert found["cost_usd"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unexpected_error_is_a_line_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """No traceback reaches the user; it is in a file, without secrets."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def explode(_spec: object, report: object) -> FakeEvaluator:
+        raise ZeroDivisionError(f"never seen {KEY}")
+
+    monkeypatch.setattr(agent.opening, "open_evaluator", explode)
+    assert call("search", "--method", "random", "--run-dir", "r") == 1
+    assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
+    (crash,) = tmp_path.glob("promptclimb-crash-*.txt")
+    assert "Traceback" in crash.read_text()
+    assert KEY not in crash.read_text()
+
+
+def test_help_is_light() -> None:
+    """Asking for help imports neither torch nor open_clip nor openai."""
+    code = (
+        "import sys; sys.argv = ['run_agent.py', 'search', '--help']\n"
+        "import run_agent\n"
+        "assert run_agent.main() == 0\n"
+        "print(sorted({'torch', 'open_clip', 'openai', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "--max-minutes" in done.stdout
