@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from evaluator.cache import cache_dir
+from evaluator.errors import InputError
 from evaluator.pico.world.art import ASSETS, CUTOUT, Art
 from evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
 
@@ -101,13 +102,16 @@ HELD_OUT_HAND = ["short-stack", "delius", "sue-ellen-francisco"]
 
 
 def cache_folder() -> Path:
-    """Where gathered art is kept: PROMPTCLIMB_CACHE/pico-art, by default in the user's cache."""
-    root = os.environ.get("PROMPTCLIMB_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "promptclimb") / "pico-art"
+    """Where gathered art is kept: in the cache folder of the program.
+
+    Raises:
+        InputError: The folder cannot be made.
+    """
+    return cache_dir() / "pico-art"
 
 
 class ArtError(RuntimeError):
-    """Art could not be gathered; the message says which package failed and what to do."""
+    """Art could not be gathered; the message says what failed and what to do."""
 
 
 def _package(name: str, version: str, folder: Path) -> Path:
@@ -146,7 +150,11 @@ def _fit(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _svg(icon: dict[str, Any], width: int, height: int) -> Image.Image:
-    import resvg_py
+    # Imported here: only gathering needs it, and only the extra `train` brings it.
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise ArtError("resvg-py is needed to draw the cut-outs: pip install 'promptclimb[train]'") from error
 
     body = icon["body"].replace("currentColor", "#000")
     text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{body}</svg>'
@@ -264,7 +272,7 @@ def main() -> int:
         folder = gather()
         if options.ship:
             ship()
-    except ArtError as error:
+    except (ArtError, InputError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"{folder}\n")
