@@ -10,6 +10,7 @@ from typing import Literal
 from evaluator.scoring import Evaluator, Objective
 
 Report = Callable[[str], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class EvaluatorSpec:
         cache_dir: Where features are kept; None for the user's cache.
         workers: Threads that decode images.
         image_batch: Images encoded at once.
-        text_batch: Texts encoded at once; None to fit the device.
+        text_rows: Tokens that go through the text tower at once; None to fit the device.
     """
 
     data: str
@@ -52,17 +53,22 @@ class EvaluatorSpec:
     cache_dir: Path | None = None
     workers: int = 4
     image_batch: int = 64
-    text_batch: int | None = None
+    text_rows: int | None = None
 
 
-def open_evaluator(spec: EvaluatorSpec, *, report: Report | None = None) -> Evaluator:
+def open_evaluator(
+    spec: EvaluatorSpec, *, report: Report | None = None, progress: Progress | None = None
+) -> Evaluator:
     """Loads data and model, encodes the images that are not in the cache, and returns the evaluator.
 
     Blocks for as long as that takes: call it in a thread. torch is imported here, not before.
 
     Args:
         spec: What to open.
-        report: Told each fact worth knowing, a line of text each (preprocessing, progress, corrections).
+        report: Told each fact worth knowing, a line of text each (preprocessing, corrections, what is left
+            out).
+        progress: Told how many images of how many are encoded, batch after batch; the test images too, when
+            ``examine`` opens them.
 
     Raises:
         DataError: The data set cannot be used.
@@ -70,4 +76,4 @@ def open_evaluator(spec: EvaluatorSpec, *, report: Report | None = None) -> Eval
     """
     from evaluator.opening import open_from
 
-    return open_from(spec, report or (lambda _line: None))
+    return open_from(spec, report or (lambda _line: None), progress or (lambda _done, _of: None))

@@ -1,0 +1,7 @@
+"""Images to features, encoded once per model and image set and kept."""
+
+from __future__ import annotations
+
+from evaluator.images.encoder import Features, ImageEncoder
+
+__all__ = ["Features", "ImageEncoder"]

@@ -1,0 +1,165 @@
+"""Names and files to a model that is ready to encode, with the preprocessing that it was trained with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from evaluator.errors import ModelError
+from evaluator.models.checkpoints import file_hash, first_mismatch, read_state
+from evaluator.models.names import Source, resolve
+from evaluator.pico import models as bundled_models
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """An open_clip model in eval mode, and what belongs to it.
+
+    Attributes:
+        name: The name it was asked for by.
+        pretrained: The tag or file it was asked for by.
+        model: The model.
+        preprocess: Image to tensor [3, H, W].
+        tokenizer: Texts to token ids.
+        context_length: Most tokens that it reads.
+        key: Content hash of checkpoint and architecture.
+        preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
+        device: Where it lies.
+        logit_scale: Factor between cosine and logit.
+    """
+
+    name: str
+    pretrained: str
+    model: nn.Module
+    preprocess: Callable[[Image.Image], Tensor]
+    tokenizer: Any
+    context_length: int
+    key: str
+    preprocessing: str
+    device: torch.device
+    logit_scale: float
+
+
+def load_model(
+    name: str, pretrained: str, device: torch.device, *, report: Report = lambda _line: None
+) -> LoadedModel:
+    """Loads a model and its weights in float32.
+
+    Raises:
+        ModelError: Unknown name, missing or unreadable weights, weights of another architecture.
+    """
+    source = resolve(name, pretrained, report)
+    overrides = _activation(source, report)
+    with _quiet():
+        model, preprocess = _create(source, overrides)
+        tokenizer = _tokenizer(source)
+    settings = json.dumps(model.visual.preprocess_cfg, sort_keys=True, default=str)
+    loaded = LoadedModel(
+        name=name,
+        pretrained=pretrained,
+        model=model.to(device).eval().requires_grad_(False),
+        preprocess=preprocess,
+        tokenizer=tokenizer,
+        context_length=int(getattr(tokenizer, "context_length", None) or model.context_length),
+        key=_key(source, model),
+        preprocessing=settings,
+        device=device,
+        logit_scale=float(model.logit_scale.exp()),
+    )
+    report(f"model: {name} with {source.weights} on {device}")
+    report(f"images: {_describe(model.visual.preprocess_cfg)}")
+    return loaded
+
+
+def check_bundled(name: str) -> None:
+    """Loads a bundled model and runs it once on a blank image and a text.
+
+    Raises:
+        ModelError: It is not bundled, or does not work.
+    """
+    row = next((row for row in bundled_models() if row["name"] == name), None)
+    if row is None:
+        raise ModelError(f"{name!r} is not bundled; bundled are {[row['name'] for row in bundled_models()]}")
+    loaded = load_model(name, row["pretrained"], torch.device("cpu"))
+    model: Any = loaded.model
+    with torch.inference_mode():
+        image = model.encode_image(loaded.preprocess(Image.new("RGB", (64, 64)))[None])
+        text = model.encode_text(loaded.tokenizer(["a photo of a cat"]))
+    if image.shape != text.shape or not (image.isfinite().all() and text.isfinite().all()):
+        raise ModelError(f"the bundled model {name} gives {list(image.shape)} and {list(text.shape)}")
+
+
+def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
+    """The architecture, then the weights into it, so that a mismatch can be named."""
+    settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
+    try:
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            source.name, load_weights=False, pretrained_text=False, **settings, **overrides
+        )
+    except (ImportError, RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError) as error:
+        raise ModelError(f"open_clip cannot build {source.name}: {error}") from error
+    read_state(source.weights)
+    try:
+        open_clip.load_checkpoint(model, str(source.weights))
+    except (RuntimeError, KeyError, ValueError, AttributeError, IndexError, AssertionError) as error:
+        mismatch = first_mismatch(model, read_state(source.weights))
+        raise ModelError(f"{source.weights} does not fit {source.name}: {mismatch}") from error
+    return model, preprocess
+
+
+def _tokenizer(source: Source) -> Any:
+    try:
+        return open_clip.get_tokenizer(source.name)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the tokenizer of {source.name} cannot be had: {error}") from error
+
+
+def _activation(source: Source, report: Report) -> dict[str, Any]:
+    """QuickGELU as the weights need it, where the model's name says otherwise."""
+    config = open_clip.get_model_config(source.name) or {}
+    named = bool(config.get("quick_gelu", False))
+    if source.quick_gelu is None or source.quick_gelu == named:
+        return {}
+    right, wrong = ("QuickGELU", "GELU") if source.quick_gelu else ("GELU", "QuickGELU")
+    report(f"put right: these weights were trained with {right}, and {source.name} would have used {wrong}")
+    return {"quick_gelu": source.quick_gelu}
+
+
+def _key(source: Source, model: nn.Module) -> str:
+    """Hash of the weights' bytes and of the architecture as built (activations have no weights)."""
+    return hashlib.sha256(f"{file_hash(source.weights)}\n{model}".encode()).hexdigest()
+
+
+def _describe(settings: dict[str, Any]) -> str:
+    mean, std = (", ".join(f"{value:.4g}" for value in settings[key]) for key in ("mean", "std"))
+    return (
+        f"{settings['resize_mode']} side to {settings['size']}, {settings['interpolation']}, "
+        f"mean ({mean}), std ({std})"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip warns on the root logger that a model without weights is random; they follow."""
+    root = logging.getLogger()
+
+    def drop(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root.addFilter(drop)
+    try:
+        yield
+    finally:
+        root.removeFilter(drop)

@@ -1,0 +1,179 @@
+"""Puts an evaluator together from its specification; everything here may import torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from evaluator.assembled import OpenClipEvaluator
+from evaluator.baselines.hand_made import for_dataset
+from evaluator.build import EvaluatorSpec
+from evaluator.cache import cache_dir
+from evaluator.datasets import FewShotData, load
+from evaluator.datasets.values import Item
+from evaluator.images import Features, ImageEncoder
+from evaluator.models import LoadedModel, best_dtype, load_model, parse_devices
+from evaluator.scoring import EvaluatorInfo
+from evaluator.texts.encoder import TextEncoder
+from evaluator.texts.replicas import Encoder, ReplicatedEncoder
+from evaluator.zero_shot import Labelled, classifier, decide
+
+Report = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> OpenClipEvaluator:
+    """See ``evaluator.build.open_evaluator``."""
+    devices = parse_devices(spec.device)
+    data = load(
+        spec.data,
+        data_root=spec.data_root,
+        shots=spec.shots,
+        seed=spec.seed,
+        few_shot_file=spec.few_shot_file,
+        class_names=spec.class_names,
+        allow_leak=spec.allow_leak,
+    )
+    for note in data.notes:
+        report(note)
+    models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
+    images = ImageEncoder(
+        loaded=models[0],
+        folder=(spec.cache_dir or cache_dir()) / "features",
+        batch=spec.image_batch,
+        workers=spec.workers,
+        on_bad_image=spec.on_bad_image,
+        report=report,
+        progress=progress,
+    )
+    train_features, train = _labelled(images, data.train, data)
+    val_features, val = _labelled(images, data.val, data)
+    encoder = _encoder(spec, models, data.classes, report)
+    notes = _notes(spec, encoder, models, data, train, report)
+
+    def open_test() -> Labelled:
+        return _labelled(images, data.test.open(), data)[1]
+
+    return OpenClipEvaluator(
+        info=_info(spec, data, models[0], [train_features, val_features], notes),
+        encoder=encoder,
+        class_names=data.classes,
+        train=train,
+        val=val,
+        open_test=open_test,
+        objective=spec.objective,
+        logit_scale=models[0].logit_scale,
+    )
+
+
+def _labelled(
+    images: ImageEncoder, items: Sequence[Item], data: FewShotData
+) -> tuple[Features | None, Labelled]:
+    """Features and labels of a split; no features where it is empty."""
+    if not items:
+        return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
+    features = images.features([item.path for item in items])
+    labels = torch.tensor([items[index].label for index in features.kept])
+    return features, Labelled(features.vectors, labels, len(data.classes))
+
+
+def _encoder(
+    spec: EvaluatorSpec, models: Sequence[LoadedModel], names: Sequence[str], report: Report
+) -> Encoder:
+    replicas = [
+        TextEncoder(
+            loaded.model,
+            loaded.tokenizer,
+            names,
+            loaded.context_length,
+            dtype=_dtype(spec, loaded),
+            max_rows=spec.text_rows,
+            report=report,
+        )
+        for loaded in models
+    ]
+    return replicas[0] if len(replicas) == 1 else ReplicatedEncoder(replicas)
+
+
+def _dtype(spec: EvaluatorSpec, loaded: LoadedModel) -> torch.dtype:
+    return torch.float32 if spec.precision == "fp32" else best_dtype(loaded.device)
+
+
+def _notes(
+    spec: EvaluatorSpec,
+    encoder: Encoder,
+    models: Sequence[LoadedModel],
+    data: FewShotData,
+    train: Labelled,
+    report: Report,
+) -> dict[str, Any]:
+    """Facts for the result: the text path, and what a lower precision changes."""
+    notes: dict[str, Any] = {"texts": encoder.statistics().path, "device": spec.device}
+    dtype = _dtype(spec, models[0])
+    if dtype == torch.float32:
+        return notes
+    full = TextEncoder(models[0].model, models[0].tokenizer, data.classes, models[0].context_length)
+    templates = _comparison_templates(data.name, full)
+    changed = sum(
+        int((_decide(encoder, template, train) != _decide(full, template, train)).sum())
+        for template in templates
+    )
+    report(f"precision: {dtype} turns {changed} of {len(train) * len(templates)} decisions on train")
+    notes["precision"] = {
+        "type": str(dtype).removeprefix("torch."),
+        "decisions": len(train) * len(templates),
+        "differ_from_fp32": changed,
+        "templates": templates,
+    }
+    return notes
+
+
+def _comparison_templates(name: str, encoder: TextEncoder) -> list[str]:
+    """A few hand-made templates, the first of each list."""
+    found = dict.fromkeys(templates[0] for templates in for_dataset(name).values())
+    return [template for template in found if encoder.check(template) is None][:8]
+
+
+def _decide(encoder: Encoder, template: str, split: Labelled) -> torch.Tensor:
+    with torch.inference_mode():
+        return decide(split, classifier(encoder.vectors([template])))
+
+
+def _info(
+    spec: EvaluatorSpec,
+    data: FewShotData,
+    loaded: LoadedModel,
+    features: Sequence[Features | None],
+    notes: dict[str, Any],
+) -> EvaluatorInfo:
+    precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
+    sizes = [0 if one is None else len(one.kept) for one in features]
+    labels = [item.label for item in (*data.train, *data.val)]
+    identity = repr(
+        (
+            [None if one is None else one.images for one in features],
+            [None if one is None else one.kept for one in features],
+            labels,
+            data.classes,
+            data.test.size,
+            loaded.key,
+            loaded.preprocessing,
+            precision,
+        )
+    )
+    return EvaluatorInfo(
+        dataset=data.name,
+        classes=len(data.classes),
+        shots=data.shots,
+        seed=data.seed,
+        sizes={"train": sizes[0], "val": sizes[1], "test": data.test.size},
+        model=spec.model,
+        pretrained=spec.pretrained,
+        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
+        baselines=for_dataset(data.name),
+        precision=precision,
+        notes=notes,
+    )
