@@ -1,0 +1,325 @@
+"""The OpenAI-compatible client, against a real server on loopback and the SDK's real exceptions."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import traceback
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import httpx2
+import openai
+import pytest
+from aiohttp import web
+
+from agent.chat import ChatRequest
+from agent.chat.answers import MAX_BODY
+from agent.chat.openai_chat import OpenAIChat
+from agent.chat.translate import translate
+from agent.errors import (
+    BadRequestError,
+    ChatError,
+    ConfigError,
+    FatalChatError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    TokenUsage,
+    TransientChatError,
+    UselessAnswerError,
+)
+from agent.secrets import Scrubber
+from tests.fakes.chat_server import ChatServer, ServerOptions
+
+KEY = "sk-proj-0123456789abcdefABCDEF"
+REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="fake", seed=7)
+
+
+async def fails(server: ChatServer, key: str | None = None) -> ChatError:
+    """The error of one attempt."""
+    async with OpenAIChat(server.base_url, key) as chat:
+        with pytest.raises(ChatError) as caught:
+            await chat.chat(REQUEST)
+    return caught.value
+
+
+async def test_an_answer_carries_text_usage_and_rate_limit_headers() -> None:
+    """A completion becomes a value with what it cost and what the endpoint says of its limits."""
+    async with ChatServer(ServerOptions(rpm=100)) as server, OpenAIChat(server.base_url) as chat:
+        answer = await chat.chat(REQUEST)
+    assert answer.text.startswith("- a ")
+    assert answer.usage.total == server.statistics.tokens > 0
+    assert answer.headers["x-ratelimit-remaining-requests"] == "99"
+    assert server.seen[0]["body"] == {
+        "messages": [{"role": "user", "content": "templates, please"}],
+        "model": "fake",
+        "max_tokens": 1024,
+        "temperature": 1.0,
+        "seed": 7,
+    }
+
+
+async def test_a_local_server_needs_no_key() -> None:
+    """Without a key no Authorization header is sent."""
+    async with ChatServer() as server, OpenAIChat(server.base_url, "") as chat:
+        await chat.chat(REQUEST)
+    assert "Authorization" not in server.seen[0]["headers"]
+
+
+async def test_credentials_in_the_address_are_sent_and_never_shown() -> None:
+    """`user:password@` becomes basic authentication and leaves the address."""
+    async with ChatServer() as server:
+        url = server.base_url.replace("http://", "http://someone:hunter2hunter2@")
+        async with OpenAIChat(url) as chat:
+            await chat.chat(REQUEST)
+            assert "hunter2" not in repr(chat) + chat.base_url
+    assert server.seen[0]["headers"]["Authorization"] == "Basic c29tZW9uZTpodW50ZXIyaHVudGVyMg=="
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "usage"),
+    [
+        ("500", TransientChatError, False),
+        ("503", TransientChatError, False),
+        ("reset", TransientChatError, False),
+        ("drip", TransientChatError, False),
+        ("truncated", TransientChatError, False),
+        ("429", RateLimitedError, False),
+        ("429_bare", RateLimitedError, False),
+        ("quota", QuotaSpentError, False),
+        ("wrong_key", KeyRejectedError, False),
+        ("no_model", ModelNotFoundError, False),
+        ("bad_request", BadRequestError, False),
+        ("html", UselessAnswerError, False),
+        ("garbage", UselessAnswerError, False),
+        ("no_choices", UselessAnswerError, True),
+        ("null", UselessAnswerError, True),
+        ("length", UselessAnswerError, True),
+        ("filter", UselessAnswerError, True),
+        ("refusal", UselessAnswerError, True),
+    ],
+)
+async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], usage: bool) -> None:
+    """What an endpoint does wrong is told apart, with the usage that a useless answer was billed."""
+    async with ChatServer(ServerOptions(script=(fault,))) as server:
+        error = await fails(server)
+    assert type(error) is kind
+    assert error.__cause__ is not None or isinstance(error, UselessAnswerError)
+    assert (error.usage is not None) == usage
+    if usage:
+        assert error.usage == TokenUsage(7, server.statistics.tokens - 7)
+
+
+async def test_a_wait_that_is_asked_for_is_on_the_error() -> None:
+    """`Retry-After` reaches whoever decides about the next attempt, of a 503 too."""
+    async with ChatServer(ServerOptions(script=("429", "503", "429_bare"))) as server:
+        waits = [(await fails(server)).retry_after for _ in range(3)]
+    assert waits == [0.2, 0.2, None]
+
+
+async def test_an_endpoint_that_is_down_was_not_paid() -> None:
+    """A refused connection cannot have been billed; a cut one can."""
+    async with ChatServer(ServerOptions(script=("reset",))) as server:
+        cut = await fails(server)
+    down = await fails(server)
+    assert isinstance(down, TransientChatError)
+    assert (cut.perhaps_billed, down.perhaps_billed) == (True, False)
+
+
+async def test_the_key_is_in_no_error_even_when_the_endpoint_echoes_it() -> None:
+    """Neither the error, nor what it was raised from, nor the traceback shows the key."""
+    async with ChatServer(ServerOptions(script=("echo_key",))) as server:
+        error = await fails(server, KEY)
+    shown = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+    shown += repr(error.__cause__) + repr(getattr(error.__cause__, "body", ""))
+    assert isinstance(error, KeyRejectedError)
+    assert not any(KEY[start : start + 12] in shown for start in range(len(KEY) - 11))
+
+
+def all_subclasses(root: type[BaseException]) -> list[type[BaseException]]:
+    """Every class below one."""
+    return [each for child in root.__subclasses__() for each in (child, *all_subclasses(child))]
+
+
+def build(kind: type[BaseException]) -> BaseException:
+    """A real exception of a class, with whatever its constructor asks for."""
+    request = httpx2.Request("POST", "http://127.0.0.1/v1/chat/completions")
+    status = 503 if kind is openai.InternalServerError else getattr(kind, "status_code", 418)
+    response = httpx2.Response(status if isinstance(status, int) else 418, request=request, json={})
+    place = aiohttp.client_reqrep.ConnectionKey("127.0.0.1", 1, False, True, None, None, None)
+    known: dict[str, Any] = {
+        "message": "no", "request": request, "response": response, "body": None, "unsent_messages": [],
+        "completion": SimpleNamespace(usage=None), "history": (), "connection_key": place,
+        "os_error": OSError(1, "no"), "status": 418, "expected": b"", "got": b"", "host": "127.0.0.1",
+        "port": 1, "path": "x", "url": response.url, "certificate_error": ValueError("no"),
+        "request_info": aiohttp.RequestInfo(response.url, "POST", {}, response.url),
+    }  # fmt: skip
+    try:
+        wanted = inspect.signature(kind).parameters.values()
+        needed = {
+            each.name: known[each.name]
+            for each in wanted
+            if each.default is each.empty and each.name in known
+        }
+        return kind(**needed)
+    except (TypeError, ValueError):
+        error = kind.__new__(kind)
+        error.args = ("no",)
+        return error
+
+
+FOREIGN = [
+    each
+    for root in (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError)
+    for each in [root, *all_subclasses(root)]
+]
+
+
+@pytest.mark.parametrize("kind", FOREIGN, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_every_exception_of_the_sdk_and_its_transports_has_a_meaning(kind: type[Exception]) -> None:
+    """The map is complete: each class becomes one of ours, and an unknown one is never fatal by accident."""
+    error = translate(build(kind), lambda text: text)
+    assert isinstance(error, ChatError)
+    assert str(error)
+    refused = issubclass(kind, openai.APIStatusError) and not issubclass(kind, openai.InternalServerError)
+    assert isinstance(error, FatalChatError) <= refused
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, BadRequestError), (401, KeyRejectedError), (402, QuotaSpentError), (403, KeyRejectedError),
+        (404, ModelNotFoundError), (408, TransientChatError), (409, TransientChatError),
+        (413, BadRequestError), (422, BadRequestError), (425, TransientChatError), (429, RateLimitedError),
+        (500, TransientChatError), (502, TransientChatError), (529, TransientChatError),
+    ],
+)  # fmt: skip
+def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError]) -> None:
+    """Real SDK exceptions with real headers are told apart by status."""
+    request = httpx2.Request("POST", "http://127.0.0.1/v1")
+    response = httpx2.Response(status, request=request, headers={"Retry-After": "7"}, json={"error": {}})
+    client = openai.AsyncOpenAI(api_key="none", base_url="http://127.0.0.1/v1")
+    error = translate(client._make_status_error_from_response(response), lambda text: text)
+    assert type(error) is kind
+    assert (error.status, error.retry_after) == (status, 7.0)
+
+
+async def says(body: object) -> Any:
+    """One attempt at a server that answers everything with a JSON value, or with bytes."""
+
+    async def handler(_: web.Request) -> web.Response:
+        if isinstance(body, bytes):
+            return web.Response(body=body, content_type="application/json")
+        return web.json_response(body)
+
+    return await against(handler)
+
+
+async def against(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Any:
+    """One attempt at a server of one handler: an answer, or the error."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with OpenAIChat(
+            f"http://127.0.0.1:{runner.addresses[0][1]}/v1", KEY, scrubber=Scrubber()
+        ) as chat:
+            return await chat.chat(REQUEST)
+    except ChatError as error:
+        return error
+    finally:
+        await runner.cleanup()
+
+
+def completion(content: object, reason: str = "stop", **more: Any) -> dict[str, Any]:
+    """A completion with one choice."""
+    return {"choices": [{"message": {"content": content}, "finish_reason": reason}], **more}
+
+
+async def test_a_cut_answer_loses_its_last_line() -> None:
+    """Whole lines of an answer cut at max_tokens are kept; the line that was cut may be half a template."""
+    answer = await says(completion("- a {}\n- the {}\n- a phot", "length"))
+    assert (answer.text, answer.finish_reason) == ("- a {}\n- the {}", "length")
+
+
+async def test_secrets_in_an_answer_are_hidden() -> None:
+    """A key that the model repeats does not get into the journal."""
+    answer = await says(completion(f"- a {KEY} of a {{}}", model=KEY))
+    assert KEY not in answer.text + answer.model
+
+
+async def test_content_in_parts_is_joined() -> None:
+    """Some vendors send a list of parts where text belongs."""
+    parts = [{"type": "text", "text": "- a {}"}, {"type": "text", "text": "\n- the {}"}]
+    assert (await says(completion(parts))).text == "- a {}\n- the {}"
+
+
+@pytest.mark.parametrize(
+    "usage", [None, [], {"prompt_tokens": -3, "completion_tokens": "x"}, {"prompt_tokens": True}]
+)
+async def test_nonsense_usage_counts_nothing(usage: object) -> None:
+    """Usage that makes no sense is 0, not an error."""
+    answer = await says(completion("- a {}", usage=usage))
+    assert answer.usage == TokenUsage(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"[]", "bad_json"), (b"null", "bad_json"), (b"", "bad_json"), (b"[" * 100_000, "bad_json"),
+        (b"\xff\xfe", "bad_json"), (b" <!doctype html>", "not_json"), (b"{}", "no_choices"),
+        (b'{"choices": [1]}', "no_choices"), (b'{"choices": [{}]}', "no_content"),
+        (b'{"choices": [{"message": {"content": "  "}}]}', "no_content"), (b" " * (MAX_BODY + 1), "too_big"),
+    ],
+)  # fmt: skip
+async def test_a_body_without_an_answer_says_why(body: bytes, reason: str) -> None:
+    """Whatever comes with a 200 is an answer or a UselessAnswerError with a reason."""
+    error = await says(body)
+    assert isinstance(error, UselessAnswerError)
+    assert error.reason == reason
+
+
+async def test_an_error_object_in_a_200_is_that_error() -> None:
+    """Gateways that send errors with a 200 are understood."""
+    body = {"error": {"message": "try later", "code": 429}}
+    assert isinstance(await says(body), RateLimitedError)
+    assert isinstance(await says({"error": "odd"}), TransientChatError)
+
+
+async def test_parameters_that_a_model_refuses_are_left_out() -> None:
+    """A model that wants `max_completion_tokens` and no temperature is asked again, and remembered."""
+    seen: list[dict[str, Any]] = []
+
+    async def picky(request: web.Request) -> web.Response:
+        body = await request.json()
+        seen.append(body)
+        for name in ("max_tokens", "temperature"):
+            if name in body:
+                return web.json_response({"error": {"message": f"no {name}", "param": name}}, status=400)
+        return web.json_response(completion("- a {}"))
+
+    assert (await against(picky)).text == "- a {}"
+    assert len(seen) == 3
+    assert seen[-1]["max_completion_tokens"] == 1024
+
+
+@pytest.mark.parametrize("key", ["sk-with space", "sk-ключ", "sk-line\nbreak"])
+def test_a_key_that_no_header_can_carry_is_told_without_showing_it(key: str) -> None:
+    """A key that was copied wrongly is an error of the user's, and not printed."""
+    with pytest.raises(ConfigError) as caught:
+        OpenAIChat("http://127.0.0.1/v1", key)
+    assert key not in str(caught.value)
+
+
+def test_equal_requests_have_equal_hashes() -> None:
+    """The hash is of the value, not of the object, and any change of it shows."""
+    same = ChatRequest(messages=({"content": "templates, please", "role": "user"},), model="fake", seed=7)
+    assert same.hash == REQUEST.hash
+    assert ChatRequest(messages=REQUEST.messages, model="fake", seed=8).hash != REQUEST.hash
+    assert json.dumps(REQUEST.hash)

@@ -1,0 +1,147 @@
+"""Which failures are tried again, how often, and after how long."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import (
+    BadRequestError,
+    BudgetSpentError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    RequestTooLargeError,
+    StepFailedError,
+    TransientChatError,
+    UselessAnswerError,
+)
+from agent.retry import Decision, RetryPolicy, classify, retrying
+from tests.fakes.clock import virtual_time
+
+POLICY = RetryPolicy()
+
+
+@pytest.mark.parametrize(
+    ("error", "decision"),
+    [
+        (TransientChatError("x"), Decision("transient")),
+        (TransientChatError("x", retry_after=2.0), Decision("transient", 2.0)),
+        (RateLimitedError("x"), Decision("rate_limited")),
+        (RateLimitedError("x", retry_after=3.0), Decision("rate_limited", 3.0)),
+        *[
+            (UselessAnswerError("x", reason=why), Decision("useless"))
+            for why in ("length", "refusal", "no_content")
+        ],
+        *[
+            (UselessAnswerError("x", reason=why), Decision("transient"))
+            for why in ("bad_json", "not_json", "no_choices")
+        ],
+        *[(kind("x"), Decision("no")) for kind in (KeyRejectedError, ModelNotFoundError, BadRequestError)],
+        *[(kind("x"), Decision("no")) for kind in (QuotaSpentError, RequestTooLargeError, ValueError)],
+        (BudgetSpentError("x", limit="calls"), Decision("no")),
+        (asyncio.CancelledError(), Decision("no")),
+    ],
+)
+def test_each_failure_is_classified(error: BaseException, decision: Decision) -> None:
+    """A pure function of the error: fatal ones and those that are not the endpoint's are never tried again."""
+    assert classify(error) == decision
+
+
+@given(st.integers(1, 50), st.integers(0, 2**32))
+def test_waits_have_full_jitter_within_the_bound(attempt: int, seed: int) -> None:
+    """Between nothing and the exponential bound, never above the longest wait."""
+    wait = POLICY.wait_s(attempt, Decision("transient"), random.Random(seed))
+    assert 0 <= wait <= min(POLICY.longest_wait_s, 2.0 ** (attempt - 1))
+
+
+@given(st.floats(0, 1e6), st.integers(0, 2**32))
+def test_the_endpoints_wait_is_obeyed_up_to_a_cap(asked: float, seed: int) -> None:
+    """No less than asked, unless too much is asked; a little more, so that not all come back at once."""
+    wait = POLICY.wait_s(1, Decision("rate_limited", asked), random.Random(seed))
+    least = min(asked, POLICY.longest_asked_s)
+    assert least <= wait <= least + 1
+
+
+async def run(
+    errors: list[Exception], policy: RetryPolicy = POLICY
+) -> tuple[str, list[tuple[int, float, str]]]:
+    """Attempts that fail with these errors, then succeed: the result and the retries that were told."""
+    told: list[tuple[int, float, str]] = []
+
+    async def attempt(number: int) -> str:
+        await asyncio.sleep(0)
+        if number <= len(errors):
+            raise errors[number - 1]
+        return f"attempt {number}"
+
+    result = await retrying(
+        attempt,
+        policy,
+        rng=random.Random(0),
+        on_retry=lambda number, wait, decision: told.append((number, wait, decision.kind)),
+    )
+    return result, told
+
+
+@virtual_time
+async def test_it_goes_on_until_an_attempt_succeeds() -> None:
+    """Failed attempts are told with the wait that follows, and time passes by those waits alone."""
+    result, told = await run([TransientChatError("x"), RateLimitedError("y", retry_after=5.0)])
+    assert result == "attempt 3"
+    assert [(number, kind) for number, _, kind in told] == [(1, "transient"), (2, "rate_limited")]
+    assert asyncio.get_running_loop().time() == pytest.approx(sum(wait for _, wait, _ in told))
+    assert told[1][1] >= 5
+
+
+@virtual_time
+async def test_the_attempts_are_capped() -> None:
+    """After the last attempt the step fails, from the last error."""
+    last = TransientChatError("the last")
+    with pytest.raises(StepFailedError, match="10 attempts: the last") as caught:
+        await run([TransientChatError("x")] * 9 + [last])
+    assert caught.value.__cause__ is last
+    assert caught.value.attempts == 10
+
+
+@virtual_time
+async def test_paid_and_useless_answers_have_a_smaller_cap() -> None:
+    """A model that refuses is not paid ten times."""
+    with pytest.raises(StepFailedError) as caught:
+        await run([UselessAnswerError("no", reason="refusal")] * 10)
+    assert caught.value.attempts == POLICY.useless_attempts
+
+
+@virtual_time
+async def test_the_total_time_is_capped() -> None:
+    """Long attempts use up the patience before their number does."""
+    slow = TransientChatError("slow")
+    slow.took_s = 400.0
+    with pytest.raises(StepFailedError) as caught:
+        await run([slow] * 10)
+    assert caught.value.attempts == 3
+
+
+@virtual_time
+async def test_a_fatal_error_is_raised_at_once_and_as_it_is() -> None:
+    """No attempt follows one, and no other error covers it."""
+    fatal = KeyRejectedError("no")
+    with pytest.raises(KeyRejectedError) as caught:
+        await run([fatal])
+    assert caught.value is fatal
+    assert asyncio.get_running_loop().time() == 0
+
+
+@virtual_time
+async def test_cancelling_ends_the_waiting() -> None:
+    """A task that waits for its next attempt can be cancelled."""
+    task = asyncio.create_task(run([TransientChatError("x")] * 9))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,110 @@
+"""The scrubber: nothing secret leaves, and ordinary text stays as it is."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+import traceback
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.secrets import HIDDEN, PIECE, Scrubber, Secret, split_userinfo
+
+KEY = "sk-proj-Zq8+/y7=Wx6Vu5Ts4Rr3"
+keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)
+
+
+def test_a_secret_is_shown_to_nobody_but_whom_it_is_for() -> None:
+    """repr, str, formatting and pickling do not give the value; reveal does."""
+    secret = Secret(KEY)
+    assert f"{secret} {secret!r} {[secret]}" == f"{HIDDEN} {HIDDEN} [{HIDDEN}]"
+    assert secret.reveal() == KEY
+    assert (secret == Secret(KEY), bool(Secret(""))) == (True, False)
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [KEY, quote(KEY, safe=""), base64.b64encode(KEY.encode()).decode(), f'{{"k": "{KEY}"}}', KEY[3:20]],
+)
+def test_every_form_of_a_key_is_hidden(form: str) -> None:
+    """Plain, percent-encoded, base64, inside JSON, and in part."""
+    clean = Scrubber([KEY]).scrub(f"before {form} after")
+    assert HIDDEN in clean
+    assert not any(form[start : start + PIECE] in clean for start in range(len(form) - PIECE + 1))
+    assert clean.startswith("before ")
+    assert clean.endswith(" after")
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-abcdefgh12345678", "Bearer abcdefgh1234", "http://u:pw@host/v1", "Basic dXNlcjpwdw=="]
+)
+def test_what_looks_like_a_key_is_hidden_unknown(text: str) -> None:
+    """Keys that nobody registered go too, where their form gives them away."""
+    assert HIDDEN in Scrubber().scrub(text)
+
+
+def test_short_values_do_not_mangle_ordinary_text() -> None:
+    """A key such as "none" for a local server is no secret."""
+    text = "a sketch of a {}: none of it, at http://127.0.0.1:8000/v1, up to 3:4@best"
+    assert Scrubber(["none", ""]).scrub(text) == text
+
+
+@given(keys, st.text(max_size=200), st.text(max_size=200), st.integers(0, 40))
+def test_no_piece_of_a_key_survives(key: str, before: str, after: str, start: int) -> None:
+    """Whatever stands around it, no twelve characters of a key in a row are left."""
+    start = min(start, len(key) - PIECE)
+    clean = Scrubber([key]).scrub(before + key[start:] + after)
+    # HIDDEN is put in the place of a piece, so it is what remains even of a key that contains it.
+    left = clean.replace(HIDDEN, "\0")
+    assert not any(key[at : at + PIECE] in left for at in range(len(key) - PIECE + 1))
+
+
+@given(st.text(max_size=300))
+def test_scrubbing_twice_is_scrubbing_once(text: str) -> None:
+    """What is clean stays as it is."""
+    scrubber = Scrubber([KEY])
+    once = scrubber.scrub(text)
+    assert scrubber.scrub(once) == once
+
+
+def test_values_are_scrubbed_all_the_way_down() -> None:
+    """Texts in lists, tuples and mappings, keys of mappings included; other values are as they were."""
+    value = {"a": [KEY, 1, None], KEY: ({"b": f"x{KEY}"},)}
+    assert Scrubber([KEY]).scrub_value(value) == {"a": [HIDDEN, 1, None], HIDDEN: ({"b": f"x{HIDDEN}"},)}
+
+
+def test_an_error_and_its_causes_are_cleaned_in_place() -> None:
+    """A traceback of a chain of errors shows no key."""
+    error = RuntimeError(f"outer {KEY}", 3)
+    error.__cause__ = ValueError(f"inner {KEY}")
+    error.add_note(f"note {KEY}")
+    Scrubber([KEY]).scrub_error(error)
+    assert KEY not in "".join(traceback.format_exception(error))
+    assert error.args == (f"outer {HIDDEN}", 3)
+
+
+@pytest.mark.parametrize(
+    ("url", "clean", "userinfo"),
+    [
+        ("https://user:p%40ss@host:8/v1?x=1", "https://host:8/v1?x=1", "user:p@ss"),
+        ("http://host/v1", "http://host/v1", ""),
+        ("http://tok@host/v1", "http://host/v1", "tok"),
+        ("", "", ""),
+    ],
+)
+def test_credentials_are_taken_out_of_an_address(url: str, clean: str, userinfo: str) -> None:
+    """The address without them, and they on their own."""
+    found = split_userinfo(url)
+    assert (found.url, found.userinfo.reveal()) == (clean, userinfo)
+    assert "p@ss" not in repr(found)
+
+
+@given(st.text(max_size=80))
+def test_no_address_makes_splitting_raise(url: str) -> None:
+    """Whatever a user types as an address, taking credentials out of it is no error."""
+    split_userinfo(url)
