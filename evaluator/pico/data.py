@@ -54,8 +54,21 @@ def render_shard(path: Path, seed: int, first: int, count: int, gather: Gather) 
     return path
 
 
-def _render_job(job: tuple[Path, int, int, int, Gather]) -> Path:
+Job = tuple[Path, int, int, int, Gather]
+
+
+def _render_job(job: Job) -> Path:
     return render_shard(*job)
+
+
+def _rendered(jobs: list[Job], workers: int) -> Iterator[Path]:
+    """Does the jobs, in this process if one worker is enough, and yields each path as it becomes ready."""
+    if min(workers, len(jobs)) < 2:
+        yield from map(_render_job, jobs)
+        return
+    jobs[0][-1]()  # the art is gathered here once, so that the workers find it ready
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
+        yield from pool.imap_unordered(_render_job, jobs)
 
 
 def render(
@@ -74,7 +87,7 @@ def render(
         folder: Where the shards go.
         images: How many pictures; the last shard may hold fewer than the others.
         seed: Names the stream.
-        workers: Processes.
+        workers: Processes; with 1, this one does it.
         shard: Pictures a shard.
         progress: Called with the number of pictures of each shard that becomes ready.
         gather: Where the art comes from.
@@ -89,12 +102,9 @@ def render(
         for count in [min(shard, images - first)]
     ]
     missing = [job for job in jobs if not job[0].exists()]
-    if missing:
-        gather()  # gathered here once, so that the workers find it ready
-        with multiprocessing.get_context("spawn").Pool(min(workers, len(missing))) as pool:
-            for path in pool.imap_unordered(_render_job, missing):
-                if progress is not None:
-                    progress(int(path.stem.rsplit("-", 1)[1]))
+    for path in _rendered(missing, workers):
+        if progress is not None:
+            progress(int(path.stem.rsplit("-", 1)[1]))
     return [job[0] for job in jobs]
 
 

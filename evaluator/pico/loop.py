@@ -145,12 +145,14 @@ class Trainer:
             model.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
-        state = self.optimizer.state_dict()
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, i, name = key.split(".")
-                state["state"].setdefault(int(i), {})[name] = value
-        self.optimizer.load_state_dict(state)
+        for i, parameter in enumerate(p for group in self.optimizer.param_groups for p in group["params"]):
+            state = self.optimizer.state[parameter]
+            state["step"] = tensors[f"optimizer.{i}.step"]
+            for key in (
+                "exp_avg",
+                "exp_avg_sq",
+            ):  # in the parameter's own memory layout, as the fused kernel needs
+                state[key] = torch.empty_like(parameter).copy_(tensors[f"optimizer.{i}.{key}"])
         self.step, self.seconds = about["step"], about["seconds"]
         log.info(
             "training.resumed", model=self.recipe.name, step=self.step, minutes=round(self.seconds / 60, 1)
@@ -289,8 +291,9 @@ class Trainer:
             now = time.monotonic()
             self.seconds, last = self.seconds + now - last, now
             if now - began > self.recipe.save_every:
-                self._report(losses, began)
                 self.keep()
+                self._report(losses, began)
                 losses, began = [], time.monotonic()
         self.keep()
-        self._report(losses or [float("nan")], began)
+        if losses:
+            self._report(losses, began)

@@ -61,7 +61,7 @@ def test_vocabulary_gives_every_token_a_row_and_the_end_mark_the_highest(vocabul
 
 
 def test_encoding_cuts_long_texts_and_keeps_both_marks(vocabulary: Vocabulary) -> None:
-    """A text of any length starts with the start mark, ends with the end mark, and is at most LONGEST long."""
+    """A text of any length starts and ends with its mark, and is at most LONGEST long."""
     table = vocabulary.encode(["cat " * 100, ""])
     assert table.shape == (2, LONGEST)
     assert table[0, 0] == table[1, 0] == vocabulary.size - 2
@@ -91,15 +91,15 @@ def test_plain_open_clip_gives_the_features_of_the_model_that_was_trained(
     images = torch.stack([transform(Image.fromarray(picture.numpy())) for picture in pixels])
     with torch.no_grad():
         ours = encode_text(trained, torch.from_numpy(vocabulary.encode(TEXTS)))
-        torch.testing.assert_close(ours, plain.encode_text(tokenize(TEXTS), normalize=True), atol=5e-3, rtol=0)
+        torch.testing.assert_close(
+            ours, plain.encode_text(tokenize(TEXTS), normalize=True), atol=5e-3, rtol=0
+        )
         theirs = plain.encode_image(images, normalize=True)
         torch.testing.assert_close(encode_image(trained, pixels), theirs, atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_exported_file_is_fp16_and_within_its_size(
-    name: str, vocabulary: Vocabulary, tmp_path: Path
-) -> None:
+def test_exported_file_is_fp16_and_within_its_size(name: str, vocabulary: Vocabulary, tmp_path: Path) -> None:
     """At most 20 MB, readable by others, and the config beside it."""
     path = export(name, build(name, vocabulary).state_dict(), vocabulary, tmp_path)
     assert path.stat().st_size <= 20_000_000

@@ -1,0 +1,191 @@
+"""Rendering and training at toy size: what is resumed, what is exported, what the losses mean."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch.nn import functional
+
+from evaluator.pico.data import Pictures, render, shifted
+from evaluator.pico.loop import Recipe, Trainer
+from evaluator.pico.losses import contrastive, imitation, likeness
+from evaluator.pico.model import Vocabulary, token_ids
+from evaluator.pico.train import main
+from evaluator.pico.world import Art
+from evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
+
+PICTURES = 48
+RECIPE = Recipe(name="RN-pico", steps=4, batch=16, save_every=3600.0)
+
+
+@functools.cache
+def plain_art() -> Art:
+    """Art in which every thing is a coloured disc, so that nothing needs to be fetched."""
+    names = [*CONCEPTS, *CORE, *(f"{name}/{kind}" for name, kinds in SENSES.items() for kind in kinds)]
+    shipped = Art.shipped()
+    rng = Random(0)
+    discs = {name: [Image.new("RGBA", (72, 72), (*rng.randbytes(3), 255))] for name in names}
+    return Art(discs, {}, shipped._fonts)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    """A few dozen rendered pictures in two shards."""
+    folder = tmp_path_factory.mktemp("shards")
+    return Pictures(render(folder, PICTURES, seed=1, workers=1, shard=32, gather=plain_art))
+
+
+@pytest.fixture(scope="module")
+def vocabulary(pictures: Pictures) -> Vocabulary:
+    """The tokens of their captions."""
+    return Vocabulary(token for text in pictures.captions(4, 1) for token in token_ids(text))
+
+
+def _trainer(recipe: Recipe, pictures: Pictures, vocabulary: Vocabulary, folder: Path) -> Trainer:
+    return Trainer(recipe, pictures, pictures, vocabulary, folder / recipe.name, folder / "export")
+
+
+def test_rendering_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """A shard that is missing comes back as it was, and those that exist are not drawn again."""
+    shards = render(tmp_path, 12, seed=3, workers=1, shard=5, gather=plain_art)
+    before = [np.load(path) for path in shards]
+    shards[1].unlink()
+    new: list[int] = []
+    again = render(tmp_path, 12, seed=3, workers=1, shard=5, progress=new.append, gather=plain_art)
+    assert again == shards
+    assert new == [5]
+    assert all((np.load(path) == block).all() for path, block in zip(again, before, strict=True))
+    assert [len(block) for block in before] == [5, 5, 2]
+
+
+def test_pictures_are_one_whole_over_shards(pictures: Pictures) -> None:
+    """Indices run over all shards, and captions depend on the generator alone."""
+    assert len(pictures) == PICTURES
+    assert sorted(np.concatenate(list(pictures.groups.values())).tolist()) == list(range(PICTURES))
+    both = pictures.pixels(np.array([31, 32]))
+    assert (both[0] == pictures.pixels(np.array([31]))[0]).all()
+    assert (both[1] == pictures._pixels[1][0]).all()
+    assert pictures.caption(40, Random(5)) == pictures.caption(40, Random(5))
+
+
+def test_a_batch_holds_hard_negatives(pictures: Pictures) -> None:
+    """Half of a batch comes from two groups of scenes."""
+    batch = pictures.batch(16, np.random.default_rng(0))
+    assert len(batch) == 16
+    tail = {pictures.scene(int(i)).group for i in batch[8:]}
+    assert len(tail) <= 2
+
+
+def test_shifting_moves_whole_pictures_by_a_few_pixels() -> None:
+    """Every shifted picture is some window of the padded one; not all windows are the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
+    moved = shifted(pixels, np.random.default_rng(1))
+    assert moved.shape == pixels.shape
+    inner = moved[:, 10:50, 10:50]
+    offsets = {
+        (y, x)
+        for before, after in zip(pixels, inner, strict=True)
+        for y in range(-3, 4)
+        for x in range(-3, 4)
+        if (before[10 + y : 50 + y, 10 + x : 50 + x] == after).all()
+    }
+    assert 1 < len(offsets) <= 8
+
+
+def test_loss_without_shared_texts_is_that_of_clip() -> None:
+    """With a text for every picture it is the mean of both cross-entropies."""
+    logits, order = torch.randn(6, 6), torch.randperm(6)
+    labels = torch.arange(6)
+    expected = (
+        functional.cross_entropy(logits[:, order], labels)
+        + functional.cross_entropy(logits[:, order].T, labels)
+    ) / 2
+    assert contrastive(logits, order).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_loss_takes_pictures_of_the_same_text_as_equally_right() -> None:
+    """A text that both pictures have costs nothing one way, and ln 2 the other."""
+    logits = torch.zeros(2, 1)
+    assert contrastive(logits, torch.tensor([0, 0])).item() == pytest.approx(np.log(2) / 2)
+
+
+def test_learning_from_a_teacher_ends_when_both_agree() -> None:
+    """Both distances are 0 for equals, above 0 otherwise, and likeness does not mind a turned space."""
+    rows = functional.normalize(torch.randn(5, 8), dim=-1)
+    other = functional.normalize(torch.randn(5, 8), dim=-1)
+    turn, _ = torch.linalg.qr(torch.randn(8, 8))
+    assert likeness(rows @ turn, rows).item() == pytest.approx(0, abs=1e-4)
+    assert likeness(other, rows).item() > 0.1
+    assert imitation(rows, rows).item() == pytest.approx(0, abs=1e-6)
+    assert imitation(other, rows).item() > 0
+
+
+def test_training_lowers_the_loss(pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path) -> None:
+    """A dozen steps on one batch of pictures bring its loss down."""
+    trainer = _trainer(replace(RECIPE, steps=100), pictures, vocabulary, tmp_path)
+    batch = trainer._batch(0)
+    trainer._batch = lambda step: batch  # type: ignore[method-assign]
+    losses = [trainer._advance() for _ in range(14)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_killed_training_ends_with_the_same_weights(
+    pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """Stopped after two of four steps and started anew, it exports the weights of an uninterrupted one."""
+    whole = _trainer(RECIPE, pictures, vocabulary, tmp_path / "whole")
+    whole.run()
+    first = _trainer(RECIPE, pictures, vocabulary, tmp_path / "cut")
+    first.model.train()
+    for _ in range(2):
+        first._advance()
+    first.keep()
+    second = _trainer(RECIPE, pictures, vocabulary, tmp_path / "cut")
+    assert second.step == 2
+    second.run()
+    weights = [load_file(tmp_path / name / "RN-pico" / "average.safetensors") for name in ("whole", "cut")]
+    for key, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][key], atol=1e-4, rtol=1e-3, msg=key)
+
+
+def test_vit_learns_beside_its_teacher(pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path) -> None:
+    """A ViT takes the teacher's averaged weights up when they are written, and exports its own."""
+    _trainer(replace(RECIPE, steps=1), pictures, vocabulary, tmp_path).run()
+    recipe = replace(
+        RECIPE,
+        name="ViT-pico",
+        steps=2,
+        patch_dropout=0.5,
+        teacher=tmp_path / "RN-pico" / "average.safetensors",
+    )
+    vit = _trainer(recipe, pictures, vocabulary, tmp_path)
+    vit.run()
+    assert vit.teacher is not None
+    assert (tmp_path / "export" / "ViT-pico.safetensors").exists()
+
+
+def test_state_of_other_pictures_is_refused(
+    pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """A state with another vocabulary is not gone on from; the error says what to do."""
+    _trainer(replace(RECIPE, steps=1), pictures, vocabulary, tmp_path).run()
+    fewer = Vocabulary(vocabulary.known[:-1])
+    with pytest.raises(ValueError, match="other pictures; remove it"):
+        _trainer(RECIPE, pictures, fewer, tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["--images", "0"], ["--model", "RN-nano"], ["--steps", "many"]])
+def test_wrong_options_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong option is named, and nothing is started."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
