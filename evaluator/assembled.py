@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,6 +140,20 @@ class OpenClipEvaluator:
             confusions=tuple(confusions(decisions, labelled)),
             agreement=agreement(decisions, plain),
         )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label."""
+        return self._names
+
+    def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """What an ensemble decides by: float32 [classes, dimensions], rows of length 1.
+
+        Raises:
+            ScoringError: A template cannot be read by this model.
+            EvaluatorError: The ensemble is empty.
+        """
+        return self._classifier(ensemble).float().cpu().numpy()
 
     def decisions(self, template: str, *, split: str) -> Tensor:
         """The class that each image of a split is given: [n]."""

@@ -20,6 +20,10 @@ Text = Callable[[SearchResult, Callable[[], SearchConfig]], str]
 _TEXTS: dict[str, tuple[str, Text]] = {
     "open-clip": ("open-clip-templates.json", lambda result, _config: forms.open_clip(result)),
     "clip-benchmark": ("clip-benchmark-templates.json", lambda result, _config: forms.clip_benchmark(result)),
+    "clip-benchmark-custom": (
+        "clip-benchmark-custom-templates.json",
+        lambda result, _config: forms.clip_benchmark_custom(result),
+    ),
     "cupl": ("cupl-prompts.json", lambda result, config: forms.cupl(result, class_names(config()))),
     "csv": ("leaderboard.csv", lambda result, _config: forms.leaderboard(result)),
     "coop": ("coop-templates.json", lambda result, _config: forms.coop(result)),

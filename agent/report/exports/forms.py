@@ -38,8 +38,13 @@ def open_clip(result: SearchResult) -> str:
 
 
 def clip_benchmark(result: SearchResult) -> str:
-    """CLIP_benchmark's file of templates: by data set, each with ``{c}`` (``--custom_template_file``)."""
-    templates = [template.replace(SLOT, "{c}") for template in result.ensemble.templates]
+    """A JSON list as CLIP_benchmark's ``zero_shot_classifier`` takes it, each with ``{c}``."""
+    return _json(_named_slots(result))
+
+
+def clip_benchmark_custom(result: SearchResult) -> str:
+    """CLIP_benchmark's ``--custom_template_file``: the same list by data set, and for all that it lacks."""
+    templates = _named_slots(result)
     return _json({result.dataset["name"]: templates, FALLBACK: templates})
 
 
@@ -61,15 +66,21 @@ def coop(result: SearchResult) -> str:
     one slot can be such a context.
     """
     name = str(result.dataset["name"])
-    document: dict[str, Any] = {"CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): _positional(result.best.template)}}
+    document: dict[str, Any] = {
+        "CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): _positional(result.best.template)}
+    }
     if context := re.fullmatch(r"([^{}]*[^{}\s])\s*\{\}\s*\.?", result.best.template):
         words = context.group(1)
         document["opts"] = ["TRAINER.COOP.CTX_INIT", words, "TRAINER.COOP.N_CTX", len(words.split())]
     return _json(document)
 
 
+def _named_slots(result: SearchResult) -> list[str]:
+    return [template.replace(SLOT, "{c}") for template in result.ensemble.templates]
+
+
 def _positional(template: str) -> str:
-    """``{}`` twice would ask ``str.format`` for two arguments; ``{0}`` takes the one as often as it stands."""
+    """``{}`` twice would ask ``str.format`` for two arguments; ``{0}`` takes the same one each time."""
     return template if template.count(SLOT) == 1 else template.replace(SLOT, "{0}")
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from agent.config import SearchConfig
+from agent.errors import UsageError
 from agent.opening import spec_of
 from agent.result import SearchResult
 from evaluator.build import open_evaluator
@@ -14,11 +19,23 @@ from evaluator.build import open_evaluator
 TENSOR = "classifier"
 
 
+@runtime_checkable
+class HasClassifier(Protocol):
+    """An evaluator whose decisions are products with one vector a class."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label."""
+
+    def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """The vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
+
+
 def write_classifier(target: Path, result: SearchResult, config: SearchConfig) -> None:
     """Writes ``classifier``, float32 [classes, dimensions], every row of length 1.
 
-    An image belongs to the class whose row has the largest product with its normalised embedding. The metadata
-    say of which classes, templates, model and data: ``classes`` and ``templates`` are JSON lists.
+    An image belongs to the class whose row has the largest product with its normalised embedding. The
+    metadata say of which classes, templates, model and data: ``classes`` and ``templates`` are JSON lists.
 
     Args:
         target: The file to write, whole or not at all.
@@ -27,14 +44,17 @@ def write_classifier(target: Path, result: SearchResult, config: SearchConfig) -
 
     Raises:
         InputError: Data or model cannot be opened.
+        UsageError: The evaluator has no such vectors.
         OSError: The file cannot be written.
     """
     from safetensors.numpy import save
 
     evaluator = open_evaluator(spec_of(config))
+    if not isinstance(evaluator, HasClassifier):
+        raise UsageError("this evaluator decides without class vectors, so there is no classifier to export")
     rows = evaluator.classifier(result.ensemble.templates)
     metadata = {
-        "classes": json.dumps(list(evaluator.classes), ensure_ascii=False),
+        "classes": json.dumps(list(evaluator.class_names), ensure_ascii=False),
         "templates": json.dumps(list(result.ensemble.templates), ensure_ascii=False),
         "model": evaluator.info.model,
         "pretrained": str(evaluator.info.pretrained),

@@ -1,0 +1,145 @@
+"""What a run found, in the forms of other tools."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agent.config import SearchConfig
+from agent.errors import UsageError
+from agent.report.exports import FORMATS, export, forms
+from agent.report.files import read_result, write_result
+from agent.result import Best, Ensemble, SearchResult
+from agent.run import search
+from evaluator.fakes import FakeEvaluator
+from tests.fakes.clock import run_virtual
+
+CLASSES = ("snow leopard", "{brace} 100%")
+TEMPLATES = ("a photo of a {}.", "{} seen from above, {} all over", "=a sketch of {}")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on a folder of images, whose ensemble is put in by hand."""
+    home = tmp_path_factory.mktemp("run")
+    for label, name in enumerate(("{brace} 100%", "snow_leopard")):
+        (home / "data" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.full((4, 4, 3), 40 * label + number, np.uint8)
+            Image.fromarray(pixels).save(home / "data" / name / f"{number}.png")
+    config = SearchConfig(
+        data=str(home / "data"),
+        method="random",
+        shots=1,
+        restarts=1,
+        iterations=1,
+        initial=4,
+        run_dir=home / "run",
+    )
+    run_virtual(search(config, evaluator=FakeEvaluator()))
+    found = read_result(home / "run")
+    write_result(home / "run", with_templates(found, *TEMPLATES))
+    return home / "run"
+
+
+def with_templates(result: SearchResult, *templates: str) -> SearchResult:
+    """A result whose ensemble is these, and whose best is the first."""
+    best = Best(template=templates[0], train=0.5, val=None, test=0.5)
+    together = Ensemble(templates=templates, train=0.5, val=None, test=0.5)
+    return replace(result, best=best, ensemble=together)
+
+
+def exported(run_dir: Path, form: str) -> Any:
+    """The document that an export wrote."""
+    return json.loads(export(run_dir, form).read_text("utf-8"))
+
+
+def test_open_clip_can_format_every_template(run_dir: Path) -> None:
+    """Each takes one argument by str.format, however many slots it has."""
+    filled = [template.format("snow leopard") for template in exported(run_dir, "open-clip")]
+    assert filled == [template.replace("{}", "snow leopard") for template in TEMPLATES]
+
+
+def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
+    """As its zero_shot_classifier does, and as its file by data set."""
+    listed = exported(run_dir, "clip-benchmark")
+    assert [template.format(c="{x}") for template in listed] == [
+        one.replace("{}", "{x}") for one in TEMPLATES
+    ]
+    by_name = exported(run_dir, "clip-benchmark-custom")
+    assert by_name[read_result(run_dir).dataset["name"]] == by_name["imagenet1k"] == listed
+
+
+def test_cupl_has_the_filled_texts_of_every_class(run_dir: Path) -> None:
+    """By class name; braces and percent signs in it are text."""
+    prompts = exported(run_dir, "cupl")
+    assert tuple(prompts) == CLASSES
+    for name, texts in prompts.items():
+        assert texts == [template.replace("{}", name) for template in TEMPLATES]
+
+
+def test_csv_is_the_leaderboard_without_formulas(run_dir: Path) -> None:
+    """It reads back, and no cell starts one."""
+    rows = list(csv.DictReader(io.StringIO(export(run_dir, "csv").read_text("utf-8"))))
+    assert len(rows) == read_result(run_dir).evaluated
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+
+
+@pytest.mark.parametrize(
+    ("template", "context"),
+    [
+        ("a photo of a {}.", "a photo of a"),
+        ("a photo of a {}", "a photo of a"),
+        ("a {} in the snow", None),
+        ("{}", None),
+        ("{} and {}", None),
+    ],
+)
+def test_coop_gets_a_context_where_there_can_be_one(
+    run_dir: Path, template: str, context: str | None
+) -> None:
+    """CTX_INIT stands before the class name; a template that goes on after it is none."""
+    result = replace(with_templates(read_result(run_dir), template), dataset={"name": "dtd"})
+    document = json.loads(forms.coop(result))
+    assert document["CUSTOM_TEMPLATES"]["DescribableTextures"].format("x") == template.replace("{}", "x")
+    if context is None:
+        assert "opts" not in document
+    else:
+        assert document["opts"][1:] == [context, "TRAINER.COOP.N_CTX", len(context.split())]
+
+
+def test_out_names_the_file(run_dir: Path, tmp_path: Path) -> None:
+    """Its folders are made; without it the file lies in the run."""
+    target = tmp_path / "new" / "templates.json"
+    assert export(run_dir, "open-clip", out=target) == target
+    assert target.read_text("utf-8") == export(run_dir, "open-clip").read_text("utf-8")
+    assert export(run_dir, "cupl").parent == run_dir / "exports"
+
+
+def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
+    """An unknown form, no run, a run without a result, a result that is none, a place that is a folder."""
+    with pytest.raises(UsageError, match="choose from open-clip"):
+        export(run_dir, "word")
+    with pytest.raises(UsageError, match="no such folder"):
+        export(tmp_path / "absent", "csv")
+    with pytest.raises(UsageError, match=r"resume"):
+        export(tmp_path, "csv")
+    (tmp_path / "result.json").write_text('{"schema": 99}')
+    with pytest.raises(UsageError, match="cannot be read"):
+        export(tmp_path, "csv")
+    with pytest.raises(UsageError, match="cannot be written"):
+        export(run_dir, "csv", out=tmp_path)
+
+
+def test_the_formats_are_those_that_are_documented() -> None:
+    """Six, and CLIP_benchmark's second file."""
+    names = "open-clip clip-benchmark clip-benchmark-custom cupl csv coop safetensors"
+    assert list(FORMATS) == names.split()
