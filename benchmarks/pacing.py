@@ -9,8 +9,8 @@ climbs, each of which asks again as soon as it has its answer. Answers take 0.3 
 - tpm: the proposer with a limit on tokens that binds
 - fixed, bucket: the proposer against endpoints that count in other ways
 
-`share` is what was answered of what the limit allows, `refused` the part of all requests that got a 429. Time is
-virtual (the loop's clock jumps when nothing is to be done), bytes and sockets are real; `--real` waits for real.
+`share` is what was answered of what the limit allows, `refused` the part of all requests that got a 429.
+Time is virtual (the loop's clock jumps when nothing is to be done), sockets are real; `--real` waits.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ async def measure(way: Way, options: ServerOptions) -> dict[str, float]:
                 turn += 1
 
         tasks = [loop.create_task(climb(number)) for number in range(CLIMBS)]
-        done, tasks_left = await asyncio.wait(tasks, timeout=60.0 * MINUTES)
+        _, tasks_left = await asyncio.wait(tasks, timeout=60.0 * MINUTES)
         for task in tasks_left:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)

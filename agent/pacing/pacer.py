@@ -12,7 +12,7 @@ from agent.errors import FatalChatError, PromptclimbError, RequestTooLargeError
 from agent.pacing.lane import Lane, Permit
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiter:
     tokens: int
     granted: asyncio.Future[Permit]
@@ -68,6 +68,8 @@ class Pacer:
             granted = waiter.granted
             if granted.done() and not granted.cancelled() and granted.exception() is None:
                 granted.result().leave()
+            elif waiter in self._waiting:
+                self._waiting.remove(waiter)
             self.move()
             raise
 

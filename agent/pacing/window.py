@@ -49,7 +49,9 @@ class Window:
     def delay(self, now: float, weight: float) -> float:
         """Seconds until so much may be used; 0 for now."""
         self._forget(now)
-        spread = self._due - BURST_S - now
+        # What takes longer than the burst to earn gets none: a bucket that holds just one would refuse it.
+        burst = BURST_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
+        spread = self._due - burst - now
         over = self._used + self._others + weight - self.limit
         if over <= 0:
             return max(spread, 0.0)

@@ -101,7 +101,8 @@ def test_missing_and_nonsense_members_are_left_out_and_told() -> None:
     ("headers", "wait"),
     [
         ({"retry-after": "3"}, 3), ({"retry-after": "0.5"}, 0.5), ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after-ms": "x", "retry-after": "2"}, 2), ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "x", "retry-after": "2"}, 2),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30), ({"retry-after": "1m"}, 60), ({}, None),
         ({"retry-after": "-1"}, None), ({"retry-after": "31536000"}, None), ({"retry-after": "nan"}, None),
         ({"retry-after": datetime.fromtimestamp(NOW - 60, UTC).isoformat()}, 0),

@@ -49,7 +49,7 @@ POLICY = RetryPolicy()
     ],
 )
 def test_each_failure_is_classified(error: BaseException, decision: Decision) -> None:
-    """A pure function of the error: fatal ones and those that are not the endpoint's are never tried again."""
+    """A pure function of the error; fatal ones and those of others are never tried again."""
     assert classify(error) == decision
 
 
