@@ -108,7 +108,7 @@ class SearchConfig(BaseModel):
     """What to search, with whom, how, and how far.
 
     The defaults: 16 shots, because the template that one image a class picks is mostly luck (``shots=1`` is
-    the paper's setting); 4 restarts of 2 conversations of 10 turns, 5 proposals a turn: 80 requests, which a
+    the paper's setting); 4 restarts of 2 conversations of 6 turns, 5 proposals a turn: 48 requests, which a
     small hosted model answers for a few cents.
 
     Raises:
@@ -227,7 +227,7 @@ class SearchConfig(BaseModel):
     resets: int = setting(
         2, "conversations a climb, each from the ranking as it stands", "search", decides=True, show="N", ge=1
     )
-    iterations: int = setting(10, "turns a conversation", "search", decides=True, show="N", ge=1)
+    iterations: int = setting(6, "turns a conversation", "search", decides=True, show="N", ge=1)
     proposals: int = setting(
         5, "templates asked for in a turn", "search", decides=True, show="N", ge=1, le=100
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class State:
     climbs: dict[int, Standing] = field(default_factory=dict)
     scored: int = 0
     latest: str = ""
+    opening: str = ""
 
     def take(self, event: Event) -> None:
         """Learns from an event."""
@@ -107,7 +109,7 @@ class Progress:
         """Takes an event."""
         self._state.take(event)
         if isinstance(event, Noted):
-            self._line(event.text)
+            self._note(event.text)
         elif isinstance(event, SearchStarted):
             self._line(_opening(event))
         elif isinstance(event, SearchStopped):
@@ -131,6 +133,17 @@ class Progress:
     ) -> None:
         if self._console.is_terminal:
             self._live.stop()
+
+    def _note(self, text: str) -> None:
+        """A line of its own; a count that goes up is shown in passing."""
+        if (count := _COUNT.search(text)) is None or count[1] == count[2]:
+            self._line(text)
+            return
+        self._state.opening = text
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._said >= EVERY_S:
+            self._said = now
+            self._line(text)
 
     def _line(self, text: str) -> None:
         self._console.print(Text(_printable(text)), soft_wrap=True)
@@ -164,7 +177,7 @@ class Progress:
     def _panel(self) -> Group | Text:
         state, started = self._state, self._state.started
         if started is None:
-            return Text(f"{self._clock()} opening ...")
+            return Text(f"{self._clock()} {_printable(state.opening) or 'opening ...'}")
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name, justify in (
             ("climb", "right"),
@@ -195,6 +208,7 @@ class Progress:
         return Group(*lines)
 
 
+_COUNT = re.compile(r"(\d+) of (\d+)")
 _WORTH_A_LINE = frozenset({"endpoint.removed", "proposer.rested", "proposer.gave_up"})
 
 

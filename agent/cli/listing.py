@@ -80,7 +80,7 @@ def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(row.get(column) or "")) for column in columns))
+        table.add_row(*(Text(str("" if (cell := row.get(column)) is None else cell)) for column in columns))
     Console(highlight=False).print(table)
 
 
