@@ -27,6 +27,8 @@ from agent.spending import Ledger, Spending
 from agent.token_bound import TokenBound
 
 GIVE_UP_AFTER_S = 1800.0
+UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
+"""What makes an endpoint useless for good, though others may still serve."""
 
 __all__ = ["GIVE_UP_AFTER_S", "Endpoint", "Proposer", "RateLimits", "Reply", "RetryPolicy"]
 
@@ -111,6 +113,7 @@ class Proposer:
         self._pacer = Pacer(lanes)
         self._bound = TokenBound()
         self._failing_since: float | None = None
+        self._gave_up = False
 
     @property
     def usage(self) -> Usage:
@@ -155,8 +158,8 @@ class Proposer:
                     asked.endpoint = permit.lane.name
                     spending.retries = int(number > 1)
                     return await self._send(asked.request, permit, spending)
-            except (KeyRejectedError, ModelNotFoundError, QuotaSpentError) as error:
-                if not self._take_out(asked.endpoint, error):
+            except UNFIT:
+                if not self._pacer.lanes:
                     raise
             finally:
                 self._budget.settle(reserved, spending.used)
@@ -223,6 +226,10 @@ class Proposer:
         else:
             lane.failed(error.retry_after)
         billed = bool(spending.used.calls)
+        if isinstance(error, UNFIT) and lane.closed is None:
+            # Before the permit is given back, or it would let the next one run into the same refusal.
+            left = self._pacer.remove(lane, error)
+            self._report(EndpointRemoved(endpoint=lane.name, message=str(error), left=left))
         name = type(error).__name__
         self._report(ChatFailed(endpoint=lane.name, error=name, message=str(error), billed=billed))
 
@@ -233,19 +240,13 @@ class Proposer:
         if self._failing_since is None:
             self._failing_since = now - error.took_s
         failing_s = now - self._failing_since
-        if failing_s < self._give_up_after_s:
+        if failing_s < self._give_up_after_s or self._gave_up:
             return
+        self._gave_up = True
         gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
         self._report(GaveUp(endpoint=endpoint.name, failing_s=failing_s, message=str(error)))
         self._pacer.fail(gave_up)
         raise gave_up from error
-
-    def _take_out(self, name: str, error: FatalChatError) -> bool:
-        """Take an endpoint out; whether others are left."""
-        for lane in [lane for lane in self._pacer.lanes if lane.name == name]:
-            left = self._pacer.remove(lane, error)
-            self._report(EndpointRemoved(endpoint=name, message=str(error), left=left))
-        return bool(self._pacer.lanes)
 
     async def _write(self, spending: Spending) -> None:
         if self._ledger is not None and spending.bill != NO_BILL:

@@ -154,6 +154,7 @@ def inspect(directory: Path) -> None:
     """
     path = directory / FILE_NAME
     with translated(directory), contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+        database.text_factory = lambda raw: raw.decode("utf-8", "replace")
         database.execute("PRAGMA trusted_schema = OFF")
         (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":

@@ -1,0 +1,387 @@
+"""The whole way of a request: budget, pacing, attempts; against a real server in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.budget import NOTHING, Bill, Budget, Limits, Usage
+from agent.chat import ChatAnswer, ChatRequest
+from agent.chat.openai_chat import OpenAIChat
+from agent.errors import (
+    BudgetSpentError,
+    ChatError,
+    ConfigError,
+    GaveUpError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    RateLimitedError,
+    RequestTooLargeError,
+    StepFailedError,
+    TokenUsage,
+    TransientChatError,
+    UselessAnswerError,
+)
+from agent.notices import EndpointRemoved, GaveUp, Notice, RetryScheduled
+from agent.pacing import RateLimits
+from agent.proposer import Endpoint, Proposer, Reply
+from agent.retry import RetryPolicy
+from agent.store import Position, Store
+from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.clock import run_virtual, virtual_time
+
+PRICE = SimpleNamespace(prompt=1.0, completion=2.0)
+
+
+def request(number: int = 0, max_tokens: int = 100) -> ChatRequest:
+    """One of many different requests."""
+    messages = ({"role": "user", "content": f"request {number}"},)
+    return ChatRequest(messages=messages, model="fake", seed=number, max_tokens=max_tokens)
+
+
+@dataclass
+class Ledger:
+    """A ledger in memory."""
+
+    usage: Usage = NOTHING
+    reserved: Usage = NOTHING
+    most_reserved: int = 0
+
+    async def put_usage(self, bill: Bill) -> None:
+        self.usage = self.usage.plus(bill.usage)
+        self.reserved = self.reserved.minus(bill.reserved)
+
+    async def put_reserved(self, reserved: Usage) -> None:
+        self.reserved = self.reserved.plus(reserved)
+        self.most_reserved = max(self.most_reserved, self.reserved.calls)
+
+
+@dataclass
+class Scripted:
+    """A client that fails as it is told, then answers."""
+
+    errors: list[Exception] = field(default_factory=list)
+    latency_s: float = 1.0
+    always: Callable[[], Exception] | None = None
+    calls: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.calls += 1
+        self.asked.set()
+        await asyncio.sleep(self.latency_s)
+        if self.always is not None:
+            raise self.always()
+        if self.errors:
+            raise self.errors.pop(0)
+        return ChatAnswer(text=f"- a {{}} for {request.model}", prompt_tokens=10, completion_tokens=5)
+
+
+def proposer(client: Any, heard: list[Notice] | None = None, **options: Any) -> Proposer:
+    """A proposer with one endpoint, or with those given."""
+    budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
+    endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
+    on_event = heard.append if heard is not None else None
+    return Proposer(endpoints, budget=budget, rng=random.Random(0), on_event=on_event, **options)
+
+
+@contextlib.asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[tuple[ChatServer, OpenAIChat]]:
+    """A server and a client of it."""
+    async with ChatServer(ServerOptions(**options)) as server, OpenAIChat(server.base_url) as chat:
+        yield server, chat
+
+
+@virtual_time
+async def test_a_reply_carries_its_bill() -> None:
+    """What the endpoint billed, at its price, ready to be written down with the answer."""
+    asker = proposer(Scripted())
+    reply = await asker.ask(request())
+    assert reply == Reply(
+        ChatAnswer(text="- a {} for fake", prompt_tokens=10, completion_tokens=5),
+        Bill(Usage(calls=1, prompt_tokens=10, completion_tokens=5, picodollars=20_000_000)),
+        "one",
+    )
+    assert asker.usage.cost_usd == 20e-6
+
+
+@virtual_time
+async def test_failed_attempts_are_made_again_and_counted() -> None:
+    """Billed ones with what they cost, cut ones with the most that they can have cost."""
+    ledger, heard = Ledger(), list[Notice]()
+
+    errors: list[Exception] = [
+        TransientChatError("503", status=503),
+        UselessAnswerError("none", reason="no_content", usage=TokenUsage(10, 7)),
+        TransientChatError("cut", perhaps_billed=True),
+    ]
+    asker = proposer(Scripted(errors), heard, ledger=ledger)
+    reply = await asker.ask(request())
+    usage = asker.usage
+    assert (usage.calls, usage.failed_calls, usage.retries) == (3, 3, 3)
+    assert (usage.prompt_tokens, usage.completion_tokens) == (20, 12)
+    assert usage.doubtful_tokens > 100
+    assert [notice.attempt for notice in heard if isinstance(notice, RetryScheduled)] == [1, 2, 3]
+    assert ledger.usage.plus(reply.bill.usage).plus(Usage(active_s=usage.active_s)) == usage
+
+
+@virtual_time
+async def test_an_attempt_has_a_deadline() -> None:
+    """An endpoint that hangs is left after the attempt's time, and the next attempt gets an answer."""
+    async with served(script=("hang",)) as (server, chat):
+        asker = proposer(chat, retry=RetryPolicy(attempt_s=30))
+        await asker.ask(request())
+        assert 30 <= asyncio.get_running_loop().time() <= 32
+        assert (asker.usage.calls, asker.usage.failed_calls, server.statistics.requests) == (2, 1, 2)
+
+
+@virtual_time
+async def test_after_the_caps_the_step_fails_and_the_next_request_goes_on() -> None:
+    """One request's bad luck is not the run's."""
+    client = Scripted([TransientChatError("no")] * 10)
+    asker = proposer(client)
+    with pytest.raises(StepFailedError, match="10 attempts"):
+        await asker.ask(request(1))
+    assert (await asker.ask(request(2))).answer.text
+
+
+@virtual_time
+async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
+    """All climbs stop with one error, those that wait included, and it is told once."""
+    heard: list[Notice] = []
+    client = Scripted(always=lambda: TransientChatError("down"))
+    asker = proposer(client, heard, give_up_after_s=600)
+
+    async def climb(number: int) -> None:
+        while True:
+            with contextlib.suppress(StepFailedError):
+                await asker.ask(request(number))
+
+    results = await asyncio.gather(*(climb(number) for number in range(20)), return_exceptions=True)
+    assert {type(result) for result in results} == {GaveUpError}
+    assert 600 <= asyncio.get_running_loop().time() <= 800
+    assert len([notice for notice in heard if isinstance(notice, GaveUp)]) == 1
+
+
+@virtual_time
+async def test_one_success_resets_the_breaker() -> None:
+    """Failures before it do not count any more."""
+    client = Scripted([TransientChatError("no")] * 8, latency_s=50)
+    asker = proposer(client, give_up_after_s=500)
+    await asker.ask(request())
+    client.errors = [TransientChatError("no")] * 7
+    await asker.ask(request())
+    assert asyncio.get_running_loop().time() > 800
+
+
+@virtual_time
+async def test_a_key_that_is_refused_ends_it_within_one_attempt() -> None:
+    """Fatal errors reach every climb at once and are not tried again."""
+    async with served(key="sk-right-key-0123456789") as (server, chat):
+        asker = proposer(chat)
+        results = await asyncio.gather(*(asker.ask(request(n)) for n in range(10)), return_exceptions=True)
+        assert {type(result) for result in results} == {KeyRejectedError}
+        assert server.statistics.requests <= 4
+        assert asker.usage.calls == 0
+
+
+@virtual_time
+async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
+    """The others go on, and its removal is told once; with none left the run ends."""
+    heard: list[Notice] = []
+    bad = Scripted(always=lambda: KeyRejectedError("no"))
+    good = Scripted()
+    asker = proposer(
+        [
+            Endpoint(name="bad", client=bad),
+            Endpoint(name="good", client=good, model="other", limits=RateLimits(concurrency=2)),
+        ],
+        heard,
+    )
+    replies = await asyncio.gather(*(asker.ask(request(number)) for number in range(12)))
+    assert {reply.endpoint for reply in replies} == {"good"}
+    assert replies[0].answer.text == "- a {} for other"
+    assert [(notice.endpoint, notice.left) for notice in heard if isinstance(notice, EndpointRemoved)] == [
+        ("bad", 1)
+    ]
+    good.always = lambda: ModelNotFoundError("gone")
+    with pytest.raises(ModelNotFoundError):
+        await asker.ask(request())
+
+
+@virtual_time
+async def test_a_request_that_no_minute_allows_fails_clearly() -> None:
+    """With the options that would help."""
+    asker = proposer([Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50))])
+    with pytest.raises(RequestTooLargeError, match="--tpm"):
+        await asker.ask(request())
+    assert asker.usage.calls == 0
+
+
+@virtual_time
+async def test_a_limit_on_calls_is_exact_on_the_server_too() -> None:
+    """Thirty climbs, a faulty server: as many billed answers as allowed, not one more."""
+    faults = {"500": 0.1, "no_choices": 0.1, "429": 0.05}
+    async with served(faults=faults, latency_s=(0.1, 2.0)) as (server, chat):
+        endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=30))
+        asker = proposer([endpoint], limits=Limits(calls=100))
+        await until_spent(asker, 30)
+        assert server.statistics.billed == asker.usage.calls == 100
+
+
+@virtual_time
+async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -> None:
+    """What the server billed stays below the limit, though many were in flight when it came near."""
+    for limits in (Limits(tokens=3000), Limits(cost_usd=0.005)):
+        async with served(latency_s=(0.1, 2.0)) as (server, chat):
+            endpoint = Endpoint(name="one", client=chat, price=PRICE, limits=RateLimits(concurrency=30))
+            asker = proposer([endpoint], limits=limits)
+            await until_spent(asker, 30)
+            usage = asker.usage
+            assert usage.prompt_tokens + usage.completion_tokens == server.statistics.tokens
+            if limits.tokens is not None:
+                assert 0.9 * 3000 <= server.statistics.tokens <= 3000
+            else:
+                assert 0.9 * 0.005 <= usage.cost_usd <= 0.005
+
+
+async def until_spent(asker: Proposer, climbs: int) -> None:
+    """Ask until the budget ends it for every climb."""
+
+    async def climb(number: int) -> None:
+        for turn in range(10_000):
+            with contextlib.suppress(StepFailedError):
+                await asker.ask(request(number * 10_000 + turn))
+
+    results = await asyncio.gather(*(climb(number) for number in range(climbs)), return_exceptions=True)
+    assert {type(result) for result in results} == {BudgetSpentError}
+
+
+@virtual_time
+async def test_a_limit_on_minutes_ends_every_waiting() -> None:
+    """Neither a rate limit nor a back-off is waited for beyond the time that is left."""
+    asker = proposer(
+        [Endpoint(name="one", client=Scripted(latency_s=0.1), limits=RateLimits(rpm=1))],
+        limits=Limits(minutes=2.5),
+    )
+    await until_spent(asker, 3)
+    assert asyncio.get_running_loop().time() == pytest.approx(150, abs=1)
+    down = proposer(Scripted(always=lambda: TransientChatError("x")), limits=Limits(minutes=0.1))
+    await until_spent(down, 3)
+    assert asyncio.get_running_loop().time() == pytest.approx(156, abs=3)
+
+
+def test_a_limit_on_money_without_a_price_is_refused() -> None:
+    """Before anything is asked."""
+
+    async def build() -> None:
+        Proposer([Endpoint(name="x", client=Scripted())], budget=Budget(Limits(cost_usd=1)))
+
+    with pytest.raises(ConfigError, match="price"):
+        run_virtual(build())
+
+
+@virtual_time
+async def test_errors_of_others_pass_through_and_leave_nothing_reserved() -> None:
+    """An error that is no ChatError is neither retried nor billed."""
+
+    class HaltedError(Exception):
+        pass
+
+    ledger = Ledger()
+    asker = proposer(Scripted([HaltedError()]), limits=Limits(calls=5), ledger=ledger)
+    with pytest.raises(HaltedError):
+        await asker.ask(request())
+    assert (asker.usage.calls, ledger.reserved, ledger.usage.calls) == (0, NOTHING, 0)
+
+
+async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path) -> None:
+    """With a limit set, a process that is killed has its requests in flight counted when it is resumed."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as store:
+        client = Scripted(latency_s=60)
+        asker = proposer(client, limits=Limits(calls=5), ledger=store)
+        task = asyncio.create_task(asker.ask(request()))
+        await client.asked.wait()
+        assert store._row("reserved")["calls"] == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert store._row("reserved")["calls"] == 0
+        assert store.usage.calls == 1
+
+
+async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path: Path) -> None:
+    """Until the answer is on disk the reservation stands, so that a kill in between counts it."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as store:
+        asker = proposer(Scripted(latency_s=0), limits=Limits(calls=5), ledger=store)
+        reply = await asker.ask(request())
+        assert store._row("reserved")["calls"] == 1
+        await store.put_answer(Position(0, 0, 0), request().hash, reply.answer, reply.bill)
+        assert (store._row("reserved")["calls"], store.usage.calls) == (0, 1)
+
+
+outcomes = st.sampled_from(["ok", "500", "429", "useless", "cut", "hang"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(outcomes, st.floats(0, 20)), min_size=1, max_size=60),
+    st.integers(1, 12),
+    st.integers(0, 30),
+    st.sets(st.integers(0, 7)),
+)
+def test_no_faults_timing_or_cancellation_overrun_a_budget(
+    plan: list[tuple[str, float]], concurrency: int, calls: int, cancelled: set[int]
+) -> None:
+    """Whatever happens in flight, billed calls stay within the limit and all room is given back."""
+    errors: Mapping[str, Callable[[], ChatError]] = {
+        "500": lambda: TransientChatError("x"),
+        "429": lambda: RateLimitedError("x", retry_after=1.0),
+        "useless": lambda: UselessAnswerError("x", reason="null", usage=TokenUsage(3, 4)),
+        "cut": lambda: TransientChatError("x", perhaps_billed=True),
+    }
+    billed = 0
+
+    class Client:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            nonlocal billed
+            kind, seconds = plan.pop() if plan else ("ok", 0.1)
+            if kind == "hang":
+                billed += 1
+                await asyncio.sleep(1000)
+            await asyncio.sleep(seconds)
+            billed += kind in ("ok", "useless", "cut")
+            if kind in errors:
+                raise errors[kind]()
+            return ChatAnswer(text="x", prompt_tokens=3, completion_tokens=4)
+
+    async def play() -> None:
+        budget = Budget(Limits(calls=calls))
+        endpoint = Endpoint(name="one", client=Client(), limits=RateLimits(concurrency=concurrency))
+        asker = proposer([endpoint], budget=budget)
+        tasks = [asyncio.create_task(until_over(asker, number)) for number in range(8)]
+        for number in cancelled:
+            asyncio.get_running_loop().call_later(number * 7.0, tasks[number].cancel)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert billed <= calls
+        assert budget.reserved == NOTHING
+        assert asker.statistics()["one"].in_flight == 0
+
+    run_virtual(play())
+
+
+async def until_over(asker: Proposer, number: int) -> None:
+    """Ask until something ends it."""
+    for turn in range(100):
+        with contextlib.suppress(StepFailedError):
+            await asker.ask(request(number * 100 + turn))

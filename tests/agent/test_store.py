@@ -1,0 +1,317 @@
+"""The run on disk: durable, exclusive, and safe to open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.budget import Bill, Usage
+from agent.chat import ChatAnswer
+from agent.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreExistsError,
+    StoreFullError,
+    StoreLockedError,
+    StoreMismatchError,
+    StoreMissingError,
+    UsageError,
+)
+from agent.store import Position, Store, StoredAnswer, StoredScore
+from agent.store.disk import TextCache
+from evaluator.scoring import Rejection, Score
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST: dict[str, Any] = {"identity": {"method": "pn", "seed": 1, "data": {"name": "digits", "shots": 16}}}
+ANSWER = ChatAnswer(text="- a {}\n- ünï \ud800", model="m", prompt_tokens=12, completion_tokens=3)
+COST = Usage(calls=1, prompt_tokens=12, completion_tokens=3, picodollars=5)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A directory in which a run was started."""
+    Store.create(tmp_path / "run", MANIFEST).close()
+    return tmp_path / "run"
+
+
+def planted(run_dir: Path, *statements: tuple[str, tuple[Any, ...]]) -> None:
+    """Change the database behind the store's back."""
+    database = sqlite3.connect(run_dir / "store" / "cache.db")
+    for statement, values in statements:
+        database.execute(statement, values)
+    database.commit()
+    database.close()
+
+
+async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
+    """What was written is read back equal, in the order of positions, with its cost added up."""
+    places = [Position(1, 0, 0), Position(0, 0, 2), Position(0, 0, 10), Position(0, 0, 2, 1)]
+    with Store.open(run_dir) as store:
+        for place in places:
+            await store.put_answer(place, "hash", ANSWER, Bill(COST))
+        await store.put_score("k1", "a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
+        await store.put_score("k0", "the {}", Rejection("too_many_tokens", "78 tokens"))
+        await store.put_usage(Bill(Usage(calls=1, failed_calls=1, prompt_tokens=7)))
+        await store.put_note("status", {"finished": True})
+    with Store.open(run_dir) as store:
+        assert [place for place, _ in store.answers()] == sorted(places)
+        assert store.answer(places[0]) == StoredAnswer("hash", ANSWER)
+        assert store.answer(Position(9, 9, 9)) is None
+        assert store.score("k1") == StoredScore("a {}", Score(train=1 / 3, val=0.1, correct=(1, None)))
+        assert [key for key, _ in store.scores()] == ["k0", "k1"]
+        assert store.note("status") == {"finished": True}
+        usage = store.usage
+        assert (usage.calls, usage.failed_calls, usage.prompt_tokens, usage.picodollars) == (5, 1, 55, 20)
+        assert store.manifest["identity"] == MANIFEST["identity"]
+
+
+def test_active_time_adds_up_over_stretches(run_dir: Path) -> None:
+    """Only the time while the store is open counts."""
+    times = [100.0]
+    for _ in range(2):
+        with Store(run_dir / "store", clock=lambda: times[0]):
+            times[0] += 30.0
+        times[0] += 1000.0
+    with Store(run_dir / "store", clock=lambda: times[0]) as store:
+        assert store.usage.active_s == 60.0
+
+
+async def test_an_answer_is_written_once(run_dir: Path) -> None:
+    """A second answer at a position is refused, and the first one stands."""
+    with Store.open(run_dir) as store:
+        await store.put_answer(Position(0, 0, 0), "one", ANSWER)
+        with pytest.raises(StoreError, match="already"):
+            await store.put_answer(Position(0, 0, 0), "two", ANSWER)
+        stored = store.answer(Position(0, 0, 0))
+        assert stored is not None
+        assert stored.request_hash == "one"
+
+
+async def test_cancelling_does_not_undo_a_write(run_dir: Path) -> None:
+    """What was paid for is on the disk although nobody waits for it any more."""
+    with Store.open(run_dir) as store:
+        task = asyncio.create_task(store.put_answer(Position(0, 0, 0), "h", ANSWER))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    with Store.open(run_dir) as store:
+        assert store.answer(Position(0, 0, 0)) is not None
+
+
+async def test_a_reservation_of_a_killed_process_counts_as_used(run_dir: Path) -> None:
+    """Nobody knows whether it was billed, so the budget takes it as spent; a settled one is gone."""
+    reserved = Usage(calls=1, doubtful_tokens=500)
+    with Store.open(run_dir) as store:
+        await store.put_reserved(reserved)
+        await store.put_answer(Position(0, 0, 0), "h", ANSWER, Bill(COST, reserved))
+        await store.put_reserved(reserved)
+    with Store.open(run_dir) as store:
+        assert store.left_over == reserved
+        assert (store.usage.calls, store.usage.tokens_at_most) == (2, 515)
+        await store.put_note("x", 1)
+    with Store.open(run_dir) as store:
+        assert store.left_over.calls == 0
+        assert store.usage.calls == 2
+
+
+def test_a_run_is_created_once_and_opened_only_where_there_is_one(tmp_path: Path, run_dir: Path) -> None:
+    """Both mistakes are the user's, and say what to do."""
+    with pytest.raises(StoreExistsError, match="resume"):
+        Store.create(run_dir, MANIFEST)
+    with pytest.raises(StoreMissingError, match="holds no run"):
+        Store.open(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    assert issubclass(StoreExistsError, UsageError)
+
+
+def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
+    """What was being built aside is swept away by the next start."""
+    left = tmp_path / "store.new.1"
+    TextCache(left).close()
+    with pytest.raises(StoreMissingError):
+        Store.open(tmp_path)
+    Store.create(tmp_path, MANIFEST).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def test_a_live_process_keeps_others_out_and_a_killed_one_does_not(run_dir: Path) -> None:
+    """The lock names its owner, and goes with it even if it is killed."""
+    code = (
+        "import sys, time; from pathlib import Path; from agent.store import Store\n"
+        "store = Store.open(Path(sys.argv[1])); print('open', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(run_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(StoreLockedError, match=f"process {other.pid}"):
+            Store.open(run_dir)
+        os.kill(other.pid, signal.SIGKILL)
+        other.wait()
+    Store.open(run_dir).close()
+
+
+class Bomb:
+    """Unpickling it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("where", ["value", "key", "file"])
+def test_a_planted_pickle_is_named_and_never_loaded(run_dir: Path, tmp_path: Path, where: str) -> None:
+    """In a value, a key or a file beside the database."""
+    bomb = pickle.dumps(Bomb(tmp_path / "boom"))
+    insert = "INSERT INTO Cache (key, raw, mode, filename, value) VALUES (?, ?, ?, ?, ?)"
+    rows: dict[str, tuple[Any, ...]] = {
+        "value": ("evil", 1, 4, None, bomb),
+        "key": (bomb, 0, 1, None, "1"),
+        "file": ("evil", 1, 4, "evil.val", None),
+    }
+    (run_dir / "store" / "evil.val").write_bytes(bomb)
+    planted(run_dir, (insert, rows[where]))
+    with pytest.raises(StoreCorruptError, match=r"pickle.*nothing was loaded"):
+        Store.open(run_dir)
+    assert not (tmp_path / "boom").exists()
+
+
+def test_a_pickle_planted_while_the_run_is_open_is_not_loaded_either(run_dir: Path, tmp_path: Path) -> None:
+    """Reading the row is an error; running it is not."""
+    bomb = pickle.dumps(Bomb(tmp_path / "boom"))
+    with Store.open(run_dir) as store:
+        planted(run_dir, ("UPDATE Cache SET mode = 4, value = ? WHERE key = 'usage'", (bomb,)))
+        with pytest.raises(StoreCorruptError, match="pickle"):
+            store._row("usage")
+    assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"x", float("nan")])
+async def test_only_json_goes_in(run_dir: Path, value: object) -> None:
+    """Nothing is ever pickled on the way in, and the store goes on."""
+    with Store.open(run_dir) as store:
+        with pytest.raises((TypeError, ValueError)):
+            await store.put_note("x", value)
+        await store.put_note("x", 1)
+    with pytest.raises(TypeError):
+        TextCache(run_dir / "other").set("key", value)
+    with pytest.raises(TypeError):
+        TextCache(run_dir / "other").set(("key",), "text")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "torn"),
+        (lambda path: path.write_bytes(os.urandom(20000)), "torn"),
+        (lambda path: path.write_bytes(b""), "another program"),
+    ],
+)
+def test_a_torn_store_is_told(run_dir: Path, break_it: Any, told: str) -> None:
+    """Cut short, overwritten or emptied: an error that names the file."""
+    break_it(run_dir / "store" / "cache.db")
+    with pytest.raises(StoreCorruptError, match=told) as caught:
+        Store.open(run_dir)
+    assert "cache.db" in str(caught.value)
+
+
+def test_a_foreign_database_is_told(run_dir: Path) -> None:
+    """Tables, triggers and settings of others are not ours to touch."""
+    planted(run_dir, ("CREATE TABLE stranger (x)", ()))
+    with pytest.raises(StoreCorruptError, match="stranger"):
+        Store.open(run_dir)
+    planted(run_dir, ("DROP TABLE stranger", ()), ("INSERT INTO Settings VALUES ('sqlite_evil', 1)", ()))
+    with pytest.raises(StoreCorruptError, match="sqlite_evil"):
+        Store.open(run_dir)
+
+
+@pytest.mark.parametrize("manifest", ['{"format":99}', "[]", "{}", "not json"])
+def test_another_format_or_no_manifest_is_told(run_dir: Path, manifest: str) -> None:
+    """A store of a later version, or of something else on diskcache."""
+    planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
+    with pytest.raises(StoreCorruptError):
+        Store.open(run_dir)
+    planted(run_dir, ("UPDATE Cache SET value = '{\"format\":1}' WHERE key = 'manifest'", ()))
+    Store.open(run_dir).close()
+
+
+def test_other_settings_are_refused_with_the_difference(run_dir: Path) -> None:
+    """Each difference on a line of its own, nested ones by their path."""
+    with Store.open(run_dir) as store:
+        store.check_identity(MANIFEST["identity"])
+        with pytest.raises(StoreMismatchError) as caught:
+            store.check_identity({"method": "p", "data": {"name": "digits", "shots": 4}, "new": None})
+    assert caught.value.differences == (
+        "data.shots: it was 16, now 4",
+        "method: it was 'pn', now 'p'",
+        "new: it was not set, now None",
+        "seed: it was 1, now not set",
+    )
+
+
+async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir: Path) -> None:
+    """After the first write that fails no other is tried, so that the journal has no hole."""
+    with Store.open(run_dir) as store:
+        await store.put_answer(Position(0, 0, 0), "h", ANSWER)
+        # SQLite reports a database that may not grow exactly as it reports a full disk.
+        store._writer.submit(lambda: store._cache._sql("PRAGMA max_page_count = 1")).result()
+
+        async def fill() -> None:
+            for number in range(1, 200):
+                await store.put_answer(Position(0, 0, number), "h", ANSWER)
+
+        with pytest.raises(StoreFullError, match="everything written before is kept"):
+            await fill()
+        store._writer.submit(lambda: store._cache._sql("PRAGMA max_page_count = 100000")).result()
+        with pytest.raises(StoreFullError):
+            await store.put_note("later", 1)
+        written = [place.iteration for place, _ in store.answers()]
+    with Store.open(run_dir) as store:
+        assert [place.iteration for place, _ in store.answers()] == written == list(range(len(written)))
+        await store.put_note("later", 1)
+
+
+async def test_nothing_is_ever_dropped(run_dir: Path) -> None:
+    """The limit of 1 GiB that diskcache has, and its eviction, are off, and every commit is synced."""
+    with Store.open(run_dir) as store:
+        cache = store._cache
+        assert (cache.eviction_policy, cache.cull_limit, cache.size_limit) == ("none", 0, 2**62)
+        assert cache._sql("PRAGMA synchronous").fetchone() == (2,)
+        assert store._writer.submit(lambda: cache._sql("PRAGMA synchronous").fetchone()).result() == (2,)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.text(max_size=30), st.text(max_size=50), max_size=5),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+                 | st.text(max_size=20), lambda deeper: st.lists(deeper, max_size=3), max_leaves=5),
+)  # fmt: skip
+def test_any_text_is_kept_as_it_is(run_dir: Path, texts: dict[str, str], note: Any) -> None:
+    """Keys and templates with any character, lone surrogates included, and any JSON value as a note."""
+
+    async def write() -> None:
+        with Store.open(run_dir) as store:
+            for key, text in texts.items():
+                await store.put_score(key, text, Score(train=0.5))
+            await store.put_note("note", note)
+            for key, text in texts.items():
+                assert store.score(key) == StoredScore(text, Score(train=0.5))
+            assert store.note("note") == json.loads(json.dumps(note))
+
+    asyncio.run(write())
