@@ -16,12 +16,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 import torch
 
 from evaluator.cache import cache_dir
+from evaluator.errors import InputError
+from evaluator.pico.art import ArtError, training_art
 from evaluator.pico.data import Pictures, render
 from evaluator.pico.loop import Recipe, Trainer
 from evaluator.pico.model import NAMES, Vocabulary, token_ids
@@ -38,6 +42,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0")
     return value
 
 
@@ -61,7 +72,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add("--images", type=_positive, default=IMAGES, help=f"pictures to render (default: {IMAGES:,})")
     add("--steps", type=_positive, help=f"optimizer steps of 256 pictures (default: {STEPS})")
-    add("--minutes", type=float, help="train each model for so long instead of for so many steps")
+    add("--minutes", type=_minutes, help="train each model for so long instead of for so many steps")
     add(
         "--threads",
         type=_positive,
@@ -75,6 +86,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _prepare(out: Path, images: int, seed: int, workers: int) -> tuple[list[Path], list[Path]]:
     """Steps 1 to 3; returns the shards to train on and those held out."""
+    words = out / "vocabulary.json"
+    if not words.exists():
+        with _timed("art.gathered"):
+            training_art()
     began, done = time.monotonic(), 0
 
     def tell(count: int) -> None:
@@ -82,18 +97,25 @@ def _prepare(out: Path, images: int, seed: int, workers: int) -> tuple[list[Path
         done += count
         log.info("pictures.rendered", new=done, of=images, seconds=round(time.monotonic() - began))
 
-    log.info("pictures.started", images=images, out=str(out), processes=workers)
     shards = render(out / "train", images, seed=seed, workers=workers, progress=tell)
     held_out = render(out / "held-out", min(HELD_OUT, images), seed=seed + 1_000_000, workers=1)
-    words = out / "vocabulary.json"
     if not words.exists():
-        captions = Pictures(shards).captions(2, seed)
-        tokens = sorted({token for text in captions for token in token_ids(text)})
-        partial = words.with_suffix(".partial")
-        partial.write_text(json.dumps(tokens), encoding="utf-8")
-        partial.replace(words)
-        log.info("captions.counted", tokens=len(tokens))
+        with _timed("captions.counted"):
+            captions = Pictures(shards).captions(2, seed)
+            partial = words.with_suffix(".partial")
+            partial.write_text(
+                json.dumps(sorted({token for text in captions for token in token_ids(text)})),
+                encoding="utf-8",
+            )
+            partial.replace(words)
     return shards, held_out
+
+
+@contextmanager
+def _timed(event: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    log.info(event, seconds=round(time.monotonic() - began, 1))
 
 
 def _train(name: str, options: argparse.Namespace, out: Path) -> None:
@@ -144,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.warning("training.interrupted", hint="the same command goes on from the last saved state")
         return 130
-    except (ValueError, OSError) as error:
+    except (ArtError, InputError, ValueError, OSError) as error:
         log.error("training.failed", reason=str(error))
         return 2
     return 0

@@ -182,7 +182,7 @@ def test_state_of_other_pictures_is_refused(
         _trainer(RECIPE, pictures, fewer, tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [["--images", "0"], ["--model", "RN-nano"], ["--steps", "many"]])
+@pytest.mark.parametrize("arguments", [["--images", "0"], ["--model", "RN-nano"], ["--minutes", "-1"]])
 def test_wrong_options_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong option is named, and nothing is started."""
     with pytest.raises(SystemExit) as stopped:
