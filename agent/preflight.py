@@ -7,6 +7,7 @@ request can succeed is an error, anything else is left to the first request.
 from __future__ import annotations
 
 import asyncio
+import base64
 import difflib
 import json
 from dataclasses import dataclass
@@ -49,13 +50,14 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
         EndpointError: Nothing listens there, the key is refused, or it is no such endpoint.
     """
     clean = split_userinfo(base_url)
-    headers = {"Authorization": f"Bearer {key.reveal()}"} if key else {}
-    auth = None
-    if clean.userinfo and not key:
-        user, _, password = clean.userinfo.reveal().partition(":")
-        auth = aiohttp.BasicAuth(user, password)
+    headers = {}
+    if clean.userinfo:
+        pair = base64.b64encode(clean.userinfo.reveal().encode()).decode()
+        headers["Authorization"] = f"Basic {pair}"
+    elif key:
+        headers["Authorization"] = f"Bearer {key.reveal()}"
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=True, auth=auth) as session:
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
         for attempt in range(1, TRIES + 1):
             try:
                 async with session.get(f"{clean.url}/models", headers=headers) as reply:
@@ -88,13 +90,13 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
         raise EndpointError(f"{url} asks for a key (HTTP {status}); set {key_env}")
     if status != 200:
         return Seen()
-    document = _parsed(body)
-    if document is None:
+    try:
+        document = json.loads(body)
+    except ValueError:
         raise EndpointError(
-            f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint. Base "
-            "URLs "
-            "usually end in /v1"
-        )
+            f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint; "
+            "base URLs usually end in /v1"
+        ) from None
     models = _names(document)
     if not models or model in models:
         return Seen(models)
@@ -106,13 +108,6 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
 def nearest(name: str, names: tuple[str, ...]) -> list[str]:
     """At most three names that look like one that is not there."""
     return difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
 
 
 def _names(document: Any) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ It is the baseline that a language model has to beat, and what stands in where n
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from agent.methods.base import View
+from prompts.pools import BUILT_IN
 from prompts.template import SLOT, Template, TemplateError
 
 _ATTEMPTS = 50
@@ -24,7 +26,7 @@ class RandomWords:
     def propose(self, view: View, rng: random.Random) -> list[Template]:
         """New templates; fewer than asked for where nothing new is found."""
         taken: dict[str, Template] = {}
-        words = sorted({word for template in view.pool for word in template.text.split() if SLOT not in word})
+        words = _words(template.text for template in view.pool) or _words(BUILT_IN)
         for _ in range(_ATTEMPTS * view.proposals):
             if len(taken) == view.proposals:
                 break
@@ -41,6 +43,10 @@ class RandomWords:
             return Template.parse(" ".join(_mutated(parent.split(), words, rng)), max_words=view.max_words)
         except TemplateError:
             return None
+
+
+def _words(templates: Iterable[str]) -> list[str]:
+    return sorted({word for text in templates for word in text.split() if SLOT not in word})
 
 
 def _mutated(parent: list[str], words: list[str], rng: random.Random) -> list[str]:

@@ -1,0 +1,121 @@
+"""The look at an endpoint: an error only where no request can succeed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+import agent.preflight
+from agent.errors import EndpointError
+from agent.preflight import look
+from agent.secrets import Secret
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+KEY = Secret("sk-0123456789abcdef")
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr(agent.preflight, "PAUSE_S", 0)
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    """An endpoint whose /models is answered by a function."""
+    app = web.Application()
+    app.router.add_get("/v1/models", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    await runner.cleanup()
+
+
+def answering(response: Callable[[], web.Response]) -> Handler:
+    """A handler that always says the same."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return response()
+
+    return handle
+
+
+def models(*names: str) -> web.Response:
+    """OpenAI's list."""
+    return web.json_response({"object": "list", "data": [{"id": name} for name in names]})
+
+
+async def test_a_listed_model_needs_no_note() -> None:
+    """All is well."""
+    async with serving(answering(lambda: models("a", "b"))) as url:
+        seen = await look(url, KEY, key_env="K", model="b")
+    assert (seen.models, seen.note) == (("a", "b"), None)
+
+
+async def test_a_model_that_is_not_listed_is_told_with_its_neighbours() -> None:
+    """Lists are often incomplete, so it is no error yet."""
+    async with serving(answering(lambda: models("gpt-4o-mini", "other"))) as url:
+        seen = await look(url, KEY, key_env="K", model="gpt-4o-mimi")
+    assert "gpt-4o-mini" in str(seen.note)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_key_is_called_by_the_name_of_its_variable(status: int) -> None:
+    """With a key and without one the advice differs; the key itself is not told."""
+    async with serving(answering(lambda: web.Response(status=status))) as url:
+        with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as caught:
+            await look(url, KEY, key_env="MY_KEY", model="m")
+        with pytest.raises(EndpointError, match="asks for a key"):
+            await look(url, None, key_env="MY_KEY", model="m")
+    assert KEY.reveal() not in str(caught.value)
+
+
+async def test_a_web_page_is_no_endpoint() -> None:
+    """HTML with status 200 means that the address is another server's."""
+    async with serving(
+        answering(lambda: web.Response(text="<html>hi</html>", content_type="text/html"))
+    ) as url:
+        with pytest.raises(EndpointError, match="not JSON"):
+            await look(url, KEY, key_env="K", model="m")
+
+
+@pytest.mark.parametrize("status", [404, 405, 429, 500, 503])
+async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
+    """Not every server has /models, and a busy one is not a wrong one."""
+    async with serving(answering(lambda: web.Response(status=status))) as url:
+        assert await look(url, KEY, key_env="K", model="m") == agent.preflight.Seen()
+
+
+@pytest.mark.parametrize("document", [[], {}, {"data": 3}, {"data": [{"name": "x"}, 4]}, "x", None])
+async def test_strange_lists_are_no_error(document: object) -> None:
+    """JSON of another shape lists nothing."""
+    async with serving(answering(lambda: web.json_response(document))) as url:
+        assert (await look(url, KEY, key_env="K", model="m")).models == ()
+
+
+async def test_where_nothing_listens_it_is_said() -> None:
+    """The address is named, credentials are not."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        with pytest.raises(EndpointError, match="nothing answers") as caught:
+            await look(f"http://me:pw-secret@127.0.0.1:{port}/v1", None, key_env="K", model="m")
+    assert "pw-secret" not in str(caught.value)
+    assert str(port) in str(caught.value)
+
+
+async def test_a_connection_that_breaks_is_left_to_the_first_request() -> None:
+    """Resets happen; the retries of real requests deal with them."""
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with serving(cut) as url:
+        assert (await look(url, KEY, key_env="K", model="m")).note is not None
