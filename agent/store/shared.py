@@ -1,0 +1,163 @@
+"""Scores and answers shared across runs, where the user asks for it.
+
+Several processes may use one folder at once: SQLite orders their transactions, and what two of them compute
+at the same time is the same. A row says what it was computed with, so runs on other data or another model
+never meet it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from agent.budget import NO_BILL
+from agent.chat import ChatAnswer, ChatRequest
+from agent.errors import StoreCorruptError
+from agent.proposer import Reply
+from agent.store.disk import FILE_NAME, TextCache, canonical, inspect, translated
+from agent.store.types import StoredScore
+from evaluator.errors import ScoringError
+from evaluator.scoring import Rejection, Score
+
+FORMAT = 1
+CACHE_ENDPOINT = "cache"
+_PASSING = frozenset({"failed", "out_of_memory"})
+T = TypeVar("T")
+
+
+class SharedCache:
+    """A folder of scores and answers; a context manager.
+
+    Args:
+        folder: Made if it is missing.
+
+    Raises:
+        StoreCorruptError: It is torn, another program's, or holds a pickle; nothing of it was loaded.
+        StoreError: It cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if (folder / FILE_NAME).exists():
+            inspect(folder)
+        with translated(folder):
+            self._cache = TextCache(folder)
+            if self._cache.read("shared") is None and self._cache.read("manifest") is None:
+                self._cache.write({"shared": {"format": FORMAT}})
+        self._folder = folder
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="shared-cache")
+        if (told := self._cache.read("shared")) != {"format": FORMAT}:
+            self.close()
+            raise StoreCorruptError(f"{folder} is not a shared cache of this version ({canonical(told)})")
+
+    async def read(self, key: str) -> Any:
+        """The JSON value of a key, None if there is none."""
+        return await self._run(functools.partial(self._cache.read, key))
+
+    async def write(self, key: str, value: Any) -> None:
+        """Keep a JSON value; on disk when this returns."""
+        await self._run(functools.partial(self._cache.write, {key: value}))
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._worker.submit(self._cache.close)
+        self._worker.shutdown()
+        self._cache.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _run(self, job: Callable[[], T]) -> T:
+        def safely() -> T:
+            with translated(self._folder):
+                return job()
+
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._worker, safely))
+
+
+class TemplateScorer(Protocol):
+    """What scores one template at a time."""
+
+    async def score(self, template: str) -> Score:
+        """Score one template; raises ScoringError for one that cannot be scored."""
+        ...
+
+
+class SharedScorer:
+    """A scorer that asks the shared cache first, and tells it what it learns.
+
+    Args:
+        cache: The cache.
+        scorer: Computes what is not there.
+        space: What a score depends on besides the template: the evaluator's fingerprint, the objective.
+    """
+
+    def __init__(self, cache: SharedCache, scorer: TemplateScorer, space: str) -> None:
+        self._cache = cache
+        self._scorer = scorer
+        self._space = space
+
+    async def score(self, template: str) -> Score:
+        """Score one template.
+
+        Raises:
+            ScoringError: It cannot be scored.
+        """
+        key = f"score:{self._space}:{template}"
+        if (row := await self._cache.read(key)) is not None:
+            verdict = StoredScore.from_json(row).verdict
+            if isinstance(verdict, Rejection):
+                raise ScoringError(template, verdict.reason, verdict.message)
+            return verdict
+        try:
+            score = await self._scorer.score(template)
+        except ScoringError as error:
+            if error.reason not in _PASSING:
+                rejection = Rejection(error.reason, error.message)
+                await self._cache.write(key, StoredScore(template, rejection).to_json())
+            raise
+        await self._cache.write(key, StoredScore(template, score).to_json())
+        return score
+
+
+class Asker(Protocol):
+    """What gets answers."""
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        """Get one answer."""
+        ...
+
+
+class SharedAsker:
+    """An asker that looks into the shared cache first; what it finds there costs nothing.
+
+    A request is found by all that it says, its seed included, and by where it would be sent.
+
+    Args:
+        cache: The cache.
+        asker: Gets what is not there.
+        space: Where requests are sent: the endpoints' addresses.
+    """
+
+    def __init__(self, cache: SharedCache, asker: Asker, space: str) -> None:
+        self._cache = cache
+        self._asker = asker
+        self._space = space
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        """Get one answer, from the cache or from the asker; raises what the asker raises."""
+        key = f"answer:{self._space}:{request.hash}"
+        if (row := await self._cache.read(key)) is not None:
+            return Reply(ChatAnswer.from_json(row), NO_BILL, CACHE_ENDPOINT)
+        reply = await self._asker.ask(request)
+        await self._cache.write(key, reply.answer.to_json())
+        return reply

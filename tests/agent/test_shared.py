@@ -1,0 +1,91 @@
+"""What runs share when they are told to, and what they never share."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agent.budget import NO_BILL, Bill, Usage
+from agent.chat import ChatAnswer, ChatRequest
+from agent.errors import StoreCorruptError
+from agent.proposer import Reply
+from agent.store import Store
+from agent.store.shared import SharedAsker, SharedCache, SharedScorer
+from evaluator.errors import ScoringError
+from evaluator.scoring import Score
+
+
+class Counting:
+    """A scorer and asker that counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def score(self, template: str) -> Score:
+        self.asked.append(template)
+        if "long" in template:
+            raise ScoringError(template, "too_many_tokens", "78 tokens")
+        if "bad" in template:
+            raise ScoringError(template, "failed", "worker died")
+        return Score(train=len(template) / 100)
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        self.asked.append(request.hash)
+        return Reply(ChatAnswer(text=f"- {len(self.asked)}"), Bill(Usage(calls=1)), "one")
+
+
+async def test_a_score_is_computed_once_for_all_runs(tmp_path: Path) -> None:
+    """A second run on the same data and model finds it; one on other data does not."""
+    scorer = Counting()
+    for space in ("a", "a", "b"):
+        with SharedCache(tmp_path / "shared") as cache:
+            assert await SharedScorer(cache, scorer, space).score("a {}") == Score(train=0.04)
+    assert scorer.asked == ["a {}", "a {}"]
+
+
+async def test_lasting_rejections_are_shared_and_passing_failures_are_not(tmp_path: Path) -> None:
+    """A template with too many tokens has too many for every run; a crash says nothing about the template."""
+    scorer = Counting()
+    with SharedCache(tmp_path) as cache:
+        shared = SharedScorer(cache, scorer, "a")
+        for template in ("long {}", "long {}", "bad {}", "bad {}"):
+            with pytest.raises(ScoringError):
+                await shared.score(template)
+    assert scorer.asked == ["long {}", "bad {}", "bad {}"]
+
+
+async def test_a_shared_answer_costs_nothing(tmp_path: Path) -> None:
+    """The second asker of the same request gets the first one's answer, without a bill."""
+    asker = Counting()
+    request = ChatRequest(messages=({"role": "user", "content": "x"},), model="m", seed=1)
+    with SharedCache(tmp_path) as cache:
+        first = await SharedAsker(cache, asker, "here").ask(request)
+        second = await SharedAsker(cache, asker, "here").ask(request)
+        await SharedAsker(cache, asker, "elsewhere").ask(request)
+    assert (first.bill.usage.calls, second.bill, len(asker.asked)) == (1, NO_BILL, 2)
+    assert first.answer == second.answer
+
+
+async def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
+    """Each sees what the other has written."""
+    with SharedCache(tmp_path) as one, SharedCache(tmp_path) as two:
+        await asyncio.gather(*(cache.write(f"k{n}", n) for n, cache in enumerate((one, two) * 20)))
+        assert [await one.read(f"k{n}") for n in range(40)] == list(range(40))
+        assert await two.read("k0") == 0
+
+
+def test_a_run_or_a_pickle_is_no_shared_cache(tmp_path: Path) -> None:
+    """What is not ours is told and not touched."""
+    Store.create(tmp_path, {"identity": {}}).close()
+    with pytest.raises(StoreCorruptError, match="not a shared cache"):
+        SharedCache(tmp_path / "store")
+    SharedCache(tmp_path / "shared").close()
+    database = sqlite3.connect(tmp_path / "shared" / "cache.db")
+    database.execute("INSERT INTO Cache (key, raw, mode, value) VALUES ('x', 1, 4, x'80')")
+    database.commit()
+    database.close()
+    with pytest.raises(StoreCorruptError, match="pickle"):
+        SharedCache(tmp_path / "shared")
