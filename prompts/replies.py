@@ -58,9 +58,9 @@ class Refusal:
     """A proposal that is not a usable template.
 
     Attributes:
-        line: what the LLM wrote, one line of at most 200 characters. Untrusted text. reason: a slug of
-        :class:`~prompts.template.TemplateError`, or ``duplicate`` (of another proposal of this answer),
-            ``too_many_lines`` or ``answer_too_long`` (the rest was not read).
+        line: what the LLM wrote, one line of at most 200 characters. Untrusted text.
+        reason: a slug of :class:`~prompts.template.TemplateError`, or ``duplicate`` (of another proposal of
+            this answer), ``too_many_lines`` or ``answer_too_long`` (the rest was not read).
         message: the reason in words, fit to be told to the LLM.
     """
 
