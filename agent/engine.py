@@ -164,7 +164,7 @@ class Search:
             if self._given_evaluator is not None:
                 evaluator = as_evaluator(self._given_evaluator, config)
             else:
-                evaluator = await open_from_config(config, lambda line: self._tell(Noted(text=line)))
+                evaluator = await open_from_config(config, lambda event: self._tell(event))
             identity = {
                 **config.identity(),
                 "evaluator": evaluator.info.fingerprint,

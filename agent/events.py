@@ -47,6 +47,15 @@ class Noted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesEncoded(Event):
+    """A batch of images is encoded."""
+
+    name: ClassVar[str] = "evaluator.images_encoded"
+    done: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolScored(Event):
     """The initial templates of a climb are scored."""
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from agent.config import SearchConfig
 from agent.errors import ConfigError, StoreExistsError
+from agent.events import Event, ImagesEncoded, Listener, Noted
 from agent.report.files import STORE
 from evaluator.build import EvaluatorSpec, open_evaluator
 from evaluator.scoring import Evaluator, parse_objective
@@ -66,18 +67,30 @@ def spec_of(config: SearchConfig) -> EvaluatorSpec:
     )
 
 
-async def open_from_config(config: SearchConfig, report: Callable[[str], None]) -> Evaluator:
+async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:
     """Loads data and model in a thread.
+
+    Args:
+        config: Says which.
+        listener: Hears, in the event loop, of facts worth a line and of images encoded, now and at the end.
 
     Raises:
         InputError: They cannot be used.
     """
     loop = asyncio.get_running_loop()
 
-    def tell(line: str) -> None:
-        loop.call_soon_threadsafe(report, line)
+    def tell(event: Event) -> None:
+        # The thread that reads the last images may outlive a loop that was interrupted.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(listener, event)
 
-    return await in_thread(lambda: open_evaluator(spec_of(config), report=tell))
+    def report(line: str) -> None:
+        tell(Noted(text=line))
+
+    def progress(done: int, of: int) -> None:
+        tell(ImagesEncoded(done=done, of=of))
+
+    return await in_thread(lambda: open_evaluator(spec_of(config), report=report, progress=progress))
 
 
 def read_pool(config: SearchConfig) -> list[Template]:

@@ -51,11 +51,11 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
     """
     clean = split_userinfo(base_url)
     headers = {}
-    if clean.userinfo:
+    if key:
+        headers["Authorization"] = f"Bearer {key.reveal()}"
+    elif clean.userinfo:
         pair = base64.b64encode(clean.userinfo.reveal().encode()).decode()
         headers["Authorization"] = f"Basic {pair}"
-    elif key:
-        headers["Authorization"] = f"Bearer {key.reveal()}"
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
         for attempt in range(1, TRIES + 1):

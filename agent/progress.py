@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from agent.events import (
     ChatNoted,
     ClimbFinished,
     Event,
+    ImagesEncoded,
     Noted,
     PoolScored,
     SearchStarted,
@@ -109,7 +109,9 @@ class Progress:
         """Takes an event."""
         self._state.take(event)
         if isinstance(event, Noted):
-            self._note(event.text)
+            self._line(event.text)
+        elif isinstance(event, ImagesEncoded):
+            self._state.opening = f"{event.done:,} of {event.of:,} images encoded"
         elif isinstance(event, SearchStarted):
             self._line(_opening(event))
         elif isinstance(event, SearchStopped):
@@ -134,25 +136,15 @@ class Progress:
         if self._console.is_terminal:
             self._live.stop()
 
-    def _note(self, text: str) -> None:
-        """A line of its own; a count that goes up is shown in passing."""
-        if (count := _COUNT.search(text)) is None or count[1] == count[2]:
-            self._line(text)
-            return
-        self._state.opening = text
-        now = time.monotonic()
-        if not self._console.is_terminal and now - self._said >= EVERY_S:
-            self._said = now
-            self._line(text)
-
     def _line(self, text: str) -> None:
         self._console.print(Text(_printable(text)), soft_wrap=True)
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now - self._said >= EVERY_S and self._state.started is not None:
+        if now - self._said >= EVERY_S:
             self._said = now
-            self._line(self._summary())
+            opening = self._state.opening or "opening ..."
+            self._line(self._summary() if self._state.started is not None else opening)
 
     def _summary(self) -> str:
         state, started = self._state, self._state.started
@@ -208,7 +200,6 @@ class Progress:
         return Group(*lines)
 
 
-_COUNT = re.compile(r"(\d+) of (\d+)")
 _WORTH_A_LINE = frozenset({"endpoint.removed", "proposer.rested", "proposer.gave_up"})
 
 

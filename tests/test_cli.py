@@ -19,6 +19,8 @@ import pytest
 import agent.cli.evaluating
 import agent.opening
 from agent.cli.main import main
+from agent.cli.parser import EXPORTS
+from agent.report.exports import FORMATS
 from evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
@@ -70,8 +72,8 @@ def server() -> Iterator[ChatServer]:
 def fake_evaluator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEvaluator:
     """Words in place of a model and its images; runs go to a folder of the test's own."""
     evaluator = FakeEvaluator()
-    monkeypatch.setattr(agent.opening, "open_evaluator", lambda _spec, report: evaluator)
-    monkeypatch.setattr(agent.cli.evaluating, "open_evaluator", lambda _spec, report: evaluator)
+    monkeypatch.setattr(agent.opening, "open_evaluator", lambda *_, **__: evaluator)
+    monkeypatch.setattr(agent.cli.evaluating, "open_evaluator", lambda *_, **__: evaluator)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
     return evaluator
@@ -264,7 +266,7 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
             os.kill(os.getpid(), number)
 
     evaluator = FakeEvaluator(before_batch=strike)
-    monkeypatch.setattr(agent.opening, "open_evaluator", lambda _spec, report: evaluator)
+    monkeypatch.setattr(agent.opening, "open_evaluator", lambda *_, **__: evaluator)
     with Serving() as server:
         assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == code
         assert "python run_agent.py resume r" in capsys.readouterr().err
@@ -313,7 +315,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     """No traceback reaches the user; it is in a file, without secrets."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
-    def explode(_spec: object, report: object) -> FakeEvaluator:
+    def explode(*_: object, **__: object) -> FakeEvaluator:
         raise ZeroDivisionError(f"never seen {KEY}")
 
     monkeypatch.setattr(agent.opening, "open_evaluator", explode)
@@ -335,3 +337,15 @@ def test_help_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "--max-minutes" in done.stdout
+
+
+def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The help names all forms that there are; an unknown one is refused with them."""
+    assert EXPORTS == FORMATS
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    capsys.readouterr()
+    assert call("export", "r", "--format", "open-clip", "--out", "t.json") == 0
+    assert capsys.readouterr().out == "t.json\n"
+    assert json.loads((tmp_path / "t.json").read_text())
+    assert call("export", "r", "--format", "word") == 2
+    assert "open-clip" in only_line(capsys.readouterr().err)

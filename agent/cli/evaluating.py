@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.options import given_settings
-from agent.cli.output import console, print_json, say_fact
+from agent.cli.output import console, print_json, say
 from agent.config import SearchConfig
 from agent.config_sources import from_sources
 from agent.opening import spec_of
@@ -25,7 +25,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Scores the templates of a file, one by one and as an ensemble, on one split."""
     templates = [template.text for template in read_templates(arguments.templates)]
     config = scoring_config(arguments)
-    evaluator = open_evaluator(spec_of(config), report=say_fact)
+    evaluator = open_evaluator(spec_of(config), report=say)
     document = scores_document(evaluator, templates, arguments.split)
     if arguments.as_json:
         print_json(document)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -21,13 +20,6 @@ def say(text: str) -> None:
     """Writes a line on standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
-
-
-def say_fact(text: str) -> None:
-    """Writes a line on standard error, of a count that goes up only the last."""
-    count = re.search(r"(\d+) of (\d+)", text)
-    if count is None or count[1] == count[2]:
-        say(text)
 
 
 def print_json(document: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from agent.cli.options import add_config_file, add_json, add_search_options
 
 WRONG_USAGE = 2
+EXPORTS = ("open-clip", "clip-benchmark", "cupl", "csv", "safetensors", "coop")
 _PROGRAMS = ("run_agent.py", "promptclimb")
 _NOT_FOR_DATASETS = ("data", "model", "pretrained", "objective", "precision", "device", "on_bad_image")
 
@@ -37,6 +38,7 @@ def make_parser() -> Parser:
     _add_resume(commands.add_parser("resume", help="go on with a run that was stopped"))
     _add_evaluate(commands.add_parser("evaluate", help="score templates of your own"))
     _add_suite(commands.add_parser("suite", help="several searches: data sets x methods x seeds"))
+    _add_export(commands.add_parser("export", help="write what a run found for another tool"))
     _add_datasets(commands.add_parser("datasets", help="list data sets, or show the few-shot split of one"))
     _add_models(commands.add_parser("models", help="list the bundled models, and open_clip's"))
     _add_doctor(commands.add_parser("doctor", help="check this installation"))
@@ -83,6 +85,14 @@ def _add_suite(parser: argparse.ArgumentParser) -> None:
     add_search_options(parser, leave_out=("data", "method", "seed", "run_dir"))
     add_config_file(parser)
     add_json(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
+    parser.add_argument(
+        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(EXPORTS)}"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN_DIR/exports/)")
 
 
 def _add_datasets(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ def fake_evaluators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Fak
     """A hill of its own for each seed; what was opened, in order."""
     opened: list[FakeEvaluator] = []
 
-    def fake(spec: object, report: object) -> FakeEvaluator:
+    def fake(spec: object, **_: object) -> FakeEvaluator:
         opened.append(FakeEvaluator(seed=spec.seed))  # type: ignore[attr-defined]
         return opened[-1]
 

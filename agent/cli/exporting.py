@@ -1,0 +1,15 @@
+"""``export``: what a run found, for another tool."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import print_text
+from agent.report import exports
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Writes the file and prints where it is."""
+    run_dir = arguments.directory.expanduser().resolve()
+    print_text(f"{exports.export(run_dir, arguments.form, out=arguments.out)}\n")
+    return 0
