@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,8 @@ class TextEncoder:
                 if not is_out_of_memory(error) or self._max_rows <= FEWEST_ROWS:
                     raise
                 self._max_rows //= 2
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
 
     def _passes(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
         quantum = row_quantum(tower.mlp_width)
@@ -209,9 +212,9 @@ def row_quantum(mlp_width: int) -> int:
     Every thread then gets whole vectors in each elementwise function (what is left over would be rounded
     otherwise), and matrix products have enough rows to be computed by the same kernel.
     """
-    threads = torch.get_num_threads()
-    rows = -(-_GRAIN // mlp_width) if mlp_width % _VECTOR == 0 else _GRAIN
-    return max(16, rows) * threads
+    whole = _VECTOR // math.gcd(mlp_width, _VECTOR)
+    rows = max(16, -(-_GRAIN // mlp_width))
+    return torch.get_num_threads() * -(-rows // whole) * whole
 
 
 def _reader(model: nn.Module) -> Reader:

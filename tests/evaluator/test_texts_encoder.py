@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import evaluator.texts.encoder as encoder_module
+from evaluator.scoring import Rejection
+from evaluator.texts.encoder import TextEncoder
+from evaluator.texts.replicas import ReplicatedEncoder
+from tests.fakes.tiny_clip import FAST, PLAIN, tiny
+
+NAMES = [
+    "cat",
+    "golden retriever",
+    "golden eagle",
+    "St. Bernard (dog)",
+    "zebra",
+    "café",
+    "ox",
+    "sea snake",
+    "7-up",
+]
+TEMPLATES = [
+    "a photo of a {}.",
+    "{}",
+    "a photo of the {}",
+    "{} and {}: two of {}",
+    "a {}s",
+    "THE '{}'!",
+    "so, {}?",
+]
+
+
+def build(family: str, names: list[str] = NAMES, **settings_: Any) -> TextEncoder:
+    model, tokenizer = tiny(family)
+    return TextEncoder(model, tokenizer, names, tokenizer.context_length, **settings_)
+
+
+@cache
+def forgetful(family: str, rows: int | None) -> TextEncoder:
+    """An encoder that remembers nothing, so that one serves every example."""
+    return build(family, memory=0, max_rows=rows)
+
+
+def open_clips_own(family: str, template: str, names: list[str] = NAMES) -> Tensor:
+    model, tokenizer = tiny(family)
+    encode: Any = model.encode_text
+    return encode(tokenizer([template.replace("{}", name) for name in names]), normalize=True)
+
+
+@pytest.mark.parametrize("family", [*FAST, *PLAIN])
+def test_vectors_are_open_clips_own(family: str) -> None:
+    """On every family that open_clip builds small, each class vector is the model's own to 1e-5."""
+    encoder = build(family)
+    readable = [template for template in TEMPLATES if encoder.check(template) is None]
+    assert len(readable) >= 5
+    for template, vectors in zip(readable, encoder.vectors(readable), strict=True):
+        assert (vectors - open_clips_own(family, template)).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("family", FAST)
+def test_causal_towers_take_the_fast_path(family: str) -> None:
+    """A causal tower that is read at the end of text is recognised whatever it is called."""
+    assert build(family).path.startswith("fast path (checked")
+
+
+@pytest.mark.parametrize("family", PLAIN)
+def test_other_towers_take_the_plain_path_and_say_why(family: str) -> None:
+    """A tower for which the fast path would be wrong takes the model's own way."""
+    lines: list[str] = []
+    assert build(family, report=lines.append).path.startswith("plain path, since its ")
+    assert lines[0].startswith("texts: plain path")
+
+
+@pytest.mark.parametrize(
+    "family", ["clip", "quickgelu", "custom-text", "odd-mlp", "coca", "bidirectional-last"]
+)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_template_scores_the_same_in_any_company(family: str, data: st.DataObject) -> None:
+    """Alone, among others, in any order and any pass size: bit for bit the same vectors."""
+    chosen = data.draw(st.lists(st.sampled_from(TEMPLATES), min_size=1, max_size=6))
+    rows = data.draw(st.sampled_from([1, 40, 300, 4096]))
+    together = forgetful(family, rows).vectors(chosen)
+    alone = forgetful(family, None)
+    for template, vectors in zip(chosen, together, strict=True):
+        assert torch.equal(vectors, alone.vectors([template])[0])
+
+
+def test_what_is_remembered_is_what_would_be_computed() -> None:
+    """Class texts that recur are not encoded again, and nothing changes by that."""
+    remembering = build("clip")
+    first = remembering.vectors(["a photo of a {}."])
+    again = remembering.vectors(["A photo  of a {}.", "a photo of a {}."])
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[0], again[1])
+    assert remembering.statistics().encoded == len(NAMES)
+    assert remembering.statistics().recurring == 2 * len(NAMES)
+
+
+def test_memory_is_bounded() -> None:
+    """No more class vectors are remembered than asked for."""
+    forgetful = build("clip", memory=5)
+    for template in TEMPLATES:
+        forgetful.vectors([template])
+    assert len(forgetful._known) == 5
+
+
+def test_one_class_is_enough() -> None:
+    """With a single class every token but the last could be shared; the answer is still right."""
+    found = build("clip", names=["cat"]).vectors(TEMPLATES)
+    for template, vectors in zip(TEMPLATES, found, strict=True):
+        assert (vectors - open_clips_own("clip", template, ["cat"])).abs().max() <= 1e-5
+
+
+def test_equal_class_names_have_equal_vectors() -> None:
+    """Two classes of one name are told apart by nobody, and both get the vector."""
+    found = build("clip", names=["cat", "cat", "dog"]).vectors(["a {}"])[0]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_long_templates_are_rejected_with_count_and_class() -> None:
+    """What the model cannot read is named before anything is encoded."""
+    short = build("short-context")
+    rejection = short.check("a very long photo of a {} that goes on and on")
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason == "too_many_tokens"
+    assert "St. Bernard (dog)" in rejection.message
+    assert "reads 16" in rejection.message
+    assert short.check("a {}") is None
+    assert short.statistics().encoded == 0
+
+
+def test_a_wrong_fast_path_is_found_out_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the fast path disagrees with the model itself, the plain one is taken, loudly."""
+    true_encode = encoder_module.encode
+
+    def wrong(*arguments: Any) -> Tensor:
+        return torch.nn.functional.normalize(true_encode(*arguments) + 0.01, dim=-1)
+
+    monkeypatch.setattr(encoder_module, "encode", wrong)
+    lines: list[str] = []
+    found = build("clip", report=lines.append)
+    assert "plain path: the fast one was off by" in lines[0]
+    assert (found.vectors(["a {}"])[0] - open_clips_own("clip", "a {}")).abs().max() <= 1e-6
+
+
+def test_company_that_changes_bits_ends_batching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where results depend on the size of a pass, every template goes through alone."""
+    true_encode = encoder_module.encode
+
+    def dependent(tower: Any, batch: Any, quantum: int) -> Tensor:
+        return true_encode(tower, batch, quantum) * (1 + 1e-7 * len(batch.order))
+
+    monkeypatch.setattr(encoder_module, "encode", dependent)
+    found = build("clip", memory=0)
+    assert "one template at a time" in found.path
+    assert torch.equal(found.vectors(TEMPLATES)[2], found.vectors([TEMPLATES[2]])[0])
+
+
+def test_running_out_of_memory_makes_passes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that does not fit is halved until it does, and the size is remembered."""
+    true_encode = encoder_module.encode
+    found = build("clip", max_rows=4096)
+    sizes: list[int] = []
+
+    def small(tower: Any, batch: Any, quantum: int) -> Tensor:
+        sizes.append(len(batch.order))
+        if len(batch.order) > 40:
+            raise RuntimeError("CUDA out of memory")
+        return true_encode(tower, batch, quantum)
+
+    expected = build("clip").vectors(TEMPLATES)
+    monkeypatch.setattr(encoder_module, "encode", small)
+    assert torch.equal(found.vectors(TEMPLATES), expected)
+    assert max(sizes) > 40
+    failures = sum(size > 40 for size in sizes)
+    found.vectors(["yet another {}"])
+    assert sum(size > 40 for size in sizes) == failures
+
+
+@pytest.mark.parametrize("family", ["clip", "quickgelu", "coca"])
+def test_a_lower_precision_is_near(family: str) -> None:
+    """bf16 products stay close to float32's."""
+    found = build(family, dtype=torch.bfloat16).vectors(["a photo of a {}."])[0]
+    assert found.dtype == torch.float32
+    assert 0 < (found - open_clips_own(family, "a photo of a {}.")).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_checkpoints_in_half_precision_are_read_as_they_are(dtype: torch.dtype) -> None:
+    """A model whose weights are of half precision takes a right path too."""
+    import copy
+
+    model, tokenizer = tiny("clip")
+    half: Any = copy.deepcopy(model).to(dtype)
+    encoder = TextEncoder(half, tokenizer, NAMES, 77)
+    theirs = half.encode_text(tokenizer([f"a {name}" for name in NAMES])).float()
+    theirs = torch.nn.functional.normalize(theirs, dim=-1)
+    assert (encoder.vectors(["a {}"])[0] - theirs).abs().max() < 0.02
+
+
+def test_replicas_share_a_batch_in_order() -> None:
+    """Several replicas give what one gives, in the same order, and count together."""
+    together = ReplicatedEncoder([build("clip", memory=0) for _ in range(3)])
+    assert torch.equal(together.vectors(TEMPLATES), build("clip").vectors(TEMPLATES))
+    assert torch.equal(together.vectors(TEMPLATES[:1]), build("clip").vectors(TEMPLATES[:1]))
+    assert together.statistics().encoded == (len(TEMPLATES) + 1) * len(NAMES)
