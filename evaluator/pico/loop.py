@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,18 +16,17 @@ from open_clip.model import CLIP
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from evaluator.pico.data import Pictures, shifted
-from evaluator.pico.losses import contrastive, imitation, likeness
-from evaluator.pico.model import Vocabulary, build, encode_image, encode_text, export
+from evaluator.pico.losses import contrastive, imitation, nearness
+from evaluator.pico.model import Vocabulary, build, encode_image, encode_text, export, fast
 
 log = structlog.get_logger()
 
 WARM_UP = 0.03  # share of the training in which the learning rate rises
 AVERAGING = 0.998  # per step, of the weights that are exported
 NORMALISING = 40  # batches from which the averaged weights' batch statistics are taken
-WHOLE = 0.85  # progress from which on a ViT sees whole pictures, as it will in use
+WHOLE = 0.8  # progress from which on a ViT sees whole pictures, as it will in use
 UNKNOWN_WORDS = 0.1  # share of captions that get a word without a meaning
 HIGHEST_SCALE = math.log(100)
 
@@ -62,14 +59,6 @@ class Recipe:
     teacher: Path | None = None
     seed: int = 1
     save_every: float = 180.0
-
-
-@contextmanager
-def fast() -> Iterator[None]:
-    """bf16 where the processor has it, and plain attention: the fused kernel is slow for a dozen tokens."""
-    bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
-        yield
 
 
 def optimizer_of(model: CLIP, recipe: Recipe) -> torch.optim.AdamW:
@@ -146,6 +135,8 @@ class Trainer:
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
         for i, parameter in enumerate(p for group in self.optimizer.param_groups for p in group["params"]):
+            if f"optimizer.{i}.step" not in tensors:  # a lent text tower's
+                continue
             state = self.optimizer.state[parameter]
             state["step"] = tensors[f"optimizer.{i}.step"]
             for key in (
@@ -183,15 +174,17 @@ class Trainer:
         return pixels, torch.from_numpy(tokens), torch.tensor([distinct[text] for text in captions])
 
     def _loss(self, pixels: Tensor, tokens: Tensor, text_of: Tensor) -> Tensor:
-        images, texts = encode_image(self.model, pixels), encode_text(self.model, tokens)
-        logits = self.model.logit_scale.exp() * images @ texts.T
-        loss = contrastive(logits, text_of)
-        if self.teacher is not None:
-            with torch.no_grad():
-                seen, read = encode_image(self.teacher, pixels), encode_text(self.teacher, tokens)
-                wanted = self.teacher.logit_scale.exp() * seen @ read.T
-            loss = loss + imitation(logits, wanted) + likeness(images, seen)
-        return loss
+        images = encode_image(self.model, pixels)
+        if self.teacher is None:
+            texts = encode_text(self.model, tokens)
+            return contrastive(self.model.logit_scale.exp() * images @ texts.T, text_of)
+        with torch.no_grad():
+            seen, read = encode_image(self.teacher, pixels), encode_text(self.teacher, tokens)
+            scale = self.teacher.logit_scale.exp()
+        logits = scale * images @ read.T
+        return (
+            contrastive(logits, text_of) + imitation(logits, scale * seen @ read.T) + nearness(images, seen)
+        )
 
     def _advance(self) -> float:
         torch.manual_seed((self.recipe.seed << 32) + self.step)  # patch dropout, the same after a resume
@@ -213,12 +206,19 @@ class Trainer:
         return loss.item()
 
     def _look_for_teacher(self) -> None:
+        """Takes up new weights of the teacher, which lends its text tower and teaches the image tower."""
         path = self.recipe.teacher
         if path is None or not path.exists() or path.stat().st_mtime <= self._teacher_time:
             return
         self._teacher_time = path.stat().st_mtime
+        weights = load_file(path)
         self.teacher = build("RN-pico", self.vocabulary).to(memory_format=torch.channels_last).eval()
-        self.teacher.load_state_dict(load_file(path))
+        self.teacher.load_state_dict(weights)
+        lent = {key: value for key, value in weights.items() if not key.startswith("visual.")}
+        for model in (self.model, self.average):
+            model.load_state_dict(lent, strict=False)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name not in lent)
         log.info("training.teacher_read", model=self.recipe.name, step=self.step)
 
     # ---- what is kept of it
@@ -284,6 +284,7 @@ class Trainer:
         self.model.train()
         losses: list[float] = []
         began = last = time.monotonic()
+        self._look_for_teacher()
         while self.progress < 1:
             if self.step % 50 == 0:
                 self._look_for_teacher()

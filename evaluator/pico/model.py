@@ -8,7 +8,8 @@ and `standard_state` spreads those rows over the standard table at the end.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ from open_clip.model import CLIP
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 NAMES = ("RN-pico", "ViT-pico")
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -119,6 +121,14 @@ def build(name: str, vocabulary: Vocabulary | None = None, patch_dropout: float 
     if patch_dropout and not isinstance(config["vision_cfg"]["layers"], list):
         config["vision_cfg"]["patch_dropout"] = patch_dropout
     return CLIP(**config)
+
+
+@contextmanager
+def fast() -> Iterator[None]:
+    """bf16 where the processor has it, and plain attention: the fused kernel is slow for a dozen tokens."""
+    bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def encode_text(model: CLIP, tokens: Tensor) -> Tensor:

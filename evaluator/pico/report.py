@@ -25,8 +25,7 @@ from torch import Tensor
 
 from evaluator.datasets import FewShotData, Item, load
 from evaluator.pico import models, sets
-from evaluator.pico.loop import fast
-from evaluator.pico.model import encode_text
+from evaluator.pico.model import encode_text, fast
 from evaluator.pico.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 SHOTS = 16
