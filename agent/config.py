@@ -287,11 +287,12 @@ class SearchConfig(BaseModel):
     )
     shared_cache: Path | None = setting(
         None,
-        "share scores with other runs on the same data and model through this folder",
+        "share scores with other runs on the same data in this folder",
         "run",
         flag="cache",
         show="DIR",
     )
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)", "run")
 
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
@@ -336,6 +337,8 @@ class SearchConfig(BaseModel):
                 "comes with "
                 "`pip install 'promptclimb[local]'`, or --method random for a search without one"
             )
+        if self.cache_answers and self.shared_cache is None:
+            raise ValueError("--cache-answers needs --cache DIR")
         if self.max_cost is not None and self.needs_llm and not self.priced:
             raise ValueError("--max-cost needs a price: give --price IN/OUT, dollars for a million tokens")
         return self

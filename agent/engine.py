@@ -1,9 +1,4 @@
-"""A search from its beginning to its result: opens what it needs, owns the tasks, keeps everything.
-
-Climbs are worked on by as many workers as ``concurrency`` says, each taking the next climb. A worker never
-fails: what ends its climb early is either a limit, and the search ends when all have come to it, or an error
-or a signal, and the ``Halt`` ends the others without losing what is paid for.
-"""
+"""A search from its beginning to its result: opens what it needs, owns the tasks, keeps everything."""
 
 from __future__ import annotations
 
@@ -20,11 +15,11 @@ from agent.budget import NOTHING, Budget, Limits, Usage
 from agent.climb import Climb
 from agent.config import LOCAL_LLM, SearchConfig
 from agent.config_sources import to_toml
+from agent.crew import Crew
 from agent.endpoints import open_endpoints
-from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
 from agent.event_log import EventLog
-from agent.events import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, SearchStopped, to_all
-from agent.failures import explained, single
+from agent.events import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
+from agent.failures import single
 from agent.finish import Stretch, finish
 from agent.halt import Halt
 from agent.journal import Journal
@@ -35,6 +30,7 @@ from agent.result import SearchResult
 from agent.scorebook import Scorebook
 from agent.secrets import Scrubber
 from agent.seeds import rng_for
+from agent.sharing import shared
 from agent.store import Store
 from evaluator.consumer import Consumer
 from evaluator.scoring import Evaluator
@@ -216,35 +212,25 @@ class Search:
         )
         budget = Budget(limits, spent=store.usage)
         self._gauge = lambda: (store.usage, left_of(budget))
-        proposer = Proposer(
-            endpoints,
-            budget=budget,
-            retry=RetryPolicy(
-                attempts=config.retry_attempts,
-                total_s=config.retry_seconds,
-                attempt_s=config.request_timeout,
-            ),
-            give_up_after_s=60 * config.give_up_after,
-            ledger=store,
-            on_event=lambda notice: self._tell(ChatNoted(what=notice.name, details=asdict(notice))),
-            rng=rng_for(config.seed, "jitter"),
-        )
+        proposer = self._proposer(endpoints, budget, store)
         async with Consumer(evaluator) as consumer:
-            scorebook = Scorebook(store, consumer)
-            climbs = [
-                Climb(
-                    number,
-                    config,
-                    pool=pool,
-                    scorebook=scorebook,
-                    journal=Journal(store, proposer, self._halt),
-                    halt=self._halt,
-                    budget=budget,
-                    tell=self._tell,
-                )
-                for number in range(1, config.restarts + 1)
-            ]
-            stop_reason = await self._work(climbs, group)
+            with shared(config, evaluator.info, consumer, proposer) as (scorer, asker):
+                scorebook = Scorebook(store, scorer)
+                climbs = [
+                    Climb(
+                        number,
+                        config,
+                        pool=pool,
+                        scorebook=scorebook,
+                        journal=Journal(store, asker, self._halt),
+                        halt=self._halt,
+                        budget=budget,
+                        tell=self._tell,
+                    )
+                    for number in range(1, config.restarts + 1)
+                ]
+                crew = Crew(climbs, halt=self._halt, tell=self._tell)
+                stop_reason = await crew.run(group, workers=config.concurrency)
         stretch = Stretch(
             status="finished" if stop_reason is None else "stopped",
             stop_reason=stop_reason,
@@ -266,46 +252,21 @@ class Search:
         )
         return result
 
-    async def _work(self, climbs: Sequence[Climb], group: asyncio.TaskGroup) -> str | None:
-        """Runs the climbs to their ends.
-
-        Returns:
-            What stopped the search; None if every climb went through.
-
-        Raises:
-            PromptclimbError: A signal, or an error of one climb.
-        """
-        waiting = iter(climbs)
-        reasons: list[str] = []
-
-        async def work() -> None:
-            for climb in waiting:
-                try:
-                    self._halt.check()
-                    await climb.run()
-                except (BudgetSpentError, GaveUpError) as stop:
-                    reasons.append(str(stop))
-                    return
-                except InterruptedRunError:
-                    return
-                except Exception as error:  # noqa: BLE001 - handed on by the halt, once the others are safe
-                    self._halt.ask(single(error))
-                    return
-
-        main = asyncio.current_task()
-        assert main is not None
-        self._halt.release(main)
-        workers = [group.create_task(work()) for _ in range(min(self._config.concurrency, len(climbs)))]
-        for worker in workers:
-            self._halt.watch(worker)
-        await asyncio.wait(workers)
-        if self._halt.cause is not None:
-            raise explained(self._halt.cause, [climb.record for climb in climbs])
-        self._halt.watch(main)
-        if not reasons:
-            return None
-        self._tell(SearchStopped(reason=reasons[0]))
-        return reasons[0]
+    def _proposer(self, endpoints: list[Endpoint], budget: Budget, store: Store) -> Proposer:
+        config = self._config
+        return Proposer(
+            endpoints,
+            budget=budget,
+            retry=RetryPolicy(
+                attempts=config.retry_attempts,
+                total_s=config.retry_seconds,
+                attempt_s=config.request_timeout,
+            ),
+            give_up_after_s=60 * config.give_up_after,
+            ledger=store,
+            on_event=lambda notice: self._tell(ChatNoted(what=notice.name, details=asdict(notice))),
+            rng=rng_for(config.seed, "jitter"),
+        )
 
     def _announce(self, run_dir: Path, evaluator: Evaluator, resumed: bool) -> None:
         config = self._config

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from agent.cli.options import add_config_file, add_json, add_search_options
 
 WRONG_USAGE = 2
-EXPORTS = ("open-clip", "clip-benchmark", "cupl", "csv", "safetensors", "coop")
+EXPORTS = ("open-clip", "clip-benchmark", "clip-benchmark-custom", "cupl", "csv", "coop", "safetensors")
 _PROGRAMS = ("run_agent.py", "promptclimb")
 _NOT_FOR_DATASETS = ("data", "model", "pretrained", "objective", "precision", "device", "on_bad_image")
 

@@ -378,3 +378,16 @@ def test_the_stored_config_is_the_one_that_was_given(tmp_path: Path) -> None:
     wanted = config(tmp_path / "r", rpm=600)
     run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
     assert stored_config(tmp_path / "r", {}) == wanted
+
+
+def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: bytes) -> None:
+    """A second run on the same data asks for nothing and ends the same; it can go on without the folder."""
+    sharing = {"shared_cache": tmp_path / "shared", "cache_answers": True}
+    run_virtual(search(config(tmp_path / "a", **sharing), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    chat, evaluator = ChatByHash(), FakeEvaluator()
+    result = run_virtual(search(config(tmp_path / "b", **sharing), evaluator=evaluator, chat=chat))
+    assert (chat.asked, evaluator.batches, result.usage.calls) == ([], [], 0)
+    assert board(tmp_path / "b") == reference
+    other = FakeEvaluator(seed=4)
+    run_virtual(search(config(tmp_path / "c", **sharing), evaluator=other, chat=ChatByHash()))
+    assert other.batches

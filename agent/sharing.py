@@ -1,0 +1,34 @@
+"""``--cache``: scores, and answers where asked for, taken from other runs and given to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.config import SearchConfig
+from agent.journal import Asker
+from agent.scorebook import TemplateScorer
+from agent.store.shared import SharedAsker, SharedCache, SharedScorer
+from evaluator.scoring import EvaluatorInfo
+
+
+@contextmanager
+def shared(
+    config: SearchConfig, info: EvaluatorInfo, scorer: TemplateScorer, asker: Asker
+) -> Iterator[tuple[TemplateScorer, Asker]]:
+    """A scorer and an asker that look into the shared folder first; the given ones where there is none.
+
+    A run still writes all that it uses into its own store: it can be resumed without the shared folder.
+
+    Raises:
+        StoreError: The folder cannot be used.
+    """
+    if config.shared_cache is None:
+        yield scorer, asker
+        return
+    with SharedCache(config.shared_cache) as cache:
+        space = f"{info.fingerprint}:{info.precision}:{config.objective}"
+        looked = (
+            SharedAsker(cache, asker, config.shown_url or str(config.llm)) if config.cache_answers else asker
+        )
+        yield SharedScorer(cache, scorer, space), looked
