@@ -10,98 +10,22 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-Group = Literal["task", "llm", "search", "pace", "limits", "run"]
+from agent.config_values import (
+    DEFAULT_BASE_URL,
+    EndpointConfig,
+    Price,
+    about,
+    check_url,
+    parse_price,
+    setting,
+    without_credentials,
+)
 
 DEFAULT_DATA = "digits"
 LOCAL_LLM = "local"
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
-
-
-def setting(
-    default: Any,
-    description: str,
-    group: Group,
-    *,
-    decides: bool = False,
-    flag: str | None = None,
-    show: str = "",
-    **rules: Any,
-) -> Any:
-    """A field with what the command line needs to know of it.
-
-    Args:
-        default: Its value when nothing is said; ``...`` where something must be.
-        description: One line for ``--help``.
-        group: The heading that it stands under.
-        decides: Whether it decides the result.
-        flag: The option's name where it is not the field's; empty for none.
-        show: How the value is written in ``--help``.
-        rules: pydantic's own (``ge``, ``gt``, ``repr`` …).
-    """
-    extra: dict[str, Any] = {"group": group, "decides": decides, "flag": flag, "show": show}
-    return Field(default, description=description, json_schema_extra=extra, **rules)
-
-
-class Price(BaseModel):
-    """What an endpoint charges, in US dollars for a million tokens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    prompt: FiniteFloat = Field(ge=0)
-    completion: FiniteFloat = Field(ge=0)
-
-    def __str__(self) -> str:
-        return f"{self.prompt:g}/{self.completion:g}"
-
-
-def parse_price(value: Any) -> Any:
-    """``"0.15/0.60"`` as a Price; anything else as it is, for pydantic to judge."""
-    if not isinstance(value, str):
-        return value
-    parts = value.split("/")
-    if len(parts) != 2:
-        raise ValueError("write it as IN/OUT, dollars for a million tokens, such as 0.15/0.60")
-    return {"prompt": parts[0].strip(), "completion": parts[1].strip()}
-
-
-def check_url(url: str | None) -> str | None:
-    """A base URL without its final slash.
-
-    Raises:
-        ValueError: It is not an http(s) address.
-    """
-    if url is None:
-        return None
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write http:// or https:// and a host, such as http://127.0.0.1:8000/v1")
-    return url.strip().rstrip("/")
-
-
-def without_credentials(url: str) -> str:
-    """A URL with neither user, password nor query: what may be written down."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-class EndpointConfig(BaseModel):
-    """One endpoint of several: an ``[[endpoints]]`` table in the file given by ``--config``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base_url: str = Field(repr=False)
-    model: str | None = None
-    key_env: str = "OPENAI_API_KEY"
-    rpm: float | None = Field(default=None, gt=0)
-    tpm: float | None = Field(default=None, gt=0)
-    price: Price | None = None
-
-    _price = field_validator("price", mode="before")(parse_price)
-    _url = field_validator("base_url")(check_url)
 
 
 class SearchConfig(BaseModel):
@@ -388,9 +312,3 @@ class SearchConfig(BaseModel):
 def deciding_fields() -> tuple[str, ...]:
     """Names of the fields that decide the result."""
     return tuple(name for name, field in SearchConfig.model_fields.items() if about(field)["decides"])
-
-
-def about(field: Any) -> dict[str, Any]:
-    """What ``setting`` noted of a field."""
-    extra = field.json_schema_extra
-    return extra if isinstance(extra, dict) else {}

@@ -14,7 +14,8 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from agent.config import SearchConfig, about
+from agent.config import SearchConfig
+from agent.config_values import about
 from agent.errors import ConfigError
 
 PREFIX = "PROMPTCLIMB_"

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 from agent.chat import ChatClient
-from agent.config import DEFAULT_BASE_URL, LOCAL_LLM, EndpointConfig, SearchConfig, without_credentials
+from agent.config import LOCAL_LLM, SearchConfig
+from agent.config_values import DEFAULT_BASE_URL, EndpointConfig, without_credentials
 from agent.errors import ConfigError
 from agent.events import Listener, Noted
 from agent.halt import Halt, HaltingChat

@@ -28,7 +28,6 @@ def shared(
         return
     with SharedCache(config.shared_cache) as cache:
         space = f"{info.fingerprint}:{info.precision}:{config.objective}"
-        looked = (
-            SharedAsker(cache, asker, config.shown_url or str(config.llm)) if config.cache_answers else asker
-        )
-        yield SharedScorer(cache, scorer, space), looked
+        if config.cache_answers:
+            asker = SharedAsker(cache, asker, config.shown_url or str(config.llm))
+        yield SharedScorer(cache, scorer, space), asker

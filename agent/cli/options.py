@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from agent.config import SearchConfig, about
+from agent.config import SearchConfig
 from agent.config_sources import flag_of
+from agent.config_values import about
 
 _HEADINGS = {
     "task": "what is scored",

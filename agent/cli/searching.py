@@ -14,6 +14,7 @@ from agent.cli.output import console, print_json, resume_command, say
 from agent.cli.table import print_result
 from agent.config import SearchConfig
 from agent.config_sources import from_environment, from_sources
+from agent.config_values import without_credentials
 from agent.engine import Search
 from agent.errors import UsageError
 from agent.halt import Halt
@@ -50,8 +51,6 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
 
 def _with_credentials(config: SearchConfig) -> SearchConfig:
     """The stored address has no password; the environment's, if it is the same place, may."""
-    from agent.config import without_credentials
-
     url = os.environ.get("OPENAI_BASE_URL")
     if url and config.base_url and without_credentials(url).rstrip("/") == config.base_url:
         return config.model_copy(update={"base_url": url.rstrip("/")})
