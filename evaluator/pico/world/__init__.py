@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from evaluator.pico.world.art import Art
 from evaluator.pico.world.captions import caption
-from evaluator.pico.world.sampling import compose, draw, sample
+from evaluator.pico.world.sampling import compose, draw, sample, shown
 from evaluator.pico.world.scene import Scene
 
-__all__ = ["Art", "Scene", "caption", "compose", "draw", "sample"]
+__all__ = ["Art", "Scene", "caption", "compose", "draw", "sample", "shown"]
