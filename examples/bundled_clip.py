@@ -1,0 +1,24 @@
+"""Searches on a bundled data set with the bundled CLIP, without an LLM: `python examples/bundled_clip.py`."""
+
+from __future__ import annotations
+
+from agent import SearchConfig, search_sync
+from agent.events import Event, TemplateScored
+
+
+def watch(event: Event) -> None:
+    """Prints each template that betters its climb."""
+    if isinstance(event, TemplateScored) and event.improved:
+        print(f"climb {event.climb}: {event.train:6.1%}  {event.template}")
+
+
+def main() -> None:
+    """Runs a small search and compares what it found with the plain template."""
+    config = SearchConfig(data="digits", method="random", restarts=2, resets=1, iterations=5, initial=40)
+    result = search_sync(config, on_event=watch)
+    plain = result.baselines["plain"]["test"]
+    print(f"on test: plain {plain:.1%}, best {result.best.test:.1%} ({result.best.template})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The documented ways to use the library, run as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def run(arguments: list[str], folder: Path) -> str:
+    """Standard output of a Python program that runs in a folder of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_library_page_runs_as_it_stands(tmp_path: Path) -> None:
+    """All its blocks, one after another, in one program."""
+    page = (ROOT / "docs" / "library.md").read_text("utf-8")
+    blocks = BLOCK.findall(page)
+    assert len(blocks) >= 5
+    (tmp_path / "page.py").write_text("\n".join(blocks), "utf-8")
+    assert "climb 1:" in run(["page.py"], tmp_path)
+    assert (tmp_path / "runs" / "first" / "result.json").exists()
+
+
+def test_an_llm_of_your_own_climbs(tmp_path: Path) -> None:
+    """The example betters its initial pool."""
+    out = run([str(ROOT / "examples" / "own_llm.py")], tmp_path)
+    start, found = map(float, re.findall(r"([\d.]+)%", out))
+    assert found > start
+
+
+def test_a_black_box_that_is_no_clip_is_climbed(tmp_path: Path) -> None:
+    """The example finds a query that finds more than its start."""
+    out = run([str(ROOT / "examples" / "not_clip.py")], tmp_path)
+    start, found = map(int, re.findall(r"^(\d+)%", out, re.MULTILINE))
+    assert found > start
+
+
+@pytest.mark.slow
+def test_the_bundled_clip_is_searched(tmp_path: Path) -> None:
+    """The example runs on what ships with the program."""
+    out = run([str(ROOT / "examples" / "bundled_clip.py")], tmp_path)
+    assert re.search(r"on test: plain [\d.]+%, best [\d.]+%", out)
