@@ -76,7 +76,7 @@ def load_model(
         key=_key(source, model),
         preprocessing=settings,
         device=device,
-        logit_scale=float(model.logit_scale.exp()),
+        logit_scale=model.logit_scale.exp().item(),
     )
     report(f"model: {name} with {source.weights} on {device}")
     report(f"images: {_describe(model.visual.preprocess_cfg)}")

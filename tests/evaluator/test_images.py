@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from evaluator.errors import DataError
+from evaluator.images import ImageEncoder
+from evaluator.models import load_model
+from evaluator.models.loading import LoadedModel
+from tests.fakes.tiny_clip import save_weights
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    weights = save_weights("resnet", tmp_path_factory.mktemp("weights") / "resnet.safetensors")
+    return load_model("tiny-resnet", str(weights), torch.device("cpu"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(1)
+    paths = []
+    for number in range(10):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(rng.integers(0, 255, (40, 48, 3), dtype=np.uint8)).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, loaded: LoadedModel) -> list[int]:
+    """Sizes of the batches that went through the image tower."""
+    sizes: list[int] = []
+    model: Any = loaded.model
+    encode = model.encode_image
+
+    def counting(batch: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(batch))
+        return encode(batch)
+
+    monkeypatch.setattr(model, "encode_image", counting)
+    return sizes
+
+
+def encoder(loaded: LoadedModel, tmp_path: Path, **settings: Any) -> ImageEncoder:
+    return ImageEncoder(
+        loaded=loaded, folder=tmp_path / "features", **({"batch": 4, "workers": 2} | settings)
+    )
+
+
+def test_features_are_the_models_own(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
+    """Each row is the normalised embedding of its image, in the order of the paths."""
+    found = encoder(loaded, tmp_path).features(pictures)
+    model: Any = loaded.model
+    for path, vector in zip(pictures, found.vectors, strict=True):
+        own = model.encode_image(loaded.preprocess(Image.open(path).convert("RGB"))[None], normalize=True)[0]
+        assert (own - vector).abs().max() < 1e-6
+    assert found.kept == tuple(range(10))
+
+
+def test_an_images_features_do_not_depend_on_how_many_others_there_are(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """Alone or in company, an image has the same features, bit for bit."""
+    together = encoder(loaded, tmp_path).features(pictures)
+    alone = encoder(loaded, tmp_path).features(pictures[3:4])
+    assert torch.equal(together.vectors[3], alone.vectors[0])
+
+
+def test_images_are_encoded_once(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path, calls: list[int]
+) -> None:
+    """A second look comes from the disk, bit for bit; batches have one size."""
+    first = encoder(loaded, tmp_path).features(pictures)
+    assert calls == [4, 4, 4]
+    second = encoder(loaded, tmp_path).features(pictures)
+    assert calls == [4, 4, 4]
+    assert torch.equal(first.vectors, second.vectors)
+
+
+def test_a_changed_image_is_another_set(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path, calls: list[int]
+) -> None:
+    """One byte of one image decides; the file's name and place do not."""
+    first = encoder(loaded, tmp_path).features(pictures)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    copies = [moved / f"copy-{path.name}" for path in pictures]
+    for path, copy in zip(pictures, copies, strict=True):
+        copy.write_bytes(path.read_bytes())
+    encoder(loaded, tmp_path).features(copies)
+    assert len(calls) == 3
+    Image.new("RGB", (20, 20), "red").save(copies[0])
+    changed = encoder(loaded, tmp_path).features(copies)
+    assert len(calls) == 6
+    assert not torch.equal(first.vectors[0], changed.vectors[0])
+    assert torch.equal(first.vectors[1], changed.vectors[1])
+
+
+def spoil_data(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def tear_data(folder: Path) -> None:
+    (path,) = folder.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def spoil_manifest(folder: Path) -> None:
+    (path,) = folder.glob("*.json")
+    path.write_text("{")
+
+
+def foreign_manifest(folder: Path) -> None:
+    (path,) = folder.glob("*.json")
+    path.write_text(path.read_text().replace('"images": "', '"images": "f'))
+
+
+@pytest.mark.parametrize("spoil", [spoil_data, tear_data, spoil_manifest, foreign_manifest])
+def test_broken_features_are_made_again(
+    spoil: Any, loaded: LoadedModel, pictures: list[Path], tmp_path: Path, calls: list[int]
+) -> None:
+    """A file that is not what was written is noticed, told and rebuilt."""
+    first = encoder(loaded, tmp_path).features(pictures)
+    expected = first.vectors.clone()
+    spoil(tmp_path / "features")
+    lines: list[str] = []
+    second = encoder(loaded, tmp_path, report=lines.append).features(pictures)
+    assert lines[0].startswith("image features are made again: ")
+    assert torch.equal(second.vectors, expected)
+    assert len(calls) == 6
+    encoder(loaded, tmp_path).features(pictures)
+    assert len(calls) == 6
+
+
+def test_a_bad_image_is_named(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
+    """By default one image that cannot be read ends it, with its path."""
+    pictures[6].write_bytes(pictures[6].read_bytes()[:100])
+    with pytest.raises(DataError, match=r"6\.png.*--on-bad-image skip"):
+        encoder(loaded, tmp_path).features(pictures)
+
+
+def test_a_bad_image_is_left_out_when_asked(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """With skip the others keep their places, now and when they come from the disk."""
+    whole = encoder(loaded, tmp_path).features(pictures)
+    pictures[6].write_text("no image")
+    for _ in range(2):
+        lines: list[str] = []
+        found = encoder(loaded, tmp_path, on_bad_image="skip", report=lines.append).features(pictures)
+        assert found.kept == (0, 1, 2, 3, 4, 5, 7, 8, 9)
+        assert torch.equal(found.vectors, whole.vectors[list(found.kept)])
+        assert "6.png" in found.bad[0]
+        assert any("6.png" in line for line in lines)
+    with pytest.raises(DataError, match=r"6\.png"):
+        encoder(loaded, tmp_path).features(pictures)
+
+
+def test_nothing_but_bad_images_is_an_error(loaded: LoadedModel, tmp_path: Path) -> None:
+    """A set of which nothing can be read cannot be scored on."""
+    (tmp_path / "a.png").write_text("no")
+    with pytest.raises(DataError, match="none of the 2 images can be read"):
+        encoder(loaded, tmp_path, on_bad_image="skip").features(
+            [tmp_path / "a.png", tmp_path / "missing.png"]
+        )
+
+
+def test_progress_is_told(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:
+    """Each batch says how far it is."""
+    seen: list[tuple[int, int]] = []
+    encoder(loaded, tmp_path, progress=lambda done, of: seen.append((done, of))).features(pictures)
+    assert seen == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_cache(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """Without a cache the features are still there, and it is said."""
+    (tmp_path / "features").write_text("a file where the folder should be")
+    lines: list[str] = []
+    assert len(encoder(loaded, tmp_path, report=lines.append).features(pictures).vectors) == 10
+    assert "not kept" in lines[0]

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import json
+import pickle
+import socket
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from evaluator.errors import ModelError
+from evaluator.models import best_dtype, devices, hub, load_model, parse_devices, pretrained_pairs
+from evaluator.models.loading import LoadedModel
+from tests.fakes.tiny_clip import config, register, save_weights, tiny
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_weights("clip", tmp_path_factory.mktemp("weights") / "clip.safetensors")
+
+
+def load(name: str, pretrained: str | Path) -> LoadedModel:
+    return load_model(name, str(pretrained), CPU)
+
+
+def encode(model: Any, text: str) -> torch.Tensor:
+    return model.encode_text(open_clip.get_tokenizer("tiny-clip")([text]))
+
+
+def test_a_checkpoint_file_is_loaded_as_open_clip_would(weights: Path) -> None:
+    """Same vectors for texts and images as open_clip's own loading gives, and the preprocessing is told."""
+    lines: list[str] = []
+    ours = load_model("tiny-clip", str(weights), CPU, report=lines.append)
+    theirs, _, preprocess = open_clip.create_model_and_transforms("tiny-clip", pretrained=str(weights))
+    assert torch.equal(encode(ours.model, "a cat"), encode(theirs.eval(), "a cat"))
+    picture = Image.effect_noise((50, 40), 60).convert("RGB")
+    assert torch.equal(ours.preprocess(picture), preprocess(picture))
+    assert ours.context_length == 77
+    assert ours.logit_scale == pytest.approx(theirs.logit_scale.exp().item())
+    assert lines[1].startswith(
+        "images: shortest side to (32, 32), bicubic, mean (0.4815, 0.4578, 0.4082), std"
+    )
+
+
+def test_a_torch_checkpoint_is_loaded_too(weights: Path, tmp_path: Path) -> None:
+    """A state dict saved by torch, wrapped or not, in half precision or not, is read."""
+    state = load_file(weights)
+    torch.save(
+        {"state_dict": {f"module.{name}": tensor.half() for name, tensor in state.items()}}, tmp_path / "c.pt"
+    )
+    assert torch.allclose(
+        encode(load("tiny-clip", tmp_path / "c.pt").model, "a cat"),
+        encode(tiny("clip")[0], "a cat"),
+        atol=2e-2,
+    )
+
+
+def test_the_key_follows_content_not_names(weights: Path, tmp_path: Path) -> None:
+    """A copy of the weights has the same key; one changed number or another activation has not."""
+    state = load_file(weights)
+    save_file(state, tmp_path / "copy.safetensors")
+    state["logit_scale"] = state["logit_scale"] + 1
+    save_file(state, tmp_path / "changed.safetensors")
+    first = load("tiny-clip", weights).key
+    assert load("tiny-clip", tmp_path / "copy.safetensors").key == first
+    assert load("tiny-clip", tmp_path / "changed.safetensors").key != first
+    tiny("quickgelu")
+    assert load("tiny-quickgelu", weights).key != first
+
+
+def mismatched(weights: Path, folder: Path) -> Path:
+    state = load_file(weights)
+    state["visual.conv1.weight"] = torch.zeros(8, 3, 4, 4)
+    save_file(state, folder / "other.safetensors")
+    return folder / "other.safetensors"
+
+
+def lacking(weights: Path, folder: Path) -> Path:
+    state = load_file(weights)
+    del state["ln_final.weight"]
+    save_file(state, folder / "lacking.safetensors")
+    return folder / "lacking.safetensors"
+
+
+def torn(weights: Path, folder: Path) -> Path:
+    (folder / "torn.safetensors").write_bytes(weights.read_bytes()[:1000])
+    return folder / "torn.safetensors"
+
+
+def torn_torch(weights: Path, folder: Path) -> Path:
+    torch.save(load_file(weights), folder / "whole.pt")
+    (folder / "torn.pt").write_bytes((folder / "whole.pt").read_bytes()[:5000])
+    return folder / "torn.pt"
+
+
+def empty(_weights: Path, folder: Path) -> Path:
+    (folder / "empty.pt").touch()
+    return folder / "empty.pt"
+
+
+class Dangerous:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return Path.touch, ("run",)
+
+
+def pickled(_weights: Path, folder: Path) -> Path:
+    (folder / "evil.pt").write_bytes(pickle.dumps({"state_dict": Dangerous()}, protocol=2))
+    return folder / "evil.pt"
+
+
+def torch_pickled(_weights: Path, folder: Path) -> Path:
+    torch.save({"state_dict": Dangerous()}, folder / "evil2.pt")
+    return folder / "evil2.pt"
+
+
+def no_tensors(_weights: Path, folder: Path) -> Path:
+    torch.save({"epoch": 3}, folder / "epoch.pt")
+    return folder / "epoch.pt"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (mismatched, r"visual\.conv1\.weight is \[8, 3, 4, 4\] there and \[32, 3, 16, 16\] in the model"),
+        (lacking, r"it has no ln_final\.weight \[64\]"),
+        (torn, "torn or no safetensors file"),
+        (torn_torch, "torn"),
+        (empty, "is empty"),
+        (pickled, "pickled Python objects, or is torn, and is refused"),
+        (torch_pickled, "pickled Python objects, or is torn, and is refused"),
+        (no_tensors, "no dictionary of tensors"),
+    ],
+)
+def test_bad_checkpoints_are_refused_with_one_clear_line(
+    make: Any, message: str, weights: Path, tmp_path: Path
+) -> None:
+    """Torn, foreign and dangerous files are named, and nothing in them is run."""
+    path = make(weights, tmp_path)
+    with pytest.raises(ModelError, match=message) as caught:
+        load("tiny-clip", path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained", "message"),
+    [
+        ("Vit-b32", "openai", "unknown model 'Vit-b32'; did you mean ViT-B-32"),
+        ("RN-picо", "pico", "did you mean RN-pico"),
+        ("ViT-B-32", "laion2b_s34b_b79", "did you mean laion2b_s34b_b79k"),
+        ("ViT-B-32", "zzz", "is neither a tag of ViT-B-32 nor a file; open_clip has openai, "),
+        ("ViT-B-32", "no/such/file.pt", "there is no checkpoint file no/such/file.pt"),
+        ("tiny-clip", "zzz", "open_clip has no weights for it"),
+        ("local-dir:/no/such", "", "there is no open_clip_config.json in /no/such"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_nearest(name: str, pretrained: str, message: str) -> None:
+    """A name that is not known is an error that helps."""
+    tiny("clip")
+    with pytest.raises(ModelError) as caught:
+        load(name, pretrained)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained"),
+    [("ViT-B-32", "laion2b_s34b_b79k"), ("RN50", "openai"), ("hf-hub:timm/some-model", "")],
+)
+def test_without_a_network_the_file_and_its_place_are_named(name: str, pretrained: str) -> None:
+    """Offline, the error comes at once and says what to fetch and where to put it."""
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE is set") as caught:
+        load(name, pretrained)
+    assert "hf download" in str(caught.value)
+    assert "models--" in str(caught.value)
+
+
+def test_an_unreachable_hub_is_noticed_without_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One refused connection is enough."""
+    asked: list[Any] = []
+
+    def refuse(address: Any, timeout: float) -> socket.socket:
+        asked.append((address, timeout))
+        raise OSError("no network")
+
+    for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setattr(hub.socket, "create_connection", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelError, match="cannot be reached"):
+        load("ViT-B-32", "laion2b_s34b_b79k")
+    assert len(asked) == 1
+    assert asked[0][1] <= 5
+
+
+def local_folder(folder: Path, family: str) -> Path:
+    content = {
+        "model_cfg": config(family),
+        "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    save_weights(family, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def test_a_folder_with_its_own_configuration_is_a_model(tmp_path: Path) -> None:
+    """`local-dir:` takes architecture, weights and preprocessing from the folder."""
+    folder = local_folder(tmp_path, "quickgelu")
+    loaded = load(f"local-dir:{folder}", "")
+    assert torch.equal(encode(loaded.model, "a cat"), encode(tiny("quickgelu")[0], "a cat"))
+    assert '"mean": [0.5, 0.5, 0.5]' in loaded.preprocessing
+    same = load("my-own-model", folder / "open_clip_model.safetensors")
+    assert same.key == loaded.key
+
+
+def test_a_cached_hub_repository_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in the hub's cache is found there."""
+    folder = local_folder(tmp_path, "clip")
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda _repository, name: str(folder / name)
+    )
+    loaded = load("hf-hub:somebody/some-clip", "")
+    assert torch.equal(encode(loaded.model, "a cat"), encode(tiny("clip")[0], "a cat"))
+
+
+@pytest.mark.parametrize(
+    ("model", "tag_says", "expected"), [("tiny-clip", True, "quickgelu"), ("tiny-quickgelu", False, "clip")]
+)
+def test_an_activation_mismatch_is_put_right(
+    model: str, tag_says: bool, expected: str, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights whose tag says QuickGELU get it whatever the model's name says, and the other way round."""
+    tiny("quickgelu")
+    tag = {
+        "file": str(weights),
+        "quick_gelu": tag_says,
+        "hf_hub": "somebody/weights/",
+        "mean": (0.1, 0.2, 0.3),
+    }
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _model, _tag: tag)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda _repository, _name: str(weights))
+    lines: list[str] = []
+    loaded = load_model(model, "sometag", CPU, report=lines.append)
+    assert lines[0].startswith("put right: these weights were trained with")
+    activation: Any = tiny(expected)[0].transformer.resblocks[0].mlp.gelu
+    found: Any = loaded.model.transformer.resblocks[0].mlp.gelu
+    assert type(found) is type(activation)
+    assert '"mean": [0.1, 0.2, 0.3]' in loaded.preprocessing
+
+
+def test_an_openai_file_gets_its_activation(weights: Path, tmp_path: Path) -> None:
+    """A file named after OpenAI is loaded with QuickGELU under a name without it."""
+    path = tmp_path / "ViT-B-32.openai.safetensors"
+    path.write_bytes(weights.read_bytes())
+    lines: list[str] = []
+    load_model("tiny-clip", str(path), CPU, report=lines.append)
+    assert "QuickGELU" in lines[0]
+
+
+def test_open_clips_pairs_are_listed() -> None:
+    """Every pair of model and tag that open_clip knows is there."""
+    assert ("ViT-B-32", "laion2b_s34b_b79k") in pretrained_pairs()
+
+
+def test_a_configuration_that_open_clip_cannot_build_is_an_error(tmp_path: Path, weights: Path) -> None:
+    """A broken architecture is named as such."""
+    register("tiny-broken", config("clip") | {"no_such_setting": 1}, tmp_path)
+    with pytest.raises(ModelError, match="open_clip cannot build tiny-broken"):
+        load("tiny-broken", weights)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:99", "cpu:1", "CUDA"])
+def test_devices_that_are_not_there_are_refused(name: str) -> None:
+    """A wrong device is an error that lists the right ones."""
+    with pytest.raises(ModelError, match="cpu"):
+        parse_devices(name)
+
+
+def test_the_processor_is_always_there() -> None:
+    """`cpu` and `auto` always mean something, and bf16 is taken only where the hardware has it."""
+    assert "cpu" in devices()
+    assert parse_devices("cpu") == [CPU]
+    assert len(parse_devices("auto")) == 1
+    assert best_dtype(CPU) in (torch.bfloat16, torch.float32)

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from evaluator.assembled import OpenClipEvaluator
+from evaluator.build import EvaluatorSpec, open_evaluator
+from evaluator.errors import DataError, EvaluatorError, ModelError, ScoringError
+from evaluator.scoring import Evaluator, Rejection, Score
+from tests.fakes.tiny_clip import save_weights
+
+NAMES = ["cat", "golden retriever", "oak tree", "sea snake"]
+TEMPLATES = ["a photo of a {}.", "{}", "a {} and another {}", "an old drawing of the {}", "a {}s"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures that differ by class, in three splits."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(3)
+    for split, count in (("train", 6), ("val", 3), ("test", 12)):
+        for label, name in enumerate(NAMES):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                noise = rng.integers(0, 120, (36, 36, 3)) + np.array([40 * label, 30, 120 - 40 * label])
+                picture = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
+                picture.save(root / split / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_weights("clip", tmp_path_factory.mktemp("weights") / "clip.safetensors")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def spec(folder: Path, weights: Path, cache: Path) -> EvaluatorSpec:
+    return EvaluatorSpec(
+        data=str(folder),
+        model="tiny-clip",
+        pretrained=str(weights),
+        shots=4,
+        device="cpu",
+        cache_dir=cache,
+        image_batch=8,
+    )
+
+
+def replaced(spec: EvaluatorSpec, **changes: Any) -> EvaluatorSpec:
+    from dataclasses import replace
+
+    return replace(spec, **changes)
+
+
+def opened(spec: EvaluatorSpec, **changes: Any) -> OpenClipEvaluator:
+    found = open_evaluator(replaced(spec, **changes))
+    assert isinstance(found, OpenClipEvaluator)
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluator(spec: EvaluatorSpec) -> OpenClipEvaluator:
+    return opened(spec)
+
+
+def open_clips_accuracy(folder: Path, weights: Path, templates: list[str]) -> float:
+    """Test accuracy as a script on open_clip alone computes it."""
+    model, _, preprocess = open_clip.create_model_and_transforms("tiny-clip", pretrained=str(weights))
+    model.eval()
+    tokenizer = open_clip.get_tokenizer("tiny-clip")
+    names = sorted(NAMES)
+    fillers = [lambda name, template=template: template.replace("{}", name) for template in templates]
+    classifier = open_clip.build_zero_shot_classifier(model, tokenizer, names, fillers)
+    hits = total = 0
+    for label, name in enumerate(names):
+        for path in sorted((folder / "test" / name).iterdir()):
+            with torch.no_grad():
+                image = preprocess(Image.open(path).convert("RGB"))[None]
+                logits = 100.0 * model.encode_image(image, normalize=True) @ classifier
+            hits += int(logits.argmax() == label)
+            total += 1
+    return hits / total
+
+
+def test_it_is_an_evaluator(evaluator: OpenClipEvaluator) -> None:
+    """What is opened keeps the protocol and says what it scores on."""
+    assert isinstance(evaluator, Evaluator)
+    info = evaluator.info
+    assert (info.classes, info.shots, dict(info.sizes)) == (4, 4, {"train": 16, "val": 12, "test": 48})
+    assert info.baselines["plain"] == ("a photo of a {}",)
+    assert info.precision == "fp32"
+
+
+@pytest.mark.parametrize("templates", [*([template] for template in TEMPLATES), TEMPLATES])
+def test_accuracies_are_open_clips_own(
+    templates: list[str], evaluator: OpenClipEvaluator, folder: Path, weights: Path
+) -> None:
+    """Single templates and ensembles get open_clip's own accuracy to the last image."""
+    assert evaluator.examine([templates])[0].test == open_clips_accuracy(folder, weights, templates)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chosen=st.lists(st.sampled_from([*TEMPLATES, "no slot", "x " * 90 + "{}"]), max_size=8))
+def test_any_list_in_any_order_gives_the_same_scores(chosen: list[str], evaluator: OpenClipEvaluator) -> None:
+    """A template's score is one number, whatever else is asked with it."""
+    assert evaluator.score(chosen) == [evaluator.score([template])[0] for template in chosen]
+
+
+def test_scores_are_fractions_with_their_counts(evaluator: OpenClipEvaluator) -> None:
+    """Accuracies come with the number of images told right."""
+    (score,) = evaluator.score(["a photo of a {}."])
+    assert isinstance(score, Score)
+    assert score.correct is not None
+    assert score.train == score.correct[0] / 16
+    assert score.val == score.correct[1] / 12
+    assert score.class_mean == pytest.approx(score.train)
+    assert score.logprob is None
+    examined = evaluator.examine([["a photo of a {}."]])[0]
+    assert (examined.train, examined.val) == (score.train, score.val)
+
+
+def test_what_cannot_be_read_is_rejected(evaluator: OpenClipEvaluator) -> None:
+    """Rejections stand where their templates stand."""
+    first, second, third = evaluator.score(["x " * 90 + "{}", "a {}", "a"])
+    assert isinstance(first, Rejection)
+    assert isinstance(second, Score)
+    assert isinstance(third, Rejection)
+    assert (first.reason, third.reason) == ("too_many_tokens", "no_slot")
+    assert "golden retriever" in first.message
+    with pytest.raises(ScoringError, match="tokens"):
+        evaluator.examine([["a {}", "x " * 90 + "{}"]])
+    with pytest.raises(EvaluatorError, match="at least one template"):
+        evaluator.examine([[]])
+
+
+def test_the_test_split_is_opened_only_to_examine(
+    spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scoring never touches the test images; examining reads them once."""
+    from evaluator.datasets import SealedTest
+
+    openings: list[int] = []
+    open_items = SealedTest.open
+
+    def counting(sealed: SealedTest) -> Any:
+        openings.append(1)
+        return open_items(sealed)
+
+    monkeypatch.setattr(SealedTest, "open", counting)
+    found = opened(spec)
+    found.score(TEMPLATES)
+    assert not openings
+    found.examine([["a {}"]])
+    found.examine([["{}"]])
+    assert len(openings) == 1
+
+
+def test_grey_box_values_are_there_only_when_asked(spec: EvaluatorSpec) -> None:
+    """The objective decides whether scores carry what is read from logits."""
+    (score,) = opened(spec, objective="logprob").score(["a {}"])
+    assert isinstance(score, Score)
+    assert score.value("logprob") < 0
+    assert score.margin is not None
+
+
+def test_fingerprints_follow_what_decides_scores(
+    spec: EvaluatorSpec, evaluator: OpenClipEvaluator, tmp_path: Path
+) -> None:
+    """Same inputs, same fingerprint; other shots, seed or names, another; the cache does not matter."""
+    first = evaluator.info.fingerprint
+    assert opened(spec, cache_dir=tmp_path, workers=1).info.fingerprint == first
+    others = {opened(spec, shots=2).info.fingerprint, opened(spec, seed=9).info.fingerprint}
+    assert first not in others
+    assert len(others) == 2
+
+
+def test_best_precision_says_what_it_changes(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under `best` the type taken and the decisions that differ from fp32 are in the notes."""
+    monkeypatch.setattr("evaluator.opening.best_dtype", lambda _device: torch.bfloat16)
+    lines: list[str] = []
+    found = open_evaluator(replaced(spec, precision="best"), report=lines.append)
+    assert found.info.precision == "bfloat16"
+    noted = found.info.notes["precision"]
+    assert noted["type"] == "bfloat16"
+    assert 0 <= noted["differ_from_fp32"] <= noted["decisions"]
+    assert noted["decisions"] == 16 * len(noted["templates"])
+    assert any(line.startswith("precision: ") for line in lines)
+
+
+def test_a_closer_look(evaluator: OpenClipEvaluator) -> None:
+    """An inspection names classes and their confusions, and agrees with the examination."""
+    seen = evaluator.inspect(["an old drawing of the {}"], split="test")
+    assert seen.accuracy == evaluator.examine([["an old drawing of the {}"]])[0].test
+    assert set(seen.per_class) == set(NAMES)
+    assert sum(one.images for one in seen.confusions) == round(48 * (1 - seen.accuracy))
+    assert evaluator.inspect(["a photo of a {}"], split="train").agreement == 1.0
+    assert len(evaluator.decisions("a {}", split="val")) == 12
+
+
+def test_an_image_left_out_shrinks_its_split(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
+    """With skip, a broken image costs itself and nothing else."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "test" / "cat" / "3.png").write_bytes(b"broken")
+    found = opened(spec, data=str(copy), on_bad_image="skip")
+    assert found.examine([["a {}"]])[0].test is not None
+    assert len(found.decisions("a {}", split="test")) == 47
+    with pytest.raises(DataError, match=r"3\.png"):
+        opened(spec, data=str(copy)).examine([["a {}"]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"data": "/no/such/folder"}, DataError),
+        ({"model": "ViT-B-33"}, ModelError),
+        ({"pretrained": "/no/such/file.pt"}, ModelError),
+        ({"device": "cuda:77"}, ModelError),
+        ({"shots": 0}, DataError),
+    ],
+)
+def test_bad_input_is_an_input_error(spec: EvaluatorSpec, changes: dict[str, Any], kind: type) -> None:
+    """What the user gave wrong is said as such, not as a traceback from below."""
+    with pytest.raises(kind):
+        open_evaluator(replaced(spec, **changes))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator.cache import cache_dir
+from evaluator.errors import EvaluatorError, InputError, ScoringError
+from evaluator.fakes import FakeEvaluator
+from evaluator.scoring import OBJECTIVES, Evaluator, Rejection, Score, parse_objective
+
+SHARES = st.floats(0, 1)
+
+
+@given(
+    st.builds(
+        Score,
+        train=SHARES,
+        val=st.none() | SHARES,
+        correct=st.none() | st.tuples(st.integers(0, 9), st.none() | st.integers(0, 9)),
+        logprob=st.none() | st.floats(-9, 0),
+    )
+)
+def test_scores_survive_json(score: Score) -> None:
+    """What is written down is read back equal."""
+    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+
+
+def test_rejections_survive_json() -> None:
+    """A rejection is read back equal."""
+    rejection = Rejection("too_many_tokens", "80 tokens")
+    assert Rejection.from_json(json.loads(json.dumps(rejection.to_json()))) == rejection
+
+
+def test_objectives_pick_their_value() -> None:
+    """Each objective reads its own number, and one that is missing is said."""
+    score = Score(train=0.5, class_mean=0.4)
+    assert score.value() == 0.5
+    assert score.value("class_mean") == 0.4
+    with pytest.raises(InputError, match="logprob"):
+        score.value("logprob")
+    assert [parse_objective(name) for name in OBJECTIVES] == list(OBJECTIVES)
+    with pytest.raises(InputError, match="accuracy, class_mean"):
+        parse_objective("luck")
+
+
+def test_scoring_errors_cross_processes() -> None:
+    """An error keeps its template, reason and message when it is carried over."""
+    error = pickle.loads(pickle.dumps(ScoringError("a {}", "failed", "because")))
+    assert (error.template, error.reason, error.message) == ("a {}", "failed", "because")
+
+
+def test_the_fake_is_an_evaluator_that_can_be_climbed() -> None:
+    """It keeps the protocol, answers equal questions equally, and its favourites score higher."""
+    fake = FakeEvaluator(favourites={"sketch": 1.0})
+    assert isinstance(fake, Evaluator)
+    plain, better = fake.score(["a photo of a {}", "a sketch of a {}"])
+    assert isinstance(plain, Score)
+    assert isinstance(better, Score)
+    assert better.train > plain.train
+    assert fake.score(["a photo of a {}"]) == [plain]
+    assert FakeEvaluator(favourites={"sketch": 1.0}).score(["a sketch of a {}"]) == [better]
+    assert fake.info.fingerprint != FakeEvaluator(seed=2).info.fingerprint
+
+
+def test_the_fake_rejects_and_examines() -> None:
+    """Long templates are rejected; the test split is counted when it is opened."""
+    fake = FakeEvaluator(max_words=3, val=False)
+    assert isinstance(fake.score(["a b c {}"])[0], Rejection)
+    with pytest.raises(ScoringError):
+        fake.examine([["a b c {}"]])
+    single, ensemble = fake.examine([["a {}"], ["a {}", "the {}"]])
+    assert single.val is None
+    assert ensemble.test is not None
+    assert fake.opened == 2
+
+
+def test_the_fake_notices_two_threads() -> None:
+    """Scoring from inside a batch is what a second thread would do, and is an error."""
+    fake = FakeEvaluator(before_batch=lambda _batch: fake.score(["b {}"]))
+    with pytest.raises(EvaluatorError, match="two threads"):
+        fake.score(["a {}"])
+
+
+def test_the_cache_is_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PROMPTCLIMB_CACHE decides, the folder is made, and one that cannot be is an error that says so."""
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "a" / "b"))
+    assert cache_dir() == tmp_path / "a" / "b"
+    assert cache_dir().is_dir()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="PROMPTCLIMB_CACHE"):
+        cache_dir()
+
+
+def test_the_light_part_of_the_room_needs_no_torch() -> None:
+    """Types, consumer, fake and specification import neither torch nor open_clip."""
+    code = (
+        "import sys, evaluator.scoring, evaluator.consumer, evaluator.fakes, evaluator.build, evaluator.datasets;"
+        "print(sorted({'torch', 'open_clip', 'agent'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
+from evaluator.zero_shot import (
+    Confusion,
+    Labelled,
+    agreement,
+    class_mean,
+    classifier,
+    close_calls,
+    confusions,
+    correct,
+    decide,
+    grey_box,
+    logits,
+    per_class,
+)
+
+
+def random_split(images: int, classes: int, width: int = 16, seed: int = 0) -> tuple[Labelled, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    features = functional.normalize(torch.randn(images, width, generator=generator), dim=-1)
+    weights = functional.normalize(torch.randn(classes, width, generator=generator), dim=-1)
+    return Labelled(features, torch.randint(classes, (images,), generator=generator), classes), weights
+
+
+@given(st.integers(1, 300), st.integers(2, 9), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_decisions_are_the_largest_logits(images: int, classes: int, seed: int) -> None:
+    """Decisions are argmax of 100 f c, as in open_clip's own evaluation."""
+    split, weights = random_split(images, classes, seed=seed)
+    expected = (100.0 * split.features @ weights.T).argmax(dim=1)
+    assert torch.equal(decide(split, weights), expected)
+    assert correct(decide(split, weights), split) == int((expected == split.labels).sum())
+
+
+def test_logits_come_in_chunks() -> None:
+    """Never more than a chunk of images at once, and all of them in the end."""
+    split, weights = random_split(100, 5)
+    parts = list(logits(split, weights, chunk=30))
+    assert [len(values) for values, _ in parts] == [30, 30, 30, 10]
+    assert torch.equal(torch.cat([labels for _, labels in parts]), split.labels)
+
+
+def test_ties_go_to_the_first_class() -> None:
+    """Between equal logits the lower label wins, as torch.argmax has it."""
+    split = Labelled(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), 2)
+    assert decide(split, torch.tensor([[1.0, 0.0], [1.0, 0.0]])).tolist() == [0]
+
+
+def test_classes_and_confusions_are_counted() -> None:
+    """Per-class accuracies leave out classes without images; confusions come with the most frequent first."""
+    split = Labelled(torch.empty(6, 1), torch.tensor([0, 0, 0, 1, 1, 3]), 4)
+    decisions = torch.tensor([0, 1, 1, 1, 3, 0])
+    assert per_class(decisions, split) == [pytest.approx(1 / 3), 0.5, None, 0.0]
+    assert class_mean(decisions, split) == pytest.approx((1 / 3 + 0.5) / 3)
+    assert confusions(decisions, split) == [Confusion(0, 1, 2), Confusion(1, 3, 1), Confusion(3, 0, 1)]
+    assert confusions(decisions, split, top=1) == [Confusion(0, 1, 2)]
+    assert agreement(decisions, torch.tensor([0, 1, 0, 0, 0, 0])) == pytest.approx(0.5)
+
+
+def test_grey_box_values_are_what_they_are_called() -> None:
+    """Mean log-probability of the true class, and mean margin over the best other one."""
+    split, weights = random_split(50, 4)
+    found = grey_box(split, weights, logit_scale=10.0)
+    cosines = 10.0 * split.features @ weights.T
+    expected = functional.cross_entropy(cosines, split.labels).item()
+    assert found.logprob == pytest.approx(-expected, abs=1e-5)
+    margins = []
+    for row, label in zip(cosines.tolist(), split.labels.tolist(), strict=True):
+        margins.append(row[label] - max(value for index, value in enumerate(row) if index != label))
+    assert found.margin == pytest.approx(sum(margins) / 50, abs=1e-4)
+    assert math.isfinite(found.margin)
+
+
+def test_close_calls_are_counted() -> None:
+    """Images whose two best classes are nearer than the tolerance are those that rounding could turn."""
+    split = Labelled(
+        functional.normalize(torch.tensor([[1.0, 0.999999], [1.0, 0.0]]), dim=1), torch.tensor([0, 0]), 2
+    )
+    assert close_calls(split, torch.eye(2), 1e-5) == 1
+    assert close_calls(split, torch.eye(2)[:1], 1e-5) == 0
+
+
+def test_an_ensemble_is_the_normalised_mean() -> None:
+    """Vectors of several templates are averaged and normalised again."""
+    vectors = functional.normalize(torch.randn(3, 5, 8), dim=-1)
+    expected = functional.normalize(vectors.mean(dim=0), dim=-1)
+    assert torch.allclose(classifier(vectors), expected, atol=1e-7)
