@@ -113,7 +113,7 @@ async def _remote(
         OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
     )
     return Endpoint(
-        name=without_credentials(endpoint.base_url),
+        name=_name(endpoint, config),
         client=HaltingChat(client, halt),
         model=endpoint.model,
         price=endpoint.price or config.price,
@@ -142,6 +142,13 @@ async def _local(
         price=None,
         limits=_limits(config, None),
     )
+
+
+def _name(endpoint: EndpointConfig, config: SearchConfig) -> str:
+    """What reports call an endpoint: its address, and its key's variable where two share the address."""
+    name = without_credentials(endpoint.base_url)
+    shared = [one for one in config.endpoints if without_credentials(one.base_url) == name]
+    return f"{name} ({endpoint.key_env})" if len(shared) > 1 else name
 
 
 def _limits(config: SearchConfig, endpoint: EndpointConfig | None) -> RateLimits:
