@@ -52,7 +52,7 @@ class ChatRequest:
         total = 0
         for message in self.messages:
             content = str(message["content"])
-            letters = sum(1 for character in content if character.isascii())
+            letters = len(content.encode("ascii", "ignore"))
             wide = len(content.encode("utf-8", "surrogatepass")) - letters
             total += math.ceil(letters / CHARACTERS_PER_TOKEN) + wide + TOKENS_PER_MESSAGE
         return total

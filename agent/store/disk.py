@@ -19,13 +19,14 @@ import diskcache
 from agent.errors import StoreCorruptError, StoreError, StoreFullError
 
 FILE_NAME: str = diskcache.core.DBNAME
-SYNCHRONOUS_FULL = 2
+SYNCHRONOUS_NORMAL, SYNCHRONOUS_FULL = 1, 2
 _SETTINGS: dict[str, object] = {
     **diskcache.DEFAULT_SETTINGS,
     "eviction_policy": "none",
     "cull_limit": 0,
     "size_limit": 2**62,
-    "sqlite_synchronous": SYNCHRONOUS_FULL,
+    # diskcache rewrites some thirty settings one by one when it opens; only later rows wait for the disk.
+    "sqlite_synchronous": SYNCHRONOUS_NORMAL,
 }
 _NO_ROOM_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ROOM_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -87,6 +88,7 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
 
     def __init__(self, directory: Path, *, timeout: float = 60.0) -> None:
         super().__init__(str(directory), timeout=timeout, disk=TextDisk, **_SETTINGS)
+        self.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
 
     def read(self, key: str) -> Any:
         """The JSON value of a key, None if there is none."""
@@ -95,7 +97,10 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
 
     def write(self, rows: dict[str, object]) -> None:
         """Write all rows in one transaction: after it all are on the disk, or none."""
-        texts = {key: canonical(value) for key, value in rows.items()}
+        self.write_texts({key: canonical(value) for key, value in rows.items()})
+
+    def write_texts(self, texts: dict[str, str]) -> None:
+        """Write rows whose values are canonical JSON already, in one transaction."""
         with self.transact():
             for key, text in texts.items():
                 self.set(key, text)

@@ -1,0 +1,130 @@
+"""The one thread that writes a run's store: in order, durably, together with what waits beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.budget import NO_BILL, NOTHING, Bill, Usage
+from agent.errors import StoreError
+from agent.store.disk import TextCache, canonical, translated
+
+USAGE, RESERVED = "usage", "reserved"
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Rows that appear together or not at all."""
+
+    texts: dict[str, str]
+    bill: Bill
+    new: bool
+    done: bool = False
+    error: StoreError | None = None
+
+
+class Writer:
+    """Writes rows and keeps the totals of what was spent.
+
+    A commit waits for the disk, and most of that wait does not depend on how much is written. So all that
+    has come while one commit was under way goes into the next (group commit): each of its rows is on the
+    disk when the await returns, and each job's rows are there together or not at all. After a commit has
+    failed no other is tried, because a later one that succeeded would leave a hole.
+
+    Args:
+        cache: Where to.
+        folder: Its folder, for messages.
+        spent: What was used before.
+        clock: Seconds.
+    """
+
+    def __init__(self, cache: TextCache, folder: Path, spent: Usage, clock: Callable[[], float]) -> None:
+        self._cache = cache
+        self._folder = folder
+        self._clock = clock
+        self._opened = clock()
+        self._usage = spent
+        self._reserved = NOTHING
+        self._failed: StoreError | None = None
+        self._waiting: deque[_Job] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    @property
+    def usage(self) -> Usage:
+        """All that was used, the time up to now included."""
+        return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a commit has failed, so that nothing is written any more."""
+        return self._failed is not None
+
+    async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: bool = False) -> None:
+        """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
+
+        Args:
+            rows: JSON values by key.
+            bill: What to add to the totals.
+            new: Whether the keys must not be there yet.
+
+        Raises:
+            StoreError: They are there already, or the disk fails.
+            TypeError: A value is not made of JSON's types.
+            ValueError: A value holds NaN or infinity.
+        """
+        job = _Job({key: canonical(value) for key, value in rows.items()}, bill, new)
+        self._waiting.append(job)
+        turn = functools.partial(self._turn, job)
+        future = asyncio.get_running_loop().run_in_executor(self._thread, turn)
+        # Nobody may be waiting any more; the next write raises the same error.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Write the time that has passed, and end the thread; the cache is closed in it."""
+        if not self.failed:
+            self._waiting.append(job := _Job({}, NO_BILL, new=False))
+            # A failure here loses seconds of active time, no reason to fail a run that has ended.
+            self._thread.submit(self._turn, job).exception()
+        self._thread.submit(self._cache.close)
+        self._thread.shutdown()
+
+    def _turn(self, job: _Job) -> None:
+        if not job.done:
+            batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            self._commit(batch)
+        if job.error is not None:
+            raise job.error
+
+    def _commit(self, batch: list[_Job]) -> None:
+        texts: dict[str, str] = {}
+        usage, reserved = self._usage, self._reserved
+        try:
+            if self._failed is not None:
+                raise self._failed
+            with translated(self._folder):
+                for job in batch:
+                    if job.new and (
+                        known := [key for key in job.texts if key in texts or key in self._cache]
+                    ):
+                        job.error = StoreError(f"{known[0]} is in the journal already")
+                        continue
+                    texts |= job.texts
+                    usage, reserved = usage.plus(job.bill.usage), reserved.minus(job.bill.reserved)
+                written = replace(usage, active_s=usage.active_s + self._clock() - self._opened)
+                texts |= {USAGE: canonical(asdict(written)), RESERVED: canonical(asdict(reserved))}
+                self._cache.write_texts(texts)
+            self._usage, self._reserved = usage, reserved
+        except StoreError as error:
+            self._failed = error
+            for job in batch:
+                job.error = error
+        finally:
+            for job in batch:
+                job.done = True
