@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import open_clip
@@ -23,7 +24,8 @@ from PIL import Image
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from evaluator.datasets import FewShotData, Item, load
+from evaluator.datasets import Item, few_shot
+from evaluator.datasets.loading import read_splits
 from evaluator.pico import models, sets
 from evaluator.pico.model import encode_text, fast
 from evaluator.pico.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
@@ -54,6 +56,7 @@ class Row:
         rank_many: The same with 16 shots.
         gain_one: Test accuracy of the template that 1 shot picks, less `plain`; mean of ties and seeds.
         gain_many: The same with 16 shots.
+        picks: For each few-shot sample of 16, the places of the templates that it picks.
         accuracies: Test accuracy of every template of the list.
     """
 
@@ -73,6 +76,7 @@ class Row:
     rank_many: float
     gain_one: float
     gain_many: float
+    picks: tuple[tuple[int, ...], ...]
     accuracies: tuple[float, ...]
 
 
@@ -112,17 +116,29 @@ def _accuracies(pictures: Tensor, items: Sequence[Item], texts: Tensor) -> NDArr
     return (nearest == labels).double().mean(-1).numpy()
 
 
-def _few_shots(
-    data: Sequence[FewShotData], model: Scored, texts: Tensor, test: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Rank correlation with test accuracy, and test accuracy of what is picked: means over samples."""
-    ranks, picked = [], []
-    for sample in data:
-        train = _accuracies(model.pictures(sample.train), sample.train, texts)
-        rank = float(spearmanr(train, test).statistic) if len(set(train.tolist())) > 1 else 0.0
-        ranks.append(rank)
-        picked.append(float(test[train == train.max()].mean()))
-    return fmean(ranks), fmean(picked)
+class Picked(NamedTuple):
+    """What few-shot samples say of templates: means over the samples, and what each would pick.
+
+    Attributes:
+        rank: Spearman correlation of training with test accuracy.
+        test: Test accuracy of the templates picked, tied ones averaged.
+        ties: For each sample, the places in the list of the templates with the highest training accuracy.
+    """
+
+    rank: float
+    test: float
+    ties: tuple[tuple[int, ...], ...]
+
+
+def _pick(
+    samples: Sequence[Sequence[Item]], model: Scored, texts: Tensor, test: NDArray[np.float64]
+) -> Picked:
+    ranks, ties = [], []
+    for sample in samples:
+        train = _accuracies(model.pictures(sample), sample, texts)
+        ranks.append(float(spearmanr(train, test).statistic) if train.min() < train.max() else 0.0)
+        ties.append(tuple(np.flatnonzero(train == train.max()).tolist()))
+    return Picked(fmean(ranks), fmean(float(test[list(tied)].mean()) for tied in ties), tuple(ties))
 
 
 def measure(name: str, model_name: str, model: Scored) -> Row:
@@ -131,21 +147,21 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
     Raises:
         DataError: The set cannot be read or written.
     """
-    many = [load(name, shots=SHOTS, seed=seed) for seed in SEEDS]
-    one = [load(name, shots=1, seed=seed) for seed in SEEDS]
+    splits = read_splits(name, data_root=None)
     wording = wording_of(name)
     templates = list(dict.fromkeys((*TEMPLATES, *wording.matching, *wording.contradicting)))
-    texts = model.texts(templates, many[0].classes)
-    items = many[0].test.open()
-    test = _accuracies(model.pictures(items), items, texts)
+    texts = model.texts(templates, splits.classes)
+    test = _accuracies(model.pictures(splits.test), splits.test, texts)
     of = dict(zip(templates, test.tolist(), strict=True))
-    rank_one, picked_one = _few_shots(one, model, texts, test)
-    rank_many, picked_many = _few_shots(many, model, texts, test)
+    one, many = (
+        _pick([few_shot.draw(splits, shots=shots, seed=seed)[0] for seed in SEEDS], model, texts, test)
+        for shots in (1, SHOTS)
+    )
     return Row(
         model=model_name,
         data=name,
-        classes=len(many[0].classes),
-        test=len(items),
+        classes=len(splits.classes),
+        test=len(splits.test),
         plain=of[PLAIN],
         best=float(test.max()),
         middle=float(np.median(test)),
@@ -154,24 +170,38 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
         matching=fmean(of[t] for t in wording.matching),
         neutral=fmean(of[t] for t in NEUTRAL),
         contradicting=fmean(of[t] for t in wording.contradicting),
-        rank_one=rank_one,
-        rank_many=rank_many,
-        gain_one=picked_one - of[PLAIN],
-        gain_many=picked_many - of[PLAIN],
+        rank_one=one.rank,
+        rank_many=many.rank,
+        gain_one=one.test - of[PLAIN],
+        gain_many=many.test - of[PLAIN],
+        picks=many.ties,
         accuracies=tuple(test.tolist()),
     )
 
 
-def transfer(rows: Sequence[Row]) -> dict[str, float]:
-    """Rank correlation of the accuracies of templates between the first two models, set by set."""
+class Transfer(NamedTuple):
+    """What the first model's findings are worth on the second one, for one set.
+
+    Attributes:
+        rank: Spearman correlation of the templates' test accuracies on both.
+        gain: Test accuracy on the second of what 16 shots pick on the first, less the second's plain one.
+    """
+
+    rank: float
+    gain: float
+
+
+def transfer(rows: Sequence[Row]) -> dict[str, Transfer]:
+    """From the first model of `rows` to the second, for each set that both have."""
     first, *others = dict.fromkeys(row.model for row in rows)
-    found = {(row.model, row.data): row.accuracies for row in rows}
-    return {
-        row.data: float(spearmanr(row.accuracies, found[other, row.data]).statistic)
-        for row in rows
-        for other in others[:1]
-        if row.model == first and (other, row.data) in found
-    }
+    there = {row.data: row for row in rows if row.model in others[:1]}
+    here = [row for row in rows if row.model == first and row.data in there]
+    return {row.data: _carried(row, there[row.data]) for row in here}
+
+
+def _carried(here: Row, there: Row) -> Transfer:
+    gain = fmean(fmean(there.accuracies[place] for place in tied) for tied in here.picks) - there.plain
+    return Transfer(float(spearmanr(here.accuracies, there.accuracies).statistic), gain)
 
 
 _COLUMNS = (
@@ -227,26 +257,41 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    rows: dict[str, list[Row]] = {}
-    for entry in models():
-        if options.model and entry["name"] not in options.model:
-            continue
-        weights = (options.weights or Path(entry["file"]).parent) / f"{entry['name']}.safetensors"
-        scored = Scored(entry["name"], weights, Path(entry["config"]))
-        rows[entry["name"]] = [
-            measure(name, entry["name"], scored) for name in options.data or (*sets.names(), "digits")
-        ]
-    everything = [row for found in rows.values() for row in found]
-    between = transfer(everything) if len(rows) > 1 else {}
-    totals = {name: summary(found) for name, found in rows.items()}
+    everything = [
+        row
+        for entry in models()
+        if not options.model or entry["name"] in options.model
+        for row in _rows(entry, options.weights, options.data or (*sets.names(), "digits"))
+    ]
+    names = dict.fromkeys(row.model for row in everything)
+    totals = {name: summary([row for row in everything if row.model == name]) for name in names}
+    between = transfer(everything)
     if options.json:
-        document = {"rows": [asdict(row) for row in everything], "summary": totals, "transfer": between}
+        document = {
+            "rows": [asdict(row) for row in everything],
+            "summary": totals,
+            "transfer": {name: found._asdict() for name, found in between.items()},
+        }
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
         return 0
-    for name, found in rows.items():
-        sys.stdout.write(f"### {name}\n\n{table(found)}\n\n{json.dumps(totals[name])}\n\n")
-    sys.stdout.write(f"Transfer (rank correlation): {json.dumps(between)}\n" if between else "")
+    for name in names:
+        lines = table([row for row in everything if row.model == name])
+        sys.stdout.write(f"### {name}\n\n{lines}\n\n{json.dumps(totals[name])}\n\n")
+    for name, found in between.items():
+        sys.stdout.write(f"- {name}: rank correlation {found.rank:.2f}, gain {100 * found.gain:+.1f}\n")
     return 0
+
+
+def _rows(entry: Mapping[str, str], folder: Path | None, names: Sequence[str]) -> Iterator[Row]:
+    """One bundled model, with its weights from `folder` if given, on some sets."""
+    weights = (folder or Path(entry["file"]).parent) / f"{entry['name']}.safetensors"
+    scored = Scored(entry["name"], weights, weights.with_suffix(".json"))
+    for name in names:
+        row = measure(name, entry["name"], scored)
+        sys.stderr.write(
+            f"{row.model} {name}: plain {row.plain:.3f}, best {row.best:.3f}, worst {row.worst:.3f}\n"
+        )
+        yield row
 
 
 if __name__ == "__main__":
