@@ -186,7 +186,8 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
 
 def _walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
     """Images in a folder and below it, links followed, loops not."""
-    stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset({os.path.realpath(folder)}))]
+    top = Path(os.path.realpath(folder))
+    stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
     while stack:
         here, above = stack.pop()
         for entry in _entries(here):

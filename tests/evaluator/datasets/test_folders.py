@@ -109,6 +109,15 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path, make_images: MakeI
     assert len(paths) == 4
 
 
+def test_a_link_to_a_folder_above_brings_no_other_class(tmp_path: Path, make_images: MakeImages) -> None:
+    """Otherwise the images of every class would be images of this one too."""
+    make_images(tmp_path, {"a": 4, "b": 4})
+    (tmp_path / "b" / "all").symlink_to(tmp_path)
+    (tmp_path / "b" / "more").symlink_to(tmp_path.parent)
+    found = read_folder(tmp_path)
+    assert len(found.train + found.val + found.test) == 8
+
+
 def test_a_folder_by_a_relative_path_gives_absolute_paths(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,374 @@
+"""Bad input, kind by kind: one clear line, exit code 2, and nothing was paid."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import struct
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from agent.cli.main import main
+
+TOWERS = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1},
+}
+
+
+class Endpoint(ThreadingHTTPServer):
+    """An endpoint that counts what would have been paid; its body for anything is given."""
+
+    def __init__(self, body: bytes, kind: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body, self.kind, self.paid = body, kind, 0
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers everything alike."""
+
+    server: Endpoint
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", self.server.kind)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def do_POST(self) -> None:
+        self.server.paid += 1
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the terminal."""
+
+
+def serve(body: bytes, kind: str) -> Iterator[Endpoint]:
+    endpoint = Endpoint(body, kind)
+    thread = threading.Thread(target=endpoint.serve_forever, daemon=True)
+    thread.start()
+    yield endpoint
+    endpoint.shutdown()
+    endpoint.server_close()
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    """An endpoint that knows the model."""
+    yield from serve(
+        json.dumps({"object": "list", "data": [{"id": "some-llm"}]}).encode(), "application/json"
+    )
+
+
+@pytest.fixture(scope="module")
+def web_page() -> Iterator[Endpoint]:
+    """A web server that is no endpoint."""
+    yield from serve(b"<!doctype html><title>Welcome</title>", "text/html")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny CLIP and its configuration, as open_clip's local-dir reads it."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": TOWERS, "preprocess_cfg": {}}), "utf-8"
+    )
+    torch.manual_seed(0)
+    save_file(
+        open_clip.create_model(f"local-dir:{folder}", load_weights=False).state_dict(),
+        folder / "open_clip_model.safetensors",
+    )
+    return folder
+
+
+@dataclass
+class Place:
+    """An empty folder of the test's own, an endpoint that works, and a model that works."""
+
+    folder: Path
+    endpoint: Endpoint
+    web_page: Endpoint
+    model: Path
+
+    def images(self, name: str, *, count: int = 4, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
+        """A folder of class folders."""
+        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        for label, class_name in enumerate(classes):
+            (self.folder / name / class_name).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                pixels = np.full((8, 8, 3), 50 * label + number, np.uint8)
+                Image.fromarray(pixels).save(self.folder / name / class_name / f"{number}.png")
+        return self.folder / name
+
+    def file(self, name: str, content: str | bytes) -> str:
+        """A file with this in it."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    def search(self, *arguments: object, **replaced: object) -> list[str]:
+        """A search that would work but for the arguments given."""
+        settings: dict[str, object] = {
+            "model": f"local-dir:{self.model}",
+            "shots": 1,
+            "llm": "some-llm",
+            "base-url": self.endpoint.url,
+            "initial": 4,
+            "top-k": 2,
+            "restarts": 1,
+            # Should a search begin all the same, it ends at once.
+            "max-calls": 1,
+            "retry-attempts": 1,
+            "run-dir": self.folder / "run",
+            **{name.replace("_", "-"): value for name, value in replaced.items()},
+        }
+        if "data" not in settings:
+            settings["data"] = self.images("good")
+        flags = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
+        return ["search", *flags, *map(str, arguments)]
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that claims 60,000 x 60,000 pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    )
+
+
+def broken_image(place: Place, content: bytes) -> Path:
+    """A data set with one image replaced in every split of one class."""
+    folder = place.images("broken")
+    for number, image in enumerate((folder / "cat").iterdir()):
+        image.write_bytes(content + bytes([number]))
+    return folder
+
+
+def looping(place: Place) -> Path:
+    """A class folder that holds only a way back up."""
+    folder = place.images("loop")
+    (folder / "bird").mkdir()
+    (folder / "bird" / "again").symlink_to(folder)
+    return folder
+
+
+def leaking(place: Place) -> Path:
+    """The same picture in train and in test."""
+    for part in ("train", "test"):
+        place.images(f"leak/{part}")
+    return place.folder / "leak"
+
+
+def coop_root(place: Place, split: str) -> Path:
+    """A data root whose dtd has this for a split file."""
+    (place.folder / "root" / "dtd" / "images").mkdir(parents=True)
+    place.file("root/dtd/split_zhou_DescribableTextures.json", split)
+    return place.folder / "root"
+
+
+def occupied(place: Place) -> Path:
+    """A folder with somebody's papers in it."""
+    return Path(place.file("papers/thesis.txt", "important")).parent
+
+
+def checkpoint(place: Place, kind: str) -> str:
+    """Weights that cannot be used."""
+    good = (place.model / "open_clip_model.safetensors").read_bytes()
+    place.file("own/open_clip_config.json", (place.model / "open_clip_config.json").read_bytes())
+    if kind == "torn":
+        return place.file("own/weights.safetensors", good[: len(good) // 2])
+    if kind == "pickle":
+        return place.file("own/weights.pt", pickle.dumps({"weights": Path("a")}, protocol=2))
+    other = {"visual.conv1.weight": torch.zeros(3, 3, 8, 8)}
+    save_file(other, place.folder / "own" / "weights.safetensors")
+    return str(place.folder / "own" / "weights.safetensors")
+
+
+Arguments = Callable[[Place], list[str]]
+TABLE: dict[str, tuple[Arguments, str]] = {
+    # The data.
+    "no such folder": (lambda p: p.search(data=p.folder / "absent"), "absent"),
+    "unknown data set": (lambda p: p.search(data="oxford_pet"), "oxford_pets"),
+    "empty folder": (lambda p: p.search(data=p.images("none", classes=())), "DIR/CLASS"),
+    "one class": (lambda p: p.search(data=p.images("one", classes=("cat",))), "one class only"),
+    "a file, not a folder": (lambda p: p.search(data=p.file("cat.jpg", "x")), "is a file"),
+    "images without class folders": (lambda p: p.search(data=p.images("good") / "cat"), "no class folders"),
+    "a class without images": (lambda p: p.search(data=looping(p)), "bird holds no image"),
+    "an unreadable image": (lambda p: p.search(data=broken_image(p, b"torn")), r"cat/\d\.png is no image"),
+    "a decompression bomb": (lambda p: p.search(data=broken_image(p, bomb())), "too large to be opened"),
+    "a link to itself": (lambda p: p.search(data=link_to_itself(p)), "no data set called"),
+    "the same image in train and test": (lambda p: p.search(data=leaking(p)), "--allow-leak"),
+    "a path out of the root": (
+        lambda p: p.search(data=p.file("t.csv", "path,label\n../../etc/passwd,a\nb.png,b\n")),
+        "leads out of",
+    ),
+    "CSV without columns": (lambda p: p.search(data=p.file("t.csv", "a,b\n1,2\n")), "no column 'label'"),
+    "a label out of range": (
+        lambda p: p.search(
+            data=p.file("good/t.csv", "path,label\n" + "".join(f"cat/{n}.png,{n}\n" for n in range(4)))
+            if p.images("good")
+            else "",
+            class_names=p.file("names.txt", "a\nb\n"),
+        ),
+        "label 2 is out of range",
+    ),
+    "a split file that is not JSON": (
+        lambda p: p.search(data="dtd", data_root=coop_root(p, "{'train': []}")),
+        "is not JSON",
+    ),
+    "a data root without the data set": (
+        lambda p: p.search(data="dtd", data_root=p.folder),
+        "dtd is not there",
+    ),
+    "a pickle of shots": (
+        lambda p: p.search(few_shot_file=p.file("s.pkl", pickle.dumps([]))),
+        "is a pickle",
+    ),
+    "too few class names": (
+        lambda p: p.search(class_names=p.file("n.txt", "a\n")),
+        "1 names, but good has 2",
+    ),
+    "shots 0": (lambda p: p.search(shots=0), "--shots"),
+    "shots that are no number": (lambda p: p.search(shots="many"), "--shots"),
+    "shots over the count": (lambda p: p.search(shots=3), "ask for 2 or fewer"),
+    # The templates.
+    "an empty template file": (lambda p: p.search(initial=p.file("t.txt", "\n\n")), "empty"),
+    "templates that are not UTF-8": (lambda p: p.search(initial=p.file("t.txt", b"caf\xe9 {}\n")), "UTF-8"),
+    "a template without a slot": (
+        lambda p: p.search(initial=p.file("t.txt", "a photo of a cat\n")),
+        "line 1",
+    ),
+    "10 MB of templates": (lambda p: p.search(initial=p.file("t.txt", "a {}\n" * 2_000_000)), "t.txt"),
+    "templates that are not there": (
+        lambda p: ["evaluate", "--templates", str(p.folder / "absent.txt"), "--data", str(p.images("good"))],
+        "absent.txt",
+    ),
+    # The model.
+    "an unknown model": (lambda p: p.search(model="ViT-B-23"), "ViT-B-32"),
+    "an unknown tag": (
+        lambda p: p.search(model="ViT-B-32", pretrained="laion2b_s34b_b79"),
+        "laion2b_s34b_b79k",
+    ),
+    "a model folder without a configuration": (
+        lambda p: p.search(model=f"local-dir:{p.folder}"),
+        "open_clip_config.json",
+    ),
+    "a torn checkpoint": (
+        lambda p: p.search(model="own", pretrained=checkpoint(p, "torn")),
+        r"weights\.safetensors",
+    ),
+    "a checkpoint of another architecture": (
+        lambda p: p.search(model="own", pretrained=checkpoint(p, "other")),
+        r"does not fit .*own: it has no ",
+    ),
+    "a checkpoint that is a pickle": (
+        lambda p: p.search(model="own", pretrained=checkpoint(p, "pickle")),
+        r"weights\.pt",
+    ),
+    "an unknown device": (lambda p: p.search(device="gpu"), "device"),
+    # The endpoint.
+    "a base URL without a scheme": (lambda p: p.search(base_url="localhost:8000/v1"), "http"),
+    "an endpoint that is not there": (lambda p: p.search(base_url="http://127.0.0.1:9/v1"), "127.0.0.1:9"),
+    "an endpoint that answers HTML": (lambda p: p.search(base_url=p.web_page.url), "HTML|JSON|html"),
+    "no LLM": (lambda p: [word for word in p.search() if word not in ("--llm", "some-llm")], "--llm"),
+    # Everything else.
+    "an unknown method": (lambda p: p.search(method="np"), "pn"),
+    "an unknown option": (lambda p: p.search("--shot", "1"), "--shot"),
+    "an unknown command": (lambda p: ["serach"], "search"),
+    "a configuration with an unknown field": (
+        lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
+        "shotz",
+    ),
+    "a configuration with a wrong type": (
+        lambda p: p.search("--config", p.file("c.toml", 'iterations = "ten"\n')),
+        "iterations",
+    ),
+    "a configuration that is not TOML": (
+        lambda p: p.search("--config", p.file("c.toml", "shots 4\n")),
+        r"c\.toml",
+    ),
+    "a run directory that cannot be made": (
+        lambda p: p.search(run_dir=Path(p.file("taken", "x")) / "run"),
+        "taken/run",
+    ),
+    "a run directory that is not ours": (lambda p: p.search(run_dir=occupied(p)), "papers"),
+    "resuming what is no run": (lambda p: ["resume", str(occupied(p))], "papers"),
+    "exporting what is no run": (lambda p: ["export", str(occupied(p)), "--format", "csv"], "papers"),
+    "an unknown export format": (lambda p: ["export", str(p.folder), "--format", "word"], "word"),
+}
+
+
+def link_to_itself(place: Place) -> Path:
+    """A link that leads nowhere but to itself."""
+    (place.folder / "self").symlink_to(place.folder / "self")
+    return place.folder / "self"
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path,
+    endpoint: Endpoint,
+    web_page: Endpoint,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Place:
+    """Where a test puts its bad input."""
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+    monkeypatch.chdir(tmp_path)
+    return Place(tmp_path, endpoint, web_page, model)
+
+
+@pytest.mark.parametrize("kind", list(TABLE))
+def test_bad_input_is_one_clear_line(kind: str, place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, no traceback, what was wrong on the last line, and no request that costs."""
+    arguments, message = TABLE[kind]
+    given = arguments(place)
+    before = set(place.folder.iterdir())
+    paid = place.endpoint.paid + place.web_page.paid
+    assert main(given) == 2
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+    assert any(re.search(message, line) for line in shown.err.splitlines()[-3:]), shown.err
+    assert len(shown.err.splitlines()[-1]) < 2000
+    assert place.endpoint.paid + place.web_page.paid == paid
+    assert set(place.folder.iterdir()) - before <= {place.folder / "run"}
+
+
+def test_the_table_has_more_than_twenty_five_kinds() -> None:
+    """A kind that is taken out is missed."""
+    assert len(TABLE) >= 45
+
+
+def test_without_a_key_the_message_names_its_variable(
+    place: Place, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenAI's own endpoint needs one; it is never a flag."""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    arguments = place.search()
+    at = arguments.index("--base-url")
+    assert main(arguments[:at] + arguments[at + 2 :]) == 2
+    assert "OPENAI_API_KEY" in capfd.readouterr().err
