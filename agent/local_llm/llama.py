@@ -21,6 +21,7 @@ CONTEXT_TOKENS = 4096
 MAX_LINES = 16
 MAX_PROMPT_TOKENS = 2048
 _PROMPT_STEP = 128  # tokens between two looks at whether the answer is still wanted
+_SORTED_TOKENS = 1_000  # of 262,144: sorting all of them for top_p costs as much as a layer
 _END_OF_LINE = b"\n"
 _KEEP: list[Any] = []  # callbacks that the library may call at any time
 
@@ -169,6 +170,7 @@ class LlamaGenerator:
             lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
             return chain
         if sampling.top_p < 1:
+            lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_k(_SORTED_TOKENS))
             lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_top_p(sampling.top_p, 1))
         lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_temp(sampling.temperature))
         lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_dist(seed))
