@@ -67,7 +67,7 @@ def answered(generator: Generator, seed: int) -> int:
 
 
 def climb(generator: Generator, seed: int, *, turns: int = 10, proposals: int = 5) -> float:
-    """A conversation against a word-based scorer; the share of what was asked for that was new to all before it."""
+    """A conversation against a word-based scorer: the share of what was asked for that was new."""
     scorer = FakeEvaluator(seed=seed)
     scores = _scored(scorer, [template.text for template in draw(BUILT_IN, 80, random.Random(seed))])
     best = sorted(scores, key=lambda text: -scores[text])
@@ -89,10 +89,8 @@ def climb(generator: Generator, seed: int, *, turns: int = 10, proposals: int = 
 
 
 def _scored(scorer: FakeEvaluator, texts: Sequence[str]) -> dict[str, float]:
-    results = scorer.score(texts)
-    return {
-        text: result.train for text, result in zip(texts, results, strict=True) if isinstance(result, Score)
-    }
+    pairs = zip(texts, scorer.score(texts), strict=True)
+    return {text: result.train for text, result in pairs if isinstance(result, Score)}
 
 
 def main() -> None:
