@@ -32,7 +32,7 @@ MATRIX = "safetensors"
 FORMATS: tuple[str, ...] = (*_TEXTS, MATRIX)
 
 
-def export(run_dir: Path, form: str, *, out: Path | None = None) -> Path:
+def export(run_dir: Path | str, form: str, *, out: Path | None = None) -> Path:
     """Writes what a run found in the form of another tool.
 
     Args:
@@ -50,6 +50,7 @@ def export(run_dir: Path, form: str, *, out: Path | None = None) -> Path:
     """
     if form not in FORMATS:
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMATS)}")
+    run_dir = Path(run_dir)
     result = result_of(run_dir)
     name, text = _TEXTS.get(form, ("classifier.safetensors", None))
     target = run_dir / FOLDER / name if out is None else out.expanduser()

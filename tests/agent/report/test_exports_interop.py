@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.agent.report.test_exports import with_templates
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ("a photo of a {}.", "{} from above, {} all over", "{}")
 CLASSES = {"coarse_noise": 4, "fine noise": 16, "{flat} 100%": 1}
 TOWERS = {
@@ -60,9 +62,9 @@ class Home:
     """A finished run, its data and its model as open_clip alone loads it."""
 
     def __init__(self, folder: Path) -> None:
-        draw(folder / "grains")
-        build_model(folder / "model")
-        self.data, self.run, self.name = folder / "grains", folder / "run", f"local-dir:{folder / 'model'}"
+        draw(folder / "photos")
+        build_model(folder / "my-clip")
+        self.data, self.run, self.name = folder / "photos", folder / "run", f"local-dir:{folder / 'my-clip'}"
         config = SearchConfig(
             data=str(self.data), model=self.name, pretrained="own", method="random", shots=4, restarts=1,
             iterations=2, initial=4, run_dir=self.run, device="cpu",
@@ -179,6 +181,19 @@ def test_clip_benchmark_reads_the_custom_template_file(home: Home, tmp_path: Pat
     assert len(found.templates) == len(TEMPLATES)
     loader = torch.utils.data.DataLoader(found.batched(16), batch_size=None)
     assert benchmark(home, loader, found.templates) == home.result.ensemble.test
+
+
+def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every piece of docs/exports.md, one after the other, gets the accuracy of the run."""
+    pytest.importorskip("clip_benchmark")
+    monkeypatch.chdir(home.data.parent)
+    pieces = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text("utf-8"), re.DOTALL)
+    assert len(pieces) == 4
+    names: dict[str, Any] = {}
+    for piece in pieces:
+        names.pop("accuracy", None)
+        exec(compile(piece, "docs/exports.md", "exec"), names)
+        assert names["accuracy"] == pytest.approx(home.result.ensemble.test, abs=1e-12)
 
 
 def test_coops_zero_shot_line_gives_the_best_template(home: Home) -> None:
