@@ -1,0 +1,133 @@
+"""docs/method.md shows what the program says and does: its examples are made by the code, and stay true.
+
+`python tests/test_method_page.py` (in the project's folder) writes the examples into the page anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.local_llm.listing import read_chat
+from prompts.conversation import Outcome, Shown, feedback, request_ape, request_opro, request_p, request_pn
+from prompts.pools import BUILT_IN
+from prompts.replies import parse_reply
+from prompts.template import Template, TemplateError
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "method.md"
+BLOCK = re.compile(r"<!-- example: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+BEST = [Shown("a sketch of a {}"), Shown("a line drawing of a {}"), Shown("a doodle of a {} in a notebook")]
+WORST = [Shown("a satellite view of {}"), Shown("the reflection of a {} in a window")]
+OUTCOMES = [
+    Outcome("a quick pencil sketch of a {}", 0.625),
+    Outcome("a {} drawn by a child", 0.5417),
+    Outcome("a sketch of one {}", 0.5833),
+    Outcome("a pencil sketch", reason="it has no slot {} for the class name"),
+]
+SPELLINGS = [
+    "a photo of a {}",
+    '"A photo of the {}."',
+    "a  photo of {}",
+    "a photo of a {} .",
+    "a photo of {}s",
+    "a photo of a {}!",
+    "a {} beside a {}",
+]
+NOT_TEMPLATES = [
+    "a photo of a dog",
+    "{foo} {}",
+    "a photo\\nof a {}",
+    "one more than fifteen " + "words " * 11 + "{}",
+    '""',
+]
+LINES = [
+    "- a photo of a {}",
+    "2) a photo of a {}",
+    '* "a photo of a {}",',
+    "**Plain**: `a photo of a {class_name}`",
+    "- a photo of a [CLASS]",
+    '- a photo of a "CLASS"',
+    "- a photo of a {flower} (62.5 %)",
+    '["a photo of a {}", "a sketch of {}"]',
+    '{"template": "a photo of a <class>", "why": "plain"}',
+    "- a {} beside another {}",
+    '- a sign that says "no {} allowed"',
+    "- a photo of a flower",
+    "- {adjective} {}",
+    "Sure, here are some templates with {}:",
+    "I hope that helps!",
+]
+
+
+def said(content: str) -> str:
+    return f"```text\n{content}\n```\n"
+
+
+def keys() -> str:
+    rows = [f"| `{text}` | `{Template.parse(text).key}` |" for text in SPELLINGS]
+    return "\n".join(["| written | key |", "|---|---|", *rows]) + "\n"
+
+
+def refused() -> str:
+    rows = []
+    for text in NOT_TEMPLATES:
+        with pytest.raises(TemplateError) as caught:
+            Template.parse(text.replace("\\n", "\n"))
+        rows.append(f"| `{text}` | `{caught.value.reason}` | {caught.value} |")
+    return "\n".join(["| written | reason | in words |", "|---|---|---|", *rows]) + "\n"
+
+
+def lines() -> str:
+    rows = []
+    for line in LINES:
+        reply = parse_reply(line)
+        read = [f"`{template.text}`" for template in reply.templates]
+        read += [f"refused, `{refusal.reason}`" for refusal in reply.refused]
+        code = f"`` {line} ``" if "`" in line else f"`{line}`"
+        rows.append(f"| {code} | {', '.join(read) or 'chatter'} |")
+    return "\n".join(["| the LLM writes | read as |", "|---|---|", *rows]) + "\n"
+
+
+EXAMPLES: dict[str, Callable[[], str]] = {
+    "pn": lambda: said(request_pn(BEST, WORST, proposals=5, max_words=15)[0]["content"]),
+    "p": lambda: said(request_p(BEST, proposals=5, max_words=15)[0]["content"]),
+    "feedback": lambda: said(feedback(OUTCOMES, best_before=0.5833, proposals=5, max_words=15)["content"]),
+    "nothing": lambda: said(feedback([], best_before=0.5833, proposals=5, max_words=15)["content"]),
+    "ape": lambda: said(request_ape(BEST[0], proposals=5, max_words=15)[0]["content"]),
+    "opro": lambda: said(
+        request_opro(
+            [Shown(shown.template, 0.5833 - step / 24) for step, shown in enumerate(BEST)][::-1],
+            proposals=5,
+            max_words=15,
+        )[0]["content"]
+    ),
+    "keys": keys,
+    "refused": refused,
+    "lines": lines,
+    "local": lambda: said(read_chat(request_pn(BEST, WORST, proposals=5, max_words=15)).prompt.rstrip("\n")),
+    "pool": lambda: said("\n".join(BUILT_IN[::20])),
+}
+
+
+def test_every_example_on_the_page_is_what_the_code_gives() -> None:
+    """The page and the program do not drift apart."""
+    found = dict(BLOCK.findall(PAGE.read_text("utf-8")))
+    assert sorted(found) == sorted(EXAMPLES)
+    for name, text in found.items():
+        assert text == EXAMPLES[name](), f"example {name}: run `python {Path(__file__).name}`"
+
+
+def test_the_page_counts_the_pool() -> None:
+    """The number of built-in templates on the page is the number there is."""
+    assert f"{len(BUILT_IN)} caption templates" in PAGE.read_text("utf-8")
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text("utf-8")
+    PAGE.write_text(
+        BLOCK.sub(lambda m: f"<!-- example: {m[1]} -->\n{EXAMPLES[m[1]]()}<!-- end -->", page), "utf-8"
+    )
