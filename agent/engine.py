@@ -26,6 +26,7 @@ from agent.journal import Journal
 from agent.opening import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
 from agent.proposer import Endpoint, Proposer, RetryPolicy
 from agent.report.files import CONFIG, EVENTS, read_result, write_atomically, write_result
+from agent.report.page import write_report
 from agent.result import SearchResult
 from agent.scorebook import Scorebook
 from agent.secrets import Scrubber
@@ -240,7 +241,9 @@ class Search:
             notes=self._notes,
         )
         result = await finish(config, evaluator, stretch)
-        write_result(run_dir, self._cleaned(result))
+        result = self._cleaned(result)
+        write_report(run_dir, result, to_toml(config))
+        write_result(run_dir, result)
         self._tell(
             SearchFinished(
                 status=result.status,

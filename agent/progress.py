@@ -111,7 +111,10 @@ class Progress:
         if isinstance(event, Noted):
             self._line(event.text)
         elif isinstance(event, ImagesEncoded):
-            self._state.opening = f"{event.done:,} of {event.of:,} images encoded"
+            text = f"{event.done:,} of {event.of:,} images encoded"
+            self._state.opening = text
+            if self._state.started is not None:
+                self._state.latest = f"opening the test split: {text}"
         elif isinstance(event, SearchStarted):
             self._line(_opening(event))
         elif isinstance(event, SearchStopped):

@@ -108,6 +108,7 @@ def test_a_search_prints_its_result_and_leaves_its_files(
         "config.toml",
         "events.jsonl",
         "leaderboard.csv",
+        "report.html",
         "result.json",
         "store",
         "templates.json",
@@ -369,3 +370,18 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert json.loads((tmp_path / "t.json").read_text())
     assert call("export", "r", "--format", "word") == 2
     assert "open-clip" in only_line(capsys.readouterr().err)
+
+
+def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The page is in the run's folder, and can be written anew from its files; other folders are refused."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    page = tmp_path / "r" / "report.html"
+    text = page.read_text()
+    page.unlink()
+    capsys.readouterr()
+    assert call("report", "r") == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    assert page.read_text() == text
+    (tmp_path / "r" / "result.json").unlink()
+    assert call("report", "r") == 2
+    assert "resume" in only_line(capsys.readouterr().err)

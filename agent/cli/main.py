@@ -72,6 +72,7 @@ _BODIES = {
     "evaluate": ("agent.cli.evaluating", "evaluate"),
     "datasets": ("agent.cli.listing", "datasets"),
     "suite": ("agent.cli.suites", "suite"),
+    "report": ("agent.cli.reporting", "report"),
     "export": ("agent.cli.exporting", "export"),
     "models": ("agent.cli.listing", "models"),
     "doctor": ("agent.cli.checking", "doctor"),

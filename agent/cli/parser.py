@@ -38,6 +38,7 @@ def make_parser() -> Parser:
     _add_resume(commands.add_parser("resume", help="go on with a run that was stopped"))
     _add_evaluate(commands.add_parser("evaluate", help="score templates of your own"))
     _add_suite(commands.add_parser("suite", help="several searches: data sets x methods x seeds"))
+    _add_report(commands.add_parser("report", help="write the page about a run, report.html"))
     _add_export(commands.add_parser("export", help="write what a run found for another tool"))
     _add_datasets(commands.add_parser("datasets", help="list data sets, or show the few-shot split of one"))
     _add_models(commands.add_parser("models", help="list the bundled models, and open_clip's"))
@@ -85,6 +86,10 @@ def _add_suite(parser: argparse.ArgumentParser) -> None:
     add_search_options(parser, leave_out=("data", "method", "seed", "run_dir"))
     add_config_file(parser)
     add_json(parser)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,26 @@
+"""``report``: the page of a run, made again from its files."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import print_text
+from agent.config_sources import to_toml
+from agent.errors import UsageError
+from agent.report.files import RESULT, read_result
+from agent.report.page import write_report
+from agent.run import stored_config
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Writes the page and prints where it is."""
+    run_dir = arguments.directory.expanduser().resolve()
+    config = stored_config(run_dir, {})
+    try:
+        result = read_result(run_dir)
+    except FileNotFoundError:
+        raise UsageError(f"{run_dir} holds no {RESULT} yet: resume it to its end first") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{run_dir / RESULT} cannot be read: {error}") from error
+    print_text(f"{write_report(run_dir, result, to_toml(config))}\n")
+    return 0

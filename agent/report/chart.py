@@ -1,0 +1,66 @@
+"""A line chart as SVG: how far each climb was after each turn."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from agent.result import Row
+
+WIDTH, HEIGHT = 720, 260
+LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 34
+MAX_CLIMBS = 12
+_COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00")
+
+
+def curves(rows: Sequence[Row]) -> dict[int, list[float]]:
+    """The best training accuracy of each climb after each of its turns, initial templates first.
+
+    A template that several climbs came upon stands in the leaderboard with the first of them only, so the
+    curve of a later climb may lie too low; its end is what the climb found by itself.
+    """
+    turns = max((row.iteration for row in rows), default=0)
+    found: dict[int, dict[int, float]] = {}
+    for row in rows:
+        step = 0 if not row.reset else (row.reset - 1) * turns + row.iteration
+        steps = found.setdefault(row.climb, {})
+        steps[step] = max(steps.get(step, 0.0), row.train)
+    last = max((step for steps in found.values() for step in steps), default=0)
+    return {
+        climb: list(itertools.accumulate((steps.get(step, 0.0) for step in range(last + 1)), max))
+        for climb, steps in sorted(found.items())
+    }
+
+
+def progress_chart(rows: Sequence[Row]) -> str:
+    """The chart as an ``<svg>`` element; at most twelve climbs are drawn."""
+    lines = dict(list(curves(rows).items())[:MAX_CLIMBS])
+    values = [value for line in lines.values() for value in line if value > 0]
+    if not values:
+        return "<p>Nothing was scored.</p>"
+    low, high = min(values), max(values)
+    span = (high - low) or 0.01
+    steps = max(len(line) for line in lines.values()) - 1 or 1
+
+    def x(step: int) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * step / steps
+
+    def y(value: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (max(value, low) - low) / span)
+
+    drawn = [
+        f'<polyline fill="none" stroke-width="2" stroke="{_COLOURS[place % len(_COLOURS)]}" points="'
+        + " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in enumerate(line))
+        + f'"><title>climb {climb}: {100 * line[-1]:.1f} %</title></polyline>'
+        for place, (climb, line) in enumerate(lines.items())
+    ]
+    drawn += [
+        f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{100 * value:.1f}</text>'
+        for value in (low, (low + high) / 2, high)
+    ]
+    drawn += [
+        f'<text x="{x(step):.1f}" y="{HEIGHT - 12}" text-anchor="middle">turn {step}</text>'
+        for step in sorted({0, steps // 2, steps})
+    ]
+    size = f"0 0 {WIDTH} {HEIGHT}"
+    return f'<svg viewBox="{size}" role="img" aria-label="accuracy by turn">{"".join(drawn)}</svg>'
