@@ -109,17 +109,26 @@ def render(
 
 
 class Pictures:
-    """The shards as one indexed whole: pictures, and for each a caption drawn from its scene."""
+    """The shards as one indexed whole: pictures, and for each a caption drawn from its scene.
+
+    Scenes that the models are not taught from (`world.shown`) are left out.
+    """
 
     def __init__(self, shards: list[Path]) -> None:
         self._pixels = [np.load(path, mmap_mode="r") for path in shards]
         self._starts = np.cumsum([0, *(len(block) for block in self._pixels)])
         self._lines: list[str] = []
-        for path in shards:
-            self._lines.extend(path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines())
+        places: list[int] = []
         groups: dict[str, list[int]] = defaultdict(list)
-        for i in range(len(self._lines)):
-            groups[self.scene(i).group].append(i)
+        for start, path in zip(self._starts, shards, strict=False):
+            lines = path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
+            for place, line in enumerate(lines, start=int(start)):
+                scene = world.Scene(**json.loads(line))
+                if world.shown(scene):
+                    groups[scene.group].append(len(self._lines))
+                    self._lines.append(line)
+                    places.append(place)
+        self._places = np.array(places)
         self.groups = {name: np.array(members) for name, members in sorted(groups.items())}
 
     def __len__(self) -> int:
@@ -136,9 +145,10 @@ class Pictures:
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Pictures as uint8 [indices, 64, 64, 3]."""
         out = np.empty((len(indices), 64, 64, 3), dtype=np.uint8)
-        blocks = np.searchsorted(self._starts, indices, side="right") - 1
-        for i, (block, index) in enumerate(zip(blocks, indices, strict=True)):
-            out[i] = self._pixels[block][index - self._starts[block]]
+        places = self._places[indices]
+        blocks = np.searchsorted(self._starts, places, side="right") - 1
+        for i, (block, place) in enumerate(zip(blocks, places, strict=True)):
+            out[i] = self._pixels[block][place - self._starts[block]]
         return out
 
     def captions(self, draws: int, seed: int) -> Iterator[str]:
