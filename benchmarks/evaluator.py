@@ -111,7 +111,7 @@ def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
 
 def useful_operations(tower: Tower, chosen: Sequence[Text], max_rows: int) -> int:
     """See the module's docstring."""
-    quantum = row_quantum(tower.mlp_width)
+    quantum = row_quantum(tower.mlp_width, tower.device)
     total = 0
     for batch in pack(
         list(dict.fromkeys(chosen)), max_rows=max_rows, quantum=quantum, device=torch.device("cpu")

@@ -1,10 +1,10 @@
-"""Whether the LLM and the evaluator wait for each other: a whole search against a fake LLM that takes its time.
+"""Whether the LLM and the evaluator wait for each other: a search against a fake LLM that takes its time.
 
-`ratio` is the wall time of the search over the larger of two times: that of the requests that one climb has to
-make one after the other, and that spent inside the evaluator. At 1 the smaller of the two is hidden altogether.
-Two searches are run: one that the LLM bounds (few climbs, so that the evaluator has time to spare) and one that
-the evaluator bounds (many climbs, large replies); the larger ratio counts. `longest_loop_stall_ms` is the
-longest time in either by which a task that asked to be woken every 5 ms was woken late.
+`ratio` is the wall time of the search over the larger of two times: that of the requests that one climb has
+to make one after the other, and that spent inside the evaluator. At 1 the smaller one is hidden altogether.
+Two searches are run: one that the LLM bounds (few climbs, so that the evaluator has time to spare) and one
+that the evaluator bounds (many climbs, large replies); the larger ratio counts. `longest_loop_stall_ms` is
+the longest time in either by which a task that asked to be woken every 5 ms was woken late.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,15 @@ TOLERANCE = 1e-5
 PLAIN_BATCH = 64
 ROWS_CPU = 1024
 ROWS_GPU = 16384
+QUANTUM_GPU = 512
 FEWEST_ROWS = 128
 # Elements of a tensor that torch's CPU kernels give one thread at least, and how many go at once.
 _GRAIN, _VECTOR = 32768, 64
 _CHECKED = ("a photo of a {}.", "{}", "a sketch of the {} seen from above, {}")
 
 Report = Callable[[str], None]
+# The texts of one template, class by class.
+Row: TypeAlias = tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class TextEncoder:
         context_length: Most tokens that the model reads.
         dtype: Type of the matrix products; float32 unless a lower precision is wanted.
         max_rows: Tokens that go through the tower at once; None to fit the device.
-        memory: Class vectors remembered between calls.
+        memory: Class vectors remembered between calls, whole templates at a time.
         report: Told which path is taken and why.
     """
 
@@ -79,7 +82,7 @@ class TextEncoder:
         self._filler = Filler(tokenizer, class_names, context_length)
         self._classes = len(class_names)
         self._dtype = dtype
-        self._known: OrderedDict[Text, Tensor] = OrderedDict()
+        self._known: OrderedDict[Row, Tensor] = OrderedDict()
         self._memory = memory
         self._encoded = self._recurring = 0
         self._max_rows = max_rows or (ROWS_CPU if self._device.type == "cpu" else ROWS_GPU)
@@ -100,10 +103,13 @@ class TextEncoder:
         with torch.inference_mode():
             if self._tower is None:
                 return torch.stack([self._plain(template) for template in templates])
-            texts = [self._filler.texts(template, self._reader) for template in templates]
-            if self._together:
-                return self._fast(self._tower, [text for row in texts for text in row])
-            return torch.cat([self._fast(self._tower, row) for row in texts])
+            rows = [tuple(self._filler.texts(template, self._reader)) for template in templates]
+            wanted = [row for row in dict.fromkeys(rows) if row not in self._known]
+            encoded = self._encode_rows(self._tower, wanted)
+            self._recurring += (len(rows) - len(wanted)) * self._classes
+            found = torch.stack([encoded[row] if row in encoded else self._known[row] for row in rows])
+            self._remember(encoded)
+            return found
 
     def statistics(self) -> TextStatistics:
         """A snapshot of the counts."""
@@ -124,15 +130,21 @@ class TextEncoder:
         self._encoded += len(tokens)
         return torch.cat(parts)
 
-    def _fast(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
-        """Packed passes over the texts that are not known yet: [T, C, E]."""
-        wanted = [text for text in dict.fromkeys(texts) if text not in self._known]
-        fresh = dict(zip(wanted, self._pass_all(tower, wanted), strict=True)) if wanted else {}
-        self._encoded += len(wanted)
-        self._recurring += len(texts) - len(wanted)
-        found = torch.stack([fresh[text] if text in fresh else self._known[text] for text in texts])
-        self._remember(fresh)
-        return found.view(-1, self._classes, found.shape[-1])
+    def _encode_rows(self, tower: Tower, rows: Sequence[Row]) -> dict[Row, Tensor]:
+        """Vectors [C, E] of each row of class texts, in packed passes over all of them or row by row."""
+        parts = [rows] if self._together else [[row] for row in rows]
+        return {row: found for part in parts if part for row, found in self._encode_part(tower, part)}
+
+    def _encode_part(self, tower: Tower, rows: Sequence[Row]) -> Iterator[tuple[Row, Tensor]]:
+        places: dict[Text, int] = {}
+        for row in rows:
+            for text in row:
+                places.setdefault(text, len(places))
+        encoded = self._pass_all(tower, list(places))
+        self._encoded += len(places)
+        self._recurring += sum(map(len, rows)) - len(places)
+        for row in rows:
+            yield row, encoded[[places[text] for text in row]]
 
     def _pass_all(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
         while True:
@@ -146,18 +158,15 @@ class TextEncoder:
                     torch.cuda.empty_cache()
 
     def _passes(self, tower: Tower, texts: Sequence[Text]) -> Tensor:
-        quantum = row_quantum(tower.mlp_width)
         width = tower.width if tower.projection is None else tower.projection.weight.shape[0]
         found = torch.empty(len(texts), width, device=self._device)
-        for batch in pack(texts, max_rows=self._max_rows, quantum=quantum, device=self._device):
-            found[torch.from_numpy(batch.order).to(self._device)] = encode(tower, batch, quantum)
+        for batch in pack(texts, max_rows=self._max_rows, quantum=self._quantum, device=self._device):
+            found[torch.from_numpy(batch.order).to(self._device)] = encode(tower, batch, self._quantum)
         return found
 
-    def _remember(self, fresh: dict[Text, Tensor]) -> None:
-        for text, vector in list(fresh.items())[-self._memory :] if self._memory else ():
-            # A copy, so that a remembered row does not keep its whole pass alive.
-            self._known[text] = vector.clone()
-        while len(self._known) > self._memory:
+    def _remember(self, encoded: dict[Row, Tensor]) -> None:
+        self._known |= encoded
+        while self._known and len(self._known) * self._classes > self._memory:
             self._known.popitem(last=False)
 
     # --- which path
@@ -168,6 +177,7 @@ class TextEncoder:
             self._reader = _reader(self._model)
         except NotCausalError as reason:
             return f"plain path, since {reason}"
+        self._quantum = row_quantum(tower.mlp_width, self._device)
         largest = self._self_check(tower)
         if largest > TOLERANCE:
             return f"plain path: the fast one was off by {largest:.1e} in a check with this very model"
@@ -195,23 +205,34 @@ class TextEncoder:
         return largest
 
     def _independent(self, tower: Tower) -> bool:
-        """Whether, on this machine, a template's vectors are bit for bit the same alone and among others."""
+        """Whether, on this machine, a text's vector is bit for bit the same alone and in a full pass."""
         with torch.inference_mode():
             rows = [self._filler.texts(template, self._reader)[:32] for template in self._samples()]
             texts = list(dict.fromkeys(text for row in rows for text in row))
-            together = dict(zip(texts, self._passes(tower, texts), strict=True))
-            for text in texts[:: max(1, len(texts) // 8)]:
-                if not torch.equal(self._passes(tower, [text])[0], together[text]):
-                    return False
-        return True
+            company = _company(tower, self._max_rows - 2 * sum(len(text.tokens) for text in texts))
+            together = self._passes(tower, [*company, *texts])[len(company) :]
+            chosen = range(0, len(texts), max(1, len(texts) // 8))
+            return all(torch.equal(self._passes(tower, [texts[i]])[0], together[i]) for i in chosen)
 
 
-def row_quantum(mlp_width: int) -> int:
+def _company(tower: Tower, rows: int) -> list[Text]:
+    """Texts of arbitrary tokens, ``rows`` tokens together, to fill a pass with."""
+    length, shared, (vocabulary, _) = min(8, len(tower.positions)), 1, tower.tokens.shape
+    numbers = range(max(0, rows) // (length - shared))
+    return [
+        Text((0, *((7919 * number + 31 * place) % vocabulary for place in range(1, length))), shared)
+        for number in numbers
+    ]
+
+
+def row_quantum(mlp_width: int, device: torch.device) -> int:
     """Rows of a pass are padded to a multiple of this, so that no result depends on their number.
 
-    Every thread then gets whole vectors in each elementwise function (what is left over would be rounded
-    otherwise), and matrix products have enough rows to be computed by the same kernel.
+    On a CPU every thread then gets whole vectors in each elementwise function (what is left over would be
+    rounded otherwise), and matrix products have enough rows to be computed by the same kernel.
     """
+    if device.type != "cpu":
+        return QUANTUM_GPU
     whole = _VECTOR // math.gcd(mlp_width, _VECTOR)
     rows = max(16, -(-_GRAIN // mlp_width))
     return torch.get_num_threads() * -(-rows // whole) * whole

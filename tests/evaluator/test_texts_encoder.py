@@ -105,11 +105,15 @@ def test_what_is_remembered_is_what_would_be_computed() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """No more class vectors are remembered than asked for."""
-    forgetful = build("clip", memory=5)
+    """No more class vectors are remembered than asked for, the latest ones."""
+    forgetful_one = build("clip", memory=2 * len(NAMES))
     for template in TEMPLATES:
-        forgetful.vectors([template])
-    assert len(forgetful._known) == 5
+        forgetful_one.vectors([template])
+    before = forgetful_one.statistics().encoded
+    forgetful_one.vectors(TEMPLATES[-2:])
+    assert forgetful_one.statistics().encoded == before
+    forgetful_one.vectors(TEMPLATES[:1])
+    assert forgetful_one.statistics().encoded == before + len(NAMES)
 
 
 def test_one_class_is_enough() -> None:
