@@ -1,0 +1,196 @@
+"""Runs that are killed again and again: is the result the same, is anything lost, what is paid twice?
+
+Each round makes the same search twice through the command line, as child processes, against a chat endpoint
+(a process of its own) that fails in a third of all attempts: once undisturbed at `--concurrency 2`, once at
+`--concurrency 4` and killed with SIGKILL at random moments, each time going on with `resume`, until it is
+done. Rounds are made until there are enough kills.
+
+- `differences`: rounds whose `leaderboard.csv` or `best` is not byte for byte that of the undisturbed run
+- `paid_twice`: good answers that the endpoint gave a second time for one request; at most kills times
+  concurrency, because what was in flight when the process died cannot be known
+- `lost`: answers that were in the journal after a kill and are not in it, or not the same, at the end
+
+Templates are scored by the fake evaluator that comes with the library, so that a child starts in a second;
+`--model`, `--pretrained` and `--data` use a real one instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CONCURRENCY = 4
+FAULTS = {
+    "500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04, "hang": 0.005, "drip": 0.02,
+    "html": 0.02, "truncated": 0.02, "no_choices": 0.02, "null": 0.02, "garbage": 0.02, "length": 0.01, "refusal": 0.01,
+}  # fmt: skip
+SEARCH = (
+    "--llm", "fake", "--restarts", "6", "--resets", "2", "--iterations", "4", "--proposals", "3",
+    "--initial", "6", "--request-timeout", "3", "--retry-attempts", "12",
+)  # fmt: skip
+WITH_FAKE_EVALUATOR = """
+import sys
+import agent.opening
+from evaluator.fakes import FakeEvaluator
+agent.opening.open_evaluator = lambda *given, **named: FakeEvaluator()
+from run_agent import main
+sys.exit(main())
+"""
+
+
+@dataclass
+class Figures:
+    """What was counted."""
+
+    concurrency: int = CONCURRENCY
+    kills: int = 0
+    rounds: int = 0
+    differences: int = 0
+    paid_twice: int = 0
+    lost: int = 0
+    answers: int = 0
+    skipped: int = 0
+    kills_before_the_first_answer: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def endpoint(seed: int) -> Iterator[str]:
+    """A faulty chat endpoint in a process of its own; its address."""
+    options = {"faults": FAULTS, "fault_seed": seed, "latency_s": [0.02, 0.3]}
+    command = [sys.executable, "-m", "tests.fakes.chat_server", "--options", json.dumps(options)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+def statistics(base_url: str) -> dict[str, Any]:
+    """What the endpoint has seen."""
+    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/stats", timeout=30) as reply:
+        found: dict[str, Any] = json.load(reply)
+        return found
+
+
+def start(task: list[str], arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """The command line as a child process."""
+    command = [sys.executable, *(["-c", WITH_FAKE_EVALUATOR] if not task else [str(ROOT / "run_agent.py")])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "sk-not-a-real-key"}
+    with log.open("ab") as sink:
+        return subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=sink, stderr=sink)
+
+
+def search_arguments(task: list[str], run_dir: Path, base_url: str, seed: int, concurrency: int) -> list[str]:
+    """A new run."""
+    where = ["--run-dir", str(run_dir), "--base-url", base_url, "--seed", str(seed)]
+    return ["search", *(task or ["--data", "digits"]), *SEARCH, *where, "--concurrency", str(concurrency)]
+
+
+def undisturbed(task: list[str], folder: Path, seed: int, figures: Figures) -> tuple[bytes, Any]:
+    """Leaderboard and best of a run that nobody disturbs, at another concurrency."""
+    with endpoint(seed) as base_url:
+        child = start(task, search_arguments(task, folder / "calm", base_url, seed, 2), folder / "calm.log")
+        finished(child, folder / "calm.log")
+    return outcome(folder / "calm", figures)
+
+
+def killed(
+    task: list[str], folder: Path, seed: int, figures: Figures, rng: random.Random
+) -> tuple[bytes, Any]:
+    """The same of a run that is killed until it is done."""
+    run_dir, log, known = folder / "killed", folder / "killed.log", dict[str, str]()
+    with endpoint(seed) as base_url:
+        while True:
+            arguments = search_arguments(task, run_dir, base_url, seed, CONCURRENCY)
+            if (run_dir / "store").exists():
+                arguments = ["resume", str(run_dir), "--base-url", base_url]
+            child = start(task, arguments, log)
+            try:
+                child.wait(rng.uniform(0.2, 6.0) if rng.random() < 0.9 else rng.uniform(0.2, 1.5))
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+                figures.kills += 1
+                figures.kills_before_the_first_answer += not (now := journal(run_dir))
+                known |= now
+            else:
+                finished(child, log)
+                break
+        stats = statistics(base_url)
+    at_the_end = journal(run_dir)
+    figures.lost += sum(at_the_end.get(key) != value for key, value in known.items())
+    figures.answers += len(at_the_end)
+    figures.paid_twice += sum(times - 1 for times in stats["answered"].values())
+    for kind, times in stats["faults"].items():
+        figures.faults[kind] = figures.faults.get(kind, 0) + times
+    return outcome(run_dir, figures)
+
+
+def finished(child: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for a child that has to succeed."""
+    if (code := child.wait(600)) != 0:
+        raise RuntimeError(f"exit code {code}:\n{log.read_text('utf-8')[-3000:]}")
+
+
+def journal(run_dir: Path) -> dict[str, str]:
+    """Every answer on disk, by position."""
+    path = run_dir / "store" / "cache.db"
+    if not path.exists():
+        return {}
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return dict(database.execute("SELECT key, value FROM Cache WHERE key LIKE 'answer:%'"))
+
+
+def outcome(run_dir: Path, figures: Figures) -> tuple[bytes, Any]:
+    """What must be the same."""
+    events = (run_dir / "events.jsonl").read_text("utf-8")
+    figures.skipped += events.count("step_skipped")
+    return (run_dir / "leaderboard.csv").read_bytes(), json.loads((run_dir / "result.json").read_bytes())[
+        "best"
+    ]
+
+
+def main() -> None:
+    """Kill often enough and print the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--kills", type=int, default=100, help="at least so many")
+    parser.add_argument("--seed", type=int, default=1)
+    for name in ("data", "model", "pretrained"):
+        parser.add_argument(f"--{name}", help="for a real evaluator")
+    given = parser.parse_args()
+    task = [part for name in ("data", "model", "pretrained") if (value := getattr(given, name))
+            for part in (f"--{name}", value)]  # fmt: skip
+    figures, rng, started = Figures(), random.Random(given.seed), time.monotonic()
+    while figures.kills < given.kills:
+        with tempfile.TemporaryDirectory() as folder:
+            seed = given.seed + figures.rounds
+            calm = undisturbed(task, Path(folder), seed, figures)
+            figures.differences += killed(task, Path(folder), seed, figures, rng) != calm
+        figures.rounds += 1
+        if not given.json:
+            print(figures.rounds, figures.kills, figures.differences, file=sys.stderr)
+    print(json.dumps({**vars(figures), "seconds": round(time.monotonic() - started)}))
+
+
+if __name__ == "__main__":
+    main()

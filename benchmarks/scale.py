@@ -1,0 +1,196 @@
+"""How the loop, the memory and the store hold up when they are large.
+
+- `overhead_ms`: 2,000 climbs at once ask a fake chat that answers after a second: processor time of the
+  whole way of a request (budget, pacing, retry, client seam) for each call, less that of the bare client.
+  `search_ms`: a whole search of 2,000 climbs at once on the fake chat and a fake scorer, processor time for
+  each call, with parsing, scoring, ranking, events and durable writes; `search_s`: its wall time.
+  `mb_per_climb`: its peak of memory, less what it began with, for each climb.
+- `add_us`: one `Memory.add` into a memory of so many templates; `list_us`: the same by a plain sorted list.
+- `store`: a journal of 100,000 answers: its size, the time to write an answer while 200 climbs write, to open
+  and to replay it; and one bare commit with `synchronous=FULL`, as used, and NORMAL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import bisect
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from agent import SearchConfig, search
+from agent.budget import Bill, Budget, Limits, Usage
+from agent.chat import ChatAnswer, ChatRequest
+from agent.memory import Memory
+from agent.pacing import RateLimits
+from agent.proposer import Endpoint, Proposer
+from agent.store import Position, Store
+from agent.store.disk import TextCache
+from evaluator.fakes import FakeEvaluator
+from tests.fakes.words import reply_text
+
+CLIMBS = 2000
+TURNS = 5
+WRITERS = 200
+
+
+class FakeChat:
+    """Answers each request after a while."""
+
+    def __init__(self, latency_s: float) -> None:
+        self.calls = 0
+        self._latency_s = latency_s
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """One answer."""
+        self.calls += 1
+        await asyncio.sleep(self._latency_s)
+        return ChatAnswer(text=reply_text(request.hash), prompt_tokens=200, completion_tokens=40)
+
+
+async def loop_overhead() -> dict[str, float]:
+    """Processor time for each call, of the proposer and of bare sleeping tasks."""
+    chat = FakeChat(1.0)
+    requests = [
+        ChatRequest(messages=({"role": "user", "content": f"{n}"},), model="m") for n in range(CLIMBS)
+    ]
+
+    async def bare(request: ChatRequest) -> None:
+        for _ in range(TURNS):
+            await chat.chat(request)
+
+    async def asked(proposer: Proposer, request: ChatRequest) -> None:
+        for _ in range(TURNS):
+            await proposer.ask(request)
+
+    started = time.process_time()
+    await asyncio.gather(*(bare(request) for request in requests))
+    base = time.process_time() - started
+    endpoint = Endpoint(
+        name="fake", client=chat, limits=RateLimits(rpm=10**7, tpm=10**10, concurrency=CLIMBS)
+    )
+    proposer = Proposer([endpoint], budget=Budget(Limits(calls=10**9, tokens=10**12)))
+    started = time.process_time()
+    await asyncio.gather(*(asked(proposer, request) for request in requests))
+    calls = CLIMBS * TURNS
+    return {
+        "overhead_ms": round((time.process_time() - started - base) / calls * 1e3, 4),
+        "bare_ms": round(base / calls * 1e3, 4),
+    }
+
+
+def whole_search() -> dict[str, float]:
+    """A search of 2,000 climbs at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = SearchConfig(
+            data="fake", llm="fake", restarts=CLIMBS, resets=1, iterations=3, proposals=3, initial=4,
+            concurrency=CLIMBS, run_dir=Path(folder) / "run",
+        )  # fmt: skip
+        chat, before = FakeChat(0.5), peak_mb()
+        started, worked = time.perf_counter(), time.process_time()
+        asyncio.run(search(config, evaluator=FakeEvaluator(), chat=chat))
+        wall, work = time.perf_counter() - started, time.process_time() - worked
+    return {
+        "search_ms": round(work / chat.calls * 1e3, 3),
+        "search_calls": chat.calls,
+        "search_s": round(wall, 1),
+        "mb_per_climb": round((peak_mb() - before) / CLIMBS, 4),
+    }
+
+
+def peak_mb() -> float:
+    """The most memory that the process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def memory_adds() -> dict[str, dict[int, float]]:
+    """Microseconds for one add at each size, of the memory and of a sorted list."""
+    rng = random.Random(0)
+    memory, plain = Memory[None](0), list[tuple[float, int]]()
+    ours: dict[int, float] = {}
+    listed: dict[int, float] = {}
+    for size in (10**3, 10**4, 10**5, 10**6):
+        while len(memory) < size:
+            key = f"template {len(memory)}"
+            value = rng.randrange(0, 1601) / 1600
+            memory.add(key, key, value, None)
+            plain.append((-value, rng.getrandbits(64)))
+        plain.sort()
+        fresh = [(f"new {size} {number}", rng.random()) for number in range(1000)]
+        started = time.process_time()
+        for key, value in fresh:
+            memory.add(key, key, value, None)
+        ours[size] = round((time.process_time() - started) * 1e3, 2)
+        started = time.process_time()
+        for _, value in fresh:
+            bisect.insort(plain, (-value, rng.getrandbits(64)))
+        listed[size] = round((time.process_time() - started) * 1e3, 2)
+    return {"add_us": ours, "list_us": listed}
+
+
+async def put(store: Store, number: int) -> None:
+    """Write one answer of the size that answers have."""
+    answer = ChatAnswer(text=reply_text(str(number), 5), model="m", prompt_tokens=900, completion_tokens=60)
+    await store.put_answer(Position(number // 100, 0, number % 100), "0" * 64, answer, Bill(Usage(calls=1)))
+
+
+async def store_size(answers: int) -> dict[str, float]:
+    """A journal of so many answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        Store.create(run, {"identity": {}}).close()
+        figures = {"answers": float(answers)}
+        with Store.open(run) as store:
+            started = time.perf_counter()
+            for first in range(0, answers, WRITERS):
+                await asyncio.gather(*(put(store, number) for number in range(first, first + WRITERS)))
+            figures["write_ms"] = round((time.perf_counter() - started) / answers * 1e3, 3)
+        figures["mb"] = round(sum(path.stat().st_size for path in (run / "store").iterdir()) / 2**20, 1)
+        started = time.perf_counter()
+        with Store.open(run) as store:
+            figures["open_s"] = round(time.perf_counter() - started, 3)
+            started = time.perf_counter()
+            assert sum(1 for _ in store.answers()) == answers
+            figures["replay_s"] = round(time.perf_counter() - started, 3)
+        figures |= {
+            f"{name}_ms": write_ms(Path(folder) / name, level) for name, level in (("full", 2), ("normal", 1))
+        }
+    return figures
+
+
+def write_ms(folder: Path, level: int, rows: int = 500) -> float:
+    """Milliseconds for a bare transaction at a level of synchronous."""
+    cache = TextCache(folder)
+    cache.reset("sqlite_synchronous", level)
+    started = time.perf_counter()
+    for number in range(rows):
+        cache.write({f"k{number}": "x" * 400})
+    taken = time.perf_counter() - started
+    cache.close()
+    return round(taken / rows * 1e3, 3)
+
+
+def main() -> None:
+    """Measure all and print the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--answers", type=int, default=100_000, help="size of the store")
+    given = parser.parse_args()
+    figures: dict[str, Any] = {"climbs": CLIMBS, **whole_search(), **asyncio.run(loop_overhead())}
+    figures |= memory_adds()
+    figures["store"] = asyncio.run(store_size(given.answers))
+    print(json.dumps(figures, indent=None if given.json else 1))
+
+
+if __name__ == "__main__":
+    main()
