@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -19,10 +20,10 @@ from evaluator.pico.loop import Recipe, Trainer
 from evaluator.pico.losses import contrastive, imitation, nearness
 from evaluator.pico.model import Vocabulary, token_ids
 from evaluator.pico.train import main
-from evaluator.pico.world import Art
+from evaluator.pico.world import Art, Scene, shown
 from evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
 
-PICTURES = 48
+PICTURES = 64
 RECIPE = Recipe(name="RN-pico", steps=4, batch=16, save_every=3600.0)
 
 
@@ -37,10 +38,16 @@ def plain_art() -> Art:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A few dozen rendered pictures in two shards."""
     folder = tmp_path_factory.mktemp("shards")
-    return Pictures(render(folder, PICTURES, seed=1, workers=1, shard=32, gather=plain_art))
+    return render(folder, PICTURES, seed=1, workers=1, shard=32, gather=plain_art)
+
+
+@pytest.fixture(scope="module")
+def pictures(shards: list[Path]) -> Pictures:
+    """Those of them that models are taught from."""
+    return Pictures(shards)
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +73,25 @@ def test_rendering_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [len(block) for block in before] == [5, 5, 2]
 
 
-def test_pictures_are_one_whole_over_shards(pictures: Pictures) -> None:
-    """Indices run over all shards, and captions depend on the generator alone."""
-    assert len(pictures) == PICTURES
-    assert sorted(np.concatenate(list(pictures.groups.values())).tolist()) == list(range(PICTURES))
-    both = pictures.pixels(np.array([31, 32]))
-    assert (both[0] == pictures.pixels(np.array([31]))[0]).all()
-    assert (both[1] == pictures._pixels[1][0]).all()
-    assert pictures.caption(40, Random(5)) == pictures.caption(40, Random(5))
+def test_pictures_are_one_whole_over_shards(shards: list[Path], pictures: Pictures) -> None:
+    """Indices run over the taught scenes of all shards, and each has its own picture, scene and group."""
+    lines = [
+        json.loads(line) for path in shards for line in path.with_suffix(".jsonl").read_text().splitlines()
+    ]
+    pixels = np.concatenate([np.load(path) for path in shards])
+    taught = [place for place, line in enumerate(lines) if shown(Scene(**line))]
+    assert 32 < len(pictures) == len(taught) < PICTURES
+    assert (pictures.pixels(np.arange(len(pictures))) == pixels[taught]).all()
+    assert [pictures.scene(i) for i in range(len(pictures))] == [Scene(**lines[place]) for place in taught]
+    members = {int(i): name for name, group in pictures.groups.items() for i in group}
+    assert members == {i: pictures.scene(i).group for i in range(len(pictures))}
+
+
+def test_captions_depend_on_the_generator_alone(pictures: Pictures) -> None:
+    """The same generator state gives the same words; others come with another."""
+    captions = [pictures.caption(0, Random(seed)) for seed in (*range(20), *range(20))]
+    assert captions[:20] == captions[20:]
+    assert len(set(captions)) > 1
 
 
 def test_a_batch_holds_hard_negatives(pictures: Pictures) -> None:
