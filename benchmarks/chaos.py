@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONCURRENCY = 4
 FAULTS = {
     "500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04, "hang": 0.005, "drip": 0.02,
-    "html": 0.02, "truncated": 0.02, "no_choices": 0.02, "null": 0.02, "garbage": 0.02, "length": 0.01, "refusal": 0.01,
+    "html": 0.02, "truncated": 0.02,
+    "no_choices": 0.02, "null": 0.02, "garbage": 0.02, "length": 0.01, "refusal": 0.01,
 }  # fmt: skip
 SEARCH = (
     "--llm", "fake", "--restarts", "6", "--resets", "2", "--iterations", "4", "--proposals", "3",

@@ -1,0 +1,99 @@
+"""Any state that a crash can leave behind resumes to the end of the undisturbed run."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent import SearchConfig, resume, search
+from agent.chat import ChatAnswer, ChatRequest
+from agent.store import Store
+from evaluator.fakes import FakeEvaluator
+from tests.fakes.clock import run_virtual
+from tests.fakes.words import reply_text
+
+_runs = itertools.count()
+
+
+class NeverTheSame:
+    """A chat that answers every request anew, as sampling does, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._salt = next(_runs)
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked.append(request.hash)
+        text = reply_text(f"{request.hash}:{self._salt}:{len(self.asked)}")
+        return ChatAnswer(text=text, prompt_tokens=10, completion_tokens=5)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    run_dir = tmp_path_factory.mktemp("done") / "run"
+    config = SearchConfig(
+        data="fake", llm="fake", restarts=3, resets=2, iterations=2, proposals=2, initial=6, top_k=3,
+        concurrency=2, run_dir=run_dir,
+    )  # fmt: skip
+    run_virtual(search(config, evaluator=FakeEvaluator(), chat=NeverTheSame()))
+    return run_dir
+
+
+def rows(run_dir: Path) -> int:
+    """How many rows were written, in the order of writing."""
+    with contextlib.closing(sqlite3.connect(run_dir / "store" / "cache.db")) as database:
+        (count,) = database.execute("SELECT max(rowid) FROM Cache").fetchone()
+        return int(count)
+
+
+def cut(run_dir: Path, keep: int, folder: Path) -> Path:
+    """A copy in which only the first rows of the journal were written."""
+    copy = folder / "run"
+    shutil.copytree(run_dir, copy)
+    for name in ("result.json", "leaderboard.csv", "templates.json"):
+        (copy / name).unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(copy / "store" / "cache.db")) as database:
+        gone = "DELETE FROM Cache WHERE rowid > ? AND substr(key, 1, 5) IN ('answe', 'score', 'note:')"
+        database.execute(gone, (keep,))
+        database.commit()
+    return copy
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0, 1))
+def test_any_prefix_of_the_journal_is_kept_and_gone_on_from(done: Path, share: float) -> None:
+    """Nothing in it is asked again or changed, though the endpoint would now answer differently."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = cut(done, int(rows(done) * share), Path(folder))
+        with Store.open(copy) as store:
+            before = dict(store.answers())
+        chat = NeverTheSame()
+        result = run_virtual(resume(copy, evaluator=FakeEvaluator(), chat=chat))
+        with Store.open(copy) as store:
+            after = dict(store.answers())
+    assert result.status == "finished"
+    assert {place: after[place] for place in before} == before
+    assert len(after) == 12
+    assert not {stored.request_hash for stored in before.values()} & set(chat.asked)
+    assert len(chat.asked) == len(after) - len(before)
+
+
+def test_a_whole_journal_gives_the_same_bytes_without_a_request(done: Path, tmp_path: Path) -> None:
+    """With every answer on disk, scores lost or not, the end is the same."""
+    copy = cut(done, rows(done), tmp_path)
+    with contextlib.closing(sqlite3.connect(copy / "store" / "cache.db")) as database:
+        database.execute("DELETE FROM Cache WHERE key LIKE 'score:%' AND rowid % 3 = 0")
+        database.commit()
+    chat = NeverTheSame()
+    run_virtual(resume(copy, evaluator=FakeEvaluator(), chat=chat))
+    assert chat.asked == []
+    assert (copy / "leaderboard.csv").read_bytes() == (done / "leaderboard.csv").read_bytes()
