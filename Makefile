@@ -32,13 +32,17 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) install --quiet --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-slow: $(VENV)/.installed-dev
+	@$(PIP) install --quiet --editable '.[dev,hf,interop,local]'
+	@touch $@
+
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
 	@$(PY) run_agent.py search --llm local --llm-fallback random $(ARGS)
 
 test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
 	$(PY) -m pytest
 
-test-slow: $(VENV)/.installed-dev ## the slower proofs too
+test-slow: $(VENV)/.installed-slow ## the slower proofs too
 	$(PY) -m pytest -m slow
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
