@@ -32,7 +32,7 @@ from agent.memory import Entry, Memory
 from agent.methods import METHODS, ChatMethod, View
 from agent.scorebook import Scorebook
 from agent.seeds import derived, rng_for
-from agent.selection import Scored
+from agent.selection import Scored, as_fraction
 from agent.store import Position
 from evaluator.scoring import Rejection, Score, parse_objective
 from prompts.conversation import Outcome, feedback
@@ -130,7 +130,7 @@ class Climb:
                     self._finish_step(reset, iteration)
         self.record.done = True
         best = self._best
-        self._tell(ClimbFinished(climb=self.record.number, best=best.text, train=best.value))
+        self._tell(ClimbFinished(climb=self.record.number, best=best.text, train=best.payload.train))
 
     @property
     def _best(self) -> Entry[Score]:
@@ -151,7 +151,10 @@ class Climb:
         best = self._best
         self._tell(
             PoolScored(
-                climb=self.record.number, templates=len(self._memory), best=best.text, train=best.value
+                climb=self.record.number,
+                templates=len(self._memory),
+                best=best.text,
+                train=best.payload.train,
             )
         )
 
@@ -171,7 +174,7 @@ class Climb:
                     )
                 )
                 continue
-            before = self._best.value
+            before = as_fraction(self._best.value, self._objective)
             outcomes = await self._judge(text, reset, iteration)
             told = feedback(
                 outcomes, best_before=before, proposals=config.proposals, max_words=config.max_words
@@ -264,7 +267,7 @@ class Climb:
                 improved=value > best,
             )
         )
-        return Outcome(template.text, score=value)
+        return Outcome(template.text, score=as_fraction(value, self._objective))
 
     def _refuse(self, line: str, reason: str, message: str, reset: int, iteration: int) -> Outcome:
         self.record.rejected[reason] += 1
@@ -279,12 +282,16 @@ class Climb:
         best = self._best
         self._tell(
             StepFinished(
-                climb=self.record.number, reset=reset, iteration=iteration, best=best.text, train=best.value
+                climb=self.record.number,
+                reset=reset,
+                iteration=iteration,
+                best=best.text,
+                train=best.payload.train,
             )
         )
 
 
 def check_time(budget: Budget) -> None:
-    """Raises BudgetSpentError when the time is up: methods that ask no LLM pass no other gate."""
+    """Raises BudgetSpentError when the time is up: a method without an LLM passes no other gate."""
     if budget.left_s() == 0.0:
         raise budget.spent_minutes()

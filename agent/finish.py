@@ -15,9 +15,11 @@ from agent.opening import in_thread
 from agent.result import Best, Ensemble, Row, SearchResult, Status, Usage
 from agent.selection import Scored, select
 from evaluator.errors import ScoringError
-from evaluator.scoring import Evaluator, SplitScores, parse_objective
+from evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
 
 INITIAL_POOL = "initial pool"
+HAND_MADE = "hand-made"
+BEST_HAND_MADE = "best hand-made"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, stretch: Stretch) -
     initial = _ranked(config, evaluator, [entry for entry in scored if entry.initial])
     ensemble = [entry.template for entry in ranked[: config.ensemble_size]]
     hand_made = {name: list(templates) for name, templates in evaluator.info.baselines.items()}
-    baselines = {**hand_made, INITIAL_POOL: [initial[0].template]}
+    baselines = {**hand_made, **await _best_hand_made(config, evaluator), INITIAL_POOL: [initial[0].template]}
     found = await _examine(evaluator, [[ranked[0].template], ensemble, *baselines.values()])
     best, together = found[0], found[1]
     if best is None or together is None:
@@ -90,6 +92,21 @@ async def finish(config: SearchConfig, evaluator: Evaluator, stretch: Stretch) -
 def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]) -> list[Scored]:
     sizes = evaluator.info.sizes
     return select(scored, sizes=sizes, objective=parse_objective(config.objective), seed=config.seed)
+
+
+async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> dict[str, list[str]]:
+    """Of several hand-made templates, the one that the selection rule puts first."""
+    templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
+    if len(templates) < 2:
+        return {}
+    answers = await in_thread(lambda: evaluator.score(templates))
+    scored = [
+        Scored(template=template, key=template, score=answer, climb=0, reset=0, iteration=0)
+        for template, answer in zip(templates, answers, strict=True)
+        if isinstance(answer, Score)
+    ]
+    ranked = _ranked(config, evaluator, scored)
+    return {BEST_HAND_MADE: [ranked[0].template]} if ranked else {}
 
 
 async def _examine(evaluator: Evaluator, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:

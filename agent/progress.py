@@ -90,13 +90,17 @@ class Progress:
     Args:
         console: Where; a live panel if it is a terminal, else lines, at most one in five seconds.
         gauge: Says what was used and what is left.
+        clock: Seconds.
     """
 
-    def __init__(self, console: Console, gauge: Gauge | None = None) -> None:
+    def __init__(
+        self, console: Console, gauge: Gauge | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console
+        self._now = clock
         self._gauge: Gauge = gauge or (lambda: (NOTHING, {}))
         self._state = State()
-        self._began = self._said = time.monotonic()
+        self._began = self._said = clock()
         self._live = Live(
             get_renderable=self._panel,
             console=console,
@@ -143,7 +147,7 @@ class Progress:
         self._console.print(Text(_printable(text)), soft_wrap=True)
 
     def _tick(self) -> None:
-        now = time.monotonic()
+        now = self._now()
         if now - self._said >= EVERY_S:
             self._said = now
             opening = self._state.opening or "opening ..."
@@ -158,7 +162,7 @@ class Progress:
         return f"{self._clock()} {done}, {self._spent()}{ahead}"
 
     def _clock(self) -> str:
-        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        minutes, seconds = divmod(int(self._now() - self._began), 60)
         return f"[{minutes:d}:{seconds:02d}]"
 
     def _spent(self) -> str:

@@ -11,6 +11,9 @@ from agent.store import StoredScore, Verdict
 from evaluator.errors import ConsumerError, ScoringError
 from evaluator.scoring import Rejection, Score
 
+AT_ONCE = 64
+"""Templates of one climb in the queue together: enough for full batches, and not a task for each of a "
+"large pool."""
 MAX_FAILURES = 3
 """Templates in a row on which the scorer itself may fail before the run stops: it is not them, then."""
 _BROKEN = frozenset({"failed", "out_of_memory"})
@@ -66,14 +69,19 @@ class Scorebook:
         return answer
 
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
-        """Scores of several templates, in their order; asked for at once, so that they share batches.
+        """Scores of several templates, in their order; asked for together, so that they share batches.
 
         Raises:
             EvaluationFailedError: See ``score``.
         """
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.score(template)) for template in templates]
-        return [task.result() for task in tasks]
+        found: list[Verdict] = []
+        for start in range(0, len(templates), AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self.score(template)) for template in templates[start : start + AT_ONCE]
+                ]
+            found += [task.result() for task in tasks]
+        return found
 
     async def _ask(self, template: str) -> Verdict:
         try:

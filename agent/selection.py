@@ -14,6 +14,7 @@ Spellings of one template (equal ``Template.key``) are one entry, the best of th
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -59,6 +60,15 @@ def pooled(score: Score, sizes: Mapping[str, int]) -> float:
         return score.train
     # Rounded, so that equal counts are equal numbers whichever way they were divided.
     return round((score.train * n_train + score.val * n_val) / (n_train + n_val), 9)
+
+
+def as_fraction(value: float, objective: Objective) -> float:
+    """What the LLM is told of a value: accuracies as they are, others in [0, 1] and in the same order."""
+    if objective == "logprob":
+        return math.exp(min(value, 0.0))
+    if objective == "margin":
+        return 0.5 * (1 + math.tanh(value / 2))
+    return value
 
 
 def select(

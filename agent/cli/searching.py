@@ -22,7 +22,6 @@ from agent.progress import Progress
 from agent.report.files import CONFIG
 from agent.result import SearchResult
 from agent.run import stored_config
-from evaluator.errors import InputError
 
 
 def search(arguments: argparse.Namespace) -> int:
@@ -68,7 +67,7 @@ def _run(config: SearchConfig, work: Callable[[Search], Awaitable[SearchResult]]
 
     try:
         result = run_interruptible(run)
-    except (UsageError, InputError):
+    except UsageError:
         raise
     except BaseException:
         with contextlib.suppress(IndexError):

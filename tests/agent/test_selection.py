@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.selection import Scored, pooled, select
+from agent.selection import Scored, as_fraction, pooled, select
 from evaluator.scoring import Score
 from prompts.template import Template
 
@@ -80,3 +80,12 @@ def test_the_order_of_arrival_does_not_matter(
     other = list(entries)
     shuffle.shuffle(other)
     assert select(entries, sizes=SIZES, seed=3) == select(other, sizes=SIZES, seed=3)
+
+
+def test_the_llm_is_told_fractions_in_the_order_of_the_values() -> None:
+    """Log-probabilities and margins become shares; accuracies stay as they are."""
+    assert as_fraction(0.625, "accuracy") == 0.625
+    for objective, values in (("logprob", [-9.0, -2.0, -0.1]), ("margin", [-30.0, 0.0, 3.0])):
+        told = [as_fraction(value, objective) for value in values]  # type: ignore[arg-type]
+        assert told == sorted(told)
+        assert all(0 <= share <= 1 for share in told)

@@ -1,0 +1,14 @@
+"""The command line in a process of its own, with words in place of a model."""
+
+from __future__ import annotations
+
+import sys
+
+import agent.opening
+from agent.cli.main import main
+from evaluator.fakes import FakeEvaluator
+
+if __name__ == "__main__":
+    agent.opening.open_evaluator = lambda *_, **__: FakeEvaluator()
+    sys.argv[0] = "run_agent.py"
+    sys.exit(main())

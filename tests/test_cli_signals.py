@@ -1,0 +1,81 @@
+"""Signals at awkward moments, against the command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import agent.opening
+from agent.cli.main import main
+from evaluator.fakes import FakeEvaluator
+
+ROOT = Path(__file__).resolve().parents[1]
+SEARCH = ("search", "--restarts", "2", "--initial", "5", "--llm", "fake", "--run-dir", "r")
+
+
+def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+    """A process whose standard error can be read line by line."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Reads standard error up to a line that holds a text."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    pytest.fail(f"it never said {text!r}")
+
+
+def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
+    """An endpoint that hangs is waited for after the first signal, and not after the second."""
+    hanging = start(["-m", "tests.fakes.chat_server", "--options", '{"faults": {"hang": 1.0}}'], ROOT)
+    assert hanging.stdout is not None
+    try:
+        url = hanging.stdout.readline().strip()
+        search = start(["-m", "tests.fakes.cli_process", *SEARCH, "--base-url", url], tmp_path)
+        read_until(search, "searching fake")
+        search.send_signal(signal.SIGINT)
+        read_until(search, "a second signal leaves at once")
+        search.send_signal(signal.SIGTERM)
+        assert search.wait(30) == 143
+        search.communicate()
+    finally:
+        hanging.kill()
+        hanging.communicate()
+    assert (tmp_path / "r" / "store").exists()
+
+
+def test_a_signal_while_things_are_opened(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Loading a model does not hold the program up, and no folder is left behind."""
+    release = threading.Event()
+
+    def slow(*_: object, **__: object) -> FakeEvaluator:
+        os.kill(os.getpid(), signal.SIGINT)
+        release.wait(60)
+        return FakeEvaluator()
+
+    monkeypatch.setattr(agent.opening, "open_evaluator", slow)
+    monkeypatch.chdir(tmp_path)
+    try:
+        assert main(["search", "--method", "random", "--run-dir", "r"]) == 130
+    finally:
+        release.set()
+    assert not (tmp_path / "r").exists()
+    assert "go on with" not in capsys.readouterr().err
