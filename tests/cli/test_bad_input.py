@@ -15,19 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
 from agent.cli.main import main
-
-TOWERS = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1},
-}
+from tests.fakes.tiny_clip import local_dir
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -86,16 +80,7 @@ def web_page() -> Iterator[Endpoint]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny CLIP and its configuration, as open_clip's local-dir reads it."""
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "open_clip_config.json").write_text(
-        json.dumps({"model_cfg": TOWERS, "preprocess_cfg": {}}), "utf-8"
-    )
-    torch.manual_seed(0)
-    save_file(
-        open_clip.create_model(f"local-dir:{folder}", load_weights=False).state_dict(),
-        folder / "open_clip_model.safetensors",
-    )
-    return folder
+    return local_dir(tmp_path_factory.mktemp("model"))
 
 
 @dataclass

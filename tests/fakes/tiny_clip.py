@@ -85,6 +85,15 @@ def save_weights(family: str, path: Path) -> Path:
     return path
 
 
+def local_dir(folder: Path, family: str = "clip") -> Path:
+    """A folder with a family's configuration and weights, as open_clip reads it by ``local-dir:``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"model_cfg": config(family), "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(document), "utf-8")
+    save_weights(family, folder / "open_clip_model.safetensors")
+    return folder
+
+
 def _shake(model: nn.Module) -> None:
     """Norms, biases and scales start at zero or one, where a mistake with them would not show."""
     for parameter in model.parameters():

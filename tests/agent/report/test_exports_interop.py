@@ -14,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torchvision.datasets import ImageFolder
 
 from agent.config import SearchConfig
@@ -23,17 +22,13 @@ from agent.report.files import read_result, write_result
 from agent.result import SearchResult
 from agent.run import search_sync
 from tests.agent.report.test_exports import with_templates
+from tests.fakes.tiny_clip import local_dir
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ("a photo of a {}.", "{} from above, {} all over", "{}")
 CLASSES = {"coarse_noise": 4, "fine noise": 16, "{flat} 100%": 1}
-TOWERS = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
 
 
 def draw(folder: Path) -> None:
@@ -48,22 +43,12 @@ def draw(folder: Path) -> None:
                 image.save(folder / part / name / f"{number:02d}.png")
 
 
-def build_model(folder: Path) -> None:
-    """A small CLIP with random weights in a folder that open_clip reads by local-dir."""
-    folder.mkdir()
-    document = {"model_cfg": TOWERS, "preprocess_cfg": {}}
-    (folder / "open_clip_config.json").write_text(json.dumps(document), "utf-8")
-    torch.manual_seed(0)
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-
-
 class Home:
     """A finished run, its data and its model as open_clip alone loads it."""
 
     def __init__(self, folder: Path) -> None:
         draw(folder / "photos")
-        build_model(folder / "my-clip")
+        local_dir(folder / "my-clip")
         self.data, self.run, self.name = folder / "photos", folder / "run", f"local-dir:{folder / 'my-clip'}"
         config = SearchConfig(
             data=str(self.data), model=self.name, pretrained="own", method="random", shots=4, restarts=1,
