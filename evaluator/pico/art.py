@@ -1,8 +1,7 @@
 """The art that the pico CLIPs' world is drawn from: emoji cut-outs and fonts from npm packages.
 
-Training draws from every source but the held-out one, and from the training fonts. The test pictures of the
-bundled sets draw from the held-out source and fonts, which no training image shows. What the bundled sets
-need is shipped (`evaluator/pico/assets`).
+Training draws from every source but the held-out one, and from the training fonts. The bundled sets draw from
+the held-out source and fonts, which no training image shows; they are shipped (`evaluator/pico/assets`).
 
     python -m evaluator.pico.art           # gathers all art into the cache, by `npm pack`
     python -m evaluator.pico.art --ship    # writes the shipped art from it
@@ -41,17 +40,14 @@ class Source:
     licence: str
     form: str
     held_out: bool = False
-    shipped: bool = False
 
 
 SOURCES: dict[str, Source] = {
-    "noto": Source(
-        "emoji-datasource-google", "16.0.0", "Apache-2.0 (pictures), MIT (data)", "png", shipped=True
-    ),
+    "noto": Source("emoji-datasource-google", "16.0.0", "Apache-2.0 (pictures), MIT (data)", "png"),
     "fluent-3d": Source("@lobehub/fluent-emoji-3d", "1.1.0", "MIT", "webp"),
     "fluent-flat": Source("@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "iconify"),
     "fluent-line": Source("@iconify-json/fluent-emoji-high-contrast", "1.2.6", "MIT", "iconify"),
-    "noto-v1": Source("@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "iconify", held_out=True, shipped=True),
+    "noto-v1": Source("@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "iconify", held_out=True),
 }
 PRINT_FONTS = [
     "roboto",
@@ -251,7 +247,7 @@ def ship(folder: Path | None = None) -> None:
     folder = gather(folder)
     wanted = _codepoints(SHIPPED)
     for name, source in SOURCES.items():
-        if source.shipped:
+        if source.held_out:
             with np.load(folder / f"cutouts-{name}.npz") as cut:
                 _save(ASSETS / f"cutouts-{name}.npz", {code: cut[code] for code in wanted & set(cut.files)})
     for kind, fonts in (("print", HELD_OUT_PRINT), ("hand", HELD_OUT_HAND)):

@@ -1,8 +1,8 @@
 """The bundled sets: small problems in which the words of a template decide what a class name means.
 
-Their pictures are drawn when they are first asked for. Test pictures use cut-outs and fonts that no training
-image of the pico CLIPs shows; few-shot pictures use other cut-outs and fonts than test pictures do. Only
-numpy and Pillow are needed. The list of the sets is assets/sets.toml.
+Their pictures are drawn when they are first asked for, from cut-outs and fonts that no training image of the
+pico CLIPs shows; few-shot pictures use other fonts than test pictures do, and other cut-outs where there are
+several of a name. Only numpy and Pillow are needed. The list of the sets is assets/sets.toml.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def title(name: str) -> str:
 
 @lru_cache(maxsize=2)
 def _art(tested: bool) -> Art:
-    """What is drawn with: no cut-out and no font is both in test pictures and in the others."""
-    return Art.shipped("noto-v1", _TEST_FONTS) if tested else Art.shipped("noto", _SHOT_FONTS)
+    """What is drawn with: no font, and where a name has several pictures no picture, is in both parts."""
+    return Art.shipped().part(1, _TEST_FONTS) if tested else Art.shipped().part(0, _SHOT_FONTS)
 
 
 def scene_of(of: Spec, label: str, rng: Random) -> Scene:

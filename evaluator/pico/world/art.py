@@ -53,15 +53,19 @@ class Art:
         return cls(colour, line, kinds)
 
     @classmethod
-    def shipped(cls, source: str = "*", fonts: Iterable[str] = ("*",)) -> Art:
-        """The art that the package brings: of one source or of all, with some of its fonts or all."""
-        art = cls.load(sorted(ASSETS.glob(f"cutouts-{source}.npz")), ASSETS / "fonts")
-        wanted = {path for font in fonts for path in (ASSETS / "fonts").glob(f"*-{font}.woff")}
-        return cls(
-            art._cutouts,
-            art._line,
-            {kind: [path for path in paths if path in wanted] for kind, paths in art._fonts.items()},
-        )
+    def shipped(cls) -> Art:
+        """The art that the package brings, none of which is in a training picture."""
+        return cls.load(sorted(ASSETS.glob("cutouts-*.npz")), ASSETS / "fonts")
+
+    def part(self, half: int, fonts: Iterable[str]) -> Art:
+        """Every second picture of each name that has several, from number `half` on, and the fonts named."""
+        cutouts = {name: pictures[half::2] or pictures for name, pictures in self._cutouts.items()}
+        wanted = tuple(fonts)
+        kinds = {
+            kind: [path for path in paths if path.stem.removeprefix(f"{kind}-") in wanted]
+            for kind, paths in self._fonts.items()
+        }
+        return Art(cutouts, self._line, kinds)
 
     def has(self, name: str) -> bool:
         """Whether there is a picture of `name` ("cat", or "mouse/animal" for one sense of a shared name)."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -22,11 +23,18 @@ def test_the_cache_folder_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert art.cache_folder() == tmp_path / "pico-art"
 
 
-@pytest.mark.parametrize("source", ["noto", "noto-v1"])
-def test_every_shipped_source_has_every_shipped_name(source: str) -> None:
-    """Few-shot and test pictures can show every name that the sets show."""
-    shipped = Art.shipped(source)
-    assert all(shipped.has(name) for name in (*CORE, *EVERYDAY))
+def test_the_shipped_art_has_every_name_that_the_sets_show() -> None:
+    """Pictures of both parts can show every name, and no font is in both."""
+    shipped = Art.shipped()
+    for half in (0, 1):
+        assert all(shipped.part(half, ()).has(name) for name in (*CORE, *EVERYDAY))
+
+
+def test_parts_share_no_picture_of_a_name_with_several() -> None:
+    """A name with two pictures has one of them in each part."""
+    first, second = (Art.shipped().part(half, ("karla",)) for half in (0, 1))
+    assert len(CONCEPTS["cat"]) == 2
+    assert first.cutout("cat", Random(1)).tobytes() != second.cutout("cat", Random(1)).tobytes()
 
 
 def test_names_have_pictures_and_code_points() -> None:

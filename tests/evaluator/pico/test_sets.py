@@ -76,12 +76,13 @@ def test_sizes_allow_sixteen_shots_and_a_thousand_tests() -> None:
     assert sets.TEST >= 1000
 
 
-def test_test_art_is_in_no_training_picture() -> None:
-    """The cut-outs and fonts of test pictures are none that training or few-shot pictures use."""
+def test_shipped_art_is_in_no_training_picture() -> None:
+    """The sets' fonts and cut-outs are none of training's, and test fonts none of the shots'."""
     shipped = {path.stem.split("-", 1)[1] for path in (ASSETS / "fonts").glob("*.woff")}
     assert shipped == {*sets._TEST_FONTS, *sets._SHOT_FONTS}
     assert not set(sets._TEST_FONTS) & set(sets._SHOT_FONTS)
     assert not shipped & {*PRINT_FONTS, *HAND_FONTS}
+    assert {path.stem for path in ASSETS.glob("*.npz")} == {"cutouts-noto-v1"}
     assert SOURCES["noto-v1"].held_out
 
 
