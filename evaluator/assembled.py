@@ -19,6 +19,7 @@ from evaluator.zero_shot import (
     agreement,
     class_mean,
     classifier,
+    close_calls,
     confusions,
     correct,
     decide,
@@ -28,6 +29,8 @@ from evaluator.zero_shot import (
 
 # Templates whose vectors are held at once, counted in numbers of float32 (64 MiB).
 _HELD = 16 * 2**20
+# Cosines of two ways to compute the same thing in float32 differ by less than this.
+ROUNDING = 2e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Inspection:
         per_class: Accuracy by class name; None where there are no images.
         confusions: The pairs of classes most often confused.
         agreement: Share of images decided as the plain template "a photo of a {}" decides them.
+        close_calls: Images whose two best classes lie so close that rounding might turn the decision.
     """
 
     accuracy: float
@@ -47,6 +51,7 @@ class Inspection:
     per_class: Mapping[str, float | None]
     confusions: tuple[Confusion, ...]
     agreement: float
+    close_calls: int
 
 
 class OpenClipEvaluator:
@@ -131,7 +136,8 @@ class OpenClipEvaluator:
         labelled = self._split(split)
         if not len(labelled):
             raise EvaluatorError(f"the split {split} has no images")
-        decisions = decide(labelled, self._classifier(ensemble))
+        weights = self._classifier(ensemble)
+        decisions = decide(labelled, weights)
         plain = decide(labelled, self._classifier(["a photo of a {}"]))
         return Inspection(
             accuracy=correct(decisions, labelled) / len(labelled),
@@ -139,6 +145,7 @@ class OpenClipEvaluator:
             per_class=dict(zip(self._names, per_class(decisions, labelled), strict=True)),
             confusions=tuple(confusions(decisions, labelled)),
             agreement=agreement(decisions, plain),
+            close_calls=close_calls(labelled, weights, ROUNDING),
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -14,6 +15,7 @@ from evaluator.scoring import Rejection
 from evaluator.texts.packing import Text
 
 SLOT = "{}"
+RECENT = 64
 # Text on which cleaning does nothing but lower the case and join spaces: its parts can be encoded apart.
 _SIMPLE = re.compile(r"[A-Za-z0-9 ,.()/:;!?'-]*")
 _ALONE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.()/:;!?'-]*[A-Za-z0-9])?")
@@ -57,6 +59,8 @@ class Filler:
         self._names = tuple(class_names)
         self._limit = context_length
         self._encode = _plain_encoder(tokenizer)
+        # A template is counted first and encoded soon after.
+        self._recent: OrderedDict[str, list[list[int]]] = OrderedDict()
         self._ends: tuple[int, int] | None = None
         self._encoded_names: list[list[int] | None] = []
         if self._encode is not None:
@@ -86,6 +90,13 @@ class Filler:
 
     def rows(self, template: str) -> list[list[int]]:
         """Tokens of each class text, as long as each is, end of text included."""
+        if (found := self._recent.get(template)) is None:
+            found = self._recent[template] = self._tokenize(template)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+        return found
+
+    def _tokenize(self, template: str) -> list[list[int]]:
         if self._encode is None or self._ends is None:
             return self._tokenizer(self.fill(template)).tolist()
         start, end = self._ends

@@ -205,6 +205,7 @@ def test_a_closer_look(evaluator: OpenClipEvaluator) -> None:
     seen = evaluator.inspect(["an old drawing of the {}"], split="test")
     assert seen.accuracy == evaluator.examine([["an old drawing of the {}"]])[0].test
     assert set(seen.per_class) == set(NAMES)
+    assert 0 <= seen.close_calls <= 48
     assert sum(one.images for one in seen.confusions) == round(48 * (1 - seen.accuracy))
     assert evaluator.inspect(["a photo of a {}"], split="train").agreement == 1.0
     assert len(evaluator.decisions("a {}", split="val")) == 12
