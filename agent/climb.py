@@ -20,6 +20,7 @@ from agent.events import (
     AnswerReceived,
     ClimbFinished,
     Listener,
+    PoolDrawn,
     PoolScored,
     StepFinished,
     StepSkipped,
@@ -142,6 +143,7 @@ class Climb:
         sample = draw(
             self._pool, min(wanted, len(self._pool)), rng_for(config.seed, "initial", self.record.number)
         )
+        self._tell(PoolDrawn(climb=self.record.number, templates=len(sample)))
         await self._try(sample, 0, 0)
         if not len(self._memory):
             raise UsageError(

@@ -56,6 +56,15 @@ class ImagesEncoded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolDrawn(Event):
+    """A climb begins: its initial templates are drawn and about to be scored."""
+
+    name: ClassVar[str] = "climb.pool_drawn"
+    climb: int
+    templates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolScored(Event):
     """The initial templates of a climb are scored."""
 

@@ -22,6 +22,7 @@ from agent.events import (
     Event,
     ImagesEncoded,
     Noted,
+    PoolDrawn,
     PoolScored,
     SearchStarted,
     SearchStopped,
@@ -64,6 +65,7 @@ class State:
         elif isinstance(event, TemplateScored):
             self.scored += 1
         elif isinstance(event, PoolScored | StepFinished | ClimbFinished):
+            self.latest = ""
             standing = self.climbs.setdefault(event.climb, Standing())
             standing.best, standing.train = event.best, event.train
             standing.steps += isinstance(event, StepFinished)
@@ -119,6 +121,8 @@ class Progress:
             self._state.opening = text
             if self._state.started is not None:
                 self._state.latest = f"opening the test split: {text}"
+        elif isinstance(event, PoolDrawn):
+            self._wait_for(event)
         elif isinstance(event, SearchStarted):
             self._line(_opening(event))
         elif isinstance(event, SearchStopped):
@@ -143,6 +147,12 @@ class Progress:
         if self._console.is_terminal:
             self._live.stop()
 
+    def _wait_for(self, event: PoolDrawn) -> None:
+        text = f"climb {event.climb}: scoring {counted(event.templates, 'initial template')}"
+        self._state.latest = text
+        if not self._console.is_terminal and event.climb <= MAX_CLIMBS_SHOWN:
+            self._line(text)
+
     def _line(self, text: str) -> None:
         self._console.print(Text(_printable(text)), soft_wrap=True)
 
@@ -158,7 +168,7 @@ class Progress:
         best = state.best
         total = started.steps if started is not None else 0
         ahead = f"; best {best.train:.1%}: {best.best}" if best is not None else ""
-        done = f"turn {state.steps} of {total}, {state.scored} templates scored"
+        done = f"turn {state.steps} of {total}, {counted(state.scored, 'template')} scored"
         return f"{self._clock()} {done}, {self._spent()}{ahead}"
 
     def _clock(self) -> str:
@@ -167,7 +177,7 @@ class Progress:
 
     def _spent(self) -> str:
         used, left = self._gauge()
-        parts = [f"{used.calls} calls", f"{used.prompt_tokens + used.completion_tokens:,} tokens"]
+        parts = [counted(used.calls, "call"), f"{used.prompt_tokens + used.completion_tokens:,} tokens"]
         if used.picodollars:
             parts.append(f"${used.cost_usd:.4f}")
         parts += [f"{_left(name, value)} left" for name, value in left.items()]
@@ -200,11 +210,16 @@ class Progress:
         lines: list[RenderableType] = [
             table,
             bar,
-            Text(f"{self._clock()} {state.scored} templates scored, {self._spent()}"),
+            Text(f"{self._clock()} {counted(state.scored, 'template')} scored, {self._spent()}"),
         ]
         if state.latest:
             lines.append(Text(_printable(state.latest), style="yellow"))
         return Group(*lines)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 call``, ``1,200 calls``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 _WORTH_A_LINE = frozenset({"endpoint.removed", "proposer.rested", "proposer.gave_up"})
@@ -215,7 +230,7 @@ def _opening(event: SearchStarted) -> str:
     verb = "going on with" if event.resumed else "searching"
     return (
         f"{verb} {event.dataset} ({event.classes} classes) with {event.model}, {who}, method {event.method}: "
-        f"{event.climbs} climbs, {event.steps} turns, in {event.run_dir}"
+        f"{counted(event.climbs, 'climb')}, {counted(event.steps, 'turn')}, in {event.run_dir}"
     )
 
 

@@ -9,12 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from agent.cli.options import given_settings
-from agent.cli.output import print_json, say
+from agent.cli.output import print_json, print_text, say
 from agent.config_sources import from_sources
 
 
@@ -39,9 +35,9 @@ def datasets(arguments: argparse.Namespace) -> int:
         seed=config.seed,
         few_shot_file=config.few_shot_file,
         class_names=config.class_names,
-        allow_leak=config.allow_leak,
+        allow_leak=True,  # this command shows what a search would refuse
     )
-    faults = list(check_readable((*data.train, *data.val), skip=config.on_bad_image == "skip"))
+    faults = list(check_readable((*data.train, *data.val), skip=True))
     document = describe(data, test=arguments.split == "test")
     if arguments.as_json:
         print_json(document)
@@ -76,12 +72,17 @@ def models(arguments: argparse.Namespace) -> int:
 
 
 def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str("" if (cell := row.get(column)) is None else cell)) for column in columns))
-    Console(highlight=False).print(table)
+    """Aligned columns, a row a line however long it is: what is listed here is there to be copied."""
+    lines = [[*columns], *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print_text(f"{padded.rstrip()}\n")
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _split_table(document: dict[str, Any]) -> None:

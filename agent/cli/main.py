@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of standard output has gone, as with `| head`; nothing is left to say to anybody.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the process
         return FAILED
+    except ModuleNotFoundError as error:
+        say(f"error: {error}; `make install` brings what is missing")
+        return FAILED
     except (PromptclimbError, EvaluatorError, OSError) as error:
         say(f"error: {scrub(str(error) or type(error).__name__)}")
         return FAILED

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agent.progress import counted
 from agent.result import SearchResult
 
 _NAMES = {"plain": "plain template", "initial pool": "best initial template"}
@@ -58,12 +59,12 @@ def _add(
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     usage = result.usage
     tokens = usage.prompt_tokens + usage.completion_tokens
-    spent = f"{usage.calls} calls, {tokens:,} tokens, {result.wall_s:.0f} s"
+    spent = f"{counted(usage.calls, 'call')}, {tokens:,} tokens, {result.wall_s:.0f} s"
     if usage.cost_usd:
         spent += f", ${usage.cost_usd:.4f}"
-    lines = [f"{result.evaluated} templates scored, {spent}"]
+    lines = [f"{counted(result.evaluated, 'template')} scored, {spent}"]
     if result.skipped:
-        lines.append(f"{result.skipped} turns got no answer and were skipped")
+        lines.append(f"skipped for want of an answer: {counted(result.skipped, 'turn')}")
     if "llm_fallback" in result.notes:
         lines.append(f"note: {result.notes['llm_fallback']}")
     if result.stop_reason:

@@ -12,6 +12,7 @@ from agent.events import (
     ClimbFinished,
     ImagesEncoded,
     Noted,
+    PoolDrawn,
     PoolScored,
     SearchStarted,
     SearchStopped,
@@ -63,11 +64,14 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
 
 
 def test_facts_and_stops_are_lines_of_their_own() -> None:
-    """What is worth knowing is not lost between two ticks."""
+    """What is worth knowing is not lost between two ticks; what is waited for is said."""
     progress, stream = watched(terminal=False)
-    for event in [Noted(text="a fact"), STARTED, SearchStopped(reason="7 calls")]:
+    drawn = PoolDrawn(climb=1, templates=1)
+    for event in [Noted(text="a fact"), STARTED, drawn, SearchStopped(reason="7 calls")]:
         progress(event)
-    assert {"a fact", "stopping: 7 calls"} <= set(stream.getvalue().splitlines())
+    assert {"a fact", "climb 1: scoring 1 initial template", "stopping: 7 calls"} <= set(
+        stream.getvalue().splitlines()
+    )
 
 
 def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
