@@ -57,7 +57,7 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
     fact = f"{len(leaks)} test images are also training or validation images, such as {tested} (as {seen})"
     if not allow:
         raise DataError(f"{fact}; remove them, or go on all the same with --allow-leak")
-    yield f"a leak, allowed: {fact}"
+    yield f"a leak, which a search takes with --allow-leak only: {fact}"
 
 
 def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Path, Path]]:

@@ -30,7 +30,7 @@ def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str
     fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({len(faults)} such images)"
     if not skip:
         raise DataError(fact)
-    yield f"skipped: {fact}"
+    yield f"a search takes this with --on-bad-image skip only: {fact}"
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
@@ -40,7 +40,8 @@ def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str
         DataError: A file cannot be read.
     """
     seen: dict[bytes, Item] = {}
-    same, contradicting = [], []
+    same: list[tuple[Item, Item]] = []
+    contradicting: list[tuple[Item, Item]] = []
     for item in items:
         first = seen.setdefault(content_hash(item.path), item)
         if first is not item:
