@@ -385,3 +385,44 @@ async def until_over(asker: Proposer, number: int) -> None:
     for turn in range(100):
         with contextlib.suppress(StepFailedError):
             await asker.ask(request(number * 100 + turn))
+
+
+async def for_two_minutes(options: dict[str, Any]) -> tuple[int, int]:
+    """Twelve climbs against a server that allows 90 a minute: what it answered, and what it refused."""
+    async with served(rpm=90, latency_s=(0.2, 1.0), **options) as (server, chat):
+        endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))
+        await until_spent(proposer([endpoint], limits=Limits(minutes=2)), 12)
+        return server.statistics.billed, server.statistics.refused
+
+
+@pytest.mark.parametrize(("vendor", "form"), [("openai", "ms"), ("anthropic", "date"), ("plain", "seconds")])
+def test_a_limit_that_only_the_endpoint_knows_is_learned(vendor: str, form: str) -> None:
+    """Headers of any vendor's style: two minutes at a limit that nobody set, hardly a refusal, well used."""
+
+    billed, refused = run_virtual(for_two_minutes({"vendor": vendor, "retry_after": form}))
+    assert refused <= 1
+    assert billed >= 0.95 * 180
+
+
+def test_an_endpoint_that_tells_nothing_is_still_used_well() -> None:
+    """Without any header and any limit set there are refusals, but no turn is lost to them."""
+
+    async def two_minutes() -> tuple[int, int]:
+        options = {
+            "rpm": 90,
+            "vendor": "none",
+            "retry_after": "none",
+            "style": "bucket",
+            "latency_s": (0.2, 1.0),
+        }
+        async with served(**options) as (server, chat):
+            asker = proposer(
+                [Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))],
+                limits=Limits(minutes=2),
+            )
+            await until_spent(asker, 12)
+            return server.statistics.billed, server.statistics.refused
+
+    billed, refused = run_virtual(two_minutes())
+    assert refused < billed
+    assert billed >= 0.9 * 180
