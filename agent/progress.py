@@ -106,7 +106,7 @@ class Progress:
         self._live = Live(
             get_renderable=self._panel,
             console=console,
-            refresh_per_second=4,
+            refresh_per_second=2,
             transient=True,
             redirect_stdout=False,
         )

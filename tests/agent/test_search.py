@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.config import SearchConfig
 from agent.engine import Search
@@ -391,3 +393,44 @@ def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: by
     other = FakeEvaluator(seed=4)
     run_virtual(search(config(tmp_path / "c", **sharing), evaluator=other, chat=ChatByHash()))
     assert other.batches
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[Any]]:
+    """Manifest and answers of a whole run."""
+    run_dir = tmp_path_factory.mktemp("journal") / "run"
+    run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    with Store.open(run_dir) as store:
+        return dict(store.manifest), list(store.answers())
+
+
+@settings(max_examples=12, deadline=None)
+@given(kept=st.lists(st.integers(0, 6), min_size=4, max_size=4))
+def test_any_prefix_of_a_journal_leads_to_the_same_end(
+    kept: list[int],
+    journal: tuple[dict[str, Any], list[Any]],
+    reference: bytes,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """However far each climb had come, the run goes on to the same leaderboard and asks only for the rest."""
+    manifest, answers = journal
+    run_dir = tmp_path_factory.mktemp("prefix") / "run"
+    chat = ChatByHash()
+
+    async def go_on() -> None:
+        with Store.create(run_dir, {key: manifest[key] for key in ("identity", "config", "notes")}) as store:
+            for climb, length in enumerate(kept, start=1):
+                for position, stored in [each for each in answers if each[0].climb == climb][:length]:
+                    await store.put_answer(position, stored.request_hash, stored.answer)
+        await resume(run_dir, evaluator=FakeEvaluator(), chat=chat)
+
+    run_virtual(go_on())
+    assert board(run_dir) == reference
+    assert len(chat.asked) == 24 - sum(kept)
+
+
+def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
+    """Two processes never write one journal."""
+    run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    with Store.open(tmp_path / "r"), pytest.raises(UsageError, match="in use"):
+        run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
