@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 
 import aiohttp
@@ -19,11 +20,15 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from agent.pacing.headers import kept_headers, retry_after
+from agent.pacing.headers import kept_headers, parse_moment, retry_after
 
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 TRANSIENT_STATUS = frozenset({408, 409, 425})
 MAX_MESSAGE = 300
+MAX_BODY_READ = 10_000
+_DELAY = re.compile(
+    r"(?:\"retryDelay\": \"|try again in )((?:\d+(?:\.\d+)?(?:ms|[smh]))+)", re.ASCII | re.IGNORECASE
+)
 _BY_STATUS: Mapping[int, type[ChatError]] = {
     401: KeyRejectedError,
     402: QuotaSpentError,
@@ -76,7 +81,10 @@ def from_reply(
     """
     kept = kept_headers(headers)
     message = _cut(scrub(f"the endpoint answers {status}: {_said(body)}"))
-    return _kind(status, body)(message, status=status, headers=kept, retry_after=retry_after(kept))
+    asked = retry_after(kept)
+    if asked is None and status in (429, 503):
+        asked = _wait_in_body(body)
+    return _kind(status, body)(message, status=status, headers=kept, retry_after=asked)
 
 
 def _kind(status: int, body: object) -> type[ChatError]:
@@ -90,6 +98,15 @@ def _kind(status: int, body: object) -> type[ChatError]:
 def _is_quota(body: object) -> bool:
     fields = body if isinstance(body, Mapping) else {}
     return bool({str(fields.get("code")), str(fields.get("type"))} & QUOTA_CODES)
+
+
+def _wait_in_body(body: object) -> float | None:
+    """The wait that some vendors write into the error instead of a header; None where there is none.
+
+    Google's error details have `"retryDelay": "34s"`, OpenAI's message ends with "try again in 1.2s".
+    """
+    found = _DELAY.search(json.dumps(body, default=str)[:MAX_BODY_READ])
+    return parse_moment(found[1]) if found else None
 
 
 def _said(body: object) -> str:

@@ -132,5 +132,5 @@ class Pacer:
             most = max(lane.token_limit() or 0.0 for lane in self._lanes)
             raise RequestTooLargeError(
                 f"a request may need {tokens} tokens, but only {most:.0f} are allowed in a minute; "
-                "show fewer templates (--top-k), ask for fewer proposals, or raise --tpm"
+                "show fewer templates (--top-k), allow shorter answers (--answer-tokens), or raise --tpm"
             )

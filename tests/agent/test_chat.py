@@ -292,6 +292,26 @@ async def test_an_error_object_in_a_200_is_that_error() -> None:
     assert isinstance(await says({"error": "odd"}), TransientChatError)
 
 
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [
+        ({"message": "Rate limit reached. Please try again in 1.5s. Visit ..."}, 1.5),
+        ({"message": "x", "details": [{"@type": "RetryInfo", "retryDelay": "34s"}]}, 34.0),
+        ({"message": "try again in a moment"}, None),
+        ({"message": "try again in 9999h"}, None),
+    ],
+)
+async def test_a_wait_in_the_body_is_read_where_no_header_says_it(error: dict[str, Any], wait: float) -> None:
+    """OpenAI's and Google's ways of saying it; nonsense is nothing."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"error": error}, status=429)
+
+    found = await against(refuse)
+    assert isinstance(found, RateLimitedError)
+    assert found.retry_after == wait
+
+
 async def test_parameters_that_a_model_refuses_are_left_out() -> None:
     """A model that wants `max_completion_tokens` and no temperature is asked again, and remembered."""
     seen: list[dict[str, Any]] = []
