@@ -19,6 +19,7 @@ from evaluator.cache import cache_dir
 from evaluator.datasets.numbered import Save, numbered_set
 from evaluator.datasets.values import Splits
 from evaluator.errors import DataError
+from evaluator.network import hub_address, hub_offline, reachable
 
 if TYPE_CHECKING:
     import datasets
@@ -71,14 +72,26 @@ def _open(raw: str, datasets: Any) -> Any:
         if path.is_dir():
             form = "parquet" if any(path.rglob("*.parquet")) else "imagefolder"
             return datasets.load_dataset(form, data_dir=str(path), **kept)
+        _check_network(raw)
         name, _colon, configuration = raw.partition(":")
         return datasets.load_dataset(name, configuration or None, **kept)
+    except DataError:
+        raise
     except Exception as error:  # the library raises its own, fsspec's, pyarrow's and the network's errors
         reason = " ".join(str(error).split())[:300]
         raise DataError(
             f"hf:{raw} cannot be opened ({type(error).__name__}: {reason}); give a folder that save_to_disk "
             "wrote, parquet files, an image folder, or a hub name where there is a network"
         ) from error
+
+
+def _check_network(raw: str) -> None:
+    host, port = hub_address()
+    if not hub_offline() and not reachable(host, port):
+        raise DataError(
+            f"hf:{raw} is no file or folder here, and {host} cannot be reached; with HF_HUB_OFFLINE=1 "
+            "what lies in the hub's cache is used"
+        )
 
 
 def _parts(raw: str, found: Any) -> dict[str, Any]:

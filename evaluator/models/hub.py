@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from evaluator.errors import ModelError
+from evaluator.network import hub_address, hub_offline, reachable
 
 Report = Callable[[str], None]
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-REACH_S = 3.0
 
 
 def repository_files(repository: str, names: Sequence[str], report: Report) -> Path:
@@ -54,7 +52,7 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
     if target.is_file():
         return target
     host = urlsplit(url).hostname or ""
-    if _offline() or not _reachable(host, 443):
+    if hub_offline() or not reachable(host, 443):
         raise ModelError(f"the weights are not here and {host} cannot be reached: put {url} at {target}")
     import open_clip.pretrained
 
@@ -78,31 +76,13 @@ def _check_network(repository: str, names: Sequence[str]) -> None:
     """Asks for one connection only: the hub's client would retry for a minute."""
     import huggingface_hub.constants as constants
 
-    where = urlsplit(constants.ENDPOINT)
-    host, port = where.hostname or "", where.port or (80 if where.scheme == "http" else 443)
-    if not _offline() and _reachable(host, port):
+    host, port = hub_address()
+    if not hub_offline() and reachable(host, port):
         return
-    why = "HF_HUB_OFFLINE is set" if _offline() else f"{host} cannot be reached"
+    why = "HF_HUB_OFFLINE is set" if hub_offline() else f"{host} cannot be reached"
     raise ModelError(
         f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
         f"`hf download {repository} {names[0]}` and copy the folder "
         f"models--{repository.replace('/', '--')} into {constants.HF_HUB_CACHE}; "
         f"or give the weights file itself as --pretrained FILE"
     )
-
-
-def _offline() -> bool:
-    import huggingface_hub.constants as constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def _reachable(host: str, port: int) -> bool:
-    # Behind a proxy the name need not resolve here: let the client try.
-    if any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
-        return True
-    try:
-        with socket.create_connection((host, port), timeout=REACH_S):
-            return True
-    except OSError:
-        return False

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from evaluator import network
 from evaluator.errors import ModelError
-from evaluator.models import best_dtype, devices, hub, load_model, parse_devices, pretrained_pairs
+from evaluator.models import best_dtype, devices, load_model, parse_devices, pretrained_pairs
 from evaluator.models.loading import LoadedModel
 from tests.fakes.tiny_clip import config, register, save_weights, tiny
 
@@ -190,7 +191,7 @@ def test_an_unreachable_hub_is_noticed_without_retries(monkeypatch: pytest.Monke
 
     for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
-    monkeypatch.setattr(hub.socket, "create_connection", refuse)
+    monkeypatch.setattr(network.socket, "create_connection", refuse)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(ModelError, match="cannot be reached"):
         load("ViT-B-32", "laion2b_s34b_b79k")

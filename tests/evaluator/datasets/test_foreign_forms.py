@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evaluator import network
 from evaluator.datasets import load
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages
@@ -68,6 +69,24 @@ def test_a_hugging_face_set_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     hugging_face_splits()["train"].remove_columns("label").save_to_disk(str(tmp_path / "unlabelled"))
     with pytest.raises(DataError, match="no label column"):
         load(f"hf:{tmp_path / 'unlabelled'}", shots=1)
+
+
+def test_an_unreachable_hub_is_noticed_without_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One attempt at a connection, and a message that says how to use the cache."""
+    pytest.importorskip("datasets", reason="the extra 'hf' is not installed")
+    asked = []
+
+    def refuse(address: tuple[str, int], timeout: float) -> None:
+        asked.append(address)
+        raise OSError("no network")
+
+    for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setattr(network.socket, "create_connection", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(DataError, match=r"cannot be reached.*HF_HUB_OFFLINE=1"):
+        load("hf:nobody/nothing-of-the-kind", shots=1)
+    assert len(asked) == 1
 
 
 def write_idx(folder: Path, name: str, values: np.ndarray[Any, np.dtype[np.uint8]]) -> None:

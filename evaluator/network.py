@@ -1,0 +1,36 @@
+"""Whether a host can be reached: asked once and shortly, where a client would retry for a minute."""
+
+from __future__ import annotations
+
+import os
+import socket
+from urllib.parse import urlsplit
+
+REACH_S = 3.0
+_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+def reachable(host: str, port: int) -> bool:
+    """Whether a connection opens within three seconds; behind a proxy, True: the client may try."""
+    if any(os.environ.get(name) for name in _PROXIES):
+        return True
+    try:
+        with socket.create_connection((host, port), timeout=REACH_S):
+            return True
+    except OSError:
+        return False
+
+
+def hub_offline() -> bool:
+    """Whether the user told Hugging Face's client to stay off the network."""
+    import huggingface_hub.constants as constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def hub_address() -> tuple[str, int]:
+    """Host and port of Hugging Face's hub, or of the mirror that ``HF_ENDPOINT`` names."""
+    import huggingface_hub.constants as constants
+
+    where = urlsplit(constants.ENDPOINT)
+    return where.hostname or "", where.port or (80 if where.scheme == "http" else 443)
