@@ -100,13 +100,14 @@ def seeds_of(text: str) -> list[int]:
 
 
 def print_summary(screen: Console, document: dict[str, Any]) -> None:
-    """Prints mean and spread on test, a row for each data set and method."""
-    names = list(dict.fromkeys(name for row in document["rows"] for name in row["test"]))
+    """Prints mean and spread on test, a row for each data set and method; the JSON has further baselines."""
+    there = {name for row in document["rows"] for name in row["test"]}
+    names = [name for name in _COLUMNS if name in there]
     table = Table(title="test accuracy in %, mean ± standard deviation over seeds", title_justify="left")
     for column in ("data set", "method", "seeds"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in document["rows"]:
         cells = [row["data"], row["method"], str(len(row["seeds"]))]
         table.add_row(*(Text(cell) for cell in cells), *(_shown(row["test"].get(name)) for name in names))
@@ -116,6 +117,9 @@ def print_summary(screen: Console, document: dict[str, Any]) -> None:
             cells = [f"mean of {row['data_sets']}", row["method"], str(len(row["seeds"]))]
             table.add_row(*(Text(cell) for cell in cells), *(_shown(row["test"].get(name)) for name in names))
     screen.print(table)
+
+
+_COLUMNS = ("plain", "hand-made", "initial pool", "best", "ensemble")
 
 
 def _config(arguments: argparse.Namespace, own: dict[str, Any]) -> SearchConfig:
@@ -132,5 +136,5 @@ def _listed(text: str, flag: str) -> Sequence[str]:
 def _shown(found: dict[str, Any] | None) -> str:
     if found is None or found["mean"] is None:
         return "-"
-    spread = "" if found["std"] is None else f" ± {100 * found['std']:.1f}"
+    spread = "" if found["std"] is None else f" ±{100 * found['std']:.1f}"
     return f"{100 * found['mean']:.1f}{spread}"
