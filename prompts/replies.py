@@ -3,8 +3,9 @@
 What counts as a proposal, and what as chatter that is passed over in silence:
 
 - A string in a JSON document (a list of strings, or of objects with a member such as ``template``), a line
-  that begins with a list mark (a dash, star, bullet, or a number with a full stop, bracket or colon), a
-  table cell or a line in a code fence with a slot: these are proposals.
+  that begins with a list mark (a dash, star, bullet, or a number with a full stop, bracket or colon), and,
+  where there is a slot, a table cell, a line in a code fence, a quoted text that begins a line or follows a
+  colon, and a line with a label such as "Template 3:": these are proposals.
 - If none of them is a template, every other line that has a slot is a proposal as well. Otherwise other
   lines are chatter.
 - Lines without a slot that end in a colon, or that have no letters, are headings and rules: chatter.
@@ -119,8 +120,14 @@ def _proposals(text: str) -> tuple[list[str], list[str], bool]:
         elif _MARK.match(short.lstrip()) and not _is_heading(short, has_slot=has_slot):
             marked.append(line)
         elif has_slot and not short.rstrip("*_ ").endswith(":"):
-            (marked if fenced else unmarked).append(line)
+            (marked if fenced or _is_presented(short) else unmarked).append(line)
     return marked, unmarked, len(lines) <= MAX_LINES
+
+
+def _is_presented(line: str) -> bool:
+    if _LABEL.match(line.replace("*", "").lstrip()):
+        return True
+    return next(_quoted_proposals(_without_marks(line)), None) is not None
 
 
 def _is_heading(line: str, *, has_slot: bool) -> bool:

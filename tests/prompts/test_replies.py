@@ -112,6 +112,15 @@ def test_unmarked_lines_count_where_no_marked_line_is_a_template() -> None:
     assert reasons(reply) == ["no_slot", "no_slot"]
 
 
+def test_a_labelled_or_quoted_line_is_told_from_the_prose_about_it() -> None:
+    """Without a list, what is presented as a template counts, and remarks with a slot do not."""
+    answer = (
+        "**Template:** `a faded {} on old paper`\n**Reasoning:** The slot {} stays.\n\n"
+        'My second idea: "a {} in ink"\nIt keeps {} short.'
+    )
+    assert texts(answer) == ["a faded {} on old paper", "a {} in ink"]
+
+
 def test_one_bad_line_does_not_void_the_answer() -> None:
     """Each proposal is judged alone, and each one refused has its reason in words."""
     reply = parse_reply(
