@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evaluator.datasets import load
@@ -229,3 +229,36 @@ def test_any_text_gives_a_split_or_a_clear_error(text: str) -> None:
     """What is not JSON at all is told as such."""
     with pytest.raises(DataError):
         parse_split(text, root=Path("/data"), where="split.json")
+
+
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["train0", "val1", "../x", ""]), st.sampled_from(["707-320", "F/A-18", "X", ""])
+    ),
+    max_size=5,
+).map(lambda rows: "\n".join(" ".join(row) for row in rows).encode())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=60) | LINES)
+def test_any_bytes_in_a_list_of_aircraft_give_data_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
+    """The list of images, or the list of variants: never anything but DataError."""
+    home = tmp_path / "fgvc_aircraft"
+    for broken in ("images_variant_train.txt", "variants.txt"):
+        if not home.exists():
+            build_aircraft(tmp_path)
+        kept = (home / broken).read_bytes()
+        (home / broken).write_bytes(raw)
+        unless_refused(lambda: load("fgvc_aircraft", data_root=tmp_path, shots=1), "")
+        (home / broken).write_bytes(kept)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=60) | st.sampled_from([b"n01 a\nn02 a\n", b"n01 a\nn02  \n", b"n01 a\n"]))
+def test_any_bytes_for_imagenets_names_give_data_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
+    """Two folders want two names; whatever else the file says is told."""
+    if not (tmp_path / "imagenet").exists():
+        build_imagenet(tmp_path)
+    (tmp_path / "imagenet" / "classnames.txt").write_bytes(raw)
+    data = unless_refused(lambda: load("imagenet", data_root=tmp_path, shots=1), "classnames.txt")
+    assert data is None or len(data.classes) == 2
