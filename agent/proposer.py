@@ -17,10 +17,12 @@ from agent.errors import (
     ModelNotFoundError,
     QuotaSpentError,
     RateLimitedError,
+    StepFailedError,
     TokenUsage,
     TransientChatError,
 )
 from agent.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
+from agent.outage import Outage
 from agent.pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
 from agent.retry import Decision, RetryPolicy, retrying
 from agent.spending import Ledger, Spending
@@ -75,6 +77,9 @@ class Proposer:
     was cut off counts with all that was reserved. A failed attempt is made again as `agent.retry` decides.
     An endpoint that rejects its key, has no such model or no quota left is taken out; the others go on.
 
+    An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
+    are left alone for a growing while before the next (`agent.outage`), so that it does not eat every turn.
+
     The breaker: when attempts have failed for `give_up_after_s` seconds and none has succeeded since, every
     request fails with GaveUpError.
 
@@ -103,7 +108,6 @@ class Proposer:
             budget.limits.need_price(endpoint.price)
         self._budget = budget
         self._policy = retry or RetryPolicy()
-        self._give_up_after_s = give_up_after_s
         self._ledger = ledger
         self._report = on_event or unheard
         self._rng = rng or random.Random()
@@ -112,7 +116,7 @@ class Proposer:
         self._endpoints = dict(zip(lanes, endpoints, strict=True))
         self._pacer = Pacer(lanes)
         self._bound = TokenBound()
-        self._failing_since: float | None = None
+        self._outage = Outage(give_up_after_s, self._clock)
         self._gave_up = False
 
     @property
@@ -145,7 +149,11 @@ class Proposer:
         async def attempt(number: int) -> Reply:
             return await self._attempt(asked, number)
 
-        return await retrying(attempt, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
+        try:
+            return await retrying(attempt, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
+        except StepFailedError:
+            self._rest()
+            raise
 
     async def _attempt(self, asked: _Asked, number: int) -> Reply:
         """One attempt, at as many endpoints as it takes to find one that is not to be taken out."""
@@ -210,7 +218,7 @@ class Proposer:
         permit.lane.heard(permit, answer.headers)
         permit.lane.succeeded(permit, answer.usage.total)
         self._bound.learn(request, answer.usage)
-        self._failing_since = None
+        self._outage.succeeded()
 
     def _failed(self, error: ChatError, request: ChatRequest, permit: Permit, spending: Spending) -> None:
         spending.failed = 1
@@ -233,16 +241,19 @@ class Proposer:
         name = type(error).__name__
         self._report(ChatFailed(endpoint=lane.name, error=name, message=str(error), billed=billed))
 
+    def _rest(self) -> None:
+        if wait := self._outage.rest_s():
+            for lane in self._pacer.lanes:
+                lane.rest(wait)
+
     def _breaker(self, error: ChatError, endpoint: Endpoint) -> None:
-        now = self._clock()
         if isinstance(error, FatalChatError):
             return
-        if self._failing_since is None:
-            self._failing_since = now - error.took_s
-        failing_s = now - self._failing_since
-        if failing_s < self._give_up_after_s or self._gave_up:
+        self._outage.failed(error.took_s)
+        if not self._outage.over_the_limit or self._gave_up:
             return
         self._gave_up = True
+        failing_s = self._outage.lasted_s
         gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
         self._report(GaveUp(endpoint=endpoint.name, failing_s=failing_s, message=str(error)))
         self._pacer.fail(gave_up)

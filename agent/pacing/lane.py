@@ -184,6 +184,13 @@ class Lane:
         if retry_after:
             self._pause(retry_after)
 
+    def rest(self, seconds: float) -> None:
+        """Let no request go for so long; after that one by one."""
+        until = self._clock() + seconds
+        if until > self._ready_at:
+            self._ready_at, self._ramp = until, int(self._ceiling)
+            self._report(Paused(endpoint=self.name, wait_s=seconds))
+
     def refused(self, permit: Permit, retry_after: float | None) -> None:
         """The endpoint answered that it is asked too much."""
         self._settle(permit, 0)

@@ -156,6 +156,28 @@ async def test_after_the_caps_the_step_fails_and_the_next_request_goes_on() -> N
 
 
 @virtual_time
+async def test_an_outage_does_not_eat_every_turn() -> None:
+    """Ten minutes without the endpoint cost each climb a few turns, not all of them; then it goes on."""
+    client = Scripted(latency_s=0.1)
+    loop = asyncio.get_running_loop()
+    asker, failed = proposer(client, retry=RetryPolicy(attempts=3)), 0
+
+    async def climb(number: int) -> None:
+        nonlocal failed
+        for turn in range(40):
+            client.always = (lambda: TransientChatError("down")) if 5 < loop.time() < 605 else None
+            try:
+                await asker.ask(request(number * 100 + turn))
+            except StepFailedError:
+                failed += 1
+            await asyncio.sleep(1)
+
+    await asyncio.gather(*(climb(number) for number in range(4)))
+    assert 4 <= failed <= 4 * 8
+    assert 600 < loop.time() < 1100
+
+
+@virtual_time
 async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
     """All climbs stop with one error, those that wait included, and it is told once."""
     heard: list[Notice] = []
