@@ -30,6 +30,7 @@ from agent.events import (
     StepSkipped,
     TemplateScored,
 )
+from agent.wording import counted, printable
 
 EVERY_S = 5.0
 MAX_CLIMBS_SHOWN = 12
@@ -154,7 +155,7 @@ class Progress:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        self._console.print(Text(_printable(text)), soft_wrap=True)
+        self._console.print(Text(printable(text)), soft_wrap=True)
 
     def _tick(self) -> None:
         now = self._now()
@@ -186,7 +187,7 @@ class Progress:
     def _panel(self) -> Group | Text:
         state, started = self._state, self._state.started
         if started is None:
-            return Text(f"{self._clock()} {_printable(state.opening) or 'opening ...'}")
+            return Text(f"{self._clock()} {printable(state.opening) or 'opening ...'}")
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name, justify in (
             ("climb", "right"),
@@ -204,7 +205,7 @@ class Progress:
                 str(number),
                 f"{standing.steps}/{turns}",
                 f"{standing.train:.1%}",
-                escape(_printable(standing.best)),
+                escape(printable(standing.best)),
             )
         bar = ProgressBar(total=max(1, started.steps), completed=state.steps, width=40)
         lines: list[RenderableType] = [
@@ -213,13 +214,8 @@ class Progress:
             Text(f"{self._clock()} {counted(state.scored, 'template')} scored, {self._spent()}"),
         ]
         if state.latest:
-            lines.append(Text(_printable(state.latest), style="yellow"))
+            lines.append(Text(printable(state.latest), style="yellow"))
         return Group(*lines)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: ``1 call``, ``1,200 calls``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 _WORTH_A_LINE = frozenset({"endpoint.removed", "proposer.rested", "proposer.gave_up"})
@@ -238,8 +234,3 @@ def _left(name: str, value: float) -> str:
     if name.startswith("cost"):
         return f"${value:.4f}"
     return f"{value:,.1f} minutes" if name == "minutes" else f"{value:,.0f} {name}"
-
-
-def _printable(text: str) -> str:
-    """Untrusted text without what a terminal would obey."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli.options import given_settings
-from agent.cli.output import print_json, print_text, say
+from agent.cli.output import aligned, print_json, print_text, say
 from agent.config_sources import from_sources
 
 
@@ -72,17 +72,8 @@ def models(arguments: argparse.Namespace) -> int:
 
 
 def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Aligned columns, a row a line however long it is: what is listed here is there to be copied."""
-    lines = [[*columns], *([_cell(row.get(column)) for column in columns] for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print_text(f"{padded.rstrip()}\n")
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return "".join(character if character.isprintable() else " " for character in text)
+    cells = [["" if (value := row.get(column)) is None else str(value) for column in columns] for row in rows]
+    print_text(aligned([columns, *cells]))
 
 
 def _split_table(document: dict[str, Any]) -> None:

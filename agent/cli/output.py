@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
+from agent.wording import printable
 
 
 def console() -> Console:
@@ -32,6 +35,16 @@ def print_text(text: str) -> None:
     """Writes text for people on standard output: what a command was asked for."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Cells in columns, a row a line however long it is: what is listed is there to be copied."""
+    clean = [[printable(cell) for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
+    padded = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in clean
+    )
+    return "".join(f"{line.rstrip()}\n" for line in padded)
 
 
 def program() -> str:

@@ -8,13 +8,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from agent.cli.interrupts import run_interruptible
 from agent.cli.options import given_settings
-from agent.cli.output import console, print_json, say
+from agent.cli.output import aligned, console, print_json, say
 from agent.cli.searching import config_from
 from agent.config import SearchConfig
 from agent.config_sources import from_sources
@@ -24,6 +20,7 @@ from agent.progress import Progress
 from agent.report.files import write_atomically
 from agent.result import SearchResult
 from agent.suite import Cell, folder_name, run_cell, summary
+from agent.wording import counted
 from evaluator.errors import InputError
 
 SUMMARY = "suite.json"
@@ -52,8 +49,7 @@ def suite(arguments: argparse.Namespace) -> int:
     document = summary(cells, results)
     folder = arguments.suite_dir.expanduser().resolve()
     write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    print_summary(screen, document)
-    say(f"files: {folder}")
+    say(f"{summary_text(document)}files: {folder}")
     if arguments.as_json:
         print_json(document)
     return 0
@@ -99,24 +95,19 @@ def seeds_of(text: str) -> list[int]:
     return list(dict.fromkeys(seeds))
 
 
-def print_summary(screen: Console, document: dict[str, Any]) -> None:
-    """Prints mean and spread on test, a row for each data set and method; the JSON has further baselines."""
+def summary_text(document: dict[str, Any]) -> str:
+    """Mean and spread on test, a row for each data set and method; the JSON has further baselines."""
     there = {name for row in document["rows"] for name in row["test"]}
     names = [name for name in _COLUMNS if name in there]
-    table = Table(title="test accuracy in %, mean ± standard deviation over seeds", title_justify="left")
-    for column in ("data set", "method", "seeds"):
-        table.add_column(column, overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in document["rows"]:
-        cells = [row["data"], row["method"], str(len(row["seeds"]))]
-        table.add_row(*(Text(cell) for cell in cells), *(_shown(row["test"].get(name)) for name in names))
-    if len({row["data"] for row in document["rows"]}) > 1:
-        table.add_section()
-        for row in document["overall"]:
-            cells = [f"mean of {row['data_sets']}", row["method"], str(len(row["seeds"]))]
-            table.add_row(*(Text(cell) for cell in cells), *(_shown(row["test"].get(name)) for name in names))
-    screen.print(table)
+    rows = [(row["data"], row) for row in document["rows"]]
+    if len({data for data, _ in rows}) > 1:
+        rows += [(f"mean of {row['data_sets']}", row) for row in document["overall"]]
+    lines = [
+        (first, row["method"], *(_shown(row["test"].get(name)) for name in names)) for first, row in rows
+    ]
+    seeds = max(len(row["seeds"]) for row in document["rows"])
+    title = f"test accuracy in %, mean ± standard deviation over {counted(seeds, 'seed')}"
+    return f"{title}\n{aligned([('data set', 'method', *names), *lines])}"
 
 
 _COLUMNS = ("plain", "hand-made", "initial pool", "best", "ensemble")

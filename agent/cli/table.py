@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.progress import counted
 from agent.result import SearchResult
+from agent.wording import counted, printable
 
 _NAMES = {"plain": "plain template", "initial pool": "best initial template"}
 _MOST_SHOWN = 2
@@ -79,4 +79,4 @@ def _percent(value: float | None) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+    return "\n".join(printable(line) for line in text.split("\n"))

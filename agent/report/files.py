@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.result import Row, SearchResult
+from agent.wording import printable
 
 RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"
@@ -44,7 +45,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def safe_cell(text: str) -> str:
     """A cell that no spreadsheet takes for a formula: an apostrophe goes before what could start one."""
-    plain = "".join(character if character.isprintable() else " " for character in text)
+    plain = printable(text)
     return f"'{plain}" if plain.lstrip().startswith(_FORMULA) else plain
 
 

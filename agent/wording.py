@@ -1,0 +1,13 @@
+"""Text for people: numbers with their nouns, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 call``, ``1,200 calls``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Untrusted text in one line, without control characters: they become spaces."""
+    return "".join(character if character.isprintable() else " " for character in text)
