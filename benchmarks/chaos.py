@@ -113,9 +113,9 @@ def undisturbed(task: list[str], folder: Path, seed: int, figures: Figures) -> t
 
 
 def killed(
-    task: list[str], folder: Path, seed: int, figures: Figures, rng: random.Random
+    task: list[str], folder: Path, seed: int, figures: Figures, rng: random.Random, calm_s: float
 ) -> tuple[bytes, Any]:
-    """The same of a run that is killed until it is done."""
+    """The same of a run that is killed until it is done; the undisturbed one took `calm_s` seconds."""
     run_dir, log, known = folder / "killed", folder / "killed.log", dict[str, str]()
     with endpoint(seed) as base_url:
         while True:
@@ -124,7 +124,7 @@ def killed(
                 arguments = ["resume", str(run_dir), "--base-url", base_url]
             child = start(task, arguments, log)
             try:
-                child.wait(rng.uniform(0.2, 6.0) if rng.random() < 0.9 else rng.uniform(0.2, 1.5))
+                child.wait(rng.uniform(0.1, max(calm_s / 3, 1.0)))
             except subprocess.TimeoutExpired:
                 child.send_signal(signal.SIGKILL)
                 child.wait()
@@ -185,8 +185,10 @@ def main() -> None:
     while figures.kills < given.kills:
         with tempfile.TemporaryDirectory() as folder:
             seed = given.seed + figures.rounds
+            began = time.monotonic()
             calm = undisturbed(task, Path(folder), seed, figures)
-            figures.differences += killed(task, Path(folder), seed, figures, rng) != calm
+            calm_s = time.monotonic() - began
+            figures.differences += killed(task, Path(folder), seed, figures, rng, calm_s) != calm
         figures.rounds += 1
         if not given.json:
             print(figures.rounds, figures.kills, figures.differences, file=sys.stderr)
