@@ -9,6 +9,7 @@ done. Rounds are made until there are enough kills.
 - `paid_twice`: good answers that the endpoint gave a second time for one request; at most kills times
   concurrency, because what was in flight when the process died cannot be known
 - `lost`: answers that were in the journal after a kill and are not in it, or not the same, at the end
+- `overrun`: one more run, with `--max-calls`, killed in the same way: calls billed beyond the limit
 
 Templates are scored by the fake evaluator that comes with the library, so that a child starts in a second;
 `--model`, `--pretrained` and `--data` use a real one instead.
@@ -35,6 +36,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CONCURRENCY = 4
+MAX_CALLS = 30
 FAULTS = {
     "500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04, "hang": 0.005, "drip": 0.02,
     "html": 0.02, "truncated": 0.02,
@@ -64,6 +66,7 @@ class Figures:
     differences: int = 0
     paid_twice: int = 0
     lost: int = 0
+    overrun: int = 0
     answers: int = 0
     skipped: int = 0
     kills_before_the_first_answer: int = 0
@@ -116,24 +119,13 @@ def killed(
     task: list[str], folder: Path, seed: int, figures: Figures, rng: random.Random, calm_s: float
 ) -> tuple[bytes, Any]:
     """The same of a run that is killed until it is done; the undisturbed one took `calm_s` seconds."""
-    run_dir, log, known = folder / "killed", folder / "killed.log", dict[str, str]()
+    run_dir, known = folder / "killed", dict[str, str]()
     with endpoint(seed) as base_url:
-        while True:
-            arguments = search_arguments(task, run_dir, base_url, seed, CONCURRENCY)
-            if (run_dir / "store").exists():
-                arguments = ["resume", str(run_dir), "--base-url", base_url]
-            child = start(task, arguments, log)
-            try:
-                child.wait(rng.uniform(0.1, max(calm_s / 3, 1.0)))
-            except subprocess.TimeoutExpired:
-                child.send_signal(signal.SIGKILL)
-                child.wait()
-                figures.kills += 1
-                figures.kills_before_the_first_answer += not (now := journal(run_dir))
-                known |= now
-            else:
-                finished(child, log)
-                break
+        arguments = search_arguments(task, run_dir, base_url, seed, CONCURRENCY)
+        for _ in kills(task, arguments, folder / "killed.log", rng, calm_s):
+            figures.kills += 1
+            figures.kills_before_the_first_answer += not (now := journal(run_dir))
+            known |= now
         stats = statistics(base_url)
     at_the_end = journal(run_dir)
     figures.lost += sum(at_the_end.get(key) != value for key, value in known.items())
@@ -142,6 +134,35 @@ def killed(
     for kind, times in stats["faults"].items():
         figures.faults[kind] = figures.faults.get(kind, 0) + times
     return outcome(run_dir, figures)
+
+
+def limited(task: list[str], folder: Path, figures: Figures, rng: random.Random, calm_s: float) -> None:
+    """A run with a limit on calls, killed until it stops."""
+    with endpoint(0) as base_url:
+        arguments = search_arguments(task, folder / "limited", base_url, 0, CONCURRENCY)
+        arguments += ["--max-calls", str(MAX_CALLS)]
+        figures.kills += sum(1 for _ in kills(task, arguments, folder / "limited.log", rng, calm_s))
+        figures.overrun = max(statistics(base_url)["billed"] - MAX_CALLS, 0)
+
+
+def kills(
+    task: list[str], arguments: list[str], log: Path, rng: random.Random, calm_s: float
+) -> Iterator[None]:
+    """Start a run, kill it at a random moment (then yield), go on with it, until it ends by itself."""
+    run_dir = arguments[arguments.index("--run-dir") + 1]
+    base_url = arguments[arguments.index("--base-url") + 1]
+    while True:
+        resumable = (Path(run_dir) / "store").exists()
+        child = start(task, ["resume", run_dir, "--base-url", base_url] if resumable else arguments, log)
+        try:
+            child.wait(rng.uniform(0.1, max(calm_s / 3, 1.0)))
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            yield
+        else:
+            finished(child, log)
+            return
 
 
 def finished(child: subprocess.Popen[bytes], log: Path) -> None:
@@ -189,6 +210,8 @@ def main() -> None:
             calm = undisturbed(task, Path(folder), seed, figures)
             calm_s = time.monotonic() - began
             figures.differences += killed(task, Path(folder), seed, figures, rng, calm_s) != calm
+            if not figures.rounds:
+                limited(task, Path(folder), figures, rng, calm_s)
         figures.rounds += 1
         if not given.json:
             print(figures.rounds, figures.kills, figures.differences, file=sys.stderr)
