@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on what else the machine does, and says nothing of the program.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Set before torch is imported: tests share two cores with each other, and many small threads only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

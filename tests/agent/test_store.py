@@ -293,7 +293,9 @@ async def test_nothing_is_ever_dropped(run_dir: Path) -> None:
         cache = store._cache
         assert (cache.eviction_policy, cache.cull_limit, cache.size_limit) == ("none", 0, 2**62)
         assert cache._sql("PRAGMA synchronous").fetchone() == (2,)
-        assert store._writer._thread.submit(lambda: cache._sql("PRAGMA synchronous").fetchone()).result() == (2,)
+        assert store._writer._thread.submit(lambda: cache._sql("PRAGMA synchronous").fetchone()).result() == (
+            2,
+        )
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
