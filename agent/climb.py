@@ -55,6 +55,7 @@ class ClimbRecord:
         skipped: Turns without an answer.
         answers: Answers that it got.
         replayed: Those of them that were on disk already.
+        unanswered: Its last turns, if they got no answer.
         done: Whether it went through all its turns.
     """
 
@@ -64,6 +65,7 @@ class ClimbRecord:
     skipped: int = 0
     answers: int = 0
     replayed: int = 0
+    unanswered: int = 0
     done: bool = False
 
 
@@ -129,6 +131,7 @@ class Climb:
                     rng = rng_for(self._config.seed, self.record.number, reset, iteration)
                     await self._try(method.propose(self._view, rng), reset, iteration)
                     self._finish_step(reset, iteration)
+        self.record.unanswered = self._journal.unanswered
         self.record.done = True
         best = self._best
         self._tell(ClimbFinished(climb=self.record.number, best=best.text, train=best.payload.train))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from agent.chat import ChatClient
 from agent.config import LOCAL_LLM, SearchConfig
 from agent.config_values import DEFAULT_BASE_URL, EndpointConfig, without_credentials
-from agent.errors import ConfigError
+from agent.errors import ConfigError, EndpointError
 from agent.events import Listener, Noted
 from agent.halt import Halt, HaltingChat
 from agent.pacing import RateLimits
@@ -59,19 +59,38 @@ async def open_endpoints(
         elif config.llm == LOCAL_LLM:
             yield [await _local(stack, config, halt, scrubber, tell)]
         else:
-            wanted = _wanted(config)
-            keys = [_key(one, environment) for one in wanted]
-            for one, key in zip(wanted, keys, strict=True):
-                scrubber.add(key or "")
-                scrubber.add(split_userinfo(one.base_url).userinfo)
-                model = one.model or config.llm or ""
-                seen = await look(one.base_url, key, key_env=one.key_env, model=model)
-                if seen.note:
-                    tell(Noted(text=scrubber.scrub(seen.note)))
-            yield [
-                await _remote(stack, one, key, config, halt, scrubber)
-                for one, key in zip(wanted, keys, strict=True)
-            ]
+            usable = await _usable(config, environment, scrubber, tell)
+            yield [await _remote(stack, one, key, config, halt, scrubber) for one, key in usable]
+
+
+async def _usable(
+    config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, tell: Listener
+) -> list[tuple[EndpointConfig, Secret | None]]:
+    """The endpoints that a look found nothing against; of a pool, the others are left out and told of.
+
+    Raises:
+        ConfigError: A key is missing.
+        EndpointError: There is none; the first one's fault is told.
+    """
+    found: list[tuple[EndpointConfig, Secret | None]] = []
+    faults: list[EndpointError] = []
+    for one in _wanted(config):
+        key = _key(one, environment)
+        scrubber.add(key or "")
+        scrubber.add(split_userinfo(one.base_url).userinfo)
+        try:
+            seen = await look(one.base_url, key, key_env=one.key_env, model=one.model or config.llm or "")
+        except EndpointError as error:
+            faults.append(error)
+            continue
+        found.append((one, key))
+        if seen.note:
+            tell(Noted(text=scrubber.scrub(seen.note)))
+    if not found:
+        raise faults[0]
+    for fault in faults:
+        tell(Noted(text=scrubber.scrub(f"going on without an endpoint: {fault}")))
+    return found
 
 
 def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
@@ -93,8 +112,7 @@ def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | N
     if host == "openai.com" or host.endswith(".openai.com"):
         raise ConfigError(
             f"no key: set {endpoint.key_env} in the environment; or give --base-url of a server that needs "
-            "none, "
-            "or --llm local"
+            "none, or --llm local"
         )
     return None
 

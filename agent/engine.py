@@ -33,6 +33,7 @@ from agent.secrets import Scrubber
 from agent.seeds import rng_for
 from agent.sharing import shared
 from agent.store import Store
+from agent.wording import counted
 from evaluator.consumer import Consumer
 from evaluator.scoring import Evaluator
 from prompts.conversation import PROMPTS_VERSION
@@ -232,6 +233,7 @@ class Search:
                 ]
                 crew = Crew(climbs, halt=self._halt, tell=self._tell)
                 stop_reason = await crew.run(group, workers=config.concurrency)
+                stop_reason = stop_reason or _unanswered(climbs)
         stretch = Stretch(
             status="finished" if stop_reason is None else "stopped",
             stop_reason=stop_reason,
@@ -289,6 +291,12 @@ class Search:
 
     def _cleaned(self, result: SearchResult) -> SearchResult:
         return SearchResult.from_json(self._scrubber.scrub_value(result.to_json()))
+
+
+def _unanswered(climbs: Sequence[Climb]) -> str | None:
+    """An outage at the very end is no end: the last turns are asked again when the run is resumed."""
+    count = sum(climb.record.unanswered for climb in climbs)
+    return f"no answer to {counted(count, 'last turn')}; resume asks again" if count else None
 
 
 def left_of(budget: Budget) -> dict[str, float]:

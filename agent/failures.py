@@ -18,7 +18,10 @@ def single(error: BaseException) -> Exception:
 
 
 def explained(cause: Exception, records: Sequence[ClimbRecord]) -> Exception:
-    """A refusal by the endpoint that came before any answer is the user's to mend, and said as such."""
+    """A refusal that came before any answer is the user's to mend, and said as such.
+
+    One that came later is theirs too, but something was paid for by then: it stays what it is.
+    """
     answered = any(record.answers for record in records)
     if isinstance(cause, FatalChatError) and not answered:
         error = EndpointError(str(cause))

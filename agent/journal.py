@@ -55,6 +55,11 @@ class Journal:
         self._halt = halt
         self._skipped: list[tuple[Position, str, str]] = []
 
+    @property
+    def unanswered(self) -> int:
+        """Turns skipped since the last answer; unwritten, so that a resumed run asks for them again."""
+        return len(self._skipped)
+
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
         """The answer that belongs at a position, and whether it was on disk.
 

@@ -24,6 +24,10 @@ TIMEOUT_S = 10.0
 _MAX_BODY = 4_000_000
 
 
+class _NotJsonError(Exception):
+    """An answer that no such endpoint gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What an endpoint showed.
@@ -69,9 +73,12 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
                 if attempt == TRIES:
                     raise EndpointError(
                         f"nothing answers at {clean.url} ({_reason(error)}); is the server running, and is "
-                        "the "
-                        "address right? Give another with --base-url"
+                        "the address right? Give another with --base-url"
                     ) from None
+            except _NotJsonError as error:
+                # A gateway in trouble answers a page now and then; one that does so each time is no endpoint.
+                if attempt == TRIES:
+                    raise EndpointError(str(error)) from None
             except aiohttp.InvalidURL:
                 raise EndpointError(f"{clean.url} is not an address; give another with --base-url") from None
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -93,7 +100,7 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
     try:
         document = json.loads(body)
     except ValueError:
-        raise EndpointError(
+        raise _NotJsonError(
             f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint; "
             "base URLs usually end in /v1"
         ) from None

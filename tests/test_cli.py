@@ -360,6 +360,22 @@ def test_a_pool_of_endpoints_goes_on_without_the_one_that_refuses(
     assert "sk-another" not in log
 
 
+def test_a_pool_goes_on_without_an_endpoint_that_is_down(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is left out with a line; only a pool of which none is left is wrong usage."""
+    with socket.socket() as free, Serving() as server:
+        free.bind(("127.0.0.1", 0))
+        down = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        Path("c.toml").write_text(
+            f'[[endpoints]]\nbase_url = "{down}"\n[[endpoints]]\nbase_url = "{server.base_url}"\n'
+        )
+        assert call("search", *SMALL, "--config", "c.toml", "--run-dir", "r") == 0
+    assert "going on without an endpoint: nothing answers at" in capsys.readouterr().err
+    assert call("search", *SMALL, "--config", "c.toml", "--run-dir", "s") == 2
+    assert "nothing answers at" in capsys.readouterr().err
+
+
 def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The help names all forms that there are; an unknown one is refused with them."""
     assert EXPORTS == FORMATS

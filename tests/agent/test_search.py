@@ -214,6 +214,22 @@ def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path
     assert (again.skipped, chat.asked) == (1, [])
 
 
+def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> None:
+    """A run whose last turns got no answer is stopped, not finished, and gets them when it is resumed."""
+
+    def fail(request: Any, number: int) -> None:
+        if number > 20:
+            raise TransientChatError("503")
+
+    wanted = config(tmp_path / "r", concurrency=1)
+    stopped = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
+    assert (stopped.status, stopped.skipped, stopped.usage.calls) == ("stopped", 4, 20)
+    assert "4 last turns" in str(stopped.stop_reason)
+    done = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert (done.status, done.skipped, done.usage.replayed) == ("finished", 0, 20)
+    assert board(tmp_path / "r") == reference
+
+
 def test_an_outage_stops_the_run_and_its_skips_are_asked_again(tmp_path: Path, reference: bytes) -> None:
     """Given up after the time allowed, the run has a result; resumed, it gets what the outage took."""
 
