@@ -17,6 +17,8 @@ from agent.errors import ConfigError
 from agent.secrets import Scrubber, Secret, split_userinfo
 
 NO_KEY = "none"
+KEEP_ALIVE_S = 3.0
+"""Shorter than the five seconds of many servers, so that a request seldom meets a connection being closed."""
 _OPTIONAL = frozenset({"max_tokens", "temperature", "seed"})
 
 
@@ -125,7 +127,11 @@ def _authorization(key: str, userinfo: str) -> dict[str, Any]:
 
 
 def _sdk_client(url: str, key: str, max_connections: int) -> AsyncOpenAI:
-    limits = httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+    limits = httpx2.Limits(
+        max_connections=max_connections,
+        max_keepalive_connections=max_connections,
+        keepalive_expiry=KEEP_ALIVE_S,
+    )
     try:
         return AsyncOpenAI(
             base_url=url,
