@@ -230,7 +230,7 @@ class Proposer:
         lane = permit.lane
         lane.heard(permit, error.headers)
         if isinstance(error, RateLimitedError):
-            lane.refused(permit, error.retry_after)
+            lane.refused(permit, error.retry_after, tokens="token" in str(error).lower())
         else:
             lane.failed(error.retry_after)
         billed = bool(spending.used.calls)

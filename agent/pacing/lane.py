@@ -21,6 +21,7 @@ NO_GROWTH_S = 10.0
 LONGEST_OWN_PAUSE_S = 30.0
 SAMPLES = 32
 HEADROOM = 1.05
+SLACKENING = 0.999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,9 @@ class Lane:
     failure of another kind pauses growth for ten seconds.
 
     Tokens: the most that a request can be billed for is what must fit into the limit at all; what is set
-    aside while it runs is that times the largest share that recent answers really used, and 5 % more.
+    aside while it runs is that times the largest share that recent answers really used, and 5 % more. An
+    endpoint that refuses because of tokens may count what was asked for, whatever was used: then all of it is
+    set aside and stays so, and with each success a thousandth less.
 
     Args:
         name: For reports.
@@ -106,6 +109,7 @@ class Lane:
         self._refusals = 0
         self._shrunk_at = -math.inf
         self._shares: deque[float] = deque(maxlen=SAMPLES)
+        self._least_share = 0.0
         self._warned: set[str] = set()
 
     def statistics(self) -> LaneStatistics:
@@ -171,7 +175,8 @@ class Lane:
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
         """A request was answered, and billed for so many tokens."""
-        self._settle(permit, tokens)
+        self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
+        self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
         if permit.tokens > 0:
             self._shares.append(tokens / permit.tokens)
         self._refusals = 0
@@ -191,9 +196,11 @@ class Lane:
             self._ready_at, self._ramp = until, int(self._ceiling)
             self._report(Paused(endpoint=self.name, wait_s=seconds))
 
-    def refused(self, permit: Permit, retry_after: float | None) -> None:
-        """The endpoint answered that it is asked too much."""
+    def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
+        """The endpoint answered that it is asked too much; `tokens` if it says that it is about those."""
         self._settle(permit, 0)
+        if tokens:
+            self._least_share = 1.0
         now = self._clock()
         if permit.admitted > self._shrunk_at:
             self._refusals += 1
@@ -229,8 +236,8 @@ class Lane:
         return {kind: weight for kind, weight in weights.items() if kind in self._windows}
 
     def _expected(self, tokens: int) -> int:
-        share = min(max(self._shares) * HEADROOM, 1.0) if self._shares else 1.0
-        return max(math.ceil(tokens * share), 1)
+        share = max(max(self._shares) * HEADROOM, self._least_share) if self._shares else 1.0
+        return max(math.ceil(tokens * min(share, 1.0)), 1)
 
     def _settle(self, permit: Permit, tokens: int) -> None:
         if (taken := permit.taken.get("tokens")) is not None:

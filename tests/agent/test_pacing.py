@@ -82,6 +82,24 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
     assert through >= 0.95 * 3 * 60_000
 
 
+@virtual_time
+async def test_an_endpoint_that_counts_what_was_asked_for_is_understood() -> None:
+    """Tokens asked for and not used count there: after a refusal about tokens they do here too."""
+    one = lane(RateLimits(tpm=6000, concurrency=4))
+    pacer, server, refused = Pacer([one]), counter("sliding", 6000), 0
+    loop = asyncio.get_running_loop()
+    while loop.time() < 1800:
+        with await pacer.acquire(300) as permit:
+            if (wait := server.wait(loop.time(), 300)) > 0:
+                refused += 1
+                one.refused(permit, wait, tokens=True)
+                continue
+            server.use(loop.time(), 300)
+            await asyncio.sleep(0.2)
+            one.succeeded(permit, 100)
+    assert refused <= 12
+
+
 @given(st.integers(1, 100), st.lists(st.tuples(st.floats(0, 30), st.floats(0.1, 40)), max_size=60))
 def test_no_minute_ever_holds_more_than_the_limit(limit: int, uses: list[tuple[float, float]]) -> None:
     """Whatever is asked when: what is used in any 60 seconds stays within the limit."""
