@@ -101,7 +101,7 @@ class ChatServer:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/stats", self._stats)
         # Handlers end with the server, not with their client: a request that was accepted is paid for.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
