@@ -1,0 +1,40 @@
+"""The claims of docs/unattended.md, by the benchmarks that measure them; minutes long."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def figures(name: str, *arguments: str) -> Any:
+    """What a benchmark prints."""
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_kills_change_nothing_lose_nothing_and_overrun_nothing() -> None:
+    """A faulty run that is killed a dozen times ends as an undisturbed one."""
+    found = figures("chaos", "--kills", "12")
+    assert found["kills"] >= 12
+    assert (found["differences"], found["lost"], found["overrun"]) == (0, 0, 0)
+    assert found["paid_twice"] <= found["kills"] * found["concurrency"]
+
+
+@pytest.mark.slow
+def test_a_limit_is_used_up_and_not_overrun() -> None:
+    """On requests and on tokens, set or learned; better than one at a time and politer than a semaphore."""
+    found = figures("pacing")
+    for way in ("ours", "learned", "tpm", "fixed", "bucket"):
+        assert found[way]["share"] >= 0.97
+        assert found[way]["refused"] <= 0.01
+    assert found["serial"]["share"] < 0.5
+    assert found["semaphore"]["refused"] > 0.01
