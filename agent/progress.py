@@ -32,7 +32,7 @@ from agent.events import (
 )
 from agent.wording import counted, printable
 
-EVERY_S = 5.0
+EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MAX_CLIMBS_SHOWN = 12
 Gauge = Callable[[], tuple[Usage, Mapping[str, float]]]
 """What was used, and what is left of each limit."""
@@ -91,7 +91,8 @@ class Progress:
     """Shows events on a console; a listener and a context manager.
 
     Args:
-        console: Where; a live panel if it is a terminal, else lines, at most one in five seconds.
+        console: Where; a live panel if it is a terminal, else lines: one in five seconds at first, one a
+            minute in a long run.
         gauge: Says what was used and what is left.
         clock: Seconds.
     """
@@ -159,7 +160,7 @@ class Progress:
 
     def _tick(self) -> None:
         now = self._now()
-        if now - self._said >= EVERY_S:
+        if now - self._said >= min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST):
             self._said = now
             opening = self._state.opening or "opening ..."
             self._line(self._summary() if self._state.started is not None else opening)
