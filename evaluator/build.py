@@ -34,6 +34,7 @@ class EvaluatorSpec:
         cache_dir: Where features are kept; None for the user's cache.
         workers: Threads that decode images.
         image_batch: Images encoded at once.
+        ray: ``auto`` or the address of a Ray cluster whose nodes score; None to score in this process.
         text_rows: Tokens that go through the text tower at once; None to fit the device.
     """
 
@@ -54,6 +55,7 @@ class EvaluatorSpec:
     workers: int = 4
     image_batch: int = 64
     text_rows: int | None = None
+    ray: str | None = None
 
 
 def open_evaluator(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from evaluator.datasets import FewShotData, load
 from evaluator.datasets.values import Item
 from evaluator.images import Features, ImageEncoder
 from evaluator.models import LoadedModel, best_dtype, load_model, parse_devices
-from evaluator.scoring import EvaluatorInfo
+from evaluator.scoring import Evaluator, EvaluatorInfo
 from evaluator.texts.encoder import TextEncoder
 from evaluator.texts.replicas import Encoder, ReplicatedEncoder
 from evaluator.zero_shot import Labelled, classifier, decide
@@ -25,8 +26,30 @@ Report = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
 
-def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> OpenClipEvaluator:
+@dataclass(frozen=True, slots=True)
+class SearchSplits:
+    """Class names, the two splits that a search may look at, and the content hash of the model."""
+
+    class_names: tuple[str, ...]
+    train: Labelled
+    val: Labelled
+    model_key: str
+
+
+def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> Evaluator:
     """See ``evaluator.build.open_evaluator``."""
+    local, splits = open_here(spec, report, progress)
+    if spec.ray is None:
+        return local
+    from evaluator.cluster import ClusterEvaluator
+
+    return ClusterEvaluator(local, splits, spec, report=report)
+
+
+def open_here(
+    spec: EvaluatorSpec, report: Report, progress: Progress
+) -> tuple[OpenClipEvaluator, SearchSplits]:
+    """An evaluator in this process, and what a copy of it elsewhere needs to score templates."""
     devices = parse_devices(spec.device)
     data = load(
         spec.data,
@@ -51,13 +74,13 @@ def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> OpenCl
     )
     train_features, train = _labelled(images, data.train, data)
     val_features, val = _labelled(images, data.val, data)
-    encoder = _encoder(spec, models, data.classes, report)
+    encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
 
     def open_test() -> Labelled:
         return _labelled(images, data.test.open(), data)[1]
 
-    return OpenClipEvaluator(
+    evaluator = OpenClipEvaluator(
         info=_info(spec, data, models[0], [train_features, val_features], notes),
         encoder=encoder,
         class_names=data.classes,
@@ -67,6 +90,7 @@ def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> OpenCl
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
     )
+    return evaluator, SearchSplits(data.classes, train, val, models[0].key)
 
 
 def _labelled(
@@ -80,9 +104,10 @@ def _labelled(
     return features, Labelled(features.vectors, labels, len(data.classes))
 
 
-def _encoder(
+def build_encoder(
     spec: EvaluatorSpec, models: Sequence[LoadedModel], names: Sequence[str], report: Report
 ) -> Encoder:
+    """The text encoder of a specification: one replica for each model."""
     replicas = [
         TextEncoder(
             loaded.model,

@@ -1,0 +1,277 @@
+"""Many machines: scorer actors on a Ray cluster behind the same protocol; needs the extra ``ray``.
+
+The cluster's address, its nodes and its growth are Ray's own business. What is here deals the templates of a
+batch out to actors, starts more of them while batches are large and lets idle ones go, and gives the work of
+an actor that died (with its node, perhaps) to another one.
+"""
+
+from __future__ import annotations
+
+import socket
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evaluator.assembled import OpenClipEvaluator
+from evaluator.build import EvaluatorSpec
+from evaluator.errors import EvaluatorError, InputError, ModelError
+from evaluator.models import load_model, parse_devices
+from evaluator.opening import SearchSplits, build_encoder
+from evaluator.scoring import EvaluatorInfo, Rejection, Score, SplitScores
+from evaluator.zero_shot import Labelled
+
+Report = Callable[[str], None]
+Answers = list[Score | Rejection]
+
+TEMPLATES_AN_ACTOR = 8
+IDLE_BATCHES = 20
+TRIES = 4
+START_S = 600.0
+REACH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """One split on its way through the object store: features [n, E], labels [n], number of classes."""
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: int
+
+    @classmethod
+    def pack(cls, split: Labelled) -> Shipped:
+        """A split as arrays, which the object store shares between the actors of a node."""
+        return cls(split.features.cpu().numpy(), split.labels.cpu().numpy(), split.classes)
+
+    def unpack(self) -> Labelled:
+        """The split as tensors that view the store's memory, which nothing here writes to."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return Labelled(torch.from_numpy(self.features), torch.from_numpy(self.labels), self.classes)
+
+
+class Worker:
+    """Scores templates in an actor, with a model of its own and the features of the driver."""
+
+    def __init__(
+        self, spec: EvaluatorSpec, info: EvaluatorInfo, names: Sequence[str], key: str, *splits: Shipped
+    ) -> None:
+        (device,) = parse_devices("cuda:0" if torch.cuda.is_available() else "cpu")
+        loaded = load_model(spec.model, spec.pretrained, device)
+        if loaded.key != key:
+            raise ModelError(
+                f"{spec.pretrained} of {spec.model} is another file on this node than on the driver's"
+            )
+        train, val = (split.unpack() for split in splits)
+        self._evaluator = OpenClipEvaluator(
+            info=info,
+            encoder=build_encoder(replace(spec, device=str(device)), [loaded], names, lambda _line: None),
+            class_names=names,
+            train=train,
+            val=val,
+            open_test=_no_test,
+            objective=spec.objective,
+            logit_scale=loaded.logit_scale,
+        )
+
+    def ready(self) -> bool:
+        """Answers once the model is loaded."""
+        return True
+
+    def score(self, templates: Sequence[str]) -> Answers:
+        """See ``Scorer``."""
+        return self._evaluator.score(templates)
+
+
+def _no_test() -> Labelled:
+    raise EvaluatorError("the test split is opened on the driver alone")
+
+
+class ClusterEvaluator:
+    """An evaluator whose scores are computed by actors; it examines in this process. See ``Evaluator``.
+
+    Args:
+        local: The evaluator of this process: its info, its test split.
+        splits: What the actors score on.
+        spec: What was asked for; ``spec.ray`` is the address, or ``auto``.
+        report: Told how many actors there are, and when one is replaced.
+
+    Raises:
+        InputError: Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self,
+        local: OpenClipEvaluator,
+        splits: SearchSplits,
+        spec: EvaluatorSpec,
+        *,
+        report: Report = lambda _line: None,
+    ) -> None:
+        ray = _connect(spec.ray or "auto")
+        self._ray = ray
+        self._local = local
+        given = (
+            replace(spec, ray=None, cache_dir=None),
+            replace(local.info, notes={}, baselines={}, sizes=dict(local.info.sizes)),
+            splits.class_names,
+            splits.model_key,
+            ray.put(Shipped.pack(splits.train)),
+            ray.put(Shipped.pack(splits.val)),
+        )
+        self._pool = Pool(ray, given, report)
+        self._pool.some()
+        report(f"ray: room for {_places(ray)} scorers on {len(ray.nodes())} nodes")
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        """What this evaluator scores on."""
+        return self._local.info
+
+    def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:
+        """Opens the test split in this process; see ``Evaluator``."""
+        return self._local.examine(ensembles)
+
+    def score(self, templates: Sequence[str]) -> Answers:
+        """Scores templates on the actors; see ``Scorer``.
+
+        Raises:
+            EvaluatorError: The same templates were lost with several actors one after the other.
+        """
+        if not templates:
+            return []
+        actors = self._pool.fit(len(templates))
+        share = -(-len(templates) // len(actors))
+        parts = [templates[i : i + share] for i in range(0, len(templates), share)]
+        flying = {actors[i].score.remote(part): (i, actors[i]) for i, part in enumerate(parts)}
+        answers: list[Answers] = [[] for _ in parts]
+        losses = [0] * len(parts)
+        while flying:
+            (reference, *_), _ = self._ray.wait(list(flying), num_returns=1)
+            place, actor = flying.pop(reference)
+            try:
+                answers[place] = self._ray.get(reference)
+            except self._ray.exceptions.RayActorError as error:
+                losses[place] += 1
+                if losses[place] == TRIES:
+                    raise EvaluatorError(
+                        f"{len(parts[place])} templates were lost with {TRIES} scorers one after the other"
+                    ) from error
+                self._pool.drop(actor)
+                other = self._pool.some()
+                flying[other.score.remote(parts[place])] = (place, other)
+        return [one for part in answers for one in part]
+
+
+class Pool:
+    """Actors that are ready, and actors that are still starting, which may wait for a place for long."""
+
+    def __init__(self, ray: Any, given: Sequence[Any], report: Report) -> None:
+        self._ray = ray
+        self._given = tuple(given)
+        self._report = report
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        self._kind = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
+        self._ready: list[Any] = []
+        self._starting: dict[Any, Any] = {}
+        self._quiet = 0
+
+    def fit(self, waiting: int) -> list[Any]:
+        """The actors to deal a batch to; more are started if it is worth it, idle ones let go in time."""
+        wanted = max(1, min(_places(self._ray), -(-waiting // TEMPLATES_AN_ACTOR)))
+        while len(self._ready) + len(self._starting) < wanted:
+            self._start()
+        self._admit(0)
+        self._quiet = self._quiet + 1 if wanted < len(self._ready) else 0
+        if self._quiet > IDLE_BATCHES:
+            self._ray.kill(self._ready.pop())
+            self._quiet = 0
+        return list(self._ready) or [self.some()]
+
+    def some(self) -> Any:
+        """An actor that is ready; waits for one if need be.
+
+        Raises:
+            InputError: The actors cannot start: what they say.
+            EvaluatorError: None became ready in time.
+        """
+        if not self._ready:
+            if not self._starting:
+                self._start()
+            self._admit(START_S)
+        if not self._ready:
+            raise EvaluatorError(
+                f"ray: no scorer was ready within {START_S:.0f} s; does the cluster have room?"
+            )
+        self._ready.append(self._ready.pop(0))
+        return self._ready[-1]
+
+    def drop(self, actor: Any) -> None:
+        """Forgets an actor that died."""
+        if actor in self._ready:
+            self._ready.remove(actor)
+            self._report(f"ray: a scorer died; {len(self._ready)} are left, and its templates go to another")
+
+    def _start(self) -> None:
+        actor = self._kind.remote(*self._given)
+        self._starting[actor.ready.remote()] = actor
+
+    def _admit(self, wait_s: float) -> None:
+        if not self._starting:
+            return
+        done, _ = self._ray.wait(list(self._starting), num_returns=1, timeout=wait_s)
+        for reference in done:
+            actor = self._starting.pop(reference)
+            try:
+                self._ray.get(reference)
+            except self._ray.exceptions.RayActorError as error:
+                # An actor that dies while it starts says why, unless its node died under it.
+                if "InputError" in str(error) or "ModelError" in str(error):
+                    raise InputError(f"ray: a scorer cannot start: {_last_line(error)}") from error
+                self._report("ray: a scorer died while it started")
+            else:
+                self._ready.append(actor)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
+
+
+def _connect(address: str) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("scoring on a cluster needs Ray: pip install 'promptclimb[ray]'") from error
+    if ray.is_initialized():
+        return ray
+    _check_reachable(address)
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"there is no Ray cluster at {address!r}: {error}") from error
+    return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Asks for one connection only: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=REACH_S):
+            return
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
+        ) from error
+
+
+def _places(ray: Any) -> int:
+    """How many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
+    resources = ray.cluster_resources()
+    return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))

@@ -1,0 +1,107 @@
+"""A two-node Ray cluster on this machine: the same scores as one process, also when a node dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluator.build import EvaluatorSpec, open_evaluator
+from evaluator.errors import InputError
+from evaluator.scoring import Evaluator
+from tests.fakes.tiny_clip import config, save_weights
+
+ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+from ray.cluster_utils import Cluster  # noqa: E402 - only where Ray is
+
+# Ray warns in threads of its own, where a warning made an error leaves it hanging.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = [f"a photo of a {{}} number {number}" for number in range(24)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(5)
+    for split in ("train", "test"):
+        for label, name in enumerate(("cat", "dog", "sea snake")):
+            (root / split / name).mkdir(parents=True)
+            for number in range(6):
+                noise = rng.integers(0, 150, (32, 32, 3)) + np.array([50 * label, 20, 20])
+                picture = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
+                picture.save(root / split / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def spec(folder: Path, tmp_path: Path) -> EvaluatorSpec:
+    # An actor is another process: it finds the architecture in the folder of the weights.
+    import json
+
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config("clip")}))
+    save_weights("clip", tmp_path / "open_clip_model.safetensors")
+    return EvaluatorSpec(
+        data=str(folder),
+        model=f"local-dir:{tmp_path}",
+        pretrained="",
+        shots=4,
+        device="cpu",
+        cache_dir=tmp_path,
+    )
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    ray.init(address=found.address, log_to_driver=False)
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+def test_a_node_that_dies_costs_no_score(cluster: Any, spec: EvaluatorSpec) -> None:
+    """Two nodes score; one is killed in the middle; every score is that of one process."""
+    second = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    expected = open_evaluator(spec).score(TEMPLATES)
+    lines: list[str] = []
+    found = open_evaluator(replace(spec, ray=cluster.address), report=lines.append)
+    assert isinstance(found, Evaluator)
+    assert any("room for 2 scorers on 2 nodes" in line for line in lines)
+    pool: Any = found._pool  # type: ignore[attr-defined]
+    pool.fit(1000)
+    while len(pool._ready) < 2:
+        pool._admit(60)
+    assert found.score(TEMPLATES) == expected
+    cluster.remove_node(second)
+    assert found.score(TEMPLATES) == expected
+    assert any("a scorer died" in line for line in lines)
+    assert found.score(["a {}", "no slot"]) == open_evaluator(spec).score(["a {}", "no slot"])
+    assert found.examine([["a {}"]]) == open_evaluator(spec).examine([["a {}"]])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port", "auto"])
+def test_no_cluster_is_an_input_error(address: str, spec: EvaluatorSpec) -> None:
+    """An address where nobody answers is said as such, and soon."""
+    with pytest.raises(InputError, match="no Ray cluster"):
+        open_evaluator(replace(spec, ray=address))
+
+
+def test_weights_that_an_actor_lacks_are_an_input_error(cluster: Any, spec: EvaluatorSpec) -> None:
+    """What an actor cannot load on its node is told by the driver, as it is with one process."""
+    from evaluator import cluster as module
+    from evaluator.build import EvaluatorSpec as Spec
+    from evaluator.opening import open_here
+
+    local, splits = open_here(spec, lambda _line: None, lambda _done, _of: None)
+    elsewhere: Spec = replace(spec, model="local-dir:/no/such/folder", ray=cluster.address)
+    with pytest.raises(InputError, match="cannot start"):
+        module.ClusterEvaluator(local, splits, elsewhere)
