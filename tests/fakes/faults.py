@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -45,8 +46,66 @@ async def answer(
         headers = retry_after_headers(form, 0.2) if kind in ("429", "503") else {}
         return web.json_response({"error": {**error, "message": message}}, status=status, headers=headers)
     if kind == "reset":
-        assert request.transport is not None
+        _hang_up(request)
+        return web.Response()
+    if kind == "hang":
+        await asyncio.sleep(HANG_S)
+    if kind in ("drip", "truncated"):
+        return await _cut_short(request, completion, drip=kind == "drip")
+    if kind == "html":
+        return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
+    if kind == "garbage":
+        return web.Response(text="}{ not json", content_type="application/json")
+    return web.json_response(_useless(kind, completion))
+
+
+def _useless(kind: str, completion: dict[str, Any]) -> dict[str, Any]:
+    choice = dict(completion["choices"][0])
+    message = dict(choice["message"])
+    if kind == "no_choices":
+        return {**completion, "choices": []}
+    if kind in ("null", "refusal"):
+        message["content"] = None
+        message["refusal"] = "I cannot help with that." if kind == "refusal" else None
+    elif kind == "length":
+        message["content"], choice["finish_reason"] = "- a photo of", "length"
+    elif kind == "filter":
+        message["content"], choice["finish_reason"] = "", "content_filter"
+    return {**completion, "choices": [{**choice, "message": message}]}
+
+
+async def _cut_short(request: web.Request, completion: dict[str, Any], *, drip: bool) -> web.StreamResponse:
+    body = json.dumps(completion).encode()
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/json", "Content-Length": str(len(body))}
+    )
+    half = body[: len(body) // 2]
+    step = 20 if drip else len(half)
+    # The client may have gone meanwhile; it was billed all the same.
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        for start in range(0, len(half), step):
+            await response.write(half[start : start + step])
+            if drip:
+                await asyncio.sleep(0.02)
+    _hang_up(request)
+    return response
+
+
+def _hang_up(request: web.Request) -> None:
+    if request.transport is not None:
         request.transport.abort()
+
+
+_STATUS:
+        status, error = _STATUS[kind]
+        message = error["message"]
+        if kind == "echo_key":
+            message += request.headers.get("Authorization", "")
+        headers = retry_after_headers(form, 0.2) if kind in ("429", "503") else {}
+        return web.json_response({"error": {**error, "message": message}}, status=status, headers=headers)
+    if kind == "reset":
+        _hang_up(request)
         return web.Response()
     if kind == "hang":
         await asyncio.sleep(HANG_S)
