@@ -97,58 +97,6 @@ def _hang_up(request: web.Request) -> None:
         request.transport.abort()
 
 
-_STATUS:
-        status, error = _STATUS[kind]
-        message = error["message"]
-        if kind == "echo_key":
-            message += request.headers.get("Authorization", "")
-        headers = retry_after_headers(form, 0.2) if kind in ("429", "503") else {}
-        return web.json_response({"error": {**error, "message": message}}, status=status, headers=headers)
-    if kind == "reset":
-        _hang_up(request)
-        return web.Response()
-    if kind == "hang":
-        await asyncio.sleep(HANG_S)
-    if kind in ("drip", "truncated"):
-        return await _cut_short(request, completion, drip=kind == "drip")
-    if kind == "html":
-        return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
-    if kind == "garbage":
-        return web.Response(text="}{ not json", content_type="application/json")
-    return web.json_response(_useless(kind, completion))
-
-
-def _useless(kind: str, completion: dict[str, Any]) -> dict[str, Any]:
-    choice = dict(completion["choices"][0])
-    message = dict(choice["message"])
-    if kind == "no_choices":
-        return {**completion, "choices": []}
-    if kind in ("null", "refusal"):
-        message["content"] = None
-        message["refusal"] = "I cannot help with that." if kind == "refusal" else None
-    elif kind == "length":
-        message["content"], choice["finish_reason"] = "- a photo of", "length"
-    elif kind == "filter":
-        message["content"], choice["finish_reason"] = "", "content_filter"
-    return {**completion, "choices": [{**choice, "message": message}]}
-
-
-async def _cut_short(request: web.Request, completion: dict[str, Any], *, drip: bool) -> web.StreamResponse:
-    body = json.dumps(completion).encode()
-    response = web.StreamResponse(
-        headers={"Content-Type": "application/json", "Content-Length": str(len(body))}
-    )
-    await response.prepare(request)
-    half = body[: len(body) // 2]
-    for start in range(0, len(half), 20 if drip else len(half)):
-        await response.write(half[start : start + (20 if drip else len(half))])
-        if drip:
-            await asyncio.sleep(0.02)
-    assert request.transport is not None
-    request.transport.abort()
-    return response
-
-
 _STATUS: dict[str, tuple[int, dict[str, str]]] = {
     "500": (500, {"message": "internal error", "type": "server_error"}),
     "503": (503, {"message": "overloaded", "type": "server_error"}),
