@@ -47,13 +47,18 @@ def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, heads: int) ->
     span = rows.shape[1]
     found = keys_values.index_select(0, rows.reshape(-1)).view(count, span, 2, heads, width // heads)
     # Copied into one layout whatever n is: the product of a strided view may be taken by another kernel.
-    k, v = found.float().permute(2, 0, 3, 1, 4).contiguous()  # [n, H, S, d] each
-    q = queries.float().view(count, length, heads, width // heads).transpose(1, 2).contiguous()
+    k, v = laid_out(found.permute(2, 0, 3, 1, 4))  # [n, H, S, d] each
+    q = laid_out(queries.view(count, length, heads, width // heads).transpose(1, 2))  # [n, H, Q, d]
     scores = (q * (width // heads) ** -0.5) @ k.transpose(-1, -2)  # [n, H, Q, S]
     if length > 1:
         scores = scores.masked_fill(hidden(length, span, q.device), -torch.inf)
     heard: Tensor = scores.softmax(dim=-1) @ v  # [n, H, Q, d]
     return heard.transpose(1, 2).reshape(count, length, width)
+
+
+def laid_out(x: Tensor) -> Tensor:
+    """A contiguous copy in float32, made in one go."""
+    return torch.empty(x.shape, dtype=torch.float32, device=x.device).copy_(x)
 
 
 def hidden(length: int, span: int, device: torch.device) -> Tensor:
