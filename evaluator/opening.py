@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from evaluator.zero_shot import Labelled, classifier, decide
 
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]
+RESIDENT_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ def open_here(
         info=_info(spec, data, models[0], [train_features, val_features], notes),
         encoder=encoder,
         class_names=data.classes,
-        train=train,
-        val=val,
+        train=_resident(train, devices[0]),
+        val=_resident(val, devices[0]),
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
@@ -102,6 +103,13 @@ def _labelled(
     features = images.features([item.path for item in items])
     labels = torch.tensor([items[index].label for index in features.kept])
     return features, Labelled(features.vectors, labels, len(data.classes))
+
+
+def _resident(split: Labelled, device: torch.device) -> Labelled:
+    """The split with its features on the device, where they are few enough to stay there."""
+    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:
+        return split
+    return replace(split, features=split.features.to(device))
 
 
 def build_encoder(

@@ -61,9 +61,9 @@ def logits(split: Labelled, weights: Tensor, chunk: int = CHUNK) -> Iterator[tup
 
 
 def decide(split: Labelled, weights: Tensor) -> Tensor:
-    """The class of each image, the first of the largest logits: [n]."""
-    found = [values.argmax(dim=1) for values, _ in logits(split, weights)]
-    return torch.cat(found) if found else split.labels.new_empty(0, device=weights.device)
+    """The class of each image, the first of the largest logits: [n], on the CPU."""
+    found = [values.argmax(dim=1).cpu() for values, _ in logits(split, weights)]
+    return torch.cat(found) if found else split.labels.new_empty(0)
 
 
 def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
@@ -73,8 +73,9 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
         scaled = values * (logit_scale / SCALE)
         true = scaled.gather(1, labels[:, None])[:, 0]
         others = scaled.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
-        logprob -= functional.cross_entropy(scaled, labels, reduction="none").double().sum().item()
-        margin += (true - others).double().sum().item()
+        # Summed on the CPU: some devices have no double precision.
+        logprob -= functional.cross_entropy(scaled, labels, reduction="none").cpu().double().sum().item()
+        margin += (true - others).cpu().double().sum().item()
     return GreyBox(logprob / len(split), margin / len(split))
 
 
@@ -91,12 +92,12 @@ def close_calls(split: Labelled, weights: Tensor, tolerance: float) -> int:
 
 def correct(decisions: Tensor, split: Labelled) -> int:
     """Images told right."""
-    return int((decisions == split.labels.to(decisions.device)).sum())
+    return int((decisions == split.labels).sum())
 
 
 def per_class(decisions: Tensor, split: Labelled) -> list[float | None]:
     """Accuracy of each class; None for a class without images."""
-    labels = split.labels.to(decisions.device)
+    labels = split.labels
     right = torch.bincount(labels[decisions == labels], minlength=split.classes).tolist()
     of = torch.bincount(labels, minlength=split.classes).tolist()
     return [hit / size if size else None for hit, size in zip(right, of, strict=True)]
@@ -110,7 +111,7 @@ def class_mean(decisions: Tensor, split: Labelled) -> float:
 
 def confusions(decisions: Tensor, split: Labelled, top: int = 10) -> list[Confusion]:
     """The pairs of classes most often confused; ties by label."""
-    labels = split.labels.to(decisions.device)
+    labels = split.labels
     wrong = decisions != labels
     pairs, counts = torch.unique(labels[wrong] * split.classes + decisions[wrong], return_counts=True)
     found = [
