@@ -19,12 +19,15 @@ from agent.config_values import (
     Price,
     about,
     check_url,
+    known_method,
+    known_objective,
+    parse_initial,
     parse_price,
     setting,
     without_credentials,
 )
 
-DEFAULT_DATA = "digits"
+DEFAULT_DATA = "backgrounds"
 LOCAL_LLM = "local"
 
 
@@ -101,6 +104,14 @@ class SearchConfig(BaseModel):
     )
     device: str = setting(
         "auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", "task", show="DEVICE", min_length=1
+    )
+
+    ray: str | None = setting(
+        None,
+        "score on a Ray cluster: its address, or nothing for the one at hand",
+        "task",
+        show="[ADDRESS]",
+        min_length=1,
     )
 
     # Who proposes
@@ -221,37 +232,9 @@ class SearchConfig(BaseModel):
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
 
-    @field_validator("initial", mode="before")
-    @classmethod
-    def _initial(cls, value: Any) -> Any:
-        text = str(value).strip()
-        if text.lstrip("+-").isdigit():
-            if int(text) < 2:
-                raise ValueError(
-                    "a climb needs at least 2 initial templates: one to call best and one to call worst"
-                )
-            return int(text)
-        if not text:
-            raise ValueError("give a number, or a file of templates")
-        return Path(text)
-
-    @field_validator("method")
-    @classmethod
-    def _method(cls, value: str) -> str:
-        from agent.methods import METHODS
-
-        if value not in METHODS:
-            raise ValueError(f"unknown method; known are {', '.join(METHODS)}")
-        return value
-
-    @field_validator("objective")
-    @classmethod
-    def _objective(cls, value: str) -> str:
-        from evaluator.scoring import OBJECTIVES
-
-        if value not in OBJECTIVES:
-            raise ValueError(f"unknown objective; known are {', '.join(OBJECTIVES)}")
-        return value
+    _initial = field_validator("initial", mode="before")(parse_initial)
+    _method = field_validator("method")(known_method)
+    _objective = field_validator("objective")(known_objective)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

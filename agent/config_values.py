@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -77,6 +79,52 @@ def without_credentials(url: str) -> str:
     """A URL with neither user, password nor query: what may be written down."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def parse_initial(value: Any) -> int | Path:
+    """A number of templates, or a file of them.
+
+    Raises:
+        ValueError: It is neither, or too few.
+    """
+    text = str(value).strip()
+    if text.lstrip("+-").isdigit():
+        if int(text) < 2:
+            raise ValueError(
+                "a climb needs at least 2 initial templates: one to call best and one to call worst"
+            )
+        return int(text)
+    if not text:
+        raise ValueError("give a number, or a file of templates")
+    return Path(text)
+
+
+def known_method(name: str) -> str:
+    """A method's name.
+
+    Raises:
+        ValueError: There is no such method.
+    """
+    from agent.methods import METHODS
+
+    return _known("method", name, METHODS)
+
+
+def known_objective(name: str) -> str:
+    """An objective's name.
+
+    Raises:
+        ValueError: There is no such objective.
+    """
+    from evaluator.scoring import OBJECTIVES
+
+    return _known("objective", name, OBJECTIVES)
+
+
+def _known(what: str, name: str, names: Iterable[str]) -> str:
+    if name not in names:
+        raise ValueError(f"unknown {what}; known are {', '.join(names)}")
+    return name
 
 
 class EndpointConfig(BaseModel):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
+from agent.budget import Budget
 from agent.climb import Climb
 from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
 from agent.events import Listener, SearchStopped
 from agent.failures import explained, single
 from agent.halt import Halt
+from agent.wording import counted
 
 
 class Crew:
@@ -75,3 +78,14 @@ class Crew:
             except Exception as error:  # noqa: BLE001 - handed on by the halt, once the others are safe
                 self._halt.ask(single(error))
                 return
+
+
+def unanswered(climbs: Sequence[Climb]) -> str | None:
+    """An outage at the very end is no end: the last turns are asked again when the run is resumed."""
+    count = sum(climb.record.unanswered for climb in climbs)
+    return f"no answer to {counted(count, 'last turn')}; resume asks again" if count else None
+
+
+def left_of(budget: Budget) -> dict[str, float]:
+    """What is left of each limit that was set."""
+    return {name: value for name, value in asdict(budget.left()).items() if value is not None}

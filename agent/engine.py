@@ -15,7 +15,7 @@ from agent.budget import NOTHING, Budget, Limits, Usage
 from agent.climb import Climb
 from agent.config import LOCAL_LLM, SearchConfig
 from agent.config_sources import to_toml
-from agent.crew import Crew
+from agent.crew import Crew, left_of, unanswered
 from agent.endpoints import open_endpoints
 from agent.event_log import EventLog
 from agent.events import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
@@ -33,7 +33,6 @@ from agent.secrets import Scrubber
 from agent.seeds import rng_for
 from agent.sharing import shared
 from agent.store import Store
-from agent.wording import counted
 from evaluator.consumer import Consumer
 from evaluator.scoring import Evaluator
 from prompts.conversation import PROMPTS_VERSION
@@ -175,9 +174,9 @@ class Search:
                 EventLog(run_dir / EVENTS, scrub=scrub) as log,
             ):
                 self._tell = to_all(log, self._tell)
-                return await self._climb_all(
-                    run_dir, pool, opened, endpoints, evaluator, group, store is not None
-                )
+                self._announce(run_dir, evaluator, resumed=store is not None)
+                stretch = await self._climb_all(pool, opened, endpoints, evaluator, group)
+                return await self._conclude(run_dir, evaluator, stretch)
 
     @contextmanager
     def _opened_store(
@@ -196,24 +195,15 @@ class Search:
 
     async def _climb_all(
         self,
-        run_dir: Path,
         pool: Sequence[Template],
         store: Store,
         endpoints: list[Endpoint],
         evaluator: Evaluator,
         group: asyncio.TaskGroup,
-        resumed: bool,
-    ) -> SearchResult:
+    ) -> Stretch:
+        """Runs all climbs to their ends, or to what ends them early."""
         config = self._config
-        self._announce(run_dir, evaluator, resumed)
-        limits = Limits(
-            calls=config.max_calls,
-            tokens=config.max_tokens,
-            cost_usd=config.max_cost,
-            minutes=config.max_minutes,
-        )
-        budget = Budget(limits, spent=store.usage)
-        self._gauge = lambda: (store.usage, left_of(budget))
+        budget = self._budget(store)
         proposer = self._proposer(endpoints, budget, store)
         async with Consumer(evaluator) as consumer:
             with shared(config, evaluator.info, consumer, proposer) as (scorer, asker):
@@ -232,9 +222,8 @@ class Search:
                     for number in range(1, config.restarts + 1)
                 ]
                 crew = Crew(climbs, halt=self._halt, tell=self._tell)
-                stop_reason = await crew.run(group, workers=config.concurrency)
-                stop_reason = stop_reason or _unanswered(climbs)
-        stretch = Stretch(
+                stop_reason = await crew.run(group, workers=config.concurrency) or unanswered(climbs)
+        return Stretch(
             status="finished" if stop_reason is None else "stopped",
             stop_reason=stop_reason,
             records=[climb.record for climb in climbs],
@@ -242,9 +231,11 @@ class Search:
             budget=left_of(budget),
             notes=self._notes,
         )
-        result = await finish(config, evaluator, stretch)
-        result = self._cleaned(result)
-        write_report(run_dir, result, to_toml(config))
+
+    async def _conclude(self, run_dir: Path, evaluator: Evaluator, stretch: Stretch) -> SearchResult:
+        """Chooses, opens the test split, and writes everything down."""
+        result = self._cleaned(await finish(self._config, evaluator, stretch))
+        write_report(run_dir, result, to_toml(self._config))
         write_result(run_dir, result)
         self._tell(
             SearchFinished(
@@ -256,6 +247,18 @@ class Search:
             )
         )
         return result
+
+    def _budget(self, store: Store) -> Budget:
+        config = self._config
+        limits = Limits(
+            calls=config.max_calls,
+            tokens=config.max_tokens,
+            cost_usd=config.max_cost,
+            minutes=config.max_minutes,
+        )
+        budget = Budget(limits, spent=store.usage)
+        self._gauge = lambda: (store.usage, left_of(budget))
+        return budget
 
     def _proposer(self, endpoints: list[Endpoint], budget: Budget, store: Store) -> Proposer:
         config = self._config
@@ -273,7 +276,7 @@ class Search:
             rng=rng_for(config.seed, "jitter"),
         )
 
-    def _announce(self, run_dir: Path, evaluator: Evaluator, resumed: bool) -> None:
+    def _announce(self, run_dir: Path, evaluator: Evaluator, *, resumed: bool) -> None:
         config = self._config
         self._tell(
             SearchStarted(
@@ -291,17 +294,6 @@ class Search:
 
     def _cleaned(self, result: SearchResult) -> SearchResult:
         return SearchResult.from_json(self._scrubber.scrub_value(result.to_json()))
-
-
-def _unanswered(climbs: Sequence[Climb]) -> str | None:
-    """An outage at the very end is no end: the last turns are asked again when the run is resumed."""
-    count = sum(climb.record.unanswered for climb in climbs)
-    return f"no answer to {counted(count, 'last turn')}; resume asks again" if count else None
-
-
-def left_of(budget: Budget) -> dict[str, float]:
-    """What is left of each limit that was set."""
-    return {name: value for name, value in asdict(budget.left()).items() if value is not None}
 
 
 def _finished(run_dir: Path) -> SearchResult | None:

@@ -62,6 +62,7 @@ def spec_of(config: SearchConfig) -> EvaluatorSpec:
         allow_leak=config.allow_leak,
         on_bad_image=config.on_bad_image,
         device=config.device,
+        ray=config.ray,
         precision=config.precision,
         objective=parse_objective(config.objective),
     )
