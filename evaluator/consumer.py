@@ -57,7 +57,7 @@ class Consumer:
         self._changed = asyncio.Event()
         self._closing = False
         self._death: BaseException | None = None
-        self._tally = Tally()
+        self._tally = Tally(getattr(getattr(scorer, "info", None), "classes", 1))
 
     async def __aenter__(self) -> Self:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="scorer")

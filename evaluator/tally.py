@@ -24,6 +24,7 @@ class Statistics:
         busy_s: Seconds spent in the scorer.
         busy_share: The same as a share of the consumer's life.
         templates_per_s: Templates answered a busy second.
+        texts_per_s: The same in class texts, where the scorer says how many classes it has.
     """
 
     depth: int
@@ -40,12 +41,18 @@ class Statistics:
     busy_s: float
     busy_share: float
     templates_per_s: float
+    texts_per_s: float
 
 
 class Tally:
-    """Counts for ``Statistics``; all times in seconds of one clock."""
+    """Counts for ``Statistics``; all times in seconds of one clock.
 
-    def __init__(self) -> None:
+    Args:
+        classes: Class texts a template.
+    """
+
+    def __init__(self, classes: int = 1) -> None:
+        self._classes = classes
         self.scored = self.rejected = self.failed = self.joined = self.splits = 0
         self._started = self._busy_s = 0.0
         self._calls = self._sent = self._largest = 0
@@ -69,7 +76,7 @@ class Tally:
     def snapshot(self, *, now: float, depth: int, in_flight: int, max_batch: int) -> Statistics:
         """The counts so far."""
         life = now - self._started
-        answered = self.scored + self.rejected
+        rate = (self.scored + self.rejected) / self._busy_s if self._busy_s > 0 else 0.0
         return Statistics(
             depth=depth,
             in_flight=in_flight,
@@ -84,5 +91,6 @@ class Tally:
             splits=self.splits,
             busy_s=self._busy_s,
             busy_share=min(1.0, self._busy_s / life) if life > 0 else 0.0,
-            templates_per_s=answered / self._busy_s if self._busy_s > 0 else 0.0,
+            templates_per_s=rate,
+            texts_per_s=rate * self._classes,
         )

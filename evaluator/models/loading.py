@@ -122,7 +122,11 @@ def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[I
 def _tokenizer(source: Source) -> Any:
     try:
         return open_clip.get_tokenizer(source.name)
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
+    except ImportError as error:
+        raise ModelError(
+            f"the tokenizer of {source.name} needs a package: pip install transformers ({error})"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"the tokenizer of {source.name} cannot be had: {error}") from error
 
 

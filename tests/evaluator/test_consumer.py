@@ -38,7 +38,11 @@ async def test_scores_equal_the_scorers_own() -> None:
     """What comes through the queue is what the scorer says, template by template."""
     async with Consumer(FakeEvaluator(), max_batch=7) as consumer:
         found = await score_all(consumer, TEMPLATES)
+        seen = consumer.statistics()
     assert found == FakeEvaluator().score(TEMPLATES)
+    assert (seen.scored, seen.depth, seen.in_flight, seen.batches) == (20, 0, 0, 3)
+    assert 0 < seen.busy_share <= 1
+    assert seen.texts_per_s == pytest.approx(10 * seen.templates_per_s)
 
 
 async def test_batches_are_full_when_many_ask() -> None:
