@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import bisect
+import gc
 import json
 import random
 import resource
@@ -125,6 +126,7 @@ def memory_adds() -> dict[str, dict[int, float]]:
             plain.append((-value, rng.getrandbits(64)))
         plain.sort()
         fresh = [(f"new {size} {number}", rng.random()) for number in range(1000)]
+        gc.collect()  # or the garbage of what was measured before is cleared away in here
         started = time.process_time()
         for key, value in fresh:
             memory.add(key, key, value, None)
