@@ -5,6 +5,8 @@ import threading
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evaluator.consumer import Consumer, is_out_of_memory
 from evaluator.errors import ConsumerError, ScoringError
@@ -253,3 +255,47 @@ async def test_one_thread_scores() -> None:
 def test_out_of_memory_is_recognised(error: BaseException, expected: bool) -> None:
     """Host and device memory errors are told from other errors."""
     assert is_out_of_memory(error) is expected
+
+
+@given(
+    asked=st.lists(st.sampled_from(TEMPLATES[:8]), min_size=1, max_size=24),
+    poison=st.sets(st.sampled_from(TEMPLATES[:8]), max_size=3),
+    room=st.integers(1, 9),
+    max_batch=st.integers(1, 9),
+    queue_size=st.integers(1, 5),
+    cancelled=st.sets(st.integers(0, 23), max_size=6),
+)
+@settings(max_examples=60)
+def test_whatever_happens_every_waiter_is_answered(
+    asked: list[str], poison: set[str], room: int, max_batch: int, queue_size: int, cancelled: set[int]
+) -> None:
+    """Poison, little memory, a small queue and cancellations together: a value or an error for everybody."""
+
+    def weak(batch: Sequence[str]) -> None:
+        if len(batch) > room:
+            raise RuntimeError("out of memory")
+        if poison & set(batch):
+            raise ValueError("poison")
+
+    async def run() -> list[Score | BaseException]:
+        consumer = Consumer(
+            FakeEvaluator(before_batch=weak), max_batch=max_batch, queue_size=queue_size, max_age_s=0
+        )
+        async with asyncio.timeout(30), consumer:
+            tasks = [asyncio.create_task(consumer.score(template)) for template in asked]
+            await asyncio.sleep(0)
+            for index in cancelled & set(range(len(tasks))):
+                tasks[index].cancel()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            assert (consumer.statistics().depth, consumer.statistics().in_flight) == (0, 0)
+            assert consumer._room._value == queue_size
+            return found
+
+    expected = dict(zip(TEMPLATES, FakeEvaluator().score(TEMPLATES), strict=True))
+    for index, (template, answer) in enumerate(zip(asked, asyncio.run(run()), strict=True)):
+        if isinstance(answer, asyncio.CancelledError):
+            assert index in cancelled
+        elif template in poison:
+            assert isinstance(answer, ScoringError)
+        else:
+            assert answer == expected[template]

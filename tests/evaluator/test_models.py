@@ -9,12 +9,15 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from evaluator import network
 from evaluator.errors import ModelError
 from evaluator.models import best_dtype, devices, load_model, parse_devices, pretrained_pairs
+from evaluator.models.checkpoints import read_state
 from evaluator.models.loading import LoadedModel
 from tests.fakes.tiny_clip import config, register, save_weights, tiny
 
@@ -147,6 +150,22 @@ def test_bad_checkpoints_are_refused_with_one_clear_line(
         load("tiny-clip", path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@given(
+    start=st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04", b"\x10\0\0\0\0\0\0\0"]),
+    rest=st.binary(max_size=80),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_any_bytes_are_a_checkpoint_or_a_clear_error(
+    ending: str, start: bytes, rest: bytes, tmp_path: Path
+) -> None:
+    """No file content gets past the reader but as tensors or as one clear line."""
+    path = tmp_path / f"any.{ending}"
+    path.write_bytes(start + rest)
+    with pytest.raises(ModelError, match="the checkpoint"):
+        read_state(path)
 
 
 @pytest.mark.parametrize(
