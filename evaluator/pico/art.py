@@ -270,7 +270,7 @@ def main() -> int:
             ship()
     except (ArtError, InputError) as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        return 2
     sys.stdout.write(f"{folder}\n")
     return 0
 

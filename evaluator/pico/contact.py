@@ -62,7 +62,7 @@ def main() -> int:
         art = training_art()
     except (ArtError, InputError) as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        return 2
     sheet(art).quantize(160).save(options.file, optimize=True)
     return 0
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from evaluator.pico import art
+from evaluator.pico import art, contact
 from evaluator.pico.world import Art
 from evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY
 
@@ -42,3 +42,18 @@ def test_names_have_pictures_and_code_points() -> None:
     assert all(CONCEPTS.values())
     assert art.codepoint("🐈") == "1f408"
     assert art.codepoint("☁") == "2601"
+
+
+def test_the_commands_end_with_2_where_npm_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gathering art and drawing the contact sheet say what is missing and leave no file behind."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sys.argv", ["contact", str(tmp_path / "sheet.png")])
+    assert contact.main() == 2
+    assert "npm is needed" in capsys.readouterr().err
+    assert not (tmp_path / "sheet.png").exists()
+    monkeypatch.setattr("sys.argv", ["art"])
+    assert art.main() == 2
+    assert "npm is needed" in capsys.readouterr().err
