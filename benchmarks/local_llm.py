@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from agent.local_llm.answering import answer
-from agent.local_llm.generator import Generator, Sampling, Start
+from agent.local_llm.generator import Generator, Sampling
 from agent.local_llm.listing import SLOT_WORD, read_chat
 from agent.local_llm.llama import LlamaGenerator
 from agent.local_llm.model_file import model_file
@@ -48,8 +48,8 @@ def raw(generator: Generator, seed: int) -> dict[str, int]:
     listing = read_chat(opening(seed))
     generator.read(listing.prompt, never)
     one = Sampling(temperature=1.0, top_p=0.95, max_tokens=28)
-    starts = [Start(1_000 * seed + index) for index in range(LINES)]
-    samples = [*generator.lines(starts[:10], one, never), *generator.lines(starts[10:], one, never)]
+    seeds = [1_000 * seed + index for index in range(LINES)]
+    samples = [*generator.lines(seeds[:10], one, never), *generator.lines(seeds[10:], one, never)]
     keys: list[str] = []
     for sample in samples:
         try:

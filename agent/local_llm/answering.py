@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.local_llm.generator import Generator, Sample, Sampling, Start
+from agent.local_llm.generator import Generator, Sample, Sampling
 from agent.local_llm.listing import SLOT_WORD, Listing
 from prompts.template import SLOT, Template, TemplateError
 
@@ -16,10 +15,6 @@ MAX_LINES_A_TEMPLATE = 3
 MAX_LINES_A_ROUND = 16
 LINE_TOKENS = 28
 """A template of 15 words has about 20 tokens."""
-
-STARTED_SHARE = 0.5
-STARTED_FROM = 5
-"""Half the lines begin with the first words of one of the five best templates, and go on in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +65,9 @@ def answer(
         # Some more than needed, since some are dropped; at temperature 0 all lines are the same.
         enough = 1 if sampling.temperature == 0 else missing + 1 + missing // 3
         count = min(enough, MAX_LINES_A_ROUND, left // each, may_draw)
-        starts = [_start(seed, len(drawn) + index, listing, sampling) for index in range(count)]
+        seeds = [_seed(seed, len(drawn) + index) for index in range(count)]
         one = Sampling(temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=each)
-        samples = generator.lines(starts, one, cancelled)
+        samples = generator.lines(seeds, one, cancelled)
         left -= sum(sample.tokens for sample in samples)
         drawn += samples
         for template in _new_templates(samples, listing):
@@ -105,15 +100,6 @@ def _as_caption(line: str) -> str:
     return line.replace(SLOT_WORD, SLOT).strip()
 
 
-def _start(seed: str, index: int, listing: Listing, sampling: Sampling) -> Start:
+def _seed(seed: str, index: int) -> int:
     digest = hashlib.sha256(f"{seed}/{index}".encode()).digest()
-    draws = random.Random(digest)
-    text = ""
-    if sampling.temperature > 0 and draws.random() < STARTED_SHARE:
-        text = _opening_words(draws, listing.shown[-STARTED_FROM:])
-    return Start(int.from_bytes(digest[:4], "big"), text)
-
-
-def _opening_words(draws: random.Random, best: Sequence[str]) -> str:
-    words = draws.choice(best).replace(SLOT, SLOT_WORD).split() if best else []
-    return " ".join(words[: draws.randrange(1, len(words))]) if len(words) > 1 else ""
+    return int.from_bytes(digest[:4], "big")

@@ -16,24 +16,11 @@ class GenerationFailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """What a line starts from.
-
-    Attributes:
-        seed: decides the draws.
-        text: the words that the line begins with; empty to leave all of it to the model.
-    """
-
-    seed: int
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Sample:
-    """One line that continues a prompt.
+    """One continuation of a prompt.
 
     Attributes:
-        text: the line, the words that it was started with included.
+        text: the continuation up to the end of its line.
         tokens: how many tokens were generated for it, the ending one included.
         complete: whether the line ended, rather than the tokens allowed.
     """
@@ -73,10 +60,8 @@ class Generator(Protocol):
         """
         ...
 
-    def lines(
-        self, starts: Sequence[Start], sampling: Sampling, cancelled: Callable[[], bool]
-    ) -> list[Sample]:
-        """Continue the prompt with one line for each start; the same starts give the same lines.
+    def lines(self, seeds: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool]) -> list[Sample]:
+        """Continue the prompt to the end of the line, once for each seed; the same seeds give the same lines.
 
         Raises:
             GenerationCancelledError: as soon as ``cancelled`` says so.

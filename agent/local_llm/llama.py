@@ -15,18 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import EndpointError
-from agent.local_llm.generator import (
-    GenerationCancelledError,
-    GenerationFailedError,
-    Sample,
-    Sampling,
-    Start,
-)
+from agent.local_llm.generator import GenerationCancelledError, GenerationFailedError, Sample, Sampling
 
 CONTEXT_TOKENS = 4096
 MAX_LINES = 16
 MAX_PROMPT_TOKENS = 2048
-MAX_START_TOKENS = 40
 _PROMPT_STEP = 128  # tokens between two looks at whether the answer is still wanted
 _SORTED_TOKENS = 1_000  # of 262,144: sorting all of them for top_p costs as much as a layer
 _END_OF_LINE = b"\n"
@@ -52,13 +45,9 @@ def load_library() -> tuple[Any, Any]:
 
 @dataclass(slots=True)
 class _Line:
-    """A line as it grows; ``waiting`` are tokens that the model has not seen yet, the first at ``place``."""
-
     sequence: int
     sampler: Any
-    place: int
-    waiting: list[int]
-    text: bytes
+    text: bytes = b""
     tokens: int = 0
     row: int = 0
     complete: bool = False
@@ -91,7 +80,7 @@ class LlamaGenerator:
         self._vocabulary = lib.llama_model_get_vocab(self._model)
         options = lib.llama_context_default_params()
         options.n_ctx = CONTEXT_TOKENS
-        options.n_batch, options.n_ubatch = CONTEXT_TOKENS, _PROMPT_STEP
+        options.n_batch = options.n_ubatch = _PROMPT_STEP
         options.n_seq_max = MAX_LINES + 1
         options.n_threads = options.n_threads_batch = threads
         options.kv_unified = True
@@ -115,29 +104,31 @@ class LlamaGenerator:
         self._last = (tokens[-1], len(tokens) - 1)
         return len(tokens)
 
-    def lines(
-        self, starts: Sequence[Start], sampling: Sampling, cancelled: Callable[[], bool]
-    ) -> list[Sample]:
-        """See :class:`~agent.local_llm.generator.Generator`; at most ``MAX_LINES`` at once.
-
-        A start of more than ``MAX_START_TOKENS`` tokens is left out.
-        """
-        if self._last is None or not 1 <= len(starts) <= MAX_LINES:
+    def lines(self, seeds: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool]) -> list[Sample]:
+        """See :class:`~agent.local_llm.generator.Generator`; at most ``MAX_LINES`` at once."""
+        if self._last is None or not 1 <= len(seeds) <= MAX_LINES:
             raise ValueError(f"1 to {MAX_LINES} lines can be drawn, after a prompt was read")
-        with self._samplers([start.seed for start in starts], sampling) as samplers:
-            lines = [
-                self._line(sequence, sampler, start.text)
-                for sequence, (sampler, start) in enumerate(zip(samplers, starts, strict=True), start=1)
-            ]
-            going = lines
-            for _ in range(sampling.max_tokens):
+        token, place = self._last
+        with self._samplers(seeds, sampling) as samplers:
+            lines = [_Line(index + 1, sampler) for index, sampler in enumerate(samplers)]
+            for line in lines:
+                self._lib.llama_memory_seq_rm(self._memory, line.sequence, -1, -1)
+                self._lib.llama_memory_seq_cp(self._memory, 0, line.sequence, -1, -1)
+            rows = [(token, place, line.sequence, True) for line in lines]
+            for row, line in enumerate(lines):
+                line.row = row
+            open_lines = lines
+            for step in range(sampling.max_tokens):
                 _look(cancelled)
-                self._run(going)
-                for line in going:
-                    self._draw(line)
-                going = [line for line in going if not line.complete]
+                self._decode(rows)
+                drawn = [(line, self._draw(line)) for line in open_lines]
+                going = [(line, token) for line, token in drawn if not line.complete]
+                open_lines = [line for line, _ in going]
                 if not going:
                     break
+                rows = [(token, place + step + 1, line.sequence, True) for line, token in going]
+                for row, line in enumerate(open_lines):
+                    line.row = row
         return [Sample(line.text.decode("utf-8", "replace"), line.tokens, line.complete) for line in lines]
 
     def close(self) -> None:
@@ -149,40 +140,17 @@ class LlamaGenerator:
             self._lib.llama_model_free(self._model)
             self._model = None
 
-    def _line(self, sequence: int, sampler: Any, text: str) -> _Line:
-        assert self._last is not None
-        token, place = self._last
-        forced = self._tokens(text)[1:] if text else []
-        if len(forced) > MAX_START_TOKENS:
-            text, forced = "", []
-        self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
-        self._lib.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
-        return _Line(sequence, sampler, place, [token, *forced], text.encode())
-
-    def _run(self, lines: Sequence[_Line]) -> None:
-        """Run what waits in each line through the model, in one batch."""
-        rows: list[tuple[int, int, int, bool]] = []
-        for line in lines:
-            last = len(line.waiting) - 1
-            rows += [
-                (token, line.place + n, line.sequence, n == last) for n, token in enumerate(line.waiting)
-            ]
-            line.row = len(rows) - 1
-            line.place += len(line.waiting)
-            line.waiting = []
-        self._decode(rows)
-
-    def _draw(self, line: _Line) -> None:
+    def _draw(self, line: _Line) -> int:
         token = int(self._lib.llama_sampler_sample(line.sampler, self._context, line.row))
         line.tokens += 1
         if self._lib.llama_vocab_is_eog(self._vocabulary, token):
             line.complete = True
-            return
-        line.waiting = [token]
+            return token
         line.text += self._piece(token)
         if _END_OF_LINE in line.text:
             line.text = line.text.split(_END_OF_LINE, 1)[0]
             line.complete = True
+        return token
 
     @contextmanager
     def _samplers(self, seeds: Sequence[int], sampling: Sampling) -> Iterator[list[Any]]:

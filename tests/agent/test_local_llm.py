@@ -20,7 +20,6 @@ from agent.local_llm.generator import (
     GenerationFailedError,
     Sample,
     Sampling,
-    Start,
 )
 from agent.local_llm.model_file import MODEL_NAME, model_file
 from prompts.conversation import Shown, request_p
@@ -59,12 +58,14 @@ class ScriptedGenerator:
             raise self.failure
         return len(prompt.split())
 
-    def lines(
-        self, starts: Sequence[Start], sampling: Sampling, cancelled: Callable[[], bool]
-    ) -> list[Sample]:
+    def lines(self, seeds: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool]) -> list[Sample]:
         self.samplings.append(sampling)
-        lines = [self.script[start.seed % len(self.script)] for start in starts]
-        return [Sample(line, min(4, sampling.max_tokens), sampling.max_tokens >= 4) for line in lines]
+        return [
+            Sample(
+                self.script[seed % len(self.script)], min(4, sampling.max_tokens), sampling.max_tokens >= 4
+            )
+            for seed in seeds
+        ]
 
     def close(self) -> None:
         self.closed = True

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.local_llm.answering import LINE_TOKENS, MAX_LINES_A_ROUND, answer
-from agent.local_llm.generator import Sample, Sampling, Start
+from agent.local_llm.generator import Sample, Sampling
 from agent.local_llm.listing import DEFAULT_WANTED, HEADING, MAX_SHOWN, MAX_WANTED, Listing, read_chat
 from prompts.conversation import (
     Message,
@@ -36,18 +36,15 @@ class Lines:
         self.complete = complete
         self.drawn = 0
         self.rounds: list[int] = []
-        self.starts: list[Start] = []
 
     def read(self, prompt: str, cancelled: Callable[[], bool]) -> int:
         return 100
 
-    def lines(
-        self, starts: Sequence[Start], sampling: Sampling, cancelled: Callable[[], bool]
-    ) -> list[Sample]:
-        self.starts += starts
-        self.rounds.append(len(starts))
-        texts = [self.script[(self.drawn + index) % len(self.script)] for index in range(len(starts))]
-        self.drawn += len(starts)
+    def lines(self, seeds: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool]) -> list[Sample]:
+        assert len(set(seeds)) == len(seeds)
+        self.rounds.append(len(seeds))
+        texts = [self.script[(self.drawn + index) % len(self.script)] for index in range(len(seeds))]
+        self.drawn += len(seeds)
         return [Sample(text, min(8, sampling.max_tokens), self.complete) for text in texts]
 
     def close(self) -> None:
@@ -183,14 +180,4 @@ def test_temperature_zero_draws_one_line() -> None:
     """At temperature 0 every line would be the same."""
     generator = Lines("a cat <object>", "a dog <object>")
     assert ask(generator, temperature=0.0) == ["- a cat {}"]
-    assert generator.starts == [Start(generator.starts[0].seed)]
-
-
-def test_half_the_lines_go_on_from_one_of_the_best() -> None:
-    """A start is the first words of a template shown, never all of them; every line has its own seed."""
-    generator = Lines("a poster")
-    ask(generator, wanted=100, max_tokens=100_000)
-    begun = [start.text for start in generator.starts if start.text]
-    assert set(begun) == {"a", "a photo", "a photo of", "a photo of a"}
-    assert 100 < len(begun) < 200
-    assert len({start.seed for start in generator.starts}) == 300
+    assert generator.drawn == 1
