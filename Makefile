@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
-# What `make run` searches; `make run ARGS="--data dice --seed 3"` overrides or adds.
+# More for `make run`, such as ARGS="--data dice --seed 3": what is said last counts.
 ARGS ?=
 
 .PHONY: run test test-slow lint format install clean help
@@ -37,7 +37,7 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
-	@$(PY) run_agent.py search --llm local --llm-fallback random $(ARGS)
+	@$(PY) run_agent.py search --data backgrounds --restarts 2 --llm local --llm-fallback random $(ARGS)
 
 test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
 	$(PY) -m pytest
