@@ -13,8 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent.local_llm.answering import answer
 from agent.local_llm.generator import Generator, Sampling
