@@ -18,7 +18,7 @@ FORBIDDEN = {
 }
 MAX_MODULE_LINES = 320
 MAX_FUNCTION_LINES = 60
-SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")) + [ROOT / "run_agent.py"]
+SOURCES = [*sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")), ROOT / "run_agent.py"]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
