@@ -14,8 +14,6 @@ from typing import Any
 
 from agent.config import SearchConfig
 from agent.engine import Search
-from agent.events import Listener
-from agent.halt import Halt
 from agent.report.files import STORE
 from agent.result import SearchResult
 
@@ -49,16 +47,13 @@ def folder_name(data: str, method: str, seed: int) -> str:
     return f"{name or 'data'}-{method}-seed{seed}"
 
 
-async def run_cell(
-    cell: Cell, *, halt: Halt, on_event: Listener, evaluator: object | None = None
-) -> SearchResult:
-    """Starts one search of a suite, goes on with it, or reads its result.
+async def run_cell(cell: Cell, search: Search) -> SearchResult:
+    """Starts the search of a cell, goes on with it, or reads its result.
 
     Raises:
         UsageError: Its folder holds a search with other settings, or something that was given is wrong.
         PromptclimbError: It failed; what it has is kept.
     """
-    search = Search(cell.config, evaluator=evaluator, on_event=on_event, halt=halt)
     if (cell.run_dir / STORE).exists():
         return await search.resume(cell.run_dir)
     return await search.start()

@@ -8,6 +8,8 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from rich.console import Console
+
 from agent.cli.interrupts import run_interruptible
 from agent.cli.options import given_settings
 from agent.cli.output import console, print_json, resume_command, say
@@ -48,6 +50,14 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
     return from_sources(given_settings(arguments), os.environ, arguments.config_file)
 
 
+def watched(config: SearchConfig, screen: Console, halt: Halt) -> tuple[Search, Progress]:
+    """A search, and the display that hears of it and asks it what is used and left."""
+    holder: list[Search] = []
+    progress = Progress(screen, gauge=lambda: holder[0].gauge())
+    holder.append(Search(config, on_event=progress, halt=halt))
+    return holder[0], progress
+
+
 def _with_credentials(config: SearchConfig) -> SearchConfig:
     """The stored address has no password; the environment's, if it is the same place, may."""
     url = os.environ.get("OPENAI_BASE_URL")
@@ -61,9 +71,10 @@ def _run(config: SearchConfig, work: Callable[[Search], Awaitable[SearchResult]]
     holder: list[Search] = []
 
     async def run(halt: Halt) -> SearchResult:
-        with Progress(screen, gauge=lambda: holder[0].gauge()) as progress:
-            holder.append(Search(config, on_event=progress, halt=halt))
-            return await work(holder[0])
+        found, progress = watched(config, screen, halt)
+        holder.append(found)
+        with progress:
+            return await work(found)
 
     try:
         result = run_interruptible(run)

@@ -11,12 +11,11 @@ from typing import Any
 from agent.cli.interrupts import run_interruptible
 from agent.cli.options import given_settings
 from agent.cli.output import aligned, console, print_json, say
-from agent.cli.searching import config_from
+from agent.cli.searching import config_from, watched
 from agent.config import SearchConfig
 from agent.config_sources import from_sources
 from agent.errors import ConfigError, UsageError
 from agent.halt import Halt
-from agent.progress import Progress
 from agent.report.files import write_atomically
 from agent.result import SearchResult
 from agent.suite import Cell, folder_name, run_cell, summary
@@ -35,8 +34,9 @@ def suite(arguments: argparse.Namespace) -> int:
         results = []
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
-            with Progress(screen) as progress:
-                results.append(await run_cell(cell, halt=halt, on_event=progress))
+            search, progress = watched(cell.config, screen, halt)
+            with progress:
+                results.append(await run_cell(cell, search))
         return results
 
     try:
