@@ -28,7 +28,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean_environment(monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> None:
     """No key, endpoint or setting of the person who runs the tests leaks into them."""
     for name in list(os.environ):
-        if name.startswith(("PROMPTCLIMB_", "OPENAI_")) and name != "PROMPTCLIMB_TEST_DATA":
+        if name.startswith(("PROMPTCLIMB_", "OPENAI_")):
             monkeypatch.delenv(name)
     monkeypatch.delenv("DATA", raising=False)
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(shared_cache))

@@ -15,7 +15,7 @@ from evaluator.errors import DataError
 
 MakeImages = Callable[[Path, Mapping[str, int]], Path]
 ROOT = Path(__file__).resolve().parents[3]
-PLACES = (os.environ.get("PROMPTCLIMB_TEST_DATA"), ROOT.parent / "shared" / "data" / "coop")
+PLACES = (os.environ.get("COOP_SPLITS"), ROOT.parent / "shared" / "data" / "coop")
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def published() -> Path:
     for place in PLACES:
         if place and (Path(place) / "indices").is_dir():
             return Path(place)
-    pytest.skip("the published split files are not here; name their folder in PROMPTCLIMB_TEST_DATA")
+    pytest.skip("the published split files are not here; name their folder in COOP_SPLITS")
 
 
 Read = TypeVar("Read")
