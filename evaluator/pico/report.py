@@ -204,10 +204,22 @@ def _carried(here: Row, there: Row) -> Transfer:
     return Transfer(float(spearmanr(here.accuracies, there.accuracies).statistic), gain)
 
 
-_COLUMNS = (
-    "data", "classes", "plain", "best", "middle", "worst", "matching", "neutral", "contradicting", "rank_one",
-    "rank_many", "gain_one", "gain_many",
-)  # fmt: skip
+_COLUMNS = {
+    "data": "set",
+    "classes": "classes",
+    "plain": "plain",
+    "best": "best",
+    "middle": "median",
+    "worst": "worst",
+    "matching": "matching",
+    "neutral": "neutral",
+    "contradicting": "contradicting",
+    "rank_one": "rank 1",
+    "rank_many": "rank 16",
+    "gain_one": "gain 1",
+    "gain_many": "gain 16",
+    "best_template": "best template",
+}
 
 
 def _cell(row: Row, column: str) -> str:
@@ -220,10 +232,13 @@ def _cell(row: Row, column: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table, with the best template of each set in the last column."""
-    lines = [" | ".join((*_COLUMNS, "best template")), " | ".join("---" for _ in (*_COLUMNS, ""))]
-    lines += [" | ".join((*(_cell(row, column) for column in _COLUMNS), row.best_template)) for row in rows]
-    return "\n".join(f"| {line} |" for line in lines)
+    """The rows as a Markdown table; accuracies and gains in percent."""
+    lines = [
+        _COLUMNS.values(),
+        ("---" for _ in _COLUMNS),
+        *((_cell(row, c) for c in _COLUMNS) for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def summary(rows: Sequence[Row]) -> dict[str, float | int]:
