@@ -10,7 +10,8 @@ import torch
 
 from evaluator.datasets import Item
 from evaluator.pico import sets
-from evaluator.pico.report import Row, _accuracies, summary, table, transfer
+from evaluator.pico.findings import Row, summary, table, transfer
+from evaluator.pico.report import _accuracies
 from evaluator.pico.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 ROW = Row(
@@ -66,8 +67,9 @@ def test_transfer_carries_ranks_and_picks_to_the_other_model() -> None:
 
 def test_table_has_a_line_for_each_set() -> None:
     """Accuracies are in percent, gains are signed, and the best template stands last."""
-    lines = table([ROW]).splitlines()
-    assert len(lines) == 3
+    lines = table([ROW, replace(ROW, data="tallies", plain=0.1)]).splitlines()
+    assert len(lines) == 4
     assert "| dice | 2 | 50.0 | 80.0 |" in lines[2]
+    assert "| tallies | 2 | 10.0 | 80.0 |" in lines[3]
     assert "+20.0" in lines[2]
     assert lines[2].endswith("dice showing {} |")
