@@ -26,9 +26,10 @@ from torch import Tensor
 
 from evaluator.datasets import Item, few_shot
 from evaluator.datasets.loading import read_splits
+from evaluator.errors import InputError, ModelError
 from evaluator.pico import models, sets
 from evaluator.pico.findings import Row, summary, table, transfer
-from evaluator.pico.model import encode_text, fast
+from evaluator.pico.model import NAMES, encode_text, fast
 from evaluator.pico.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 SHOTS = 16
@@ -136,8 +137,14 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evaluator.pico.report", description=__doc__)
-    parser.add_argument("--data", nargs="+", help="sets to measure (default: all bundled sets and digits)")
-    parser.add_argument("--model", nargs="+", help="models to measure (default: all bundled models)")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        choices=[*sets.names(), "digits"],
+        metavar="SET",
+        help="sets to measure (default: all bundled sets and digits)",
+    )
+    parser.add_argument("--model", nargs="+", choices=NAMES, help="models to measure (default: all)")
     parser.add_argument(
         "--weights", type=Path, help="folder with NAME.safetensors (default: the bundled files)"
     )
@@ -151,6 +158,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    try:
+        _print(options)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def _print(options: argparse.Namespace) -> None:
     everything = [
         row
         for entry in models()
@@ -167,18 +183,19 @@ def main(arguments: list[str] | None = None) -> int:
             "transfer": {name: found._asdict() for name, found in between.items()},
         }
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
-        return 0
+        return
     for name in names:
         lines = table([row for row in everything if row.model == name])
         sys.stdout.write(f"### {name}\n\n{lines}\n\n{json.dumps(totals[name])}\n\n")
     for name, found in between.items():
         sys.stdout.write(f"- {name}: rank correlation {found.rank:.2f}, gain {100 * found.gain:+.1f}\n")
-    return 0
 
 
 def _rows(entry: Mapping[str, str], folder: Path | None, names: Sequence[str]) -> Iterator[Row]:
     """One bundled model, with its weights from `folder` if given, on some sets."""
     weights = (folder or Path(entry["file"]).parent) / f"{entry['name']}.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"{weights}: there is no such file; --weights wants a folder with {weights.name}")
     scored = Scored(entry["name"], weights, weights.with_suffix(".json"))
     for name in names:
         row = measure(name, entry["name"], scored)

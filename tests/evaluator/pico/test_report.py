@@ -11,7 +11,7 @@ import torch
 from evaluator.datasets import Item
 from evaluator.pico import sets
 from evaluator.pico.findings import Row, summary, table, transfer
-from evaluator.pico.report import _accuracies
+from evaluator.pico.report import _accuracies, main
 from evaluator.pico.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 ROW = Row(
@@ -73,3 +73,9 @@ def test_table_has_a_line_for_each_set() -> None:
     assert "| tallies | 2 | 10.0 | 80.0 |" in lines[3]
     assert "+20.0" in lines[2]
     assert lines[2].endswith("dice showing {} |")
+
+
+def test_missing_weights_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder without the file is named, with what is wanted there."""
+    assert main(["--weights", str(tmp_path), "--data", "dice"]) == 2
+    assert "RN-pico.safetensors: there is no such file" in capsys.readouterr().err
