@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 INTERRUPTED = 130
+OPENING = "opening"  # the name that agent.opening gives its threads
 
 
 def main() -> int:
@@ -19,7 +22,20 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
-    return run()
+    return leave(run())
+
+
+def leave(code: int) -> int:
+    """The exit code; at once where a thread that was left behind is still at work.
+
+    Such a thread may be in the middle of a computation, and an interpreter that takes itself apart under it
+    dies by SIGABRT instead of ending with the code that tells what happened. What counts is on disk by now.
+    """
+    if any(thread.name == OPENING for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -171,7 +171,8 @@ class Progress:
         total = started.steps if started is not None else 0
         ahead = f"; best {best.train:.1%}: {best.best}" if best is not None else ""
         done = f"turn {state.steps} of {total}, {counted(state.scored, 'template')} scored"
-        return f"{self._clock()} {done}, {self._spent()}{ahead}"
+        latest = f"; {state.latest}" if state.latest else ""
+        return f"{self._clock()} {done}, {self._spent()}{ahead}{latest}"
 
     def _clock(self) -> str:
         minutes, seconds = divmod(int(self._now() - self._began), 60)

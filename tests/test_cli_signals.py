@@ -79,3 +79,31 @@ def test_a_signal_while_things_are_opened(
         release.set()
     assert not (tmp_path / "r").exists()
     assert "go on with" not in capsys.readouterr().err
+
+
+LEFT_BEHIND = """
+import asyncio, atexit, contextlib, time
+import agent.cli.main, run_agent
+from agent.opening import in_thread
+
+async def leave_a_thread():
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await in_thread(lambda: time.sleep(60))
+
+def interrupted():
+    asyncio.run(leave_a_thread())
+    return 143
+
+agent.cli.main.main = interrupted
+atexit.register(print, "taken apart")
+raise SystemExit(run_agent.main())
+"""
+
+
+def test_a_thread_that_is_left_behind_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """The interpreter is not taken apart under a computation: it would abort, with another exit code."""
+    process = start(["-c", LEFT_BEHIND], tmp_path)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "taken apart" not in said
