@@ -65,7 +65,7 @@ class ScorerEvaluator:
         """Asks the scorer; see ``Scorer``."""
         return [_as_score(answer) for answer in self._scorer.score(list(templates))]
 
-    def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Train and val of each ensemble's first template: there is nothing to average, and no test split."""
         found = self.score([ensemble[0] for ensemble in ensembles])
         return [

@@ -62,9 +62,9 @@ class Timed:
         self.scored += len(templates)
         return self._count(lambda: self._inner.score(templates))
 
-    def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Examines, and counts."""
-        return self._count(lambda: self._inner.examine(ensembles))
+        return self._count(lambda: self._inner.examine(ensembles, test=test))
 
     def _count(self, work: Callable[[], Out]) -> Out:
         began = time.perf_counter()

@@ -108,7 +108,7 @@ class OpenClipEvaluator:
                 answers[index] = self._score(classifier(vectors[None]))
         return [answer for answer in answers if answer is not None]
 
-    def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Scores ensembles on every split, test included; see ``Evaluator``.
 
         Raises:
@@ -121,7 +121,7 @@ class OpenClipEvaluator:
             SplitScores(
                 train=correct(decide(train, one), train) / len(train),
                 val=_accuracy(one, self._split("val")),
-                test=_accuracy(one, self._split("test")),
+                test=_accuracy(one, self._split("test")) if test else None,
             )
             for one in weights
         ]

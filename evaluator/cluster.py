@@ -133,9 +133,9 @@ class ClusterEvaluator:
         """What this evaluator scores on."""
         return self._local.info
 
-    def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Opens the test split in this process; see ``Evaluator``."""
-        return self._local.examine(ensembles)
+        return self._local.examine(ensembles, test=test)
 
     def score(self, templates: Sequence[str]) -> Answers:
         """Scores templates on the actors; see ``Scorer``.

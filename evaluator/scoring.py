@@ -148,12 +148,13 @@ class Evaluator(Scorer, Protocol):
         """What this evaluator scores on."""
         ...
 
-    def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Opens the test split and scores ensembles on every split; call it once, after selection.
 
         Args:
             ensembles: Templates whose normalised text embeddings are averaged; one template is a list of
                 one.
+            test: False leaves the test split sealed, and ``test`` None.
 
         Raises:
             ScoringError: A template cannot be scored by this model.

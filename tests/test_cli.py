@@ -292,13 +292,18 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     assert err.splitlines()[0].startswith("the local LLM cannot be used")
 
 
-def test_evaluate_scores_in_the_order_of_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """One score a template, and the ensemble's."""
+def test_evaluate_scores_in_the_order_of_the_file(
+    capsys: pytest.CaptureFixture[str], fake_evaluator: FakeEvaluator
+) -> None:
+    """One score a template, and the ensemble's; the test split stays sealed unless it is asked for."""
     Path("t.json").write_text('["the {}", "a photo of a {}"]')
     assert call("evaluate", "--templates", "t.json", "--split", "val", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["template"] for row in found["scores"]] == ["the {}", "a photo of a {}"]
     assert all(0 <= row["val"] <= 1 for row in [*found["scores"], found["ensemble"]])
+    assert fake_evaluator.opened == 0
+    assert call("evaluate", "--templates", "t.json", "--split", "test", "--json") == 0
+    assert fake_evaluator.opened == 1
 
 
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def scores_document(evaluator: Evaluator, templates: Sequence[str], split: str) 
             "; ".join(rejected[:3]) + (f"; and {len(rejected) - 3} more" if len(rejected) > 3 else "")
         )
     try:
-        *singles, together = evaluator.examine([*([template] for template in templates), list(templates)])
+        ensembles = [*([template] for template in templates), list(templates)]
+        *singles, together = evaluator.examine(ensembles, test=split == "test")
     except ScoringError as error:
         raise InputError(str(error)) from error
     return {
