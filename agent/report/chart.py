@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from agent.result import Row
 
-WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 34
+WIDTH, HEIGHT = 720, 284
+LEFT, RIGHT, TOP, BOTTOM = 48, 28, 12, 58
+LEGEND_STEP = 56
 MAX_CLIMBS = 12
 _COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00")
 
@@ -33,7 +34,7 @@ def curves(rows: Sequence[Row]) -> dict[int, list[float]]:
 
 
 def progress_chart(rows: Sequence[Row]) -> str:
-    """The chart as an ``<svg>`` element; at most twelve climbs are drawn."""
+    """The chart as an ``<svg>`` element, with a legend; at most twelve climbs are drawn."""
     lines = dict(list(curves(rows).items())[:MAX_CLIMBS])
     values = [value for line in lines.values() for value in line if value > 0]
     if not values:
@@ -49,7 +50,7 @@ def progress_chart(rows: Sequence[Row]) -> str:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (max(value, low) - low) / span)
 
     drawn = [
-        f'<polyline fill="none" stroke-width="2" stroke="{_COLOURS[place % len(_COLOURS)]}" points="'
+        f'<polyline fill="none" stroke-width="2" stroke="{_colour(place)}" points="'
         + " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in enumerate(line))
         + f'"><title>climb {climb}: {100 * line[-1]:.1f} %</title></polyline>'
         for place, (climb, line) in enumerate(lines.items())
@@ -59,8 +60,19 @@ def progress_chart(rows: Sequence[Row]) -> str:
         for value in (low, (low + high) / 2, high)
     ]
     drawn += [
-        f'<text x="{x(step):.1f}" y="{HEIGHT - 12}" text-anchor="middle">turn {step}</text>'
+        f'<text x="{x(step):.1f}" y="{HEIGHT - 36}" text-anchor="middle">turn {step}</text>'
         for step in sorted({0, steps // 2, steps})
     ]
+    drawn += [_legend(place, climb) for place, climb in enumerate(lines)]
     size = f"0 0 {WIDTH} {HEIGHT}"
     return f'<svg viewBox="{size}" role="img" aria-label="accuracy by turn">{"".join(drawn)}</svg>'
+
+
+def _legend(place: int, climb: int) -> str:
+    x, y = LEFT + LEGEND_STEP * place, HEIGHT - 6
+    mark = f'<polyline stroke-width="3" stroke="{_colour(place)}" points="{x},{y - 4} {x + 9},{y - 4}"/>'
+    return f'{mark}<text x="{x + 12}" y="{y}">climb {climb}</text>'
+
+
+def _colour(place: int) -> str:
+    return _COLOURS[place % len(_COLOURS)]
