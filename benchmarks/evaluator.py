@@ -202,7 +202,8 @@ def plot(found: dict[str, list[dict[str, float]]], name: str, path: Path) -> Non
 
     figure, axes = pyplot.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
     for axis, (what, points) in zip(axes, found.items(), strict=True):
-        axis.loglog([point["x"] for point in points], [point["s"] for point in points], "o-")
+        draw = axis.plot if what == "words" else axis.loglog
+        draw([point["x"] for point in points], [point["s"] for point in points], "o-")
         axis.set(xlabel=what, ylabel="seconds")
         axis.grid(alpha=0.3)
     figure.suptitle(f"Cost of encoding with {name}'s text tower, fp32")
