@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.climb import ClimbRecord
-from agent.errors import EndpointError, FatalChatError, PromptclimbError
+from agent.errors import (
+    EndpointError,
+    FatalChatError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    PromptclimbError,
+)
 
 
 def single(error: BaseException) -> Exception:
@@ -24,10 +30,20 @@ def explained(cause: Exception, records: Sequence[ClimbRecord]) -> Exception:
     """
     answered = any(record.answers for record in records)
     if isinstance(cause, FatalChatError) and not answered:
-        error = EndpointError(str(cause))
+        error = EndpointError(f"{cause}{_remedy(cause)}")
         error.__cause__ = cause
         return error
     return cause
+
+
+def _remedy(cause: FatalChatError) -> str:
+    if isinstance(cause, KeyRejectedError):
+        return (
+            "; check the key in OPENAI_API_KEY, or in the variable that `key_env` names in the --config file"
+        )
+    if isinstance(cause, ModelNotFoundError):
+        return "; check the model's name in --llm"
+    return ""
 
 
 def _flat(error: BaseException | BaseExceptionGroup[Any]) -> Iterator[BaseException]:

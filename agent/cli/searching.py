@@ -18,7 +18,6 @@ from agent.config import SearchConfig
 from agent.config_sources import from_environment, from_sources
 from agent.config_values import without_credentials
 from agent.engine import Search
-from agent.errors import UsageError
 from agent.halt import Halt
 from agent.progress import Progress
 from agent.report.files import CONFIG
@@ -78,8 +77,6 @@ def _run(config: SearchConfig, work: Callable[[Search], Awaitable[SearchResult]]
 
     try:
         result = run_interruptible(run)
-    except UsageError:
-        raise
     except BaseException:
         with contextlib.suppress(IndexError):
             _say_how_to_go_on(holder[0].run_dir)
