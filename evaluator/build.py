@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from evaluator.scoring import Evaluator, Objective
+
+if TYPE_CHECKING:
+    from evaluator.datasets import FewShotData
 
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -56,6 +59,25 @@ class EvaluatorSpec:
     image_batch: int = 64
     text_rows: int | None = None
     ray: str | None = None
+
+
+def load_data(spec: EvaluatorSpec) -> FewShotData:
+    """The data of a specification, its few shots drawn; torch-free.
+
+    Raises:
+        DataError: The data set cannot be used.
+    """
+    from evaluator.datasets import load
+
+    return load(
+        spec.data,
+        data_root=spec.data_root,
+        shots=spec.shots,
+        seed=spec.seed,
+        few_shot_file=spec.few_shot_file,
+        class_names=spec.class_names,
+        allow_leak=spec.allow_leak,
+    )
 
 
 def open_evaluator(

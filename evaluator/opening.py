@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +11,9 @@ import torch
 
 from evaluator.assembled import OpenClipEvaluator
 from evaluator.baselines.hand_made import for_dataset
-from evaluator.build import EvaluatorSpec
+from evaluator.build import EvaluatorSpec, Progress, Report, load_data
 from evaluator.cache import cache_dir
-from evaluator.datasets import FewShotData, load
+from evaluator.datasets import FewShotData
 from evaluator.datasets.values import Item
 from evaluator.images import Features, ImageEncoder
 from evaluator.models import LoadedModel, best_dtype, load_model, parse_devices
@@ -22,8 +22,6 @@ from evaluator.texts.encoder import TextEncoder
 from evaluator.texts.replicas import Encoder, ReplicatedEncoder
 from evaluator.zero_shot import Labelled, classifier, decide
 
-Report = Callable[[str], None]
-Progress = Callable[[int, int], None]
 RESIDENT_BYTES = 2**30
 
 
@@ -52,15 +50,7 @@ def open_here(
 ) -> tuple[OpenClipEvaluator, SearchSplits]:
     """An evaluator in this process, and what a copy of it elsewhere needs to score templates."""
     devices = parse_devices(spec.device)
-    data = load(
-        spec.data,
-        data_root=spec.data_root,
-        shots=spec.shots,
-        seed=spec.seed,
-        few_shot_file=spec.few_shot_file,
-        class_names=spec.class_names,
-        allow_leak=spec.allow_leak,
-    )
+    data = load_data(spec)
     for note in data.notes:
         report(note)
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]

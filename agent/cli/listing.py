@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from agent.cli.options import given_settings
 from agent.cli.output import aligned, print_json, print_text, say
 from agent.config_sources import from_sources
+from agent.opening import spec_of
 
 
 def datasets(arguments: argparse.Namespace) -> int:
     """Lists what is known, or shows one few-shot split."""
-    from evaluator.datasets import check_readable, describe, known, load
+    from evaluator.build import load_data
+    from evaluator.datasets import check_readable, describe, known
 
     if arguments.dataset is None:
         rows = [asdict(found) for found in known()]
@@ -28,15 +30,8 @@ def datasets(arguments: argparse.Namespace) -> int:
     config = from_sources(
         {**given_settings(arguments), "data": arguments.dataset, "method": "random"}, os.environ
     )
-    data = load(
-        config.data,
-        data_root=config.data_root,
-        shots=config.shots,
-        seed=config.seed,
-        few_shot_file=config.few_shot_file,
-        class_names=config.class_names,
-        allow_leak=True,  # this command shows what a search would refuse
-    )
+    # This command shows what a search would refuse.
+    data = load_data(replace(spec_of(config), allow_leak=True))
     faults = list(check_readable((*data.train, *data.val), skip=True))
     document = describe(data, test=arguments.split == "test")
     if arguments.as_json:

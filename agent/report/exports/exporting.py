@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.config import SearchConfig
 from agent.errors import UsageError
+from agent.opening import spec_of
 from agent.report.exports import forms
 from agent.report.exports.matrix import write_classifier
 from agent.report.files import RESULT, read_result, write_atomically
@@ -87,14 +88,6 @@ def class_names(config: SearchConfig) -> tuple[str, ...]:
     Raises:
         DataError: The data set cannot be read any more.
     """
-    from evaluator.datasets import load
+    from evaluator.build import load_data
 
-    return load(
-        config.data,
-        data_root=config.data_root,
-        shots=config.shots,
-        seed=config.seed,
-        few_shot_file=config.few_shot_file,
-        class_names=config.class_names,
-        allow_leak=config.allow_leak,
-    ).classes
+    return load_data(spec_of(config)).classes
