@@ -195,33 +195,24 @@ def draw_digit(
         stroke(draw, smooth(placed), width)
 
 
-def digit_mask(digit: int, rng: Random) -> Image.Image:
-    """One hand-drawn digit that fills most of a BIG mask."""
+def digit_mask(
+    digit: int,
+    rng: Random,
+    *,
+    widths: tuple[float, float] = (0.6, 0.95),
+    strokes: tuple[float, float] = (0.06, 0.15),
+) -> Image.Image:
+    """One hand-drawn digit that fills most of a BIG mask; its and its strokes' widths are drawn by chance."""
     image, draw = mask()
-    wide = rng.uniform(0.6, 0.95) * BIG * 0.8
-    middle = BIG / 2
-    draw_digit(
-        draw,
-        digit,
-        (middle - wide / 2, BIG * 0.1, middle + wide / 2, BIG * 0.9),
-        rng,
-        BIG * rng.uniform(0.06, 0.15),
-    )
+    half = rng.uniform(*widths) * BIG * 0.8 / 2
+    box = (BIG / 2 - half, BIG * 0.1, BIG / 2 + half, BIG * 0.9)
+    draw_digit(draw, digit, box, rng, BIG * rng.uniform(*strokes))
     return image
 
 
 def scan(digit: int, rng: Random) -> Image.Image:
     """A digit as a coarse scan: a 32x32 bitmap of the strokes, counted in 4x4 blocks: 8x8, ink white."""
-    image, draw = mask()
-    wide = rng.uniform(0.55, 1.0) * BIG * 0.8
-    middle = BIG / 2
-    draw_digit(
-        draw,
-        digit,
-        (middle - wide / 2, BIG * 0.1, middle + wide / 2, BIG * 0.9),
-        rng,
-        BIG * rng.uniform(0.08, 0.17),
-    )
+    image = digit_mask(digit, rng, widths=(0.55, 1.0), strokes=(0.08, 0.17))
     if rng.random() < 0.5:
         image = image.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR)
     cut = image.crop(image.getbbox())
