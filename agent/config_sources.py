@@ -109,16 +109,6 @@ def to_toml(config: SearchConfig) -> str:
     return tomli_w.dumps(config.to_public())
 
 
-def difference(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """A line for each deciding field in which two identities differ."""
-    lines = []
-    for name in sorted(stored.keys() | given.keys()):
-        before, now = stored.get(name), given.get(name)
-        if before != now:
-            lines.append(f"{name}: {before!r} in the run, {now!r} now")
-    return lines
-
-
 def _absolute(values: dict[str, Any]) -> dict[str, Any]:
     """Paths that exist made absolute, so that a run can be resumed from another folder."""
     fixed = dict(values)
