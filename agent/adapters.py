@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
-from agent.chat import ChatAnswer, ChatClient, ChatRequest
 from agent.config import SearchConfig
 from agent.errors import ConfigError
+from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
 from evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
 
 

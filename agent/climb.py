@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.budget import Budget
-from agent.chat import ChatRequest
 from agent.config import SearchConfig
 from agent.conversation import Conversation
 from agent.errors import UsageError
@@ -29,6 +27,8 @@ from agent.events import (
 )
 from agent.halt import Halt
 from agent.journal import Journal, Skipped
+from agent.llm.budget import Budget
+from agent.llm.types import ChatRequest
 from agent.memory import Entry, Memory
 from agent.methods import METHODS, ChatMethod, View
 from agent.scorebook import Scorebook

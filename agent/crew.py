@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from agent.budget import Budget
 from agent.climb import Climb
 from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
 from agent.events import Listener, SearchStopped
 from agent.failures import explained, single
 from agent.halt import Halt
+from agent.llm.budget import Budget
 from agent.wording import counted
 
 

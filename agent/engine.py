@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from agent.adapters import as_chat, as_evaluator
-from agent.budget import NOTHING, Budget, Limits, Usage
 from agent.climb import Climb
 from agent.config import LOCAL_LLM, SearchConfig
 from agent.config_sources import to_toml
 from agent.crew import Crew, left_of, unanswered
-from agent.endpoints import open_endpoints
 from agent.event_log import EventLog
 from agent.events import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
 from agent.failures import single
 from agent.finish import Stretch, finish
 from agent.halt import Halt
 from agent.journal import Journal
+from agent.llm.budget import NOTHING, Budget, Limits, Usage
+from agent.llm.endpoints import open_endpoints
+from agent.llm.proposer import Endpoint, Proposer, RetryPolicy
 from agent.opening import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
-from agent.proposer import Endpoint, Proposer, RetryPolicy
 from agent.report.files import CONFIG, EVENTS, read_result, write_atomically, write_result
 from agent.report.page import write_report
 from agent.result import SearchResult
@@ -115,7 +115,7 @@ class Search:
         config = self._config
         if config.llm != LOCAL_LLM or config.llm_fallback is None or not config.needs_llm:
             return
-        from agent.local_llm import is_available
+        from agent.llm.local import is_available
 
         if self._given_chat is None and (reason := is_available()) is not None:
             method = config.llm_fallback

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agent.budget import Usage as Spent
 from agent.climb import ClimbRecord
 from agent.config import LOCAL_LLM, SearchConfig
 from agent.errors import PromptclimbError
+from agent.llm.budget import Usage as Spent
 from agent.opening import in_thread
 from agent.result import Best, Ensemble, Row, SearchResult, Status, Usage
 from agent.selection import Scored, select

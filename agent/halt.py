@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from agent.chat import ChatAnswer, ChatClient, ChatRequest
 from agent.errors import InterruptedRunError
+from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
 
 GRACE_S = 10.0
 

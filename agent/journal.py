@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.chat import ChatAnswer, ChatRequest
 from agent.errors import StepFailedError, StoreMismatchError
 from agent.halt import Halt
-from agent.proposer import Reply
+from agent.llm.proposer import Reply
+from agent.llm.types import ChatAnswer, ChatRequest
 from agent.store import Position, Store
 
 
 class Asker(Protocol):
-    """What asks an LLM and retries, such as ``agent.proposer.Proposer``."""
+    """What asks an LLM and retries, such as ``agent.llm.proposer.Proposer``."""
 
     async def ask(self, request: ChatRequest) -> Reply:
         """An answer to a request.

@@ -15,7 +15,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agent.budget import NOTHING, Usage
 from agent.events import (
     ChatNoted,
     ClimbFinished,
@@ -30,6 +29,7 @@ from agent.events import (
     StepSkipped,
     TemplateScored,
 )
+from agent.llm.budget import NOTHING, Usage
 from agent.wording import counted, printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0

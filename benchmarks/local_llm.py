@@ -20,11 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.local_llm.answering import answer
-from agent.local_llm.generator import Generator, Sampling
-from agent.local_llm.listing import SLOT_WORD, read_chat
-from agent.local_llm.llama import LlamaGenerator
-from agent.local_llm.model_file import model_file
+from agent.llm.local.answering import answer
+from agent.llm.local.generator import Generator, Sampling
+from agent.llm.local.listing import SLOT_WORD, read_chat
+from agent.llm.local.llama import LlamaGenerator
+from agent.llm.local.model_file import model_file
 from evaluator.fakes import FakeEvaluator
 from evaluator.scoring import Score
 from prompts.conversation import Message, Outcome, Shown, feedback, request_p, request_pn

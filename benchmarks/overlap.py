@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent import SearchConfig, search
-from agent.chat import ChatAnswer, ChatRequest
+from agent.llm.types import ChatAnswer, ChatRequest
 from evaluator.build import EvaluatorSpec, open_evaluator
 from evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
 from tests.fakes.words import reply_text

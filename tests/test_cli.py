@@ -280,7 +280,7 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Alone it is an error; with a fallback the result says what was used."""
-    monkeypatch.setattr("agent.local_llm.is_available", lambda: "not installed here")
+    monkeypatch.setattr("agent.llm.local.is_available", lambda: "not installed here")
     assert call("search", "--llm", "local", "--run-dir", "r") == 2
     assert "promptclimb[local]" in only_line(capsys.readouterr().err)
     fallback = ("--llm-fallback", "random", "--restarts", "1", "--run-dir", "r", "--json")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.local_llm.listing import read_chat
+from agent.llm.local.listing import read_chat
 from prompts.conversation import Outcome, Shown, feedback, request_ape, request_opro, request_p, request_pn
 from prompts.pools import BUILT_IN
 from prompts.replies import parse_reply

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from agent.cli.options import given_settings
 from agent.cli.output import print_json, print_text
 from agent.config_values import DEFAULT_BASE_URL, check_url, without_credentials
-from agent.endpoints import DEFAULT_KEY
 from agent.errors import PromptclimbError
-from agent.preflight import look
+from agent.llm.endpoints import DEFAULT_KEY
+from agent.llm.preflight import look
 from agent.secrets import Secret
 from evaluator.errors import EvaluatorError
 
@@ -110,7 +110,7 @@ def _bundled() -> Finding:
 
 
 def _local() -> Finding:
-    from agent.local_llm import is_available
+    from agent.llm.local import is_available
 
     reason = is_available()
     if reason is None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from agent.chat import ChatRequest
 from agent.cli.output import print_json, print_text
 from agent.climb import MAX_FROM_FILE
 from agent.config import SearchConfig
 from agent.config_values import Price
 from agent.conversation import MAX_ANSWER_CHARACTERS
+from agent.llm.types import ChatRequest
 from agent.memory import Memory
 from agent.methods import METHODS, View
 from agent.opening import read_pool

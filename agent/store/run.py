@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from agent.budget import NO_BILL, NOTHING, Bill, Usage
-from agent.chat import ChatAnswer
 from agent.errors import StoreCorruptError, StoreExistsError, StoreMissingError
+from agent.llm.budget import NO_BILL, NOTHING, Bill, Usage
+from agent.llm.types import ChatAnswer
 from agent.store.disk import FILE_NAME, TextCache, canonical, inspect, translated
 from agent.store.identity import check_identity
 from agent.store.lock import lock

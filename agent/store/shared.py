@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from agent.budget import NO_BILL
-from agent.chat import ChatAnswer, ChatRequest
 from agent.errors import StoreCorruptError
-from agent.proposer import Reply
+from agent.llm.budget import NO_BILL
+from agent.llm.proposer import Reply
+from agent.llm.types import ChatAnswer, ChatRequest
 from agent.store.disk import FILE_NAME, TextCache, canonical, inspect, translated
 from agent.store.types import StoredScore
 from evaluator.errors import ScoringError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from agent.chat import ChatAnswer
 from agent.errors import StoreCorruptError
+from agent.llm.types import ChatAnswer
 from evaluator.scoring import Rejection, Score
 
 Verdict: TypeAlias = Score | Rejection

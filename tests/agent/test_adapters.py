@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from agent.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
-from agent.chat import ChatAnswer, ChatRequest
 from agent.config import SearchConfig
 from agent.errors import ConfigError
+from agent.llm.types import ChatAnswer, ChatRequest
 from agent.run import search_sync
 from evaluator.fakes import FakeEvaluator
 from evaluator.scoring import Rejection, Score

@@ -7,7 +7,6 @@ import itertools
 
 from rich.console import Console
 
-from agent.budget import Usage
 from agent.events import (
     ClimbFinished,
     ImagesEncoded,
@@ -20,6 +19,7 @@ from agent.events import (
     StepSkipped,
     TemplateScored,
 )
+from agent.llm.budget import Usage
 from agent.progress import Progress
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import SearchConfig, resume, search
-from agent.chat import ChatAnswer, ChatRequest
+from agent.llm.types import ChatAnswer, ChatRequest
 from agent.store import Store
 from evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual

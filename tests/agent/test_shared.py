@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.budget import NO_BILL, Bill, Usage
-from agent.chat import ChatAnswer, ChatRequest
 from agent.errors import StoreCorruptError
-from agent.proposer import Reply
+from agent.llm.budget import NO_BILL, Bill, Usage
+from agent.llm.proposer import Reply
+from agent.llm.types import ChatAnswer, ChatRequest
 from agent.store import Store
 from agent.store.shared import SharedAsker, SharedCache, SharedScorer
 from evaluator.errors import ScoringError

@@ -17,8 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.budget import Bill, Usage
-from agent.chat import ChatAnswer
 from agent.errors import (
     StoreCorruptError,
     StoreError,
@@ -29,6 +27,8 @@ from agent.errors import (
     StoreMissingError,
     UsageError,
 )
+from agent.llm.budget import Bill, Usage
+from agent.llm.types import ChatAnswer
 from agent.store import Position, Store, StoredAnswer, StoredScore
 from agent.store.disk import TextCache
 from evaluator.scoring import Rejection, Score

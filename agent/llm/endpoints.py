@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
-from agent.chat import ChatClient
 from agent.config import LOCAL_LLM, SearchConfig
 from agent.config_values import DEFAULT_BASE_URL, EndpointConfig, without_credentials
 from agent.errors import ConfigError, EndpointError
 from agent.events import Listener, Noted
 from agent.halt import Halt, HaltingChat
-from agent.pacing import RateLimits
-from agent.preflight import look
-from agent.proposer import Endpoint
+from agent.llm.pacing import RateLimits
+from agent.llm.preflight import look
+from agent.llm.proposer import Endpoint
+from agent.llm.types import ChatClient
 from agent.secrets import Scrubber, Secret, split_userinfo
 
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -125,7 +125,7 @@ async def _remote(
     halt: Halt,
     scrubber: Scrubber,
 ) -> Endpoint:
-    from agent.chat.openai_chat import OpenAIChat
+    from agent.llm.openai_chat import OpenAIChat
 
     client = await stack.enter_async_context(
         OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
@@ -142,8 +142,8 @@ async def _remote(
 async def _local(
     stack: AsyncExitStack, config: SearchConfig, halt: Halt, scrubber: Scrubber, tell: Listener
 ) -> Endpoint:
-    from agent.chat.openai_chat import OpenAIChat
-    from agent.local_llm import LocalLLM, is_available
+    from agent.llm.local import LocalLLM, is_available
+    from agent.llm.openai_chat import OpenAIChat
 
     if (reason := is_available()) is not None:
         raise ConfigError(

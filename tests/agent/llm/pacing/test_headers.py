@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.pacing.headers import LONGEST_WAIT, Allowance, allowance, kept_headers, parse_moment, retry_after
+from agent.llm.pacing.headers import (
+    LONGEST_WAIT,
+    Allowance,
+    allowance,
+    kept_headers,
+    parse_moment,
+    retry_after,
+)
 from tests.fakes.limits import State
 from tests.fakes.vendors import duration, limit_headers
 

@@ -14,16 +14,16 @@ from typing import Self
 from aiohttp import web
 
 from agent.errors import EndpointError
-from agent.local_llm.answering import Answer, answer
-from agent.local_llm.generator import (
+from agent.llm.local.answering import Answer, answer
+from agent.llm.local.generator import (
     GenerationCancelledError,
     GenerationFailedError,
     Generator,
     Sampling,
 )
-from agent.local_llm.listing import Listing, read_chat
-from agent.local_llm.model_file import MODEL_NAME, missing_packages, model_file
-from agent.local_llm.protocol import (
+from agent.llm.local.listing import Listing, read_chat
+from agent.llm.local.model_file import MODEL_NAME, missing_packages, model_file
+from agent.llm.local.protocol import (
     DEFAULT_TOP_P,
     ChatBody,
     RequestError,
@@ -45,7 +45,7 @@ def is_available() -> str | None:
     if missing := missing_packages():
         return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
     # Imported here because the library itself may be what is missing.
-    from agent.local_llm.llama import load_library
+    from agent.llm.local.llama import load_library
 
     try:
         load_library()
@@ -200,7 +200,7 @@ def _answers(
 
 
 def _llama(threads: int) -> Generator:
-    from agent.local_llm.llama import LlamaGenerator
+    from agent.llm.local.llama import LlamaGenerator
 
     if missing := missing_packages():
         raise EndpointError(

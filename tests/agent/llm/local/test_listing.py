@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.local_llm.answering import LINE_TOKENS, MAX_LINES_A_ROUND, answer
-from agent.local_llm.generator import Sample, Sampling
-from agent.local_llm.listing import DEFAULT_WANTED, HEADING, MAX_SHOWN, MAX_WANTED, Listing, read_chat
+from agent.llm.local.answering import LINE_TOKENS, MAX_LINES_A_ROUND, answer
+from agent.llm.local.generator import Sample, Sampling
+from agent.llm.local.listing import DEFAULT_WANTED, HEADING, MAX_SHOWN, MAX_WANTED, Listing, read_chat
 from prompts.conversation import (
     Message,
     Outcome,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.errors import FatalChatError, PromptclimbError, RequestTooLargeError
-from agent.pacing.lane import Lane, Permit
+from agent.llm.pacing.limiter import Lane, Permit
 
 
 @dataclass(slots=True, eq=False)

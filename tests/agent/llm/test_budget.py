@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.budget import NOTHING, Budget, Limits, Usage, cost
 from agent.errors import BudgetSpentError, ConfigError, TokenUsage
+from agent.llm.budget import NOTHING, Budget, Limits, Usage, cost
 from tests.fakes.clock import run_virtual, virtual_time
 
 PRICE = SimpleNamespace(prompt=0.15, completion=0.6)

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from openai import AsyncOpenAI
 
-from agent.local_llm import LocalLLM, is_available
+from agent.llm.local import LocalLLM, is_available
 from prompts.conversation import Message, Shown, request_pn
 from prompts.pools import BUILT_IN, draw
 from prompts.replies import parse_reply

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.local_llm.generator import Generator, Sample, Sampling
-from agent.local_llm.listing import SLOT_WORD, Listing
+from agent.llm.local.generator import Generator, Sample, Sampling
+from agent.llm.local.listing import SLOT_WORD, Listing
 from prompts.template import SLOT, Template, TemplateError
 
 MAX_LINES_A_TEMPLATE = 3

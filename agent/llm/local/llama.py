@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import EndpointError
-from agent.local_llm.generator import GenerationCancelledError, GenerationFailedError, Sample, Sampling
+from agent.llm.local.generator import GenerationCancelledError, GenerationFailedError, Sample, Sampling
 
 CONTEXT_TOKENS = 4096
 MAX_LINES = 16
@@ -92,7 +92,7 @@ class LlamaGenerator:
         self._memory = lib.llama_get_memory(self._context)
 
     def read(self, prompt: str, cancelled: Callable[[], bool]) -> int:
-        """See :class:`~agent.local_llm.generator.Generator`. The end of an overlong prompt is what counts."""
+        """See :class:`~agent.llm.local.generator.Generator`. The end of an overlong prompt is what counts."""
         tokens = self._tokens(prompt)
         if len(tokens) > MAX_PROMPT_TOKENS:
             tokens = tokens[:1] + tokens[1 - MAX_PROMPT_TOKENS :]
@@ -105,7 +105,7 @@ class LlamaGenerator:
         return len(tokens)
 
     def lines(self, seeds: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool]) -> list[Sample]:
-        """See :class:`~agent.local_llm.generator.Generator`; at most ``MAX_LINES`` at once."""
+        """See :class:`~agent.llm.local.generator.Generator`; at most ``MAX_LINES`` at once."""
         if self._last is None or not 1 <= len(seeds) <= MAX_LINES:
             raise ValueError(f"1 to {MAX_LINES} lines can be drawn, after a prompt was read")
         token, place = self._last
@@ -132,7 +132,7 @@ class LlamaGenerator:
         return [Sample(line.text.decode("utf-8", "replace"), line.tokens, line.complete) for line in lines]
 
     def close(self) -> None:
-        """See :class:`~agent.local_llm.generator.Generator`."""
+        """See :class:`~agent.llm.local.generator.Generator`."""
         if self._context is not None:
             self._lib.llama_free(self._context)
             self._context = None

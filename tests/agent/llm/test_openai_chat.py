@@ -15,10 +15,6 @@ import openai
 import pytest
 from aiohttp import web
 
-from agent.chat import ChatRequest
-from agent.chat.answers import MAX_BODY
-from agent.chat.openai_chat import OpenAIChat
-from agent.chat.translate import translate
 from agent.errors import (
     BadRequestError,
     ChatError,
@@ -32,6 +28,10 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
+from agent.llm.answers import MAX_BODY
+from agent.llm.openai_chat import OpenAIChat
+from agent.llm.translate import translate
+from agent.llm.types import ChatRequest
 from agent.secrets import Scrubber
 from tests.fakes.chat_server import ChatServer, ServerOptions
 

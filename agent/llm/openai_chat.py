@@ -10,10 +10,10 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from agent.chat.answers import MAX_BODY, Reply, read_answer
-from agent.chat.translate import FOREIGN_ERRORS, translate
-from agent.chat.types import ChatAnswer, ChatRequest
 from agent.errors import ConfigError
+from agent.llm.answers import MAX_BODY, Reply, read_answer
+from agent.llm.translate import FOREIGN_ERRORS, translate
+from agent.llm.types import ChatAnswer, ChatRequest
 from agent.secrets import Scrubber, Secret, split_userinfo
 
 NO_KEY = "none"

@@ -7,8 +7,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.budget import NO_BILL, Bill, Budget, Price, Usage, cost
-from agent.chat import ChatAnswer, ChatClient, ChatRequest
 from agent.errors import (
     ChatError,
     FatalChatError,
@@ -21,12 +19,14 @@ from agent.errors import (
     TokenUsage,
     TransientChatError,
 )
+from agent.llm.budget import NO_BILL, Bill, Budget, Price, Usage, cost
+from agent.llm.outage import Outage
+from agent.llm.pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
+from agent.llm.retry import Decision, RetryPolicy, retrying
+from agent.llm.spending import Ledger, Spending
+from agent.llm.token_bound import TokenBound
+from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
 from agent.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
-from agent.outage import Outage
-from agent.pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
-from agent.retry import Decision, RetryPolicy, retrying
-from agent.spending import Ledger, Spending
-from agent.token_bound import TokenBound
 
 GIVE_UP_AFTER_S = 1800.0
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
@@ -72,13 +72,13 @@ class Reply:
 class Proposer:
     """Asks one endpoint or several, within the limits.
 
-    For each attempt the most that it can cost is reserved (`agent.budget`), leave is waited for
-    (`agent.pacing`), and the reservation is settled with what the endpoint says it billed; an attempt that
-    was cut off counts with all that was reserved. A failed attempt is made again as `agent.retry` decides.
+    For each attempt the most that it can cost is reserved (`budget`), leave is waited for (`pacing`), and the
+    reservation is settled with what the endpoint says it billed; an attempt that was cut off counts with all
+    that was reserved. A failed attempt is made again as `retry` decides.
     An endpoint that rejects its key, has no such model or no quota left is taken out; the others go on.
 
     An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
-    are left alone for a growing while before the next (`agent.outage`), so that it does not eat every turn.
+    are left alone for a growing while before the next (`outage`), so that it does not eat every turn.
 
     The breaker: when attempts have failed for `give_up_after_s` seconds and none has succeeded since, every
     request fails with GaveUpError.

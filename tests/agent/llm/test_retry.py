@@ -21,7 +21,7 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from agent.retry import Decision, RetryPolicy, classify, retrying
+from agent.llm.retry import Decision, RetryPolicy, classify, retrying
 from tests.fakes.clock import virtual_time
 
 POLICY = RetryPolicy()

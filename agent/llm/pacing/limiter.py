@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from agent.errors import FatalChatError
+from agent.llm.pacing.headers import Kind, allowance
+from agent.llm.pacing.headers import retry_after as read_retry_after
+from agent.llm.pacing.window import Taken, Window
 from agent.notices import HeaderIgnored, LimitLearned, Paused, Report, Rested, unheard
-from agent.pacing.headers import Kind, allowance
-from agent.pacing.headers import retry_after as read_retry_after
-from agent.pacing.window import Taken, Window
 
 FIRST_IN_FLIGHT = 4
 NO_GROWTH_S = 10.0
