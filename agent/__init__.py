@@ -13,14 +13,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.config import SearchConfig
+    from agent.config.schema import SearchConfig
     from agent.errors import PromptclimbError
     from agent.result import SearchResult
     from agent.run import resume, resume_sync, search, search_sync
 
 _HOME = {
     "PromptclimbError": "agent.errors",
-    "SearchConfig": "agent.config",
+    "SearchConfig": "agent.config.schema",
     "SearchResult": "agent.result",
     "resume": "agent.run",
     "resume_sync": "agent.run",

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.errors import ConfigError
 from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
 from evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.conversation import Conversation
 from agent.errors import UsageError
 from agent.events import (

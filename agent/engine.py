@@ -12,8 +12,8 @@ from typing import Any
 
 from agent.adapters import as_chat, as_evaluator
 from agent.climb import Climb
-from agent.config import LOCAL_LLM, SearchConfig
-from agent.config_sources import to_toml
+from agent.config.schema import LOCAL_LLM, SearchConfig
+from agent.config.sources import to_toml
 from agent.crew import Crew, left_of, unanswered
 from agent.event_log import EventLog
 from agent.events import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agent.climb import ClimbRecord
-from agent.config import LOCAL_LLM, SearchConfig
+from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.errors import PromptclimbError
 from agent.llm.budget import Usage as Spent
 from agent.opening import in_thread

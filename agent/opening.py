@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.errors import ConfigError, StoreExistsError
 from agent.events import Event, ImagesEncoded, Listener, Noted
 from agent.report.files import STORE

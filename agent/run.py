@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.config import SearchConfig
-from agent.config_sources import build
+from agent.config.schema import SearchConfig
+from agent.config.sources import build
 from agent.engine import Search
 from agent.events import Listener
 from agent.result import SearchResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.journal import Asker
 from agent.scorebook import TemplateScorer
 from agent.store.shared import SharedAsker, SharedCache, SharedScorer

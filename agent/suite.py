@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.engine import Search
 from agent.report.files import STORE
 from agent.result import SearchResult

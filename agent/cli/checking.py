@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from agent.cli.options import given_settings
 from agent.cli.output import print_json, print_text
-from agent.config_values import DEFAULT_BASE_URL, check_url, without_credentials
+from agent.config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from agent.errors import PromptclimbError
 from agent.llm.endpoints import DEFAULT_KEY
 from agent.llm.preflight import look

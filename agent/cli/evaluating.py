@@ -12,8 +12,8 @@ from rich.text import Text
 
 from agent.cli.options import given_settings
 from agent.cli.output import console, print_json, say
-from agent.config import SearchConfig
-from agent.config_sources import from_sources
+from agent.config.schema import SearchConfig
+from agent.config.sources import from_sources
 from agent.opening import spec_of
 from evaluator.build import open_evaluator
 from evaluator.errors import InputError, ScoringError

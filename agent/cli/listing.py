@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.cli.options import given_settings
 from agent.cli.output import aligned, print_json, print_text, say
-from agent.config_sources import from_sources
+from agent.config.sources import from_sources
 from agent.opening import spec_of
 
 

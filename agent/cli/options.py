@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from agent.config import SearchConfig
-from agent.config_sources import flag_of
-from agent.config_values import about
+from agent.config.fields import about
+from agent.config.schema import SearchConfig
+from agent.config.sources import flag_of
 
 _HEADINGS = {
     "task": "what is scored",

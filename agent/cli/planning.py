@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from agent.cli.output import print_json, print_text
 from agent.climb import MAX_FROM_FILE
-from agent.config import SearchConfig
-from agent.config_values import Price
+from agent.config.fields import Price
+from agent.config.schema import SearchConfig
 from agent.conversation import MAX_ANSWER_CHARACTERS
 from agent.llm.types import ChatRequest
 from agent.memory import Memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import print_text
-from agent.config_sources import to_toml
+from agent.config.sources import to_toml
 from agent.errors import UsageError
 from agent.report.files import RESULT, read_result
 from agent.report.page import write_report

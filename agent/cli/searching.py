@@ -14,9 +14,9 @@ from agent.cli.interrupts import run_interruptible
 from agent.cli.options import given_settings
 from agent.cli.output import console, print_json, resume_command, say
 from agent.cli.table import print_result
-from agent.config import SearchConfig
-from agent.config_sources import from_environment, from_sources
-from agent.config_values import without_credentials
+from agent.config.fields import without_credentials
+from agent.config.schema import SearchConfig
+from agent.config.sources import from_environment, from_sources
 from agent.engine import Search
 from agent.halt import Halt
 from agent.progress import Progress

@@ -12,8 +12,8 @@ from agent.cli.interrupts import run_interruptible
 from agent.cli.options import given_settings
 from agent.cli.output import aligned, console, print_json, say
 from agent.cli.searching import config_from, watched
-from agent.config import SearchConfig
-from agent.config_sources import from_sources
+from agent.config.schema import SearchConfig
+from agent.config.sources import from_sources
 from agent.errors import ConfigError, UsageError
 from agent.halt import Halt
 from agent.report.files import write_atomically

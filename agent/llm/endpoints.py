@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
-from agent.config import LOCAL_LLM, SearchConfig
-from agent.config_values import DEFAULT_BASE_URL, EndpointConfig, without_credentials
+from agent.config.fields import DEFAULT_BASE_URL, EndpointConfig, without_credentials
+from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.errors import ConfigError, EndpointError
 from agent.events import Listener, Noted
 from agent.halt import Halt, HaltingChat

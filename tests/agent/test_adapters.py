@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.errors import ConfigError
 from agent.llm.types import ChatAnswer, ChatRequest
 from agent.run import search_sync

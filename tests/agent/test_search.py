@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.engine import Search
 from agent.errors import (
     BadRequestError,

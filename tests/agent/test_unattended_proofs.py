@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.config_sources import build
+from agent.config.sources import build
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.errors import UsageError
 from agent.opening import spec_of
 from agent.report.exports import forms

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.errors import UsageError
 from agent.opening import spec_of
 from agent.result import SearchResult

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.errors import UsageError
 from agent.report.exports import FORMATS, export, forms
 from agent.report.files import read_result, write_result

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from torchvision.datasets import ImageFolder
 
-from agent.config import SearchConfig
+from agent.config.schema import SearchConfig
 from agent.report.exports import export
 from agent.report.files import read_result, write_result
 from agent.result import SearchResult

@@ -14,8 +14,8 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from agent.config import SearchConfig
-from agent.config_values import about
+from agent.config.fields import about
+from agent.config.schema import SearchConfig
 from agent.errors import ConfigError
 
 PREFIX = "PROMPTCLIMB_"

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from agent.config_values import (
+from agent.config.fields import (
     DEFAULT_BASE_URL,
     EndpointConfig,
     Price,
@@ -39,7 +39,7 @@ class SearchConfig(BaseModel):
     small hosted model answers for a few cents.
 
     Raises:
-        pydantic.ValidationError: A value is out of range; ``agent.config_sources`` turns it into a
+        pydantic.ValidationError: A value is out of range; ``agent.config.sources`` turns it into a
         ``ConfigError``.
     """
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import SearchConfig, deciding_fields
-from agent.config_sources import build, flag_of, from_environment, from_sources, read_toml, to_toml
-from agent.config_values import without_credentials
+from agent.config.fields import without_credentials
+from agent.config.schema import SearchConfig, deciding_fields
+from agent.config.sources import build, flag_of, from_environment, from_sources, read_toml, to_toml
 from agent.errors import ConfigError
 
 NO_LLM = {"method": "random"}
