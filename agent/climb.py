@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from agent.config.schema import SearchConfig
 from agent.conversation import Conversation
 from agent.errors import UsageError
-from agent.events import (
+from agent.events.kinds import (
     AnswerReceived,
     ClimbFinished,
     Listener,

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from agent.climb import Climb
 from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
-from agent.events import Listener, SearchStopped
+from agent.events.kinds import Listener, SearchStopped
 from agent.failures import explained, single
 from agent.halt import Halt
 from agent.llm.budget import Budget

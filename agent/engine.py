@@ -15,8 +15,8 @@ from agent.climb import Climb
 from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.config.sources import to_toml
 from agent.crew import Crew, left_of, unanswered
-from agent.event_log import EventLog
-from agent.events import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
+from agent.events.kinds import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
+from agent.events.log import EventLog
 from agent.failures import single
 from agent.finish import Stretch, finish
 from agent.halt import Halt

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agent.events import (
+from agent.events.kinds import (
     ChatNoted,
     ClimbFinished,
     Event,

@@ -10,7 +10,7 @@ from typing import Any
 from agent.config.schema import SearchConfig
 from agent.config.sources import build
 from agent.engine import Search
-from agent.events import Listener
+from agent.events.kinds import Listener
 from agent.result import SearchResult
 from agent.store import Store
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent import SearchConfig, search_sync
-from agent.events import Event, TemplateScored
+from agent.events.kinds import Event, TemplateScored
 
 
 def watch(event: Event) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from agent.config.fields import DEFAULT_BASE_URL, EndpointConfig, without_credentials
 from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.errors import ConfigError, EndpointError
-from agent.events import Listener, Noted
+from agent.events.kinds import Listener, Noted
 from agent.halt import Halt, HaltingChat
 from agent.llm.pacing import RateLimits
 from agent.llm.preflight import look

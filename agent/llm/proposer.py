@@ -19,6 +19,7 @@ from agent.errors import (
     TokenUsage,
     TransientChatError,
 )
+from agent.events.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
 from agent.llm.budget import NO_BILL, Bill, Budget, Price, Usage, cost
 from agent.llm.outage import Outage
 from agent.llm.pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
@@ -26,7 +27,6 @@ from agent.llm.retry import Decision, RetryPolicy, retrying
 from agent.llm.spending import Ledger, Spending
 from agent.llm.token_bound import TokenBound
 from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
-from agent.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
 
 GIVE_UP_AFTER_S = 1800.0
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
@@ -89,7 +89,7 @@ class Proposer:
         retry: How much patience a request gets.
         give_up_after_s: Seconds of nothing but failures before it stops.
         ledger: Where costs without an answer are written down; None for nowhere.
-        on_event: Told what happens, see `agent.notices`.
+        on_event: Told what happens, see `agent.events.notices`.
         rng: Where jitter comes from; it decides no result.
     """
 

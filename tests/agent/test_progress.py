@@ -7,7 +7,7 @@ import itertools
 
 from rich.console import Console
 
-from agent.events import (
+from agent.events.kinds import (
     ClimbFinished,
     ImagesEncoded,
     Noted,

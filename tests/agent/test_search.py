@@ -23,7 +23,7 @@ from agent.errors import (
     TransientChatError,
     UsageError,
 )
-from agent.events import Event
+from agent.events.kinds import Event
 from agent.halt import Halt
 from agent.run import resume, search, stored_config
 from agent.store import Store

@@ -29,13 +29,13 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
+from agent.events.notices import EndpointRemoved, GaveUp, Notice, RetryScheduled
 from agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
 from agent.llm.openai_chat import OpenAIChat
 from agent.llm.pacing import RateLimits
 from agent.llm.proposer import Endpoint, Proposer, Reply
 from agent.llm.retry import RetryPolicy
 from agent.llm.types import ChatAnswer, ChatRequest
-from agent.notices import EndpointRemoved, GaveUp, Notice, RetryScheduled
 from agent.store import Position, Store
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time

@@ -1,0 +1,1 @@
+"""What happens, as typed values, and those who listen."""
