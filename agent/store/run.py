@@ -18,7 +18,7 @@ from agent.llm.types import ChatAnswer
 from agent.store.disk import FILE_NAME, TextCache, canonical, inspect, translated
 from agent.store.identity import check_identity
 from agent.store.lock import lock
-from agent.store.types import Position, StoredAnswer, StoredScore, Verdict, answer_key, answer_position
+from agent.store.records import Position, StoredAnswer, StoredScore, Verdict, answer_key, answer_position
 from agent.store.writer import RESERVED, USAGE, Writer
 
 FORMAT = 1

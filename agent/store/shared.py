@@ -20,7 +20,7 @@ from agent.llm.budget import NO_BILL
 from agent.llm.proposer import Reply
 from agent.llm.types import ChatAnswer, ChatRequest
 from agent.store.disk import FILE_NAME, TextCache, canonical, inspect, translated
-from agent.store.types import StoredScore
+from agent.store.records import StoredScore
 from evaluator.errors import ScoringError
 from evaluator.scoring import Rejection, Score
 
