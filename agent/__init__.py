@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agent.config.schema import SearchConfig
     from agent.errors import PromptclimbError
-    from agent.result import SearchResult
+    from agent.results.result import SearchResult
     from agent.run import resume, resume_sync, search, search_sync
 
 _HOME = {
     "PromptclimbError": "agent.errors",
     "SearchConfig": "agent.config.schema",
-    "SearchResult": "agent.result",
+    "SearchResult": "agent.results.result",
     "resume": "agent.run",
     "resume_sync": "agent.run",
     "search": "agent.run",

@@ -25,9 +25,9 @@ from agent.llm.budget import NOTHING, Budget, Limits, Usage
 from agent.llm.endpoints import open_endpoints
 from agent.llm.proposer import Endpoint, Proposer, RetryPolicy
 from agent.opening import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
-from agent.report.files import CONFIG, EVENTS, read_result, write_atomically, write_result
-from agent.report.page import write_report
-from agent.result import SearchResult
+from agent.results.page import write_report
+from agent.results.result import SearchResult
+from agent.results.run_dir import CONFIG, EVENTS, read_result, write_atomically, write_result
 from agent.scorebook import Scorebook
 from agent.secrets import Scrubber
 from agent.seeds import rng_for

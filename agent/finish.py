@@ -12,7 +12,7 @@ from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.errors import PromptclimbError
 from agent.llm.budget import Usage as Spent
 from agent.opening import in_thread
-from agent.result import Best, Ensemble, Row, SearchResult, Status, Usage
+from agent.results.result import Best, Ensemble, Row, SearchResult, Status, Usage
 from agent.selection import Scored, select
 from evaluator.errors import ScoringError
 from evaluator.scoring import Evaluator, Score, SplitScores, parse_objective

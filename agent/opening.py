@@ -15,7 +15,7 @@ from typing import TypeVar
 from agent.config.schema import SearchConfig
 from agent.errors import ConfigError, StoreExistsError
 from agent.events.kinds import Event, ImagesEncoded, Listener, Noted
-from agent.report.files import STORE
+from agent.results.run_dir import STORE
 from evaluator.build import EvaluatorSpec, open_evaluator
 from evaluator.scoring import Evaluator, parse_objective
 from prompts.pools import BUILT_IN, PoolError, read_templates

@@ -11,7 +11,7 @@ from agent.config.schema import SearchConfig
 from agent.config.sources import build
 from agent.engine import Search
 from agent.events.kinds import Listener
-from agent.result import SearchResult
+from agent.results.result import SearchResult
 from agent.store import Store
 
 

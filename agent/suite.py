@@ -14,8 +14,8 @@ from typing import Any
 
 from agent.config.schema import SearchConfig
 from agent.engine import Search
-from agent.report.files import STORE
-from agent.result import SearchResult
+from agent.results.result import SearchResult
+from agent.results.run_dir import STORE
 
 SCHEMA = 1
 

@@ -20,7 +20,7 @@ import agent.cli.evaluating
 import agent.opening
 from agent.cli.main import main
 from agent.cli.parser import EXPORTS
-from agent.report.exports import FORMATS
+from agent.results.exports import FORMATS
 from evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_server import ChatServer, ServerOptions
 

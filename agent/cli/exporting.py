@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import print_text
-from agent.report import exports
+from agent.results import exports
 
 
 def export(arguments: argparse.Namespace) -> int:

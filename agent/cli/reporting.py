@@ -7,8 +7,8 @@ import argparse
 from agent.cli.output import print_text
 from agent.config.sources import to_toml
 from agent.errors import UsageError
-from agent.report.files import RESULT, read_result
-from agent.report.page import write_report
+from agent.results.page import write_report
+from agent.results.run_dir import RESULT, read_result
 from agent.run import stored_config
 
 

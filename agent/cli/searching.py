@@ -20,8 +20,8 @@ from agent.config.sources import from_environment, from_sources
 from agent.engine import Search
 from agent.halt import Halt
 from agent.progress import Progress
-from agent.report.files import CONFIG
-from agent.result import SearchResult
+from agent.results.result import SearchResult
+from agent.results.run_dir import CONFIG
 from agent.run import stored_config
 
 

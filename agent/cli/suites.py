@@ -16,8 +16,8 @@ from agent.config.schema import SearchConfig
 from agent.config.sources import from_sources
 from agent.errors import ConfigError, UsageError
 from agent.halt import Halt
-from agent.report.files import write_atomically
-from agent.result import SearchResult
+from agent.results.result import SearchResult
+from agent.results.run_dir import write_atomically
 from agent.suite import Cell, folder_name, run_cell, summary
 from agent.wording import counted
 from evaluator.errors import InputError

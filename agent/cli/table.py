@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.result import SearchResult
+from agent.results.result import SearchResult
 from agent.wording import counted, printable
 
 _NAMES = {"plain": "plain template", "initial pool": "best initial template"}

@@ -13,7 +13,7 @@ import numpy as np
 from agent.config.schema import SearchConfig
 from agent.errors import UsageError
 from agent.opening import spec_of
-from agent.result import SearchResult
+from agent.results.result import SearchResult
 from evaluator.build import open_evaluator
 
 TENSOR = "classifier"

@@ -8,10 +8,10 @@ from pathlib import Path
 from agent.config.schema import SearchConfig
 from agent.errors import UsageError
 from agent.opening import spec_of
-from agent.report.exports import forms
-from agent.report.exports.matrix import write_classifier
-from agent.report.files import RESULT, read_result, write_atomically
-from agent.result import SearchResult
+from agent.results.exports import forms
+from agent.results.exports.matrix import write_classifier
+from agent.results.result import SearchResult
+from agent.results.run_dir import RESULT, read_result, write_atomically
 from agent.run import stored_config
 
 FOLDER = "exports"

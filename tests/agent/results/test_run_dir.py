@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.report.files import (
+from agent.results.result import Best, Ensemble, Row, SearchResult, Usage
+from agent.results.run_dir import (
     leaderboard_csv,
     read_result,
     safe_cell,
@@ -17,7 +18,6 @@ from agent.report.files import (
     write_atomically,
     write_result,
 )
-from agent.result import Best, Ensemble, Row, SearchResult, Usage
 
 
 def row(rank: int, template: str, val: float | None = 0.5) -> Row:

@@ -17,11 +17,11 @@ from safetensors import safe_open
 from torchvision.datasets import ImageFolder
 
 from agent.config.schema import SearchConfig
-from agent.report.exports import export
-from agent.report.files import read_result, write_result
-from agent.result import SearchResult
+from agent.results.exports import export
+from agent.results.result import SearchResult
+from agent.results.run_dir import read_result, write_result
 from agent.run import search_sync
-from tests.agent.report.test_exports import with_templates
+from tests.agent.results.exports.test_exports import with_templates
 from tests.fakes.tiny_clip import local_dir
 
 pytestmark = pytest.mark.slow

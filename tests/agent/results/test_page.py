@@ -5,9 +5,9 @@ from __future__ import annotations
 import html.parser
 from typing import Any
 
-from agent.report.chart import curves, progress_chart
-from agent.report.page import MAX_ROWS, page
-from agent.result import Best, Ensemble, Row, SearchResult, Usage
+from agent.results.chart import curves, progress_chart
+from agent.results.page import MAX_ROWS, page
+from agent.results.result import Best, Ensemble, Row, SearchResult, Usage
 
 EVIL = "<script>alert('{}')</script> & \"{}\""
 

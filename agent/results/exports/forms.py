@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from agent.report.files import leaderboard_csv
-from agent.result import SearchResult
+from agent.results.result import SearchResult
+from agent.results.run_dir import leaderboard_csv
 from prompts.template import SLOT, Template
 
 # What CoOp calls the eleven data sets in its configurations and in CUSTOM_TEMPLATES.

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agent.result import Row, SearchResult
+from agent.results.result import Row, SearchResult
 from agent.wording import printable
 
 RESULT = "result.json"

@@ -15,9 +15,9 @@ from PIL import Image
 
 from agent.config.schema import SearchConfig
 from agent.errors import UsageError
-from agent.report.exports import FORMATS, export, forms
-from agent.report.files import read_result, write_result
-from agent.result import Best, Ensemble, SearchResult
+from agent.results.exports import FORMATS, export, forms
+from agent.results.result import Best, Ensemble, SearchResult
+from agent.results.run_dir import read_result, write_result
 from agent.run import search
 from evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual

@@ -1,1 +1,0 @@
-"""What a search leaves for people and for other tools."""
