@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from agent.climb import Climb
+from agent.climb.climb import Climb
 from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
 from agent.events.kinds import Listener, SearchStopped
 from agent.failures import explained, single

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.adapters import as_chat, as_evaluator
-from agent.climb import Climb
+from agent.climb.climb import Climb
+from agent.climb.seeds import rng_for
 from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.config.sources import to_toml
 from agent.crew import Crew, left_of, unanswered
@@ -30,7 +31,6 @@ from agent.results.result import SearchResult
 from agent.results.run_dir import CONFIG, EVENTS, read_result, write_atomically, write_result
 from agent.scorebook import Scorebook
 from agent.secrets import Scrubber
-from agent.seeds import rng_for
 from agent.sharing import shared
 from agent.store import Store
 from evaluator.consumer import Consumer

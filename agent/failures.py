@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent.climb import ClimbRecord
+from agent.climb.climb import ClimbRecord
 from agent.errors import (
     EndpointError,
     FatalChatError,

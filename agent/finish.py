@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agent.climb import ClimbRecord
+from agent.climb.climb import ClimbRecord
+from agent.climb.selection import Scored, select
 from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.errors import PromptclimbError
 from agent.llm.budget import Usage as Spent
 from agent.opening import in_thread
 from agent.results.result import Best, Ensemble, Row, SearchResult, Status, Usage
-from agent.selection import Scored, select
 from evaluator.errors import ScoringError
 from evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
 

@@ -28,11 +28,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent import SearchConfig, search
+from agent.climb.memory import Memory
 from agent.llm.budget import Bill, Budget, Limits, Usage
 from agent.llm.pacing import RateLimits
 from agent.llm.proposer import Endpoint, Proposer
 from agent.llm.types import ChatAnswer, ChatRequest
-from agent.memory import Memory
 from agent.store import Position, Store
 from agent.store.disk import TextCache
 from evaluator.fakes import FakeEvaluator

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from agent.cli.output import print_json, print_text
-from agent.climb import MAX_FROM_FILE
+from agent.climb.climb import MAX_FROM_FILE
+from agent.climb.conversation import MAX_ANSWER_CHARACTERS
+from agent.climb.memory import Memory
+from agent.climb.methods import METHODS, View
 from agent.config.fields import Price
 from agent.config.schema import SearchConfig
-from agent.conversation import MAX_ANSWER_CHARACTERS
 from agent.llm.types import ChatRequest
-from agent.memory import Memory
-from agent.methods import METHODS, View
 from agent.opening import read_pool
 from evaluator.scoring import Score
 from prompts.conversation import Message

@@ -105,7 +105,7 @@ def known_method(name: str) -> str:
     Raises:
         ValueError: There is no such method.
     """
-    from agent.methods import METHODS
+    from agent.climb.methods import METHODS
 
     return _known("method", name, METHODS)
 

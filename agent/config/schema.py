@@ -253,7 +253,7 @@ class SearchConfig(BaseModel):
     @property
     def needs_llm(self) -> bool:
         """Whether the method asks a chat LLM."""
-        from agent.methods import METHODS
+        from agent.climb.methods import METHODS
 
         return METHODS[self.method].uses_llm
 

@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.selection import Scored, as_fraction, pooled, select
+from agent.climb.selection import Scored, as_fraction, pooled, select
 from evaluator.scoring import Score
 from prompts.template import Template
 

@@ -11,8 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from agent.climb.conversation import Conversation
+from agent.climb.memory import Entry, Memory
+from agent.climb.methods import METHODS, ChatMethod, View
+from agent.climb.seeds import derived, rng_for
+from agent.climb.selection import Scored, as_fraction
 from agent.config.schema import SearchConfig
-from agent.conversation import Conversation
 from agent.errors import UsageError
 from agent.events.kinds import (
     AnswerReceived,
@@ -29,11 +33,7 @@ from agent.halt import Halt
 from agent.journal import Journal, Skipped
 from agent.llm.budget import Budget
 from agent.llm.types import ChatRequest
-from agent.memory import Entry, Memory
-from agent.methods import METHODS, ChatMethod, View
 from agent.scorebook import Scorebook
-from agent.seeds import derived, rng_for
-from agent.selection import Scored, as_fraction
 from agent.store import Position
 from evaluator.scoring import Rejection, Score, parse_objective
 from prompts.conversation import Outcome, feedback

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-from agent.memory import Entry, Memory
+from agent.climb.memory import Entry, Memory
 from evaluator.scoring import Score
 from prompts.conversation import Message, Shown
 from prompts.template import Template

@@ -7,14 +7,14 @@ import random
 
 import pytest
 
-from agent.conversation import MAX_ANSWER_CHARACTERS, Conversation
+from agent.climb.conversation import MAX_ANSWER_CHARACTERS, Conversation
+from agent.climb.memory import Memory
+from agent.climb.methods import METHODS, View
+from agent.climb.methods.random_words import RandomWords
+from agent.climb.seeds import derived, rng_for
 from agent.errors import EvaluationFailedError, InterruptedRunError
 from agent.halt import Halt
-from agent.memory import Memory
-from agent.methods import METHODS, View
-from agent.methods.random_words import RandomWords
 from agent.scorebook import MAX_FAILURES, Scorebook
-from agent.seeds import derived, rng_for
 from agent.store import StoredScore, Verdict
 from evaluator.errors import ScoringError
 from evaluator.scoring import Rejection, Score

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from agent.methods.base import View, shown
+from agent.climb.methods.base import View, shown
 from prompts.conversation import Message, request_ape
 
 

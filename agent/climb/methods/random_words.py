@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
-from agent.methods.base import View
+from agent.climb.methods.base import View
 from prompts.pools import BUILT_IN
 from prompts.template import SLOT, Template, TemplateError
 
