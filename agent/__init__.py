@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from agent.config.schema import SearchConfig
     from agent.errors import PromptclimbError
     from agent.results.result import SearchResult
-    from agent.run import resume, resume_sync, search, search_sync
+    from agent.search.api import resume, resume_sync, search, search_sync
 
 _HOME = {
     "PromptclimbError": "agent.errors",
     "SearchConfig": "agent.config.schema",
     "SearchResult": "agent.results.result",
-    "resume": "agent.run",
-    "resume_sync": "agent.run",
-    "search": "agent.run",
-    "search_sync": "agent.run",
+    "resume": "agent.search.api",
+    "resume_sync": "agent.search.api",
+    "search": "agent.search.api",
+    "search_sync": "agent.search.api",
 }
 
 __all__ = [

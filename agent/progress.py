@@ -30,7 +30,7 @@ from agent.events.kinds import (
     TemplateScored,
 )
 from agent.llm.budget import NOTHING, Usage
-from agent.wording import counted, printable
+from agent.text import counted, printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MAX_CLIMBS_SHOWN = 12

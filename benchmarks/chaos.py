@@ -48,9 +48,9 @@ SEARCH = (
 )  # fmt: skip
 WITH_FAKE_EVALUATOR = """
 import sys
-import agent.opening
+import agent.search.inputs
 from evaluator.fakes import FakeEvaluator
-agent.opening.open_evaluator = lambda *given, **named: FakeEvaluator()
+agent.search.inputs.open_evaluator = lambda *given, **named: FakeEvaluator()
 from run_agent import main
 sys.exit(main())
 """

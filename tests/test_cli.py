@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import agent.cli.evaluating
-import agent.opening
+import agent.search.inputs
 from agent.cli.main import main
 from agent.cli.parser import EXPORTS
 from agent.results.exports import FORMATS
@@ -72,7 +72,7 @@ def server() -> Iterator[ChatServer]:
 def fake_evaluator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEvaluator:
     """Words in place of a model and its images; runs go to a folder of the test's own."""
     evaluator = FakeEvaluator()
-    monkeypatch.setattr(agent.opening, "open_evaluator", lambda *_, **__: evaluator)
+    monkeypatch.setattr(agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
     monkeypatch.setattr(agent.cli.evaluating, "open_evaluator", lambda *_, **__: evaluator)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
@@ -267,7 +267,7 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
             os.kill(os.getpid(), number)
 
     evaluator = FakeEvaluator(before_batch=strike)
-    monkeypatch.setattr(agent.opening, "open_evaluator", lambda *_, **__: evaluator)
+    monkeypatch.setattr(agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
     with Serving() as server:
         assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == code
         assert "python run_agent.py resume r" in capsys.readouterr().err
@@ -324,7 +324,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def explode(*_: object, **__: object) -> FakeEvaluator:
         raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr(agent.opening, "open_evaluator", explode)
+    monkeypatch.setattr(agent.search.inputs, "open_evaluator", explode)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import agent.opening
+import agent.search.inputs
 from agent.cli.main import main
 from evaluator.fakes import FakeEvaluator
 
@@ -71,7 +71,7 @@ def test_a_signal_while_things_are_opened(
         release.wait(60)
         return FakeEvaluator()
 
-    monkeypatch.setattr(agent.opening, "open_evaluator", slow)
+    monkeypatch.setattr(agent.search.inputs, "open_evaluator", slow)
     monkeypatch.chdir(tmp_path)
     try:
         assert main(["search", "--method", "random", "--run-dir", "r"]) == 130
@@ -84,7 +84,7 @@ def test_a_signal_while_things_are_opened(
 LEFT_BEHIND = """
 import asyncio, atexit, contextlib, time
 import agent.cli.main, run_agent
-from agent.opening import in_thread
+from agent.search.inputs import in_thread
 
 async def leave_a_thread():
     with contextlib.suppress(TimeoutError):

@@ -64,7 +64,7 @@ def test_every_test_says_what_it_shows(path: Path) -> None:
             assert ast.get_docstring(node), f"{node.name} has no docstring"
 
 
-@pytest.mark.parametrize("module", ["agent", "agent.run", "run_agent"])
+@pytest.mark.parametrize("module", ["agent", "agent.search.api", "run_agent"])
 def test_torch_is_not_imported_until_it_is_needed(module: str) -> None:
     """Importing the library or asking for help stays light: no torch, no open_clip."""
     code = f"import sys, {module}; print(sorted({{'torch', 'open_clip'}} & set(sys.modules)))"

@@ -14,7 +14,7 @@ from agent.cli.options import given_settings
 from agent.cli.output import console, print_json, say
 from agent.config.schema import SearchConfig
 from agent.config.sources import from_sources
-from agent.opening import spec_of
+from agent.search.inputs import spec_of
 from evaluator.build import open_evaluator
 from evaluator.errors import InputError, ScoringError
 from evaluator.scoring import Evaluator, Rejection, SplitScores

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from agent.cli.output import say
 from agent.errors import InterruptedRunError
-from agent.halt import Halt
+from agent.stop import Halt
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Any
 from agent.cli.options import given_settings
 from agent.cli.output import aligned, print_json, print_text, say
 from agent.config.sources import from_sources
-from agent.opening import spec_of
+from agent.search.inputs import spec_of
 
 
 def datasets(arguments: argparse.Namespace) -> int:

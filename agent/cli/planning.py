@@ -13,7 +13,7 @@ from agent.climb.methods import METHODS, View
 from agent.config.fields import Price
 from agent.config.schema import SearchConfig
 from agent.llm.types import ChatRequest
-from agent.opening import read_pool
+from agent.search.inputs import read_pool
 from evaluator.scoring import Score
 from prompts.conversation import Message
 

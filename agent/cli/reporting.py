@@ -9,7 +9,7 @@ from agent.config.sources import to_toml
 from agent.errors import UsageError
 from agent.results.page import write_report
 from agent.results.run_dir import RESULT, read_result
-from agent.run import stored_config
+from agent.search.api import stored_config
 
 
 def report(arguments: argparse.Namespace) -> int:

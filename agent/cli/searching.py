@@ -17,12 +17,12 @@ from agent.cli.table import print_result
 from agent.config.fields import without_credentials
 from agent.config.schema import SearchConfig
 from agent.config.sources import from_environment, from_sources
-from agent.engine import Search
-from agent.halt import Halt
 from agent.progress import Progress
 from agent.results.result import SearchResult
 from agent.results.run_dir import CONFIG
-from agent.run import stored_config
+from agent.search.api import stored_config
+from agent.search.session import Search
+from agent.stop import Halt
 
 
 def search(arguments: argparse.Namespace) -> int:

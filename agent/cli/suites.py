@@ -15,11 +15,11 @@ from agent.cli.searching import config_from, watched
 from agent.config.schema import SearchConfig
 from agent.config.sources import from_sources
 from agent.errors import ConfigError, UsageError
-from agent.halt import Halt
 from agent.results.result import SearchResult
 from agent.results.run_dir import write_atomically
-from agent.suite import Cell, folder_name, run_cell, summary
-from agent.wording import counted
+from agent.search.suite import Cell, folder_name, run_cell, summary
+from agent.stop import Halt
+from agent.text import counted
 from evaluator.errors import InputError
 
 SUMMARY = "suite.json"

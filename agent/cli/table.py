@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.results.result import SearchResult
-from agent.wording import counted, printable
+from agent.text import counted, printable
 
 _NAMES = {"plain": "plain template", "initial pool": "best initial template"}
 _MOST_SHOWN = 2

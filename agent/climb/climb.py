@@ -29,11 +29,11 @@ from agent.events.kinds import (
     TemplateRefused,
     TemplateScored,
 )
-from agent.halt import Halt
-from agent.journal import Journal, Skipped
 from agent.llm.budget import Budget
 from agent.llm.types import ChatRequest
-from agent.scorebook import Scorebook
+from agent.search.journal import Journal, Skipped
+from agent.search.scorebook import Scorebook
+from agent.stop import Halt
 from agent.store import Position
 from evaluator.scoring import Rejection, Score, parse_objective
 from prompts.conversation import Outcome, feedback

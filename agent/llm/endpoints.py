@@ -10,12 +10,12 @@ from agent.config.fields import DEFAULT_BASE_URL, EndpointConfig, without_creden
 from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.errors import ConfigError, EndpointError
 from agent.events.kinds import Listener, Noted
-from agent.halt import Halt, HaltingChat
 from agent.llm.pacing import RateLimits
 from agent.llm.preflight import look
 from agent.llm.proposer import Endpoint
 from agent.llm.types import ChatClient
 from agent.secrets import Scrubber, Secret, split_userinfo
+from agent.stop import Halt, HaltingChat
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agent.results.result import Row, SearchResult
-from agent.wording import printable
+from agent.text import printable
 
 RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from agent.config.schema import SearchConfig
 from agent.errors import UsageError
-from agent.opening import spec_of
 from agent.results.exports import forms
 from agent.results.exports.matrix import write_classifier
 from agent.results.result import SearchResult
 from agent.results.run_dir import RESULT, read_result, write_atomically
-from agent.run import stored_config
+from agent.search.api import stored_config
+from agent.search.inputs import spec_of
 
 FOLDER = "exports"
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from agent.config.schema import SearchConfig
 from agent.errors import UsageError
-from agent.opening import spec_of
 from agent.results.result import SearchResult
+from agent.search.inputs import spec_of
 from evaluator.build import open_evaluator
 
 TENSOR = "classifier"

@@ -13,8 +13,8 @@ from agent.climb.methods import METHODS, View
 from agent.climb.methods.random_words import RandomWords
 from agent.climb.seeds import derived, rng_for
 from agent.errors import EvaluationFailedError, InterruptedRunError
-from agent.halt import Halt
-from agent.scorebook import MAX_FAILURES, Scorebook
+from agent.search.scorebook import MAX_FAILURES, Scorebook
+from agent.stop import Halt
 from agent.store import StoredScore, Verdict
 from evaluator.errors import ScoringError
 from evaluator.scoring import Rejection, Score

@@ -18,7 +18,7 @@ from agent.errors import UsageError
 from agent.results.exports import FORMATS, export, forms
 from agent.results.result import Best, Ensemble, SearchResult
 from agent.results.run_dir import read_result, write_result
-from agent.run import search
+from agent.search.api import search
 from evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
 

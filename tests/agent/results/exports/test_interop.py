@@ -20,7 +20,7 @@ from agent.config.schema import SearchConfig
 from agent.results.exports import export
 from agent.results.result import SearchResult
 from agent.results.run_dir import read_result, write_result
-from agent.run import search_sync
+from agent.search.api import search_sync
 from tests.agent.results.exports.test_exports import with_templates
 from tests.fakes.tiny_clip import local_dir
 
@@ -63,8 +63,8 @@ class Home:
 
     def _with_slots(self) -> SearchResult:
         """The run's result with templates of one and of two slots, scored as the run would have."""
-        from agent.opening import spec_of
-        from agent.run import stored_config
+        from agent.search.api import stored_config
+        from agent.search.inputs import spec_of
         from evaluator.build import open_evaluator
 
         result = with_templates(read_result(self.run), *TEMPLATES)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.config.schema import SearchConfig
-from agent.engine import Search
 from agent.results.result import SearchResult
 from agent.results.run_dir import STORE
+from agent.search.session import Search
 
 SCHEMA = 1
 

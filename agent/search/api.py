@@ -9,9 +9,9 @@ from typing import Any
 
 from agent.config.schema import SearchConfig
 from agent.config.sources import build
-from agent.engine import Search
 from agent.events.kinds import Listener
 from agent.results.result import SearchResult
+from agent.search.session import Search
 from agent.store import Store
 
 
@@ -26,7 +26,7 @@ async def search(
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
-        evaluator: An ``Evaluator``, or anything with ``score(templates)`` (see ``agent.adapters``); None to
+        evaluator: An ``Evaluator``, or anything with ``score(templates)`` (see ``agent.search.adapters``); None to
             open the data set and the model that the config names.
         chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint that the config
             names.

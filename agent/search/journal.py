@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from agent.errors import StepFailedError, StoreMismatchError
-from agent.halt import Halt
 from agent.llm.proposer import Reply
 from agent.llm.types import ChatAnswer, ChatRequest
+from agent.stop import Halt
 from agent.store import Position, Store
 
 

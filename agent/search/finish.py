@@ -12,8 +12,8 @@ from agent.climb.selection import Scored, select
 from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.errors import PromptclimbError
 from agent.llm.budget import Usage as Spent
-from agent.opening import in_thread
 from agent.results.result import Best, Ensemble, Row, SearchResult, Status, Usage
+from agent.search.inputs import in_thread
 from evaluator.errors import ScoringError
 from evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
 from agent.config.schema import SearchConfig
 from agent.errors import ConfigError
 from agent.llm.types import ChatAnswer, ChatRequest
-from agent.run import search_sync
+from agent.search.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
+from agent.search.api import search_sync
 from evaluator.fakes import FakeEvaluator
 from evaluator.scoring import Rejection, Score
 from tests.fakes.chat_by_hash import ChatByHash

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.config.schema import SearchConfig
-from agent.journal import Asker
-from agent.scorebook import TemplateScorer
+from agent.search.journal import Asker
+from agent.search.scorebook import TemplateScorer
 from agent.store.shared import SharedAsker, SharedCache, SharedScorer
 from evaluator.scoring import EvaluatorInfo
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config.schema import SearchConfig
-from agent.engine import Search
 from agent.errors import (
     BadRequestError,
     EndpointError,
@@ -24,8 +23,9 @@ from agent.errors import (
     UsageError,
 )
 from agent.events.kinds import Event
-from agent.halt import Halt
-from agent.run import resume, search, stored_config
+from agent.search.api import resume, search, stored_config
+from agent.search.session import Search
+from agent.stop import Halt
 from agent.store import Store
 from evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash

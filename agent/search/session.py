@@ -10,28 +10,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agent.adapters import as_chat, as_evaluator
 from agent.climb.climb import Climb
 from agent.climb.seeds import rng_for
 from agent.config.schema import LOCAL_LLM, SearchConfig
 from agent.config.sources import to_toml
-from agent.crew import Crew, left_of, unanswered
 from agent.events.kinds import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
 from agent.events.log import EventLog
-from agent.failures import single
-from agent.finish import Stretch, finish
-from agent.halt import Halt
-from agent.journal import Journal
 from agent.llm.budget import NOTHING, Budget, Limits, Usage
 from agent.llm.endpoints import open_endpoints
 from agent.llm.proposer import Endpoint, Proposer, RetryPolicy
-from agent.opening import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
 from agent.results.page import write_report
 from agent.results.result import SearchResult
 from agent.results.run_dir import CONFIG, EVENTS, read_result, write_atomically, write_result
-from agent.scorebook import Scorebook
+from agent.search.adapters import as_chat, as_evaluator
+from agent.search.failures import single
+from agent.search.finish import Stretch, finish
+from agent.search.inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
+from agent.search.journal import Journal
+from agent.search.scorebook import Scorebook
+from agent.search.sharing import shared
+from agent.search.workers import Crew, left_of, unanswered
 from agent.secrets import Scrubber
-from agent.sharing import shared
+from agent.stop import Halt
 from agent.store import Store
 from evaluator.consumer import Consumer
 from evaluator.scoring import Evaluator

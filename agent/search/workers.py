@@ -13,10 +13,10 @@ from dataclasses import asdict
 from agent.climb.climb import Climb
 from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
 from agent.events.kinds import Listener, SearchStopped
-from agent.failures import explained, single
-from agent.halt import Halt
 from agent.llm.budget import Budget
-from agent.wording import counted
+from agent.search.failures import explained, single
+from agent.stop import Halt
+from agent.text import counted
 
 
 class Crew:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import agent.opening
+import agent.search.inputs
 from agent.cli.main import main
 from agent.cli.suites import seeds_of
 from agent.errors import ConfigError
-from agent.suite import folder_name, spread
+from agent.search.suite import folder_name, spread
 from evaluator.fakes import FakeEvaluator
 
 SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
@@ -27,7 +27,7 @@ def fake_evaluators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Fak
         opened.append(FakeEvaluator(seed=spec.seed))  # type: ignore[attr-defined]
         return opened[-1]
 
-    monkeypatch.setattr(agent.opening, "open_evaluator", fake)
+    monkeypatch.setattr(agent.search.inputs, "open_evaluator", fake)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
     return opened
