@@ -70,15 +70,15 @@ def environment_scrubber() -> Callable[[str], str]:
 
 
 _BODIES = {
-    "search": ("agent.cli.searching", "search"),
-    "resume": ("agent.cli.searching", "resume"),
-    "evaluate": ("agent.cli.evaluating", "evaluate"),
-    "datasets": ("agent.cli.listing", "datasets"),
-    "suite": ("agent.cli.suites", "suite"),
-    "report": ("agent.cli.reporting", "report"),
-    "export": ("agent.cli.exporting", "export"),
-    "models": ("agent.cli.listing", "models"),
-    "doctor": ("agent.cli.checking", "doctor"),
+    "search": ("agent.cli.search", "search"),
+    "resume": ("agent.cli.search", "resume"),
+    "evaluate": ("agent.cli.evaluate", "evaluate"),
+    "datasets": ("agent.cli.datasets", "datasets"),
+    "suite": ("agent.cli.suite", "suite"),
+    "report": ("agent.cli.report", "report"),
+    "export": ("agent.cli.export", "export"),
+    "models": ("agent.cli.datasets", "models"),
+    "doctor": ("agent.cli.doctor", "doctor"),
 }
 
 

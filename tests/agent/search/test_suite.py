@@ -10,7 +10,7 @@ import pytest
 
 import agent.search.inputs
 from agent.cli.main import main
-from agent.cli.suites import seeds_of
+from agent.cli.suite import seeds_of
 from agent.errors import ConfigError
 from agent.search.suite import folder_name, spread
 from evaluator.fakes import FakeEvaluator

@@ -7,6 +7,7 @@ import itertools
 
 from rich.console import Console
 
+from agent.cli.display import Progress
 from agent.events.kinds import (
     ClimbFinished,
     ImagesEncoded,
@@ -20,7 +21,6 @@ from agent.events.kinds import (
     TemplateScored,
 )
 from agent.llm.budget import Usage
-from agent.progress import Progress
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
 STARTED = SearchStarted(

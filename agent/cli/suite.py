@@ -11,7 +11,7 @@ from typing import Any
 from agent.cli.interrupts import run_interruptible
 from agent.cli.options import given_settings
 from agent.cli.output import aligned, console, print_json, say
-from agent.cli.searching import config_from, watched
+from agent.cli.search import config_from, watched
 from agent.config.schema import SearchConfig
 from agent.config.sources import from_sources
 from agent.errors import ConfigError, UsageError

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-import agent.cli.evaluating
+import agent.cli.evaluate
 import agent.search.inputs
 from agent.cli.main import main
 from agent.cli.parser import EXPORTS
@@ -73,7 +73,7 @@ def fake_evaluator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEvalu
     """Words in place of a model and its images; runs go to a folder of the test's own."""
     evaluator = FakeEvaluator()
     monkeypatch.setattr(agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
-    monkeypatch.setattr(agent.cli.evaluating, "open_evaluator", lambda *_, **__: evaluator)
+    monkeypatch.setattr(agent.cli.evaluate, "open_evaluator", lambda *_, **__: evaluator)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
     return evaluator
