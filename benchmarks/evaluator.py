@@ -37,12 +37,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.models import best_dtype
+from evaluator.clip.models import best_dtype
+from evaluator.clip.texts.packing import Text, pack
+from evaluator.clip.texts.text_encoder import ROWS_CPU, ROWS_GPU, TextEncoder, row_quantum
+from evaluator.clip.texts.tokens import Filler, Reader
+from evaluator.clip.texts.tower import Tower, read_tower
 from evaluator.pico import models as bundled_models
-from evaluator.texts.encoder import ROWS_CPU, ROWS_GPU, TextEncoder, row_quantum
-from evaluator.texts.packing import Text, pack
-from evaluator.texts.tokens import Filler, Reader
-from evaluator.texts.tower import Tower, read_tower
 
 SWEEP_CLASSES = (10, 30, 100, 300, 1000)
 SWEEP_TEMPLATES = (1, 3, 10, 30, 100, 300, 1000)

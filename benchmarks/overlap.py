@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent import SearchConfig, search
 from agent.llm.types import ChatAnswer, ChatRequest
-from evaluator.build import EvaluatorSpec, open_evaluator
 from evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
+from evaluator.spec import EvaluatorSpec, open_evaluator
 from tests.fakes.words import reply_text
 
 BEAT_S = 0.005

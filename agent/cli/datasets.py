@@ -17,8 +17,8 @@ from agent.search.inputs import spec_of
 
 def datasets(arguments: argparse.Namespace) -> int:
     """Lists what is known, or shows one few-shot split."""
-    from evaluator.build import load_data
     from evaluator.datasets import check_readable, describe, known
+    from evaluator.spec import load_data
 
     if arguments.dataset is None:
         rows = [asdict(found) for found in known()]
@@ -49,7 +49,7 @@ def models(arguments: argparse.Namespace) -> int:
 
     rows = [{name: str(value) for name, value in model.items()} for model in bundled()]
     if arguments.grep is not None:
-        from evaluator.models import pretrained_pairs
+        from evaluator.clip.models import pretrained_pairs
 
         text = arguments.grep.lower()
         rows += [

@@ -94,13 +94,13 @@ def _cache() -> Finding:
 
 
 def _devices() -> Finding:
-    from evaluator.models import devices
+    from evaluator.clip.models import devices
 
     return Finding("devices", "ok", ", ".join(devices()))
 
 
 def _bundled() -> Finding:
-    from evaluator.models import check_bundled
+    from evaluator.clip.models import check_bundled
     from evaluator.pico import models
 
     names = [str(model["name"]) for model in models()]

@@ -15,9 +15,9 @@ from agent.cli.output import console, print_json, say
 from agent.config.schema import SearchConfig
 from agent.config.sources import from_sources
 from agent.search.inputs import spec_of
-from evaluator.build import open_evaluator
 from evaluator.errors import InputError, ScoringError
 from evaluator.scoring import Evaluator, Rejection, SplitScores
+from evaluator.spec import open_evaluator
 from prompts.pools import read_templates
 
 

@@ -16,8 +16,8 @@ from agent.config.schema import SearchConfig
 from agent.errors import ConfigError, StoreExistsError
 from agent.events.kinds import Event, ImagesEncoded, Listener, Noted
 from agent.results.run_dir import STORE
-from evaluator.build import EvaluatorSpec, open_evaluator
 from evaluator.scoring import Evaluator, parse_objective
+from evaluator.spec import EvaluatorSpec, open_evaluator
 from prompts.pools import BUILT_IN, PoolError, read_templates
 from prompts.template import Template
 

@@ -32,7 +32,7 @@ class ScoreStore(Protocol):
 
 
 class TemplateScorer(Protocol):
-    """What scores one template at a time, such as ``evaluator.consumer.Consumer``."""
+    """What scores one template at a time, such as ``evaluator.batching.Consumer``."""
 
     async def score(self, template: str) -> Score:
         """Scores one template.

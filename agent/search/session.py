@@ -33,7 +33,7 @@ from agent.search.workers import Crew, left_of, unanswered
 from agent.secrets import Scrubber
 from agent.stop import Halt
 from agent.store import Store
-from evaluator.consumer import Consumer
+from evaluator.batching import Consumer
 from evaluator.scoring import Evaluator
 from prompts.conversation import PROMPTS_VERSION
 from prompts.template import Template

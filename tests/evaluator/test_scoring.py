@@ -102,7 +102,7 @@ def test_the_cache_is_where_it_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_light_part_of_the_room_needs_no_torch() -> None:
     """Types, consumer, fake and specification import neither torch nor open_clip."""
     code = (
-        "import sys, evaluator.consumer, evaluator.fakes, evaluator.build, evaluator.datasets;"
+        "import sys, evaluator.batching, evaluator.fakes, evaluator.spec, evaluator.datasets;"
         "print(sorted({'torch', 'open_clip', 'agent'} & set(sys.modules)))"
     )
     root = Path(__file__).resolve().parents[2]

@@ -88,6 +88,6 @@ def class_names(config: SearchConfig) -> tuple[str, ...]:
     Raises:
         DataError: The data set cannot be read any more.
     """
-    from evaluator.build import load_data
+    from evaluator.spec import load_data
 
     return load_data(spec_of(config)).classes

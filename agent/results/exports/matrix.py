@@ -14,7 +14,7 @@ from agent.config.schema import SearchConfig
 from agent.errors import UsageError
 from agent.results.result import SearchResult
 from agent.search.inputs import spec_of
-from evaluator.build import open_evaluator
+from evaluator.spec import open_evaluator
 
 TENSOR = "classifier"
 

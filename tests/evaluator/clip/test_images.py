@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from evaluator.clip.images import ImageEncoder
+from evaluator.clip.models import load_model
+from evaluator.clip.models.loading import LoadedModel
 from evaluator.errors import DataError
-from evaluator.images import ImageEncoder
-from evaluator.models import load_model
-from evaluator.models.loading import LoadedModel
 from tests.fakes.tiny_clip import save_weights
 
 

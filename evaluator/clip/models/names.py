@@ -12,8 +12,8 @@ from typing import Any
 
 import open_clip
 
+from evaluator.clip.models.hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
 from evaluator.errors import ModelError
-from evaluator.models.hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
 from evaluator.pico import models as bundled_models
 
 Report = Callable[[str], None]

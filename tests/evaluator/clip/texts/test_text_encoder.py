@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import evaluator.texts.encoder as encoder_module
+import evaluator.clip.texts.text_encoder as encoder_module
+from evaluator.clip.texts.replicas import ReplicatedEncoder
+from evaluator.clip.texts.text_encoder import TextEncoder
 from evaluator.scoring import Rejection
-from evaluator.texts.encoder import TextEncoder
-from evaluator.texts.replicas import ReplicatedEncoder
 from tests.fakes.tiny_clip import FAST, PLAIN, tiny
 
 NAMES = [

@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluator.build import EvaluatorSpec, open_evaluator
 from evaluator.datasets import load
 from evaluator.datasets.values import Item
 from evaluator.pico import models, sets
+from evaluator.spec import EvaluatorSpec, open_evaluator
 
 ROOT = Path(__file__).resolve().parents[2]
 ENSEMBLE = ["a photo of a {}", "a {}", "a drawing of the {}"]
@@ -60,7 +60,7 @@ def test_a_large_data_set_stays_within_two_gibibytes() -> None:
     """50,000 images of 1,000 classes under several classifiers need less than 2 GiB altogether."""
     code = """
 import json, resource, torch
-from evaluator.zero_shot import Labelled, correct, decide, grey_box
+from evaluator.clip.zero_shot import Labelled, correct, decide, grey_box
 features = torch.nn.functional.normalize(torch.randn(50_000, 512), dim=-1)
 split = Labelled(features, torch.arange(50_000) % 1000, 1000)
 hits = []

@@ -62,7 +62,7 @@ class Consumer:
     async def __aenter__(self) -> Self:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="scorer")
         self._tally.start(self._now())
-        self._worker = asyncio.create_task(self._work(), name="evaluator.consumer")
+        self._worker = asyncio.create_task(self._work(), name="evaluator.batching")
         return self
 
     async def __aexit__(

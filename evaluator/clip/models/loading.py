@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from evaluator.clip.models.checkpoints import file_hash, first_mismatch, read_state
+from evaluator.clip.models.names import Source, resolve
 from evaluator.errors import ModelError
-from evaluator.models.checkpoints import file_hash, first_mismatch, read_state
-from evaluator.models.names import Source, resolve
 from evaluator.pico import models as bundled_models
 
 Report = Callable[[str], None]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluator.build import EvaluatorSpec, open_evaluator
 from evaluator.errors import InputError
 from evaluator.scoring import Evaluator
+from evaluator.spec import EvaluatorSpec, open_evaluator
 from tests.fakes.tiny_clip import config, save_weights
 
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
@@ -97,9 +97,9 @@ def test_no_cluster_is_an_input_error(address: str, spec: EvaluatorSpec) -> None
 
 def test_weights_that_an_actor_lacks_are_an_input_error(cluster: Any, spec: EvaluatorSpec) -> None:
     """What an actor cannot load on its node is told by the driver, as it is with one process."""
-    from evaluator import cluster as module
-    from evaluator.build import EvaluatorSpec as Spec
-    from evaluator.opening import open_here
+    from evaluator.clip import ray_cluster as module
+    from evaluator.clip.local import open_here
+    from evaluator.spec import EvaluatorSpec as Spec
 
     local, splits = open_here(spec, lambda _line: None, lambda _done, _of: None)
     elsewhere: Spec = replace(spec, model="local-dir:/no/such/folder", ray=cluster.address)

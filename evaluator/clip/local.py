@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from evaluator.assembled import OpenClipEvaluator
 from evaluator.baselines.hand_made import for_dataset
-from evaluator.build import EvaluatorSpec, Progress, Report, load_data
 from evaluator.cache import cache_dir
+from evaluator.clip.evaluator import OpenClipEvaluator
+from evaluator.clip.images import Features, ImageEncoder
+from evaluator.clip.models import LoadedModel, best_dtype, load_model, parse_devices
+from evaluator.clip.texts.replicas import Encoder, ReplicatedEncoder
+from evaluator.clip.texts.text_encoder import TextEncoder
+from evaluator.clip.zero_shot import Labelled, classifier, decide
 from evaluator.datasets import FewShotData
 from evaluator.datasets.values import Item
-from evaluator.images import Features, ImageEncoder
-from evaluator.models import LoadedModel, best_dtype, load_model, parse_devices
 from evaluator.scoring import Evaluator, EvaluatorInfo
-from evaluator.texts.encoder import TextEncoder
-from evaluator.texts.replicas import Encoder, ReplicatedEncoder
-from evaluator.zero_shot import Labelled, classifier, decide
+from evaluator.spec import EvaluatorSpec, Progress, Report, load_data
 
 RESIDENT_BYTES = 2**30
 
@@ -36,11 +36,11 @@ class SearchSplits:
 
 
 def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> Evaluator:
-    """See ``evaluator.build.open_evaluator``."""
+    """See ``evaluator.spec.open_evaluator``."""
     local, splits = open_here(spec, report, progress)
     if spec.ray is None:
         return local
-    from evaluator.cluster import ClusterEvaluator
+    from evaluator.clip.ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, splits, spec, report=report)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.texts.tokens import Filler, Reader
+from evaluator.clip.texts.tokens import Filler, Reader
 
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")
 ODD_NAMES = [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.zero_shot import (
+from evaluator.clip.zero_shot import (
     Confusion,
     Labelled,
     agreement,

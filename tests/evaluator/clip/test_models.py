@@ -15,10 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from evaluator import network
+from evaluator.clip.models import best_dtype, devices, load_model, parse_devices, pretrained_pairs
+from evaluator.clip.models.checkpoints import read_state
+from evaluator.clip.models.loading import LoadedModel
 from evaluator.errors import ModelError
-from evaluator.models import best_dtype, devices, load_model, parse_devices, pretrained_pairs
-from evaluator.models.checkpoints import read_state
-from evaluator.models.loading import LoadedModel
 from tests.fakes.tiny_clip import config, register, save_weights, tiny
 
 CPU = torch.device("cpu")

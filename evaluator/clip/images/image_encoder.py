@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.datasets.pictures import open_rgb
-from evaluator.errors import DataError
-from evaluator.images.features import (
+from evaluator.clip.images.features import (
     SCHEMA,
     BrokenFeaturesError,
     Manifest,
@@ -26,7 +24,9 @@ from evaluator.images.features import (
     read_features,
     write_features,
 )
-from evaluator.models.loading import LoadedModel
+from evaluator.clip.models.loading import LoadedModel
+from evaluator.datasets.pictures import open_rgb
+from evaluator.errors import DataError
 
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluator.consumer import is_out_of_memory
+from evaluator.batching import is_out_of_memory
+from evaluator.clip.texts.forward import encode
+from evaluator.clip.texts.packing import Text, pack
+from evaluator.clip.texts.tokens import Filler, Reader, Tokenizer
+from evaluator.clip.texts.tower import NotCausalError, Tower, read_tower
 from evaluator.scoring import Rejection
-from evaluator.texts.forward import encode
-from evaluator.texts.packing import Text, pack
-from evaluator.texts.tokens import Filler, Reader, Tokenizer
-from evaluator.texts.tower import NotCausalError, Tower, read_tower
 
 TOLERANCE = 1e-5
 PLAIN_BATCH = 64

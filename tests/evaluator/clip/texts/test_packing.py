@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.texts.packing import Pass, Text, pack
+from evaluator.clip.texts.packing import Pass, Text, pack
 
 CPU = torch.device("cpu")
 

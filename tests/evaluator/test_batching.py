@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.consumer import Consumer, is_out_of_memory
+from evaluator.batching import Consumer, is_out_of_memory
 from evaluator.errors import ConsumerError, ScoringError
 from evaluator.fakes import FakeEvaluator
 from evaluator.scoring import Score

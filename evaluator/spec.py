@@ -98,6 +98,6 @@ def open_evaluator(
         DataError: The data set cannot be used.
         ModelError: The model, its checkpoint or the device cannot be used.
     """
-    from evaluator.opening import open_from
+    from evaluator.clip.local import open_from
 
     return open_from(spec, report or (lambda _line: None), progress or (lambda _done, _of: None))

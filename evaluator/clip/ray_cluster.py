@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluator.assembled import OpenClipEvaluator
-from evaluator.build import EvaluatorSpec
+from evaluator.clip.evaluator import OpenClipEvaluator
+from evaluator.clip.local import SearchSplits, build_encoder
+from evaluator.clip.models import load_model, parse_devices
+from evaluator.clip.zero_shot import Labelled
 from evaluator.errors import EvaluatorError, InputError, ModelError
-from evaluator.models import load_model, parse_devices
-from evaluator.opening import SearchSplits, build_encoder
 from evaluator.scoring import EvaluatorInfo, Rejection, Score, SplitScores
-from evaluator.zero_shot import Labelled
+from evaluator.spec import EvaluatorSpec
 
 Report = Callable[[str], None]
 Answers = list[Score | Rejection]
