@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evaluator.baselines.open_clip_lists import imagenet_class_names
-from evaluator.datasets.text_files import read_text
+from evaluator.datasets.readers.text_files import read_text
 from evaluator.datasets.values import Splits
 from evaluator.errors import DataError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from evaluator.datasets.checks import content_hash
-from evaluator.datasets.pictures import open_rgb
+from evaluator.datasets.readers.pictures import open_rgb
 from evaluator.datasets.values import Item
 from evaluator.errors import DataError
 

@@ -24,8 +24,9 @@ from PIL import Image
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from evaluator.datasets import Item, few_shot
+from evaluator.datasets import Item
 from evaluator.datasets.loading import read_splits
+from evaluator.datasets.sampling import few_shot
 from evaluator.errors import InputError, ModelError
 from evaluator.pico import models, sets
 from evaluator.pico.findings import Row, summary, table, transfer

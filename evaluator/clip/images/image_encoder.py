@@ -25,7 +25,7 @@ from evaluator.clip.images.features import (
     write_features,
 )
 from evaluator.clip.models.loading import LoadedModel
-from evaluator.datasets.pictures import open_rgb
+from evaluator.datasets.readers.pictures import open_rgb
 from evaluator.errors import DataError
 
 Report = Callable[[str], None]

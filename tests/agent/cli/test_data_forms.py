@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from agent.cli.main import main
-from tests.evaluator.datasets.test_foreign_forms import hugging_face_splits, write_idx
+from tests.evaluator.datasets.readers.test_foreign_forms import hugging_face_splits, write_idx
 from tests.fakes.tiny_clip import local_dir
 
 pytestmark = pytest.mark.slow

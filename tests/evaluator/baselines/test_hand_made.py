@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from evaluator.baselines.hand_made import OPENAI, PLAIN, for_dataset, hand_made
-from evaluator.datasets import bundled, known
-from evaluator.datasets.coop.layouts import ELEVEN
+from evaluator.datasets import known
+from evaluator.datasets.readers import bundled
+from evaluator.datasets.readers.coop.layouts import ELEVEN
 
 # How many templates OpenAI published for each data set.
 PUBLISHED = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from evaluator.datasets.coop.layouts import ELEVEN
-from evaluator.datasets.rule_split import TEST_SHARE, VAL_SHARE
-from evaluator.datasets.torchvision_sets import SPLITS
+from evaluator.datasets.readers.coop.layouts import ELEVEN
+from evaluator.datasets.readers.torchvision_sets import SPLITS
+from evaluator.datasets.sampling.rule_split import TEST_SHARE, VAL_SHARE
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text("utf-8")
 

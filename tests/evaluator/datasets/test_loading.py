@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.datasets import bundled, check_readable, describe, known, load
-from evaluator.datasets.coop.layouts import ELEVEN
+from evaluator.datasets import check_readable, describe, known, load
+from evaluator.datasets.readers import bundled
+from evaluator.datasets.readers.coop.layouts import ELEVEN
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages
 

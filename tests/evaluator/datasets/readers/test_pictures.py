@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from evaluator.datasets.pictures import open_rgb
+from evaluator.datasets.readers.pictures import open_rgb
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import unless_refused
 

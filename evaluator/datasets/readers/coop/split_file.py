@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.datasets.class_names import tidy
-from evaluator.datasets.coop.missing import need_file, need_folder, need_images
 from evaluator.datasets.paths import inside
-from evaluator.datasets.text_files import parse_json, read_text
+from evaluator.datasets.readers.coop.missing import need_file, need_folder, need_images
+from evaluator.datasets.readers.text_files import parse_json, read_text
 from evaluator.datasets.values import Item, Splits
 from evaluator.errors import DataError
 

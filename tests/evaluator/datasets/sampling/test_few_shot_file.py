@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evaluator.datasets.few_shot_file import read_few_shot_file
+from evaluator.datasets.sampling.few_shot_file import read_few_shot_file
 from evaluator.datasets.values import Item, Splits
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import unless_refused

@@ -11,8 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from evaluator.datasets import load
-from evaluator.datasets.digits import CLASSES
-from evaluator.datasets.written import MARKER, read_marker, written_once
+from evaluator.datasets.readers.digits import CLASSES
+from evaluator.datasets.readers.written import MARKER, read_marker, written_once
 from evaluator.errors import DataError
 
 
@@ -121,7 +121,7 @@ def test_digits_are_faithful_scans() -> None:
 
 def test_no_digit_is_in_two_splits() -> None:
     """Train, val and test are apart, and together they are all 1,797."""
-    from evaluator.datasets import digits
+    from evaluator.datasets.readers import digits
 
     found = digits.read()
     everything = found.train + found.val + found.test

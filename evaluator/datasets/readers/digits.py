@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evaluator.datasets.folders import read_folder
-from evaluator.datasets.rule_split import divide
+from evaluator.datasets.readers.folders import read_folder
+from evaluator.datasets.readers.written import written_once
+from evaluator.datasets.sampling.rule_split import divide
 from evaluator.datasets.values import Splits
-from evaluator.datasets.written import written_once
 
 NAME = "digits"
 VERSION = "1"

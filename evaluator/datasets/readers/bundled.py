@@ -6,9 +6,9 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from evaluator.datasets.folders import read_folder
+from evaluator.datasets.readers.folders import read_folder
+from evaluator.datasets.readers.written import written_once
 from evaluator.datasets.values import Splits
-from evaluator.datasets.written import written_once
 
 # evaluator.pico.sets is imported where it is used: it brings the drawing code, which other sets do not need.
 

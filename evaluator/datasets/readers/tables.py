@@ -15,8 +15,8 @@ from typing import Any
 
 from evaluator.datasets.class_names import refuse_duplicates, tidy
 from evaluator.datasets.paths import inside
-from evaluator.datasets.rule_split import HALF_RULE, RULE, divide, halve
-from evaluator.datasets.text_files import parse_json, read_text
+from evaluator.datasets.readers.text_files import parse_json, read_text
+from evaluator.datasets.sampling.rule_split import HALF_RULE, RULE, divide, halve
 from evaluator.datasets.values import Item, Splits
 from evaluator.errors import DataError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evaluator.datasets import load
-from evaluator.datasets.folders import read_folder
+from evaluator.datasets.readers.folders import read_folder
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages, save_image
 

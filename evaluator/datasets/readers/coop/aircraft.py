@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evaluator.datasets.class_names import read_names
-from evaluator.datasets.coop.missing import need_file, need_folder, need_images
 from evaluator.datasets.paths import inside
-from evaluator.datasets.text_files import read_text
+from evaluator.datasets.readers.coop.missing import need_file, need_folder, need_images
+from evaluator.datasets.readers.text_files import read_text
 from evaluator.datasets.values import Item, Splits
 from evaluator.errors import DataError
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evaluator.datasets import load
-from evaluator.datasets.coop.imagenet import SPLIT_FILE
-from evaluator.datasets.coop.layouts import ELEVEN
-from evaluator.datasets.coop.split_file import parse_split
+from evaluator.datasets.readers.coop.imagenet import SPLIT_FILE
+from evaluator.datasets.readers.coop.layouts import ELEVEN
+from evaluator.datasets.readers.coop.split_file import parse_split
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import unless_refused
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluator.datasets.class_names import tidy
-from evaluator.datasets.rule_split import HALF_RULE, RULE, divide, halve
+from evaluator.datasets.sampling.rule_split import HALF_RULE, RULE, divide, halve
 from evaluator.datasets.values import Item, Splits
 from evaluator.errors import DataError
 

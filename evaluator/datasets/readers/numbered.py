@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from evaluator.datasets.class_names import tidy
-from evaluator.datasets.folders import read_folder
+from evaluator.datasets.readers.folders import read_folder
+from evaluator.datasets.readers.written import written_once
 from evaluator.datasets.values import Splits
-from evaluator.datasets.written import written_once
 from evaluator.errors import DataError
 
 NAMES = ".class-names.json"

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.datasets import load
-from evaluator.datasets.coop.layouts import ELEVEN
-from evaluator.datasets.coop.split_file import parse_split
-from evaluator.datasets.few_shot import draw, sample
-from evaluator.datasets.few_shot_file import read_few_shot_file
+from evaluator.datasets.readers.coop.layouts import ELEVEN
+from evaluator.datasets.readers.coop.split_file import parse_split
+from evaluator.datasets.sampling.few_shot import draw, sample
+from evaluator.datasets.sampling.few_shot_file import read_few_shot_file
 from evaluator.datasets.values import Item, Splits
 from evaluator.errors import DataError
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evaluator.datasets.text_files import parse_json, read_bytes, read_text
+from evaluator.datasets.readers.text_files import parse_json, read_bytes, read_text
 from evaluator.datasets.values import Item, Splits
 from evaluator.errors import DataError
 

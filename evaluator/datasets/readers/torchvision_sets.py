@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from evaluator.datasets.numbered import Save, numbered_set
+from evaluator.datasets.readers.numbered import Save, numbered_set
 from evaluator.datasets.values import Splits
 from evaluator.errors import DataError
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.datasets import load
-from evaluator.datasets.tables import SUFFIXES, parse_table, read_table
+from evaluator.datasets.readers.tables import SUFFIXES, parse_table, read_table
 from evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages, unless_refused
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evaluator.datasets.coop.aircraft import read_aircraft
-from evaluator.datasets.coop.imagenet import read_imagenet
-from evaluator.datasets.coop.missing import not_there
-from evaluator.datasets.coop.split_file import read_split_file
+from evaluator.datasets.readers.coop.aircraft import read_aircraft
+from evaluator.datasets.readers.coop.imagenet import read_imagenet
+from evaluator.datasets.readers.coop.missing import not_there
+from evaluator.datasets.readers.coop.split_file import read_split_file
 from evaluator.datasets.values import Splits
 
 Family = Literal["split file", "aircraft", "imagenet"]

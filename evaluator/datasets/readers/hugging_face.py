@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, UnidentifiedImageError
 
 from evaluator.cache import cache_dir
-from evaluator.datasets.numbered import Save, numbered_set
+from evaluator.datasets.readers.numbered import Save, numbered_set
 from evaluator.datasets.values import Splits
 from evaluator.errors import DataError
 from evaluator.network import hub_address, hub_offline, reachable
