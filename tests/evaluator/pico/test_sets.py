@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from evaluator.pico import sets
-from evaluator.pico.art import HAND_FONTS, PRINT_FONTS, SOURCES
+from evaluator.pico.training.gather_art import HAND_FONTS, PRINT_FONTS, SOURCES
 from evaluator.pico.world.art import ASSETS
 from evaluator.pico.world.sampling import TWO
 

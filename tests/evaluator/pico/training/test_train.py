@@ -15,11 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from evaluator.pico.data import Pictures, render, shifted
-from evaluator.pico.loop import Recipe, Trainer
-from evaluator.pico.losses import contrastive, imitation, nearness
-from evaluator.pico.model import Vocabulary, token_ids
-from evaluator.pico.train import main
+from evaluator.pico.training.batches import Pictures, render, shifted
+from evaluator.pico.training.loop import Recipe, Trainer
+from evaluator.pico.training.losses import contrastive, imitation, nearness
+from evaluator.pico.training.model import Vocabulary, token_ids
+from evaluator.pico.training.train import main
 from evaluator.pico.world import Art, Scene, shown
 from evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
 

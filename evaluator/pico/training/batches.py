@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.pico import world
-from evaluator.pico.art import training_art
+from evaluator.pico.training.gather_art import training_art
 
 SHARD = 5000
 SHIFT = 3  # pixels

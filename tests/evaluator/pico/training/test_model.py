@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from evaluator.pico import models
-from evaluator.pico.model import (
+from evaluator.pico.training.model import (
     LONGEST,
     NAMES,
     STANDARD_ROWS,

@@ -10,9 +10,9 @@ import torch
 
 from evaluator.datasets import Item
 from evaluator.pico import sets
-from evaluator.pico.findings import Row, summary, table, transfer
-from evaluator.pico.report import _accuracies, main
-from evaluator.pico.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
+from evaluator.pico.training.findings import Row, summary, table, transfer
+from evaluator.pico.training.measure import _accuracies, main
+from evaluator.pico.training.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 ROW = Row(
     model="RN-pico", data="dice", classes=2, test=10, plain=0.5, best=0.8, middle=0.6, worst=0.4,

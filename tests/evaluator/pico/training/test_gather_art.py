@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from evaluator.pico import art, contact
+from evaluator.pico.training import contact
+from evaluator.pico.training import gather_art as art
 from evaluator.pico.world import Art
 from evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY
 
