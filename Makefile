@@ -13,7 +13,7 @@ help: ## list these targets
 
 install: $(VENV)/.installed ## create .venv and install the program into it
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml setup.py
 	@test -n "$(PYTHON)" || { echo "promptclimb needs Python 3.11 or newer, and none was found on PATH." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "promptclimb needs Python 3.11 or newer; $(PYTHON) is older. Say make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -48,7 +48,10 @@ test-slow: $(VENV)/.installed-slow ## the slower proofs too
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy
+	@mkdir -p build/seen/promptclimb
+	@for room in agent evaluator prompts; do ln -sfn ../../../$$room build/seen/promptclimb/$$room; done
+	@ln -sf ../../../promptclimb/__init__.py ../../../promptclimb/__main__.py build/seen/promptclimb/
+	cd build/seen && $(CURDIR)/$(PY) -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p promptclimb
 
 format: $(VENV)/.installed-dev ## let ruff put things in order
 	$(PY) -m ruff check --fix .

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from agent.errors import InterruptedRunError
-from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
+from .errors import InterruptedRunError
+from .llm.types import ChatAnswer, ChatClient, ChatRequest
 
 GRACE_S = 10.0
 

@@ -48,9 +48,9 @@ SEARCH = (
 )  # fmt: skip
 WITH_FAKE_EVALUATOR = """
 import sys
-import agent.search.inputs
-from evaluator.fakes import FakeEvaluator
-agent.search.inputs.open_evaluator = lambda *given, **named: FakeEvaluator()
+import promptclimb.agent.search.inputs
+from promptclimb.evaluator.fakes import FakeEvaluator
+promptclimb.agent.search.inputs.open_evaluator = lambda *given, **named: FakeEvaluator()
 from run_agent import main
 sys.exit(main())
 """

@@ -15,8 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = {
-    "library": "from agent import search, SearchConfig",
-    "help": "from agent.cli.parser import make_parser; make_parser()",
+    "library": "from promptclimb import search, SearchConfig",
+    "help": "from promptclimb.agent.cli.parser import make_parser; make_parser()",
     "torch_and_open_clip": "import torch, open_clip",
 }
 TIMED = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"

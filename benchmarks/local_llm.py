@@ -20,17 +20,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.llm.local.answering import answer
-from agent.llm.local.generator import Generator, Sampling
-from agent.llm.local.listing import SLOT_WORD, read_chat
-from agent.llm.local.llama import LlamaGenerator
-from agent.llm.local.model_file import model_file
-from evaluator.fakes import FakeEvaluator
-from evaluator.scoring import Score
-from prompts.conversation import Message, Outcome, Shown, feedback, request_p, request_pn
-from prompts.pools import BUILT_IN, draw
-from prompts.replies import parse_reply
-from prompts.template import SLOT, Template, TemplateError
+from promptclimb.agent.llm.local.answering import answer
+from promptclimb.agent.llm.local.generator import Generator, Sampling
+from promptclimb.agent.llm.local.listing import SLOT_WORD, read_chat
+from promptclimb.agent.llm.local.llama import LlamaGenerator
+from promptclimb.agent.llm.local.model_file import model_file
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score
+from promptclimb.prompts.conversation import Message, Outcome, Shown, feedback, request_p, request_pn
+from promptclimb.prompts.pools import BUILT_IN, draw
+from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.template import SLOT, Template, TemplateError
 
 LINES = 20
 SAMPLING = Sampling(temperature=1.0, top_p=0.95, max_tokens=2_000)

@@ -26,12 +26,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent.errors import ChatError
-from agent.llm.budget import Budget, Limits
-from agent.llm.openai_chat import OpenAIChat
-from agent.llm.pacing import RateLimits
-from agent.llm.proposer import Endpoint, Proposer
-from agent.llm.types import ChatRequest
+from promptclimb.agent.errors import ChatError
+from promptclimb.agent.llm.budget import Budget, Limits
+from promptclimb.agent.llm.openai_chat import OpenAIChat
+from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.proposer import Endpoint, Proposer
+from promptclimb.agent.llm.types import ChatRequest
+
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
 

@@ -27,15 +27,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from agent import SearchConfig, search
-from agent.climb.memory import Memory
-from agent.llm.budget import Bill, Budget, Limits, Usage
-from agent.llm.pacing import RateLimits
-from agent.llm.proposer import Endpoint, Proposer
-from agent.llm.types import ChatAnswer, ChatRequest
-from agent.store import Position, Store
-from agent.store.disk import TextCache
-from evaluator.fakes import FakeEvaluator
+from promptclimb.agent.climb.memory import Memory
+from promptclimb.agent.llm.budget import Bill, Budget, Limits, Usage
+from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.proposer import Endpoint, Proposer
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.store import Position, Store
+from promptclimb.agent.store.disk import TextCache
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+from promptclimb import SearchConfig, search
 from tests.fakes.words import reply_text
 
 CLIMBS = 2000

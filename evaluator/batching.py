@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from evaluator.errors import ConsumerError, ScoringError
-from evaluator.scoring import Rejection, Score, Scorer
-from evaluator.tally import Statistics, Tally
+from .errors import ConsumerError, ScoringError
+from .scoring import Rejection, Score, Scorer
+from .tally import Statistics, Tally
 
 Answer = Score | Rejection
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from evaluator.errors import InputError
+from .errors import InputError
 
 
 def cache_dir() -> Path:

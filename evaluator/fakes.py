@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from evaluator.errors import EvaluatorError, ScoringError
-from evaluator.scoring import EvaluatorInfo, Rejection, Score, SplitScores
+from .errors import EvaluatorError, ScoringError
+from .scoring import EvaluatorInfo, Rejection, Score, SplitScores
 
 _WORD = re.compile(r"[^\W_]+|\{\}")
 

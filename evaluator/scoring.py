@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from evaluator.errors import InputError
+from .errors import InputError
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.scoring import Evaluator, Objective
+from .scoring import Evaluator, Objective
 
 if TYPE_CHECKING:
-    from evaluator.datasets import FewShotData
+    from .datasets import FewShotData
 
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -67,7 +67,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     Raises:
         DataError: The data set cannot be used.
     """
-    from evaluator.datasets import load
+    from .datasets import load
 
     return load(
         spec.data,
@@ -98,6 +98,6 @@ def open_evaluator(
         DataError: The data set cannot be used.
         ModelError: The model, its checkpoint or the device cannot be used.
     """
-    from evaluator.clip.local import open_from
+    from .clip.local import open_from
 
     return open_from(spec, report or (lambda _line: None), progress or (lambda _done, _of: None))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agent import SearchConfig, search_sync
-from agent.events.kinds import Event, TemplateScored
+from promptclimb.agent.events.kinds import Event, TemplateScored
+
+from promptclimb import SearchConfig, search_sync
 
 
 def watch(event: Event) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import SearchConfig, search_sync
+from promptclimb import SearchConfig, search_sync
 
 NOTES = {
     "bicycle": [

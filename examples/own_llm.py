@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 import re
 
-from agent import SearchConfig, search_sync
-from evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+from promptclimb import SearchConfig, search_sync
 
 
 class Recombiner:

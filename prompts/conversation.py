@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from prompts.template import SLOT
+from .template import SLOT
 
 PROMPTS_VERSION = 1
 

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from prompts.slots import with_slots
-from prompts.template import SLOT
+from .slots import with_slots
+from .template import SLOT
 
 _MEMBERS = frozenset(
     {"template", "templates", "caption", "captions", "prompt", "prompts", "proposal", "proposals", "text"}

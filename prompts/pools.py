@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from prompts.captions import CAPTIONS
-from prompts.slots import with_slots
-from prompts.template import SLOT, Template, TemplateError
+from .captions import CAPTIONS
+from .slots import with_slots
+from .template import SLOT, Template, TemplateError
 
 BUILT_IN: tuple[str, ...] = tuple(CAPTIONS.splitlines())
 """Caption templates written for this project, varied in medium, view, light, place and phrasing."""

@@ -23,9 +23,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prompts.documents import strings_in_json
-from prompts.slots import with_slots
-from prompts.template import DEFAULT_MAX_WORDS, MAX_CHARACTERS, SLOT, Template, TemplateError
+from .documents import strings_in_json
+from .slots import with_slots
+from .template import DEFAULT_MAX_WORDS, MAX_CHARACTERS, SLOT, Template, TemplateError
 
 MAX_ANSWER_CHARACTERS = 65_536
 MAX_LINES = 2_000

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from prompts.template import SLOT
+from .template import SLOT
 
 PLACEHOLDERS = (
     "class", "classname", "class name", "class label", "c", "category", "category name", "label",

@@ -10,14 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from promptclimb.agent.llm.local.listing import read_chat
+from promptclimb.prompts.conversation import (
+    Outcome,
+    Shown,
+    feedback,
+    request_ape,
+    request_opro,
+    request_p,
+    request_pn,
+)
+from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.template import Template, TemplateError
 
-from agent.llm.local.listing import read_chat
-from prompts.conversation import Outcome, Shown, feedback, request_ape, request_opro, request_p, request_pn
-from prompts.pools import BUILT_IN
-from prompts.replies import parse_reply
-from prompts.template import Template, TemplateError
+from tests.paths import ROOT
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "method.md"
+PAGE = ROOT / "docs" / "method.md"
 BLOCK = re.compile(r"<!-- example: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 BEST = [Shown("a sketch of a {}"), Shown("a line drawing of a {}"), Shown("a doodle of a {} in a notebook")]

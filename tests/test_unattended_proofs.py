@@ -6,14 +6,12 @@ import json
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
+from promptclimb.agent.config.sources import build
 
-from agent.config.sources import build
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
 
 
 def figures(name: str, *arguments: str) -> Any:

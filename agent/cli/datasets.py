@@ -9,16 +9,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from agent.cli.options import given_settings
-from agent.cli.output import aligned, print_json, print_text, say
-from agent.config.sources import from_sources
-from agent.search.inputs import spec_of
+from ..config.sources import from_sources
+from ..search.inputs import spec_of
+from .options import given_settings
+from .output import aligned, print_json, print_text, say
 
 
 def datasets(arguments: argparse.Namespace) -> int:
     """Lists what is known, or shows one few-shot split."""
-    from evaluator.datasets import check_readable, describe, known
-    from evaluator.spec import load_data
+    from ...evaluator.datasets import check_readable, describe, known
+    from ...evaluator.spec import load_data
 
     if arguments.dataset is None:
         rows = [asdict(found) for found in known()]
@@ -45,11 +45,11 @@ def datasets(arguments: argparse.Namespace) -> int:
 
 def models(arguments: argparse.Namespace) -> int:
     """Lists the bundled models, and those of open_clip that a text picks."""
-    from evaluator.pico import models as bundled
+    from ...evaluator.pico import models as bundled
 
     rows = [{name: str(value) for name, value in model.items()} for model in bundled()]
     if arguments.grep is not None:
-        from evaluator.clip.models import pretrained_pairs
+        from ...evaluator.clip.models import pretrained_pairs
 
         text = arguments.grep.lower()
         rows += [

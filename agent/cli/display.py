@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agent.events.kinds import (
+from ..events.kinds import (
     ChatNoted,
     ClimbFinished,
     Event,
@@ -29,8 +29,8 @@ from agent.events.kinds import (
     StepSkipped,
     TemplateScored,
 )
-from agent.llm.budget import NOTHING, Usage
-from agent.text import counted, printable
+from ..llm.budget import NOTHING, Usage
+from ..text import counted, printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MAX_CLIMBS_SHOWN = 12

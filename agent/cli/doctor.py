@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from agent.cli.options import given_settings
-from agent.cli.output import print_json, print_text
-from agent.config.fields import DEFAULT_BASE_URL, check_url, without_credentials
-from agent.errors import PromptclimbError
-from agent.llm.endpoints import DEFAULT_KEY
-from agent.llm.preflight import look
-from agent.secrets import Secret
-from evaluator.errors import EvaluatorError
+from ...evaluator.errors import EvaluatorError
+from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
+from ..errors import PromptclimbError
+from ..llm.endpoints import DEFAULT_KEY
+from ..llm.preflight import look
+from ..secrets import Secret
+from .options import given_settings
+from .output import print_json, print_text
 
 State = Literal["ok", "note", "wrong"]
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
@@ -85,7 +85,7 @@ def _packages() -> Finding:
 
 
 def _cache() -> Finding:
-    from evaluator.cache import cache_dir
+    from ...evaluator.cache import cache_dir
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
@@ -94,14 +94,14 @@ def _cache() -> Finding:
 
 
 def _devices() -> Finding:
-    from evaluator.clip.models import devices
+    from ...evaluator.clip.models import devices
 
     return Finding("devices", "ok", ", ".join(devices()))
 
 
 def _bundled() -> Finding:
-    from evaluator.clip.models import check_bundled
-    from evaluator.pico import models
+    from ...evaluator.clip.models import check_bundled
+    from ...evaluator.pico import models
 
     names = [str(model["name"]) for model in models()]
     for name in names:
@@ -110,7 +110,7 @@ def _bundled() -> Finding:
 
 
 def _local() -> Finding:
-    from agent.llm.local import is_available
+    from ..llm.local import is_available
 
     reason = is_available()
     if reason is None:

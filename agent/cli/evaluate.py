@@ -10,15 +10,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from agent.cli.options import given_settings
-from agent.cli.output import console, print_json, say
-from agent.config.schema import SearchConfig
-from agent.config.sources import from_sources
-from agent.search.inputs import spec_of
-from evaluator.errors import InputError, ScoringError
-from evaluator.scoring import Evaluator, Rejection, SplitScores
-from evaluator.spec import open_evaluator
-from prompts.pools import read_templates
+from ...evaluator.errors import InputError, ScoringError
+from ...evaluator.scoring import Evaluator, Rejection, SplitScores
+from ...evaluator.spec import open_evaluator
+from ...prompts.pools import read_templates
+from ..config.schema import SearchConfig
+from ..config.sources import from_sources
+from ..search.inputs import spec_of
+from .options import given_settings
+from .output import console, print_json, say
 
 
 def evaluate(arguments: argparse.Namespace) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.output import print_text
-from agent.results import exports
+from ..results import exports
+from .output import print_text
 
 
 def export(arguments: argparse.Namespace) -> int:

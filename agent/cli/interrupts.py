@@ -8,9 +8,9 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from agent.cli.output import say
-from agent.errors import InterruptedRunError
-from agent.stop import Halt
+from ..errors import InterruptedRunError
+from ..stop import Halt
+from .output import say
 
 T = TypeVar("T")
 

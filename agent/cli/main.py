@@ -13,12 +13,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.cli.output import say
-from agent.cli.parser import make_parser
-from agent.errors import InterruptedRunError, PromptclimbError, UsageError
-from agent.secrets import Scrubber, split_userinfo
-from evaluator.errors import EvaluatorError, InputError
-from prompts.pools import PoolError
+from ...evaluator.errors import EvaluatorError, InputError
+from ...prompts.pools import PoolError
+from ..errors import InterruptedRunError, PromptclimbError, UsageError
+from ..secrets import Scrubber, split_userinfo
+from .output import say
+from .parser import make_parser
 
 FINISHED, FAILED, WRONG = 0, 1, 2
 
@@ -70,21 +70,21 @@ def environment_scrubber() -> Callable[[str], str]:
 
 
 _BODIES = {
-    "search": ("agent.cli.search", "search"),
-    "resume": ("agent.cli.search", "resume"),
-    "evaluate": ("agent.cli.evaluate", "evaluate"),
-    "datasets": ("agent.cli.datasets", "datasets"),
-    "suite": ("agent.cli.suite", "suite"),
-    "report": ("agent.cli.report", "report"),
-    "export": ("agent.cli.export", "export"),
-    "models": ("agent.cli.datasets", "models"),
-    "doctor": ("agent.cli.doctor", "doctor"),
+    "search": (".search", "search"),
+    "resume": (".search", "resume"),
+    "evaluate": (".evaluate", "evaluate"),
+    "datasets": (".datasets", "datasets"),
+    "suite": (".suite", "suite"),
+    "report": (".report", "report"),
+    "export": (".export", "export"),
+    "models": (".datasets", "models"),
+    "doctor": (".doctor", "doctor"),
 }
 
 
 def _body(command: str) -> Callable[[argparse.Namespace], int]:
     module, name = _BODIES[command]
-    body: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+    body: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module, __package__), name)
     return body
 
 

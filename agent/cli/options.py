@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from agent.config.fields import about
-from agent.config.schema import SearchConfig
-from agent.config.sources import flag_of
+from ..config.fields import about
+from ..config.schema import SearchConfig
+from ..config.sources import flag_of
 
 _HEADINGS = {
     "task": "what is scored",

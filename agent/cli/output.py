@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from agent.text import printable
+from ..text import printable
 
 
 def console() -> Console:

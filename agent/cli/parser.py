@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from agent.cli.options import add_config_file, add_json, add_search_options
+from .options import add_config_file, add_json, add_search_options
 
 WRONG_USAGE = 2
 EXPORTS = ("open-clip", "clip-benchmark", "clip-benchmark-custom", "cupl", "csv", "coop", "safetensors")

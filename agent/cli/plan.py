@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from agent.cli.output import print_json, print_text
-from agent.climb.climb import MAX_FROM_FILE
-from agent.climb.conversation import MAX_ANSWER_CHARACTERS
-from agent.climb.memory import Memory
-from agent.climb.methods import METHODS, View
-from agent.config.fields import Price
-from agent.config.schema import SearchConfig
-from agent.llm.types import ChatRequest
-from agent.search.inputs import read_pool
-from evaluator.scoring import Score
-from prompts.conversation import Message
+from ...evaluator.scoring import Score
+from ...prompts.conversation import Message
+from ..climb.climb import MAX_FROM_FILE
+from ..climb.conversation import MAX_ANSWER_CHARACTERS
+from ..climb.memory import Memory
+from ..climb.methods import METHODS, View
+from ..config.fields import Price
+from ..config.schema import SearchConfig
+from ..llm.types import ChatRequest
+from ..search.inputs import read_pool
+from .output import print_json, print_text
 
 T = TypeVar("T", int, float)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from agent.cli.output import print_text
-from agent.config.sources import to_toml
-from agent.errors import UsageError
-from agent.results.page import write_report
-from agent.results.run_dir import RESULT, read_result
-from agent.search.api import stored_config
+from ..config.sources import to_toml
+from ..errors import UsageError
+from ..results.page import write_report
+from ..results.run_dir import RESULT, read_result
+from ..search.api import stored_config
+from .output import print_text
 
 
 def report(arguments: argparse.Namespace) -> int:

@@ -10,26 +10,26 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent.cli.display import Progress
-from agent.cli.interrupts import run_interruptible
-from agent.cli.options import given_settings
-from agent.cli.output import console, print_json, resume_command, say
-from agent.cli.table import print_result
-from agent.config.fields import without_credentials
-from agent.config.schema import SearchConfig
-from agent.config.sources import from_environment, from_sources
-from agent.results.result import SearchResult
-from agent.results.run_dir import CONFIG
-from agent.search.api import stored_config
-from agent.search.session import Search
-from agent.stop import Halt
+from ..config.fields import without_credentials
+from ..config.schema import SearchConfig
+from ..config.sources import from_environment, from_sources
+from ..results.result import SearchResult
+from ..results.run_dir import CONFIG
+from ..search.api import stored_config
+from ..search.session import Search
+from ..stop import Halt
+from .display import Progress
+from .interrupts import run_interruptible
+from .options import given_settings
+from .output import console, print_json, resume_command, say
+from .table import print_result
 
 
 def search(arguments: argparse.Namespace) -> int:
     """Starts a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
-        from agent.cli.plan import print_plan
+        from .plan import print_plan
 
         return print_plan(config, as_json=arguments.as_json)
     return _run(config, lambda found: found.start(), as_json=arguments.as_json)

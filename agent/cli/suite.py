@@ -8,19 +8,19 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from agent.cli.interrupts import run_interruptible
-from agent.cli.options import given_settings
-from agent.cli.output import aligned, console, print_json, say
-from agent.cli.search import config_from, watched
-from agent.config.schema import SearchConfig
-from agent.config.sources import from_sources
-from agent.errors import ConfigError, UsageError
-from agent.results.result import SearchResult
-from agent.results.run_dir import write_atomically
-from agent.search.suite import Cell, folder_name, run_cell, summary
-from agent.stop import Halt
-from agent.text import counted
-from evaluator.errors import InputError
+from ...evaluator.errors import InputError
+from ..config.schema import SearchConfig
+from ..config.sources import from_sources
+from ..errors import ConfigError, UsageError
+from ..results.result import SearchResult
+from ..results.run_dir import write_atomically
+from ..search.suite import Cell, folder_name, run_cell, summary
+from ..stop import Halt
+from ..text import counted
+from .interrupts import run_interruptible
+from .options import given_settings
+from .output import aligned, console, print_json, say
+from .search import config_from, watched
 
 SUMMARY = "suite.json"
 

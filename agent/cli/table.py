@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.results.result import SearchResult
-from agent.text import counted, printable
+from ..results.result import SearchResult
+from ..text import counted, printable
 
 _NAMES = {"plain": "plain template", "initial pool": "best initial template"}
 _MOST_SHOWN = 2

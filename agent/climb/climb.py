@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent.climb.conversation import Conversation
-from agent.climb.memory import Entry, Memory
-from agent.climb.methods import METHODS, ChatMethod, View
-from agent.climb.seeds import derived, rng_for
-from agent.climb.selection import Scored, as_fraction
-from agent.config.schema import SearchConfig
-from agent.errors import UsageError
-from agent.events.kinds import (
+from ...evaluator.scoring import Rejection, Score, parse_objective
+from ...prompts.conversation import Outcome, feedback
+from ...prompts.pools import draw
+from ...prompts.replies import parse_reply
+from ...prompts.template import Template
+from ..config.schema import SearchConfig
+from ..errors import UsageError
+from ..events.kinds import (
     AnswerReceived,
     ClimbFinished,
     Listener,
@@ -29,17 +29,17 @@ from agent.events.kinds import (
     TemplateRefused,
     TemplateScored,
 )
-from agent.llm.budget import Budget
-from agent.llm.types import ChatRequest
-from agent.search.journal import Journal, Skipped
-from agent.search.scorebook import Scorebook
-from agent.stop import Halt
-from agent.store import Position
-from evaluator.scoring import Rejection, Score, parse_objective
-from prompts.conversation import Outcome, feedback
-from prompts.pools import draw
-from prompts.replies import parse_reply
-from prompts.template import Template
+from ..llm.budget import Budget
+from ..llm.types import ChatRequest
+from ..search.journal import Journal, Skipped
+from ..search.scorebook import Scorebook
+from ..stop import Halt
+from ..store import Position
+from .conversation import Conversation
+from .memory import Entry, Memory
+from .methods import METHODS, ChatMethod, View
+from .seeds import derived, rng_for
+from .selection import Scored, as_fraction
 
 MAX_FROM_FILE = 100
 

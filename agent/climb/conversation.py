@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prompts.conversation import Message
+from ...prompts.conversation import Message
 
 MAX_ANSWER_CHARACTERS = 4_000
 """Of an answer, what later turns repeat to the LLM: templates are short, and chatter is paid for in each "

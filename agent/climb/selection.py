@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from evaluator.scoring import Objective, Score
+from ...evaluator.scoring import Objective, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

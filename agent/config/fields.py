@@ -105,7 +105,7 @@ def known_method(name: str) -> str:
     Raises:
         ValueError: There is no such method.
     """
-    from agent.climb.methods import METHODS
+    from ..climb.methods import METHODS
 
     return _known("method", name, METHODS)
 
@@ -116,7 +116,7 @@ def known_objective(name: str) -> str:
     Raises:
         ValueError: There is no such objective.
     """
-    from evaluator.scoring import OBJECTIVES
+    from ...evaluator.scoring import OBJECTIVES
 
     return _known("objective", name, OBJECTIVES)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from agent.config.fields import (
+from .fields import (
     DEFAULT_BASE_URL,
     EndpointConfig,
     Price,
@@ -253,7 +253,7 @@ class SearchConfig(BaseModel):
     @property
     def needs_llm(self) -> bool:
         """Whether the method asks a chat LLM."""
-        from agent.climb.methods import METHODS
+        from ..climb.methods import METHODS
 
         return METHODS[self.method].uses_llm
 

@@ -14,9 +14,9 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from agent.config.fields import about
-from agent.config.schema import SearchConfig
-from agent.errors import ConfigError
+from ..errors import ConfigError
+from .fields import about
+from .schema import SearchConfig
 
 PREFIX = "PROMPTCLIMB_"
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
@@ -140,7 +140,7 @@ def _is(exists: Callable[[Path], bool], path: Path) -> bool:
 
 
 def _known_dataset(name: str) -> bool:
-    from evaluator.datasets import known
+    from ...evaluator.datasets import known
 
     return any(found.name == name for found in known())
 

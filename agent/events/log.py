@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import structlog
 
-from agent.events.kinds import Event
+from .kinds import Event
 
 MAX_BYTES = 32 * 1024 * 1024
 BACKUPS = 3

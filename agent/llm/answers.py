@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from agent.errors import TokenUsage, UselessAnswerError
-from agent.llm.pacing.headers import kept_headers
-from agent.llm.translate import from_reply
-from agent.llm.types import ChatAnswer
+from ..errors import TokenUsage, UselessAnswerError
+from .pacing.headers import kept_headers
+from .translate import from_reply
+from .types import ChatAnswer
 
 MAX_BODY = 4 * 2**20
 """Bytes of a reply that are read; no completion is near it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
-from agent.errors import BudgetSpentError, ConfigError, TokenUsage
+from ..errors import BudgetSpentError, ConfigError, TokenUsage
 
 PICODOLLARS = 10**12
 """Money is counted in whole picodollars: a price for a million tokens has at most six decimals."""

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
-from agent.config.fields import DEFAULT_BASE_URL, EndpointConfig, without_credentials
-from agent.config.schema import LOCAL_LLM, SearchConfig
-from agent.errors import ConfigError, EndpointError
-from agent.events.kinds import Listener, Noted
-from agent.llm.pacing import RateLimits
-from agent.llm.preflight import look
-from agent.llm.proposer import Endpoint
-from agent.llm.types import ChatClient
-from agent.secrets import Scrubber, Secret, split_userinfo
-from agent.stop import Halt, HaltingChat
+from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, without_credentials
+from ..config.schema import LOCAL_LLM, SearchConfig
+from ..errors import ConfigError, EndpointError
+from ..events.kinds import Listener, Noted
+from ..secrets import Scrubber, Secret, split_userinfo
+from ..stop import Halt, HaltingChat
+from .pacing import RateLimits
+from .preflight import look
+from .proposer import Endpoint
+from .types import ChatClient
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 
@@ -125,7 +125,7 @@ async def _remote(
     halt: Halt,
     scrubber: Scrubber,
 ) -> Endpoint:
-    from agent.llm.openai_chat import OpenAIChat
+    from .openai_chat import OpenAIChat
 
     client = await stack.enter_async_context(
         OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
@@ -142,8 +142,8 @@ async def _remote(
 async def _local(
     stack: AsyncExitStack, config: SearchConfig, halt: Halt, scrubber: Scrubber, tell: Listener
 ) -> Endpoint:
-    from agent.llm.local import LocalLLM, is_available
-    from agent.llm.openai_chat import OpenAIChat
+    from .local import LocalLLM, is_available
+    from .openai_chat import OpenAIChat
 
     if (reason := is_available()) is not None:
         raise ConfigError(

@@ -10,11 +10,11 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from agent.errors import ConfigError
-from agent.llm.answers import MAX_BODY, Reply, read_answer
-from agent.llm.translate import FOREIGN_ERRORS, translate
-from agent.llm.types import ChatAnswer, ChatRequest
-from agent.secrets import Scrubber, Secret, split_userinfo
+from ..errors import ConfigError
+from ..secrets import Scrubber, Secret, split_userinfo
+from .answers import MAX_BODY, Reply, read_answer
+from .translate import FOREIGN_ERRORS, translate
+from .types import ChatAnswer, ChatRequest
 
 NO_KEY = "none"
 KEEP_ALIVE_S = 3.0

@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from agent.errors import EndpointError
-from agent.secrets import Secret, split_userinfo
+from ..errors import EndpointError
+from ..secrets import Secret, split_userinfo
 
 TRIES = 4
 PAUSE_S = 0.5

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.errors import (
+from ..errors import (
     ChatError,
     FatalChatError,
     GaveUpError,
@@ -19,14 +19,14 @@ from agent.errors import (
     TokenUsage,
     TransientChatError,
 )
-from agent.events.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
-from agent.llm.budget import NO_BILL, Bill, Budget, Price, Usage, cost
-from agent.llm.outage import Outage
-from agent.llm.pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
-from agent.llm.retry import Decision, RetryPolicy, retrying
-from agent.llm.spending import Ledger, Spending
-from agent.llm.token_bound import TokenBound
-from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
+from ..events.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
+from .budget import NO_BILL, Bill, Budget, Price, Usage, cost
+from .outage import Outage
+from .pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
+from .retry import Decision, RetryPolicy, retrying
+from .spending import Ledger, Spending
+from .token_bound import TokenBound
+from .types import ChatAnswer, ChatClient, ChatRequest
 
 GIVE_UP_AFTER_S = 1800.0
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)

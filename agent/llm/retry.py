@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 import tenacity
 
-from agent.errors import ChatError, FatalChatError, RateLimitedError, StepFailedError, UselessAnswerError
+from ..errors import ChatError, FatalChatError, RateLimitedError, StepFailedError, UselessAnswerError
 
 Kind = Literal["no", "transient", "rate_limited", "useless"]
 T = TypeVar("T")

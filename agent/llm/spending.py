@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.errors import TokenUsage
-from agent.llm.budget import NOTHING, Bill, Price, Usage, cost
+from ..errors import TokenUsage
+from .budget import NOTHING, Bill, Price, Usage, cost
 
 
 class Ledger(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.errors import TokenUsage
-from agent.llm.types import ChatRequest
+from ..errors import TokenUsage
+from .types import ChatRequest
 
 HEADROOM = 1.5
 BYTES_A_MESSAGE = 16

@@ -10,7 +10,7 @@ import aiohttp
 import httpx2
 import openai
 
-from agent.errors import (
+from ..errors import (
     BadRequestError,
     ChatError,
     KeyRejectedError,
@@ -20,7 +20,7 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from agent.llm.pacing.headers import kept_headers, parse_moment, retry_after
+from .pacing.headers import kept_headers, parse_moment, retry_after
 
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 TRANSIENT_STATUS = frozenset({408, 409, 425})

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agent.errors import NO_HEADERS, TokenUsage
+from ..errors import NO_HEADERS, TokenUsage
 
 if TYPE_CHECKING:
-    from prompts.conversation import Message
+    from ...prompts.conversation import Message
 
 CHARACTERS_PER_TOKEN = 3.0
 TOKENS_PER_MESSAGE = 8

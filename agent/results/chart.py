@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from agent.results.result import Row
+from .result import Row
 
 WIDTH, HEIGHT = 720, 284
 LEFT, RIGHT, TOP, BOTTOM = 48, 28, 12, 58

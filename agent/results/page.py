@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from agent.results.chart import progress_chart
-from agent.results.result import SearchResult
-from agent.results.run_dir import write_atomically
+from .chart import progress_chart
+from .result import SearchResult
+from .run_dir import write_atomically
 
 REPORT = "report.html"
 MAX_ROWS = 100

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agent.results.result import Row, SearchResult
-from agent.text import printable
+from ..text import printable
+from .result import Row, SearchResult
 
 RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"

@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
-from agent.config.schema import SearchConfig
-from agent.errors import ConfigError
-from agent.llm.types import ChatAnswer, ChatClient, ChatRequest
-from evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
+from ..config.schema import SearchConfig
+from ..errors import ConfigError
+from ..llm.types import ChatAnswer, ChatClient, ChatRequest
 
 
 def as_evaluator(given: object, config: SearchConfig) -> Evaluator:

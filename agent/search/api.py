@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.config.schema import SearchConfig
-from agent.config.sources import build
-from agent.events.kinds import Listener
-from agent.results.result import SearchResult
-from agent.search.session import Search
-from agent.store import Store
+from ..config.schema import SearchConfig
+from ..config.sources import build
+from ..events.kinds import Listener
+from ..results.result import SearchResult
+from ..store import Store
+from .session import Search
 
 
 async def search(
@@ -26,8 +26,8 @@ async def search(
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
-        evaluator: An ``Evaluator``, or anything with ``score(templates)`` (see ``agent.search.adapters``); None to
-            open the data set and the model that the config names.
+        evaluator: An ``Evaluator``, or anything with ``score(templates)`` (see ``adapters``); None to open
+            the data set and the model that the config names.
         chat: A ``ChatClient``, or anything with ``chat(messages)``; None to open the endpoint that the config
             names.
         on_event: Called with each event, in the event loop; must not block.

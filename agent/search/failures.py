@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent.climb.climb import ClimbRecord
-from agent.errors import (
+from ..climb.climb import ClimbRecord
+from ..errors import (
     EndpointError,
     FatalChatError,
     KeyRejectedError,

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agent.climb.climb import ClimbRecord
-from agent.climb.selection import Scored, select
-from agent.config.schema import LOCAL_LLM, SearchConfig
-from agent.errors import PromptclimbError
-from agent.llm.budget import Usage as Spent
-from agent.results.result import Best, Ensemble, Row, SearchResult, Status, Usage
-from agent.search.inputs import in_thread
-from evaluator.errors import ScoringError
-from evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
+from ...evaluator.errors import ScoringError
+from ...evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
+from ..climb.climb import ClimbRecord
+from ..climb.selection import Scored, select
+from ..config.schema import LOCAL_LLM, SearchConfig
+from ..errors import PromptclimbError
+from ..llm.budget import Usage as Spent
+from ..results.result import Best, Ensemble, Row, SearchResult, Status, Usage
+from .inputs import in_thread
 
 INITIAL_POOL = "initial pool"
 HAND_MADE = "hand-made"

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from agent.config.schema import SearchConfig
-from agent.errors import ConfigError, StoreExistsError
-from agent.events.kinds import Event, ImagesEncoded, Listener, Noted
-from agent.results.run_dir import STORE
-from evaluator.scoring import Evaluator, parse_objective
-from evaluator.spec import EvaluatorSpec, open_evaluator
-from prompts.pools import BUILT_IN, PoolError, read_templates
-from prompts.template import Template
+from ...evaluator.scoring import Evaluator, parse_objective
+from ...evaluator.spec import EvaluatorSpec, open_evaluator
+from ...prompts.pools import BUILT_IN, PoolError, read_templates
+from ...prompts.template import Template
+from ..config.schema import SearchConfig
+from ..errors import ConfigError, StoreExistsError
+from ..events.kinds import Event, ImagesEncoded, Listener, Noted
+from ..results.run_dir import STORE
 
 T = TypeVar("T")
 

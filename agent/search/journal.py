@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agent.errors import StepFailedError, StoreMismatchError
-from agent.llm.proposer import Reply
-from agent.llm.types import ChatAnswer, ChatRequest
-from agent.stop import Halt
-from agent.store import Position, Store
+from ..errors import StepFailedError, StoreMismatchError
+from ..llm.proposer import Reply
+from ..llm.types import ChatAnswer, ChatRequest
+from ..stop import Halt
+from ..store import Position, Store
 
 
 class Asker(Protocol):

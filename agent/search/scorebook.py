@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from agent.errors import EvaluationFailedError
-from agent.store import StoredScore, Verdict
-from evaluator.errors import ConsumerError, ScoringError
-from evaluator.scoring import Rejection, Score
+from ...evaluator.errors import ConsumerError, ScoringError
+from ...evaluator.scoring import Rejection, Score
+from ..errors import EvaluationFailedError
+from ..store import StoredScore, Verdict
 
 AT_ONCE = 64
 """Templates of one climb in the queue together: enough for full batches, and not a task for each of a "

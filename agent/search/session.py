@@ -10,33 +10,33 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agent.climb.climb import Climb
-from agent.climb.seeds import rng_for
-from agent.config.schema import LOCAL_LLM, SearchConfig
-from agent.config.sources import to_toml
-from agent.events.kinds import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
-from agent.events.log import EventLog
-from agent.llm.budget import NOTHING, Budget, Limits, Usage
-from agent.llm.endpoints import open_endpoints
-from agent.llm.proposer import Endpoint, Proposer, RetryPolicy
-from agent.results.page import write_report
-from agent.results.result import SearchResult
-from agent.results.run_dir import CONFIG, EVENTS, read_result, write_atomically, write_result
-from agent.search.adapters import as_chat, as_evaluator
-from agent.search.failures import single
-from agent.search.finish import Stretch, finish
-from agent.search.inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
-from agent.search.journal import Journal
-from agent.search.scorebook import Scorebook
-from agent.search.sharing import shared
-from agent.search.workers import Crew, left_of, unanswered
-from agent.secrets import Scrubber
-from agent.stop import Halt
-from agent.store import Store
-from evaluator.batching import Consumer
-from evaluator.scoring import Evaluator
-from prompts.conversation import PROMPTS_VERSION
-from prompts.template import Template
+from ...evaluator.batching import Consumer
+from ...evaluator.scoring import Evaluator
+from ...prompts.conversation import PROMPTS_VERSION
+from ...prompts.template import Template
+from ..climb.climb import Climb
+from ..climb.seeds import rng_for
+from ..config.schema import LOCAL_LLM, SearchConfig
+from ..config.sources import to_toml
+from ..events.kinds import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
+from ..events.log import EventLog
+from ..llm.budget import NOTHING, Budget, Limits, Usage
+from ..llm.endpoints import open_endpoints
+from ..llm.proposer import Endpoint, Proposer, RetryPolicy
+from ..results.page import write_report
+from ..results.result import SearchResult
+from ..results.run_dir import CONFIG, EVENTS, read_result, write_atomically, write_result
+from ..secrets import Scrubber
+from ..stop import Halt
+from ..store import Store
+from .adapters import as_chat, as_evaluator
+from .failures import single
+from .finish import Stretch, finish
+from .inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
+from .journal import Journal
+from .scorebook import Scorebook
+from .sharing import shared
+from .workers import Crew, left_of, unanswered
 
 
 def ignore(_event: object) -> None:
@@ -115,7 +115,7 @@ class Search:
         config = self._config
         if config.llm != LOCAL_LLM or config.llm_fallback is None or not config.needs_llm:
             return
-        from agent.llm.local import is_available
+        from ..llm.local import is_available
 
         if self._given_chat is None and (reason := is_available()) is not None:
             method = config.llm_fallback

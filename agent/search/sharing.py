@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.config.schema import SearchConfig
-from agent.search.journal import Asker
-from agent.search.scorebook import TemplateScorer
-from agent.store.shared import SharedAsker, SharedCache, SharedScorer
-from evaluator.scoring import EvaluatorInfo
+from ...evaluator.scoring import EvaluatorInfo
+from ..config.schema import SearchConfig
+from ..store.shared import SharedAsker, SharedCache, SharedScorer
+from .journal import Asker
+from .scorebook import TemplateScorer
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.config.schema import SearchConfig
-from agent.results.result import SearchResult
-from agent.results.run_dir import STORE
-from agent.search.session import Search
+from ..config.schema import SearchConfig
+from ..results.result import SearchResult
+from ..results.run_dir import STORE
+from .session import Search
 
 SCHEMA = 1
 

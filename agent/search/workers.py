@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from agent.climb.climb import Climb
-from agent.errors import BudgetSpentError, GaveUpError, InterruptedRunError
-from agent.events.kinds import Listener, SearchStopped
-from agent.llm.budget import Budget
-from agent.search.failures import explained, single
-from agent.stop import Halt
-from agent.text import counted
+from ..climb.climb import Climb
+from ..errors import BudgetSpentError, GaveUpError, InterruptedRunError
+from ..events.kinds import Listener, SearchStopped
+from ..llm.budget import Budget
+from ..stop import Halt
+from ..text import counted
+from .failures import explained, single
 
 
 class Crew:

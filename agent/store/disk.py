@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import diskcache
 
-from agent.errors import StoreCorruptError, StoreError, StoreFullError
+from ..errors import StoreCorruptError, StoreError, StoreFullError
 
 FILE_NAME: str = diskcache.core.DBNAME
 SYNCHRONOUS_NORMAL, SYNCHRONOUS_FULL = 1, 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.errors import StoreMismatchError
+from ..errors import StoreMismatchError
 
 _ABSENT = object()
 

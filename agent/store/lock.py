@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 
-from agent.errors import StoreError, StoreLockedError
+from ..errors import StoreError, StoreLockedError
 
 LOCK_NAME = "run.lock"
 OWNER_NAME = "run.pid"

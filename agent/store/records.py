@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from agent.errors import StoreCorruptError
-from agent.llm.types import ChatAnswer
-from evaluator.scoring import Rejection, Score
+from ...evaluator.scoring import Rejection, Score
+from ..errors import StoreCorruptError
+from ..llm.types import ChatAnswer
 
 Verdict: TypeAlias = Score | Rejection
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from agent.errors import StoreCorruptError, StoreExistsError, StoreMissingError
-from agent.llm.budget import NO_BILL, NOTHING, Bill, Usage
-from agent.llm.types import ChatAnswer
-from agent.store.disk import FILE_NAME, TextCache, canonical, inspect, translated
-from agent.store.identity import check_identity
-from agent.store.lock import lock
-from agent.store.records import Position, StoredAnswer, StoredScore, Verdict, answer_key, answer_position
-from agent.store.writer import RESERVED, USAGE, Writer
+from ..errors import StoreCorruptError, StoreExistsError, StoreMissingError
+from ..llm.budget import NO_BILL, NOTHING, Bill, Usage
+from ..llm.types import ChatAnswer
+from .disk import FILE_NAME, TextCache, canonical, inspect, translated
+from .identity import check_identity
+from .lock import lock
+from .records import Position, StoredAnswer, StoredScore, Verdict, answer_key, answer_position
+from .writer import RESERVED, USAGE, Writer
 
 FORMAT = 1
 FOLDER = "store"

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from agent.errors import StoreCorruptError
-from agent.llm.budget import NO_BILL
-from agent.llm.proposer import Reply
-from agent.llm.types import ChatAnswer, ChatRequest
-from agent.store.disk import FILE_NAME, TextCache, canonical, inspect, translated
-from agent.store.records import StoredScore
-from evaluator.errors import ScoringError
-from evaluator.scoring import Rejection, Score
+from ...evaluator.errors import ScoringError
+from ...evaluator.scoring import Rejection, Score
+from ..errors import StoreCorruptError
+from ..llm.budget import NO_BILL
+from ..llm.proposer import Reply
+from ..llm.types import ChatAnswer, ChatRequest
+from .disk import FILE_NAME, TextCache, canonical, inspect, translated
+from .records import StoredScore
 
 FORMAT = 1
 CACHE_ENDPOINT = "cache"

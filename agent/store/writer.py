@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.errors import StoreError
-from agent.llm.budget import NO_BILL, NOTHING, Bill, Usage
-from agent.store.disk import TextCache, canonical, translated
+from ..errors import StoreError
+from ..llm.budget import NO_BILL, NOTHING, Bill, Usage
+from .disk import TextCache, canonical, translated
 
 USAGE, RESERVED = "usage", "reserved"
 

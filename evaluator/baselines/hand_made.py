@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from evaluator.baselines.open_clip_lists import imagenet_templates, simple_imagenet_templates
+from .open_clip_lists import imagenet_templates, simple_imagenet_templates
 
 PLAIN = "a photo of a {}"
 
@@ -109,6 +109,6 @@ def hand_made(name: str) -> tuple[str, ...]:
 
 def _bundled(name: str) -> tuple[str, ...]:
     # Imported here: it brings the code that draws the bundled sets.
-    from evaluator.pico import sets
+    from ..pico import sets
 
     return tuple(sets.spec(name).matching) if name in sets.names() else ()

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from evaluator.errors import InputError
+from ..errors import InputError
 
 
 @cache

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluator.clip.texts.replicas import Encoder
-from evaluator.clip.texts.text_encoder import TextStatistics
-from evaluator.clip.zero_shot import (
+from ..errors import EvaluatorError, ScoringError
+from ..scoring import GREY_BOX, EvaluatorInfo, Objective, Rejection, Score, SplitScores
+from .texts.replicas import Encoder
+from .texts.text_encoder import TextStatistics
+from .zero_shot import (
     Confusion,
     Labelled,
     agreement,
@@ -24,8 +26,6 @@ from evaluator.clip.zero_shot import (
     grey_box,
     per_class,
 )
-from evaluator.errors import EvaluatorError, ScoringError
-from evaluator.scoring import GREY_BOX, EvaluatorInfo, Objective, Rejection, Score, SplitScores
 
 # Templates whose vectors are held at once, counted in numbers of float32 (64 MiB).
 _HELD = 16 * 2**20

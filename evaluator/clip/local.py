@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from evaluator.baselines.hand_made import for_dataset
-from evaluator.cache import cache_dir
-from evaluator.clip.evaluator import OpenClipEvaluator
-from evaluator.clip.images import Features, ImageEncoder
-from evaluator.clip.models import LoadedModel, best_dtype, load_model, parse_devices
-from evaluator.clip.texts.replicas import Encoder, ReplicatedEncoder
-from evaluator.clip.texts.text_encoder import TextEncoder
-from evaluator.clip.zero_shot import Labelled, classifier, decide
-from evaluator.datasets import FewShotData
-from evaluator.datasets.values import Item
-from evaluator.scoring import Evaluator, EvaluatorInfo
-from evaluator.spec import EvaluatorSpec, Progress, Report, load_data
+from ..baselines.hand_made import for_dataset
+from ..cache import cache_dir
+from ..datasets import FewShotData
+from ..datasets.values import Item
+from ..scoring import Evaluator, EvaluatorInfo
+from ..spec import EvaluatorSpec, Progress, Report, load_data
+from .evaluator import OpenClipEvaluator
+from .images import Features, ImageEncoder
+from .models import LoadedModel, best_dtype, load_model, parse_devices
+from .texts.replicas import Encoder, ReplicatedEncoder
+from .texts.text_encoder import TextEncoder
+from .zero_shot import Labelled, classifier, decide
 
 RESIDENT_BYTES = 2**30
 
@@ -40,7 +40,7 @@ def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> Evalua
     local, splits = open_here(spec, report, progress)
     if spec.ray is None:
         return local
-    from evaluator.clip.ray_cluster import ClusterEvaluator
+    from .ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, splits, spec, report=report)
 

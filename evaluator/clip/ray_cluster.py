@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluator.clip.evaluator import OpenClipEvaluator
-from evaluator.clip.local import SearchSplits, build_encoder
-from evaluator.clip.models import load_model, parse_devices
-from evaluator.clip.zero_shot import Labelled
-from evaluator.errors import EvaluatorError, InputError, ModelError
-from evaluator.scoring import EvaluatorInfo, Rejection, Score, SplitScores
-from evaluator.spec import EvaluatorSpec
+from ..errors import EvaluatorError, InputError, ModelError
+from ..scoring import EvaluatorInfo, Rejection, Score, SplitScores
+from ..spec import EvaluatorSpec
+from .evaluator import OpenClipEvaluator
+from .local import SearchSplits, build_encoder
+from .models import load_model, parse_devices
+from .zero_shot import Labelled
 
 Report = Callable[[str], None]
 Answers = list[Score | Rejection]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from evaluator.datasets.describe import describe
-from evaluator.datasets.image_checks import check_readable
-from evaluator.datasets.loading import Known, known, load
-from evaluator.datasets.values import FewShotData, Item, SealedTest, Splits
+from .describe import describe
+from .image_checks import check_readable
+from .loading import Known, known, load
+from .values import FewShotData, Item, SealedTest, Splits
 
 __all__ = [
     "FewShotData",

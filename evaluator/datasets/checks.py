@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evaluator.datasets.class_names import duplicates, refuse_duplicates
-from evaluator.datasets.values import Item, Splits, count_by_label
-from evaluator.errors import DataError
+from ..errors import DataError
+from .class_names import duplicates, refuse_duplicates
+from .values import Item, Splits, count_by_label
 
 
 def check(splits: Splits) -> Iterator[str]:

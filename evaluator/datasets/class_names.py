@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from evaluator.baselines.open_clip_lists import imagenet_class_names
-from evaluator.datasets.readers.text_files import read_text
-from evaluator.datasets.values import Splits
-from evaluator.errors import DataError
+from ..baselines.open_clip_lists import imagenet_class_names
+from ..errors import DataError
+from .readers.text_files import read_text
+from .values import Splits
 
 OPENAI = "openai"
 SPLIT = "split"

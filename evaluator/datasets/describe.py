@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from evaluator.datasets.values import FewShotData, Item
+from .values import FewShotData, Item
 
 
 def describe(data: FewShotData, *, test: bool = False) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from evaluator.datasets.checks import content_hash
-from evaluator.datasets.readers.pictures import open_rgb
-from evaluator.datasets.values import Item
-from evaluator.errors import DataError
+from ..errors import DataError
+from .checks import content_hash
+from .readers.pictures import open_rgb
+from .values import Item
 
 WORKERS = 4
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evaluator.datasets.checks import check, check_leaks
-from evaluator.datasets.class_names import OPENAI, SPLIT, read_names, rename
-from evaluator.datasets.image_checks import check_repeats
-from evaluator.datasets.readers import bundled, coop, digits
-from evaluator.datasets.readers.folders import LAYOUT_HELP, read_folder
-from evaluator.datasets.readers.tables import SUFFIXES, read_table
-from evaluator.datasets.sampling import few_shot
-from evaluator.datasets.sampling.few_shot_file import read_few_shot_file
-from evaluator.datasets.values import FewShotData, SealedTest, Splits
-from evaluator.errors import DataError
+from ..errors import DataError
+from .checks import check, check_leaks
+from .class_names import OPENAI, SPLIT, read_names, rename
+from .image_checks import check_repeats
+from .readers import bundled, coop, digits
+from .readers.folders import LAYOUT_HELP, read_folder
+from .readers.tables import SUFFIXES, read_table
+from .sampling import few_shot
+from .sampling.few_shot_file import read_few_shot_file
+from .values import FewShotData, SealedTest, Splits
 
 Kind = Literal["bundled", "scans", "coop"]
 
@@ -114,11 +114,11 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
     if name_or_path == digits.NAME:
         return digits.read()
     if scheme == "hf" and rest:
-        from evaluator.datasets.readers.hugging_face import read_hugging_face
+        from .readers.hugging_face import read_hugging_face
 
         return read_hugging_face(rest)
     if scheme == "torchvision" and rest:
-        from evaluator.datasets.readers.torchvision_sets import read_torchvision
+        from .readers.torchvision_sets import read_torchvision
 
         return read_torchvision(rest, data_root)
     # A path is told by its separator, and does not wait for the drawing code to be imported.

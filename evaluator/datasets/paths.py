@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from evaluator.errors import DataError
+from ..errors import DataError
 
 
 def inside(root: Path, raw: str, *, where: str, base: Path | None = None) -> Path:

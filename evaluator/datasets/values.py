@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluator.errors import DataError
+from ..errors import DataError
 
 
 class Item(NamedTuple):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_CHECKPOINTS = Path(__file__).parent / "checkpoints"
+NAMES = ("RN-pico", "ViT-pico")
+ROOM = Path(__file__).resolve().parent
+CHECKPOINTS = ROOM / "checkpoints"
 
 
 def models() -> list[dict[str, str]]:
@@ -17,8 +19,8 @@ def models() -> list[dict[str, str]]:
         {
             "name": name,
             "pretrained": "pico",
-            "file": str(_CHECKPOINTS / f"{name}.safetensors"),
-            "config": str(_CHECKPOINTS / f"{name}.json"),
+            "file": str(CHECKPOINTS / f"{name}.safetensors"),
+            "config": str(CHECKPOINTS / f"{name}.json"),
         }
-        for name in ("RN-pico", "ViT-pico")
+        for name in NAMES
     ]

@@ -17,9 +17,9 @@ from typing import Any
 
 from PIL import Image
 
-from evaluator.pico.world import Art, Scene, compose, draw
-from evaluator.pico.world.art import ASSETS
-from evaluator.pico.world.sampling import TWO, names_of
+from .world import Art, Scene, compose, draw
+from .world.art import ASSETS
+from .world.sampling import TWO, names_of
 
 TRAIN, VAL, TEST = 40, 10, 1000
 _TEST_FONTS = ("arvo", "work-sans", "delius", "sue-ellen-francisco")

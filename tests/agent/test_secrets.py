@@ -10,8 +10,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from agent.secrets import HIDDEN, PIECE, Scrubber, Secret, split_userinfo
+from promptclimb.agent.secrets import HIDDEN, PIECE, Scrubber, Secret, split_userinfo
 
 KEY = "sk-proj-Zq8+/y7=Wx6Vu5Ts4Rr3"
 keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)

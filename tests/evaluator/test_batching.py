@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from evaluator.batching import Consumer, is_out_of_memory
-from evaluator.errors import ConsumerError, ScoringError
-from evaluator.fakes import FakeEvaluator
-from evaluator.scoring import Score
+from promptclimb.evaluator.batching import Consumer, is_out_of_memory
+from promptclimb.evaluator.errors import ConsumerError, ScoringError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score
 
 
 class Gate:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from promptclimb.evaluator.cache import cache_dir
+from promptclimb.evaluator.errors import EvaluatorError, InputError, ScoringError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import OBJECTIVES, Evaluator, Rejection, Score, parse_objective
 
-from evaluator.cache import cache_dir
-from evaluator.errors import EvaluatorError, InputError, ScoringError
-from evaluator.fakes import FakeEvaluator
-from evaluator.scoring import OBJECTIVES, Evaluator, Rejection, Score, parse_objective
+from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)
 
@@ -105,6 +106,6 @@ def test_the_light_part_of_the_room_needs_no_torch() -> None:
         "import sys, evaluator.batching, evaluator.fakes, evaluator.spec, evaluator.datasets;"
         "print(sorted({'torch', 'open_clip', 'agent'} & set(sys.modules)))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = ROOT
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

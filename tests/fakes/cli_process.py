@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import agent.search.inputs
-from agent.cli.main import main
-from evaluator.fakes import FakeEvaluator
+import promptclimb.agent.search.inputs
+from promptclimb.agent.cli.main import main
+from promptclimb.evaluator.fakes import FakeEvaluator
 
 if __name__ == "__main__":
-    agent.search.inputs.open_evaluator = lambda *_, **__: FakeEvaluator()
+    promptclimb.agent.search.inputs.open_evaluator = lambda *_, **__: FakeEvaluator()
     sys.argv[0] = "run_agent.py"
     sys.exit(main())

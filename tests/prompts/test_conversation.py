@@ -8,9 +8,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from prompts import conversation
-from prompts.conversation import (
+from promptclimb.prompts import conversation
+from promptclimb.prompts.conversation import (
     Message,
     Outcome,
     Shown,

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from prompts.pools import BUILT_IN, PLAIN, PoolError, draw, read_templates
-from prompts.template import Template
+from promptclimb.prompts.pools import BUILT_IN, PLAIN, PoolError, draw, read_templates
+from promptclimb.prompts.template import Template
 
 
 def read(tmp_path: Path, content: str | bytes, name: str = "pool.txt") -> list[str]:

@@ -7,10 +7,9 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from prompts.pools import BUILT_IN
-from prompts.replies import MAX_ANSWER_CHARACTERS, MAX_PROPOSALS, Reply, parse_reply
-from prompts.template import Template
+from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.replies import MAX_ANSWER_CHARACTERS, MAX_PROPOSALS, Reply, parse_reply
+from promptclimb.prompts.template import Template
 
 PIECES = st.lists(
     st.sampled_from(

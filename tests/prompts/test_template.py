@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from prompts.template import MAX_CHARACTERS, SLOT, Template, TemplateError
+from promptclimb.prompts.template import MAX_CHARACTERS, SLOT, Template, TemplateError
 
 WORDS = st.text(alphabet="abcdeé漢 .,'\"“”‘’`-{}", max_size=60)
 ANY_TEXT = st.one_of(

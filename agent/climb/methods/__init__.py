@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agent.climb.methods.ape import Paraphrase
-from agent.climb.methods.base import ChatMethod, DirectMethod, View
-from agent.climb.methods.opro import Trajectory
-from agent.climb.methods.p import PositiveOnly
-from agent.climb.methods.pn import PositiveNegative
-from agent.climb.methods.random_words import RandomWords
+from .ape import Paraphrase
+from .base import ChatMethod, DirectMethod, View
+from .opro import Trajectory
+from .p import PositiveOnly
+from .pn import PositiveNegative
+from .random_words import RandomWords
 
 _ALL: tuple[ChatMethod | DirectMethod, ...] = (
     PositiveNegative(),

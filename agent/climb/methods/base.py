@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-from agent.climb.memory import Entry, Memory
-from evaluator.scoring import Score
-from prompts.conversation import Message, Shown
-from prompts.template import Template
+from ....evaluator.scoring import Score
+from ....prompts.conversation import Message, Shown
+from ....prompts.template import Template
+from ..memory import Entry, Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

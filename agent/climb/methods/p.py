@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from agent.climb.methods.base import View, shown
-from prompts.conversation import Message, request_p
+from ....prompts.conversation import Message, request_p
+from .base import View, shown
 
 
 class PositiveOnly:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from agent.climb.methods.base import View, shown
-from prompts.conversation import Message, request_pn
+from ....prompts.conversation import Message, request_pn
+from .base import View, shown
 
 
 class PositiveNegative:

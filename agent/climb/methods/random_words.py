@@ -9,9 +9,9 @@ import random
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
-from agent.climb.methods.base import View
-from prompts.pools import BUILT_IN
-from prompts.template import SLOT, Template, TemplateError
+from ....prompts.pools import BUILT_IN
+from ....prompts.template import SLOT, Template, TemplateError
+from .base import View
 
 _ATTEMPTS = 50
 """Tries a proposal before the turn is left with fewer: a small pool may simply have no more to give."""

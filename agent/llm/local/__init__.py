@@ -4,6 +4,6 @@
 says why it cannot be had, or None.
 """
 
-from agent.llm.local.server import LocalLLM, is_available
+from .server import LocalLLM, is_available
 
 __all__ = ["LocalLLM", "is_available"]

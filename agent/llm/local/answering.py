@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.llm.local.generator import Generator, Sample, Sampling
-from agent.llm.local.listing import SLOT_WORD, Listing
-from prompts.template import SLOT, Template, TemplateError
+from ....prompts.template import SLOT, Template, TemplateError
+from .generator import Generator, Sample, Sampling
+from .listing import SLOT_WORD, Listing
 
 MAX_LINES_A_TEMPLATE = 3
 MAX_LINES_A_ROUND = 16

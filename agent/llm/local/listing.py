@@ -12,15 +12,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prompts.conversation import (
+from ....prompts.conversation import (
     BEST_HEADING,
     CURRENT_HEADING,
     OUTCOMES_HEADING,
     TRAJECTORY_HEADING,
     WORST_HEADING,
 )
-from prompts.replies import parse_reply
-from prompts.template import DEFAULT_MAX_WORDS, SLOT, Template
+from ....prompts.replies import parse_reply
+from ....prompts.template import DEFAULT_MAX_WORDS, SLOT, Template
 
 MAX_SHOWN = 16
 MAX_WANTED = 100

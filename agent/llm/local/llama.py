@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.errors import EndpointError
-from agent.llm.local.generator import GenerationCancelledError, GenerationFailedError, Sample, Sampling
+from ...errors import EndpointError
+from .generator import GenerationCancelledError, GenerationFailedError, Sample, Sampling
 
 CONTEXT_TOKENS = 4096
 MAX_LINES = 16

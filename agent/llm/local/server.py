@@ -13,17 +13,17 @@ from typing import Self
 
 from aiohttp import web
 
-from agent.errors import EndpointError
-from agent.llm.local.answering import Answer, answer
-from agent.llm.local.generator import (
+from ...errors import EndpointError
+from .answering import Answer, answer
+from .generator import (
     GenerationCancelledError,
     GenerationFailedError,
     Generator,
     Sampling,
 )
-from agent.llm.local.listing import Listing, read_chat
-from agent.llm.local.model_file import MODEL_NAME, missing_packages, model_file
-from agent.llm.local.protocol import (
+from .listing import Listing, read_chat
+from .model_file import MODEL_NAME, missing_packages, model_file
+from .protocol import (
     DEFAULT_TOP_P,
     ChatBody,
     RequestError,
@@ -45,7 +45,7 @@ def is_available() -> str | None:
     if missing := missing_packages():
         return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
     # Imported here because the library itself may be what is missing.
-    from agent.llm.local.llama import load_library
+    from .llama import load_library
 
     try:
         load_library()
@@ -200,7 +200,7 @@ def _answers(
 
 
 def _llama(threads: int) -> Generator:
-    from agent.llm.local.llama import LlamaGenerator
+    from .llama import LlamaGenerator
 
     if missing := missing_packages():
         raise EndpointError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.llm.pacing.limiter import Lane, LaneStatistics, Permit, RateLimits
-from agent.llm.pacing.pacer import Pacer
+from .limiter import Lane, LaneStatistics, Permit, RateLimits
+from .pacer import Pacer
 
 __all__ = ["Lane", "LaneStatistics", "Pacer", "Permit", "RateLimits"]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from agent.errors import FatalChatError
-from agent.events.notices import HeaderIgnored, LimitLearned, Paused, Report, Rested, unheard
-from agent.llm.pacing.headers import Kind, allowance
-from agent.llm.pacing.headers import retry_after as read_retry_after
-from agent.llm.pacing.window import Taken, Window
+from ...errors import FatalChatError
+from ...events.notices import HeaderIgnored, LimitLearned, Paused, Report, Rested, unheard
+from .headers import Kind, allowance
+from .headers import retry_after as read_retry_after
+from .window import Taken, Window
 
 FIRST_IN_FLIGHT = 4
 NO_GROWTH_S = 10.0

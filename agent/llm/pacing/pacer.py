@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.errors import FatalChatError, PromptclimbError, RequestTooLargeError
-from agent.llm.pacing.limiter import Lane, Permit
+from ...errors import FatalChatError, PromptclimbError, RequestTooLargeError
+from .limiter import Lane, Permit
 
 
 @dataclass(slots=True, eq=False)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from agent.results.exports.exporting import FORMATS, export
+from .exporting import FORMATS, export
 
 __all__ = ["FORMATS", "export"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.config.schema import SearchConfig
-from agent.errors import UsageError
-from agent.results.exports import forms
-from agent.results.exports.matrix import write_classifier
-from agent.results.result import SearchResult
-from agent.results.run_dir import RESULT, read_result, write_atomically
-from agent.search.api import stored_config
-from agent.search.inputs import spec_of
+from ...config.schema import SearchConfig
+from ...errors import UsageError
+from ...search.api import stored_config
+from ...search.inputs import spec_of
+from ..result import SearchResult
+from ..run_dir import RESULT, read_result, write_atomically
+from . import forms
+from .matrix import write_classifier
 
 FOLDER = "exports"
 
@@ -88,6 +88,6 @@ def class_names(config: SearchConfig) -> tuple[str, ...]:
     Raises:
         DataError: The data set cannot be read any more.
     """
-    from evaluator.spec import load_data
+    from ....evaluator.spec import load_data
 
     return load_data(spec_of(config)).classes

@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from agent.results.result import SearchResult
-from agent.results.run_dir import leaderboard_csv
-from prompts.template import SLOT, Template
+from ....prompts.template import SLOT, Template
+from ..result import SearchResult
+from ..run_dir import leaderboard_csv
 
 # What CoOp calls the eleven data sets in its configurations and in CUSTOM_TEMPLATES.
 COOP_NAMES = {

@@ -10,11 +10,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from agent.config.schema import SearchConfig
-from agent.errors import UsageError
-from agent.results.result import SearchResult
-from agent.search.inputs import spec_of
-from evaluator.spec import open_evaluator
+from ....evaluator.spec import open_evaluator
+from ...config.schema import SearchConfig
+from ...errors import UsageError
+from ...search.inputs import spec_of
+from ..result import SearchResult
 
 TENSOR = "classifier"
 

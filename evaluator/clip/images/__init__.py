@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from evaluator.clip.images.image_encoder import Features, ImageEncoder
+from .image_encoder import Features, ImageEncoder
 
 __all__ = ["Features", "ImageEncoder"]

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.clip.images.features import (
+from ...datasets.readers.pictures import open_rgb
+from ...errors import DataError
+from ..models.loading import LoadedModel
+from .features import (
     SCHEMA,
     BrokenFeaturesError,
     Manifest,
@@ -24,9 +27,6 @@ from evaluator.clip.images.features import (
     read_features,
     write_features,
 )
-from evaluator.clip.models.loading import LoadedModel
-from evaluator.datasets.readers.pictures import open_rgb
-from evaluator.errors import DataError
 
 Report = Callable[[str], None]
 Progress = Callable[[int, int], None]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evaluator.clip.models.devices import best_dtype, devices, parse_devices
-from evaluator.clip.models.loading import LoadedModel, check_bundled, load_model
-from evaluator.clip.models.names import pretrained_pairs
+from .devices import best_dtype, devices, parse_devices
+from .loading import LoadedModel, check_bundled, load_model
+from .names import pretrained_pairs
 
 __all__ = [
     "LoadedModel",

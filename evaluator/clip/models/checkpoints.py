@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from evaluator.errors import ModelError
+from ...errors import ModelError
 
 
 def file_hash(path: Path) -> str:

@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from evaluator.errors import ModelError
+from ...errors import ModelError
 
 _FORM = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from evaluator.errors import ModelError
-from evaluator.network import hub_address, hub_offline, reachable
+from ...errors import ModelError
+from ...network import hub_address, hub_offline, reachable
 
 Report = Callable[[str], None]
 CONFIG_NAME = "open_clip_config.json"

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from evaluator.clip.models.checkpoints import file_hash, first_mismatch, read_state
-from evaluator.clip.models.names import Source, resolve
-from evaluator.errors import ModelError
-from evaluator.pico import models as bundled_models
+from ...errors import ModelError
+from ...pico import models as bundled_models
+from .checkpoints import file_hash, first_mismatch, read_state
+from .names import Source, resolve
 
 Report = Callable[[str], None]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import open_clip
 
-from evaluator.clip.models.hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
-from evaluator.errors import ModelError
-from evaluator.pico import models as bundled_models
+from ...errors import ModelError
+from ...pico import models as bundled_models
+from .hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
 
 Report = Callable[[str], None]
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")

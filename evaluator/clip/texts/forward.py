@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from evaluator.clip.texts.packing import Group, Pass
-from evaluator.clip.texts.tower import Affine, Block, Norm, Tower
+from .packing import Group, Pass
+from .tower import Affine, Block, Norm, Tower
 
 
 def encode(tower: Tower, batch: Pass, quantum: int) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from evaluator.clip.texts.text_encoder import TextEncoder, TextStatistics
-from evaluator.scoring import Rejection
+from ...scoring import Rejection
+from .text_encoder import TextEncoder, TextStatistics
 
 
 class Encoder(Protocol):

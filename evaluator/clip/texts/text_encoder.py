@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluator.batching import is_out_of_memory
-from evaluator.clip.texts.forward import encode
-from evaluator.clip.texts.packing import Text, pack
-from evaluator.clip.texts.tokens import Filler, Reader, Tokenizer
-from evaluator.clip.texts.tower import NotCausalError, Tower, read_tower
-from evaluator.scoring import Rejection
+from ...batching import is_out_of_memory
+from ...scoring import Rejection
+from .forward import encode
+from .packing import Text, pack
+from .tokens import Filler, Reader, Tokenizer
+from .tower import NotCausalError, Tower, read_tower
 
 TOLERANCE = 1e-5
 PLAIN_BATCH = 64

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from evaluator.clip.texts.packing import Text
-from evaluator.scoring import Rejection
+from ...scoring import Rejection
+from .packing import Text
 
 SLOT = "{}"
 RECENT = 64

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from pathlib import Path
 
-from evaluator.datasets.readers.folders import read_folder
-from evaluator.datasets.readers.written import written_once
-from evaluator.datasets.values import Splits
+from ..values import Splits
+from .folders import read_folder
+from .written import written_once
 
 # evaluator.pico.sets is imported where it is used: it brings the drawing code, which other sets do not need.
 
@@ -18,14 +17,14 @@ SOURCES = ("sets.py", "sets", "world", "assets")
 
 def names() -> tuple[str, ...]:
     """The names of the bundled sets."""
-    import evaluator.pico.sets as sets
+    from ...pico import sets
 
     return tuple(sets.names())
 
 
 def title(name: str) -> str:
     """One line that says what a bundled set shows."""
-    import evaluator.pico.sets as sets
+    from ...pico import sets
 
     return str(sets.title(name))
 
@@ -36,7 +35,7 @@ def read(name: str) -> Splits:
     Raises:
         DataError: The cache cannot be written.
     """
-    import evaluator.pico.sets as sets
+    from ...pico import sets
 
     folder, order = written_once(name, _version(), lambda draft: sets.write(name, draft))
     return read_folder(folder, name=name, order=order)
@@ -44,13 +43,12 @@ def read(name: str) -> Splits:
 
 @cache
 def _version() -> str:
-    import evaluator.pico
+    from ...pico import ROOM
 
-    room = Path(evaluator.pico.__file__).resolve().parent
     digest = hashlib.sha256()
     for source in SOURCES:
-        for file in sorted((room / source).rglob("*")) if (room / source).is_dir() else [room / source]:
+        for file in sorted((ROOM / source).rglob("*")) if (ROOM / source).is_dir() else [ROOM / source]:
             if file.is_file() and file.suffix != ".pyc":
-                digest.update(file.relative_to(room).as_posix().encode())
+                digest.update(file.relative_to(ROOM).as_posix().encode())
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evaluator.datasets.readers.folders import read_folder
-from evaluator.datasets.readers.written import written_once
-from evaluator.datasets.sampling.rule_split import divide
-from evaluator.datasets.values import Splits
+from ..sampling.rule_split import divide
+from ..values import Splits
+from .folders import read_folder
+from .written import written_once
 
 NAME = "digits"
 VERSION = "1"

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluator.datasets.class_names import tidy
-from evaluator.datasets.sampling.rule_split import HALF_RULE, RULE, divide, halve
-from evaluator.datasets.values import Item, Splits
-from evaluator.errors import DataError
+from ...errors import DataError
+from ..class_names import tidy
+from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
+from ..values import Item, Splits
 
 IMAGE_SUFFIXES = frozenset(
     {

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from evaluator.cache import cache_dir
-from evaluator.datasets.readers.numbered import Save, numbered_set
-from evaluator.datasets.values import Splits
-from evaluator.errors import DataError
-from evaluator.network import hub_address, hub_offline, reachable
+from ...cache import cache_dir
+from ...errors import DataError
+from ...network import hub_address, hub_offline, reachable
+from ..values import Splits
+from .numbered import Save, numbered_set
 
 if TYPE_CHECKING:
     import datasets

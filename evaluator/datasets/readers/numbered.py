@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from evaluator.datasets.class_names import tidy
-from evaluator.datasets.readers.folders import read_folder
-from evaluator.datasets.readers.written import written_once
-from evaluator.datasets.values import Splits
-from evaluator.errors import DataError
+from ...errors import DataError
+from ..class_names import tidy
+from ..values import Splits
+from .folders import read_folder
+from .written import written_once
 
 NAMES = ".class-names.json"
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluator.datasets.class_names import refuse_duplicates, tidy
-from evaluator.datasets.paths import inside
-from evaluator.datasets.readers.text_files import parse_json, read_text
-from evaluator.datasets.sampling.rule_split import HALF_RULE, RULE, divide, halve
-from evaluator.datasets.values import Item, Splits
-from evaluator.errors import DataError
+from ...errors import DataError
+from ..class_names import refuse_duplicates, tidy
+from ..paths import inside
+from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
+from ..values import Item, Splits
+from .text_files import parse_json, read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evaluator.errors import DataError
+from ...errors import DataError
 
 # ImageNet's split as JSON is 120 MB; what is larger than this is no list of images.
 MAX_BYTES = 512 * 2**20

@@ -13,9 +13,9 @@ from typing import Any
 
 from PIL import Image
 
-from evaluator.datasets.readers.numbered import Save, numbered_set
-from evaluator.datasets.values import Splits
-from evaluator.errors import DataError
+from ...errors import DataError
+from ..values import Splits
+from .numbered import Save, numbered_set
 
 FLAGS: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
 TRAIN_TEST: dict[str, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evaluator.cache import cache_dir
-from evaluator.errors import DataError
+from ...cache import cache_dir
+from ...errors import DataError
 
 MARKER = ".complete.json"
 STALE_SECONDS = 24 * 3600.0

@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from evaluator.datasets.values import Item, Splits, count_by_label
-from evaluator.errors import DataError
+from ...errors import DataError
+from ..values import Item, Splits, count_by_label
 
 MAX_VAL_SHOTS = 4
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evaluator.datasets.readers.text_files import parse_json, read_bytes, read_text
-from evaluator.datasets.values import Item, Splits
-from evaluator.errors import DataError
+from ...errors import DataError
+from ..readers.text_files import parse_json, read_bytes, read_text
+from ..values import Item, Splits
 
 FORM = '{"train": {"data": [{"impath": ..., "label": ...}, ...], "indices": [...]}, "val": {...}}'
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p"})

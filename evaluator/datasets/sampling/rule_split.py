@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from evaluator.datasets.values import Item
-from evaluator.errors import DataError
+from ...errors import DataError
+from ..values import Item
 
 VAL_SHARE = 0.2
 TEST_SHARE = 0.3

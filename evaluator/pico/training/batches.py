@@ -19,8 +19,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.pico import world
-from evaluator.pico.training.gather_art import training_art
+from .. import world
+from .gather_art import training_art
 
 SHARD = 5000
 SHIFT = 3  # pixels

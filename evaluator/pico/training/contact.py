@@ -1,4 +1,4 @@
-"""`python -m evaluator.pico.training.contact FILE`: a contact sheet of the world, some pictures of every form."""
+"""A contact sheet: ``python -m promptclimb.evaluator.pico.training.contact FILE`` draws every form."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluator.errors import InputError
-from evaluator.pico.training.gather_art import ArtError, training_art
-from evaluator.pico.world import Art, Scene, compose, draw
-from evaluator.pico.world.concepts import CORE, SENSES
-from evaluator.pico.world.media import MEDIA
-from evaluator.pico.world.sampling import TWO, WEIGHTS, names_of
+from ...errors import InputError
+from ..world import Art, Scene, compose, draw
+from ..world.concepts import CORE, SENSES
+from ..world.media import MEDIA
+from ..world.sampling import TWO, WEIGHTS, names_of
+from .gather_art import ArtError, training_art
 
 PICTURES, SIDE, COLUMNS = 5, 48, 4
 _LABEL = 13
@@ -54,7 +54,7 @@ def sheet(art: Art, seed: int = 1) -> Image.Image:
 def main() -> int:
     """Writes the contact sheet; the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m evaluator.pico.training.contact", description="Draw a contact sheet."
+        prog="python -m promptclimb.evaluator.pico.training.contact", description="Draw a contact sheet."
     )
     parser.add_argument("file", type=Path, help="the PNG to write")
     options = parser.parse_args()

@@ -3,8 +3,8 @@
 Training draws from every source but the held-out one, and from the training fonts. The bundled sets draw from
 the held-out source and fonts, which no training image shows; they are shipped (`evaluator/pico/assets`).
 
-    python -m evaluator.pico.training.gather_art           # gathers all art into the cache, by `npm pack`
-    python -m evaluator.pico.training.gather_art --ship    # writes the shipped art from it
+    python -m promptclimb.evaluator.pico.training.gather_art           # all art into the cache, by `npm pack`
+    python -m promptclimb.evaluator.pico.training.gather_art --ship    # the shipped art from it
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluator.cache import cache_dir
-from evaluator.errors import InputError
-from evaluator.pico.world.art import ASSETS, CUTOUT, Art
-from evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
+from ...cache import cache_dir
+from ...errors import InputError
+from ..world.art import ASSETS, CUTOUT, Art
+from ..world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,8 @@ def ship(folder: Path | None = None) -> None:
 def main() -> int:
     """Gathers the art, or ships it; the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m evaluator.pico.training.gather_art", description="Gather the pico world's art."
+        prog="python -m promptclimb.evaluator.pico.training.gather_art",
+        description="Gather the pico world's art.",
     )
     parser.add_argument(
         "--ship", action="store_true", help="write the art of the bundled sets into evaluator/pico/assets"

@@ -17,9 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from evaluator.pico.training.batches import Pictures, shifted
-from evaluator.pico.training.losses import contrastive, imitation, nearness
-from evaluator.pico.training.model import Vocabulary, build, encode_image, encode_text, export, fast
+from .batches import Pictures, shifted
+from .losses import contrastive, imitation, nearness
+from .model import Vocabulary, build, encode_image, encode_text, export, fast
 
 log = structlog.get_logger()
 

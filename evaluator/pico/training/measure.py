@@ -1,4 +1,4 @@
-"""`python -m evaluator.pico.training.measure`: how much the words of a template matter to the bundled models.
+"""How much the words of a template matter to the bundled models: ``python -m …pico.training.measure``.
 
 For each bundled set, and for real scanned digits: the plain template, the best, median and worst of a fixed
 list, words that match the pictures against words that contradict them, how well few training pictures rank
@@ -24,14 +24,14 @@ from PIL import Image
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from evaluator.datasets import Item
-from evaluator.datasets.loading import read_splits
-from evaluator.datasets.sampling import few_shot
-from evaluator.errors import InputError, ModelError
-from evaluator.pico import models, sets
-from evaluator.pico.training.findings import Row, summary, table, transfer
-from evaluator.pico.training.model import NAMES, encode_text, fast
-from evaluator.pico.training.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
+from ...datasets import Item
+from ...datasets.loading import read_splits
+from ...datasets.sampling import few_shot
+from ...errors import InputError, ModelError
+from .. import NAMES, models, sets
+from .findings import Row, summary, table, transfer
+from .model import encode_text, fast
+from .wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 SHOTS = 16
 SEEDS = (1, 2, 3)
@@ -137,7 +137,9 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m evaluator.pico.training.measure", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m promptclimb.evaluator.pico.training.measure", description=__doc__
+    )
     parser.add_argument(
         "--data",
         nargs="+",

@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-NAMES = ("RN-pico", "ViT-pico")
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
+from .. import CHECKPOINTS, NAMES
+
 STANDARD_ROWS = 49408
 START, END = 49406, 49407  # ids of the standard tokenizer
 LONGEST = 32  # tokens of a training caption, ends included

@@ -1,4 +1,4 @@
-"""`python -m evaluator.pico.training.train`: makes both bundled models from nothing.
+"""`python -m promptclimb.evaluator.pico.training.train`: makes both bundled models from nothing.
 
 Four steps, each skipped where its result exists, so that a killed run goes on when it is started again:
 
@@ -23,12 +23,13 @@ from pathlib import Path
 import structlog
 import torch
 
-from evaluator.cache import cache_dir
-from evaluator.errors import InputError
-from evaluator.pico.training.batches import Pictures, render
-from evaluator.pico.training.gather_art import ArtError, training_art
-from evaluator.pico.training.loop import Recipe, Trainer
-from evaluator.pico.training.model import NAMES, Vocabulary, token_ids
+from ...cache import cache_dir
+from ...errors import InputError
+from .. import NAMES
+from .batches import Pictures, render
+from .gather_art import ArtError, training_art
+from .loop import Recipe, Trainer
+from .model import Vocabulary, token_ids
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ def _minutes(text: str) -> float:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m evaluator.pico.training.train",
+        prog="python -m promptclimb.evaluator.pico.training.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -142,7 +143,14 @@ def _train_both(arguments: list[str], threads: int) -> int:
     """Step 4 for both models, in a process each."""
     share = str(max(1, threads // 2))
     environment = {**os.environ, **KEEP_MEMORY, "OMP_NUM_THREADS": share}
-    command = [sys.executable, "-m", "evaluator.pico.training.train", *arguments, "--threads", share]
+    command = [
+        sys.executable,
+        "-m",
+        "promptclimb.evaluator.pico.training.train",
+        *arguments,
+        "--threads",
+        share,
+    ]
     children = [subprocess.Popen([*command, "--model", name], env=environment) for name in NAMES]
     try:
         return max(abs(child.wait()) for child in children)

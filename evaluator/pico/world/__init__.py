@@ -6,9 +6,9 @@ ways, and many pictures hold two names in two roles, so that the words around a 
 
 from __future__ import annotations
 
-from evaluator.pico.world.art import Art
-from evaluator.pico.world.captions import caption
-from evaluator.pico.world.sampling import compose, draw, sample, shown
-from evaluator.pico.world.scene import Scene
+from .art import Art
+from .captions import caption
+from .sampling import compose, draw, sample, shown
+from .scene import Scene
 
 __all__ = ["Art", "Scene", "caption", "compose", "draw", "sample", "shown"]

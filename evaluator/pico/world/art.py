@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageFont
 
-from evaluator.pico.world.concepts import CONCEPTS, SENSES, codepoint
+from .concepts import CONCEPTS, SENSES, codepoint
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 CUTOUT = 72

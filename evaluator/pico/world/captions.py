@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from evaluator.pico.world import grammar
-from evaluator.pico.world.concepts import KIND
-from evaluator.pico.world.scene import NUMBERS, Scene
+from . import grammar
+from .concepts import KIND
+from .scene import NUMBERS, Scene
 
 _FRAMES = (
     "a photo of {}",

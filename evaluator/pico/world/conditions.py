@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from evaluator.pico.world.canvas import SIZE, any_colour, noise
+from .canvas import SIZE, any_colour, noise
 
 Change = Callable[[Image.Image, Random], Image.Image]
 

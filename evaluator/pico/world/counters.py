@@ -7,9 +7,9 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from evaluator.pico.world.art import Art
-from evaluator.pico.world.canvas import BIG, any_colour, contrast, disc, jitter, polygon, settle, star, stroke
-from evaluator.pico.world.scene import Scene, value
+from .art import Art
+from .canvas import BIG, any_colour, contrast, disc, jitter, polygon, settle, star, stroke
+from .scene import Scene, value
 
 _SEGMENTS = ["abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg"]
 _PIPS = {

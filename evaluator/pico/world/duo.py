@@ -8,12 +8,12 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from evaluator.pico.world.art import Art
-from evaluator.pico.world.canvas import BIG, SIZE, disc, ground, ink, jitter, paste, settle
-from evaluator.pico.world.conditions import AFTER
-from evaluator.pico.world.glyphs import text_mask
-from evaluator.pico.world.media import chalk, sketch
-from evaluator.pico.world.scene import Scene
+from .art import Art
+from .canvas import BIG, SIZE, disc, ground, ink, jitter, paste, settle
+from .conditions import AFTER
+from .glyphs import text_mask
+from .media import chalk, sketch
+from .scene import Scene
 
 _Spot = tuple[float, float]
 _FLIP = Image.Transpose.FLIP_LEFT_RIGHT

@@ -7,7 +7,7 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from evaluator.pico.world.canvas import BIG, Colour, jitter
+from .canvas import BIG, Colour, jitter
 
 _SIDE = 96
 _Colours = tuple[Colour, ...]

@@ -8,9 +8,9 @@ from random import Random
 
 from PIL import Image
 
-from evaluator.pico.world.art import Art, Font, load_font
-from evaluator.pico.world.canvas import BIG, Colour, any_colour, ink, mask, settle
-from evaluator.pico.world.scene import Scene
+from .art import Art, Font, load_font
+from .canvas import BIG, Colour, any_colour, ink, mask, settle
+from .scene import Scene
 
 Form = Callable[[Scene, Random, Art], Image.Image]
 

@@ -7,12 +7,12 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from evaluator.pico.world.art import Art
-from evaluator.pico.world.canvas import BIG, any_colour, disc, jitter, mask, settle, stroke
-from evaluator.pico.world.concepts import CONCEPTS
-from evaluator.pico.world.flags import signal_flag
-from evaluator.pico.world.glyphs import Form, figure, navon, text_mask
-from evaluator.pico.world.scene import Scene
+from .art import Art
+from .canvas import BIG, any_colour, disc, jitter, mask, settle, stroke
+from .concepts import CONCEPTS
+from .flags import signal_flag
+from .glyphs import Form, figure, navon, text_mask
+from .scene import Scene
 
 LETTERS = list("bcdefghjklmnprstvwyz")
 _MORSE = dict(

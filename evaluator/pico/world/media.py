@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from evaluator.pico.world.canvas import SIZE, Colour, any_colour, ground, jitter, light, mean, noise, paste
+from .canvas import SIZE, Colour, any_colour, ground, jitter, light, mean, noise, paste
 
 Medium = Callable[[Image.Image, str, Random], Image.Image]
 _Pixels = NDArray[Any]

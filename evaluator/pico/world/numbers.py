@@ -6,17 +6,17 @@ from random import Random
 
 from PIL import Image
 
-from evaluator.pico.world import counters
-from evaluator.pico.world.art import Art
-from evaluator.pico.world.canvas import (
+from . import counters
+from .art import Art
+from .canvas import (
     BIG,
     any_colour,
     mask,
     stroke,
 )
-from evaluator.pico.world.glyphs import Form, figure, grid_of, navon, text_mask
-from evaluator.pico.world.scene import Scene, value
-from evaluator.pico.world.strokes import digit_mask, draw_digit, scan
+from .glyphs import Form, figure, grid_of, navon, text_mask
+from .scene import Scene, value
+from .strokes import digit_mask, draw_digit, scan
 
 _ROMAN = ["N", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
 

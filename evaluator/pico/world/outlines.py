@@ -6,7 +6,7 @@ import math
 
 from PIL import ImageDraw
 
-from evaluator.pico.world.canvas import Point, polygon, star
+from .canvas import Point, polygon, star
 
 
 def _heart(x: float, y: float, r: float) -> list[Point]:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluator.pico.world import duo, letters, numbers, shapes
-from evaluator.pico.world.art import Art
-from evaluator.pico.world.canvas import SIZE, ground, paste
-from evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES
-from evaluator.pico.world.conditions import AFTER, BEFORE
-from evaluator.pico.world.glyphs import Form, figure, text_mask
-from evaluator.pico.world.media import LINE_MEDIA, MEDIA
-from evaluator.pico.world.scene import NUMBERS, Scene
+from . import duo, letters, numbers, shapes
+from .art import Art
+from .canvas import SIZE, ground, paste
+from .concepts import CONCEPTS, CORE, EVERYDAY, SENSES
+from .conditions import AFTER, BEFORE
+from .glyphs import Form, figure, text_mask
+from .media import LINE_MEDIA, MEDIA
+from .scene import NUMBERS, Scene
 
 GROUNDS = [
     "paper",

@@ -6,8 +6,8 @@ from random import Random
 
 from PIL import Image
 
-from evaluator.pico.world.art import Art
-from evaluator.pico.world.canvas import (
+from .art import Art
+from .canvas import (
     BIG,
     SIZE,
     Colour,
@@ -20,9 +20,9 @@ from evaluator.pico.world.canvas import (
     paste,
     settle,
 )
-from evaluator.pico.world.glyphs import Form, figure, text_mask, tiles
-from evaluator.pico.world.outlines import draw_shape
-from evaluator.pico.world.scene import Scene
+from .glyphs import Form, figure, text_mask, tiles
+from .outlines import draw_shape
+from .scene import Scene
 
 COLOURS: dict[str, Colour] = {
     "red": (214, 30, 36),

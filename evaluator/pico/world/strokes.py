@@ -7,7 +7,7 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from evaluator.pico.world.canvas import BIG, Point, mask, smooth, stroke
+from .canvas import BIG, Point, mask, smooth, stroke
 
 # Strokes in a unit square, y downwards; a digit has several ways, a way several strokes.
 _Way = list[list[Point]]

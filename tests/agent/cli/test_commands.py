@@ -14,17 +14,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import promptclimb.agent.cli.evaluate
+import promptclimb.agent.search.inputs
 import pytest
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.parser import EXPORTS
+from promptclimb.agent.results.exports import FORMATS
+from promptclimb.evaluator.fakes import FakeEvaluator
 
-import agent.cli.evaluate
-import agent.search.inputs
-from agent.cli.main import main
-from agent.cli.parser import EXPORTS
-from agent.results.exports import FORMATS
-from evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-test-0123456789abcdefghij"
 SMALL = (
     *("--restarts", "2", "--resets", "1", "--iterations", "3", "--proposals", "3"),
@@ -72,8 +72,8 @@ def server() -> Iterator[ChatServer]:
 def fake_evaluator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEvaluator:
     """Words in place of a model and its images; runs go to a folder of the test's own."""
     evaluator = FakeEvaluator()
-    monkeypatch.setattr(agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
-    monkeypatch.setattr(agent.cli.evaluate, "open_evaluator", lambda *_, **__: evaluator)
+    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
+    monkeypatch.setattr(promptclimb.agent.cli.evaluate, "open_evaluator", lambda *_, **__: evaluator)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
     return evaluator
@@ -267,7 +267,7 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
             os.kill(os.getpid(), number)
 
     evaluator = FakeEvaluator(before_batch=strike)
-    monkeypatch.setattr(agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
+    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
     with Serving() as server:
         assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == code
         assert "python run_agent.py resume r" in capsys.readouterr().err
@@ -280,7 +280,7 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Alone it is an error; with a fallback the result says what was used."""
-    monkeypatch.setattr("agent.llm.local.is_available", lambda: "not installed here")
+    monkeypatch.setattr("promptclimb.agent.llm.local.is_available", lambda: "not installed here")
     assert call("search", "--llm", "local", "--run-dir", "r") == 2
     assert "promptclimb[local]" in only_line(capsys.readouterr().err)
     fallback = ("--llm-fallback", "random", "--restarts", "1", "--run-dir", "r", "--json")
@@ -324,7 +324,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def explode(*_: object, **__: object) -> FakeEvaluator:
         raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr(agent.search.inputs, "open_evaluator", explode)
+    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", explode)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")

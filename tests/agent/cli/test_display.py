@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 
-from rich.console import Console
-
-from agent.cli.display import Progress
-from agent.events.kinds import (
+from promptclimb.agent.cli.display import Progress
+from promptclimb.agent.events.kinds import (
     ClimbFinished,
     ImagesEncoded,
     Noted,
@@ -20,7 +18,8 @@ from agent.events.kinds import (
     StepSkipped,
     TemplateScored,
 )
-from agent.llm.budget import Usage
+from promptclimb.agent.llm.budget import Usage
+from rich.console import Console
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
 STARTED = SearchStarted(

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import promptclimb.agent.search.inputs
 import pytest
+from promptclimb.agent.cli.main import main
+from promptclimb.evaluator.fakes import FakeEvaluator
 
-import agent.search.inputs
-from agent.cli.main import main
-from evaluator.fakes import FakeEvaluator
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 SEARCH = ("search", "--restarts", "2", "--initial", "5", "--llm", "fake", "--run-dir", "r")
 
 
@@ -71,7 +71,7 @@ def test_a_signal_while_things_are_opened(
         release.wait(60)
         return FakeEvaluator()
 
-    monkeypatch.setattr(agent.search.inputs, "open_evaluator", slow)
+    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", slow)
     monkeypatch.chdir(tmp_path)
     try:
         assert main(["search", "--method", "random", "--run-dir", "r"]) == 130
@@ -83,8 +83,8 @@ def test_a_signal_while_things_are_opened(
 
 LEFT_BEHIND = """
 import asyncio, atexit, contextlib, time
-import agent.cli.main, run_agent
-from agent.search.inputs import in_thread
+import promptclimb.agent.cli.main, run_agent
+from promptclimb.agent.search.inputs import in_thread
 
 async def leave_a_thread():
     with contextlib.suppress(TimeoutError):
@@ -95,7 +95,7 @@ def interrupted():
     asyncio.run(leave_a_thread())
     return 143
 
-agent.cli.main.main = interrupted
+promptclimb.agent.cli.main.main = interrupted
 atexit.register(print, "taken apart")
 raise SystemExit(run_agent.main())
 """

@@ -6,20 +6,20 @@ import asyncio
 import random
 
 import pytest
+from promptclimb.agent.climb.conversation import MAX_ANSWER_CHARACTERS, Conversation
+from promptclimb.agent.climb.memory import Memory
+from promptclimb.agent.climb.methods import METHODS, View
+from promptclimb.agent.climb.methods.random_words import RandomWords
+from promptclimb.agent.climb.seeds import derived, rng_for
+from promptclimb.agent.errors import EvaluationFailedError, InterruptedRunError
+from promptclimb.agent.search.scorebook import MAX_FAILURES, Scorebook
+from promptclimb.agent.stop import Halt
+from promptclimb.agent.store import StoredScore, Verdict
+from promptclimb.evaluator.errors import ScoringError
+from promptclimb.evaluator.scoring import Rejection, Score
+from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.template import Template
 
-from agent.climb.conversation import MAX_ANSWER_CHARACTERS, Conversation
-from agent.climb.memory import Memory
-from agent.climb.methods import METHODS, View
-from agent.climb.methods.random_words import RandomWords
-from agent.climb.seeds import derived, rng_for
-from agent.errors import EvaluationFailedError, InterruptedRunError
-from agent.search.scorebook import MAX_FAILURES, Scorebook
-from agent.stop import Halt
-from agent.store import StoredScore, Verdict
-from evaluator.errors import ScoringError
-from evaluator.scoring import Rejection, Score
-from prompts.pools import BUILT_IN
-from prompts.template import Template
 from tests.fakes.clock import virtual_time
 
 

@@ -8,8 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from agent.climb.memory import Memory
+from promptclimb.agent.climb.memory import Memory
 
 added = st.lists(
     st.tuples(st.text(max_size=6), st.sampled_from([0.0, 0.25, 0.5, 0.5000001, 1.0])), max_size=60

@@ -6,10 +6,9 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from agent.climb.selection import Scored, as_fraction, pooled, select
-from evaluator.scoring import Score
-from prompts.template import Template
+from promptclimb.agent.climb.selection import Scored, as_fraction, pooled, select
+from promptclimb.evaluator.scoring import Score
+from promptclimb.prompts.template import Template
 
 SIZES = {"train": 16, "val": 4}
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from agent.config.fields import without_credentials
-from agent.config.schema import SearchConfig, deciding_fields
-from agent.config.sources import build, flag_of, from_environment, from_sources, read_toml, to_toml
-from agent.errors import ConfigError
+from promptclimb.agent.config.fields import without_credentials
+from promptclimb.agent.config.schema import SearchConfig, deciding_fields
+from promptclimb.agent.config.sources import (
+    build,
+    flag_of,
+    from_environment,
+    from_sources,
+    read_toml,
+    to_toml,
+)
+from promptclimb.agent.errors import ConfigError
 
 NO_LLM = {"method": "random"}
 

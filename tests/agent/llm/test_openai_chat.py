@@ -14,8 +14,7 @@ import httpx2
 import openai
 import pytest
 from aiohttp import web
-
-from agent.errors import (
+from promptclimb.agent.errors import (
     BadRequestError,
     ChatError,
     ConfigError,
@@ -28,11 +27,12 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from agent.llm.answers import MAX_BODY
-from agent.llm.openai_chat import OpenAIChat
-from agent.llm.translate import translate
-from agent.llm.types import ChatRequest
-from agent.secrets import Scrubber
+from promptclimb.agent.llm.answers import MAX_BODY
+from promptclimb.agent.llm.openai_chat import OpenAIChat
+from promptclimb.agent.llm.translate import translate
+from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.secrets import Scrubber
+
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
 KEY = "sk-proj-0123456789abcdefABCDEF"

@@ -6,13 +6,12 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import promptclimb.agent.llm.preflight
 import pytest
 from aiohttp import web
-
-import agent.llm.preflight
-from agent.errors import EndpointError
-from agent.llm.preflight import look
-from agent.secrets import Secret
+from promptclimb.agent.errors import EndpointError
+from promptclimb.agent.llm.preflight import look
+from promptclimb.agent.secrets import Secret
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = Secret("sk-0123456789abcdef")
@@ -21,7 +20,7 @@ KEY = Secret("sk-0123456789abcdef")
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr(agent.llm.preflight, "PAUSE_S", 0)
+    monkeypatch.setattr(promptclimb.agent.llm.preflight, "PAUSE_S", 0)
 
 
 @asynccontextmanager
@@ -99,7 +98,7 @@ async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""
     async with serving(answering(lambda: web.Response(status=status))) as url:
-        assert await look(url, KEY, key_env="K", model="m") == agent.llm.preflight.Seen()
+        assert await look(url, KEY, key_env="K", model="m") == promptclimb.agent.llm.preflight.Seen()
 
 
 @pytest.mark.parametrize("document", [[], {}, {"data": 3}, {"data": [{"name": "x"}, 4]}, "x", None])

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from agent.errors import (
+from promptclimb.agent.errors import (
     BudgetSpentError,
     ChatError,
     ConfigError,
@@ -29,14 +28,15 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from agent.events.notices import EndpointRemoved, GaveUp, Notice, RetryScheduled
-from agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
-from agent.llm.openai_chat import OpenAIChat
-from agent.llm.pacing import RateLimits
-from agent.llm.proposer import Endpoint, Proposer, Reply
-from agent.llm.retry import RetryPolicy
-from agent.llm.types import ChatAnswer, ChatRequest
-from agent.store import Position, Store
+from promptclimb.agent.events.notices import EndpointRemoved, GaveUp, Notice, RetryScheduled
+from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
+from promptclimb.agent.llm.openai_chat import OpenAIChat
+from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.proposer import Endpoint, Proposer, Reply
+from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.store import Position, Store
+
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 

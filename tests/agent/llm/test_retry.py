@@ -8,8 +8,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from agent.errors import (
+from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
     KeyRejectedError,
@@ -21,7 +20,8 @@ from agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from agent.llm.retry import Decision, RetryPolicy, classify, retrying
+from promptclimb.agent.llm.retry import Decision, RetryPolicy, classify, retrying
+
 from tests.fakes.clock import virtual_time
 
 POLICY = RetryPolicy()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html.parser
 from typing import Any
 
-from agent.results.chart import curves, progress_chart
-from agent.results.page import MAX_ROWS, page
-from agent.results.result import Best, Ensemble, Row, SearchResult, Usage
+from promptclimb.agent.results.chart import curves, progress_chart
+from promptclimb.agent.results.page import MAX_ROWS, page
+from promptclimb.agent.results.result import Best, Ensemble, Row, SearchResult, Usage
 
 EVIL = "<script>alert('{}')</script> & \"{}\""
 

@@ -8,9 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-
-from agent.results.result import Best, Ensemble, Row, SearchResult, Usage
-from agent.results.run_dir import (
+from promptclimb.agent.results.result import Best, Ensemble, Row, SearchResult, Usage
+from promptclimb.agent.results.run_dir import (
     leaderboard_csv,
     read_result,
     safe_cell,

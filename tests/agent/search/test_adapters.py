@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import ConfigError
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.search.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
+from promptclimb.agent.search.api import search_sync
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Rejection, Score
 
-from agent.config.schema import SearchConfig
-from agent.errors import ConfigError
-from agent.llm.types import ChatAnswer, ChatRequest
-from agent.search.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
-from agent.search.api import search_sync
-from evaluator.fakes import FakeEvaluator
-from evaluator.scoring import Rejection, Score
 from tests.fakes.chat_by_hash import ChatByHash
 
 CONFIG = SearchConfig(data="mine", method="random")

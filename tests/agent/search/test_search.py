@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from agent.config.schema import SearchConfig
-from agent.errors import (
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import (
     BadRequestError,
     EndpointError,
     EvaluationFailedError,
@@ -22,12 +21,13 @@ from agent.errors import (
     TransientChatError,
     UsageError,
 )
-from agent.events.kinds import Event
-from agent.search.api import resume, search, stored_config
-from agent.search.session import Search
-from agent.stop import Halt
-from agent.store import Store
-from evaluator.fakes import FakeEvaluator
+from promptclimb.agent.events.kinds import Event
+from promptclimb.agent.search.api import resume, search, stored_config
+from promptclimb.agent.search.session import Search
+from promptclimb.agent.stop import Halt
+from promptclimb.agent.store import Store
+from promptclimb.evaluator.fakes import FakeEvaluator
+
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
 

@@ -6,14 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+import promptclimb.agent.search.inputs
 import pytest
-
-import agent.search.inputs
-from agent.cli.main import main
-from agent.cli.suite import seeds_of
-from agent.errors import ConfigError
-from agent.search.suite import folder_name, spread
-from evaluator.fakes import FakeEvaluator
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.suite import seeds_of
+from promptclimb.agent.errors import ConfigError
+from promptclimb.agent.search.suite import folder_name, spread
+from promptclimb.evaluator.fakes import FakeEvaluator
 
 SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
 
@@ -27,7 +26,7 @@ def fake_evaluators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Fak
         opened.append(FakeEvaluator(seed=spec.seed))  # type: ignore[attr-defined]
         return opened[-1]
 
-    monkeypatch.setattr(agent.search.inputs, "open_evaluator", fake)
+    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", fake)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
     return opened

@@ -7,15 +7,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-
-from agent.errors import StoreCorruptError
-from agent.llm.budget import NO_BILL, Bill, Usage
-from agent.llm.proposer import Reply
-from agent.llm.types import ChatAnswer, ChatRequest
-from agent.store import Store
-from agent.store.shared import SharedAsker, SharedCache, SharedScorer
-from evaluator.errors import ScoringError
-from evaluator.scoring import Score
+from promptclimb.agent.errors import StoreCorruptError
+from promptclimb.agent.llm.budget import NO_BILL, Bill, Usage
+from promptclimb.agent.llm.proposer import Reply
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.store import Store
+from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer
+from promptclimb.evaluator.errors import ScoringError
+from promptclimb.evaluator.scoring import Score
 
 
 class Counting:

@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from agent.errors import (
+from promptclimb.agent.errors import (
     StoreCorruptError,
     StoreError,
     StoreExistsError,
@@ -27,13 +26,14 @@ from agent.errors import (
     StoreMissingError,
     UsageError,
 )
-from agent.llm.budget import Bill, Usage
-from agent.llm.types import ChatAnswer
-from agent.store import Position, Store, StoredAnswer, StoredScore
-from agent.store.disk import TextCache
-from evaluator.scoring import Rejection, Score
+from promptclimb.agent.llm.budget import Bill, Usage
+from promptclimb.agent.llm.types import ChatAnswer
+from promptclimb.agent.store import Position, Store, StoredAnswer, StoredScore
+from promptclimb.agent.store.disk import TextCache
+from promptclimb.evaluator.scoring import Rejection, Score
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 MANIFEST: dict[str, Any] = {"identity": {"method": "pn", "seed": 1, "data": {"name": "digits", "shots": 16}}}
 ANSWER = ChatAnswer(text="- a {}\n- ünï \ud800", model="m", prompt_tokens=12, completion_tokens=3)
 COST = Usage(calls=1, prompt_tokens=12, completion_tokens=3, picodollars=5)
@@ -150,7 +150,7 @@ def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
 def test_a_live_process_keeps_others_out_and_a_killed_one_does_not(run_dir: Path) -> None:
     """The lock names its owner, and goes with it even if it is killed."""
     code = (
-        "import sys, time; from pathlib import Path; from agent.store import Store\n"
+        "import sys, time; from pathlib import Path; from promptclimb.agent.store import Store\n"
         "store = Store.open(Path(sys.argv[1])); print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

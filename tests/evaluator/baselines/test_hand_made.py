@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from evaluator.baselines.hand_made import OPENAI, PLAIN, for_dataset, hand_made
-from evaluator.datasets import known
-from evaluator.datasets.readers import bundled
-from evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.baselines.hand_made import OPENAI, PLAIN, for_dataset, hand_made
+from promptclimb.evaluator.datasets import known
+from promptclimb.evaluator.datasets.readers import bundled
+from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 
 # How many templates OpenAI published for each data set.
 PUBLISHED = {

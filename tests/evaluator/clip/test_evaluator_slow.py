@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import open_clip
 import pytest
 import torch
 from PIL import Image
+from promptclimb.evaluator.datasets import load
+from promptclimb.evaluator.datasets.values import Item
+from promptclimb.evaluator.pico import models, sets
+from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
 
-from evaluator.datasets import load
-from evaluator.datasets.values import Item
-from evaluator.pico import models, sets
-from evaluator.spec import EvaluatorSpec, open_evaluator
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ENSEMBLE = ["a photo of a {}", "a {}", "a drawing of the {}"]
 
 pytestmark = pytest.mark.slow
@@ -60,7 +59,7 @@ def test_a_large_data_set_stays_within_two_gibibytes() -> None:
     """50,000 images of 1,000 classes under several classifiers need less than 2 GiB altogether."""
     code = """
 import json, resource, torch
-from evaluator.clip.zero_shot import Labelled, correct, decide, grey_box
+from promptclimb.evaluator.clip.zero_shot import Labelled, correct, decide, grey_box
 features = torch.nn.functional.normalize(torch.randn(50_000, 512), dim=-1)
 split = Labelled(features, torch.arange(50_000) % 1000, 1000)
 hits = []

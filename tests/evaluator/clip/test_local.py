@@ -10,11 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from promptclimb.evaluator.clip.evaluator import OpenClipEvaluator
+from promptclimb.evaluator.errors import DataError, EvaluatorError, ModelError, ScoringError
+from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
+from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
 
-from evaluator.clip.evaluator import OpenClipEvaluator
-from evaluator.errors import DataError, EvaluatorError, ModelError, ScoringError
-from evaluator.scoring import Evaluator, Rejection, Score
-from evaluator.spec import EvaluatorSpec, open_evaluator
 from tests.fakes.tiny_clip import save_weights
 
 NAMES = ["cat", "golden retriever", "oak tree", "sea snake"]
@@ -150,7 +150,7 @@ def test_the_test_split_is_opened_only_to_examine(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scoring never touches the test images; examining reads them once."""
-    from evaluator.datasets import SealedTest
+    from promptclimb.evaluator.datasets import SealedTest
 
     openings: list[int] = []
     open_items = SealedTest.open
@@ -189,7 +189,7 @@ def test_fingerprints_follow_what_decides_scores(
 
 def test_best_precision_says_what_it_changes(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under `best` the type taken and the decisions that differ from fp32 are in the notes."""
-    monkeypatch.setattr("evaluator.clip.local.best_dtype", lambda _device: torch.bfloat16)
+    monkeypatch.setattr("promptclimb.evaluator.clip.local.best_dtype", lambda _device: torch.bfloat16)
     lines: list[str] = []
     found = open_evaluator(replaced(spec, precision="best"), report=lines.append)
     assert found.info.precision == "bfloat16"

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from promptclimb.evaluator.errors import InputError
+from promptclimb.evaluator.scoring import Evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
 
-from evaluator.errors import InputError
-from evaluator.scoring import Evaluator
-from evaluator.spec import EvaluatorSpec, open_evaluator
 from tests.fakes.tiny_clip import config, save_weights
+from tests.paths import ROOT
 
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 from ray.cluster_utils import Cluster  # noqa: E402 - only where Ray is
 
 # Ray warns in threads of its own, where a warning made an error leaves it hanging.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = [f"a photo of a {{}} number {number}" for number in range(24)]
 
 
@@ -97,9 +97,9 @@ def test_no_cluster_is_an_input_error(address: str, spec: EvaluatorSpec) -> None
 
 def test_weights_that_an_actor_lacks_are_an_input_error(cluster: Any, spec: EvaluatorSpec) -> None:
     """What an actor cannot load on its node is told by the driver, as it is with one process."""
-    from evaluator.clip import ray_cluster as module
-    from evaluator.clip.local import open_here
-    from evaluator.spec import EvaluatorSpec as Spec
+    from promptclimb.evaluator.clip import ray_cluster as module
+    from promptclimb.evaluator.clip.local import open_here
+    from promptclimb.evaluator.spec import EvaluatorSpec as Spec
 
     local, splits = open_here(spec, lambda _line: None, lambda _done, _of: None)
     elsewhere: Spec = replace(spec, model="local-dir:/no/such/folder", ray=cluster.address)

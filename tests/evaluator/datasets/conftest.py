@@ -10,11 +10,11 @@ from typing import TypeVar
 import numpy as np
 import pytest
 from PIL import Image
+from promptclimb.evaluator.errors import DataError
 
-from evaluator.errors import DataError
+from tests.paths import ROOT
 
 MakeImages = Callable[[Path, Mapping[str, int]], Path]
-ROOT = Path(__file__).resolve().parents[3]
 PLACES = (os.environ.get("COOP_SPLITS"), ROOT.parent / "shared" / "data" / "coop")
 
 

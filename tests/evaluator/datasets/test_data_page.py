@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from evaluator.datasets.readers.coop.layouts import ELEVEN
-from evaluator.datasets.readers.torchvision_sets import SPLITS
-from evaluator.datasets.sampling.rule_split import TEST_SHARE, VAL_SHARE
+from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.datasets.readers.torchvision_sets import SPLITS
+from promptclimb.evaluator.datasets.sampling.rule_split import TEST_SHARE, VAL_SHARE
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text("utf-8")
+from tests.paths import ROOT
+
+PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")
 
 
 def test_the_table_of_the_eleven_is_the_one_that_is_read() -> None:

@@ -9,11 +9,10 @@ from random import Random
 import numpy as np
 import pytest
 from PIL import Image
-
-from evaluator.pico import sets
-from evaluator.pico.training.gather_art import HAND_FONTS, PRINT_FONTS, SOURCES
-from evaluator.pico.world.art import ASSETS
-from evaluator.pico.world.sampling import TWO
+from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.pico.training.gather_art import HAND_FONTS, PRINT_FONTS, SOURCES
+from promptclimb.evaluator.pico.world.art import ASSETS
+from promptclimb.evaluator.pico.world.sampling import TWO
 
 
 @pytest.mark.parametrize("name", sets.names())
@@ -94,6 +93,6 @@ def test_an_unknown_set_is_refused() -> None:
 
 def test_drawing_needs_no_torch() -> None:
     """The sets are drawn with numpy and Pillow alone."""
-    code = "from evaluator.pico import sets; next(sets.pictures('dice', 'val')); import sys; "
+    code = "from promptclimb.evaluator.pico import sets; next(sets.pictures('dice', 'val')); import sys; "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,13 +6,12 @@ from random import Random
 
 import numpy as np
 import pytest
-
-from evaluator.pico.world import Art, Scene, caption, compose, draw, grammar, sample
-from evaluator.pico.world.conditions import CONDITIONS
-from evaluator.pico.world.media import MEDIA
-from evaluator.pico.world.sampling import TWO, WEIGHTS, names_of
-from evaluator.pico.world.scene import NUMBERS, value
-from evaluator.pico.world.strokes import scan
+from promptclimb.evaluator.pico.world import Art, Scene, caption, compose, draw, grammar, sample
+from promptclimb.evaluator.pico.world.conditions import CONDITIONS
+from promptclimb.evaluator.pico.world.media import MEDIA
+from promptclimb.evaluator.pico.world.sampling import TWO, WEIGHTS, names_of
+from promptclimb.evaluator.pico.world.scene import NUMBERS, value
+from promptclimb.evaluator.pico.world.strokes import scan
 
 FORMS = [
     (family, form)

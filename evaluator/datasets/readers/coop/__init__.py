@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from evaluator.datasets.readers.coop.layouts import ELEVEN, Layout, read, read_in_place
+from .layouts import ELEVEN, Layout, read, read_in_place
 
 __all__ = ["ELEVEN", "Layout", "read", "read_in_place"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evaluator.datasets.class_names import read_names
-from evaluator.datasets.paths import inside
-from evaluator.datasets.readers.coop.missing import need_file, need_folder, need_images
-from evaluator.datasets.readers.text_files import read_text
-from evaluator.datasets.values import Item, Splits
-from evaluator.errors import DataError
+from ....errors import DataError
+from ...class_names import read_names
+from ...paths import inside
+from ...values import Item, Splits
+from ..text_files import read_text
+from .missing import need_file, need_folder, need_images
 
 
 def read_aircraft(name: str, home: Path) -> Splits:

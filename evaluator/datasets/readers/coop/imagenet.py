@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluator.datasets.class_names import tidy
-from evaluator.datasets.readers.coop.missing import need_file, need_folder
-from evaluator.datasets.readers.coop.split_file import read_split_file
-from evaluator.datasets.readers.folders import list_classes
-from evaluator.datasets.readers.text_files import read_text
-from evaluator.datasets.values import Item, Splits
-from evaluator.errors import DataError
+from ....errors import DataError
+from ...class_names import tidy
+from ...values import Item, Splits
+from ..folders import list_classes
+from ..text_files import read_text
+from .missing import need_file, need_folder
+from .split_file import read_split_file
 
 SPLIT_FILE = "split_ImageNet.json"
 NOTES = (

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evaluator.datasets.readers.coop.aircraft import read_aircraft
-from evaluator.datasets.readers.coop.imagenet import read_imagenet
-from evaluator.datasets.readers.coop.missing import not_there
-from evaluator.datasets.readers.coop.split_file import read_split_file
-from evaluator.datasets.values import Splits
+from ...values import Splits
+from .aircraft import read_aircraft
+from .imagenet import read_imagenet
+from .missing import not_there
+from .split_file import read_split_file
 
 Family = Literal["split file", "aircraft", "imagenet"]
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evaluator.datasets.class_names import tidy
-from evaluator.datasets.paths import inside
-from evaluator.datasets.readers.coop.missing import need_file, need_folder, need_images
-from evaluator.datasets.readers.text_files import parse_json, read_text
-from evaluator.datasets.values import Item, Splits
-from evaluator.errors import DataError
+from ....errors import DataError
+from ...class_names import tidy
+from ...paths import inside
+from ...values import Item, Splits
+from ..text_files import parse_json, read_text
+from .missing import need_file, need_folder, need_images
 
 PARTS = ("train", "val", "test")
 # Larger than any label of a data set that this program can hold in memory as texts.

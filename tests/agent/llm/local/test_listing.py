@@ -7,11 +7,17 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from agent.llm.local.answering import LINE_TOKENS, MAX_LINES_A_ROUND, answer
-from agent.llm.local.generator import Sample, Sampling
-from agent.llm.local.listing import DEFAULT_WANTED, HEADING, MAX_SHOWN, MAX_WANTED, Listing, read_chat
-from prompts.conversation import (
+from promptclimb.agent.llm.local.answering import LINE_TOKENS, MAX_LINES_A_ROUND, answer
+from promptclimb.agent.llm.local.generator import Sample, Sampling
+from promptclimb.agent.llm.local.listing import (
+    DEFAULT_WANTED,
+    HEADING,
+    MAX_SHOWN,
+    MAX_WANTED,
+    Listing,
+    read_chat,
+)
+from promptclimb.prompts.conversation import (
     Message,
     Outcome,
     Shown,
@@ -21,8 +27,8 @@ from prompts.conversation import (
     request_p,
     request_pn,
 )
-from prompts.replies import parse_reply
-from prompts.template import Template
+from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.template import Template
 
 BEST = [Shown("a photo of a {}"), Shown("a sketch of {}"), Shown("an old {}")]
 WORST = [Shown("{} in a box"), Shown("my favourite {}")]

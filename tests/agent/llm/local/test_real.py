@@ -8,11 +8,10 @@ from random import Random
 
 import pytest
 from openai import AsyncOpenAI
-
-from agent.llm.local import LocalLLM, is_available
-from prompts.conversation import Message, Shown, request_pn
-from prompts.pools import BUILT_IN, draw
-from prompts.replies import parse_reply
+from promptclimb.agent.llm.local import LocalLLM, is_available
+from promptclimb.prompts.conversation import Message, Shown, request_pn
+from promptclimb.prompts.pools import BUILT_IN, draw
+from promptclimb.prompts.replies import parse_reply
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,18 +12,17 @@ from typing import Any
 import aiohttp
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
-
-from agent.errors import EndpointError
-from agent.llm.local import LocalLLM, is_available, server
-from agent.llm.local.generator import (
+from promptclimb.agent.errors import EndpointError
+from promptclimb.agent.llm.local import LocalLLM, is_available, server
+from promptclimb.agent.llm.local.generator import (
     GenerationCancelledError,
     GenerationFailedError,
     Sample,
     Sampling,
 )
-from agent.llm.local.model_file import MODEL_NAME, model_file
-from prompts.conversation import Shown, request_p
-from prompts.replies import parse_reply
+from promptclimb.agent.llm.local.model_file import MODEL_NAME, model_file
+from promptclimb.prompts.conversation import Shown, request_p
+from promptclimb.prompts.replies import parse_reply
 
 ASK = {"role": "user", "content": "write 3 templates"}
 
@@ -387,7 +386,9 @@ class FakePackage:
 def test_the_model_file_is_made_once_and_mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is put together once, made anew when it was changed, and never left half done."""
     package = FakePackage()
-    monkeypatch.setattr("agent.llm.local.model_file.importlib.import_module", lambda _name: package)
+    monkeypatch.setattr(
+        "promptclimb.agent.llm.local.model_file.importlib.import_module", lambda _name: package
+    )
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path))
     path = model_file()
     assert path == model_file() == tmp_path / "llm" / "tiny.gguf"

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
+from promptclimb.agent.events.notices import HeaderIgnored, LimitLearned, Notice, Paused, Rested
+from promptclimb.agent.llm.pacing import Lane, Pacer, RateLimits
+from promptclimb.agent.llm.pacing.window import BURST_S, Window
 
-from agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
-from agent.events.notices import HeaderIgnored, LimitLearned, Notice, Paused, Rested
-from agent.llm.pacing import Lane, Pacer, RateLimits
-from agent.llm.pacing.window import BURST_S, Window
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.limits import Style, counter
 

@@ -13,20 +13,20 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.results.exports import export
+from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.agent.search.api import search_sync
 from safetensors import safe_open
 from torchvision.datasets import ImageFolder
 
-from agent.config.schema import SearchConfig
-from agent.results.exports import export
-from agent.results.result import SearchResult
-from agent.results.run_dir import read_result, write_result
-from agent.search.api import search_sync
 from tests.agent.results.exports.test_exports import with_templates
 from tests.fakes.tiny_clip import local_dir
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = ("a photo of a {}.", "{} from above, {} all over", "{}")
 CLASSES = {"coarse_noise": 4, "fine noise": 16, "{flat} 100%": 1}
 
@@ -63,9 +63,9 @@ class Home:
 
     def _with_slots(self) -> SearchResult:
         """The run's result with templates of one and of two slots, scored as the run would have."""
-        from agent.search.api import stored_config
-        from agent.search.inputs import spec_of
-        from evaluator.spec import open_evaluator
+        from promptclimb.agent.search.api import stored_config
+        from promptclimb.agent.search.inputs import spec_of
+        from promptclimb.evaluator.spec import open_evaluator
 
         result = with_templates(read_result(self.run), *TEMPLATES)
         evaluator = open_evaluator(spec_of(stored_config(self.run, {})))

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from promptclimb.evaluator.datasets import load
+from promptclimb.evaluator.datasets.readers.digits import CLASSES
+from promptclimb.evaluator.datasets.readers.written import MARKER, read_marker, written_once
+from promptclimb.evaluator.errors import DataError
 from sklearn.datasets import load_digits
-
-from evaluator.datasets import load
-from evaluator.datasets.readers.digits import CLASSES
-from evaluator.datasets.readers.written import MARKER, read_marker, written_once
-from evaluator.errors import DataError
 
 
 @pytest.fixture
@@ -121,7 +120,7 @@ def test_digits_are_faithful_scans() -> None:
 
 def test_no_digit_is_in_two_splits() -> None:
     """Train, val and test are apart, and together they are all 1,797."""
-    from evaluator.datasets.readers import digits
+    from promptclimb.evaluator.datasets.readers import digits
 
     found = digits.read()
     everything = found.train + found.val + found.test

@@ -10,9 +10,8 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-
-from evaluator.pico import models
-from evaluator.pico.training.model import (
+from promptclimb.evaluator.pico import models
+from promptclimb.evaluator.pico.training.model import (
     LONGEST,
     NAMES,
     STANDARD_ROWS,

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from promptclimb.evaluator.pico.training.batches import Pictures, render, shifted
+from promptclimb.evaluator.pico.training.loop import Recipe, Trainer
+from promptclimb.evaluator.pico.training.losses import contrastive, imitation, nearness
+from promptclimb.evaluator.pico.training.model import Vocabulary, token_ids
+from promptclimb.evaluator.pico.training.train import main
+from promptclimb.evaluator.pico.world import Art, Scene, shown
+from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
 from safetensors.torch import load_file
 from torch.nn import functional
-
-from evaluator.pico.training.batches import Pictures, render, shifted
-from evaluator.pico.training.loop import Recipe, Trainer
-from evaluator.pico.training.losses import contrastive, imitation, nearness
-from evaluator.pico.training.model import Vocabulary, token_ids
-from evaluator.pico.training.train import main
-from evaluator.pico.world import Art, Scene, shown
-from evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
 
 PICTURES = 64
 RECIPE = Recipe(name="RN-pico", steps=4, batch=16, save_every=3600.0)

@@ -1,0 +1,59 @@
+"""Finds better text prompts for a vision-language model: a chat LLM proposes, the black-box VLM scores.
+
+As a library::
+
+    from promptclimb import SearchConfig, search
+
+Names are loaded when they are first asked for, so that importing this package costs next to nothing.
+
+In a checkout the rooms ``agent/``, ``evaluator/`` and ``prompts/`` lie beside this folder, installed they lie
+in it; either way they are ``promptclimb.agent`` and so on, and no name of theirs shadows a user's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+_HERE = Path(__file__).resolve().parent
+if not (_HERE / "agent").is_dir():
+    __path__.append(str(_HERE.parent))
+
+if TYPE_CHECKING:
+    from .agent.config.schema import SearchConfig
+    from .agent.errors import PromptclimbError
+    from .agent.results.result import SearchResult
+    from .agent.search.api import resume, resume_sync, search, search_sync
+
+_HOME = {
+    "PromptclimbError": ".agent.errors",
+    "SearchConfig": ".agent.config.schema",
+    "SearchResult": ".agent.results.result",
+    "resume": ".agent.search.api",
+    "resume_sync": ".agent.search.api",
+    "search": ".agent.search.api",
+    "search_sync": ".agent.search.api",
+}
+
+__all__ = [
+    "PromptclimbError",
+    "SearchConfig",
+    "SearchResult",
+    "resume",
+    "resume_sync",
+    "search",
+    "search_sync",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
