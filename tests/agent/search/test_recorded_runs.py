@@ -1,0 +1,81 @@
+"""Runs recorded before the rooms were moved: the same requests to the byte, positions and result."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.store import Store
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+from promptclimb import SearchConfig, search
+from tests.fakes.clock import run_virtual
+from tests.paths import ROOT
+
+RUNS = ROOT / "tests" / "data" / "recorded_runs"
+ON_WORDS = ("pn", "p", "ape", "opro", "random", "pn-without-val", "opro-class-mean")
+ON_PICTURES = ("real-pn", "real-logprob")
+
+
+class Recorded:
+    """A chat that knows the recorded requests and no others."""
+
+    def __init__(self, turns: list[dict[str, Any]]) -> None:
+        self._turns = {turn["request"]: turn for turn in turns}
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        turn = self._turns[request.hash]
+        assert list(request.messages) == turn["messages"]
+        assert (request.temperature, request.max_tokens, request.seed) == (
+            turn["temperature"],
+            turn["max_tokens"],
+            turn["seed"],
+        )
+        return ChatAnswer(text=turn["answer"])
+
+
+def read(name: str) -> dict[str, Any]:
+    """A recorded run."""
+    document: dict[str, Any] = json.loads((RUNS / f"{name}.json").read_text("utf-8"))
+    return document
+
+
+def check(run: dict[str, Any], run_dir: Path, result: Any) -> None:
+    """Everything that was recorded is so again."""
+    with Store.open(run_dir) as store:
+        now = [[list(place), stored.request_hash, stored.answer.text] for place, stored in store.answers()]
+    assert now == [[turn["position"], turn["request"], turn["answer"]] for turn in run["turns"]]
+    assert (run_dir / "leaderboard.csv").read_text("utf-8") == run["leaderboard"]
+    document = result.to_json()
+    assert (document["rejected"], document["best"], document["ensemble"]) == (
+        run["rejected"],
+        run["best"],
+        run["ensemble"],
+    )
+
+
+def config_of(run: dict[str, Any], run_dir: Path) -> SearchConfig:
+    """The recorded run's config."""
+    return SearchConfig(**run["config"], run_dir=run_dir)
+
+
+@pytest.mark.parametrize("name", ON_WORDS)
+def test_a_run_is_what_it_was(tmp_path: Path, name: str) -> None:
+    """Requests, positions, answers and leaderboard of every method are those of the recorded run."""
+    run = read(name)
+    evaluator = FakeEvaluator(val=False, seed=3) if name == "pn-without-val" else FakeEvaluator()
+    chat = Recorded(run["turns"]) if run["turns"] else None
+    result = run_virtual(search(config_of(run, tmp_path / "run"), evaluator=evaluator, chat=chat))
+    check(run, tmp_path / "run", result)
+
+
+@pytest.mark.parametrize("name", ON_PICTURES)
+def test_a_run_on_pictures_is_what_it_was(tmp_path: Path, name: str) -> None:
+    """The same with a bundled CLIP and pictures in place of words."""
+    run = read(name)
+    result = asyncio.run(search(config_of(run, tmp_path / "run"), chat=Recorded(run["turns"])))
+    check(run, tmp_path / "run", result)
