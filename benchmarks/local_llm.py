@@ -27,9 +27,9 @@ from promptclimb.agent.llm.local.llama import LlamaGenerator
 from promptclimb.agent.llm.local.model_file import model_file
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
-from promptclimb.prompts.conversation import Message, Outcome, Shown, feedback, request_p, request_pn
 from promptclimb.prompts.pools import BUILT_IN, draw
 from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.requests import Message, Outcome, feedback, request_p, request_pn
 from promptclimb.prompts.template import SLOT, Template, TemplateError
 
 LINES = 20
@@ -43,7 +43,7 @@ def never() -> bool:
 
 def opening(seed: int) -> list[Message]:
     """A request with 15 good and 15 bad templates, drawn from the built-in pool."""
-    drawn = [Shown(template.text) for template in draw(BUILT_IN, 30, random.Random(seed))]
+    drawn = [Outcome(template.text) for template in draw(BUILT_IN, 30, random.Random(seed))]
     return request_pn(drawn[:15], drawn[15:], proposals=LINES, max_words=15)
 
 
@@ -75,7 +75,7 @@ def climb(generator: Generator, seed: int, *, turns: int = 10, proposals: int = 
     scorer = FakeEvaluator(seed=seed)
     scores = _scored(scorer, [template.text for template in draw(BUILT_IN, 80, random.Random(seed))])
     best = sorted(scores, key=lambda text: -scores[text])
-    messages = request_p([Shown(text) for text in best[:15]], proposals=proposals, max_words=15)
+    messages = request_p([Outcome(text) for text in best[:15]], proposals=proposals, max_words=15)
     known = {Template.parse(text).key for text in scores}
     new = 0
     for turn in range(turns):

@@ -28,13 +28,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.climb.memory import Memory
+from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.llm.budget import Bill, Budget, Limits, Usage
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Endpoint, Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.store import Position, Store
+from promptclimb.agent.position import Position
+from promptclimb.agent.store import Store
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score
+from promptclimb.prompts.template import Template
 
 from promptclimb import SearchConfig, search
 from tests.fakes.words import reply_text
@@ -113,28 +117,32 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def scored(text: str, value: float) -> Scored:
+    """A template with a value."""
+    return Scored(template=Template(text), score=Score(train=value), value=value, position=Position(1))
+
+
 def memory_adds() -> dict[str, dict[int, float]]:
     """Microseconds for one add at each size, of the memory and of a sorted list."""
     rng = random.Random(0)
-    memory, plain = Memory[None](0), list[tuple[float, int]]()
+    memory, plain = Memory(0), list[tuple[float, int]]()
     ours: dict[int, float] = {}
     listed: dict[int, float] = {}
     for size in (10**3, 10**4, 10**5, 10**6):
         while len(memory) < size:
-            key = f"template {len(memory)}"
             value = rng.randrange(0, 1601) / 1600
-            memory.add(key, key, value, None)
+            memory.add(scored(f"template {len(memory)} {{}}", value))
             plain.append((-value, rng.getrandbits(64)))
         plain.sort()
-        fresh = [(f"new {size} {number}", rng.random()) for number in range(1000)]
+        fresh = [scored(f"new {size} {number} {{}}", rng.random()) for number in range(1000)]
         gc.collect()  # or the garbage of what was measured before is cleared away in here
         started = time.process_time()
-        for key, value in fresh:
-            memory.add(key, key, value, None)
+        for entry in fresh:
+            memory.add(entry)
         ours[size] = round((time.process_time() - started) * 1e3, 2)
         started = time.process_time()
-        for _, value in fresh:
-            bisect.insort(plain, (-value, rng.getrandbits(64)))
+        for entry in fresh:
+            bisect.insort(plain, (-entry.value, rng.getrandbits(64)))
         listed[size] = round((time.process_time() - started) * 1e3, 2)
     return {"add_us": ours, "list_us": listed}
 

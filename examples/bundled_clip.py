@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptclimb.agent.events.kinds import Event, TemplateScored
+from promptclimb.agent.events import Event, TemplateScored
 
 from promptclimb import SearchConfig, search_sync
 
@@ -10,7 +10,7 @@ from promptclimb import SearchConfig, search_sync
 def watch(event: Event) -> None:
     """Prints each template that betters its climb."""
     if isinstance(event, TemplateScored) and event.improved:
-        print(f"climb {event.climb}: {event.train:6.1%}  {event.template}")
+        print(f"restart {event.position.climb}: {event.train:6.1%}  {event.template}")
 
 
 def main() -> None:

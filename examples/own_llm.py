@@ -15,21 +15,19 @@ from promptclimb import SearchConfig, search_sync
 
 
 class Recombiner:
-    """Answers with templates made of the words in the request."""
-
-    def __init__(self, seed: int = 1) -> None:
-        self._rng = random.Random(seed)
+    """Answer with templates made of the words in the request; the same request, the same answer."""
 
     def chat(self, messages: list[dict[str, str]]) -> str:
-        """One answer: a list of five templates."""
+        """Return one answer: a list of five templates."""
+        rng = random.Random(repr(messages))
         shown = re.findall(r"^- (.*\{\}.*?)(?: \(.*)?$", messages[0]["content"], re.MULTILINE)
         starts = [template.partition("{}")[0] for template in shown]
         ends = [template.partition("{}")[2] for template in shown]
-        return "\n".join(f"- {self._rng.choice(starts)}{{}}{self._rng.choice(ends)}" for _ in range(5))
+        return "\n".join(f"- {rng.choice(starts)}{{}}{rng.choice(ends)}" for _ in range(5))
 
 
 def main() -> None:
-    """Climbs words that a hash scores, so that no model is needed."""
+    """Climb words that a hash scores, so that no model is needed."""
     config = SearchConfig(data="words", llm="recombiner", restarts=4, resets=2, iterations=8, initial=30)
     result = search_sync(config, evaluator=FakeEvaluator(), chat=Recombiner())
     start = result.baselines["initial pool"]["test"]

@@ -7,7 +7,7 @@ import sys
 import threading
 
 INTERRUPTED = 130
-OPENING = "opening"  # the name that agent.opening gives its threads
+OPENING = "opening"  # the name that agent.threads gives its threads
 
 
 def main() -> int:

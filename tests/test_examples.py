@@ -31,7 +31,7 @@ def test_the_library_page_runs_as_it_stands(tmp_path: Path) -> None:
     blocks = BLOCK.findall(page)
     assert len(blocks) >= 5
     (tmp_path / "page.py").write_text("\n".join(blocks), "utf-8")
-    assert "climb 1:" in run(["page.py"], tmp_path)
+    assert "restart 1:" in run(["page.py"], tmp_path)
     assert (tmp_path / "runs" / "first" / "result.json").exists()
 
 

@@ -11,17 +11,16 @@ from pathlib import Path
 
 import pytest
 from promptclimb.agent.llm.local.listing import read_chat
-from promptclimb.prompts.conversation import (
+from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.requests import (
     Outcome,
-    Shown,
     feedback,
     request_ape,
     request_opro,
     request_p,
     request_pn,
 )
-from promptclimb.prompts.pools import BUILT_IN
-from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.template import Template, TemplateError
 
 from tests.paths import ROOT
@@ -29,8 +28,12 @@ from tests.paths import ROOT
 PAGE = ROOT / "docs" / "method.md"
 BLOCK = re.compile(r"<!-- example: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
-BEST = [Shown("a sketch of a {}"), Shown("a line drawing of a {}"), Shown("a doodle of a {} in a notebook")]
-WORST = [Shown("a satellite view of {}"), Shown("the reflection of a {} in a window")]
+BEST = [
+    Outcome("a sketch of a {}"),
+    Outcome("a line drawing of a {}"),
+    Outcome("a doodle of a {} in a notebook"),
+]
+WORST = [Outcome("a satellite view of {}"), Outcome("the reflection of a {} in a window")]
 OUTCOMES = [
     Outcome("a quick pencil sketch of a {}", 0.625),
     Outcome("a {} drawn by a child", 0.5417),
@@ -109,7 +112,7 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "ape": lambda: said(request_ape(BEST[0], proposals=5, max_words=15)[0]["content"]),
     "opro": lambda: said(
         request_opro(
-            [Shown(shown.template, 0.5833 - step / 24) for step, shown in enumerate(BEST)][::-1],
+            [Outcome(shown.template, 0.5833 - step / 24) for step, shown in enumerate(BEST)][::-1],
             proposals=5,
             max_words=15,
         )[0]["content"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -15,34 +15,35 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..events.kinds import (
-    ChatNoted,
+from ..events import (
     ClimbFinished,
+    EndpointRemoved,
     Event,
+    GaveUp,
     ImagesEncoded,
+    IterationFinished,
+    IterationSkipped,
+    ListenerFailed,
     Noted,
     PoolDrawn,
     PoolScored,
+    Rested,
     SearchStarted,
     SearchStopped,
-    StepFinished,
-    StepSkipped,
     TemplateScored,
+    UsageChanged,
 )
-from ..llm.budget import NOTHING, Usage
 from ..text import counted, printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
-MAX_CLIMBS_SHOWN = 12
-Gauge = Callable[[], tuple[Usage, Mapping[str, float]]]
-"""What was used, and what is left of each limit."""
+MOST_SHOWN = 12
 
 
 @dataclass(slots=True)
 class Standing:
     """How a climb stands."""
 
-    steps: int = 0
+    iterations: int = 0
     skipped: int = 0
     best: str = ""
     train: float = 0.0
@@ -54,6 +55,7 @@ class State:
     """What the display knows; made of events alone."""
 
     started: SearchStarted | None = None
+    usage: UsageChanged | None = None
     climbs: dict[int, Standing] = field(default_factory=dict)
     scored: int = 0
     latest: str = ""
@@ -63,23 +65,25 @@ class State:
         """Learns from an event."""
         if isinstance(event, SearchStarted):
             self.started = event
+        elif isinstance(event, UsageChanged):
+            self.usage = event
         elif isinstance(event, TemplateScored):
             self.scored += 1
-        elif isinstance(event, PoolScored | StepFinished | ClimbFinished):
+        elif isinstance(event, PoolScored | IterationFinished | ClimbFinished):
             self.latest = ""
-            standing = self.climbs.setdefault(event.climb, Standing())
+            standing = self.climbs.setdefault(event.position.climb, Standing())
             standing.best, standing.train = event.best, event.train
-            standing.steps += isinstance(event, StepFinished)
+            standing.iterations += isinstance(event, IterationFinished)
             standing.done = standing.done or isinstance(event, ClimbFinished)
-        elif isinstance(event, StepSkipped):
-            standing = self.climbs.setdefault(event.climb, Standing())
-            standing.steps += 1
+        elif isinstance(event, IterationSkipped):
+            standing = self.climbs.setdefault(event.position.climb, Standing())
+            standing.iterations += 1
             standing.skipped += 1
 
     @property
-    def steps(self) -> int:
-        """Turns that are over."""
-        return sum(standing.steps for standing in self.climbs.values())
+    def iterations(self) -> int:
+        """Iterations that are over."""
+        return sum(standing.iterations for standing in self.climbs.values())
 
     @property
     def best(self) -> Standing | None:
@@ -87,22 +91,18 @@ class State:
         return max(self.climbs.values(), key=lambda standing: standing.train, default=None)
 
 
-class Progress:
+class Display:
     """Shows events on a console; a listener and a context manager.
 
     Args:
         console: Where; a live panel if it is a terminal, else lines: one in five seconds at first, one a
             minute in a long run.
-        gauge: Says what was used and what is left.
         clock: Seconds.
     """
 
-    def __init__(
-        self, console: Console, gauge: Gauge | None = None, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._now = clock
-        self._gauge: Gauge = gauge or (lambda: (NOTHING, {}))
         self._state = State()
         self._began = self._said = clock()
         self._live = Live(
@@ -129,12 +129,12 @@ class Progress:
             self._line(_opening(event))
         elif isinstance(event, SearchStopped):
             self._line(f"stopping: {event.reason}")
-        elif isinstance(event, ChatNoted) and event.what in _WORTH_A_LINE:
+        elif isinstance(event, EndpointRemoved | Rested | GaveUp | ListenerFailed):
             self._line(
-                f"{event.what}: {', '.join(f'{name} {value}' for name, value in event.details.items())}"
+                f"{event.name}: {', '.join(f'{name} {value}' for name, value in event.fields().items())}"
             )
-        elif isinstance(event, StepSkipped):
-            self._state.latest = f"climb {event.climb} skipped a turn: {event.reason}"
+        elif isinstance(event, IterationSkipped):
+            self._state.latest = f"{event.position} is skipped: {event.reason}"
         if not self._console.is_terminal:
             self._tick()
 
@@ -150,9 +150,10 @@ class Progress:
             self._live.stop()
 
     def _wait_for(self, event: PoolDrawn) -> None:
-        text = f"climb {event.climb}: scoring {counted(event.templates, 'initial template')}"
+        climb = event.position.climb
+        text = f"restart {climb}: scoring {counted(event.templates, 'initial template')}"
         self._state.latest = text
-        if not self._console.is_terminal and event.climb <= MAX_CLIMBS_SHOWN:
+        if not self._console.is_terminal and climb <= MOST_SHOWN:
             self._line(text)
 
     def _line(self, text: str) -> None:
@@ -168,9 +169,9 @@ class Progress:
     def _summary(self) -> str:
         state, started = self._state, self._state.started
         best = state.best
-        total = started.steps if started is not None else 0
+        total = started.iterations if started is not None else 0
         ahead = f"; best {best.train:.1%}: {best.best}" if best is not None else ""
-        done = f"turn {state.steps} of {total}, {counted(state.scored, 'template')} scored"
+        done = f"iteration {state.iterations} of {total}, {counted(state.scored, 'template')} scored"
         latest = f"; {state.latest}" if state.latest else ""
         return f"{self._clock()} {done}, {self._spent()}{ahead}{latest}"
 
@@ -179,11 +180,13 @@ class Progress:
         return f"[{minutes:d}:{seconds:02d}]"
 
     def _spent(self) -> str:
-        used, left = self._gauge()
+        used = self._state.usage
+        if used is None:
+            return "0 calls"
         parts = [counted(used.calls, "call"), f"{used.prompt_tokens + used.completion_tokens:,} tokens"]
-        if used.picodollars:
+        if used.cost_usd:
             parts.append(f"${used.cost_usd:.4f}")
-        parts += [f"{_left(name, value)} left" for name, value in left.items()]
+        parts += [f"{_left(name, value)} left" for name, value in used.left.items()]
         return ", ".join(parts)
 
     def _panel(self) -> Group | Text:
@@ -192,24 +195,24 @@ class Progress:
             return Text(f"{self._clock()} {printable(state.opening) or 'opening ...'}")
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name, justify in (
-            ("climb", "right"),
-            ("turns", "right"),
+            ("restart", "right"),
+            ("iterations", "right"),
             ("train", "right"),
             ("best so far", "left"),
         ):
             table.add_column(
                 name, justify="right" if justify == "right" else "left", no_wrap=name != "best so far"
             )
-        turns = started.steps // max(1, started.climbs)
-        rows = sorted(state.climbs.items(), key=lambda item: (item[1].done, item[0]))[:MAX_CLIMBS_SHOWN]
+        each = started.iterations // max(1, started.restarts)
+        rows = sorted(state.climbs.items(), key=lambda item: (item[1].done, item[0]))[:MOST_SHOWN]
         for number, standing in sorted(rows):
             table.add_row(
                 str(number),
-                f"{standing.steps}/{turns}",
+                f"{standing.iterations}/{each}",
                 f"{standing.train:.1%}",
                 escape(printable(standing.best)),
             )
-        bar = ProgressBar(total=max(1, started.steps), completed=state.steps, width=40)
+        bar = ProgressBar(total=max(1, started.iterations), completed=state.iterations, width=40)
         lines: list[RenderableType] = [
             table,
             bar,
@@ -220,15 +223,12 @@ class Progress:
         return Group(*lines)
 
 
-_WORTH_A_LINE = frozenset({"endpoint.removed", "proposer.rested", "proposer.gave_up"})
-
-
 def _opening(event: SearchStarted) -> str:
     who = f"LLM {event.llm}" if event.llm else "no LLM"
     verb = "going on with" if event.resumed else "searching"
     return (
         f"{verb} {event.dataset} ({event.classes} classes) with {event.model}, {who}, method {event.method}: "
-        f"{counted(event.climbs, 'climb')}, {counted(event.steps, 'turn')}, in {event.run_dir}"
+        f"{counted(event.restarts, 'restart')}, {counted(event.iterations, 'iteration')}, in {event.run_dir}"
     )
 
 

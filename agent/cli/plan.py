@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ...evaluator.scoring import Score
-from ...prompts.conversation import Message
+from ...prompts.requests import Outcome
+from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ..climb.climb import MAX_FROM_FILE
 from ..climb.conversation import MAX_ANSWER_CHARACTERS
 from ..climb.memory import Memory
-from ..climb.methods import METHODS, View
+from ..climb.methods import METHODS, Heard, Propose, View
+from ..climb.scored import Scored
 from ..config.fields import Price
 from ..config.schema import SearchConfig
 from ..llm.types import ChatRequest
+from ..position import Position
 from ..search.inputs import read_pool
 from .output import print_json, print_text
 
 T = TypeVar("T", int, float)
+
+LONGEST_WORD = 12
+LONGEST_LINE = 100
+CHARACTERS_A_TOKEN = 4
 
 
 def print_plan(config: SearchConfig, *, as_json: bool) -> int:
@@ -30,7 +38,7 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
     if as_json:
         print_json(found)
         return 0
-    lines = [f"{config.restarts} climbs x {config.resets} conversations x {config.iterations} turns"]
+    lines = [f"{config.restarts} restarts x {config.resets} resets x {config.iterations} iterations"]
     lines += [f"at most {_said(name, value)}" for name, value in found.items() if value is not None]
     lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
     print_text("\n".join(lines) + "\n")
@@ -60,25 +68,45 @@ def plan(config: SearchConfig) -> dict[str, Any]:
 
 
 def _tokens_a_call(config: SearchConfig) -> int:
-    """The longest request of a conversation, and the longest answer to it."""
-    method = METHODS[config.method]
-    memory: Memory[Score] = Memory()
-    word = "w" * 12
-    for number in range(2 * config.top_k):
-        text = " ".join([*([word] * (config.max_words - 1)), "{}"])
-        memory.add(text, str(number), 0.5, Score(train=0.5))
-    view = View(
-        memory=memory, proposals=config.proposals, top_k=config.top_k, max_words=config.max_words, pool=()
+    """The longest request of a conversation, and the longest answer to it: the method itself is let speak."""
+    steps = METHODS[config.method].reset(_longest_view(config))
+    line = Outcome("x" * LONGEST_LINE, reason="x" * LONGEST_LINE)
+    heard = Heard(
+        text="x" * min(MAX_ANSWER_CHARACTERS, CHARACTERS_A_TOKEN * config.answer_tokens),
+        outcomes=[line] * (3 * config.proposals),
     )
-    if not method.uses_llm:
-        return 0
-    turns = min(config.max_turns, config.iterations) - 1 if method.converses else 0
-    said = min(MAX_ANSWER_CHARACTERS, 4 * config.answer_tokens)
-    messages: list[Message] = list(method.opening(view))
-    told = 200 * (3 * config.proposals) + 600
-    messages += [{"role": "user", "content": "x" * (said + told)} for _ in range(turns)]
-    request = ChatRequest(messages=tuple(messages), model=config.llm or "", max_tokens=config.answer_tokens)
-    return request.tokens_at_most
+    most, step = 0, next(steps)
+    for _ in range(min(config.max_turns, config.iterations)):
+        if isinstance(step, Propose):
+            break
+        request = ChatRequest(
+            messages=tuple(step.messages), model=config.llm or "", max_tokens=config.answer_tokens
+        )
+        most = max(most, request.tokens_at_most)
+        try:
+            step = steps.send(heard)
+        except StopIteration:
+            break
+    return most
+
+
+def _longest_view(config: SearchConfig) -> View:
+    """A climb whose templates are all as long as they may be."""
+    memory = Memory()
+    words = min(config.max_words, MAX_CHARACTERS // (LONGEST_WORD + 1))
+    for number in range(2 * config.top_k):
+        text = " ".join([f"{number:0{LONGEST_WORD}d}"] * (words - 1) + [SLOT])
+        template = Template.parse(text, max_words=None)
+        memory.add(Scored(template=template, score=Score(train=0.5), value=0.5, position=Position(1)))
+    return View(
+        memory=memory,
+        pool=(),
+        proposals=config.proposals,
+        top_k=config.top_k,
+        max_words=config.max_words,
+        max_turns=config.max_turns,
+        rng=random.Random,
+    )
 
 
 def _cost(config: SearchConfig, calls: int, tokens: int) -> float | None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from rich.console import Console
-
 from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import from_environment, from_sources
+from ..events import Bus, Event, RunOpened
 from ..results.result import SearchResult
-from ..results.run_dir import CONFIG
 from ..search.api import stored_config
-from ..search.session import Search
-from ..stop import Halt
-from .display import Progress
+from ..search.session import Session
+from ..stop import Stop
+from .display import Display
 from .interrupts import run_interruptible
 from .options import given_settings
 from .output import console, print_json, resume_command, say
@@ -49,14 +46,6 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
     return from_sources(given_settings(arguments), os.environ, arguments.config_file)
 
 
-def watched(config: SearchConfig, screen: Console, halt: Halt) -> tuple[Search, Progress]:
-    """A search, and the display that hears of it and asks it what is used and left."""
-    holder: list[Search] = []
-    progress = Progress(screen, gauge=lambda: holder[0].gauge())
-    holder.append(Search(config, on_event=progress, halt=halt))
-    return holder[0], progress
-
-
 def _with_credentials(config: SearchConfig) -> SearchConfig:
     """The stored address has no password; the environment's, if it is the same place, may."""
     url = os.environ.get("OPENAI_BASE_URL")
@@ -65,31 +54,37 @@ def _with_credentials(config: SearchConfig) -> SearchConfig:
     return config
 
 
-def _run(config: SearchConfig, work: Callable[[Search], Awaitable[SearchResult]], *, as_json: bool) -> int:
-    screen = console()
-    holder: list[Search] = []
+class _Opened:
+    """Remembers the folder of the run that was opened."""
 
-    async def run(halt: Halt) -> SearchResult:
-        found, progress = watched(config, screen, halt)
-        holder.append(found)
-        with progress:
-            return await work(found)
+    def __init__(self) -> None:
+        self.run_dir: Path | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunOpened):
+            self.run_dir = Path(event.run_dir)
+
+
+def _run(config: SearchConfig, work: Callable[[Session], Awaitable[SearchResult]], *, as_json: bool) -> int:
+    screen, opened = console(), _Opened()
+
+    async def run(stop: Stop) -> SearchResult:
+        with Display(screen) as display:
+            return await work(Session(config=config, tell=Bus(display, opened), stop=stop))
 
     try:
         result = run_interruptible(run)
     except BaseException:
-        with contextlib.suppress(IndexError):
-            _say_how_to_go_on(holder[0].run_dir)
+        _say_how_to_go_on(opened.run_dir)
         raise
-    run_dir = holder[0].run_dir
-    print_result(screen, result, run_dir)
+    print_result(screen, result, opened.run_dir)
     if result.status == "stopped":
-        _say_how_to_go_on(run_dir)
+        _say_how_to_go_on(opened.run_dir)
     if as_json:
         print_json(result.to_json())
     return 0
 
 
 def _say_how_to_go_on(run_dir: Path | None) -> None:
-    if run_dir is not None and (run_dir / CONFIG).exists():
+    if run_dir is not None:
         say(f"everything is kept; go on with: {resume_command(run_dir)}")

@@ -12,15 +12,18 @@ from ...evaluator.errors import InputError
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
 from ..errors import ConfigError, UsageError
+from ..events import Bus
 from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
+from ..search.session import Session
 from ..search.suite import Cell, folder_name, run_cell, summary
-from ..stop import Halt
+from ..stop import Stop
 from ..text import counted
+from .display import Display
 from .interrupts import run_interruptible
 from .options import given_settings
 from .output import aligned, console, print_json, say
-from .search import config_from, watched
+from .search import config_from
 
 SUMMARY = "suite.json"
 
@@ -30,13 +33,13 @@ def suite(arguments: argparse.Namespace) -> int:
     cells = cells_of(arguments)
     screen = console()
 
-    async def run(halt: Halt) -> list[SearchResult]:
+    async def run(stop: Stop) -> list[SearchResult]:
         results = []
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
-            search, progress = watched(cell.config, screen, halt)
-            with progress:
-                results.append(await run_cell(cell, search))
+            with Display(screen) as display:
+                session = Session(config=cell.config, tell=Bus(display), stop=stop)
+                results.append(await run_cell(cell, session))
         return results
 
     try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...prompts.conversation import Message
+from ...prompts.requests import Message
 
 MAX_ANSWER_CHARACTERS = 4_000
-"""Of an answer, what later turns repeat to the LLM: templates are short, and chatter is paid for in each "
-"turn."""
+"""Of an answer, what later turns repeat to the LLM: templates are short, and chatter costs each time."""
 
 
 class Conversation:
@@ -26,12 +25,12 @@ class Conversation:
         self._max_turns = max_turns
 
     def add(self, answer: str, feedback: Message) -> None:
-        """Adds what the LLM said and what it is told of it."""
+        """Add what the LLM said and what it is told of it."""
         said: Message = {"role": "assistant", "content": answer[:MAX_ANSWER_CHARACTERS] or "(nothing)"}
         self._turns.append((said, feedback))
         # The turn to come is one of those that are shown.
         del self._turns[: max(0, len(self._turns) - (self._max_turns - 1))]
 
     def messages(self) -> tuple[Message, ...]:
-        """What is sent now: the opening, or the opening and the latest turns with what they scored."""
+        """Return what is sent now: the opening, or the opening and the latest turns with what they scored."""
         return (*self._opening, *(message for turn in self._turns for message in turn))

@@ -2,8 +2,8 @@
 
 The rule, in order:
 
-1. the objective. For accuracy this is the share of training and validation images told right, both splits
-   pooled: few-shot accuracy is coarse, and the validation images are evidence that the climb has not used up;
+1. the objective. For accuracy this is the share of training and validation images correctly classified, both
+   splits pooled: few-shot accuracy is coarse, and the validation images are evidence not yet used up;
 2. training accuracy (or the objective on train), which decides where the pooled share is equal;
 3. fewer words: of two templates that do equally well, the plainer one;
 4. a hash of the seed and the text: as good as a coin, and the same coin every time.
@@ -16,44 +16,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ...evaluator.scoring import Objective, Score
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """A template with its score, and where it first came up.
-
-    Attributes:
-        template: Its text.
-        key: Its normal form.
-        score: What the evaluator said.
-        climb: Number of the climb, from 1.
-        reset: Number of the conversation, from 1; 0 for the initial templates.
-        iteration: Number of the turn, from 1; 0 for the initial templates.
-    """
-
-    template: str
-    key: str
-    score: Score
-    climb: int
-    reset: int
-    iteration: int
-
-    @property
-    def initial(self) -> bool:
-        """Whether it is one of the initial templates."""
-        return self.reset == 0
-
-    @property
-    def position(self) -> tuple[int, int, int]:
-        """Where it came up, for ordering."""
-        return (self.climb, self.reset, self.iteration)
+from .scored import Scored
 
 
 def pooled(score: Score, sizes: Mapping[str, int]) -> float:
-    """Share of the images of train and val, taken together, that were told right."""
+    """Return the share of the images of train and val, taken together, that were correctly classified."""
     n_val = sizes.get("val", 0) if score.val is not None else 0
     n_train = sizes.get("train", 0)
     if not n_val or not n_train or score.val is None:
@@ -63,7 +32,7 @@ def pooled(score: Score, sizes: Mapping[str, int]) -> float:
 
 
 def as_fraction(value: float, objective: Objective) -> float:
-    """What the LLM is told of a value: accuracies as they are, others in [0, 1] and in the same order."""
+    """Return what the LLM is told of a value: an accuracy as it is, others in [0, 1] in the same order."""
     if objective == "logprob":
         return math.exp(min(value, 0.0))
     if objective == "margin":
@@ -74,7 +43,7 @@ def as_fraction(value: float, objective: Objective) -> float:
 def select(
     found: Iterable[Scored], *, sizes: Mapping[str, int], objective: Objective = "accuracy", seed: int = 0
 ) -> list[Scored]:
-    """All templates in the order of the rule, best first, one entry a template.
+    """Return all templates in the order of the rule, best first, one entry a template.
 
     Args:
         found: In any order; the answer does not depend on it.
@@ -84,10 +53,9 @@ def select(
     """
 
     def rank(entry: Scored) -> tuple[float, float, int, str]:
-        value = entry.score.value(objective)
-        first = pooled(entry.score, sizes) if objective == "accuracy" else value
-        coin = hashlib.sha256(f"{seed}\0{entry.template}".encode()).hexdigest()
-        return (-first, -value, len(entry.template.split()), coin)
+        first = pooled(entry.score, sizes) if objective == "accuracy" else entry.value
+        coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
+        return (-first, -entry.value, len(entry.text.split()), coin)
 
     best: dict[str, Scored] = {}
     ordered = sorted(found, key=lambda entry: (*rank(entry), entry.position))

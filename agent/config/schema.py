@@ -255,7 +255,7 @@ class SearchConfig(BaseModel):
         """Whether the method asks a chat LLM."""
         from ..climb.methods import METHODS
 
-        return METHODS[self.method].uses_llm
+        return METHODS[self.method].requests > 0
 
     @property
     def priced(self) -> bool:

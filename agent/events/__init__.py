@@ -1,1 +1,71 @@
-"""What happens, as typed values, and those who listen."""
+"""What happens, as typed values in one hierarchy, and those who listen.
+
+The log, the live display and a listener of your own hear the same. A kind of event is one class in
+``searching`` or ``asking``; a sink is one file in ``sinks``.
+"""
+
+from __future__ import annotations
+
+from .asking import (
+    ChatFailed,
+    EndpointEvent,
+    EndpointPaced,
+    EndpointRemoved,
+    GaveUp,
+    HeaderIgnored,
+    LimitLearned,
+    Paused,
+    Rested,
+    RetryScheduled,
+)
+from .event import Bus, Event, Listener, ListenerFailed, unheard
+from .searching import (
+    AnswerReceived,
+    ClimbFinished,
+    ImagesEncoded,
+    IterationFinished,
+    IterationSkipped,
+    Noted,
+    PoolDrawn,
+    PoolScored,
+    RunOpened,
+    SearchFinished,
+    SearchStarted,
+    SearchStopped,
+    TemplateRefused,
+    TemplateScored,
+    UsageChanged,
+)
+
+__all__ = [
+    "AnswerReceived",
+    "Bus",
+    "ChatFailed",
+    "ClimbFinished",
+    "EndpointEvent",
+    "EndpointPaced",
+    "EndpointRemoved",
+    "Event",
+    "GaveUp",
+    "HeaderIgnored",
+    "ImagesEncoded",
+    "IterationFinished",
+    "IterationSkipped",
+    "LimitLearned",
+    "Listener",
+    "ListenerFailed",
+    "Noted",
+    "Paused",
+    "PoolDrawn",
+    "PoolScored",
+    "Rested",
+    "RetryScheduled",
+    "RunOpened",
+    "SearchFinished",
+    "SearchStarted",
+    "SearchStopped",
+    "TemplateRefused",
+    "TemplateScored",
+    "UsageChanged",
+    "unheard",
+]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
 from ..errors import BudgetSpentError, ConfigError, TokenUsage
+from ..events import UsageChanged
 
 PICODOLLARS = 10**12
 """Money is counted in whole picodollars: a price for a million tokens has at most six decimals."""
@@ -192,6 +193,24 @@ class Budget:
         if self.limits.minutes is None:
             return None
         return max(self.limits.minutes * 60 - self.spent.active_s, 0.0)
+
+    def check_time(self) -> None:
+        """Raise BudgetSpentError when the time is up: a method without an LLM passes no other gate."""
+        if self.left_s() == 0.0:
+            raise self.spent_minutes()
+
+    def usage_changed(self) -> UsageChanged:
+        """Return the event that says what is used and what is left of each limit that was set."""
+        spent, left = self.spent, asdict(self.left())
+        return UsageChanged(
+            calls=spent.calls,
+            failed_calls=spent.failed_calls,
+            retries=spent.retries,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            cost_usd=spent.cost_usd,
+            left={name: value for name, value in left.items() if value is not None},
+        )
 
     async def reserve(self, tokens: TokenUsage, price: Price | None = None) -> Usage:
         """Set aside one call and the most that it can cost.

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, without_credentials
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..errors import ConfigError, EndpointError
-from ..events.kinds import Listener, Noted
+from ..events import Listener, Noted
 from ..secrets import Scrubber, Secret, split_userinfo
-from ..stop import Halt, HaltingChat
+from ..stop import Stop
 from .pacing import RateLimits
 from .preflight import look
 from .proposer import Endpoint
+from .stoppable import StoppableChat
 from .types import ChatClient
 
 DEFAULT_KEY = "OPENAI_API_KEY"
@@ -26,7 +27,7 @@ async def open_endpoints(
     environment: Mapping[str, str],
     *,
     chat: ChatClient | None,
-    halt: Halt,
+    stop: Stop,
     scrubber: Scrubber,
     tell: Listener,
 ) -> AsyncIterator[list[Endpoint]]:
@@ -36,7 +37,7 @@ async def open_endpoints(
         config: Says which.
         environment: Holds the keys.
         chat: Asked in place of all of them, when given.
-        halt: Keeps attempts from starting once a stop was asked for.
+        stop: Keeps attempts from starting once a stop was asked for.
         scrubber: Learns every key.
         tell: Hears what a look at the endpoints showed.
 
@@ -51,16 +52,16 @@ async def open_endpoints(
             yield [
                 Endpoint(
                     name="given",
-                    client=HaltingChat(chat, halt),
+                    client=StoppableChat(chat, stop),
                     price=config.price,
                     limits=_limits(config, None),
                 )
             ]
         elif config.llm == LOCAL_LLM:
-            yield [await _local(stack, config, halt, scrubber, tell)]
+            yield [await _local(stack, config, stop, scrubber, tell)]
         else:
             usable = await _usable(config, environment, scrubber, tell)
-            yield [await _remote(stack, one, key, config, halt, scrubber) for one, key in usable]
+            yield [await _remote(stack, one, key, config, stop, scrubber) for one, key in usable]
 
 
 async def _usable(
@@ -122,7 +123,7 @@ async def _remote(
     endpoint: EndpointConfig,
     key: Secret | None,
     config: SearchConfig,
-    halt: Halt,
+    stop: Stop,
     scrubber: Scrubber,
 ) -> Endpoint:
     from .openai_chat import OpenAIChat
@@ -132,7 +133,7 @@ async def _remote(
     )
     return Endpoint(
         name=_name(endpoint, config),
-        client=HaltingChat(client, halt),
+        client=StoppableChat(client, stop),
         model=endpoint.model,
         price=endpoint.price or config.price,
         limits=_limits(config, endpoint),
@@ -140,7 +141,7 @@ async def _remote(
 
 
 async def _local(
-    stack: AsyncExitStack, config: SearchConfig, halt: Halt, scrubber: Scrubber, tell: Listener
+    stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, tell: Listener
 ) -> Endpoint:
     from .local import LocalLLM, is_available
     from .openai_chat import OpenAIChat
@@ -155,7 +156,7 @@ async def _local(
     client = await stack.enter_async_context(OpenAIChat(server.base_url, None, scrubber=scrubber))
     return Endpoint(
         name=LOCAL_LLM,
-        client=HaltingChat(client, halt),
+        client=StoppableChat(client, stop),
         model=server.model,
         price=None,
         limits=_limits(config, None),

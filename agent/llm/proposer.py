@@ -19,10 +19,10 @@ from ..errors import (
     TokenUsage,
     TransientChatError,
 )
-from ..events.notices import ChatFailed, EndpointRemoved, GaveUp, Report, RetryScheduled, unheard
-from .budget import NO_BILL, Bill, Budget, Price, Usage, cost
+from ..events import ChatFailed, EndpointPaced, EndpointRemoved, GaveUp, Listener, RetryScheduled, unheard
+from .budget import NO_BILL, NOTHING, Bill, Budget, Price, cost
 from .outage import Outage
-from .pacing import Lane, LaneStatistics, Pacer, Permit, RateLimits
+from .pacing import Pacer, Permit, RateLimiter, RateLimits
 from .retry import Decision, RetryPolicy, retrying
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
@@ -89,8 +89,11 @@ class Proposer:
         retry: How much patience a request gets.
         give_up_after_s: Seconds of nothing but failures before it stops.
         ledger: Where costs without an answer are written down; None for nowhere.
-        on_event: Told what happens, see `agent.events.notices`.
+        tell: Hears what happens, see ``agent.events.asking``.
         rng: Where jitter comes from; it decides no result.
+
+    Attributes:
+        budget: What may be spent, and what is.
     """
 
     def __init__(
@@ -101,32 +104,31 @@ class Proposer:
         retry: RetryPolicy | None = None,
         give_up_after_s: float = GIVE_UP_AFTER_S,
         ledger: Ledger | None = None,
-        on_event: Report | None = None,
+        tell: Listener = unheard,
         rng: random.Random | None = None,
     ) -> None:
         for endpoint in endpoints:
             budget.limits.need_price(endpoint.price)
-        self._budget = budget
+        self.budget = budget
         self._policy = retry or RetryPolicy()
         self._ledger = ledger
-        self._report = on_event or unheard
+        self._tell = tell
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        lanes = [self._lane(endpoint) for endpoint in endpoints]
-        self._endpoints = dict(zip(lanes, endpoints, strict=True))
-        self._pacer = Pacer(lanes)
+        limiters = [self._limiter(endpoint) for endpoint in endpoints]
+        self._endpoints = dict(zip(limiters, endpoints, strict=True))
+        self._pacer = Pacer(limiters)
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
         self._gave_up = False
 
-    @property
-    def usage(self) -> Usage:
-        """All that the run has used up to now, earlier stretches included."""
-        return self._budget.spent
-
-    def statistics(self) -> dict[str, LaneStatistics]:
-        """How each endpoint in use stands now, by name."""
-        return {lane.name: lane.statistics() for lane in self._pacer.lanes}
+    def close(self) -> None:
+        """Tell how each endpoint that is still in use has come to be paced."""
+        for limiter in self._pacer.limiters:
+            seen = limiter.statistics()
+            self._tell(
+                EndpointPaced(endpoint=limiter.name, in_flight=seen.ceiling, rpm=seen.rpm, tpm=seen.tpm)
+            )
 
     async def ask(self, request: ChatRequest) -> Reply:
         """Get one answer.
@@ -142,7 +144,7 @@ class Proposer:
         asked = _Asked(request)
 
         def told(attempt: int, wait_s: float, decision: Decision) -> None:
-            self._report(
+            self._tell(
                 RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=decision.kind)
             )
 
@@ -159,25 +161,27 @@ class Proposer:
         """One attempt, at as many endpoints as it takes to find one that is not to be taken out."""
         while True:
             most = self._bound.of(asked.request)
-            reserved = await self._budget.reserve(most, self._dearest(most))
+            reserved = await self.budget.reserve(most, self._dearest(most))
             spending = Spending(reserved)
             try:
                 with await self._leave(asked.request.tokens_at_most) as permit:
-                    asked.endpoint = permit.lane.name
+                    asked.endpoint = permit.limiter.name
                     spending.retries = int(number > 1)
                     return await self._send(asked.request, permit, spending)
             except UNFIT:
-                if not self._pacer.lanes:
+                if not self._pacer.limiters:
                     raise
             finally:
-                self._budget.settle(reserved, spending.used)
+                self.budget.settle(reserved, spending.used)
+                if spending.used != NOTHING:
+                    self._tell(self.budget.usage_changed())
 
     async def _send(self, request: ChatRequest, permit: Permit, spending: Spending) -> Reply:
-        endpoint = self._endpoints[permit.lane]
+        endpoint = self._endpoints[permit.limiter]
         if endpoint.model is not None:
             request = replace(request, model=endpoint.model)
         try:
-            if self._ledger is not None and self._budget.counts:
+            if self._ledger is not None and self.budget.counts:
                 spending.written = spending.reserved
                 await self._ledger.put_reserved(spending.reserved)
             spending.sent = True
@@ -213,38 +217,38 @@ class Proposer:
     def _succeeded(
         self, answer: ChatAnswer, request: ChatRequest, permit: Permit, spending: Spending
     ) -> None:
-        price = self._endpoints[permit.lane].price
+        price = self._endpoints[permit.limiter].price
         spending.known(answer.usage, price)
-        permit.lane.heard(permit, answer.headers)
-        permit.lane.succeeded(permit, answer.usage.total)
+        permit.limiter.heard(permit, answer.headers)
+        permit.limiter.succeeded(permit, answer.usage.total)
         self._bound.learn(request, answer.usage)
         self._outage.succeeded()
 
     def _failed(self, error: ChatError, request: ChatRequest, permit: Permit, spending: Spending) -> None:
         spending.failed = 1
         if error.usage is not None:
-            spending.known(error.usage, self._endpoints[permit.lane].price)
+            spending.known(error.usage, self._endpoints[permit.limiter].price)
             self._bound.learn(request, error.usage)
         elif error.perhaps_billed:
             spending.cut_off()
-        lane = permit.lane
-        lane.heard(permit, error.headers)
+        limiter = permit.limiter
+        limiter.heard(permit, error.headers)
         if isinstance(error, RateLimitedError):
-            lane.refused(permit, error.retry_after, tokens="token" in str(error).lower())
+            limiter.refused(permit, error.retry_after, tokens="token" in str(error).lower())
         else:
-            lane.failed(error.retry_after)
+            limiter.failed(error.retry_after)
         billed = bool(spending.used.calls)
-        if isinstance(error, UNFIT) and lane.closed is None:
+        if isinstance(error, UNFIT) and limiter.closed is None:
             # Before the permit is given back, or it would let the next one run into the same refusal.
-            left = self._pacer.remove(lane, error)
-            self._report(EndpointRemoved(endpoint=lane.name, message=str(error), left=left))
+            left = self._pacer.remove(limiter, error)
+            self._tell(EndpointRemoved(endpoint=limiter.name, message=str(error), left=left))
         name = type(error).__name__
-        self._report(ChatFailed(endpoint=lane.name, error=name, message=str(error), billed=billed))
+        self._tell(ChatFailed(endpoint=limiter.name, error=name, message=str(error), billed=billed))
 
     def _rest(self) -> None:
         if wait := self._outage.rest_s():
-            for lane in self._pacer.lanes:
-                lane.rest(wait)
+            for limiter in self._pacer.limiters:
+                limiter.rest(wait)
 
     def _breaker(self, error: ChatError, endpoint: Endpoint) -> None:
         if isinstance(error, FatalChatError):
@@ -255,7 +259,7 @@ class Proposer:
         self._gave_up = True
         failing_s = self._outage.lasted_s
         gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
-        self._report(GaveUp(endpoint=endpoint.name, failing_s=failing_s, message=str(error)))
+        self._tell(GaveUp(endpoint=endpoint.name, failing_s=failing_s, message=str(error)))
         self._pacer.fail(gave_up)
         raise gave_up from error
 
@@ -266,29 +270,31 @@ class Proposer:
     async def _leave(self, tokens: int) -> Permit:
         """Wait for leave to send, but not beyond the active time that is left."""
         try:
-            async with asyncio.timeout(self._budget.left_s()):
+            async with asyncio.timeout(self.budget.left_s()):
                 return await self._pacer.acquire(tokens)
         except TimeoutError:
-            raise self._budget.spent_minutes() from None
+            raise self.budget.spent_minutes() from None
 
     async def _sleep(self, seconds: float) -> None:
-        left = self._budget.left_s()
+        left = self.budget.left_s()
         await asyncio.sleep(seconds if left is None else min(seconds, left))
         if left is not None and left <= seconds:
-            raise self._budget.spent_minutes()
+            raise self.budget.spent_minutes()
 
     def _dearest(self, tokens: TokenUsage) -> Price | None:
-        prices = [price for lane in self._pacer.lanes if (price := self._endpoints[lane].price) is not None]
+        prices = [
+            price for limiter in self._pacer.limiters if (price := self._endpoints[limiter].price) is not None
+        ]
         return max(prices, key=lambda price: cost(tokens, price), default=None)
 
-    def _lane(self, endpoint: Endpoint) -> Lane:
-        return Lane(
+    def _limiter(self, endpoint: Endpoint) -> RateLimiter:
+        return RateLimiter(
             endpoint.name,
             endpoint.limits,
             clock=self._clock,
             rng=self._rng,
             longest_pause_s=self._policy.longest_asked_s,
-            report=self._report,
+            tell=self._tell,
         )
 
 

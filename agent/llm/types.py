@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import NO_HEADERS, TokenUsage
 
 if TYPE_CHECKING:
-    from ...prompts.conversation import Message
+    from ...prompts.requests import Message
 
 CHARACTERS_PER_TOKEN = 3.0
 TOKENS_PER_MESSAGE = 8

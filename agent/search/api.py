@@ -9,10 +9,10 @@ from typing import Any
 
 from ..config.schema import SearchConfig
 from ..config.sources import build
-from ..events.kinds import Listener
+from ..events import Bus, Listener
 from ..results.result import SearchResult
 from ..store import Store
-from .session import Search
+from .session import Session
 
 
 async def search(
@@ -40,7 +40,7 @@ async def search(
         InputError: The data or the model cannot be used; nothing was paid.
         PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` goes on.
     """
-    return await Search(config, evaluator=evaluator, chat=chat, on_event=on_event).start()
+    return await Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event)).start()
 
 
 async def resume(
@@ -66,7 +66,8 @@ async def resume(
     """
     folder = Path(run_dir)
     config = stored_config(folder, changes or {})
-    return await Search(config, evaluator=evaluator, chat=chat, on_event=on_event).resume(folder)
+    session = Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event))
+    return await session.resume(folder)
 
 
 def stored_config(run_dir: Path, changes: Mapping[str, Any]) -> SearchConfig:
@@ -88,3 +89,7 @@ def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
 def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
     """``resume`` for programs without an event loop; the same arguments."""
     return asyncio.run(resume(run_dir, **given))
+
+
+def _bus(on_event: Listener | None) -> Bus:
+    return Bus() if on_event is None else Bus(on_event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..climb.climb import ClimbRecord
+from ..climb.record import ClimbRecord
 from ..errors import (
     EndpointError,
     FatalChatError,

@@ -9,13 +9,16 @@ from typing import Any
 
 from ...evaluator.errors import ScoringError
 from ...evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
-from ..climb.climb import ClimbRecord
-from ..climb.selection import Scored, select
+from ...prompts.template import Template
+from ..climb.record import ClimbRecord
+from ..climb.scored import Scored
+from ..climb.selection import select
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..errors import PromptclimbError
 from ..llm.budget import Usage as Spent
+from ..position import Position
 from ..results.result import Best, Ensemble, Row, SearchResult, Status, Usage
-from .inputs import in_thread
+from ..threads import in_thread
 
 INITIAL_POOL = "initial pool"
 HAND_MADE = "hand-made"
@@ -55,11 +58,11 @@ async def finish(config: SearchConfig, evaluator: Evaluator, stretch: Stretch) -
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
         )
-    initial = _ranked(config, evaluator, [entry for entry in scored if entry.initial])
-    ensemble = [entry.template for entry in ranked[: config.ensemble_size]]
+    initial = _ranked(config, evaluator, [entry for entry in scored if entry.position.initial])
+    ensemble = [entry.text for entry in ranked[: config.ensemble_size]]
     hand_made = {name: list(templates) for name, templates in evaluator.info.baselines.items()}
-    baselines = {**hand_made, **await _best_hand_made(config, evaluator), INITIAL_POOL: [initial[0].template]}
-    found = await _examine(evaluator, [[ranked[0].template], ensemble, *baselines.values()])
+    baselines = {**hand_made, **await _best_hand_made(config, evaluator), INITIAL_POOL: [initial[0].text]}
+    found = await _examine(evaluator, [[ranked[0].text], ensemble, *baselines.values()])
     best, together = found[0], found[1]
     if best is None or together is None:
         raise PromptclimbError("the evaluator rejects on test what it scored on train")
@@ -71,7 +74,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, stretch: Stretch) -
         llm={"model": config.llm if config.needs_llm else None, "base_url": config.shown_url},
         method=config.method,
         objective=config.objective,
-        best=Best(template=ranked[0].template, **asdict(best)),
+        best=Best(template=ranked[0].text, **asdict(best)),
         ensemble=Ensemble(templates=tuple(ensemble), **asdict(together)),
         baselines={
             name: {"templates": templates, **asdict(scores)}
@@ -80,7 +83,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, stretch: Stretch) -
         },
         leaderboard=tuple(_row(place, entry) for place, entry in enumerate(ranked, start=1)),
         usage=_usage(config, stretch),
-        evaluated=len({entry.template for entry in scored}),
+        evaluated=len({entry.text for entry in scored}),
         rejected=_rejected(stretch.records),
         skipped=sum(record.skipped for record in stretch.records),
         wall_s=round(stretch.spent.active_s, 3),
@@ -101,12 +104,17 @@ async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> dict[st
         return {}
     answers = await in_thread(lambda: evaluator.score(templates))
     scored = [
-        Scored(template=template, key=template, score=answer, climb=0, reset=0, iteration=0)
+        Scored(
+            template=Template.parse(template, max_words=None),
+            score=answer,
+            value=answer.value(parse_objective(config.objective)),
+            position=Position(0),
+        )
         for template, answer in zip(templates, answers, strict=True)
         if isinstance(answer, Score)
     ]
     ranked = _ranked(config, evaluator, scored)
-    return {BEST_HAND_MADE: [ranked[0].template]} if ranked else {}
+    return {BEST_HAND_MADE: [ranked[0].text]} if ranked else {}
 
 
 async def _examine(evaluator: Evaluator, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:
@@ -138,12 +146,12 @@ def _dataset(evaluator: Evaluator) -> dict[str, Any]:
 def _row(rank: int, entry: Scored) -> Row:
     return Row(
         rank=rank,
-        template=entry.template,
+        template=entry.text,
         train=entry.score.train,
         val=entry.score.val,
-        climb=entry.climb,
-        reset=entry.reset,
-        iteration=entry.iteration,
+        climb=entry.position.climb,
+        reset=entry.position.reset,
+        iteration=entry.position.iteration,
     )
 
 

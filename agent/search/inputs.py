@@ -7,45 +7,17 @@ import datetime
 import hashlib
 import re
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from ...evaluator.scoring import Evaluator, parse_objective
 from ...evaluator.spec import EvaluatorSpec, open_evaluator
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.template import Template
-from ..config.schema import SearchConfig
+from ..config.schema import LOCAL_LLM, SearchConfig
 from ..errors import ConfigError, StoreExistsError
-from ..events.kinds import Event, ImagesEncoded, Listener, Noted
+from ..events import Event, ImagesEncoded, Listener, Noted
 from ..results.run_dir import STORE
-
-T = TypeVar("T")
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Runs blocking work in a thread that does not keep the program alive when the user wants to leave."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def finish(settle: Callable[[], None]) -> None:
-        if not future.done():
-            settle()
-
-    def run() -> None:
-        try:
-            value = work()
-        except BaseException as error:  # noqa: BLE001 - raised again in the task that waits
-            failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
-            settle: Callable[[], None] = lambda: future.set_exception(failure)  # noqa: E731
-        else:
-            settle = lambda: future.set_result(value)  # noqa: E731
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(finish, settle)
-
-    threading.Thread(target=run, name="opening", daemon=True).start()
-    return await future
+from ..threads import in_thread
 
 
 def spec_of(config: SearchConfig) -> EvaluatorSpec:
@@ -92,6 +64,19 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
         tell(ImagesEncoded(done=done, of=of))
 
     return await in_thread(lambda: open_evaluator(spec_of(config), report=report, progress=progress))
+
+
+def with_fallback(config: SearchConfig) -> tuple[SearchConfig, str | None]:
+    """Return the config to search with, and what to say where a method stands in for the local LLM."""
+    if config.llm != LOCAL_LLM or config.llm_fallback is None or not config.needs_llm:
+        return config, None
+    from ..llm.local import is_available
+
+    if (reason := is_available()) is None:
+        return config, None
+    method = config.llm_fallback
+    note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
+    return config.model_copy(update={"method": method, "llm": None}), note
 
 
 def read_pool(config: SearchConfig) -> list[Template]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..climb.climb import Skipped
 from ..errors import StepFailedError, StoreMismatchError
 from ..llm.proposer import Reply
 from ..llm.types import ChatAnswer, ChatRequest
-from ..stop import Halt
-from ..store import Position, Store
+from ..position import Position
+from ..stop import Stop
+from ..store import Store
 
 
 class Asker(Protocol):
@@ -24,40 +26,28 @@ class Asker(Protocol):
         ...
 
 
-class Skipped(Exception):  # noqa: N818 - not an error: the climb goes on
-    """A turn that gets no answer.
-
-    Attributes:
-        reason: Why, in words.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class Journal:
     """One climb's way to the LLM.
 
-    A turn that failed after all retries is skipped. It is written down together with the next answer of the
-    same climb, not before: what follows depends on it only then, and a run that is stopped in an outage asks
-    again, when it is resumed, for all that it had skipped at its end.
+    A request that failed after all retries costs its iteration. It is written down together with the next
+    answer of the same climb, not before: what follows depends on it only then, and a run that is stopped in
+    an outage asks again, when it is resumed, for all that it had skipped at its end.
 
     Args:
         store: The run on disk.
         asker: What asks.
-        halt: Stops between an answer and the next request, never between an answer and the disk.
+        stop: Stops between an answer and the next request, never between an answer and the disk.
     """
 
-    def __init__(self, store: Store, asker: Asker, halt: Halt) -> None:
+    def __init__(self, store: Store, asker: Asker, stop: Stop) -> None:
         self._store = store
         self._asker = asker
-        self._halt = halt
+        self._stop = stop
         self._skipped: list[tuple[Position, str, str]] = []
 
     @property
     def unanswered(self) -> int:
-        """Turns skipped since the last answer; unwritten, so that a resumed run asks for them again."""
+        """Iterations skipped since the last answer; unwritten, so that a resumed run asks for them again."""
         return len(self._skipped)
 
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
@@ -74,7 +64,7 @@ class Journal:
         if (skipped := self._store.note(_skip_name(position))) is not None:
             check_request(position, skipped["request"], request)
             raise Skipped(skipped["reason"])
-        self._halt.check()
+        self._stop.check()
         return await self._ask(position, request), False
 
     async def _ask(self, position: Position, request: ChatRequest) -> ChatAnswer:
@@ -88,9 +78,11 @@ class Journal:
                 await self._store.put_note(_skip_name(place), {"request": request_hash, "reason": reason})
             self._skipped.clear()
             await self._store.put_answer(position, request.hash, reply.answer, reply.bill)
-            return reply.answer
         finally:
-            self._halt.settled()
+            self._stop.settled()
+        # From here on nothing is lost, so a search that is to stop need not wait for scores.
+        self._stop.check()
+        return reply.answer
 
 
 def _skip_name(position: Position) -> str:
@@ -104,10 +96,9 @@ def check_request(position: Position, stored_hash: str, request: ChatRequest) ->
         StoreMismatchError: It answers another: the program, its data or the files of the run have changed.
     """
     if stored_hash != request.hash:
-        where = f"climb {position.climb}, reset {position.reset}, iteration {position.iteration}"
         raise StoreMismatchError(
-            f"the answer on disk at {where} belongs to another request ({stored_hash[:12]}, now "
+            f"the answer on disk at {position} belongs to another request ({stored_hash[:12]}, now "
             f"{request.hash[:12]}): "
             "the run was made by another version of the program or its files were changed; start a new run",
-            differences=(f"request at {where}: it was {stored_hash[:12]}, now {request.hash[:12]}",),
+            differences=(f"request at {position}: it was {stored_hash[:12]}, now {request.hash[:12]}",),
         )

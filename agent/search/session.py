@@ -1,210 +1,192 @@
-"""A search from its beginning to its result: opens what it needs, owns the tasks, keeps everything."""
+"""One session of a run: from its start, or from where an earlier session ended, to its result."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.batching import Consumer
 from ...evaluator.scoring import Evaluator
-from ...prompts.conversation import PROMPTS_VERSION
+from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template
 from ..climb.climb import Climb
 from ..climb.seeds import rng_for
-from ..config.schema import LOCAL_LLM, SearchConfig
+from ..config.schema import SearchConfig
 from ..config.sources import to_toml
-from ..events.kinds import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
-from ..events.log import EventLog
-from ..llm.budget import NOTHING, Budget, Limits, Usage
+from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
+from ..events.sinks import SINKS, Sink
+from ..llm.budget import Budget, Limits
 from ..llm.endpoints import open_endpoints
 from ..llm.proposer import Endpoint, Proposer, RetryPolicy
 from ..results.page import write_report
 from ..results.result import SearchResult
-from ..results.run_dir import CONFIG, EVENTS, read_result, write_atomically, write_result
+from ..results.run_dir import CONFIG, read_result, write_atomically, write_result
 from ..secrets import Scrubber
-from ..stop import Halt
+from ..stop import Stop
 from ..store import Store
 from .adapters import as_chat, as_evaluator
 from .failures import single
 from .finish import Stretch, finish
-from .inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
+from .inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool, with_fallback
 from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared
-from .workers import Crew, left_of, unanswered
+from .workers import Workers
 
 
-def ignore(_event: object) -> None:
-    """A listener that does nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a session is given.
 
-
-class Search:
-    """One stretch of a run: from its start, or from where an earlier stretch ended.
-
-    Args:
+    Attributes:
         config: What to search.
         evaluator: Scores templates; None to open the one that the config names.
         chat: Answers requests; None to open the endpoints that the config names.
-        on_event: Hears of everything that happens.
-        environment: Where keys are; None for the process's own.
-        halt: Asks for a stop; None for one that never does.
+        environment: Where keys are.
+        tell: Hears of everything that happens.
+        stop: Asks for a stop.
+        notes: Facts that belong beside the figures.
     """
 
-    def __init__(
-        self,
-        config: SearchConfig,
-        *,
-        evaluator: object | None = None,
-        chat: object | None = None,
-        on_event: Listener | None = None,
-        environment: Mapping[str, str] | None = None,
-        halt: Halt | None = None,
-    ) -> None:
-        self._config = config
-        self._given_evaluator = evaluator
-        self._given_chat = None if chat is None else as_chat(chat)
-        self._tell: Listener = on_event or ignore
-        self._environment = os.environ if environment is None else environment
-        self._halt = halt or Halt()
-        self._scrubber = Scrubber()
-        self._notes: dict[str, Any] = {}
-        self._gauge: Callable[[], tuple[Usage, Mapping[str, float]]] = lambda: (NOTHING, {})
-        self.run_dir: Path | None = None
-
-    def gauge(self) -> tuple[Usage, Mapping[str, float]]:
-        """What the run has used up to now, and what is left of each limit."""
-        return self._gauge()
+    config: SearchConfig
+    evaluator: object | None = None
+    chat: object | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    tell: Bus = field(default_factory=Bus)
+    stop: Stop = field(default_factory=Stop)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     async def start(self) -> SearchResult:
-        """Starts a new run.
+        """Start a new run.
 
         Raises:
             UsageError: Something that was given cannot be worked with; nothing was paid, nothing is left
                 behind.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        self._fall_back()
-        run_dir = new_run_dir(self._config)
-        pool = read_pool(self._config)
+        session = self._with_fallback()
+        run_dir = new_run_dir(session.config)
+        pool = read_pool(session.config)
         check_run_dir(run_dir)
         try:
-            return await self._guarded(run_dir, pool, None)
+            return await session._run(run_dir, pool, None)
         finally:
             with suppress(OSError):
                 run_dir.rmdir()  # only where nothing was started: a run's folder is not empty
 
     async def resume(self, run_dir: Path) -> SearchResult:
-        """Goes on with a run; the config is the run's own, changed only in what does not decide the result.
+        """Go on with a run; the config is the run's own, changed only in what does not decide the result.
 
         Raises:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
+        session = self._with_fallback()
         with Store.open(run_dir) as store:
-            store.check_identity({**store.manifest["identity"], **self._config.identity()})
+            store.check_identity({**store.manifest["identity"], **session.config.identity()})
             if (done := _finished(run_dir)) is not None:
                 return done
-            return await self._guarded(run_dir, read_pool(self._config), store)
+            return await session._run(run_dir, read_pool(session.config), store)
 
-    def _fall_back(self) -> None:
-        config = self._config
-        if config.llm != LOCAL_LLM or config.llm_fallback is None or not config.needs_llm:
-            return
-        from ..llm.local import is_available
+    def _with_fallback(self) -> Session:
+        """The session, with the method that is to stand in where the local LLM cannot be had."""
+        config, note = with_fallback(self.config) if self.chat is None else (self.config, None)
+        if note is None:
+            return self
+        self.tell(Noted(text=note))
+        return replace(self, config=config, notes={**self.notes, "llm_fallback": note})
 
-        if self._given_chat is None and (reason := is_available()) is not None:
-            method = config.llm_fallback
-            self._config = config.model_copy(update={"method": method, "llm": None})
-            text = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
-            self._notes["llm_fallback"] = text
-            self._tell(Noted(text=text))
-
-    async def _guarded(self, run_dir: Path, pool: list[Template], store: Store | None) -> SearchResult:
-        """Runs with the halt in force from the first moment."""
-        self.run_dir = run_dir
-        main = asyncio.current_task()
-        assert main is not None
+    async def _run(self, run_dir: Path, pool: list[Template], opened: Store | None) -> SearchResult:
+        """Open everything, let the workers work, conclude."""
+        scrubber = Scrubber()
         try:
-            async with asyncio.TaskGroup() as group:
-                guard = group.create_task(self._halt.enforce())
-                self._halt.watch(main)
-                try:
-                    return await self._open_all(run_dir, pool, store, group)
-                finally:
-                    self._halt.release(main)
-                    guard.cancel()
-        except asyncio.CancelledError:
-            if self._halt.cause is None:
-                raise
-            main.uncancel()
-            raise self._halt.cause from None
+            async with AsyncExitStack() as stack:
+                sinks = [stack.enter_context(open_sink(run_dir, scrubber.scrub_value)) for open_sink in SINKS]
+                for sink in sinks:
+                    stack.enter_context(self.tell.joined(sink))
+                with self.stop.watching():
+                    endpoints, evaluator = await self._open(stack, scrubber)
+                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool))
+                self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
+                done = await self._climb_all(pool, store, endpoints, evaluator)
+                with self.stop.watching():
+                    return await self._conclude(run_dir, evaluator, done, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
-    async def _open_all(
-        self, run_dir: Path, pool: list[Template], store: Store | None, group: asyncio.TaskGroup
-    ) -> SearchResult:
-        config = self._config
-        async with open_endpoints(
-            config,
-            self._environment,
-            chat=self._given_chat,
-            halt=self._halt,
-            scrubber=self._scrubber,
-            tell=self._tell,
-        ) as endpoints:
-            if self._given_evaluator is not None:
-                evaluator = as_evaluator(self._given_evaluator, config)
-            else:
-                evaluator = await open_from_config(config, lambda event: self._tell(event))
-            identity = {
-                **config.identity(),
-                "evaluator": evaluator.info.fingerprint,
-                "pool": pool_hash(pool),
-                "prompts_version": PROMPTS_VERSION,
-            }
-            scrub = self._scrubber.scrub_value
-            with (
-                self._opened_store(run_dir, store, identity) as opened,
-                EventLog(run_dir / EVENTS, scrub=scrub) as log,
-            ):
-                self._tell = to_all(log, self._tell)
-                self._announce(run_dir, evaluator, resumed=store is not None)
-                stretch = await self._climb_all(pool, opened, endpoints, evaluator, group)
-                return await self._conclude(run_dir, evaluator, stretch)
+    async def _open(self, stack: AsyncExitStack, scrubber: Scrubber) -> tuple[list[Endpoint], Evaluator]:
+        """Open endpoints and evaluator; the endpoints close with the stack."""
+        config = self.config
+        endpoints = await stack.enter_async_context(
+            open_endpoints(
+                config,
+                self.environment,
+                chat=None if self.chat is None else as_chat(self.chat),
+                stop=self.stop,
+                scrubber=scrubber,
+                tell=self.tell,
+            )
+        )
+        if self.evaluator is not None:
+            return endpoints, as_evaluator(self.evaluator, config)
+        return endpoints, await open_from_config(config, self.tell)
 
     @contextmanager
-    def _opened_store(
-        self, run_dir: Path, store: Store | None, identity: Mapping[str, Any]
+    def _stored(
+        self, run_dir: Path, opened: Store | None, evaluator: Evaluator, pool: list[Template]
     ) -> Iterator[Store]:
-        if store is not None:
-            store.check_identity(identity)
-            write_atomically(run_dir / CONFIG, to_toml(self._config))
-            self._notes.update(store.manifest.get("notes", {}))
+        """The run on disk: the one that was opened, or a new one; the config's file beside it."""
+        config = self.config
+        identity = {
+            **config.identity(),
+            "evaluator": evaluator.info.fingerprint,
+            "pool": pool_hash(pool),
+            "prompts_version": PROMPTS_VERSION,
+        }
+        manifest = {"identity": identity, "config": config.to_public(), "notes": dict(self.notes)}
+        with ExitStack() as stack:
+            if opened is not None:
+                opened.check_identity(identity)
+            store = opened or stack.enter_context(Store.create(run_dir, manifest))
+            write_atomically(run_dir / CONFIG, to_toml(config))
             yield store
-            return
-        manifest = {"identity": identity, "config": self._config.to_public(), "notes": self._notes}
-        with Store.create(run_dir, manifest) as created:
-            write_atomically(run_dir / CONFIG, to_toml(self._config))
-            yield created
+
+    def _announce(self, run_dir: Path, evaluator: Evaluator, sinks: Sequence[Sink], *, resumed: bool) -> None:
+        config, info = self.config, evaluator.info
+        for sink in sinks:
+            sink.start()
+        self.tell(RunOpened(run_dir=str(run_dir)))
+        self.tell(
+            SearchStarted(
+                run_dir=str(run_dir),
+                dataset=info.dataset,
+                classes=info.classes,
+                model=f"{info.model} ({info.pretrained})",
+                llm=config.llm if config.needs_llm else None,
+                method=config.method,
+                restarts=config.restarts,
+                iterations=config.steps,
+                resumed=resumed,
+            )
+        )
 
     async def _climb_all(
-        self,
-        pool: Sequence[Template],
-        store: Store,
-        endpoints: list[Endpoint],
-        evaluator: Evaluator,
-        group: asyncio.TaskGroup,
+        self, pool: Sequence[Template], store: Store, endpoints: list[Endpoint], evaluator: Evaluator
     ) -> Stretch:
-        """Runs all climbs to their ends, or to what ends them early."""
-        config = self._config
+        """Run all climbs to their ends, or to what ends them early."""
+        config = self.config
         budget = self._budget(store)
         proposer = self._proposer(endpoints, budget, store)
+        self.tell(budget.usage_changed())
+
+        def check() -> None:
+            self.stop.check()
+            budget.check_time()
+
         async with Consumer(evaluator) as consumer:
             with shared(config, evaluator.info, consumer, proposer) as (scorer, asker):
                 scorebook = Scorebook(store, scorer)
@@ -213,31 +195,34 @@ class Search:
                         number,
                         config,
                         pool=pool,
-                        scorebook=scorebook,
-                        journal=Journal(store, asker, self._halt),
-                        halt=self._halt,
-                        budget=budget,
-                        tell=self._tell,
+                        answers=Journal(store, asker, self.stop),
+                        scores=scorebook,
+                        check=check,
+                        tell=self.tell,
                     )
                     for number in range(1, config.restarts + 1)
                 ]
-                crew = Crew(climbs, halt=self._halt, tell=self._tell)
-                stop_reason = await crew.run(group, workers=config.concurrency) or unanswered(climbs)
+                workers = Workers(climbs, stop=self.stop, tell=self.tell)
+                stop_reason = await workers.run(config.concurrency)
+        proposer.close()
         return Stretch(
             status="finished" if stop_reason is None else "stopped",
             stop_reason=stop_reason,
             records=[climb.record for climb in climbs],
             spent=store.usage,
-            budget=left_of(budget),
-            notes=self._notes,
+            budget=budget.usage_changed().left,
+            notes={**store.manifest.get("notes", {}), **self.notes},
         )
 
-    async def _conclude(self, run_dir: Path, evaluator: Evaluator, stretch: Stretch) -> SearchResult:
-        """Chooses, opens the test split, and writes everything down."""
-        result = self._cleaned(await finish(self._config, evaluator, stretch))
-        write_report(run_dir, result, to_toml(self._config))
+    async def _conclude(
+        self, run_dir: Path, evaluator: Evaluator, done: Stretch, scrubber: Scrubber
+    ) -> SearchResult:
+        """Choose, open the test split, and write everything down."""
+        found = await finish(self.config, evaluator, done)
+        result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
+        write_report(run_dir, result, to_toml(self.config))
         write_result(run_dir, result)
-        self._tell(
+        self.tell(
             SearchFinished(
                 status=result.status,
                 best=result.best.template,
@@ -249,19 +234,17 @@ class Search:
         return result
 
     def _budget(self, store: Store) -> Budget:
-        config = self._config
+        config = self.config
         limits = Limits(
             calls=config.max_calls,
             tokens=config.max_tokens,
             cost_usd=config.max_cost,
             minutes=config.max_minutes,
         )
-        budget = Budget(limits, spent=store.usage)
-        self._gauge = lambda: (store.usage, left_of(budget))
-        return budget
+        return Budget(limits, spent=store.usage)
 
     def _proposer(self, endpoints: list[Endpoint], budget: Budget, store: Store) -> Proposer:
-        config = self._config
+        config = self.config
         return Proposer(
             endpoints,
             budget=budget,
@@ -272,28 +255,9 @@ class Search:
             ),
             give_up_after_s=60 * config.give_up_after,
             ledger=store,
-            on_event=lambda notice: self._tell(ChatNoted(what=notice.name, details=asdict(notice))),
+            tell=self.tell,
             rng=rng_for(config.seed, "jitter"),
         )
-
-    def _announce(self, run_dir: Path, evaluator: Evaluator, *, resumed: bool) -> None:
-        config = self._config
-        self._tell(
-            SearchStarted(
-                run_dir=str(run_dir),
-                dataset=evaluator.info.dataset,
-                classes=evaluator.info.classes,
-                model=f"{evaluator.info.model} ({evaluator.info.pretrained})",
-                llm=config.llm if config.needs_llm else None,
-                method=config.method,
-                climbs=config.restarts,
-                steps=config.steps,
-                resumed=resumed,
-            )
-        )
-
-    def _cleaned(self, result: SearchResult) -> SearchResult:
-        return SearchResult.from_json(self._scrubber.scrub_value(result.to_json()))
 
 
 def _finished(run_dir: Path) -> SearchResult | None:

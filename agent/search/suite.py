@@ -15,7 +15,7 @@ from typing import Any
 from ..config.schema import SearchConfig
 from ..results.result import SearchResult
 from ..results.run_dir import STORE
-from .session import Search
+from .session import Session
 
 SCHEMA = 1
 
@@ -47,7 +47,7 @@ def folder_name(data: str, method: str, seed: int) -> str:
     return f"{name or 'data'}-{method}-seed{seed}"
 
 
-async def run_cell(cell: Cell, search: Search) -> SearchResult:
+async def run_cell(cell: Cell, session: Session) -> SearchResult:
     """Starts the search of a cell, goes on with it, or reads its result.
 
     Raises:
@@ -55,8 +55,8 @@ async def run_cell(cell: Cell, search: Search) -> SearchResult:
         PromptclimbError: It failed; what it has is kept.
     """
     if (cell.run_dir / STORE).exists():
-        return await search.resume(cell.run_dir)
-    return await search.start()
+        return await session.resume(cell.run_dir)
+    return await session.start()
 
 
 def summary(cells: Sequence[Cell], results: Sequence[SearchResult]) -> dict[str, Any]:

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from ...evaluator.scoring import Rejection, Score
 from ..errors import StoreCorruptError
 from ..llm.types import ChatAnswer
+from ..position import Position
 
 Verdict: TypeAlias = Score | Rejection
-
-
-class Position(NamedTuple):
-    """Where in a search an answer belongs; numbers count from 0.
-
-    Attributes:
-        climb: The climb (restart).
-        reset: The conversation of that climb.
-        iteration: The turn of that conversation.
-        sample: Which of several answers to one request.
-    """
-
-    climb: int
-    reset: int
-    iteration: int
-    sample: int = 0
 
 
 def answer_key(position: Position) -> str:

@@ -15,10 +15,11 @@ from typing import Any, Self
 from ..errors import StoreCorruptError, StoreExistsError, StoreMissingError
 from ..llm.budget import NO_BILL, NOTHING, Bill, Usage
 from ..llm.types import ChatAnswer
+from ..position import Position
 from .disk import FILE_NAME, TextCache, canonical, inspect, translated
 from .identity import check_identity
 from .lock import lock
-from .records import Position, StoredAnswer, StoredScore, Verdict, answer_key, answer_position
+from .records import StoredAnswer, StoredScore, Verdict, answer_key, answer_position
 from .writer import RESERVED, USAGE, Writer
 
 FORMAT = 1

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from ....prompts.conversation import Message, request_ape
-from .base import View, shown
+from ....prompts.requests import request_ape
+from .base import Ask, Steps, View, shown
 
 
 class Paraphrase:
-    """Shows the best template alone, anew in each turn."""
+    """Show the best template alone, anew in each iteration."""
 
     name: ClassVar[str] = "ape"
-    uses_llm: ClassVar[Literal[True]] = True
-    converses: ClassVar[bool] = False
+    requests: ClassVar[int] = 1
 
-    def opening(self, view: View) -> list[Message]:
-        """The best template, and a request for variations of it."""
-        (current,) = shown(view.memory.best(1))
-        return request_ape(current, proposals=view.proposals, max_words=view.max_words)
+    def reset(self, view: View) -> Steps:
+        """Ask for variations of the template that is best by then."""
+        while True:
+            (current,) = shown(view.memory.best(1))
+            yield Ask(request_ape(current, proposals=view.proposals, max_words=view.max_words))

@@ -1,16 +1,34 @@
-"""What a method may see, and what it must answer."""
+"""The seam of a method: what it sees, what it asks for, and what it hears of that.
+
+A method is a generator, one for each reset. It yields what it wants done and is sent what came of it::
+
+    class Echo:
+        name = "echo"
+        requests = 1
+
+        def reset(self, view):
+            while True:
+                heard = yield Ask(messages=[{"role": "user", "content": "..."}])
+
+``Ask`` and ``Propose`` end an iteration; ``Consult`` does not, so a method may take several steps in one:
+criticise, then rewrite. The generator may return before the iterations are used up: the reset is over, then.
+
+What a method does must follow from the view, from what it hears and from ``view.rng()`` alone: a run is
+resumed by going through it again. A request that gets no answer costs its iteration and is made again in the
+next; the method hears nothing of it.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol, TypeAlias
 
-from ....evaluator.scoring import Score
-from ....prompts.conversation import Message, Shown
+from ....prompts.requests import Message, Outcome, feedback
 from ....prompts.template import Template
-from ..memory import Entry, Memory
+from ..memory import Memory
+from ..scored import Scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,48 +36,102 @@ class View:
     """A climb as its method sees it.
 
     Attributes:
-        memory: Its ranked templates.
-        proposals: How many templates a turn asks for.
+        memory: Its ranked templates, as they stand now.
+        pool: Templates that initial samples are drawn from.
+        proposals: How many templates an iteration asks for.
         top_k: How many templates are shown, best and worst each.
         max_words: The longest template, in words.
-        pool: Templates that initial samples are drawn from.
+        max_turns: How many turns of a conversation are shown.
+        rng: Gives the random stream of the current iteration, from its beginning.
     """
 
-    memory: Memory[Score]
+    memory: Memory
+    pool: Sequence[Template]
     proposals: int
     top_k: int
     max_words: int
-    pool: Sequence[Template]
+    max_turns: int
+    rng: Callable[[], random.Random]
 
 
-class ChatMethod(Protocol):
-    """A method that asks an LLM.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the LLM; score the templates in its answer. The iteration ends.
+
+    Attributes:
+        messages: The conversation so far.
+    """
+
+    messages: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """Ask the LLM for a text that is not a list of templates. The iteration goes on.
+
+    Attributes:
+        messages: The conversation so far.
+    """
+
+    messages: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Score templates that the method has made itself. The iteration ends.
+
+    Attributes:
+        templates: At most ``view.proposals`` that the memory does not know.
+    """
+
+    templates: Sequence[Template]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What came of a step.
+
+    Attributes:
+        text: What the LLM answered; empty after ``Propose``.
+        outcomes: What became of each proposal; empty after ``Consult``.
+        best_before: The best value known before the proposals, a fraction of 1.
+    """
+
+    text: str = ""
+    outcomes: Sequence[Outcome] = ()
+    best_before: float = 0.0
+
+
+Step: TypeAlias = Ask | Consult | Propose
+Steps: TypeAlias = Generator[Step, Heard, None]
+
+
+class Method(Protocol):
+    """How a climb comes by its next proposals.
 
     Attributes:
         name: What ``--method`` calls it.
-        converses: Whether later turns tell what each proposal scored; without, each turn opens anew.
+        requests: The most requests that an iteration makes; 0 for a method that asks no LLM.
     """
 
     name: ClassVar[str]
-    uses_llm: ClassVar[Literal[True]]
-    converses: ClassVar[bool]
+    requests: ClassVar[int]
 
-    def opening(self, view: View) -> list[Message]:
-        """The messages that open a conversation."""
+    def reset(self, view: View) -> Steps:
+        """Return the steps of one reset: a conversation from the ranking as it stands."""
         ...
 
 
-class DirectMethod(Protocol):
-    """A method that makes templates without an LLM."""
-
-    name: ClassVar[str]
-    uses_llm: ClassVar[Literal[False]]
-
-    def propose(self, view: View, rng: random.Random) -> list[Template]:
-        """At most ``view.proposals`` templates that the memory does not know."""
-        ...
+def shown(entries: Sequence[Scored], *, scores: bool = False) -> list[Outcome]:
+    """Return templates as a request shows them; without scores, as in the paper, unless asked for."""
+    return [Outcome(entry.text, entry.value if scores else None) for entry in entries]
 
 
-def shown(entries: Sequence[Entry[Score]], *, scores: bool = False) -> list[Shown]:
-    """Entries as the conversation shows them; without scores, as in the paper, unless asked for."""
-    return [Shown(entry.text, entry.value if scores else None) for entry in entries]
+def told(view: View, heard: Heard) -> Message:
+    """Return the turn that tells the LLM what its proposals scored, and asks for the next."""
+    return feedback(
+        heard.outcomes,
+        best_before=heard.best_before,
+        proposals=view.proposals,
+        max_words=view.max_words,
+    )

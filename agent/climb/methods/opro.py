@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from ....prompts.conversation import Message, request_opro
-from .base import View, shown
+from ....prompts.requests import request_opro
+from .base import Ask, Steps, View, shown
 
 
 class Trajectory:
-    """Shows the best k with their scores in ascending order, anew in each turn."""
+    """Show the best k with their scores in ascending order, anew in each iteration."""
 
     name: ClassVar[str] = "opro"
-    uses_llm: ClassVar[Literal[True]] = True
-    converses: ClassVar[bool] = False
+    requests: ClassVar[int] = 1
 
-    def opening(self, view: View) -> list[Message]:
-        """The trajectory, and a request for templates that score higher."""
-        tried = shown(view.memory.best(view.top_k), scores=True)[::-1]
-        return request_opro(tried, proposals=view.proposals, max_words=view.max_words)
+    def reset(self, view: View) -> Steps:
+        """Ask for templates that score higher than the trajectory's last."""
+        while True:
+            tried = shown(view.memory.best(view.top_k), scores=True)[::-1]
+            yield Ask(request_opro(tried, proposals=view.proposals, max_words=view.max_words))

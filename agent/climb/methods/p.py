@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from ....prompts.conversation import Message, request_p
-from .base import View, shown
+from ....prompts.requests import request_p
+from ..conversation import Conversation
+from .base import Ask, Steps, View, shown, told
 
 
 class PositiveOnly:
-    """Shows the best k."""
+    """Show the best k, then what each proposal scored."""
 
     name: ClassVar[str] = "p"
-    uses_llm: ClassVar[Literal[True]] = True
-    converses: ClassVar[bool] = True
+    requests: ClassVar[int] = 1
 
-    def opening(self, view: View) -> list[Message]:
-        """One list, the best first."""
-        best = view.memory.best(view.top_k)
-        return request_p(shown(best), proposals=view.proposals, max_words=view.max_words)
+    def reset(self, view: View) -> Steps:
+        """Open with one list, the best first."""
+        best = shown(view.memory.best(view.top_k))
+        opening = request_p(best, proposals=view.proposals, max_words=view.max_words)
+        conversation = Conversation(opening, max_turns=view.max_turns)
+        while True:
+            heard = yield Ask(conversation.messages())
+            conversation.add(heard.text, told(view, heard))

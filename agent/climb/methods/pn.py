@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from ....prompts.conversation import Message, request_pn
-from .base import View, shown
+from ....prompts.requests import request_pn
+from ..conversation import Conversation
+from .base import Ask, Steps, View, shown, told
 
 
 class PositiveNegative:
-    """Shows the best k and the worst k: the LLM reads a direction out of the contrast."""
+    """Show the best k and the worst k, then what each proposal scored: the LLM reads a direction from it."""
 
     name: ClassVar[str] = "pn"
-    uses_llm: ClassVar[Literal[True]] = True
-    converses: ClassVar[bool] = True
+    requests: ClassVar[int] = 1
 
-    def opening(self, view: View) -> list[Message]:
-        """Both lists; in a small pool they are shorter, and never overlap."""
+    def reset(self, view: View) -> Steps:
+        """Open with both lists; in a small pool they are shorter, and never overlap."""
         best, worst = view.memory.best(view.top_k), view.memory.worst(view.top_k)
-        return request_pn(shown(best), shown(worst), proposals=view.proposals, max_words=view.max_words)
+        opening = request_pn(shown(best), shown(worst), proposals=view.proposals, max_words=view.max_words)
+        conversation = Conversation(opening, max_turns=view.max_turns)
+        while True:
+            heard = yield Ask(conversation.messages())
+            conversation.add(heard.text, told(view, heard))

@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from ....prompts.pools import BUILT_IN
 from ....prompts.template import SLOT, Template, TemplateError
-from .base import View
+from .base import Propose, Steps, View
 
 _ATTEMPTS = 50
-"""Tries a proposal before the turn is left with fewer: a small pool may simply have no more to give."""
+"""Tries a proposal before the iteration is left with fewer: a small pool may simply have no more to give."""
 
 
 class RandomWords:
-    """Half the proposals are drawn from the pool, half are one of the best k with one word changed."""
+    """Draw half the proposals from the pool; the others are one of the best k with one word changed."""
 
     name: ClassVar[str] = "random"
-    uses_llm: ClassVar[Literal[False]] = False
+    requests: ClassVar[int] = 0
 
-    def propose(self, view: View, rng: random.Random) -> list[Template]:
-        """New templates; fewer than asked for where nothing new is found."""
+    def reset(self, view: View) -> Steps:
+        """Propose new templates; fewer than asked for where nothing new is found."""
+        while True:
+            yield Propose(self._proposals(view, view.rng()))
+
+    def _proposals(self, view: View, rng: random.Random) -> list[Template]:
         taken: dict[str, Template] = {}
         words = _words(template.text for template in view.pool) or _words(BUILT_IN)
         for _ in range(_ATTEMPTS * view.proposals):

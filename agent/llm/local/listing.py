@@ -12,14 +12,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ....prompts.conversation import (
+from ....prompts.replies import parse_reply
+from ....prompts.requests import (
     BEST_HEADING,
     CURRENT_HEADING,
     OUTCOMES_HEADING,
     TRAJECTORY_HEADING,
     WORST_HEADING,
 )
-from ....prompts.replies import parse_reply
 from ....prompts.template import DEFAULT_MAX_WORDS, SLOT, Template
 
 MAX_SHOWN = 16
@@ -83,7 +83,7 @@ class _Sections:
 def read_chat(messages: Sequence[Mapping[str, str]]) -> Listing:
     """Read the templates, their order and the number wanted out of a chat.
 
-    The requests of :mod:`prompts.conversation` are understood in full: the best list, what later turns say
+    The requests of :mod:`prompts.requests` are understood in full: the best list, what later turns say
     rose, stayed or fell, the bad list (which is only kept from being repeated). Of any other chat, the list
     lines with a slot are taken in their order, and the number wanted from "write 5" or "5 captions".
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .limiter import Lane, LaneStatistics, Permit, RateLimits
+from .limiter import LimiterStatistics, Permit, RateLimiter, RateLimits
 from .pacer import Pacer
 
-__all__ = ["Lane", "LaneStatistics", "Pacer", "Permit", "RateLimits"]
+__all__ = ["LimiterStatistics", "Pacer", "Permit", "RateLimiter", "RateLimits"]

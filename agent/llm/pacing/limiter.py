@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from ...errors import FatalChatError
-from ...events.notices import HeaderIgnored, LimitLearned, Paused, Report, Rested, unheard
+from ...events import HeaderIgnored, LimitLearned, Listener, Paused, Rested, unheard
 from .headers import Kind, allowance
 from .headers import retry_after as read_retry_after
 from .window import Taken, Window
@@ -40,7 +40,7 @@ class RateLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneStatistics:
+class LimiterStatistics:
     """How an endpoint stands now.
 
     Attributes:
@@ -58,7 +58,7 @@ class LaneStatistics:
     paused_s: float
 
 
-class Lane:
+class RateLimiter:
     """One endpoint: windows for requests and tokens, requests in flight, pauses.
 
     In flight: begins at up to four, so that an endpoint whose limits nobody knows is not stormed, and goes
@@ -77,7 +77,7 @@ class Lane:
         clock: The loop's time.
         rng: Where jitter comes from.
         longest_pause_s: Longest wait that the endpoint may ask for.
-        report: Told what is learned.
+        tell: Hears what is learned.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Lane:
         clock: Callable[[], float],
         rng: random.Random,
         longest_pause_s: float = 120.0,
-        report: Report = unheard,
+        tell: Listener = unheard,
     ) -> None:
         self.name = name
         self.closed: FatalChatError | None = None
@@ -96,7 +96,7 @@ class Lane:
         self._clock = clock
         self._rng = rng
         self._longest_pause_s = longest_pause_s
-        self._report = report
+        self._tell = tell
         self._windows: dict[Kind, Window] = {}
         for kind, limit in self._set().items():
             if limit is not None:
@@ -112,11 +112,11 @@ class Lane:
         self._least_share = 0.0
         self._warned: set[str] = set()
 
-    def statistics(self) -> LaneStatistics:
+    def statistics(self) -> LimiterStatistics:
         """How it stands now."""
         limits = {kind: window.limit for kind, window in self._windows.items()}
         paused = max(self._ready_at - self._clock(), 0.0)
-        return LaneStatistics(
+        return LimiterStatistics(
             self._in_flight, int(self._ceiling), limits.get("requests"), limits.get("tokens"), paused
         )
 
@@ -194,7 +194,7 @@ class Lane:
         until = self._clock() + seconds
         if until > self._ready_at:
             self._ready_at, self._ramp = until, int(self._ceiling)
-            self._report(Paused(endpoint=self.name, wait_s=seconds))
+            self._tell(Paused(endpoint=self.name, wait_s=seconds))
 
     def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
         """The endpoint answered that it is asked too much; `tokens` if it says that it is about those."""
@@ -224,9 +224,9 @@ class Lane:
         self._ready_at = until
         self._ramp = int(self._ceiling)
         if asked is not None and asked > self._longest_pause_s:
-            self._report(Rested(endpoint=self.name, asked_s=asked, wait_s=wait))
+            self._tell(Rested(endpoint=self.name, asked_s=asked, wait_s=wait))
         else:
-            self._report(Paused(endpoint=self.name, wait_s=wait))
+            self._tell(Paused(endpoint=self.name, wait_s=wait))
 
     def _set(self) -> dict[Kind, float | None]:
         return {"requests": self._limits.rpm, "tokens": self._limits.tpm}
@@ -255,21 +255,21 @@ class Lane:
                 weight = 1.0 if kind == "requests" else float(self._expected(permit.tokens))
                 window.take(self._clock(), weight)
         window.limit = limit
-        self._report(LimitLearned(endpoint=self.name, limit=kind, value=limit))
+        self._tell(LimitLearned(endpoint=self.name, limit=kind, value=limit))
 
     def _ignore(self, header: str, value: str) -> None:
         if header not in self._warned:
             self._warned.add(header)
-            self._report(HeaderIgnored(endpoint=self.name, header=header, value=value))
+            self._tell(HeaderIgnored(endpoint=self.name, header=header, value=value))
 
 
 class Permit:
     """Leave for one request; a context manager that gives it back, whatever happens."""
 
-    __slots__ = ("_left", "_on_leave", "admitted", "lane", "taken", "tokens")
+    __slots__ = ("_left", "_on_leave", "admitted", "limiter", "taken", "tokens")
 
-    def __init__(self, lane: Lane, tokens: int, admitted: float, taken: dict[Kind, Taken]) -> None:
-        self.lane = lane
+    def __init__(self, limiter: RateLimiter, tokens: int, admitted: float, taken: dict[Kind, Taken]) -> None:
+        self.limiter = limiter
         self.tokens = tokens
         self.admitted = admitted
         self.taken = taken
@@ -284,7 +284,7 @@ class Permit:
         """Give it back; a second time does nothing."""
         if not self._left:
             self._left = True
-            self.lane.leave(self)
+            self.limiter.leave(self)
             if self._on_leave is not None:
                 self._on_leave()
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import FatalChatError, PromptclimbError, RequestTooLargeError
-from .limiter import Lane, Permit
+from .limiter import Permit, RateLimiter
 
 
 @dataclass(slots=True, eq=False)
@@ -26,19 +26,19 @@ class Pacer:
     request comes, ends or is cancelled, and by one timer.
 
     Args:
-        lanes: The endpoints, at least one; all on the running loop's clock.
+        limiters: The endpoints, at least one; all on the running loop's clock.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
-        self._lanes = list(lanes)
+    def __init__(self, limiters: Sequence[RateLimiter]) -> None:
+        self._limiters = list(limiters)
         self._waiting: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._failure: PromptclimbError | None = None
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
+    def limiters(self) -> tuple[RateLimiter, ...]:
         """The endpoints in use."""
-        return tuple(self._lanes)
+        return tuple(self._limiters)
 
     @property
     def waiting(self) -> int:
@@ -88,19 +88,19 @@ class Pacer:
                     return
             self._waiting.popleft()
 
-    def remove(self, lane: Lane, error: FatalChatError) -> int:
+    def remove(self, limiter: RateLimiter, error: FatalChatError) -> int:
         """Take an endpoint out; those who wait go to the others, or fail if there are none.
 
         Returns:
             How many are left.
         """
-        lane.closed = error
-        if lane in self._lanes:
-            self._lanes.remove(lane)
-        if not self._lanes:
+        limiter.closed = error
+        if limiter in self._limiters:
+            self._limiters.remove(limiter)
+        if not self._limiters:
             self.fail(error)
         self.move()
-        return len(self._lanes)
+        return len(self._limiters)
 
     def fail(self, error: PromptclimbError) -> None:
         """Refuse everybody from now on, those who wait included."""
@@ -114,12 +114,12 @@ class Pacer:
         except PromptclimbError as error:
             waiter.granted.set_exception(error)
             return 0.0
-        wait, _, lane = min(
-            ((lane.delay(waiter.tokens), lane.load(), lane) for lane in self._lanes),
+        wait, _, limiter = min(
+            ((limiter.delay(waiter.tokens), limiter.load(), limiter) for limiter in self._limiters),
             key=lambda each: each[:2],
         )
         if wait <= 0:
-            permit = lane.admit(waiter.tokens)
+            permit = limiter.admit(waiter.tokens)
             permit.on_leave(self.move)
             waiter.granted.set_result(permit)
             return 0.0
@@ -128,8 +128,8 @@ class Pacer:
     def _check(self, tokens: int) -> None:
         if self._failure is not None:
             raise self._failure
-        if not any(lane.fits(tokens) for lane in self._lanes):
-            most = max(lane.token_limit() or 0.0 for lane in self._lanes)
+        if not any(limiter.fits(tokens) for limiter in self._limiters):
+            most = max(limiter.token_limit() or 0.0 for limiter in self._limiters)
             raise RequestTooLargeError(
                 f"a request may need {tokens} tokens, but only {most:.0f} are allowed in a minute; "
                 "show fewer templates (--top-k), allow shorter answers (--answer-tokens), or raise --tpm"

@@ -6,7 +6,9 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from promptclimb.agent.climb.selection import Scored, as_fraction, pooled, select
+from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.climb.selection import as_fraction, pooled, select
+from promptclimb.agent.position import Position
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
 
@@ -14,20 +16,18 @@ SIZES = {"train": 16, "val": 4}
 
 
 def scored(text: str, train: int, val: int | None = None, place: tuple[int, int, int] = (1, 0, 0)) -> Scored:
-    """A template with its counts of images told right."""
+    """A template with its counts of images that are correctly classified."""
     return Scored(
-        template=text,
-        key=Template.parse(text).key,
+        template=Template.parse(text),
         score=Score(train=train / 16, val=None if val is None else val / 4),
-        climb=place[0],
-        reset=place[1],
-        iteration=place[2],
+        value=train / 16,
+        position=Position(*place),
     )
 
 
 def order(entries: list[Scored], **more: int) -> list[str]:
     """Templates in the order of the rule."""
-    return [entry.template for entry in select(entries, sizes=SIZES, **more)]
+    return [entry.text for entry in select(entries, sizes=SIZES, **more)]
 
 
 def test_train_and_val_count_together() -> None:
@@ -57,7 +57,7 @@ def test_the_coin_depends_on_the_seed_and_not_on_the_alphabet() -> None:
 def test_spellings_are_one_entry_with_the_best_of_them() -> None:
     """Two spellings of a template do not fill two places."""
     found = select([scored("A photo of a {}.", 12), scored("a photo of {}", 13)], sizes=SIZES)
-    assert [entry.template for entry in found] == ["a photo of {}"]
+    assert [entry.text for entry in found] == ["a photo of {}"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -28,14 +28,15 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events.notices import EndpointRemoved, GaveUp, Notice, RetryScheduled
+from promptclimb.agent.events import EndpointRemoved, Event, GaveUp, RetryScheduled, unheard
 from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Endpoint, Proposer, Reply
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.store import Position, Store
+from promptclimb.agent.position import Position
+from promptclimb.agent.store import Store
 
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
@@ -87,12 +88,12 @@ class Scripted:
         return ChatAnswer(text=f"- a {{}} for {request.model}", prompt_tokens=10, completion_tokens=5)
 
 
-def proposer(client: Any, heard: list[Notice] | None = None, **options: Any) -> Proposer:
+def proposer(client: Any, heard: list[Event] | None = None, **options: Any) -> Proposer:
     """A proposer with one endpoint, or with those given."""
     budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
     endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
-    on_event = heard.append if heard is not None else None
-    return Proposer(endpoints, budget=budget, rng=random.Random(0), on_event=on_event, **options)
+    tell = heard.append if heard is not None else unheard
+    return Proposer(endpoints, budget=budget, rng=random.Random(0), tell=tell, **options)
 
 
 @contextlib.asynccontextmanager
@@ -112,13 +113,13 @@ async def test_a_reply_carries_its_bill() -> None:
         Bill(Usage(calls=1, prompt_tokens=10, completion_tokens=5, picodollars=20_000_000)),
         "one",
     )
-    assert asker.usage.cost_usd == 20e-6
+    assert asker.budget.spent.cost_usd == 20e-6
 
 
 @virtual_time
 async def test_failed_attempts_are_made_again_and_counted() -> None:
     """Billed ones with what they cost, cut ones with the most that they can have cost."""
-    ledger, heard = Ledger(), list[Notice]()
+    ledger, heard = Ledger(), list[Event]()
 
     errors: list[Exception] = [
         TransientChatError("503", status=503),
@@ -127,7 +128,7 @@ async def test_failed_attempts_are_made_again_and_counted() -> None:
     ]
     asker = proposer(Scripted(errors), heard, ledger=ledger)
     reply = await asker.ask(request())
-    usage = asker.usage
+    usage = asker.budget.spent
     assert (usage.calls, usage.failed_calls, usage.retries) == (3, 3, 3)
     assert (usage.prompt_tokens, usage.completion_tokens) == (20, 12)
     assert usage.doubtful_tokens > 100
@@ -142,7 +143,11 @@ async def test_an_attempt_has_a_deadline() -> None:
         asker = proposer(chat, retry=RetryPolicy(attempt_s=30))
         await asker.ask(request())
         assert 30 <= asyncio.get_running_loop().time() <= 32
-        assert (asker.usage.calls, asker.usage.failed_calls, server.statistics.requests) == (2, 1, 2)
+        assert (asker.budget.spent.calls, asker.budget.spent.failed_calls, server.statistics.requests) == (
+            2,
+            1,
+            2,
+        )
 
 
 @virtual_time
@@ -180,7 +185,7 @@ async def test_an_outage_does_not_eat_every_turn() -> None:
 @virtual_time
 async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
     """All climbs stop with one error, those that wait included, and it is told once."""
-    heard: list[Notice] = []
+    heard: list[Event] = []
     client = Scripted(always=lambda: TransientChatError("down"))
     asker = proposer(client, heard, give_up_after_s=600)
 
@@ -214,13 +219,13 @@ async def test_a_key_that_is_refused_ends_it_within_one_attempt() -> None:
         results = await asyncio.gather(*(asker.ask(request(n)) for n in range(10)), return_exceptions=True)
         assert {type(result) for result in results} == {KeyRejectedError}
         assert server.statistics.requests <= 4
-        assert asker.usage.calls == 0
+        assert asker.budget.spent.calls == 0
 
 
 @virtual_time
 async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
     """The others go on, and its removal is told once; with none left the run ends."""
-    heard: list[Notice] = []
+    heard: list[Event] = []
     bad = Scripted(always=lambda: KeyRejectedError("no"))
     good = Scripted()
     asker = proposer(
@@ -247,7 +252,7 @@ async def test_a_request_that_no_minute_allows_fails_clearly() -> None:
     asker = proposer([Endpoint(name="one", client=Scripted(), limits=RateLimits(tpm=50))])
     with pytest.raises(RequestTooLargeError, match="--tpm"):
         await asker.ask(request())
-    assert asker.usage.calls == 0
+    assert asker.budget.spent.calls == 0
 
 
 @virtual_time
@@ -258,7 +263,7 @@ async def test_a_limit_on_calls_is_exact_on_the_server_too() -> None:
         endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=30))
         asker = proposer([endpoint], limits=Limits(calls=100))
         await until_spent(asker, 30)
-        assert server.statistics.billed == asker.usage.calls == 100
+        assert server.statistics.billed == asker.budget.spent.calls == 100
 
 
 @virtual_time
@@ -269,7 +274,7 @@ async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -
             endpoint = Endpoint(name="one", client=chat, price=PRICE, limits=RateLimits(concurrency=30))
             asker = proposer([endpoint], limits=limits)
             await until_spent(asker, 30)
-            usage = asker.usage
+            usage = asker.budget.spent
             assert usage.prompt_tokens + usage.completion_tokens == server.statistics.tokens
             if limits.tokens is not None:
                 assert 0.9 * 3000 <= server.statistics.tokens <= 3000
@@ -324,7 +329,7 @@ async def test_errors_of_others_pass_through_and_leave_nothing_reserved() -> Non
     asker = proposer(Scripted([HaltedError()]), limits=Limits(calls=5), ledger=ledger)
     with pytest.raises(HaltedError):
         await asker.ask(request())
-    assert (asker.usage.calls, ledger.reserved, ledger.usage.calls) == (0, NOTHING, 0)
+    assert (asker.budget.spent.calls, ledger.reserved, ledger.usage.calls) == (0, NOTHING, 0)
 
 
 async def test_reservations_are_on_disk_before_the_request_leaves(tmp_path: Path) -> None:
@@ -397,7 +402,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
         await asyncio.gather(*tasks, return_exceptions=True)
         assert billed <= calls
         assert budget.reserved == NOTHING
-        assert asker.statistics()["one"].in_flight == 0
+        assert [limiter.statistics().in_flight for limiter in asker._pacer.limiters] == [0]
 
     run_virtual(play())
 

@@ -21,10 +21,10 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UsageError,
 )
-from promptclimb.agent.events.kinds import Event
+from promptclimb.agent.events import Event
 from promptclimb.agent.search.api import resume, search, stored_config
-from promptclimb.agent.search.session import Search
-from promptclimb.agent.stop import Halt
+from promptclimb.agent.search.session import Session
+from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 
@@ -215,7 +215,7 @@ def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path
 
 
 def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> None:
-    """A run whose last turns got no answer is stopped, not finished, and gets them when it is resumed."""
+    """A run whose last iterations got no answer is stopped, not finished, and gets them when resumed."""
 
     def fail(request: Any, number: int) -> None:
         if number > 20:
@@ -224,7 +224,7 @@ def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> Non
     wanted = config(tmp_path / "r", concurrency=1)
     stopped = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
     assert (stopped.status, stopped.skipped, stopped.usage.calls) == ("stopped", 4, 20)
-    assert "4 last turns" in str(stopped.stop_reason)
+    assert "4 last iterations" in str(stopped.stop_reason)
     done = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
     assert (done.status, done.skipped, done.usage.replayed) == ("finished", 0, 20)
     assert board(tmp_path / "r") == reference
@@ -274,12 +274,12 @@ def test_a_refusal_later_fails_the_run_and_keeps_it(tmp_path: Path, reference: b
 @virtual_time
 async def test_a_signal_waits_for_what_is_paid_and_for_nothing_else(tmp_path: Path) -> None:
     """Requests in flight are journalled within the grace; no new one leaves; the search ends at once then."""
-    halt, chat = Halt(grace_s=60), ChatByHash(longest_s=20)
+    stop, chat = Stop(grace_s=60), ChatByHash(longest_s=20)
     loop = asyncio.get_running_loop()
-    loop.call_later(30, halt.ask, InterruptedRunError(2))
+    loop.call_later(30, stop.ask, InterruptedRunError(2))
     wanted = config(tmp_path / "r", concurrency=3)
     with pytest.raises(InterruptedRunError) as caught:
-        await Search(wanted, evaluator=FakeEvaluator(), chat=chat, halt=halt).start()
+        await Session(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
     assert caught.value.signal == 2
     assert loop.time() < 51
     with Store.open(tmp_path / "r") as store:
@@ -292,12 +292,12 @@ async def test_a_signal_waits_for_what_is_paid_and_for_nothing_else(tmp_path: Pa
 @virtual_time
 async def test_the_grace_has_an_end(tmp_path: Path) -> None:
     """An endpoint that hangs does not hold the program up."""
-    halt, chat = Halt(grace_s=5), ChatByHash(longest_s=100_000)
+    stop, chat = Stop(grace_s=5), ChatByHash(longest_s=100_000)
     loop = asyncio.get_running_loop()
-    loop.call_later(1, halt.ask, InterruptedRunError(15))
+    loop.call_later(1, stop.ask, InterruptedRunError(15))
     wanted = config(tmp_path / "r", request_timeout=1e6, retry_seconds=1e6)
     with pytest.raises(InterruptedRunError):
-        await Search(wanted, evaluator=FakeEvaluator(), chat=chat, halt=halt).start()
+        await Session(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
     assert loop.time() < 7
 
 
@@ -363,7 +363,7 @@ def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
         search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=heard.append)
     )
     names = [event.name for event in heard]
-    assert (names[0], names[-1]) == ("search.started", "search.finished")
+    assert (*names[:2], names[-1]) == ("search.run_opened", "search.started", "search.finished")
     assert names.count("climb.finished") == 4
     texts = {event.fields()["template"] for event in heard if event.name == "climb.template_scored"}
     assert len(texts) == result.evaluated

@@ -28,7 +28,8 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.budget import Bill, Usage
 from promptclimb.agent.llm.types import ChatAnswer
-from promptclimb.agent.store import Position, Store, StoredAnswer, StoredScore
+from promptclimb.agent.position import Position
+from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.evaluator.scoring import Rejection, Score
 

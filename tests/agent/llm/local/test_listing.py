@@ -17,21 +17,20 @@ from promptclimb.agent.llm.local.listing import (
     Listing,
     read_chat,
 )
-from promptclimb.prompts.conversation import (
+from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.requests import (
     Message,
     Outcome,
-    Shown,
     feedback,
     request_ape,
     request_opro,
     request_p,
     request_pn,
 )
-from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.template import Template
 
-BEST = [Shown("a photo of a {}"), Shown("a sketch of {}"), Shown("an old {}")]
-WORST = [Shown("{} in a box"), Shown("my favourite {}")]
+BEST = [Outcome("a photo of a {}"), Outcome("a sketch of {}"), Outcome("an old {}")]
+WORST = [Outcome("{} in a box"), Outcome("my favourite {}")]
 
 
 class Lines:
@@ -104,7 +103,7 @@ def test_turns_move_what_rose_to_the_end() -> None:
 def test_the_other_methods_are_read_too() -> None:
     """APE's one template and OPRO's trajectory, whose scores are no part of the caption."""
     assert read_chat(request_ape(BEST[0], proposals=4, max_words=15)).shown == ("a photo of a {}",)
-    trajectory = [Shown("my {}", 0.25), Shown("an old {}", 0.5)]
+    trajectory = [Outcome("my {}", 0.25), Outcome("an old {}", 0.5)]
     listing = read_chat(request_opro(trajectory, proposals=4, max_words=15))
     assert listing.shown == ("my {}", "an old {}")
     assert listing.wanted == 4
@@ -132,7 +131,7 @@ def test_any_other_chat_makes_a_list_too(content: str, shown: tuple[str, ...], w
 
 def test_a_long_list_keeps_its_best_end() -> None:
     """Only the best templates fit into the prompt, and the rest are still known."""
-    best = [Shown(f"a photo number {n} of a {{}}") for n in range(50)]
+    best = [Outcome(f"a photo number {n} of a {{}}") for n in range(50)]
     listing = read_chat(request_p(best, proposals=5, max_words=15))
     assert len(listing.shown) == MAX_SHOWN
     assert listing.shown[-1] == best[0].template

@@ -9,9 +9,9 @@ from random import Random
 import pytest
 from openai import AsyncOpenAI
 from promptclimb.agent.llm.local import LocalLLM, is_available
-from promptclimb.prompts.conversation import Message, Shown, request_pn
 from promptclimb.prompts.pools import BUILT_IN, draw
 from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.requests import Message, Outcome, request_pn
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,7 +42,7 @@ async def content(llm: LocalLLM, messages: list[Message], **more: object) -> str
 
 def request(seed: int, proposals: int) -> tuple[list[Message], set[str]]:
     drawn = draw(BUILT_IN, 30, Random(seed))
-    shown = [Shown(template.text) for template in drawn]
+    shown = [Outcome(template.text) for template in drawn]
     messages = request_pn(shown[:15], shown[15:], proposals=proposals, max_words=15)
     return messages, {template.key for template in drawn}
 

@@ -21,8 +21,8 @@ from promptclimb.agent.llm.local.generator import (
     Sampling,
 )
 from promptclimb.agent.llm.local.model_file import MODEL_NAME, model_file
-from promptclimb.prompts.conversation import Shown, request_p
 from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.requests import Outcome, request_p
 
 ASK = {"role": "user", "content": "write 3 templates"}
 
@@ -104,7 +104,7 @@ async def wait_for(event: threading.Event) -> None:
 
 async def test_openai_s_own_client_gets_an_answer(llm: LocalLLM, generator: ScriptedGenerator) -> None:
     """The SDK that remote endpoints are asked with reads choices, usage and the list of models."""
-    messages = request_p([Shown("a photo of a {}"), Shown("a sketch of {}")], proposals=3, max_words=15)
+    messages = request_p([Outcome("a photo of a {}"), Outcome("a sketch of {}")], proposals=3, max_words=15)
     async with AsyncOpenAI(base_url=llm.base_url, api_key="none", max_retries=0) as client:
         reply = await client.chat.completions.create(
             model=llm.model, messages=messages, temperature=1.0, max_tokens=512, seed=7, n=2

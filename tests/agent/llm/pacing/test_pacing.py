@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
-from promptclimb.agent.events.notices import HeaderIgnored, LimitLearned, Notice, Paused, Rested
-from promptclimb.agent.llm.pacing import Lane, Pacer, RateLimits
+from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, Rested
+from promptclimb.agent.llm.pacing import Pacer, RateLimiter, RateLimits
 from promptclimb.agent.llm.pacing.window import BURST_S, Window
 
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.limits import Style, counter
 
 
-def lane(limits: RateLimits, heard: list[Notice] | None = None, name: str = "one") -> Lane:
-    """A lane on the running loop's clock."""
-    report: Callable[[Notice], None] = (lambda _: None) if heard is None else heard.append
-    return Lane(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), report=report)
+def limiter(limits: RateLimits, heard: list[Event] | None = None, name: str = "one") -> RateLimiter:
+    """A limiter on the running loop's clock."""
+    tell: Callable[[Event], None] = (lambda _: None) if heard is None else heard.append
+    return RateLimiter(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), tell=tell)
 
 
 async def drive(
@@ -39,12 +39,12 @@ async def drive(
                 now = loop.time()
                 if server.wait(now, used) > 0:  # type: ignore[attr-defined]
                     refused += 1
-                    permit.lane.refused(permit, server.wait(now, used))  # type: ignore[attr-defined]
+                    permit.limiter.refused(permit, server.wait(now, used))  # type: ignore[attr-defined]
                     continue
                 server.use(now, used)  # type: ignore[attr-defined]
                 through += used
                 await asyncio.sleep(rng.uniform(0.1, 1.0))
-                permit.lane.succeeded(permit, used)
+                permit.limiter.succeeded(permit, used)
 
     tasks = [loop.create_task(climb()) for _ in range(30)]
     await asyncio.sleep(seconds)
@@ -61,7 +61,7 @@ def test_a_limit_on_requests_is_used_up_and_never_overrun(style: Style, rpm: int
 
     async def three_minutes() -> tuple[float, int]:
         return await drive(
-            Pacer([lane(RateLimits(rpm=rpm, concurrency=30))]), counter(style, rpm), 180, used=1
+            Pacer([limiter(RateLimits(rpm=rpm, concurrency=30))]), counter(style, rpm), 180, used=1
         )
 
     through, refused = run_virtual(three_minutes())
@@ -74,7 +74,7 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
     """What is set aside follows what requests really use."""
 
     async def three_minutes() -> tuple[float, int]:
-        pacer = Pacer([lane(RateLimits(tpm=60_000, concurrency=30))])
+        pacer = Pacer([limiter(RateLimits(tpm=60_000, concurrency=30))])
         return await drive(pacer, counter(style, 60_000), 180, tokens=600, used=150)
 
     through, refused = run_virtual(three_minutes())
@@ -85,7 +85,7 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
 @virtual_time
 async def test_an_endpoint_that_counts_what_was_asked_for_is_understood() -> None:
     """Tokens asked for and not used count there: after a refusal about tokens they do here too."""
-    one = lane(RateLimits(tpm=6000, concurrency=4))
+    one = limiter(RateLimits(tpm=6000, concurrency=4))
     pacer, server, refused = Pacer([one]), counter("sliding", 6000), 0
     loop = asyncio.get_running_loop()
     while loop.time() < 1800:
@@ -130,7 +130,7 @@ def test_the_burst_is_the_stated_one(limit: int) -> None:
 @virtual_time
 async def test_waiters_are_served_in_order() -> None:
     """First come, first served, though all are ready at once."""
-    pacer, order = Pacer([lane(RateLimits(rpm=60, concurrency=2))]), []
+    pacer, order = Pacer([limiter(RateLimits(rpm=60, concurrency=2))]), []
 
     async def climb(number: int) -> None:
         with await pacer.acquire(1):
@@ -146,7 +146,7 @@ async def test_waiters_are_served_in_order() -> None:
 @virtual_time
 async def test_no_more_are_in_flight_than_set_and_cancelling_gives_back() -> None:
     """Cancelled waiters and holders leave nothing behind."""
-    one = lane(RateLimits(concurrency=2))
+    one = limiter(RateLimits(concurrency=2))
     pacer = Pacer([one])
     tasks = [asyncio.create_task(hold(pacer)) for _ in range(6)]
     await asyncio.sleep(1)
@@ -172,10 +172,10 @@ async def hold(pacer: Pacer) -> None:
 @virtual_time
 async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
     """It would wait for ever; also when the limit is learned while it waits."""
-    pacer = Pacer([lane(RateLimits(tpm=1000))])
+    pacer = Pacer([limiter(RateLimits(tpm=1000))])
     with pytest.raises(RequestTooLargeError, match=r"1001 tokens.*1000"):
         await pacer.acquire(1001)
-    learning = lane(RateLimits(concurrency=1))
+    learning = limiter(RateLimits(concurrency=1))
     pacer = Pacer([learning])
     permit = await pacer.acquire(1)
     waiting = asyncio.create_task(pacer.acquire(5000))
@@ -189,8 +189,8 @@ async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
 @virtual_time
 async def test_limits_are_learned_and_the_stricter_one_wins() -> None:
     """A header sets a limit that was not set, and lowers one that was; it never raises it."""
-    heard: list[Notice] = []
-    one = lane(RateLimits(rpm=100), heard)
+    heard: list[Event] = []
+    one = limiter(RateLimits(rpm=100), heard)
     permit = await Pacer([one]).acquire(10)
     one.heard(permit, {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "9000"})
     assert (one.statistics().rpm, one.statistics().tpm) == (100, 9000)
@@ -204,8 +204,8 @@ async def test_limits_are_learned_and_the_stricter_one_wins() -> None:
 @virtual_time
 async def test_nonsense_in_headers_is_told_once_and_changes_nothing() -> None:
     """Negative, NaN, a year and garbage."""
-    heard: list[Notice] = []
-    one = lane(RateLimits(rpm=100), heard)
+    heard: list[Event] = []
+    one = limiter(RateLimits(rpm=100), heard)
     permit = await Pacer([one]).acquire(10)
     for _ in range(3):
         one.heard(permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"})
@@ -217,7 +217,7 @@ async def test_nonsense_in_headers_is_told_once_and_changes_nothing() -> None:
 @virtual_time
 async def test_what_others_use_of_a_limit_is_left_to_them() -> None:
     """A reply that says that nothing is left holds requests back until the reset."""
-    one = lane(RateLimits(rpm=600, concurrency=4))
+    one = limiter(RateLimits(rpm=600, concurrency=4))
     pacer = Pacer([one])
     with await pacer.acquire(1) as permit:
         told = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
@@ -229,7 +229,7 @@ async def test_what_others_use_of_a_limit_is_left_to_them() -> None:
 @virtual_time
 async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
     """By half, once for all that were under way; success grows it again, up to the setting."""
-    one = lane(RateLimits(concurrency=16))
+    one = limiter(RateLimits(concurrency=16))
     pacer = Pacer([one])
     (await pacer.acquire(1)).leave()
     assert one.statistics().ceiling == 16
@@ -251,8 +251,8 @@ async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
 @virtual_time
 async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after_it() -> None:
     """After `Retry-After` the waiters start one by one, in order, not all at once."""
-    heard: list[Notice] = []
-    one = lane(RateLimits(concurrency=20), heard)
+    heard: list[Event] = []
+    one = limiter(RateLimits(concurrency=20), heard)
     pacer = Pacer([one])
     (await pacer.acquire(1)).leave()
     loop, starts = asyncio.get_running_loop(), []
@@ -279,8 +279,8 @@ async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after
 @virtual_time
 async def test_a_wait_of_an_hour_is_not_obeyed_but_told() -> None:
     """Beyond the cap the endpoint rests for the cap, and that is said."""
-    heard: list[Notice] = []
-    one = lane(RateLimits(), heard)
+    heard: list[Event] = []
+    one = limiter(RateLimits(), heard)
     pacer = Pacer([one])
     with await pacer.acquire(1) as permit:
         one.refused(permit, 3600.0)
@@ -295,15 +295,15 @@ async def test_a_wait_of_an_hour_is_not_obeyed_but_told() -> None:
 async def test_work_goes_to_the_endpoint_with_room() -> None:
     """Two endpoints together do what each allows; a paused one is left alone."""
     slow, fast = (
-        lane(RateLimits(rpm=60, concurrency=20)),
-        lane(RateLimits(rpm=240, concurrency=20), name="two"),
+        limiter(RateLimits(rpm=60, concurrency=20)),
+        limiter(RateLimits(rpm=240, concurrency=20), name="two"),
     )
     pacer, took = Pacer([slow, fast]), {"one": 0, "two": 0}
 
     async def climb() -> None:
         while True:
             with await pacer.acquire(1) as permit:
-                took[permit.lane.name] += 1
+                took[permit.limiter.name] += 1
                 await asyncio.sleep(0.1)
 
     tasks = [asyncio.create_task(climb()) for _ in range(20)]
@@ -318,14 +318,14 @@ async def test_work_goes_to_the_endpoint_with_room() -> None:
 @virtual_time
 async def test_an_endpoint_can_be_taken_out_and_the_last_one_fails_everybody() -> None:
     """Waiters go to those that are left; with none left each gets the reason."""
-    first, second = lane(RateLimits(concurrency=1)), lane(RateLimits(concurrency=1), name="two")
+    first, second = limiter(RateLimits(concurrency=1)), limiter(RateLimits(concurrency=1), name="two")
     pacer = Pacer([first, second])
     held = [await pacer.acquire(1), await pacer.acquire(1)]
     waiting = [asyncio.create_task(pacer.acquire(1)) for _ in range(3)]
     await asyncio.sleep(0)
     assert pacer.remove(first, KeyRejectedError("no")) == 1
-    next(permit for permit in held if permit.lane is second).leave()
-    assert (await waiting[0]).lane is second
+    next(permit for permit in held if permit.limiter is second).leave()
+    assert (await waiting[0]).limiter is second
     assert pacer.remove(second, KeyRejectedError("nor this")) == 0
     for task in waiting[1:]:
         with pytest.raises(KeyRejectedError, match="nor this"):
@@ -337,7 +337,7 @@ async def test_an_endpoint_can_be_taken_out_and_the_last_one_fails_everybody() -
 @virtual_time
 async def test_failing_reaches_every_waiter() -> None:
     """What stops the run is raised by whoever waits, now and later."""
-    pacer = Pacer([lane(RateLimits(rpm=1))])
+    pacer = Pacer([limiter(RateLimits(rpm=1))])
     (await pacer.acquire(1)).leave()
     waiting = [asyncio.create_task(pacer.acquire(1)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -352,7 +352,7 @@ def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, b
     """However waiting, holding and cancelling interleave, in the end all room is free."""
 
     async def play() -> None:
-        one = lane(RateLimits(rpm=600, concurrency=size))
+        one = limiter(RateLimits(rpm=600, concurrency=size))
         pacer = Pacer([one])
 
         async def climb(start: float, length: float) -> None:

@@ -42,21 +42,13 @@ class Message(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A template shown to the LLM; its score, a fraction of 1, is shown unless it is None."""
-
-    template: str
-    score: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a proposal.
+    """A template as the LLM is told of it, alone or with what became of it.
 
     Attributes:
-        template: the proposal, or the line that was refused.
-        score: its accuracy as a fraction of 1, or None where it was not scored.
-        reason: why it was not scored, in words; None where it was.
+        template: The template, or the line that was refused.
+        score: Its score as a fraction of 1, or None where it is not told or there is none.
+        reason: Why it was not scored, in words; None where it was.
     """
 
     template: str
@@ -65,7 +57,7 @@ class Outcome:
 
 
 def request_pn(
-    best: Sequence[Shown], worst: Sequence[Shown], *, proposals: int, max_words: int
+    best: Sequence[Outcome], worst: Sequence[Outcome], *, proposals: int, max_words: int
 ) -> list[Message]:
     """Open a conversation of method *pn*: the best and the worst templates, to learn from the contrast.
 
@@ -91,7 +83,7 @@ def request_pn(
     ]
 
 
-def request_p(best: Sequence[Shown], *, proposals: int, max_words: int) -> list[Message]:
+def request_p(best: Sequence[Outcome], *, proposals: int, max_words: int) -> list[Message]:
     """Open a conversation of method *p*: the best templates alone. Arguments as in :func:`request_pn`."""
     task = (
         "Find out what they have in common. "
@@ -100,13 +92,13 @@ def request_p(best: Sequence[Shown], *, proposals: int, max_words: int) -> list[
     return [_user(_TASK, _list(BEST_HEADING, best), f"{task}\n{_rules(proposals, max_words)}")]
 
 
-def request_ape(current: Shown, *, proposals: int, max_words: int) -> list[Message]:
+def request_ape(current: Outcome, *, proposals: int, max_words: int) -> list[Message]:
     """Ask for other wordings of the current best template: iterated APE (arXiv 2211.01910)."""
     task = f"Say the same in other words: write {_count(proposals, 'variation')} of it that keep its meaning."
     return [_user(_TASK, _list(CURRENT_HEADING, [current]), f"{task}\n{_rules(proposals, max_words)}")]
 
 
-def request_opro(trajectory: Sequence[Shown], *, proposals: int, max_words: int) -> list[Message]:
+def request_opro(trajectory: Sequence[Outcome], *, proposals: int, max_words: int) -> list[Message]:
     """Show what was tried with its scores, the best last, and ask for better: OPRO (arXiv 2309.03409).
 
     Args:
@@ -162,7 +154,7 @@ def _told(outcome: Outcome, before: float) -> str:
     return f"- {outcome.template} ({'rose' if outcome.score > before else 'fell'} to {now} from {then})"
 
 
-def _list(heading: str, shown: Sequence[Shown]) -> str:
+def _list(heading: str, shown: Sequence[Outcome]) -> str:
     lines = [f"- {s.template}" + ("" if s.score is None else f" ({percent(s.score)})") for s in shown]
     return "\n".join([heading, *lines])
 

@@ -1,29 +1,24 @@
-"""What the proposer reports while it works: frozen details, named `room.past_tense`.
+"""What happens on the way to the LLM: failures, retries, pauses, limits learned, endpoints taken out.
 
-They hold no secret: every text in them has passed the scrubber of `agent.secrets`.
+They hold no secret: every text in them has passed the scrubber of ``agent.secrets``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from .event import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """The root of all notices.
+class EndpointEvent(Event):
+    """Something about one endpoint.
 
     Attributes:
-        endpoint: Name of the endpoint that it is about.
+        endpoint: Its name.
     """
 
-    name: ClassVar[str]
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatFailed(Notice):
+class ChatFailed(EndpointEvent, name="chat.failed"):
     """An attempt failed.
 
     Attributes:
@@ -32,44 +27,38 @@ class ChatFailed(Notice):
         billed: Whether it counts against the budget.
     """
 
-    name: ClassVar[str] = "chat.failed"
     error: str
     message: str
     billed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryScheduled(Notice):
+class RetryScheduled(EndpointEvent, name="retry.scheduled"):
     """A failed attempt will be made again.
 
     Attributes:
         attempt: The number of the attempt that failed, from 1.
         wait_s: Seconds until the next one.
-        reason: "transient", "rate_limited" or "useless".
+        reason: ``transient``, ``rate_limited`` or ``useless``.
     """
 
-    name: ClassVar[str] = "retry.scheduled"
     attempt: int
     wait_s: float
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitLearned(Notice):
+class LimitLearned(EndpointEvent, name="pacing.limit_learned"):
     """The endpoint told a limit, or changed one.
 
     Attributes:
-        limit: "requests" or "tokens" (a minute), or "in_flight".
+        limit: ``requests`` or ``tokens`` (a minute), or ``in_flight``.
         value: The limit now obeyed.
     """
 
-    name: ClassVar[str] = "pacing.limit_learned"
     limit: str
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeaderIgnored(Notice):
+class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
     """A rate-limit header made no sense and is not obeyed; told once for each header.
 
     Attributes:
@@ -77,25 +66,21 @@ class HeaderIgnored(Notice):
         value: What it said, cut to a few characters.
     """
 
-    name: ClassVar[str] = "pacing.header_ignored"
     header: str
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paused(Notice):
+class Paused(EndpointEvent, name="pacing.paused"):
     """No request goes to the endpoint for a while, because it asked for that.
 
     Attributes:
         wait_s: Seconds.
     """
 
-    name: ClassVar[str] = "pacing.paused"
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rested(Notice):
+class Rested(EndpointEvent, name="pacing.rested"):
     """The endpoint asked for a longer wait than is obeyed; it is tried again sooner.
 
     Attributes:
@@ -103,13 +88,25 @@ class Rested(Notice):
         wait_s: Seconds until it is tried again.
     """
 
-    name: ClassVar[str] = "proposer.rested"
     asked_s: float
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointRemoved(Notice):
+class EndpointPaced(EndpointEvent, name="endpoint.paced"):
+    """A session ends: what the endpoint allows, as far as it was set or learned.
+
+    Attributes:
+        in_flight: Requests at once.
+        rpm: Requests a minute; None for no limit.
+        tpm: Tokens a minute; None for no limit.
+    """
+
+    in_flight: int
+    rpm: float | None
+    tpm: float | None
+
+
+class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
     """The endpoint is not used any more.
 
     Attributes:
@@ -117,13 +114,11 @@ class EndpointRemoved(Notice):
         left: How many endpoints are left.
     """
 
-    name: ClassVar[str] = "endpoint.removed"
     message: str
     left: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GaveUp(Notice):
+class GaveUp(EndpointEvent, name="endpoint.gave_up"):
     """Nothing has succeeded for too long.
 
     Attributes:
@@ -131,13 +126,5 @@ class GaveUp(Notice):
         message: The last error.
     """
 
-    name: ClassVar[str] = "proposer.gave_up"
     failing_s: float
     message: str
-
-
-Report: TypeAlias = Callable[[Notice], None]
-
-
-def unheard(notice: Notice) -> None:
-    """For those who do not listen."""

@@ -8,11 +8,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from promptclimb.prompts import conversation
-from promptclimb.prompts.conversation import (
+from promptclimb.prompts import requests
+from promptclimb.prompts.requests import (
     Message,
     Outcome,
-    Shown,
     feedback,
     percent,
     request_ape,
@@ -21,8 +20,8 @@ from promptclimb.prompts.conversation import (
     request_pn,
 )
 
-BEST = [Shown("a photo of a {}"), Shown("a sketch of {}")]
-WORST = [Shown("{} in a box"), Shown("my favourite {}")]
+BEST = [Outcome("a photo of a {}"), Outcome("a sketch of {}")]
+WORST = [Outcome("{} in a box"), Outcome("my favourite {}")]
 
 
 def said(messages: list[Message]) -> str:
@@ -35,8 +34,8 @@ def test_pn_shows_the_best_first_and_the_worst_last() -> None:
     lines = said(request_pn(BEST, WORST, proposals=5, max_words=15)).splitlines()
     order = [lines.index(f"- {shown.template}") for shown in [*BEST, *WORST]]
     assert order == sorted(order)
-    assert lines[order[0] - 1] == conversation.BEST_HEADING
-    assert lines[order[2] - 1] == conversation.WORST_HEADING
+    assert lines[order[0] - 1] == requests.BEST_HEADING
+    assert lines[order[2] - 1] == requests.WORST_HEADING
 
 
 def test_p_shows_the_best_alone_and_pn_without_worst_is_p() -> None:
@@ -55,7 +54,7 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
             "pn": lambda n: said(request_pn(BEST, WORST, proposals=n, max_words=12)),
             "p": lambda n: said(request_p(BEST, proposals=n, max_words=12)),
             "ape": lambda n: said(request_ape(BEST[0], proposals=n, max_words=12)),
-            "opro": lambda n: said(request_opro([Shown("a {}", 0.5)], proposals=n, max_words=12)),
+            "opro": lambda n: said(request_opro([Outcome("a {}", 0.5)], proposals=n, max_words=12)),
             "feedback": lambda n: feedback([], best_before=0.5, proposals=n, max_words=12)["content"],
         }[build](proposals)
         assert f"rite {number}" in content
@@ -65,8 +64,8 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
 
 
 def test_scores_are_shown_only_where_given() -> None:
-    """A Shown without a score is the bare template; with one, percent in brackets."""
-    text = said(request_opro([Shown("a {}", 0.25), Shown("the old {}", 0.5)], proposals=1, max_words=15))
+    """A template without a score is the bare template; with one, percent in brackets."""
+    text = said(request_opro([Outcome("a {}", 0.25), Outcome("the old {}", 0.5)], proposals=1, max_words=15))
     assert text.index("- a {} (25.0 %)") < text.index("- the old {} (50.0 %)")
     assert "%" not in said(request_pn(BEST, WORST, proposals=1, max_words=15))
 
@@ -120,7 +119,7 @@ def test_a_refused_line_stays_one_line(line: str, reason: str) -> None:
 
 def test_a_change_of_wording_changes_the_version() -> None:
     """The words and PROMPTS_VERSION change together: stored answers belong to what asked for them."""
-    scored = [Shown(shown.template, 0.5) for shown in BEST]
+    scored = [Outcome(shown.template, 0.5) for shown in BEST]
     everything = [
         request_pn(BEST, WORST, proposals=5, max_words=15),
         request_p(scored, proposals=1, max_words=12),
@@ -132,4 +131,4 @@ def test_a_change_of_wording_changes_the_version() -> None:
         feedback([], best_before=0.5, proposals=1, max_words=15),
     ]
     digest = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
-    assert (conversation.PROMPTS_VERSION, digest) == (1, "993ec1c7ca9e2af6")
+    assert (requests.PROMPTS_VERSION, digest) == (1, "993ec1c7ca9e2af6")

@@ -1,0 +1,33 @@
+"""What a climb has done so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .scored import Scored
+
+
+@dataclass(slots=True)
+class ClimbRecord:
+    """What a climb has done so far; grows while it runs, so that a search that is stopped has it too.
+
+    Attributes:
+        number: Its number, from 1.
+        scored: Every template that it scored.
+        rejected: How many lines and templates were refused, by reason.
+        skipped: Iterations without an answer.
+        answers: Answers that it got.
+        replayed: Those of them that were on disk already.
+        unanswered: Its last iterations, if they got no answer.
+        done: Whether it went through all its iterations.
+    """
+
+    number: int
+    scored: list[Scored] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    answers: int = 0
+    replayed: int = 0
+    unanswered: int = 0
+    done: bool = False

@@ -1,0 +1,36 @@
+"""A template with its score: what a climb remembers, a selection orders and a result lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...evaluator.scoring import Score
+from ...prompts.template import Template
+from ..position import Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A template that was scored.
+
+    Attributes:
+        template: The template.
+        score: What the evaluator said.
+        value: The objective's value of that score: what is climbed, higher is better.
+        position: Where it first came up.
+    """
+
+    template: Template
+    score: Score
+    value: float
+    position: Position
+
+    @property
+    def text(self) -> str:
+        """The template's text."""
+        return self.template.text
+
+    @property
+    def key(self) -> str:
+        """The template's normal form."""
+        return self.template.key

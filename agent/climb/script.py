@@ -1,0 +1,52 @@
+"""One reset's steps as its method yields them, one at a time."""
+
+from __future__ import annotations
+
+from .methods import Ask, Consult, Heard, Propose, Step, Steps
+
+
+class Script:
+    """What a method wants done next.
+
+    A step stands until something is heard of it: a request that got no answer is the next iteration's first
+    step again, and the method need not know.
+
+    Args:
+        steps: The method's generator.
+        most_requests: Requests that an iteration may make.
+    """
+
+    def __init__(self, steps: Steps, *, most_requests: int) -> None:
+        self._steps = steps
+        self._most_requests = most_requests
+        self._step: Step | None = None
+        self._heard: Heard | None = None
+        self._over = False
+
+    def next(self, requests: int) -> Step | None:
+        """Return the step to do now, None where the method has ended its reset.
+
+        Args:
+            requests: How many this iteration has made.
+
+        Raises:
+            TypeError: The method yields what is no step, or more requests than it says that it makes.
+        """
+        if not self._over and (self._step is None or self._heard is not None):
+            self._advance()
+        if self._step is not None and not isinstance(self._step, Ask | Consult | Propose):
+            raise TypeError(f"a method yields Ask, Consult or Propose, not {type(self._step).__name__}")
+        if isinstance(self._step, Ask | Consult) and requests >= self._most_requests:
+            raise TypeError(f"the method makes more than its {self._most_requests} requests an iteration")
+        return self._step
+
+    def hear(self, heard: Heard) -> None:
+        """Take what came of the step; the method is told when the next one is asked for."""
+        self._heard = heard
+
+    def _advance(self) -> None:
+        heard, self._heard = self._heard, None
+        try:
+            self._step = next(self._steps) if heard is None else self._steps.send(heard)
+        except StopIteration:
+            self._step, self._over = None, True

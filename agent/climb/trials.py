@@ -1,0 +1,105 @@
+"""Trying templates: what an answer proposes is read, scored and ranked, or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...evaluator.scoring import Rejection, Score, parse_objective
+from ...prompts.replies import parse_reply
+from ...prompts.requests import Outcome
+from ...prompts.template import Template
+from ..config.schema import SearchConfig
+from ..events import Listener, TemplateRefused, TemplateScored
+from ..position import Position
+from .memory import Memory
+from .record import ClimbRecord
+from .scored import Scored
+from .selection import as_fraction
+
+MOST_SHOWN_OF_A_LINE = 200
+
+
+class Scores(Protocol):
+    """Where a climb's scores come from: from disk, or from the evaluator and then from disk."""
+
+    async def score_all(self, templates: Sequence[str]) -> list[Score | Rejection]:
+        """Return what is known of each template, in their order.
+
+        Raises:
+            PromptclimbError: The evaluator is broken.
+        """
+        ...
+
+
+class Trials:
+    """One climb's way from templates to its memory.
+
+    Args:
+        memory: Where scored templates are ranked.
+        record: What is done is written down there.
+        scores: Scores templates.
+        config: Says how many proposals are tried, and what is climbed.
+        tell: Hears of each template.
+    """
+
+    def __init__(
+        self, memory: Memory, record: ClimbRecord, scores: Scores, config: SearchConfig, tell: Listener
+    ) -> None:
+        self._memory = memory
+        self._record = record
+        self._scores = scores
+        self._objective = parse_objective(config.objective)
+        self._proposals = config.proposals
+        self._max_words = config.max_words
+        self._tell = tell
+
+    async def judge(self, text: str, position: Position) -> list[Outcome]:
+        """Return what became of each proposal in an answer; no more are tried than were asked for."""
+        reply = parse_reply(text, max_words=self._max_words)
+        refused: list[Outcome] = []
+        fresh: list[Template] = []
+        for template in reply.templates:
+            if template.key in self._memory:
+                refused.append(self._refuse(template.text, "known", "it was tried before", position))
+            elif len(fresh) == self._proposals:
+                message = "it is more than asked for"
+                refused.append(self._refuse(template.text, "too_many_proposals", message, position))
+            else:
+                fresh.append(template)
+        refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
+        return [*await self.score(fresh, position), *refused[: 2 * self._proposals]]
+
+    async def score(self, templates: Sequence[Template], position: Position) -> list[Outcome]:
+        """Score templates, rank those that have a score, and return what became of each."""
+        best = self._memory.best(1)
+        before = best[0].value if best else float("-inf")
+        verdicts = await self._scores.score_all([template.text for template in templates])
+        outcomes = []
+        for template, verdict in zip(templates, verdicts, strict=True):
+            if isinstance(verdict, Rejection):
+                outcomes.append(self._refuse(template.text, verdict.reason, verdict.message, position))
+            else:
+                outcomes.append(self._rank(template, verdict, before, position))
+        return outcomes
+
+    def _rank(self, template: Template, score: Score, before: float, position: Position) -> Outcome:
+        value = score.value(self._objective)
+        scored = Scored(template=template, score=score, value=value, position=position)
+        self._memory.add(scored)
+        self._record.scored.append(scored)
+        self._tell(
+            TemplateScored(
+                position=position,
+                template=template.text,
+                train=score.train,
+                val=score.val,
+                improved=value > before,
+            )
+        )
+        return Outcome(template.text, score=as_fraction(value, self._objective))
+
+    def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
+        self._record.rejected[reason] += 1
+        self._tell(TemplateRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
+        return Outcome(line, reason=message)

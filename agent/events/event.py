@@ -1,0 +1,99 @@
+"""What an event is, and how those who listen hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeAlias, dataclass_transform
+
+from ..position import Position
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """The root of all events: frozen values that say what happened and never decide anything.
+
+    A subclass is one kind of event; it gives its name, ``room.past_tense``, as a class argument and lists its
+    fields::
+
+        class PoolDrawn(Event, name="climb.pool_drawn"):
+            templates: int
+    """
+
+    name: ClassVar[str] = "event"
+
+    def __init_subclass__(cls, *, name: str = "", **given: Any) -> None:
+        super().__init_subclass__(**given)
+        if name:
+            cls.name = name
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the event's values by name, as JSON values; a position as ``climb``, ``reset``, ``iteration``."""
+        found: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, Position):
+                found |= {"climb": value.climb, "reset": value.reset, "iteration": value.iteration}
+            else:
+                found[each.name] = value
+        return found
+
+
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def unheard(_event: Event) -> None:
+    """A listener for those who do not listen."""
+
+
+class ListenerFailed(Event, name="events.listener_failed"):
+    """A listener raised, and hears of nothing any more; the search goes on.
+
+    Attributes:
+        listener: Which one.
+        error: What it raised.
+    """
+
+    listener: str
+    error: str
+
+
+class Bus:
+    """Tells every listener of every event, in the order in which they joined; itself a listener.
+
+    A listener that raises is left out from then on: what listens must not be able to end a search.
+
+    Args:
+        listeners: Who listens from the beginning.
+    """
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = list(listeners)
+
+    def __call__(self, event: Event) -> None:
+        """Tell everybody of an event."""
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - somebody's own code, of which nothing depends
+                self._leave_out(listener, error)
+
+    @contextmanager
+    def joined(self, listener: Listener) -> Iterator[None]:
+        """One more listener for as long as the context is open."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def _leave_out(self, listener: Listener, error: Exception) -> None:
+        if listener not in self._listeners:
+            return
+        self._listeners.remove(listener)
+        called = getattr(listener, "__qualname__", type(listener).__qualname__)
+        self(ListenerFailed(listener=called, error=f"{type(error).__name__}: {error}"))

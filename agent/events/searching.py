@@ -1,0 +1,187 @@
+"""What happens in a search, from its opening to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..position import Position
+from .event import Event
+
+
+class RunOpened(Event, name="search.run_opened"):
+    """The run is on disk: whatever happens from now on, it can be gone on with.
+
+    Attributes:
+        run_dir: Its folder.
+    """
+
+    run_dir: str
+
+
+class SearchStarted(Event, name="search.started"):
+    """Everything is open and the climbs begin.
+
+    Attributes:
+        run_dir: The run's folder.
+        dataset: Name of the data set.
+        classes: Number of its classes.
+        model: Name and weights of the vision-language model.
+        llm: The LLM's name; None where none is asked.
+        method: Name of the method.
+        restarts: Climbs in all.
+        iterations: Iterations of all climbs together.
+        resumed: Whether an earlier session has begun it.
+    """
+
+    run_dir: str
+    dataset: str
+    classes: int
+    model: str
+    llm: str | None
+    method: str
+    restarts: int
+    iterations: int
+    resumed: bool
+
+
+class Noted(Event, name="search.noted"):
+    """A fact worth a line: a correction made, a file encoded, a method used in place of another."""
+
+    text: str
+
+
+class ImagesEncoded(Event, name="evaluator.images_encoded"):
+    """A batch of images is encoded."""
+
+    done: int
+    of: int
+
+
+class PoolDrawn(Event, name="climb.pool_drawn"):
+    """A climb begins: its initial templates are drawn and about to be scored."""
+
+    position: Position
+    templates: int
+
+
+class PoolScored(Event, name="climb.pool_scored"):
+    """The initial templates of a climb are scored.
+
+    Attributes:
+        templates: How many have a score.
+        best: The best of them.
+        train: Its training accuracy.
+    """
+
+    position: Position
+    templates: int
+    best: str
+    train: float
+
+
+class AnswerReceived(Event, name="climb.answer_received"):
+    """An answer is on disk.
+
+    Attributes:
+        replayed: Whether it was there before this session.
+        prompt_tokens: Tokens billed for the messages.
+        completion_tokens: Tokens billed for the answer.
+    """
+
+    position: Position
+    replayed: bool
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class TemplateScored(Event, name="climb.template_scored"):
+    """A template was scored, and its score is on disk.
+
+    Attributes:
+        improved: Whether it is better than all that its climb knew before the iteration.
+    """
+
+    position: Position
+    template: str
+    train: float
+    val: float | None
+    improved: bool
+
+
+class TemplateRefused(Event, name="climb.template_refused"):
+    """A proposal was not scored.
+
+    Attributes:
+        line: What was proposed, cut to 200 characters.
+        reason: A short slug.
+    """
+
+    position: Position
+    line: str
+    reason: str
+
+
+class IterationFinished(Event, name="climb.iteration_finished"):
+    """An iteration is over: what it proposed is scored.
+
+    Attributes:
+        best: The best template that the climb knows now.
+        train: Its training accuracy.
+    """
+
+    position: Position
+    best: str
+    train: float
+
+
+class IterationSkipped(Event, name="climb.iteration_skipped"):
+    """An iteration got no answer after all retries; the climb goes on without it."""
+
+    position: Position
+    reason: str
+
+
+class ClimbFinished(Event, name="climb.finished"):
+    """A climb has done all its iterations."""
+
+    position: Position
+    best: str
+    train: float
+
+
+class UsageChanged(Event, name="search.usage_changed"):
+    """What the run has used up to now, all its sessions together.
+
+    Attributes:
+        calls: Attempts that were billed, or may have been.
+        failed_calls: Attempts that gave no usable answer.
+        retries: Attempts after a failed one.
+        prompt_tokens: Tokens billed for messages.
+        completion_tokens: Tokens billed for answers.
+        cost_usd: US dollars that are known to have been billed.
+        left: What is left of each limit that was set, by the limit's name.
+    """
+
+    calls: int
+    failed_calls: int
+    retries: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    left: Mapping[str, float]
+
+
+class SearchStopped(Event, name="search.stopped"):
+    """A budget, an outage or a signal stopped the search before its end."""
+
+    reason: str
+
+
+class SearchFinished(Event, name="search.finished"):
+    """The result is written; ``test`` is None where the test split stayed sealed."""
+
+    status: str
+    best: str
+    train: float
+    test: float | None
+    evaluated: int

@@ -1,0 +1,130 @@
+"""Methods: what each asks for, from what it sees alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from promptclimb.agent.climb.memory import Memory
+from promptclimb.agent.climb.methods import METHODS, Ask, Heard, Propose, View
+from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.position import Position
+from promptclimb.evaluator.scoring import Score
+from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.requests import Outcome
+from promptclimb.prompts.template import Template
+
+TEXTS = [f"template number {number} of a {{}}" for number in range(10)]
+POOL = [Template.parse(text) for text in BUILT_IN[:60]]
+
+
+def memory_of(texts: list[str]) -> Memory:
+    """Scored templates, the first ones best."""
+    memory = Memory(1)
+    for place, text in enumerate(texts):
+        value = 1 - place / 100
+        template = Template.parse(text)
+        memory.add(Scored(template=template, score=Score(train=value), value=value, position=Position(1)))
+    return memory
+
+
+def view(
+    memory: Memory,
+    *,
+    pool: list[Template] = POOL,
+    proposals: int = 4,
+    top_k: int = 3,
+    max_words: int = 15,
+    rng: Callable[[], random.Random] = random.Random,
+) -> View:
+    """A climb as a method sees it."""
+    return View(
+        memory=memory, pool=pool, proposals=proposals, top_k=top_k, max_words=max_words, max_turns=3, rng=rng
+    )
+
+
+def asked(step: object) -> str:
+    """The last message of a request."""
+    assert isinstance(step, Ask)
+    return step.messages[-1]["content"]
+
+
+def proposals(seen: View) -> list[Template]:
+    """What the random method proposes first."""
+    step = next(METHODS["random"].reset(seen))
+    assert isinstance(step, Propose)
+    return list(step.templates)
+
+
+def test_pn_shows_both_ends_and_p_only_the_best() -> None:
+    """Best and worst never overlap; the random method asks nobody."""
+    both = asked(next(METHODS["pn"].reset(view(memory_of(TEXTS)))))
+    best = asked(next(METHODS["p"].reset(view(memory_of(TEXTS)))))
+    assert all(text in both for text in [*TEXTS[:3], *TEXTS[-3:]])
+    assert TEXTS[4] not in both
+    assert all(text in best for text in TEXTS[:3])
+    assert TEXTS[-1] not in best
+    assert {name: method.requests for name, method in METHODS.items()} == {
+        "pn": 1, "p": 1, "ape": 1, "opro": 1, "random": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["pn", "p"])
+def test_a_conversation_tells_what_the_proposals_scored(name: str) -> None:
+    """The next request holds the opening, the answer, and each outcome against the best before it."""
+    steps = METHODS[name].reset(view(memory_of(TEXTS)))
+    opening = asked(next(steps))
+    outcomes = [Outcome("a new {}", score=0.75), Outcome("none", reason="it has no slot")]
+    step = steps.send(Heard(text="- a new {}", outcomes=outcomes, best_before=0.5))
+    assert isinstance(step, Ask)
+    contents = [message["content"] for message in step.messages]
+    assert contents[:2] == [opening, "- a new {}"]
+    assert "rose to 75.0 % from 50.0 %" in contents[2]
+    assert "it has no slot" in contents[2]
+
+
+@pytest.mark.parametrize("name", ["ape", "opro"])
+def test_methods_without_a_conversation_begin_anew(name: str) -> None:
+    """Each request is one message, made from the ranking as it stands by then."""
+    memory = memory_of(TEXTS)
+    steps = METHODS[name].reset(view(memory))
+    before = asked(next(steps))
+    template = Template.parse("the very best {}")
+    memory.add(Scored(template=template, score=Score(train=1.0), value=2.0, position=Position(1, 1, 1)))
+    step = steps.send(Heard(text="- the very best {}"))
+    assert isinstance(step, Ask)
+    assert len(step.messages) == 1
+    assert "the very best {}" in asked(step)
+    assert "the very best {}" not in before
+
+
+def test_opro_shows_scores_with_the_best_last() -> None:
+    """The trajectory's order is ascending."""
+    content = asked(next(METHODS["opro"].reset(view(memory_of(TEXTS)))))
+    assert content.index(TEXTS[2]) < content.index(TEXTS[1]) < content.index(TEXTS[0])
+    assert "100.0 %" in content
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_proposals_are_new_valid_and_decided_by_the_seed(seed: int) -> None:
+    """No proposal is known or stands twice; the same stream gives the same ones."""
+    seen = view(memory_of(TEXTS), rng=lambda: random.Random(seed))
+    found = proposals(seen)
+    assert found == proposals(seen)
+    assert len({template.key for template in found}) == 4
+    assert not {template.key for template in found} & {Template.parse(text).key for text in TEXTS}
+
+
+def test_a_pool_that_is_used_up_gives_fewer() -> None:
+    """It ends instead of looking for ever."""
+    seen = view(memory_of(["{}"]), pool=[Template.parse("{}")], proposals=3, top_k=1, max_words=1)
+    assert proposals(seen) == []
+
+
+def test_a_pool_without_words_borrows_some() -> None:
+    """Words to put in come from the built-in templates, then."""
+    pool = [Template.parse("{}"), Template.parse("{} {}")]
+    rng: Callable[[], random.Random] = lambda: random.Random(1)  # noqa: E731
+    found = proposals(view(memory_of(["{}"]), pool=pool, proposals=3, top_k=1, max_words=5, rng=rng))
+    assert any(word.isalpha() for template in found for word in template.text.split())

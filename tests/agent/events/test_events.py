@@ -1,0 +1,108 @@
+"""Events: one hierarchy of frozen values, a bus that survives its listeners, a log from the first on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from promptclimb.agent import events
+from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, TemplateScored
+from promptclimb.agent.events.sinks import SINKS
+from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog
+from promptclimb.agent.position import Position
+
+SCORED = TemplateScored(position=Position(2, 1, 3), template="a {}", train=0.5, val=None, improved=True)
+
+
+def kinds(root: type[Event] = Event) -> Iterator[type[Event]]:
+    """Every kind of event."""
+    for kind in root.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_every_kind_has_a_name_of_its_own_and_is_frozen() -> None:
+    """``room.past_tense``; what happened does not change afterwards."""
+    named = [kind for kind in kinds() if "name" in vars(kind)]
+    names = [kind.name for kind in named]
+    assert len(set(names)) == len(names) >= 20
+    assert all(name.count(".") == 1 for name in names)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SCORED.train = 1.0  # type: ignore[misc]
+    assert {kind.__name__ for kind in named} <= set(events.__all__)
+
+
+def test_a_position_is_told_by_its_numbers() -> None:
+    """JSON values, whoever reads them."""
+    assert SCORED.fields() == {
+        "climb": 2, "reset": 1, "iteration": 3,
+        "template": "a {}", "train": 0.5, "val": None, "improved": True,
+    }  # fmt: skip
+
+
+def test_a_listener_that_raises_is_left_out_and_told_of() -> None:
+    """The others hear of everything, and the search goes on."""
+    heard: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise OSError("the terminal has gone")
+
+    bus = Bus(broken, heard.append)
+    bus(Noted(text="one"))
+    bus(Noted(text="two"))
+    assert [type(event) for event in heard] == [ListenerFailed, Noted, Noted]
+    assert "the terminal has gone" in str(heard[0].fields()["error"])
+
+
+def test_who_joins_hears_until_it_leaves() -> None:
+    """A listener for a time."""
+    heard: list[Event] = []
+    bus = Bus()
+    with bus.joined(heard.append):
+        bus(Noted(text="one"))
+    bus(Noted(text="two"))
+    assert heard == [Noted(text="one")]
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    """The log's lines."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_the_log_begins_with_the_first_event(tmp_path: Path) -> None:
+    """What comes before the run is on disk is written with it; a run that never starts leaves nothing."""
+    (open_log,) = SINKS
+    with open_log(tmp_path, lambda value: value) as log:
+        log(Noted(text="before"))
+        assert not (tmp_path / FILE_NAME).exists()
+        log.start()
+        log(Noted(text="after"))
+        assert [line["text"] for line in lines(tmp_path / FILE_NAME)] == ["before", "after"]
+    with EventLog(tmp_path / "other", held=True) as log:
+        log(Noted(text="before"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_log_keeps_secrets_out_and_stays_bounded(tmp_path: Path) -> None:
+    """Each value passes the scrubber; of a full file the older part moves aside, at most three times."""
+    path = tmp_path / "events.jsonl"
+    with EventLog(path, scrub=lambda value: {"text": "[secret]"}, max_bytes=500) as log:
+        for _ in range(100):
+            log(Noted(text="sk-something"))
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 4
+    assert all(file.stat().st_size <= 500 for file in files)
+    assert all("sk-" not in file.read_text("utf-8") for file in files)
+
+
+def test_a_log_that_cannot_write_is_left_out(tmp_path: Path) -> None:
+    """A full disk under the log prints no traceback and ends nothing."""
+    heard: list[Event] = []
+    with EventLog(tmp_path / "missing" / "events.jsonl") as log:
+        bus = Bus(log, heard.append)
+        bus(Noted(text="one"))
+        bus(Noted(text="two"))
+    assert [event.name for event in heard] == ["events.listener_failed", "search.noted", "search.noted"]
