@@ -19,7 +19,7 @@ PromptclimbError
 │       ├── BadRequestError         400, 422 and other 4xx
 │       ├── QuotaSpentError         the account has nothing left
 │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
-├── StepFailedError                 the attempts for one request are used up; its step is skipped
+├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
 ├── BudgetSpentError                a limit that the user set is reached; the run stops
 ├── GaveUpError                     nothing has succeeded for too long; the run stops
 ├── InterruptedRunError             a signal asked the run to stop; everything is kept
@@ -51,7 +51,7 @@ class TokenUsage:
 
 
 class PromptclimbError(Exception):
-    """The root of every error of the agent; `str()` is a sentence for the user."""
+    """The root of every error of the agent; ``str()`` is a sentence for the user."""
 
 
 class UsageError(PromptclimbError):
@@ -150,8 +150,8 @@ class RequestTooLargeError(FatalChatError):
     """One request needs more tokens than the endpoint allows in a whole minute."""
 
 
-class StepFailedError(PromptclimbError):
-    """The attempts or the time allowed for one request are used up; its step is skipped.
+class RequestFailedError(PromptclimbError):
+    """The attempts or the time allowed for one request are used up; its iteration is skipped.
 
     Attributes:
         attempts: How many were made.

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Secret:
-    """A value that is only ever shown as `[secret]`; `reveal()` gives it to whom it is for."""
+    """A value that is only ever shown as ``[secret]``; ``reveal()`` gives it to whom it is for."""
 
     __slots__ = ("_value",)
 
@@ -29,7 +29,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself."""
+        """Return the value itself."""
         return self._value
 
     def __repr__(self) -> str:
@@ -51,14 +51,14 @@ class Secret:
 
 
 class CleanUrl(NamedTuple):
-    """An address without its credentials, and the credentials (`user:password`) that it held."""
+    """An address without its credentials, and the credentials (``user:password``) that it held."""
 
     url: str
     userinfo: Secret
 
 
 def split_userinfo(url: str) -> CleanUrl:
-    """Take `user:password@` out of an address.
+    """Take ``user:password@`` out of an address.
 
     Args:
         url: Any address; one that cannot be split is returned as it is, credentials cut by pattern.
@@ -77,15 +77,15 @@ def split_userinfo(url: str) -> CleanUrl:
 
 
 class Scrubber:
-    """Replaces secrets in text by `[secret]`.
+    """Replaces secrets in text by ``[secret]``.
 
     Whole secrets are found as they are, percent-encoded, in base64 and as a JSON string; of a secret of at
     least 16 characters every piece of 12 is found too (an endpoint that echoes a part of a key). Values
     shorter than 6 characters are not secrets and would only mangle ordinary text, so they are left alone.
-    Things that look like a key (`sk-…`, `Bearer …`, `user:password@`) go whether or not they are known.
+    Things that look like a key (``sk-…``, ``Bearer …``, ``user:password@``) go whether or not they are known.
 
     Args:
-        secrets: The values to hide. A `user:password` pair hides the password on its own too.
+        secrets: The values to hide. A ``user:password`` pair hides the password on its own too.
     """
 
     def __init__(self, secrets: Iterable[str | Secret] = ()) -> None:
@@ -106,7 +106,7 @@ class Scrubber:
         self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
 
     def scrub(self, text: str) -> str:
-        """The text without secrets; never raises."""
+        """Return the text without secrets; never raises."""
         for whole in self._whole:
             if whole in text:
                 text = text.replace(whole, HIDDEN)
@@ -115,7 +115,7 @@ class Scrubber:
         return _LOOKS_SECRET.sub(HIDDEN, text)
 
     def scrub_value(self, value: T) -> T:
-        """The same JSON-like value with every text in it scrubbed, keys of mappings included."""
+        """Return the same JSON-like value with every text in it scrubbed, keys of mappings included."""
         clean: object = value
         if isinstance(value, str):
             clean = self.scrub(value)

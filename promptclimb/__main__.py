@@ -23,7 +23,7 @@ def main() -> int:
 
 
 def leave(code: int) -> int:
-    """The exit code; at once where a thread that was left behind is still at work.
+    """Return the exit code; at once where a thread that was left behind is still at work.
 
     Such a thread may be in the middle of a computation, and an interpreter that takes itself apart under it
     dies by SIGABRT instead of ending with the code that tells what happened. What counts is on disk by now.

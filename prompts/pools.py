@@ -35,7 +35,7 @@ def read_templates(path: str | Path, *, max_words: int | None = None) -> list[Te
 
     In a file of lines, empty ones and those that begin with ``#`` are passed over. A file named ``.json``,
     or one that begins like a JSON list, is JSON. UTF-8, with or without a byte-order mark. A slot may be
-    written in other tools' ways (``{c}``, ``{class_name}``, ``[CLASS]``: see :mod:`prompts.slots`). Order
+    written in other tools' ways (``{c}``, ``{class_name}``, ``[CLASS]``: see ``prompts.slots``). Order
     and repetitions are kept.
 
     Args:

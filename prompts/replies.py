@@ -14,7 +14,7 @@ What counts as a proposal, and what as chatter that is passed over in silence:
 From a proposal are taken off: list marks, labels ("Template 3:"), markdown emphasis, quotes, a comma at the
 end, a score in brackets at the end ("(62.5 %)"). Where a quoted text with a slot begins the line or follows
 a colon, and is not followed by a further word, it alone is the proposal. How the slot may be written is
-told in :mod:`prompts.slots`.
+told in ``prompts.slots``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Refusal:
 
     Attributes:
         line: what the LLM wrote, one line of at most 200 characters. Untrusted text.
-        reason: a slug of :class:`~prompts.template.TemplateError`, or ``duplicate`` (of another proposal of
+        reason: a slug of ``prompts.template.TemplateError``, or ``duplicate`` (of another proposal of
             this answer), ``too_many_lines`` or ``answer_too_long`` (the rest was not read).
         message: the reason in words, fit to be told to the LLM.
     """

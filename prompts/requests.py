@@ -5,7 +5,7 @@ The structure is that of "Language Models as Black-Box Optimizers for Vision-Lan
 turns, what became of each proposal. The wording is this project's own. Nothing of the data set is said:
 neither its name, nor its classes, nor its size.
 
-The text is a function of the arguments alone. Whoever changes a word here counts :data:`PROMPTS_VERSION` up,
+The text is a function of the arguments alone. Whoever changes a word here counts ``PROMPTS_VERSION`` up,
 because answers of one version do not belong to requests of another.
 """
 
@@ -84,7 +84,7 @@ def request_pn(
 
 
 def request_p(best: Sequence[Outcome], *, proposals: int, max_words: int) -> list[Message]:
-    """Open a conversation of method *p*: the best templates alone. Arguments as in :func:`request_pn`."""
+    """Open a conversation of method *p*: the best templates alone. Arguments as in ``request_pn``."""
     task = (
         "Find out what they have in common. "
         f"Then write {_count(proposals, 'new template')} that should do even better than the best ones."

@@ -3,14 +3,14 @@
 The rule, in this order:
 
 1. Every bracketed placeholder becomes a slot: ``{}``, ``{ }``, ``{{}}``, ``[]``, ``<>``, ``{0}``, ``%s``,
-   and the names of :data:`PLACEHOLDERS` in braces, square or angle brackets (``{class}``, ``[CLASS NAME]``,
+   and the names of ``PLACEHOLDERS`` in braces, square or angle brackets (``{class}``, ``[CLASS NAME]``,
    ``<class_name>``), with the quotes and emphasis right around a named one.
 2. If that gave none, the word CLASS (also LABEL, CATEGORY, CLASSNAME, CLASS_NAME, CLASS NAME) in capitals
    becomes one.
 3. If that gave none either, and all that stands in braces is one and the same word, ``{flower}``, that
    becomes one.
 
-What is left in braces is left as it is: a :class:`~prompts.template.Template` refuses it as a stray brace, so
+What is left in braces is left as it is: a ``prompts.template.Template`` refuses it as a stray brace, so
 ``{foo} {}`` is refused while ``{class} and {}`` has two slots.
 """
 

@@ -3,7 +3,7 @@
 A template's text is tidy (no quotes around it, single spaces, nothing invisible), has at least one slot
 ``{}`` and no other brace. Its words are what stands between spaces; a slot counts as a word.
 
-Two templates with the same :attr:`Template.key` are spellings of one template. The key is the text in
+Two templates with the same ``Template.key`` are spellings of one template. The key is the text in
 Unicode's NFKC form with case folded, quotes, invisible joiners and the articles *a*, *an*, *the* left out,
 single spaces, no space before a punctuation mark and no full stop at the end.
 """
@@ -46,7 +46,7 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A checked template. Make one with :meth:`parse`.
+    """A checked template. Make one with ``parse``.
 
     Attributes:
         text: the tidy text, with one or more slots ``{}``.

@@ -114,7 +114,7 @@ class Display:
         )
 
     def __call__(self, event: Event) -> None:
-        """Takes an event."""
+        """Take an event."""
         self._state.take(event)
         if isinstance(event, Noted):
             self._line(event.text)

@@ -36,7 +36,7 @@ class Finding:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Checks the installation; exit code 1 if something that every search needs is broken."""
+    """Check the installation; exit code 1 if something that every search needs is broken."""
     url = given_settings(arguments).get("base_url") or os.environ.get("OPENAI_BASE_URL")
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),

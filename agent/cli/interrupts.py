@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
-    """Runs async work with SIGINT and SIGTERM turned into a stop.
+    """Run async work with SIGINT and SIGTERM turned into a stop.
 
     Raises:
         InterruptedRunError: A signal ended it; all that was paid for is on disk.

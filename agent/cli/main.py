@@ -24,7 +24,7 @@ FINISHED, FAILED, WRONG = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Returns:
         0 finished, or stopped by a budget; 1 failed; 2 wrong usage or input; 130 or 143 interrupted.
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def environment_scrubber() -> Callable[[str], str]:
-    """Takes out of a text whatever in the environment is named like a secret."""
+    """Take out of a text whatever in the environment is named like a secret."""
     scrubber = Scrubber()
     for name, value in os.environ.items():
         if name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")):
@@ -89,7 +89,7 @@ def _body(command: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _crash(error: Exception, scrub: Callable[[str], str]) -> str:
-    """Writes the traceback to a file and says where."""
+    """Write the traceback to a file and say where."""
     text = scrub("".join(traceback.format_exception(error)))
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         path = folder / f"promptclimb-crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"

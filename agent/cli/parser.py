@@ -22,12 +22,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **given)
 
     def error(self, message: str) -> NoReturn:
-        """Prints the line and leaves with exit code 2."""
+        """Print the line and leave with exit code 2."""
         self.exit(WRONG_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 def make_parser() -> Parser:
-    """The parser of every command."""
+    """Return the parser of every command."""
     called = Path(sys.argv[0]).name if sys.argv else ""
     parser = Parser(
         prog=called if called in _PROGRAMS else "run_agent.py",

@@ -23,7 +23,7 @@ from .table import print_result
 
 
 def search(arguments: argparse.Namespace) -> int:
-    """Starts a new run."""
+    """Start a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
         from .plan import print_plan
@@ -40,14 +40,14 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
-    """The config that a command line, the environment and a file make; says which variables mean nothing."""
+    """Return the config that command line, environment and file make; say which variables mean nothing."""
     for name in from_environment(os.environ)[1]:
         say(f"note: the variable {name} is no setting of this program; it is not used")
     return from_sources(given_settings(arguments), os.environ, arguments.config_file)
 
 
 def _with_credentials(config: SearchConfig) -> SearchConfig:
-    """The stored address has no password; the environment's, if it is the same place, may."""
+    """Put back the credentials that the stored address lacks, where the environment has them."""
     url = os.environ.get("OPENAI_BASE_URL")
     if url and config.base_url and without_credentials(url).rstrip("/") == config.base_url:
         return config.model_copy(update={"base_url": url.rstrip("/")})

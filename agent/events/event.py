@@ -31,7 +31,7 @@ class Event:
         dataclass(frozen=True, kw_only=True)(cls)
 
     def fields(self) -> dict[str, Any]:
-        """Return the event's values by name, as JSON values; a position as ``climb``, ``reset``, ``iteration``."""
+        """Return the event's values by name, as JSON values; of a position its three numbers."""
         found: dict[str, Any] = {}
         for each in fields(self):
             value = getattr(self, each.name)
@@ -46,7 +46,7 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 def unheard(_event: Event) -> None:
-    """A listener for those who do not listen."""
+    """Listen to nothing."""
 
 
 class ListenerFailed(Event, name="events.listener_failed"):

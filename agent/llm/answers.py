@@ -25,9 +25,9 @@ class Reply(NamedTuple):
 
 
 def read_answer(reply: Reply, scrub: Callable[[str], str]) -> ChatAnswer:
-    """The first choice of a chat completion.
+    """Return the first choice of a chat completion.
 
-    An answer cut at `max_tokens` loses its last line, which may be half a template.
+    An answer cut at ``max_tokens`` loses its last line, which may be half a template.
 
     Args:
         reply: What came.

@@ -31,7 +31,7 @@ class Price(Protocol):
 
 
 def cost(usage: TokenUsage, price: Price | None) -> int:
-    """What tokens cost, in picodollars; 0 where there is no price."""
+    """Return what tokens cost, in picodollars; 0 where there is no price."""
     if price is None:
         return 0
     prompt, completion = (round(Decimal(str(each)) * 10**6) for each in (price.prompt, price.completion))
@@ -40,7 +40,7 @@ def cost(usage: TokenUsage, price: Price | None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a run has used up to now, resumed stretches included.
+    """What a run has used up to now, resumed sessions included.
 
     An attempt that was cut off may have been billed, and nobody says for how much. It counts against the
     limits with the most it can have cost, kept apart from what is known.
@@ -83,12 +83,12 @@ class Usage:
         return self.picodollars / PICODOLLARS
 
     def plus(self, other: Usage) -> Usage:
-        """The sum of both."""
+        """Return the sum of both."""
         names = self.__dataclass_fields__
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def minus(self, other: Usage) -> Usage:
-        """What is left of this when the other is taken away."""
+        """Return what is left of this when the other is taken away."""
         names = self.__dataclass_fields__
         return Usage(**{name: getattr(self, name) - getattr(other, name) for name in names})
 
@@ -139,14 +139,14 @@ class Limits:
 class Budget:
     """Holds a run to its limits, whatever is in flight.
 
-    `reserve` sets aside the most that an attempt can cost, so that what is spent and what is set aside never
-    exceed a limit together. Where only reservations stand in the way it waits for them, first come first
-    served; where what is spent leaves no room it raises. `settle` replaces a reservation by what it really
-    cost. Both change plain numbers between two awaits, so no interleaving or cancellation can leak.
+    ``reserve`` sets aside the most that an attempt can cost, so that what is spent and what is set aside
+    never exceed a limit together. Where only reservations stand in the way it waits for them, first come
+    first served; where what is spent leaves no room it raises. ``settle`` replaces a reservation by what it
+    really cost. Both change plain numbers between two awaits, so no interleaving or cancellation can leak.
 
     Args:
         limits: What may be used in all.
-        spent: What earlier stretches have used.
+        spent: What earlier sessions have used.
         clock: Seconds; the running loop's time unless given.
     """
 
@@ -164,7 +164,7 @@ class Budget:
 
     @property
     def spent(self) -> Usage:
-        """All that is used up to now, earlier stretches and this stretch's time included."""
+        """All that is used up to now, earlier sessions and this one's time included."""
         return replace(self._spent, active_s=self._spent.active_s + self._clock() - self._started)
 
     @property
@@ -178,7 +178,7 @@ class Budget:
         return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
 
     def left(self) -> Limits:
-        """What may still be used, reservations not counted; never below zero."""
+        """Return what may still be used, reservations not counted; never below zero."""
         spent, limits = self.spent, self.limits
         money = None if self._picodollars is None else self._picodollars - spent.picodollars_at_most
         return Limits(
@@ -220,7 +220,7 @@ class Budget:
             price: The dearest price that it can be billed at.
 
         Returns:
-            The reservation, to be given to `settle`.
+            The reservation, to be given to ``settle``.
 
         Raises:
             BudgetSpentError: What is left is not enough.
@@ -247,7 +247,7 @@ class Budget:
         self._serve()
 
     def spent_minutes(self) -> BudgetSpentError:
-        """The error that says that the time is over."""
+        """Return the error that says that the time is over."""
         return BudgetSpentError(f"the limit of {self.limits.minutes:g} minutes is reached", limit="minutes")
 
     def _serve(self) -> None:

@@ -31,7 +31,7 @@ async def open_endpoints(
     scrubber: Scrubber,
     tell: Listener,
 ) -> AsyncIterator[list[Endpoint]]:
-    """Opens every endpoint of a search; they close with the context.
+    """Open every endpoint of a search; they close with the context.
 
     Args:
         config: Says which.
@@ -67,7 +67,7 @@ async def open_endpoints(
 async def _usable(
     config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, tell: Listener
 ) -> list[tuple[EndpointConfig, Secret | None]]:
-    """The endpoints that a look found nothing against; of a pool, the others are left out and told of.
+    """Return the endpoints that a look found nothing against; of a pool, the others are left out and told of.
 
     Raises:
         ConfigError: A key is missing.
@@ -101,7 +101,7 @@ def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
 
 
 def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | None:
-    """The endpoint's key; a server of your own may have none.
+    """Return the endpoint's key; a server of your own may have none.
 
     Raises:
         ConfigError: There is none, and the endpoint is known to need one.
@@ -164,7 +164,7 @@ async def _local(
 
 
 def _name(endpoint: EndpointConfig, config: SearchConfig) -> str:
-    """What reports call an endpoint: its address, and its key's variable where two share the address."""
+    """Return what events call an endpoint: its address, and its key's variable where two share one."""
     name = without_credentials(endpoint.base_url)
     shared = [one for one in config.endpoints if without_credentials(one.base_url) == name]
     return f"{name} ({endpoint.key_env})" if len(shared) > 1 else name

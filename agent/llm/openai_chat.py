@@ -23,12 +23,12 @@ _OPTIONAL = frozenset({"max_tokens", "temperature", "seed"})
 
 
 class OpenAIChat:
-    """A `ChatClient` for one endpoint and one key; use it as an async context manager.
+    """A ``ChatClient`` for one endpoint and one key; use it as an async context manager.
 
-    The SDK's own retries are off. A deadline is the caller's: cancel `chat` and the connection is closed.
+    The SDK's own retries are off. A deadline is the caller's: cancel ``chat`` and the connection is closed.
 
     Args:
-        base_url: Address up to `/v1`; `user:password@` in it is sent as basic authentication where
+        base_url: Address up to ``/v1``; ``user:password@`` in it is sent as basic authentication where
             there is no key, and never shown.
         api_key: Sent as a bearer token; None or empty sends none, as local servers want it.
         scrubber: Told of the secrets, and used on all that the endpoint says.
@@ -108,7 +108,7 @@ class OpenAIChat:
             return Reply(response.status_code, response.headers, b"".join(parts))
 
     def _options(self, request: ChatRequest) -> dict[str, Any]:
-        """The optional parameters that this endpoint has not refused."""
+        """Return the optional parameters that this endpoint has not refused."""
         options: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature}
         if request.seed is not None:
             options["seed"] = request.seed
@@ -118,7 +118,7 @@ class OpenAIChat:
 
 
 def _authorization(key: str, userinfo: str) -> dict[str, Any]:
-    """What is sent instead of the SDK's own header where there is no key."""
+    """Return what is sent instead of the SDK's own header where there is no key."""
     if key:
         return {}
     if userinfo:
@@ -145,7 +145,7 @@ def _sdk_client(url: str, key: str, max_connections: int) -> AsyncOpenAI:
 
 
 def _clean_key(key: str) -> str:
-    """The key without the spaces and line ends that copying brings.
+    """Return the key without the spaces and line ends that copying brings.
 
     Raises:
         ConfigError: It cannot be sent in a header.

@@ -33,17 +33,17 @@ class Outage:
         return self._since is not None and self.lasted_s >= self._give_up_after_s
 
     def succeeded(self) -> None:
-        """An attempt has succeeded."""
+        """Note that an attempt has succeeded."""
         self._since = None
         self._requests = 0
 
     def failed(self, took_s: float) -> None:
-        """An attempt has failed that took so many seconds."""
+        """Note that an attempt has failed that took so many seconds."""
         if self._since is None:
             self._since = self._clock() - took_s
 
     def rest_s(self) -> float:
-        """Seconds to wait after one more request has used up its attempts, so that not every turn is lost.
+        """Seconds to wait after one more request has used up its attempts, so that not every iteration is lost.
 
         Nothing after the first, which may be that request's own fault; then 5 s, and twice as much each time,
         up to five minutes, but not beyond the time to give up.

@@ -15,7 +15,7 @@ from ..errors import (
     ModelNotFoundError,
     QuotaSpentError,
     RateLimitedError,
-    StepFailedError,
+    RequestFailedError,
     TokenUsage,
     TransientChatError,
 )
@@ -72,15 +72,15 @@ class Reply:
 class Proposer:
     """Asks one endpoint or several, within the limits.
 
-    For each attempt the most that it can cost is reserved (`budget`), leave is waited for (`pacing`), and the
-    reservation is settled with what the endpoint says it billed; an attempt that was cut off counts with all
-    that was reserved. A failed attempt is made again as `retry` decides.
-    An endpoint that rejects its key, has no such model or no quota left is taken out; the others go on.
+    For each attempt the most that it can cost is reserved (``budget``), leave is waited for (``pacing``),
+    and the reservation is settled with what the endpoint says it billed; an attempt that was cut off counts
+    with all that was reserved. A failed attempt is made again as ``retry`` decides. An endpoint that rejects
+    its key, has no such model or no quota left is taken out; the others go on.
 
     An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
-    are left alone for a growing while before the next (`outage`), so that it does not eat every turn.
+    are left alone for a growing while before the next (``outage``), so that it does not eat every iteration.
 
-    The breaker: when attempts have failed for `give_up_after_s` seconds and none has succeeded since, every
+    The breaker: when attempts have failed for ``give_up_after_s`` seconds and none has succeeded since, every
     request fails with GaveUpError.
 
     Args:
@@ -136,7 +136,7 @@ class Proposer:
         The clients are called in the caller's task. An error of a client that is no ChatError passes through.
 
         Raises:
-            StepFailedError: The attempts for this request are used up.
+            RequestFailedError: The attempts for this request are used up.
             BudgetSpentError: A limit is reached.
             GaveUpError: Nothing has succeeded for too long.
             FatalChatError: No endpoint can answer, or none can answer this.
@@ -153,7 +153,7 @@ class Proposer:
 
         try:
             return await retrying(attempt, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
-        except StepFailedError:
+        except RequestFailedError:
             self._rest()
             raise
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 import tenacity
 
-from ..errors import ChatError, FatalChatError, RateLimitedError, StepFailedError, UselessAnswerError
+from ..errors import ChatError, FatalChatError, RateLimitedError, RequestFailedError, UselessAnswerError
 
 Kind = Literal["no", "transient", "rate_limited", "useless"]
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Decision:
 
 
 def classify(error: BaseException) -> Decision:
-    """What to do about a failed attempt; depends on the error alone."""
+    """Return what to do about a failed attempt; depends on the error alone."""
     if isinstance(error, FatalChatError) or not isinstance(error, ChatError):
         return Decision("no")
     if isinstance(error, RateLimitedError):
@@ -106,7 +106,7 @@ async def retrying(
         on_retry: Told of each failed attempt that another will follow: its number, the wait, the decision.
 
     Raises:
-        StepFailedError: The patience has ended; the last error is its cause.
+        RequestFailedError: The patience has ended; the last error is its cause.
         FatalChatError: Trying again cannot help.
     """
     patience = _Patience(policy, rng, on_retry)
@@ -123,7 +123,7 @@ async def retrying(
     except ChatError as error:
         if classify(error).kind == "no":
             raise
-        raise StepFailedError(
+        raise RequestFailedError(
             f"no usable answer in {patience.attempts} attempts: {error}", attempts=patience.attempts
         ) from error
 

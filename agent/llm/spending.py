@@ -46,7 +46,7 @@ class Spending:
         return replace(self._billed, retries=self.retries, failed_calls=self.failed)
 
     def known(self, usage: TokenUsage, price: Price | None) -> None:
-        """The endpoint says what it billed."""
+        """Note that the endpoint says what it billed."""
         self._billed = Usage(
             calls=1,
             prompt_tokens=usage.prompt_tokens,

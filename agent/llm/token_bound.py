@@ -14,7 +14,7 @@ class TokenBound:
 
     Nothing is known of an endpoint's tokens at first, so a byte counts as one: no byte-level tokenizer makes
     more of it. Every answer then tells how many tokens a byte really was; the largest such rate so far, and
-    a half of it more, is the bound from then on. An answer counts with `max_tokens`, or with more for an
+    a half of it more, is the bound from then on. An answer counts with ``max_tokens``, or with more for an
     endpoint that was seen to exceed it.
     """
 
@@ -23,7 +23,7 @@ class TokenBound:
         self._excess = 1.0
 
     def of(self, request: ChatRequest) -> TokenUsage:
-        """The most that one attempt at the request can be billed for."""
+        """Return the most that one attempt at the request can be billed for."""
         rate = 1.0 if self._rate is None else self._rate * HEADROOM
         return TokenUsage(
             prompt_tokens=int(_size(request) * rate) + 1,

@@ -50,10 +50,10 @@ FOREIGN_ERRORS = (
 
 
 def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
-    """What an error of the SDK, httpx or aiohttp means.
+    """Return what an error of the SDK, httpx or aiohttp means.
 
     Args:
-        error: One of `FOREIGN_ERRORS`.
+        error: One of ``FOREIGN_ERRORS``.
         scrub: Takes secrets out of a message.
 
     Returns:
@@ -71,11 +71,11 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
 def from_reply(
     status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str]
 ) -> ChatError:
-    """What a reply of 4xx or 5xx means.
+    """Return what a reply of 4xx or 5xx means.
 
     Args:
         status: The HTTP status.
-        body: The reply's `error` object, or its text.
+        body: The reply's ``error`` object, or its text.
         headers: All of the reply's headers.
         scrub: Takes secrets out of a message.
     """
@@ -101,9 +101,9 @@ def _is_quota(body: object) -> bool:
 
 
 def _wait_in_body(body: object) -> float | None:
-    """The wait that some vendors write into the error instead of a header; None where there is none.
+    """Return the wait that some vendors write into the error instead of a header; None where there is none.
 
-    Google's error details have `"retryDelay": "34s"`, OpenAI's message ends with "try again in 1.2s".
+    Google's error details have ``"retryDelay": "34s"``, OpenAI's message ends with "try again in 1.2s".
     """
     found = _DELAY.search(json.dumps(body, default=str)[:MAX_BODY_READ])
     return parse_moment(found[1]) if found else None

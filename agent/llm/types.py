@@ -68,7 +68,8 @@ class ChatAnswer:
     """What the model said.
 
     Attributes:
-        text: The message, free of secrets. Of an answer cut at `max_tokens` the unfinished last line is gone.
+        text: The message, free of secrets. Of an answer cut at ``max_tokens`` the unfinished last line is
+            gone.
         finish_reason: The endpoint's own word, "stop" as a rule, "length" for a cut answer.
         model: The model that the endpoint says it used.
         prompt_tokens: Tokens billed for the messages.
@@ -89,7 +90,7 @@ class ChatAnswer:
         return TokenUsage(self.prompt_tokens, self.completion_tokens)
 
     def to_json(self) -> dict[str, Any]:
-        """The answer as a dictionary of JSON values, without the headers."""
+        """Return the answer as a dictionary of JSON values, without the headers."""
         return {
             "text": self.text,
             "finish_reason": self.finish_reason,
@@ -100,7 +101,7 @@ class ChatAnswer:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> ChatAnswer:
-        """The inverse of `to_json`."""
+        """Return the inverse of ``to_json``."""
         return cls(**found)
 
 
@@ -111,6 +112,6 @@ class ChatClient(Protocol):
         """Make one attempt; never retries, never waits for a limit.
 
         Raises:
-            ChatError: One of its kinds, see `agent.errors`.
+            ChatError: One of its kinds, see ``agent.errors``.
         """
         ...

@@ -22,7 +22,7 @@ async def search(
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
-    """Searches for better templates.
+    """Search for better templates.
 
     Args:
         config: What to search; with ``run_dir`` unset, a new folder under ``runs/`` is made.
@@ -71,7 +71,7 @@ async def resume(
 
 
 def stored_config(run_dir: Path, changes: Mapping[str, Any]) -> SearchConfig:
-    """The config of a run with changes laid over it.
+    """Return the config of a run with changes laid over it.
 
     Raises:
         UsageError: There is no run, or a change is wrong.

@@ -16,7 +16,7 @@ from ..errors import (
 
 
 def single(error: BaseException) -> Exception:
-    """The error that a group is about: ours before foreign ones; a lone error is itself."""
+    """Return the error that a group is about: ours before foreign ones; a lone error is itself."""
     flat = list(_flat(error))
     ours = [one for one in flat if isinstance(one, PromptclimbError)]
     found = (ours or flat)[0]
@@ -24,7 +24,7 @@ def single(error: BaseException) -> Exception:
 
 
 def explained(cause: Exception, records: Sequence[ClimbRecord]) -> Exception:
-    """A refusal that came before any answer is the user's to mend, and said as such.
+    """Return the cause, as the user's to mend where a refusal came before any answer.
 
     One that came later is theirs too, but something was paid for by then: it stays what it is.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..climb.climb import Skipped
-from ..errors import StepFailedError, StoreMismatchError
+from ..errors import RequestFailedError, StoreMismatchError
 from ..llm.proposer import Reply
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import Position
@@ -17,10 +17,10 @@ class Asker(Protocol):
     """What asks an LLM and retries, such as ``agent.llm.proposer.Proposer``."""
 
     async def ask(self, request: ChatRequest) -> Reply:
-        """An answer to a request.
+        """Return an answer to a request.
 
         Raises:
-            StepFailedError: All attempts failed.
+            RequestFailedError: All attempts failed.
             BudgetSpentError: A limit is reached.
         """
         ...
@@ -51,7 +51,7 @@ class Journal:
         return len(self._skipped)
 
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
-        """The answer that belongs at a position, and whether it was on disk.
+        """Return the answer that belongs at a position, and whether it was on disk.
 
         Raises:
             Skipped: There is none, and will be none.
@@ -71,7 +71,7 @@ class Journal:
         try:
             try:
                 reply = await self._asker.ask(request)
-            except StepFailedError as error:
+            except RequestFailedError as error:
                 self._skipped.append((position, request.hash, str(error)))
                 raise Skipped(str(error)) from error
             for place, request_hash, reason in self._skipped:
@@ -90,7 +90,7 @@ def _skip_name(position: Position) -> str:
 
 
 def check_request(position: Position, stored_hash: str, request: ChatRequest) -> None:
-    """Makes sure that an answer on disk answers this request.
+    """Make sure that an answer on disk answers this request.
 
     Raises:
         StoreMismatchError: It answers another: the program, its data or the files of the run have changed.

@@ -93,7 +93,7 @@ class Session:
             return await session._run(run_dir, read_pool(session.config), store)
 
     def _with_fallback(self) -> Session:
-        """The session, with the method that is to stand in where the local LLM cannot be had."""
+        """Return the session, with the method that is to stand in where the local LLM cannot be had."""
         config, note = with_fallback(self.config) if self.chat is None else (self.config, None)
         if note is None:
             return self
@@ -139,7 +139,7 @@ class Session:
     def _stored(
         self, run_dir: Path, opened: Store | None, evaluator: Evaluator, pool: list[Template]
     ) -> Iterator[Store]:
-        """The run on disk: the one that was opened, or a new one; the config's file beside it."""
+        """Return the run on disk: the one that was opened, or a new one; the config's file beside it."""
         config = self.config
         identity = {
             **config.identity(),

@@ -16,7 +16,7 @@ from .scorebook import TemplateScorer
 def shared(
     config: SearchConfig, info: EvaluatorInfo, scorer: TemplateScorer, asker: Asker
 ) -> Iterator[tuple[TemplateScorer, Asker]]:
-    """A scorer and an asker that look into the shared folder first; the given ones where there is none.
+    """Give a scorer and an asker that look into the shared folder first; the given ones where there is none.
 
     A run still writes all that it uses into its own store: it can be resumed without the shared folder.
 

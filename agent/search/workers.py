@@ -79,6 +79,6 @@ class Workers:
                 return
 
     def _unanswered(self) -> str | None:
-        """An outage at the very end is no end: the last iterations are asked again by a resume."""
+        """Return why an outage at the very end is no end: the last iterations are asked again by a resume."""
         count = sum(climb.record.unanswered for climb in self._climbs)
         return f"no answer in {counted(count, 'last iteration')}; resume asks again" if count else None

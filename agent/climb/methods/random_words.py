@@ -54,7 +54,7 @@ def _words(templates: Iterable[str]) -> list[str]:
 
 
 def _mutated(parent: list[str], words: list[str], rng: random.Random) -> list[str]:
-    """The parent with one word put in, taken out or changed; its slots are left where they are."""
+    """Return the parent with one word put in, taken out or changed; its slots are left where they are."""
     child = list(parent)
     free = [place for place, word in enumerate(child) if SLOT not in word]
     action = rng.choice(("put in", "take out", "change") if free else ("put in",))

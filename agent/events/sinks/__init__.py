@@ -19,7 +19,7 @@ class Sink(Protocol):
         ...
 
     def start(self) -> None:
-        """The run is on disk: what came before is to be kept too."""
+        """Note that the run is on disk: what came before is to be kept too."""
         ...
 
 

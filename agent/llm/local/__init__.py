@@ -1,6 +1,6 @@
 """A small language model without a key: an OpenAI-compatible chat server on loopback, run by llama.cpp.
 
-``async with LocalLLM() as server`` gives ``server.base_url`` and ``server.model``; :func:`is_available`
+``async with LocalLLM() as server`` gives ``server.base_url`` and ``server.model``; ``is_available``
 says why it cannot be had, or None.
 """
 

@@ -83,7 +83,7 @@ class _Sections:
 def read_chat(messages: Sequence[Mapping[str, str]]) -> Listing:
     """Read the templates, their order and the number wanted out of a chat.
 
-    The requests of :mod:`prompts.requests` are understood in full: the best list, what later turns say
+    The requests of ``prompts.requests`` are understood in full: the best list, what later turns say
     rose, stayed or fell, the bad list (which is only kept from being repeated). Of any other chat, the list
     lines with a slot are taken in their order, and the number wanted from "write 5" or "5 captions".
 

@@ -27,7 +27,7 @@ _KEEP: list[Any] = []  # callbacks that the library may call at any time
 
 
 def load_library() -> tuple[Any, Any]:
-    """The C interface (ffi and library), silenced: llama.cpp writes its log to standard error otherwise.
+    """Return the C interface (ffi and library), silenced: llama.cpp logs to standard error otherwise.
 
     Raises:
         EndpointError: if the library cannot be loaded on this machine.
@@ -92,7 +92,7 @@ class LlamaGenerator:
         self._memory = lib.llama_get_memory(self._context)
 
     def read(self, prompt: str, cancelled: Callable[[], bool]) -> int:
-        """See :class:`~agent.llm.local.generator.Generator`. The end of an overlong prompt is what counts."""
+        """See ``agent.llm.local.generator.Generator``. The end of an overlong prompt is what counts."""
         tokens = self._tokens(prompt)
         if len(tokens) > MAX_PROMPT_TOKENS:
             tokens = tokens[:1] + tokens[1 - MAX_PROMPT_TOKENS :]
@@ -105,7 +105,7 @@ class LlamaGenerator:
         return len(tokens)
 
     def lines(self, seeds: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool]) -> list[Sample]:
-        """See :class:`~agent.llm.local.generator.Generator`; at most ``MAX_LINES`` at once."""
+        """See ``agent.llm.local.generator.Generator``; at most ``MAX_LINES`` at once."""
         if self._last is None or not 1 <= len(seeds) <= MAX_LINES:
             raise ValueError(f"1 to {MAX_LINES} lines can be drawn, after a prompt was read")
         token, place = self._last
@@ -132,7 +132,7 @@ class LlamaGenerator:
         return [Sample(line.text.decode("utf-8", "replace"), line.tokens, line.complete) for line in lines]
 
     def close(self) -> None:
-        """See :class:`~agent.llm.local.generator.Generator`."""
+        """See ``agent.llm.local.generator.Generator``."""
         if self._context is not None:
             self._lib.llama_free(self._context)
             self._context = None

@@ -23,7 +23,7 @@ def missing_packages() -> list[str]:
 
 
 def model_file() -> Path:
-    """The model in one file in the cache folder, whole and unchanged; made at the first call (250 MB).
+    """Return the model in one file in the cache folder, whole and unchanged; made at the first call (250 MB).
 
     Raises:
         EndpointError: if the file cannot be made.

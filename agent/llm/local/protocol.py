@@ -29,7 +29,7 @@ class RequestError(Exception):
         self.status, self.param, self.code = status, param, code
 
     def body(self) -> dict[str, Any]:
-        """The reply's JSON, as OpenAI's endpoints form it."""
+        """Return the reply's JSON, as OpenAI's endpoints form it."""
         kind = "invalid_request_error" if self.status < 429 else "server_error"
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
@@ -114,7 +114,7 @@ def read_body(raw: bytes, model: str) -> ChatBody:
 
 
 def completion(model: str, answers: Sequence[Answer], stops: Sequence[str]) -> dict[str, Any]:
-    """The reply's JSON: one choice for each answer; the prompt is counted once."""
+    """Return the reply's JSON: one choice for each answer; the prompt is counted once."""
     choices = [
         {
             "index": index,

@@ -1,9 +1,10 @@
 """What an endpoint says of its limits, in the forms that vendors use.
 
-Read are `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` (OpenAI's, and those of the many that copy
-it), `anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}`, the bare
-`x-ratelimit-{limit,remaining,reset}` and `ratelimit-{limit,remaining,reset}` (requests), `retry-after-ms` and
-`retry-after`. Times are durations (`6m0s`, `1.2s`, `20ms`, bare seconds), Unix times or ISO 8601 dates.
+Read are ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` (OpenAI's, and those of the many that copy
+it), ``anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}``, the bare
+``x-ratelimit-{limit,remaining,reset}`` and ``ratelimit-{limit,remaining,reset}`` (requests),
+``retry-after-ms`` and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare seconds), Unix
+times or ISO 8601 dates.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Allowance:
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The rate-limit headers alone, names in lower case, values cut to 64 characters."""
+    """Return the rate-limit headers alone, names in lower case, values cut to 64 characters."""
     kept: dict[str, str] = {}
     for name, value in headers.items():
         if _KEPT.fullmatch(low := name.lower()):
@@ -60,7 +61,7 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def retry_after(
     headers: Mapping[str, str], *, now: Callable[[], float] = time.time, ignored: Ignored | None = None
 ) -> float | None:
-    """Seconds that a reply asks to wait: `retry-after-ms`, else `retry-after` (seconds or an HTTP date).
+    """Seconds that a reply asks to wait: ``retry-after-ms``, else ``retry-after`` (seconds or an HTTP date).
 
     Args:
         headers: Names in lower case.
@@ -86,7 +87,7 @@ def allowance(
     now: Callable[[], float] = time.time,
     ignored: Ignored | None = None,
 ) -> Allowance:
-    """What a reply says of requests or of tokens; members that are missing or make no sense are None."""
+    """Return what a reply says of requests or of tokens; what is missing or makes no sense is None."""
     limit = _number(headers, _names("limit", kind), ignored, least=1)
     remaining = _number(headers, _names("remaining", kind), ignored, least=0)
     reset: float | None = None

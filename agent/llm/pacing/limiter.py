@@ -156,7 +156,7 @@ class RateLimiter:
         return Permit(self, tokens, now, taken)
 
     def leave(self, permit: Permit) -> None:
-        """A request has ended."""
+        """Note that a request has ended."""
         self._in_flight -= 1
         if not self._heard:
             self._heard = True
@@ -174,7 +174,7 @@ class RateLimiter:
                 window.told(self._clock(), said.remaining, said.reset_s)
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
-        """A request was answered, and billed for so many tokens."""
+        """Note that a request was answered, and billed for so many tokens."""
         self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
         self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
         if permit.tokens > 0:
@@ -184,7 +184,7 @@ class RateLimiter:
             self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self._limits.concurrency))
 
     def failed(self, retry_after: float | None = None) -> None:
-        """A request failed for another reason than a limit; it may ask for a pause all the same."""
+        """Note that a request failed for another reason than a limit; it may ask for a pause all the same."""
         self._growth_from = self._clock() + NO_GROWTH_S
         if retry_after:
             self._pause(retry_after)
@@ -197,7 +197,7 @@ class RateLimiter:
             self._tell(Paused(endpoint=self.name, wait_s=seconds))
 
     def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
-        """The endpoint answered that it is asked too much; `tokens` if it says that it is about those."""
+        """Slow down: the endpoint answered that it is asked too much, of ``tokens`` if it says so."""
         self._settle(permit, 0)
         if tokens:
             self._least_share = 1.0
@@ -277,7 +277,7 @@ class Permit:
         self._on_leave: Callable[[], None] | None = None
 
     def on_leave(self, call: Callable[[], None]) -> None:
-        """What to do once it is given back."""
+        """Have something done once it is given back."""
         self._on_leave = call
 
     def leave(self) -> None:

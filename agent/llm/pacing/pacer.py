@@ -56,7 +56,7 @@ class Pacer:
 
         Raises:
             RequestTooLargeError: It needs more tokens than any endpoint allows in a minute.
-            PromptclimbError: What `fail` was called with.
+            PromptclimbError: What ``fail`` was called with.
         """
         self._check(tokens)
         waiter = _Waiter(tokens, asyncio.get_running_loop().create_future())
@@ -74,7 +74,7 @@ class Pacer:
             raise
 
     def move(self) -> None:
-        """Let go whoever may; call it when something has changed that `Permit.leave` does not tell of."""
+        """Let go whoever may; call it when something has changed that ``Permit.leave`` does not tell of."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -24,14 +24,14 @@ class Taken:
 
 
 class Window:
-    """At most `limit` a minute, spread out.
+    """At most ``limit`` a minute, spread out.
 
     Two rules hold at once. A log of what was used in the last 60 s (and a margin) never holds more than the
     limit: so a server that counts a sliding minute never refuses, nor does one that counts fixed minutes.
     And uses are spread over the minute by the generic cell rate algorithm (ITU-T I.371) at the limit's own
-    rate with a burst of `BURST_S`: so a server with a small bucket does not refuse either. The margin is for
-    requests that reach the server closer together than they were sent; it doubles with each refusal, up to
-    8 s.
+    rate with a burst of ``BURST_S``: so a server with a small bucket does not refuse either. The margin is
+    for requests that reach the server closer together than they were sent; it doubles with each refusal, up
+    to 8 s.
 
     Args:
         limit: What a minute allows, of requests or of tokens.
@@ -74,7 +74,7 @@ class Window:
         self._due += change * PERIOD_S / self.limit
 
     def told(self, now: float, remaining: float, reset_s: float | None) -> None:
-        """The server says how much is left: where it is less than we know of, others have used the rest."""
+        """Take in how much the server says is left: where that is less than we know, others used it."""
         self._forget(now)
         missing = self.limit - self._used - remaining
         if missing > self._others:
@@ -82,7 +82,7 @@ class Window:
             self._others_until = now + min(PERIOD_S if reset_s is None else reset_s, PERIOD_S)
 
     def refused(self) -> None:
-        """The server refused although we kept to the limit: keep further away from it."""
+        """Keep further away from the limit: the server refused although we kept to it."""
         self.margin = min(self.margin * 2, LONGEST_MARGIN_S)
 
     def _forget(self, now: float) -> None:

@@ -22,8 +22,8 @@ from promptclimb.agent.errors import (
     KeyRejectedError,
     ModelNotFoundError,
     RateLimitedError,
+    RequestFailedError,
     RequestTooLargeError,
-    StepFailedError,
     TokenUsage,
     TransientChatError,
     UselessAnswerError,
@@ -155,7 +155,7 @@ async def test_after_the_caps_the_step_fails_and_the_next_request_goes_on() -> N
     """One request's bad luck is not the run's."""
     client = Scripted([TransientChatError("no")] * 10)
     asker = proposer(client)
-    with pytest.raises(StepFailedError, match="10 attempts"):
+    with pytest.raises(RequestFailedError, match="10 attempts"):
         await asker.ask(request(1))
     assert (await asker.ask(request(2))).answer.text
 
@@ -173,7 +173,7 @@ async def test_an_outage_does_not_eat_every_turn() -> None:
             client.always = (lambda: TransientChatError("down")) if 5 < loop.time() < 605 else None
             try:
                 await asker.ask(request(number * 100 + turn))
-            except StepFailedError:
+            except RequestFailedError:
                 failed += 1
             await asyncio.sleep(1)
 
@@ -191,7 +191,7 @@ async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
 
     async def climb(number: int) -> None:
         while True:
-            with contextlib.suppress(StepFailedError):
+            with contextlib.suppress(RequestFailedError):
                 await asker.ask(request(number))
 
     results = await asyncio.gather(*(climb(number) for number in range(20)), return_exceptions=True)
@@ -287,7 +287,7 @@ async def until_spent(asker: Proposer, climbs: int) -> None:
 
     async def climb(number: int) -> None:
         for turn in range(10_000):
-            with contextlib.suppress(StepFailedError):
+            with contextlib.suppress(RequestFailedError):
                 await asker.ask(request(number * 10_000 + turn))
 
     results = await asyncio.gather(*(climb(number) for number in range(climbs)), return_exceptions=True)
@@ -410,7 +410,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
 async def until_over(asker: Proposer, number: int) -> None:
     """Ask until something ends it."""
     for turn in range(100):
-        with contextlib.suppress(StepFailedError):
+        with contextlib.suppress(RequestFailedError):
             await asker.ask(request(number * 100 + turn))
 
 

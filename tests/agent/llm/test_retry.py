@@ -15,8 +15,8 @@ from promptclimb.agent.errors import (
     ModelNotFoundError,
     QuotaSpentError,
     RateLimitedError,
+    RequestFailedError,
     RequestTooLargeError,
-    StepFailedError,
     TransientChatError,
     UselessAnswerError,
 )
@@ -103,7 +103,7 @@ async def test_it_goes_on_until_an_attempt_succeeds() -> None:
 async def test_the_attempts_are_capped() -> None:
     """After the last attempt the step fails, from the last error."""
     last = TransientChatError("the last")
-    with pytest.raises(StepFailedError, match="10 attempts: the last") as caught:
+    with pytest.raises(RequestFailedError, match="10 attempts: the last") as caught:
         await run([TransientChatError("x")] * 9 + [last])
     assert caught.value.__cause__ is last
     assert caught.value.attempts == 10
@@ -112,7 +112,7 @@ async def test_the_attempts_are_capped() -> None:
 @virtual_time
 async def test_paid_and_useless_answers_have_a_smaller_cap() -> None:
     """A model that refuses is not paid ten times."""
-    with pytest.raises(StepFailedError) as caught:
+    with pytest.raises(RequestFailedError) as caught:
         await run([UselessAnswerError("no", reason="refusal")] * 10)
     assert caught.value.attempts == POLICY.useless_attempts
 
@@ -122,7 +122,7 @@ async def test_the_total_time_is_capped() -> None:
     """Long attempts use up the patience before their number does."""
     slow = TransientChatError("slow")
     slow.took_s = 400.0
-    with pytest.raises(StepFailedError) as caught:
+    with pytest.raises(RequestFailedError) as caught:
         await run([slow] * 10)
     assert caught.value.attempts == 3
 
