@@ -34,14 +34,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import open_clip
 import torch
+from torch import Tensor
+from torch.nn import functional
+
 from promptclimb.evaluator.clip.models import best_dtype
 from promptclimb.evaluator.clip.texts.packing import Text, pack
 from promptclimb.evaluator.clip.texts.text_encoder import ROWS_CPU, ROWS_GPU, TextEncoder, row_quantum
 from promptclimb.evaluator.clip.texts.tokens import Filler, Reader
 from promptclimb.evaluator.clip.texts.tower import Tower, read_tower
 from promptclimb.evaluator.pico import models as bundled_models
-from torch import Tensor
-from torch.nn import functional
 
 SWEEP_CLASSES = (10, 30, 100, 300, 1000)
 SWEEP_TEMPLATES = (1, 3, 10, 30, 100, 300, 1000)

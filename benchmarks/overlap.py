@@ -22,11 +22,10 @@ from typing import Any, TypeVar
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
-
-from promptclimb import SearchConfig, search
 from tests.fakes.words import reply_text
 
 BEAT_S = 0.005

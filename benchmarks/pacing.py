@@ -32,7 +32,6 @@ from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Endpoint, Proposer
 from promptclimb.agent.llm.types import ChatRequest
-
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
 

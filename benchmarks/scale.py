@@ -27,6 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from promptclimb import SearchConfig, search
 from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.llm.budget import Bill, Budget, Limits, Usage
@@ -39,8 +40,6 @@ from promptclimb.agent.store.disk import TextCache
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
-
-from promptclimb import SearchConfig, search
 from tests.fakes.words import reply_text
 
 CLIMBS = 2000

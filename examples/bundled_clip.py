@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from promptclimb.agent.events import Event, TemplateScored
-
 from promptclimb import SearchConfig, search_sync
+from promptclimb.agent.events import Event, TemplateScored
 
 
 def watch(event: Event) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import random
 import re
 
-from promptclimb.evaluator.fakes import FakeEvaluator
-
 from promptclimb import SearchConfig, search_sync
+from promptclimb.evaluator.fakes import FakeEvaluator
 
 
 class Recombiner:

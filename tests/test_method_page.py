@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from promptclimb.agent.llm.local.listing import read_chat
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.replies import parse_reply
@@ -22,7 +23,6 @@ from promptclimb.prompts.requests import (
     request_pn,
 )
 from promptclimb.prompts.template import Template, TemplateError
-
 from tests.paths import ROOT
 
 PAGE = ROOT / "docs" / "method.md"

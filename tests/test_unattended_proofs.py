@@ -9,8 +9,8 @@ import tomllib
 from typing import Any
 
 import pytest
-from promptclimb.agent.config.sources import build
 
+from promptclimb.agent.config.sources import build
 from tests.paths import ROOT
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.agent.secrets import HIDDEN, PIECE, Scrubber, Secret, split_userinfo
 
 KEY = "sk-proj-Zq8+/y7=Wx6Vu5Ts4Rr3"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from promptclimb.agent.errors import InterruptedRunError, PromptclimbError
 from promptclimb.agent.stop import Stop
-
 from tests.fakes.clock import virtual_time
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.evaluator.batching import Consumer, is_out_of_memory
 from promptclimb.evaluator.errors import ConsumerError, ScoringError
 from promptclimb.evaluator.fakes import FakeEvaluator

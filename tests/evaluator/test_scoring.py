@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.evaluator.cache import cache_dir
 from promptclimb.evaluator.errors import EvaluatorError, InputError, ScoringError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import OBJECTIVES, Evaluator, Rejection, Score, parse_objective
-
 from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)

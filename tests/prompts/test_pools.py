@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from promptclimb.prompts.pools import BUILT_IN, PLAIN, PoolError, draw, read_templates
 from promptclimb.prompts.template import Template
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.replies import MAX_ANSWER_CHARACTERS, MAX_PROPOSALS, Reply, parse_reply
 from promptclimb.prompts.template import Template

@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.prompts import requests
 from promptclimb.prompts.requests import (
     Message,

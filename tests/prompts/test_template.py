@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.prompts.template import MAX_CHARACTERS, SLOT, Template, TemplateError
 
 WORDS = st.text(alphabet="abcdeé漢 .,'\"“”‘’`-{}", max_size=60)

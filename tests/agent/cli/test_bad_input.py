@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from promptclimb.agent.cli.main import main
 from safetensors.torch import save_file
 
+from promptclimb.agent.cli.main import main
 from tests.fakes.tiny_clip import local_dir
 
 

@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import promptclimb.agent.cli.evaluate
 import promptclimb.agent.search.inputs
-import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import EXPORTS
 from promptclimb.agent.results.exports import FORMATS
 from promptclimb.evaluator.fakes import FakeEvaluator
-
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.paths import ROOT
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from promptclimb.agent.cli.main import main
 
+from promptclimb.agent.cli.main import main
 from tests.evaluator.datasets.readers.test_foreign_forms import hugging_face_splits, write_idx
 from tests.fakes.tiny_clip import local_dir
 

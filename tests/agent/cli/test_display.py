@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 
+from rich.console import Console
+
 from promptclimb.agent.cli.display import Display
 from promptclimb.agent.events import (
     ClimbFinished,
@@ -20,7 +22,6 @@ from promptclimb.agent.events import (
     UsageChanged,
 )
 from promptclimb.agent.position import Position
-from rich.console import Console
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
 STARTED = SearchStarted(

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import promptclimb.agent.search.inputs
 import pytest
+
+import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.fakes import FakeEvaluator
-
 from tests.paths import ROOT
 
 SEARCH = ("search", "--restarts", "2", "--initial", "5", "--llm", "fake", "--run-dir", "r")

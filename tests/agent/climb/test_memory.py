@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.position import Position

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+
+from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.climb import climb
 from promptclimb.agent.climb.methods import METHODS, Ask, Consult, Heard, Propose, Steps, View
 from promptclimb.agent.climb.script import Script
@@ -16,8 +18,6 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import Message
-
-from promptclimb import SearchConfig, resume, search
 from tests.fakes.chat_by_hash import text_for
 from tests.fakes.clock import run_virtual
 

@@ -6,6 +6,7 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.climb.selection import as_fraction, pooled, select
 from promptclimb.agent.position import Position

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from promptclimb.agent.config.fields import without_credentials
 from promptclimb.agent.config.schema import SearchConfig, deciding_fields
 from promptclimb.agent.config.sources import (

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from promptclimb.agent import events
 from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, TemplateScored
 from promptclimb.agent.events.sinks import SINKS

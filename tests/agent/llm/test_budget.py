@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.agent.errors import BudgetSpentError, ConfigError, TokenUsage
 from promptclimb.agent.llm.budget import NOTHING, Budget, Limits, Usage, cost
-
 from tests.fakes.clock import run_virtual, virtual_time
 
 PRICE = SimpleNamespace(prompt=0.15, completion=0.6)

@@ -14,6 +14,7 @@ import httpx2
 import openai
 import pytest
 from aiohttp import web
+
 from promptclimb.agent.errors import (
     BadRequestError,
     ChatError,
@@ -32,7 +33,6 @@ from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.translate import translate
 from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.secrets import Scrubber
-
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
 KEY = "sk-proj-0123456789abcdefABCDEF"

@@ -6,9 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import promptclimb.agent.llm.preflight
 import pytest
 from aiohttp import web
+
+import promptclimb.agent.llm.preflight
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.preflight import look
 from promptclimb.agent.secrets import Secret

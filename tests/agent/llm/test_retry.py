@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
@@ -21,7 +22,6 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.llm.retry import Decision, RetryPolicy, classify, retrying
-
 from tests.fakes.clock import virtual_time
 
 POLICY = RetryPolicy()

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from promptclimb.agent.results.result import Best, Ensemble, Row, SearchResult, Usage
 from promptclimb.agent.results.run_dir import (
     leaderboard_csv,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
@@ -14,7 +15,6 @@ from promptclimb.agent.search.adapters import MessagesChat, ScorerEvaluator, as_
 from promptclimb.agent.search.api import search_sync
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score
-
 from tests.fakes.chat_by_hash import ChatByHash
 
 CONFIG = SearchConfig(data="mine", method="random")

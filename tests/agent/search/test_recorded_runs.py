@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
-
-from promptclimb import SearchConfig, search
 from tests.fakes.clock import run_virtual
 from tests.paths import ROOT
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
-
-from promptclimb import SearchConfig, resume, search
 from tests.fakes.clock import run_virtual
 from tests.fakes.words import reply_text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search.scorebook import MAX_FAILURES, Scorebook
 from promptclimb.agent.store import StoredScore, Verdict

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
@@ -27,7 +28,6 @@ from promptclimb.agent.search.session import Session
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
-
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
 

@@ -6,8 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-import promptclimb.agent.search.inputs
 import pytest
+
+import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import seeds_of
 from promptclimb.agent.errors import ConfigError

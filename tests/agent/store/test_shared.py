@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from promptclimb.agent.errors import StoreCorruptError
 from promptclimb.agent.llm.budget import NO_BILL, Bill, Usage
 from promptclimb.agent.llm.proposer import Reply

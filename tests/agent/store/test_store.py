@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from promptclimb.agent.errors import (
     StoreCorruptError,
     StoreError,
@@ -32,7 +33,6 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.evaluator.scoring import Rejection, Score
-
 from tests.paths import ROOT
 
 MANIFEST: dict[str, Any] = {"identity": {"method": "pn", "seed": 1, "data": {"name": "digits", "shots": 16}}}

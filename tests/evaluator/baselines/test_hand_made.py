@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from promptclimb.evaluator.baselines.hand_made import OPENAI, PLAIN, for_dataset, hand_made
 from promptclimb.evaluator.datasets import known
 from promptclimb.evaluator.datasets.readers import bundled

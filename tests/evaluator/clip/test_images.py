@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.clip.models import load_model
 from promptclimb.evaluator.clip.models.loading import LoadedModel
 from promptclimb.evaluator.errors import DataError
-
 from tests.fakes.tiny_clip import save_weights
 
 

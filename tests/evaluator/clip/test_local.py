@@ -10,11 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
 from promptclimb.evaluator.clip.evaluator import OpenClipEvaluator
 from promptclimb.evaluator.errors import DataError, EvaluatorError, ModelError, ScoringError
 from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
-
 from tests.fakes.tiny_clip import save_weights
 
 NAMES = ["cat", "golden retriever", "oak tree", "sea snake"]

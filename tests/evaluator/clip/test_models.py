@@ -12,13 +12,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file, save_file
+
 from promptclimb.evaluator import network
 from promptclimb.evaluator.clip.models import best_dtype, devices, load_model, parse_devices, pretrained_pairs
 from promptclimb.evaluator.clip.models.checkpoints import read_state
 from promptclimb.evaluator.clip.models.loading import LoadedModel
 from promptclimb.evaluator.errors import ModelError
-from safetensors.torch import load_file, save_file
-
 from tests.fakes.tiny_clip import config, register, save_weights, tiny
 
 CPU = torch.device("cpu")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from promptclimb.evaluator.errors import InputError
 from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
-
 from tests.fakes.tiny_clip import config, save_weights
 from tests.paths import ROOT
 

@@ -6,6 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
+
 from promptclimb.evaluator.clip.zero_shot import (
     Confusion,
     Labelled,
@@ -20,8 +23,6 @@ from promptclimb.evaluator.clip.zero_shot import (
     logits,
     per_class,
 )
-from torch import Tensor
-from torch.nn import functional
 
 
 def random_split(images: int, classes: int, width: int = 16, seed: int = 0) -> tuple[Labelled, Tensor]:

@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 import pytest
 from PIL import Image
-from promptclimb.evaluator.errors import DataError
 
+from promptclimb.evaluator.errors import DataError
 from tests.paths import ROOT
 
 MakeImages = Callable[[Path, Mapping[str, int]], Path]

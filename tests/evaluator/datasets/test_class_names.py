@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from promptclimb.evaluator.datasets.checks import check
 from promptclimb.evaluator.datasets.class_names import read_names, rename, tidy
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
-
 from tests.evaluator.datasets.conftest import unless_refused
 
 

@@ -7,7 +7,6 @@ import re
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.datasets.readers.torchvision_sets import SPLITS
 from promptclimb.evaluator.datasets.sampling.rule_split import TEST_SHARE, VAL_SHARE
-
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")

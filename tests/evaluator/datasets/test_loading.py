@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from promptclimb.evaluator.datasets import check_readable, describe, known, load
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.errors import DataError
-
 from tests.evaluator.datasets.conftest import MakeImages
 
 

@@ -9,6 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 from PIL import Image
+
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.training.gather_art import HAND_FONTS, PRINT_FONTS, SOURCES
 from promptclimb.evaluator.pico.world.art import ASSETS

@@ -6,6 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
+
 from promptclimb.evaluator.pico.world import Art, Scene, caption, compose, draw, grammar, sample
 from promptclimb.evaluator.pico.world.conditions import CONDITIONS
 from promptclimb.evaluator.pico.world.media import MEDIA

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+
 from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.methods import METHODS, Ask, Heard, Propose, View
 from promptclimb.agent.climb.scored import Scored

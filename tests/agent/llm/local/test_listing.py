@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.agent.llm.local.answering import LINE_TOKENS, MAX_LINES_A_ROUND, answer
 from promptclimb.agent.llm.local.generator import Sample, Sampling
 from promptclimb.agent.llm.local.listing import (

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 from openai import AsyncOpenAI
+
 from promptclimb.agent.llm.local import LocalLLM, is_available
 from promptclimb.prompts.pools import BUILT_IN, draw
 from promptclimb.prompts.replies import parse_reply

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
+
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import LocalLLM, is_available, server
 from promptclimb.agent.llm.local.generator import (

@@ -8,6 +8,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptclimb.agent.llm.pacing.headers import (
     LONGEST_WAIT,
     Allowance,
@@ -16,7 +17,6 @@ from promptclimb.agent.llm.pacing.headers import (
     parse_moment,
     retry_after,
 )
-
 from tests.fakes.limits import State
 from tests.fakes.vendors import duration, limit_headers
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
 from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, Rested
 from promptclimb.agent.llm.pacing import Pacer, RateLimiter, RateLimits
 from promptclimb.agent.llm.pacing.window import BURST_S, Window
-
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.limits import Style, counter
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
 from promptclimb.agent.results.exports import FORMATS, export, forms
@@ -19,7 +20,6 @@ from promptclimb.agent.results.result import Best, Ensemble, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
 from promptclimb.evaluator.fakes import FakeEvaluator
-
 from tests.fakes.clock import run_virtual
 
 CLASSES = ("snow leopard", "{brace} 100%")

@@ -13,14 +13,14 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from torchvision.datasets import ImageFolder
+
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search_sync
-from safetensors import safe_open
-from torchvision.datasets import ImageFolder
-
 from tests.agent.results.exports.test_exports import with_templates
 from tests.fakes.tiny_clip import local_dir
 from tests.paths import ROOT

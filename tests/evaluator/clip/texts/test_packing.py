@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.evaluator.clip.texts.packing import Pass, Text, pack
 
 CPU = torch.device("cpu")

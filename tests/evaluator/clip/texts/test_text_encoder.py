@@ -3,16 +3,16 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import promptclimb.evaluator.clip.texts.text_encoder as encoder_module
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
+import promptclimb.evaluator.clip.texts.text_encoder as encoder_module
 from promptclimb.evaluator.clip.texts.replicas import ReplicatedEncoder
 from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
 from promptclimb.evaluator.scoring import Rejection
-from torch import Tensor
-
 from tests.fakes.tiny_clip import FAST, PLAIN, tiny
 
 NAMES = [

@@ -6,6 +6,7 @@ import open_clip
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptclimb.evaluator.clip.texts.tokens import Filler, Reader
 
 TOKENIZER = open_clip.get_tokenizer("ViT-B-32")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.readers.folders import read_folder
 from promptclimb.evaluator.errors import DataError
-
 from tests.evaluator.datasets.conftest import MakeImages, save_image
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from promptclimb.evaluator import network
 from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.errors import DataError
-
 from tests.evaluator.datasets.conftest import MakeImages
 
 NAMES = ("F/A-18", "big_plane")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
 from promptclimb.evaluator.datasets.readers.pictures import open_rgb
 from promptclimb.evaluator.errors import DataError
-
 from tests.evaluator.datasets.conftest import unless_refused
 
 RED = (255, 0, 0)

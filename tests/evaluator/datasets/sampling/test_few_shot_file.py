@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from promptclimb.evaluator.datasets.sampling.few_shot_file import read_few_shot_file
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
-
 from tests.evaluator.datasets.conftest import unless_refused
 
 

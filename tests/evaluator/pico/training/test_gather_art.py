@@ -4,6 +4,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
 from promptclimb.evaluator.pico.training import contact
 from promptclimb.evaluator.pico.training import gather_art as art
 from promptclimb.evaluator.pico.world import Art

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from promptclimb.evaluator.datasets import Item
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.training.findings import Row, summary, table, transfer

@@ -10,6 +10,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+
 from promptclimb.evaluator.pico import models
 from promptclimb.evaluator.pico.training.model import (
     LONGEST,

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
+from torch.nn import functional
+
 from promptclimb.evaluator.pico.training.batches import Pictures, render, shifted
 from promptclimb.evaluator.pico.training.loop import Recipe, Trainer
 from promptclimb.evaluator.pico.training.losses import contrastive, imitation, nearness
@@ -19,8 +22,6 @@ from promptclimb.evaluator.pico.training.model import Vocabulary, token_ids
 from promptclimb.evaluator.pico.training.train import main
 from promptclimb.evaluator.pico.world import Art, Scene, shown
 from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
-from safetensors.torch import load_file
-from torch.nn import functional
 
 PICTURES = 64
 RECIPE = Recipe(name="RN-pico", steps=4, batch=16, save_every=3600.0)

@@ -1,0 +1,120 @@
+"""From the config to endpoints that can be asked: keys, names, limits, and what is left out of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+import promptclimb.agent.llm.preflight
+from promptclimb import SearchConfig
+from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError
+from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.llm.endpoints import open_endpoints
+from promptclimb.agent.llm.proposer import Endpoint
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.secrets import Scrubber
+from promptclimb.agent.stop import Stop
+from tests.fakes.chat_server import ChatServer, ServerOptions
+
+KEY = "sk-0123456789abcdef"
+NOBODY = "http://127.0.0.1:9/v1"
+REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m", max_tokens=50)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr(promptclimb.agent.llm.preflight, "PAUSE_S", 0)
+
+
+class Fixed:
+    """A chat that says one thing."""
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        return ChatAnswer(text="- a {}")
+
+
+@asynccontextmanager
+async def opened(
+    environment: Mapping[str, str], heard: list[Event] | None = None, chat: Any = None, **settings: Any
+) -> AsyncIterator[tuple[list[Endpoint], Scrubber, Stop]]:
+    """The endpoints of a config."""
+    scrubber, stop = Scrubber(), Stop()
+    async with open_endpoints(
+        SearchConfig(**{"llm": "m", **settings}),
+        environment,
+        chat=chat,
+        stop=stop,
+        scrubber=scrubber,
+        tell=(heard if heard is not None else []).append,
+    ) as endpoints:
+        yield endpoints, scrubber, stop
+
+
+async def test_an_endpoint_answers_with_its_key_and_the_key_is_known_to_the_scrubber() -> None:
+    """The key comes from the environment, goes into the header, and nowhere else."""
+    async with (
+        ChatServer(ServerOptions(key=KEY)) as server,
+        opened({"OPENAI_API_KEY": KEY}, base_url=server.base_url) as (endpoints, scrubber, _),
+    ):
+        answer = await endpoints[0].client.chat(REQUEST)
+        assert answer.text
+        assert server.seen[0]["headers"]["Authorization"] == f"Bearer {KEY}"
+        assert scrubber.scrub(f"key {KEY}") == "key [secret]"
+        assert KEY not in repr(endpoints)
+
+
+async def test_a_vendor_that_needs_a_key_is_not_asked_without() -> None:
+    """Said before anything is sent, with the variable's name."""
+    with pytest.raises(ConfigError, match="set OPENAI_API_KEY"):
+        async with opened({}):
+            pytest.fail("it must not open")
+
+
+async def test_of_a_pool_what_is_down_is_left_out_and_told_of() -> None:
+    """The others serve; where none is left, the first one's fault is the error."""
+    heard: list[Event] = []
+    async with ChatServer() as server:
+        pool = ({"base_url": NOBODY}, {"base_url": server.base_url, "rpm": 30, "model": "other"})
+        async with opened({}, heard, endpoints=pool, rpm=600, tpm=900, concurrency=3) as (endpoints, *_):
+            (endpoint,) = endpoints
+            assert (endpoint.name, endpoint.model) == (server.base_url, "other")
+            limits = endpoint.limits
+            assert (limits.rpm, limits.tpm, limits.concurrency) == (30, 900, 3)
+    notes = [event.text for event in heard if isinstance(event, Noted)]
+    assert any("going on without an endpoint" in note and "127.0.0.1:9" in note for note in notes)
+    with pytest.raises(EndpointError, match="nothing answers"):
+        async with opened({}, endpoints=({"base_url": NOBODY},)):
+            pytest.fail("it must not open")
+
+
+async def test_two_keys_at_one_address_are_told_apart_by_their_variables() -> None:
+    """Events name an endpoint so that a person knows which one is meant."""
+    async with ChatServer() as server:
+        pool = tuple({"base_url": server.base_url, "key_env": name} for name in ("KEY_ONE", "KEY_TWO"))
+        async with opened({"KEY_ONE": KEY, "KEY_TWO": KEY[::-1]}, endpoints=pool) as (endpoints, scrubber, _):
+            assert [endpoint.name for endpoint in endpoints] == [
+                f"{server.base_url} (KEY_ONE)",
+                f"{server.base_url} (KEY_TWO)",
+            ]
+            assert scrubber.scrub(KEY[::-1]) == "[secret]"
+
+
+async def test_a_chat_of_ones_own_stands_in_place_of_all() -> None:
+    """It needs no key and no address, and starts nothing once a stop was asked for."""
+    async with opened({}, chat=Fixed(), rpm=60) as (endpoints, _, stop):
+        (endpoint,) = endpoints
+        assert (endpoint.name, endpoint.limits.rpm) == ("given", 60)
+        assert (await endpoint.client.chat(REQUEST)).text == "- a {}"
+        stop.ask(InterruptedRunError(15))
+        with pytest.raises(InterruptedRunError):
+            await endpoint.client.chat(REQUEST)
+
+
+async def test_a_method_without_an_llm_opens_nothing() -> None:
+    """No key is looked for."""
+    async with opened({}, method="random", llm=None) as (endpoints, *_):
+        assert endpoints == []

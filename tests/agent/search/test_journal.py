@@ -1,0 +1,140 @@
+"""The journal: an answer is on disk before it is used, and nothing is asked for twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.climb.climb import Skipped
+from promptclimb.agent.errors import (
+    BudgetSpentError,
+    InterruptedRunError,
+    RequestFailedError,
+    StoreMismatchError,
+)
+from promptclimb.agent.llm.budget import Bill, Usage
+from promptclimb.agent.llm.proposer import Reply
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.position import Position
+from promptclimb.agent.search.journal import Journal
+from promptclimb.agent.stop import Stop
+from promptclimb.agent.store import Store
+
+FIRST, SECOND, THIRD = (Position(1, 1, iteration) for iteration in (1, 2, 3))
+
+
+def request(text: str = "hello") -> ChatRequest:
+    """A request that says something."""
+    return ChatRequest(messages=({"role": "user", "content": text},), model="m")
+
+
+class Asker:
+    """Answers by number, or raises what it is told to."""
+
+    def __init__(self, store: Store, *errors: Exception | None) -> None:
+        self.asked = 0
+        self._store = store
+        self._errors = list(errors)
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        self.asked += 1
+        if self._errors and (error := self._errors.pop(0)) is not None:
+            raise error
+        bill = Bill(Usage(calls=1, prompt_tokens=7))
+        return Reply(ChatAnswer(text=f"answer {self.asked}"), bill, "here")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A run on disk."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as created:
+        yield created
+
+
+async def test_an_answer_is_on_disk_with_its_bill_before_anybody_has_it(store: Store) -> None:
+    """And it is asked for once, however often it is wanted."""
+    asker = Asker(store)
+    journal = Journal(store, asker, Stop())
+    answer, replayed = await journal.answer(FIRST, request())
+    assert (answer.text, replayed) == ("answer 1", False)
+    stored = store.answer(FIRST)
+    assert stored is not None
+    assert (stored.answer, stored.request_hash) == (answer, request().hash)
+    assert (store.usage.calls, store.usage.prompt_tokens) == (1, 7)
+    assert await Journal(store, asker, Stop()).answer(FIRST, request()) == (answer, True)
+    assert asker.asked == 1
+
+
+async def test_samples_of_an_iteration_are_filed_apart(store: Store) -> None:
+    """Several requests of one iteration have answers of their own."""
+    journal = Journal(store, Asker(store), Stop())
+    one, _ = await journal.answer(FIRST, request("one"))
+    other, _ = await journal.answer(FIRST._replace(sample=1), request("two"))
+    assert (one.text, other.text) == ("answer 1", "answer 2")
+    assert [place.sample for place, _ in store.answers()] == [0, 1]
+
+
+async def test_an_answer_of_another_request_is_refused_with_its_place(store: Store) -> None:
+    """The program or the files were changed: nothing of it may be mixed."""
+    await Journal(store, Asker(store), Stop()).answer(FIRST, request("one"))
+    with pytest.raises(StoreMismatchError, match="restart 1, reset 1, iteration 1"):
+        await Journal(store, Asker(store), Stop()).answer(FIRST, request("another"))
+
+
+async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: Store) -> None:
+    """What follows depends on it only then: an outage at the end is asked again, one in the middle not."""
+    failed = RequestFailedError("no usable answer in 3 attempts", attempts=3)
+    journal = Journal(store, Asker(store, failed, None, failed), Stop())
+    with pytest.raises(Skipped, match="3 attempts"):
+        await journal.answer(FIRST, request("one"))
+    assert journal.unanswered == 1
+    await journal.answer(SECOND, request("two"))
+    assert journal.unanswered == 0
+    with pytest.raises(Skipped):
+        await journal.answer(THIRD, request("three"))
+    assert journal.unanswered == 1
+    again = Journal(store, asker := Asker(store), Stop())
+    with pytest.raises(Skipped, match="3 attempts"):
+        await again.answer(FIRST, request("one"))
+    await again.answer(SECOND, request("two"))
+    assert asker.asked == 0
+    assert (await again.answer(THIRD, request("three")))[0].text == "answer 1"
+
+
+async def test_a_skip_of_another_request_is_refused_too(store: Store) -> None:
+    """What was skipped is filed with its request as well."""
+    failed = RequestFailedError("none", attempts=1)
+    journal = Journal(store, Asker(store, failed), Stop())
+    with pytest.raises(Skipped):
+        await journal.answer(FIRST, request("one"))
+    await journal.answer(SECOND, request("two"))
+    with pytest.raises(StoreMismatchError):
+        await Journal(store, Asker(store), Stop()).answer(FIRST, request("another"))
+
+
+async def test_limits_pass_through_and_leave_nothing(store: Store) -> None:
+    """A budget that is spent is no skip: the same request is made by the next session."""
+    journal = Journal(store, Asker(store, BudgetSpentError("7 calls", limit="calls")), Stop())
+    with pytest.raises(BudgetSpentError):
+        await journal.answer(FIRST, request())
+    assert journal.unanswered == 0
+    assert list(store.answers()) == []
+
+
+async def test_a_stop_after_an_answer_ends_the_climb_there(store: Store) -> None:
+    """What was paid for is on disk, and no score is waited for."""
+    stop = Stop()
+
+    class Late(Asker):
+        async def ask(self, request: ChatRequest) -> Reply:
+            stop.ask(InterruptedRunError(15))
+            return await super().ask(request)
+
+    with pytest.raises(InterruptedRunError):
+        await Journal(store, Late(store), stop).answer(FIRST, request())
+    assert store.answer(FIRST) is not None
+    with pytest.raises(InterruptedRunError):
+        await Journal(store, asker := Asker(store), stop).answer(SECOND, request())
+    assert asker.asked == 0

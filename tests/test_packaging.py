@@ -1,0 +1,85 @@
+"""Installed, the program is ``promptclimb`` and nothing else, whatever lies beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+USE = """
+import agent, evaluator, prompts
+assert agent.MINE == evaluator.MINE == prompts.MINE == "the user's own"
+from pathlib import Path
+from promptclimb import SearchConfig, search_sync
+from promptclimb.evaluator.fakes import FakeEvaluator
+import promptclimb, promptclimb.agent
+assert "site-packages" in promptclimb.__file__ and "site-packages" in promptclimb.agent.__file__
+config = SearchConfig(data="words", method="random", restarts=1, iterations=1, initial=5, run_dir=Path("run"))
+print(search_sync(config, evaluator=FakeEvaluator()).status)
+"""
+
+
+def run(command: list[str], folder: Path) -> str:
+    """What a command prints; it must succeed."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)], folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python of its own with the wheel in it; what it needs is taken from this one."""
+    home = tmp_path_factory.mktemp("venv")
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    run([str(python), "-m", "pip", "install", "-q", "--no-deps", str(wheel)], home)
+    # A path alone: the links of an editable installation there are not followed.
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "needed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", "utf-8")
+    return python
+
+
+def test_the_wheel_holds_one_package_and_all_of_it(wheel: Path) -> None:
+    """Nothing but ``promptclimb`` at the top, and each file of the rooms but the caches."""
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"promptclimb"}
+    tracked = run(["git", "ls-files", "agent", "evaluator", "prompts", "promptclimb"], ROOT).split()
+    expected = {name if name.startswith("promptclimb/") else f"promptclimb/{name}" for name in tracked}
+    assert {name for name in expected if not name.endswith("LICENSES")} <= set(names)
+
+
+def test_it_works_beside_a_users_own_folders_of_the_same_names(python: Path, tmp_path: Path) -> None:
+    """A user's ``agent/``, ``evaluator/`` and ``prompts/`` are theirs, and the library is not disturbed."""
+    for name in ("agent", "evaluator", "prompts"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text('MINE = "the user\'s own"\n', "utf-8")
+    (tmp_path / "use.py").write_text(USE, "utf-8")
+    assert run([str(python), "use.py"], tmp_path).strip() == "finished"
+
+
+def test_each_of_its_names_is_the_same_command(python: Path, tmp_path: Path) -> None:
+    """``promptclimb`` and ``python -m promptclimb``; the bundled models are where it says."""
+    script = python.with_name("promptclimb")
+    versions = {run([str(script), "--version"], tmp_path), run([str(python), "-m", "promptclimb", "--version"], tmp_path)}
+    assert len(versions) == 1
+    listed = run([str(script), "models"], tmp_path)
+    assert "RN-pico" in listed
+    assert str(ROOT) not in listed
