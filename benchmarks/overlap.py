@@ -23,8 +23,9 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
-from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
 
 from promptclimb import SearchConfig, search
 from tests.fakes.words import reply_text

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from .errors import InputError
+from .errors import UsageError
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -41,11 +41,11 @@ class Score:
         """The number that a search climbs: higher is better.
 
         Raises:
-            InputError: This score was computed without what the objective needs.
+            UsageError: This score was computed without what the objective needs.
         """
         found = self.train if objective == "accuracy" else getattr(self, objective, None)
         if found is None:
-            raise InputError(f"the evaluator was not opened for the objective {objective!r}")
+            raise UsageError(f"the evaluator was not opened for the objective {objective!r}")
         return float(found)
 
     def to_json(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class Evaluator(Scorer, Protocol):
             test: False leaves the test split sealed, and ``test`` None.
 
         Raises:
-            ScoringError: A template cannot be scored by this model.
+            TemplateRejectedError: A template cannot be scored by this model.
         """
         ...
 
@@ -166,8 +166,8 @@ def parse_objective(name: str) -> Objective:
     """The objective of that name.
 
     Raises:
-        InputError: There is none.
+        UsageError: There is none.
     """
     if name not in OBJECTIVES:
-        raise InputError(f"unknown objective {name!r}; known are {', '.join(OBJECTIVES)}")
+        raise UsageError(f"unknown objective {name!r}; known are {', '.join(OBJECTIVES)}")
     return name

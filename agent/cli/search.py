@@ -43,10 +43,15 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
-    """The config that a command line, the environment and a file make; says which variables mean nothing."""
+    """Build the config that a command line, the environment and a file make."""
+    say_unknown_variables()
+    return from_sources(given_settings(arguments), os.environ, arguments.config_file)
+
+
+def say_unknown_variables() -> None:
+    """Say which variables under our prefix mean nothing."""
     for name in from_environment(os.environ)[1]:
         say(f"note: the variable {name} is no setting of this program; it is not used")
-    return from_sources(given_settings(arguments), os.environ, arguments.config_file)
 
 
 def watched(config: SearchConfig, screen: Console, halt: Halt) -> tuple[Search, Progress]:

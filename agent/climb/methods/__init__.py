@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ...config.known_methods import KNOWN_METHODS
 from .ape import Paraphrase
 from .base import ChatMethod, DirectMethod, View
 from .opro import Trajectory
@@ -24,5 +25,9 @@ _ALL: tuple[ChatMethod | DirectMethod, ...] = (
     RandomWords(),
 )
 METHODS: Mapping[str, ChatMethod | DirectMethod] = MappingProxyType({method.name: method for method in _ALL})
+if {name: method.uses_llm for name, method in METHODS.items()} != {
+    name: known.uses_llm for name, known in KNOWN_METHODS.items()
+}:
+    raise ImportError("climb.methods and config.known_methods do not name the same methods")
 
 __all__ = ["METHODS", "ChatMethod", "DirectMethod", "View"]

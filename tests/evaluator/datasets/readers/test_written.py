@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.readers.digits import CLASSES
 from promptclimb.evaluator.datasets.readers.written import MARKER, read_marker, written_once
 from promptclimb.evaluator.errors import DataError
 from sklearn.datasets import load_digits
+
+from tests.fakes.data_sets import load
 
 
 @pytest.fixture
