@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .custom import open_custom
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
 
@@ -9,7 +10,10 @@ from .spec import EvaluatorSpec, Progress, Report
 def open_evaluator(
     spec: EvaluatorSpec, *, report: Report | None = None, progress: Progress | None = None
 ) -> Evaluator:
-    """Load data and model, encode the images that are not in the cache, and return the evaluator.
+    """Return the evaluator of a specification.
+
+    For CLIP, load data and model and encode the images that are not in the cache; for an evaluator of the
+    user's own, call its factory.
 
     Block for as long as that takes: call it in a thread. torch is imported here, not before.
 
@@ -20,11 +24,14 @@ def open_evaluator(
             ``examine`` opens them.
 
     Raises:
+        ConfigError: The user's own evaluator cannot be opened.
         DataError: The data set cannot be used.
         ModelError: The model, its checkpoint, the device or the cluster cannot be used.
     """
     tell, count = report or (lambda _line: None), progress or (lambda _done, _of: None)
     spec = spec.bare()
+    if spec.evaluator is not None:
+        return open_custom(spec.evaluator, spec)
     from .clip.in_process import open_in_process
 
     local, splits = open_in_process(spec, tell, count)

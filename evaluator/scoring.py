@@ -6,6 +6,7 @@ that one is opened by ``Evaluator.examine`` once the search has chosen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
@@ -14,6 +15,8 @@ from .errors import UsageError
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+NOT_A_NUMBER = "not_a_number"
+"""Reason of a rejection: the evaluator answered with nan or infinity."""
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
 
 
@@ -83,11 +86,24 @@ class Rejection:
         return cls(**found)
 
 
+Verdict: TypeAlias = Score | Rejection
+"""What an evaluator says of a template: how well it does, or why it is never scored."""
+
+
+def checked(verdict: Verdict) -> Verdict:
+    """Return a verdict that can be ranked: a score with a value that is no finite number is a rejection."""
+    if isinstance(verdict, Score):
+        values = (verdict.train, verdict.val, verdict.class_mean, verdict.logprob, verdict.margin)
+        if bad := [value for value in values if value is not None and not math.isfinite(value)]:
+            return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
+    return verdict
+
+
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """Accuracies of one ensemble on all three splits, as fractions of 1; None where a split is empty."""
+    """Accuracies of one ensemble on all three splits, as fractions of 1; None where nothing was measured."""
 
-    train: float
+    train: float | None
     val: float | None
     test: float | None
 

@@ -90,6 +90,15 @@ class Settings(BaseModel):
             except ValidationError as error:
                 raise ConfigError(_in_python(error, values, type(self).model_fields)) from error
 
+    @classmethod
+    def deciding(cls) -> tuple[str, ...]:
+        """Return the names of the fields that decide the result."""
+        return tuple(name for name, field in cls.model_fields.items() if about(field)["decides"])
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the result, as JSON values."""
+        return self.model_dump(mode="json", include=set(self.deciding()))
+
 
 def _in_python(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
     """Say what is wrong with values that a program gave: fields are called by their names."""

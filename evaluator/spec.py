@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from .scoring import OBJECTIVES, Objective
 from .settings import Settings, known_name, setting, technical
@@ -89,6 +89,13 @@ class EvaluatorSpec(Settings):
     on_bad_image: Literal["fail", "skip"] = setting(
         "fail", "what to do with an image that cannot be read", "task", decides=True, show="fail|skip"
     )
+    evaluator: str | None = setting(
+        None,
+        "a black box of your own: a function or class that makes one, from a module or FILE.py",
+        "task",
+        decides=True,
+        show="MODULE:FACTORY",
+    )
     device: str = setting(
         "auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", "task", show="DEVICE", min_length=1
     )
@@ -111,6 +118,20 @@ class EvaluatorSpec(Settings):
     @classmethod
     def _objective(cls, name: str) -> str:
         return known_name("objective", name, OBJECTIVES)
+
+    @field_validator("evaluator")
+    @classmethod
+    def _evaluator(cls, name: str | None) -> str | None:
+        source, _, factory = (name or "").rpartition(":")
+        if name is not None and not (source and factory.isidentifier()):
+            raise ValueError("write MODULE:FACTORY or FILE.py:FACTORY, such as my_scorers:make")
+        return name
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.evaluator is not None and self.ray is not None:
+            raise ValueError("{ray} deals out CLIP to a cluster; leave it out with {evaluator}")
+        return self
 
     def bare(self) -> EvaluatorSpec:
         """Return the specification alone, without what a config adds to it."""

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator, Rejection, SplitScores
+from ...evaluator.scoring import Evaluator, SplitScores
 from ..errors import TemplateRejectedError, UsageError
 from ..search.inputs import read_template_file
 from .options import given_spec
@@ -30,22 +30,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def scores_document(evaluator: Evaluator, templates: Sequence[str], split: str) -> dict[str, Any]:
-    """The document of ``evaluate --json``.
+    """Return the document of ``evaluate --json``.
 
     Raises:
         UsageError: A template cannot be scored by this model, or the split is empty.
     """
-    if not evaluator.info.sizes.get(split):
-        raise UsageError(f"{evaluator.info.dataset} has no {split} images")
-    rejected = [
-        f"{template!r}: {answer.message}"
-        for template, answer in zip(templates, evaluator.score(list(templates)), strict=True)
-        if isinstance(answer, Rejection)
-    ]
-    if rejected:
-        raise UsageError(
-            "; ".join(rejected[:3]) + (f"; and {len(rejected) - 3} more" if len(rejected) > 3 else "")
-        )
+    # A scorer of the user's own does not say what it scores on.
+    if split != "train" and not evaluator.info.sizes.get(split):
+        raise UsageError(f"{evaluator.info.dataset} has no {split} images; choose another split by --split")
     try:
         ensembles = [*([template] for template in templates), list(templates)]
         *singles, together = evaluator.examine(ensembles, test=split == "test")
@@ -73,13 +65,17 @@ def _print_table(document: dict[str, Any], split: str, dataset: str) -> None:
     table.add_column("template", overflow="fold")
     table.add_column(split, justify="right")
     for row in document["scores"]:
-        table.add_row(Text(row["template"]), f"{100 * row[split]:.2f}")
+        table.add_row(Text(row["template"]), _percent(row[split]))
     if len(document["scores"]) > 1:
         table.add_row(
             Text(f"ensemble of all {len(document['scores'])}"),
-            f"{100 * document['ensemble'][split]:.2f}",
+            _percent(document["ensemble"][split]),
             style="bold",
         )
     shown = console()
     shown.stderr = False
     shown.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"

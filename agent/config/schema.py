@@ -207,10 +207,6 @@ class SearchConfig(EvaluatorSpec):
         """Turns of all conversations of all climbs: the requests that a search makes when none fails."""
         return self.restarts * self.resets * self.iterations
 
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the result, as JSON values."""
-        return self.model_dump(mode="json", include=set(deciding_fields()))
-
     def to_public(self) -> dict[str, Any]:
         """Every field that is set, as JSON values, without what is secret."""
         unset = {
@@ -224,8 +220,3 @@ class SearchConfig(EvaluatorSpec):
         for endpoint in values.get("endpoints", ()):
             endpoint["base_url"] = without_credentials(endpoint["base_url"])
         return values
-
-
-def deciding_fields() -> tuple[str, ...]:
-    """Names of the fields that decide the result."""
-    return tuple(name for name, field in SearchConfig.model_fields.items() if about(field)["decides"])

@@ -143,6 +143,9 @@ def _absolute(values: dict[str, Any]) -> dict[str, Any]:
             path = Path(value).expanduser()
             if _is(exists, path) and not (name == "data" and _known_dataset(str(value))):
                 fixed[name] = path.resolve() if isinstance(value, Path) else str(path.resolve())
+    source, colon, factory = str(fixed.get("evaluator") or "").rpartition(":")
+    if source.endswith(".py") and _is(Path.is_file, Path(source).expanduser()):
+        fixed["evaluator"] = f"{Path(source).expanduser().resolve()}{colon}{factory}"
     return fixed
 
 

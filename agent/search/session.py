@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.batching import Consumer
+from ...evaluator.custom import as_evaluator
 from ...evaluator.scoring import Evaluator
 from ...prompts.conversation import PROMPTS_VERSION
 from ...prompts.template import Template
@@ -29,7 +30,7 @@ from ..results.run_dir import CONFIG, EVENTS, read_result, write_atomically, wri
 from ..secrets import Scrubber
 from ..stop import Halt
 from ..store import Store
-from .adapters import as_chat, as_evaluator
+from .adapters import as_chat
 from .failures import single
 from .finish import Stretch, finish
 from .inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
@@ -164,7 +165,7 @@ class Search:
                 evaluator = await open_from_config(config, lambda event: self._tell(event))
             identity = {
                 **config.identity(),
-                "evaluator": evaluator.info.fingerprint,
+                "fingerprint": evaluator.info.fingerprint,
                 "pool": pool_hash(pool),
                 "prompts_version": PROMPTS_VERSION,
             }

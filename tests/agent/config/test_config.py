@@ -9,7 +9,7 @@ import pytest
 from promptclimb.agent.climb.methods import METHODS
 from promptclimb.agent.config.fields import without_credentials
 from promptclimb.agent.config.known_methods import KNOWN_METHODS
-from promptclimb.agent.config.schema import SearchConfig, deciding_fields
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import (
     build,
     flag_of,
@@ -188,7 +188,7 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
 
 def test_what_decides_and_what_does_not() -> None:
     """Limits, pace and addresses may change between two sessions; what is scored and asked may not."""
-    deciding = set(deciding_fields())
+    deciding = set(SearchConfig.deciding())
     free = {
         "rpm",
         "tpm",
