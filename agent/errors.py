@@ -1,31 +1,40 @@
-"""Every error that the agent raises, in one tree.
+"""Every error that a search may raise, in one tree; the evaluator's part of it lies in ``evaluator.errors``.
 
-PromptclimbError
-├── UsageError                      the user's to mend: wrong option, file or directory; exit code 2
-│   ├── ConfigError                 an option or a configuration file
-│   ├── EndpointError               the chat endpoint cannot be used, found before anything was paid
-│   ├── StoreMissingError           (also a StoreError) the directory holds no run
-│   ├── StoreExistsError            (also a StoreError) the directory already holds a run
-│   ├── StoreLockedError            (also a StoreError) another live process works on this run
-│   ├── StoreMismatchError          (also a StoreError) the run was started with other settings
-│   └── StoreCorruptError           (also a StoreError) torn, foreign or unsafe; nothing of it is loaded
-├── ChatError                       one attempt at the chat model failed
-│   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
-│   ├── RateLimitedError            429: too fast, not forbidden
-│   ├── UselessAnswerError          an answer came, was perhaps billed, and cannot be used
-│   └── FatalChatError              trying again cannot help
-│       ├── KeyRejectedError        401, 403
-│       ├── ModelNotFoundError      404
-│       ├── BadRequestError         400, 422 and other 4xx
-│       ├── QuotaSpentError         the account has nothing left
-│       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
-├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
-├── BudgetSpentError                a limit that the user set is reached; the run stops
-├── GaveUpError                     nothing has succeeded for too long; the run stops
-├── InterruptedRunError             a signal asked the run to stop; everything is kept
-├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
-└── StoreError                      the run on disk cannot be read or written
-    └── StoreFullError              no room left on the disk
+::
+
+    PromptclimbError                    str() is a sentence for the user
+    ├── UsageError                      the user's to mend: wrong option, file or directory; exit code 2
+    │   ├── ConfigError                 an option, a variable or a configuration file
+    │   ├── DataError                   images, splits, class names
+    │   ├── ModelError                  the VLM: names, checkpoints, devices, clusters
+    │   ├── EndpointError               the chat endpoint cannot be used, found before anything was paid
+    │   ├── StoreMissingError           (also a StoreError) the directory holds no run
+    │   ├── StoreExistsError            (also a StoreError) the directory already holds a run
+    │   ├── StoreLockedError            (also a StoreError) another live process works on this run
+    │   ├── StoreMismatchError          (also a StoreError) the run was started with other settings
+    │   └── StoreCorruptError           (also a StoreError) torn, foreign or unsafe; nothing of it is loaded
+    ├── ChatError                       one attempt at the chat model failed
+    │   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
+    │   ├── RateLimitedError            429: too fast, not forbidden
+    │   ├── UselessAnswerError          an answer came, was perhaps billed, and cannot be used
+    │   └── FatalChatError              trying again cannot help
+    │       ├── KeyRejectedError        401, 403
+    │       ├── ModelNotFoundError      404
+    │       ├── BadRequestError         400, 422 and other 4xx
+    │       ├── QuotaSpentError         the account has nothing left
+    │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
+    ├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
+    ├── BudgetSpentError                a limit that the user set is reached; the run stops
+    ├── GaveUpError                     nothing has succeeded for too long; the run stops
+    ├── InterruptedRunError             a signal asked the run to stop; everything is kept
+    ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
+    ├── EvaluatorError                  the black box cannot do what it is asked to
+    │   ├── TemplateRejectedError       a template that was to be examined cannot be scored
+    │   ├── CrashingTemplateError       one template makes the scorer fail, which scores others
+    │   ├── ScoringFailedError          the scorer fails, whatever it is given
+    │   └── ConsumerError               the queue to the scorer is closed, or its worker died
+    └── StoreError                      the run on disk cannot be read or written
+        └── StoreFullError              no room left on the disk
 """
 
 from __future__ import annotations
@@ -33,6 +42,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from ..evaluator.errors import (
+    ConfigError as ConfigError,
+)
+from ..evaluator.errors import (
+    ConsumerError as ConsumerError,
+)
+from ..evaluator.errors import (
+    CrashingTemplateError as CrashingTemplateError,
+)
+from ..evaluator.errors import (
+    DataError as DataError,
+)
+from ..evaluator.errors import (
+    EvaluatorError as EvaluatorError,
+)
+from ..evaluator.errors import (
+    ModelError as ModelError,
+)
+from ..evaluator.errors import (
+    PromptclimbError as PromptclimbError,
+)
+from ..evaluator.errors import (
+    ScoringFailedError as ScoringFailedError,
+)
+from ..evaluator.errors import (
+    TemplateRejectedError as TemplateRejectedError,
+)
+from ..evaluator.errors import (
+    UsageError as UsageError,
+)
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -48,18 +88,6 @@ class TokenUsage:
     def total(self) -> int:
         """Both kinds together."""
         return self.prompt_tokens + self.completion_tokens
-
-
-class PromptclimbError(Exception):
-    """The root of every error of the agent; ``str()`` is a sentence for the user."""
-
-
-class UsageError(PromptclimbError):
-    """What the user gave cannot be worked with; exit code 2."""
-
-
-class ConfigError(UsageError):
-    """An option or a configuration file is wrong."""
 
 
 class EndpointError(UsageError):

@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
-from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.words import reply_text
 
 BEAT_S = 0.005

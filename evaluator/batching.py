@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from .errors import ConsumerError, ScoringError
+from .errors import ConsumerError, TemplateRejectedError
 from .scoring import Rejection, Score, Scorer
 from .tally import Statistics, Tally
 
@@ -83,7 +83,7 @@ class Consumer:
         """Scores one template; equal templates in flight at the same time are scored once.
 
         Raises:
-            ScoringError: The scorer rejected this template, or failed on it alone.
+            TemplateRejectedError: The scorer rejected this template, or failed on it alone.
             ConsumerError: The consumer is closed or its worker died.
         """
         job = await self._enter(template)
@@ -96,7 +96,7 @@ class Consumer:
         finally:
             job.waiters -= 1
         if isinstance(answer, Rejection):
-            raise ScoringError(template, answer.reason, answer.message)
+            raise TemplateRejectedError(template, answer.reason, answer.message)
         return answer
 
     def statistics(self) -> Statistics:
@@ -207,7 +207,7 @@ class Consumer:
         exhausted = is_out_of_memory(error)
         if len(part) == 1:
             reason = "out_of_memory" if exhausted else "failed"
-            failure = ScoringError(part[0].template, reason, f"the scorer failed: {error!r}")
+            failure = TemplateRejectedError(part[0].template, reason, f"the scorer failed: {error!r}")
             failure.__cause__ = error
             self._tally.failed += 1
             self._fail(part, failure)

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import platformdirs
 
-from .errors import InputError
+from .errors import UsageError
 
 
 def cache_dir() -> Path:
     """The cache folder, made if it is missing: PROMPTCLIMB_CACHE, or the platform's user cache.
 
     Raises:
-        InputError: The folder cannot be made.
+        UsageError: The folder cannot be made.
     """
     named = os.environ.get("PROMPTCLIMB_CACHE")
     folder = Path(named).expanduser() if named else platformdirs.user_cache_path("promptclimb")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
+        raise UsageError(
             f"the cache folder {folder} cannot be made ({error.strerror}); set PROMPTCLIMB_CACHE to another"
         ) from error
     return folder

@@ -1,40 +1,55 @@
-"""What can go wrong in the evaluator.
+"""Every error that the evaluator raises on purpose, under the root of the whole program.
 
 ::
 
-    EvaluatorError
-    ├── InputError        the user's fault: say what, where and what to do; exit code 2
-    │   ├── DataError     images, splits, class names
-    │   └── ModelError    names, checkpoints, devices
-    ├── ScoringError      one template could not be scored; the others are unharmed
-    └── ConsumerError     the queue to the scorer is closed, or its worker died
+    PromptclimbError                    the message is a sentence for the user
+    ├── UsageError                      the user's to mend: says what was wrong, where, what to do
+    │   ├── ConfigError                 an option, a variable or a configuration file
+    │   ├── DataError                   images, splits, class names
+    │   └── ModelError                  names, checkpoints, devices, clusters
+    └── EvaluatorError                  the black box cannot do what it is asked to
+        ├── TemplateRejectedError       a template that was to be examined cannot be scored
+        ├── CrashingTemplateError       one template makes the scorer fail, which scores others
+        ├── ScoringFailedError          the scorer fails, whatever it is given
+        └── ConsumerError               the queue to the scorer is closed, or its worker died
+
+``agent.errors`` goes on with the agent's own.
 """
 
 from __future__ import annotations
 
 
-class EvaluatorError(Exception):
-    """Root of everything that the evaluator raises on purpose."""
+class PromptclimbError(Exception):
+    """The root of every error that this program raises on purpose; ``str()`` is a sentence for the user."""
 
 
-class InputError(EvaluatorError):
-    """What the user gave cannot be used; the message says what was wrong, where, and what to do."""
+class UsageError(PromptclimbError):
+    """What the user gave cannot be worked with; exit code 2."""
 
 
-class DataError(InputError):
+class ConfigError(UsageError):
+    """An option, a variable or a configuration file is wrong."""
+
+
+class DataError(UsageError):
     """A data set, a split file, an image or a list of class names cannot be used."""
 
 
-class ModelError(InputError):
-    """A model, its checkpoint or the device asked for cannot be used."""
+class ModelError(UsageError):
+    """A model, its checkpoint, the device or the cluster asked for cannot be used."""
 
 
-class ScoringError(EvaluatorError):
-    """One template could not be scored.
+class EvaluatorError(PromptclimbError):
+    """The black box cannot do what it is asked to."""
+
+
+class TemplateRejectedError(EvaluatorError):
+    """A template that was to be examined cannot be scored.
 
     Attributes:
         template: The template as it was given.
-        reason: A short slug, such as ``too_many_tokens`` or ``failed``.
+        reason: A short slug, such as ``too_many_tokens``.
+        message: One sentence for people.
     """
 
     def __init__(self, template: str, reason: str, message: str = "") -> None:
@@ -43,8 +58,28 @@ class ScoringError(EvaluatorError):
         self.message = message or reason
         super().__init__(f"{template!r}: {self.message}")
 
-    def __reduce__(self) -> tuple[type[ScoringError], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[TemplateRejectedError], tuple[str, str, str]]:
         return type(self), (self.template, self.reason, self.message)
+
+
+class CrashingTemplateError(EvaluatorError):
+    """One template makes the scorer fail again and again, which scores others in between.
+
+    Attributes:
+        template: The template as it was given.
+    """
+
+    def __init__(self, template: str, message: str) -> None:
+        self.template = template
+        self.message = message
+        super().__init__(f"{template!r}: {message}")
+
+    def __reduce__(self) -> tuple[type[CrashingTemplateError], tuple[str, str]]:
+        return type(self), (self.template, self.message)
+
+
+class ScoringFailedError(EvaluatorError):
+    """The scorer fails, whatever it is given: nothing is known of the template that it was asked for."""
 
 
 class ConsumerError(EvaluatorError):

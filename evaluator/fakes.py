@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from .errors import EvaluatorError, ScoringError
+from .errors import EvaluatorError, TemplateRejectedError
 from .scoring import EvaluatorInfo, Rejection, Score, SplitScores
 
 _WORD = re.compile(r"[^\W_]+|\{\}")
@@ -94,7 +94,7 @@ class FakeEvaluator:
         """Scores ensembles on every split; see ``Evaluator``.
 
         Raises:
-            ScoringError: A template is too long.
+            TemplateRejectedError: A template is too long.
         """
         self.opened += test
         found = [self._examine(list(ensemble)) for ensemble in ensembles]
@@ -118,7 +118,7 @@ class FakeEvaluator:
         for template in ensemble:
             answer = self._answer(template)
             if isinstance(answer, Rejection):
-                raise ScoringError(template, answer.reason, answer.message)
+                raise TemplateRejectedError(template, answer.reason, answer.message)
         filled = {name: size for name, size in self._info.sizes.items() if size}
         share = {name: self._correct(ensemble, name) / size for name, size in filled.items()}
         return SplitScores(train=share["train"], val=share.get("val"), test=share["test"])

@@ -6,14 +6,17 @@ that one is opened by ``Evaluator.examine`` once the search has chosen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from .errors import InputError
+from .errors import UsageError
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+NOT_A_NUMBER = "not_a_number"
+"""Reason of a rejection: the evaluator answered with nan or infinity."""
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
 
 
@@ -41,11 +44,11 @@ class Score:
         """The number that a search climbs: higher is better.
 
         Raises:
-            InputError: This score was computed without what the objective needs.
+            UsageError: This score was computed without what the objective needs.
         """
         found = self.train if objective == "accuracy" else getattr(self, objective, None)
         if found is None:
-            raise InputError(f"the evaluator was not opened for the objective {objective!r}")
+            raise UsageError(f"the evaluator was not opened for the objective {objective!r}")
         return float(found)
 
     def to_json(self) -> dict[str, Any]:
@@ -83,11 +86,24 @@ class Rejection:
         return cls(**found)
 
 
+Verdict: TypeAlias = Score | Rejection
+"""What an evaluator says of a template: how well it does, or why it is never scored."""
+
+
+def checked(verdict: Verdict) -> Verdict:
+    """Return a verdict that can be ranked: a score with a value that is no finite number is a rejection."""
+    if isinstance(verdict, Score):
+        values = (verdict.train, verdict.val, verdict.class_mean, verdict.logprob, verdict.margin)
+        if bad := [value for value in values if value is not None and not math.isfinite(value)]:
+            return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
+    return verdict
+
+
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """Accuracies of one ensemble on all three splits, as fractions of 1; None where a split is empty."""
+    """Accuracies of one ensemble on all three splits, as fractions of 1; None where nothing was measured."""
 
-    train: float
+    train: float | None
     val: float | None
     test: float | None
 
@@ -157,7 +173,7 @@ class Evaluator(Scorer, Protocol):
             test: False leaves the test split sealed, and ``test`` None.
 
         Raises:
-            ScoringError: A template cannot be scored by this model.
+            TemplateRejectedError: A template cannot be scored by this model.
         """
         ...
 
@@ -166,8 +182,8 @@ def parse_objective(name: str) -> Objective:
     """The objective of that name.
 
     Raises:
-        InputError: There is none.
+        UsageError: There is none.
     """
     if name not in OBJECTIVES:
-        raise InputError(f"unknown objective {name!r}; known are {', '.join(OBJECTIVES)}")
+        raise UsageError(f"unknown objective {name!r}; known are {', '.join(OBJECTIVES)}")
     return name

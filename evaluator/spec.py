@@ -1,103 +1,138 @@
-"""From what the user asked for to an evaluator that is ready to score."""
+"""What a user says about the black box, as one frozen value that is checked when it is built.
+
+The command line's options are made from these fields, and a search's config extends them, so that no field,
+default or help text stands twice. Nothing here needs torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
-from .scoring import Evaluator, Objective
+from pydantic import field_validator, model_validator
 
-if TYPE_CHECKING:
-    from .datasets import FewShotData
+from .scoring import OBJECTIVES, Objective
+from .settings import Settings, known_name, setting, technical
 
 Report = Callable[[str], None]
+"""Told a fact worth knowing, a line of text."""
 Progress = Callable[[int, int], None]
+"""Told how many images of how many are encoded."""
+
+DEFAULT_DATA = "backgrounds"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluatorSpec:
-    """Everything that decides what an evaluator is.
+class EvaluatorSpec(Settings):
+    """Everything that decides what an evaluator is, and how it is run.
 
-    Attributes:
-        data: Name of a known data set, or a folder of class folders.
-        data_root: Where data sets lie (CoOp's ``$DATA``); None for the environment's.
-        model: A name that open_clip knows, or a bundled one.
-        pretrained: A tag that open_clip knows, ``pico``, or a checkpoint file.
-        shots: Training images a class.
-        seed: Seed of the few-shot sample.
-        few_shot_file: Published indices to use instead of sampling.
-        class_names: ``openai``, ``split``, or a file with one name a line; None for the data set's own.
-        allow_leak: Go on although an image lies in train and in test.
-        on_bad_image: ``fail`` at an image that cannot be read, or ``skip`` it.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,1`` (a replica each) or ``mps``.
-        precision: ``fp32``, or ``best`` for what the hardware does fastest.
-        objective: What a search will climb; the grey-box ones make scores carry values read from logits.
-        cache_dir: Where features are kept; None for the user's cache.
-        workers: Threads that decode images.
-        image_batch: Images encoded at once.
-        ray: ``auto`` or the address of a Ray cluster whose nodes score; None to score in this process.
-        text_rows: Tokens that go through the text tower at once; None to fit the device.
-    """
-
-    data: str
-    data_root: Path | None = None
-    model: str = "RN-pico"
-    pretrained: str = "pico"
-    shots: int = 16
-    seed: int = 1
-    few_shot_file: Path | None = None
-    class_names: str | None = None
-    allow_leak: bool = False
-    on_bad_image: Literal["fail", "skip"] = "fail"
-    device: str = "auto"
-    precision: Literal["fp32", "best"] = "fp32"
-    objective: Objective = "accuracy"
-    cache_dir: Path | None = None
-    workers: int = 4
-    image_batch: int = 64
-    text_rows: int | None = None
-    ray: str | None = None
-
-
-def load_data(spec: EvaluatorSpec) -> FewShotData:
-    """The data of a specification, its few shots drawn; torch-free.
+    The default is 16 shots, because the template that one image a class picks is mostly luck (``shots=1`` is
+    the paper's setting).
 
     Raises:
-        DataError: The data set cannot be used.
+        ConfigError: A value is wrong; the message names the field.
     """
-    from .datasets import load
 
-    return load(
-        spec.data,
-        data_root=spec.data_root,
-        shots=spec.shots,
-        seed=spec.seed,
-        few_shot_file=spec.few_shot_file,
-        class_names=spec.class_names,
-        allow_leak=spec.allow_leak,
+    data: str = setting(
+        DEFAULT_DATA,
+        "data set by name (see `datasets`), or a folder of class folders",
+        "task",
+        decides=True,
+        show="NAME|DIR",
+        min_length=1,
+    )
+    data_root: Path | None = setting(None, "where data sets lie (default: $DATA)", "task", show="DIR")
+    model: str = setting(
+        "RN-pico",
+        "open_clip's name of the model, or a bundled one (RN-pico, ViT-pico)",
+        "task",
+        decides=True,
+        show="NAME",
+        min_length=1,
+    )
+    pretrained: str = setting(
+        "pico",
+        "its weights: open_clip's tag, or a checkpoint file",
+        "task",
+        decides=True,
+        show="TAG|FILE",
+        min_length=1,
+    )
+    shots: int = setting(16, "training images a class", "task", decides=True, show="N", ge=1)
+    seed: int = setting(
+        1, "seed of the few-shot sample and of the search", "task", decides=True, show="N", ge=0, lt=2**63
+    )
+    class_names: str | None = setting(
+        None,
+        "openai, split, or a file with one class name a line",
+        "task",
+        decides=True,
+        show="openai|split|FILE",
+    )
+    few_shot_file: Path | None = setting(
+        None, "published few-shot indices to use instead of sampling", "task", decides=True, show="FILE"
+    )
+    objective: Objective = setting(
+        "accuracy",
+        "what is climbed: accuracy or class_mean; logprob and margin look at logits, "
+        "so the model is no black box any more",
+        "task",
+        decides=True,
+        show="NAME",
+    )
+    precision: Literal["fp32", "best"] = setting(
+        "fp32", "fp32, or best: what the device does fastest", "task", decides=True, show="fp32|best"
+    )
+    allow_leak: bool = setting(
+        False, "go on although an image lies in train and in test", "task", decides=True
+    )
+    on_bad_image: Literal["fail", "skip"] = setting(
+        "fail", "what to do with an image that cannot be read", "task", decides=True, show="fail|skip"
+    )
+    evaluator: str | None = setting(
+        None,
+        "a black box of your own: a function or class that makes one, from a module or FILE.py",
+        "task",
+        decides=True,
+        show="MODULE:FACTORY",
+    )
+    device: str = setting(
+        "auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", "task", show="DEVICE", min_length=1
+    )
+    ray: str | None = setting(
+        None,
+        "score on a Ray cluster: its address, or nothing for the one at hand",
+        "task",
+        show="[ADDRESS]",
+        min_length=1,
     )
 
+    cache_dir: Path | None = technical(None, "where features are kept; None for the user's cache")
+    workers: int = technical(4, "threads that decode images", ge=1)
+    image_batch: int = technical(64, "images encoded at once", ge=1)
+    text_rows: int | None = technical(
+        None, "tokens that go through the text tower at once; None to fit the device", ge=1
+    )
 
-def open_evaluator(
-    spec: EvaluatorSpec, *, report: Report | None = None, progress: Progress | None = None
-) -> Evaluator:
-    """Loads data and model, encodes the images that are not in the cache, and returns the evaluator.
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _objective(cls, name: str) -> str:
+        return known_name("objective", name, OBJECTIVES)
 
-    Blocks for as long as that takes: call it in a thread. torch is imported here, not before.
+    @field_validator("evaluator")
+    @classmethod
+    def _evaluator(cls, name: str | None) -> str | None:
+        source, _, factory = (name or "").rpartition(":")
+        if name is not None and not (source and factory.isidentifier()):
+            raise ValueError("write MODULE:FACTORY or FILE.py:FACTORY, such as my_scorers:make")
+        return name
 
-    Args:
-        spec: What to open.
-        report: Told each fact worth knowing, a line of text each (preprocessing, corrections, what is left
-            out).
-        progress: Told how many images of how many are encoded, batch after batch; the test images too, when
-            ``examine`` opens them.
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.evaluator is not None and self.ray is not None:
+            raise ValueError("{ray} deals out CLIP to a cluster; leave it out with {evaluator}")
+        return self
 
-    Raises:
-        DataError: The data set cannot be used.
-        ModelError: The model, its checkpoint or the device cannot be used.
-    """
-    from .clip.local import open_from
-
-    return open_from(spec, report or (lambda _line: None), progress or (lambda _done, _of: None))
+    def bare(self) -> EvaluatorSpec:
+        """Return the specification alone, without what a config adds to it."""
+        return EvaluatorSpec(**{name: getattr(self, name) for name in EvaluatorSpec.model_fields})

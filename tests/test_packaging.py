@@ -78,7 +78,10 @@ def test_it_works_beside_a_users_own_folders_of_the_same_names(python: Path, tmp
 def test_each_of_its_names_is_the_same_command(python: Path, tmp_path: Path) -> None:
     """``promptclimb`` and ``python -m promptclimb``; the bundled models are where it says."""
     script = python.with_name("promptclimb")
-    versions = {run([str(script), "--version"], tmp_path), run([str(python), "-m", "promptclimb", "--version"], tmp_path)}
+    versions = {
+        run([str(script), "--version"], tmp_path),
+        run([str(python), "-m", "promptclimb", "--version"], tmp_path),
+    }
     assert len(versions) == 1
     listed = run([str(script), "models"], tmp_path)
     assert "RN-pico" in listed

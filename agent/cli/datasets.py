@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..config.sources import from_sources
-from ..search.inputs import spec_of
-from .options import given_settings
+from .options import given_spec
 from .output import aligned, print_json, print_text, say
 
 
 def datasets(arguments: argparse.Namespace) -> int:
-    """Lists what is known, or shows one few-shot split."""
-    from ...evaluator.datasets import check_readable, describe, known
-    from ...evaluator.spec import load_data
+    """List what is known, or show one few-shot split."""
+    from ...evaluator.datasets import check_readable, describe, known, load_data
 
     if arguments.dataset is None:
         rows = [asdict(found) for found in known()]
@@ -27,11 +23,8 @@ def datasets(arguments: argparse.Namespace) -> int:
         else:
             _table(("name", "kind", "title", "where"), rows)
         return 0
-    config = from_sources(
-        {**given_settings(arguments), "data": arguments.dataset, "method": "random"}, os.environ
-    )
     # This command shows what a search would refuse.
-    data = load_data(replace(spec_of(config), allow_leak=True))
+    data = load_data(given_spec(arguments, data=arguments.dataset, allow_leak=True))
     faults = list(check_readable((*data.train, *data.val), skip=True))
     document = describe(data, test=arguments.split == "test")
     if arguments.as_json:
@@ -44,7 +37,7 @@ def datasets(arguments: argparse.Namespace) -> int:
 
 
 def models(arguments: argparse.Namespace) -> int:
-    """Lists the bundled models, and those of open_clip that a text picks."""
+    """List the bundled models, and those of open_clip that a text picks."""
     from ...evaluator.pico import models as bundled
 
     rows = [{name: str(value) for name, value in model.items()} for model in bundled()]

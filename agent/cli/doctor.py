@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...evaluator.errors import EvaluatorError
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
 from ..llm.endpoints import DEFAULT_KEY
@@ -61,7 +60,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 def _checked(what: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
-    except (PromptclimbError, EvaluatorError, ImportError, OSError) as error:
+    except (PromptclimbError, ImportError, OSError) as error:
         return Finding(what, "wrong", str(error) or type(error).__name__)
 
 

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from ...evaluator.errors import InputError, ScoringError
-from ...evaluator.scoring import Evaluator, Rejection, SplitScores
-from ...evaluator.spec import open_evaluator
-from ...prompts.pools import read_templates
-from ..config.schema import SearchConfig
-from ..config.sources import from_sources
-from ..search.inputs import spec_of
-from .options import given_settings
+from ...evaluator.open import open_evaluator
+from ...evaluator.scoring import Evaluator, SplitScores
+from ..errors import TemplateRejectedError, UsageError
+from ..search.inputs import read_template_file
+from .options import given_spec
 from .output import console, print_json, say
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Scores the templates of a file, one by one and as an ensemble, on one split."""
-    templates = [template.text for template in read_templates(arguments.templates)]
-    config = scoring_config(arguments)
-    evaluator = open_evaluator(spec_of(config), report=say)
+    """Score the templates of a file, one by one and as an ensemble, on one split."""
+    templates = [template.text for template in read_template_file(arguments.templates, "--templates")]
+    evaluator = open_evaluator(given_spec(arguments), report=say)
     document = scores_document(evaluator, templates, arguments.split)
     if arguments.as_json:
         print_json(document)
@@ -34,33 +29,20 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def scoring_config(arguments: argparse.Namespace) -> SearchConfig:
-    """A config of which only what is scored matters."""
-    return from_sources({**given_settings(arguments), "method": "random"}, os.environ)
-
-
 def scores_document(evaluator: Evaluator, templates: Sequence[str], split: str) -> dict[str, Any]:
-    """The document of ``evaluate --json``.
+    """Return the document of ``evaluate --json``.
 
     Raises:
-        InputError: A template cannot be scored by this model, or the split is empty.
+        UsageError: A template cannot be scored by this model, or the split is empty.
     """
-    if not evaluator.info.sizes.get(split):
-        raise InputError(f"{evaluator.info.dataset} has no {split} images")
-    rejected = [
-        f"{template!r}: {answer.message}"
-        for template, answer in zip(templates, evaluator.score(list(templates)), strict=True)
-        if isinstance(answer, Rejection)
-    ]
-    if rejected:
-        raise InputError(
-            "; ".join(rejected[:3]) + (f"; and {len(rejected) - 3} more" if len(rejected) > 3 else "")
-        )
+    # A scorer of the user's own does not say what it scores on.
+    if split != "train" and not evaluator.info.sizes.get(split):
+        raise UsageError(f"{evaluator.info.dataset} has no {split} images; choose another split by --split")
     try:
         ensembles = [*([template] for template in templates), list(templates)]
         *singles, together = evaluator.examine(ensembles, test=split == "test")
-    except ScoringError as error:
-        raise InputError(str(error)) from error
+    except TemplateRejectedError as error:
+        raise UsageError(str(error)) from error
     return {
         "dataset": evaluator.info.dataset,
         "model": {"name": evaluator.info.model, "pretrained": evaluator.info.pretrained},
@@ -83,13 +65,17 @@ def _print_table(document: dict[str, Any], split: str, dataset: str) -> None:
     table.add_column("template", overflow="fold")
     table.add_column(split, justify="right")
     for row in document["scores"]:
-        table.add_row(Text(row["template"]), f"{100 * row[split]:.2f}")
+        table.add_row(Text(row["template"]), _percent(row[split]))
     if len(document["scores"]) > 1:
         table.add_row(
             Text(f"ensemble of all {len(document['scores'])}"),
-            f"{100 * document['ensemble'][split]:.2f}",
+            _percent(document["ensemble"][split]),
             style="bold",
         )
     shown = console()
     shown.stderr = False
     shown.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"

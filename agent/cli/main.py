@@ -13,8 +13,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...evaluator.errors import EvaluatorError, InputError
-from ...prompts.pools import PoolError
 from ..errors import InterruptedRunError, PromptclimbError, UsageError
 from ..secrets import Scrubber, split_userinfo
 from .output import say
@@ -36,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scrub = environment_scrubber()
     try:
         return int(_body(given.command)(given))
-    except (UsageError, InputError, PoolError) as error:
+    except UsageError as error:
         say(f"error: {scrub(str(error))}")
         return WRONG
     except InterruptedRunError as error:
@@ -50,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         say(f"error: {error}; `make install` brings what is missing")
         return FAILED
-    except (PromptclimbError, EvaluatorError, OSError) as error:
+    except (PromptclimbError, OSError) as error:
         say(f"error: {scrub(str(error) or type(error).__name__)}")
         return FAILED
     except Exception as error:  # noqa: BLE001 - the last stop: a line for the user, the rest in a file

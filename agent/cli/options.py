@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ..config.fields import about
+from ...evaluator.settings import about
+from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import SearchConfig
-from ..config.sources import flag_of
+from ..config.sources import flag_of, spec_from_sources
 
 _HEADINGS = {
     "task": "what is scored",
@@ -29,7 +31,7 @@ def add_search_options(
     groups: Iterable[str] = tuple(_HEADINGS),
     leave_out: Iterable[str] = (),
 ) -> None:
-    """Adds an option for each field of the config; absent ones leave no trace in the parsed arguments.
+    """Add an option for each field of the config; absent ones leave no trace in the parsed arguments.
 
     Values stay text: the config checks them, so that a flag, a variable and a file are judged alike.
     """
@@ -42,12 +44,25 @@ def add_search_options(
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the command line gave, by field name."""
+    """Return the settings that the command line gave, by field name."""
     return {name: value for name, value in vars(arguments).items() if name in SearchConfig.model_fields}
 
 
+def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
+    """Build the specification of an evaluator from the command line and the environment.
+
+    Args:
+        arguments: What was parsed.
+        more: Settings that were given in another way than by their option.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    return spec_from_sources({**given_settings(arguments), **more}, os.environ)
+
+
 def add_config_file(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--config``."""
+    """Add ``--config``."""
     parser.add_argument(
         "--config",
         dest="config_file",
@@ -58,7 +73,7 @@ def add_config_file(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--json``."""
+    """Add ``--json``."""
     parser.add_argument(
         "--json",
         action="store_true",

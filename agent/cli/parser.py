@@ -12,7 +12,17 @@ from .options import add_config_file, add_json, add_search_options
 WRONG_USAGE = 2
 EXPORTS = ("open-clip", "clip-benchmark", "clip-benchmark-custom", "cupl", "csv", "coop", "safetensors")
 _PROGRAMS = ("run_agent.py", "promptclimb")
-_NOT_FOR_DATASETS = ("data", "model", "pretrained", "objective", "precision", "device", "on_bad_image", "ray")
+_NOT_FOR_DATASETS = (
+    "data",
+    "model",
+    "pretrained",
+    "objective",
+    "precision",
+    "device",
+    "on_bad_image",
+    "ray",
+    "evaluator",
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -12,7 +12,7 @@ from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ..climb.climb import MAX_FROM_FILE
 from ..climb.conversation import MAX_ANSWER_CHARACTERS
 from ..climb.memory import Memory
-from ..climb.methods import METHODS, Heard, Propose, View
+from ..climb.methods import Heard, Propose, View, method_named
 from ..climb.scored import Scored
 from ..config.fields import Price
 from ..config.schema import SearchConfig
@@ -69,7 +69,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
 
 def _tokens_a_call(config: SearchConfig) -> int:
     """The longest request of a conversation, and the longest answer to it: the method itself is let speak."""
-    steps = METHODS[config.method].reset(_longest_view(config))
+    steps = method_named(config.method).reset(_longest_view(config))
     line = Outcome("x" * LONGEST_LINE, reason="x" * LONGEST_LINE)
     heard = Heard(
         text="x" * min(MAX_ANSWER_CHARACTERS, CHARACTERS_A_TOKEN * config.answer_tokens),

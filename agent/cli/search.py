@@ -41,9 +41,14 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
     """Return the config that command line, environment and file make; say which variables mean nothing."""
+    say_unknown_variables()
+    return from_sources(given_settings(arguments), os.environ, arguments.config_file)
+
+
+def say_unknown_variables() -> None:
+    """Say which variables under our prefix mean nothing."""
     for name in from_environment(os.environ)[1]:
         say(f"note: the variable {name} is no setting of this program; it is not used")
-    return from_sources(given_settings(arguments), os.environ, arguments.config_file)
 
 
 def _with_credentials(config: SearchConfig) -> SearchConfig:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ...evaluator.errors import InputError
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
 from ..errors import ConfigError, UsageError
@@ -23,7 +22,7 @@ from .display import Display
 from .interrupts import run_interruptible
 from .options import given_settings
 from .output import aligned, console, print_json, say
-from .search import config_from
+from .search import say_unknown_variables
 
 SUMMARY = "suite.json"
 
@@ -44,7 +43,7 @@ def suite(arguments: argparse.Namespace) -> int:
 
     try:
         results = run_interruptible(run)
-    except (UsageError, InputError):
+    except UsageError:
         raise
     except BaseException:
         say("everything is kept; the same command goes on from here")
@@ -67,9 +66,7 @@ def cells_of(arguments: argparse.Namespace) -> list[Cell]:
     folder = arguments.suite_dir.expanduser().resolve()
     datasets = _listed(arguments.datasets, "--data")
     methods = _listed(arguments.methods, "--methods")
-    # Unknown variables are told of once, by the first config.
-    arguments.method, arguments.data = methods[0], datasets[0]
-    config_from(arguments)
+    say_unknown_variables()
     cells = []
     for data in datasets:
         for method in methods:

@@ -14,6 +14,7 @@ from ...evaluator.scoring import parse_objective
 from ...prompts.pools import draw
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
+from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..errors import UsageError
 from ..events import (
@@ -28,7 +29,7 @@ from ..events import (
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import Position
 from .memory import Memory
-from .methods import METHODS, Ask, Consult, Heard, View
+from .methods import Ask, Consult, Heard, View, method_named
 from .record import ClimbRecord
 from .script import Script
 from .seeds import derived, rng_for
@@ -139,8 +140,9 @@ class Climb:
     async def _reset(self, reset: int) -> None:
         """Run one reset: the method says what is done next, and hears what came of it."""
         place = Position(self.record.number, reset)
-        method = METHODS[self._config.method]
-        script = Script(method.reset(self._view(lambda: place)), most_requests=method.requests)
+        name = self._config.method
+        steps = method_named(name).reset(self._view(lambda: place))
+        script = Script(steps, most_requests=KNOWN_METHODS[name].requests)
         for iteration in range(1, self._config.iterations + 1):
             place = Position(self.record.number, reset, iteration)
             self._check()

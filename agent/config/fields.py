@@ -1,42 +1,24 @@
-"""What configs are made of: settings and their flags, prices, addresses, endpoints."""
+"""What a search's config is made of: prices, addresses, endpoints, and defaults that other rooms share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
-Group = Literal["task", "llm", "search", "pace", "limits", "run"]
-
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
-def setting(
-    default: Any,
-    description: str,
-    group: Group,
-    *,
-    decides: bool = False,
-    flag: str | None = None,
-    show: str = "",
-    **rules: Any,
-) -> Any:
-    """A field with what the command line needs to know of it.
-
-    Args:
-        default: Its value when nothing is said; ``...`` where something must be.
-        description: One line for ``--help``.
-        group: The heading that it stands under.
-        decides: Whether it decides the result.
-        flag: The option's name where it is not the field's; empty for none.
-        show: How the value is written in ``--help``.
-        rules: pydantic's own (``ge``, ``gt``, ``repr`` …).
-    """
-    extra: dict[str, Any] = {"group": group, "decides": decides, "flag": flag, "show": show}
-    return Field(default, description=description, json_schema_extra=extra, **rules)
+CONCURRENCY = 4
+"""Climbs, and requests in flight, at once."""
+RETRY_ATTEMPTS = 8
+"""Attempts a request."""
+RETRY_S = 600.0
+"""Seconds that a request may take in all, waits included."""
+REQUEST_TIMEOUT_S = 120.0
+"""Seconds that one attempt may take."""
 
 
 class Price(BaseModel):
@@ -99,34 +81,6 @@ def parse_initial(value: Any) -> int | Path:
     return Path(text)
 
 
-def known_method(name: str) -> str:
-    """A method's name.
-
-    Raises:
-        ValueError: There is no such method.
-    """
-    from ..climb.methods import METHODS
-
-    return _known("method", name, METHODS)
-
-
-def known_objective(name: str) -> str:
-    """An objective's name.
-
-    Raises:
-        ValueError: There is no such objective.
-    """
-    from ...evaluator.scoring import OBJECTIVES
-
-    return _known("objective", name, OBJECTIVES)
-
-
-def _known(what: str, name: str, names: Iterable[str]) -> str:
-    if name not in names:
-        raise ValueError(f"unknown {what}; known are {', '.join(names)}")
-    return name
-
-
 class EndpointConfig(BaseModel):
     """One endpoint of several: an ``[[endpoints]]`` table in the file given by ``--config``."""
 
@@ -141,9 +95,3 @@ class EndpointConfig(BaseModel):
 
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
-
-
-def about(field: Any) -> dict[str, Any]:
-    """What ``setting`` noted of a field."""
-    extra = field.json_schema_extra
-    return extra if isinstance(extra, dict) else {}

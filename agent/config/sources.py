@@ -5,18 +5,21 @@ Whatever is wrong is said with the place that it came from, the value, and what 
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import ValidationError
 
+from ...evaluator.settings import MOST_PROBLEMS, about, near, plain, with_settings
+from ...evaluator.spec import EvaluatorSpec
 from ..errors import ConfigError
-from .fields import about
 from .schema import SearchConfig
+
+Config = TypeVar("Config", bound=EvaluatorSpec)
+"""A search's config, or the specification of an evaluator where nothing is searched."""
 
 PREFIX = "PROMPTCLIMB_"
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
@@ -24,14 +27,14 @@ NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 
 
 def flag_of(name: str) -> str:
-    """The command line's name of a field; empty where it has none."""
+    """Return the command line's name of a field; empty where it has none."""
     flag = about(SearchConfig.model_fields[name])["flag"]
     text = name.replace("_", "-") if flag is None else flag
     return f"--{text}" if text else ""
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Settings found in the environment, and the names under our prefix that mean nothing.
+    """Return the settings found in the environment, and the names under our prefix that mean nothing.
 
     ``PROMPTCLIMB_SHOTS`` is ``shots``, and so on; ``OPENAI_BASE_URL`` is ``base_url`` unless
     ``PROMPTCLIMB_BASE_URL`` is set.
@@ -52,7 +55,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a file.
+    """Return the settings in a file.
 
     Raises:
         ConfigError: It cannot be read or is not TOML.
@@ -68,7 +71,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def from_sources(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | None = None
 ) -> SearchConfig:
-    """Builds the config: file, overridden by environment, overridden by flags.
+    """Build a search's config: file, overridden by environment, overridden by flags.
 
     Args:
         flags: Values by field name; only those that were given.
@@ -81,17 +84,36 @@ def from_sources(
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if toml_path is not None:
         layers.append((str(toml_path), read_toml(toml_path)))
-    layers.append(("the environment", from_environment(environment)[0]))
-    layers.append(("the command line", flags))
+    layers.append((_ENVIRONMENT, from_environment(environment)[0]))
+    layers.append((_COMMAND_LINE, flags))
     return build(layers)
 
 
+def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> EvaluatorSpec:
+    """Build the specification of an evaluator: environment, overridden by flags.
+
+    Args:
+        flags: Values by field name; only those that were given.
+        environment: Such as ``os.environ``; what it says of searches is left alone.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    said = from_environment(environment)[0]
+    ours = {name: value for name, value in said.items() if name in EvaluatorSpec.model_fields}
+    return _build(EvaluatorSpec, [(_ENVIRONMENT, ours), (_COMMAND_LINE, flags)])
+
+
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
-    """Builds the config from layers, each with the name of its place; the last one wins.
+    """Build a search's config from layers, each with the name of its place; the last one wins.
 
     Raises:
         ConfigError: See ``from_sources``.
     """
+    return _build(SearchConfig, layers)
+
+
+def _build(kind: type[Config], layers: list[tuple[str, Mapping[str, Any]]]) -> Config:
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
     for place, layer in layers:
@@ -99,18 +121,21 @@ def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
             values[name] = value
             places[name] = place
     try:
-        return SearchConfig(**_absolute(values))
-    except ValidationError as error:
-        raise ConfigError("; ".join(_explain(part, values, places) for part in error.errors()[:5])) from None
+        return kind(**_absolute(values))
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        parts = error.__cause__.errors()[:MOST_PROBLEMS]
+        raise ConfigError("; ".join(_explain(part, values, places) for part in parts)) from None
 
 
 def to_toml(config: SearchConfig) -> str:
-    """The resolved config as TOML, without secrets; ``read_toml`` and ``build`` take it back."""
+    """Return the resolved config as TOML, without secrets; ``read_toml`` and ``build`` take it back."""
     return tomli_w.dumps(config.to_public())
 
 
 def _absolute(values: dict[str, Any]) -> dict[str, Any]:
-    """Paths that exist made absolute, so that a run can be resumed from another folder."""
+    """Make paths that exist absolute, so that a run can be resumed from another folder."""
     fixed = dict(values)
     for name, exists in _PATHS.items():
         value = fixed.get(name)
@@ -118,9 +143,13 @@ def _absolute(values: dict[str, Any]) -> dict[str, Any]:
             path = Path(value).expanduser()
             if _is(exists, path) and not (name == "data" and _known_dataset(str(value))):
                 fixed[name] = path.resolve() if isinstance(value, Path) else str(path.resolve())
+    source, colon, factory = str(fixed.get("evaluator") or "").rpartition(":")
+    if source.endswith(".py") and _is(Path.is_file, Path(source).expanduser()):
+        fixed["evaluator"] = f"{Path(source).expanduser().resolve()}{colon}{factory}"
     return fixed
 
 
+_ENVIRONMENT, _COMMAND_LINE = "the environment", "the command line"
 _PATHS: Mapping[str, Callable[[Path], bool]] = {
     "data": Path.exists,
     "data_root": Path.is_dir,
@@ -147,27 +176,27 @@ def _known_dataset(name: str) -> bool:
 
 def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) -> str:
     field = str(part["loc"][0]) if part["loc"] else ""
-    message = str(part["msg"]).removeprefix("Value error, ")
-    if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        near = difflib.get_close_matches(field, SearchConfig.model_fields, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        return f"unknown setting {field!r} in {places.get(field, 'the config')}{hint}"
     if not field:
-        return message
+        return with_settings(plain(part), _as_option)
+    if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
+        where = places.get(field, "the config")
+        return f"unknown setting {field!r} in {where}{near(field, SearchConfig.model_fields)}"
     name = _called(field, places.get(field))
-    if part["type"] == "missing":
-        return f"{name} is needed: {SearchConfig.model_fields[field].description}"
-    where = "" if places.get(field) in (None, "the command line") else f" (from {places[field]})"
+    where = "" if places.get(field) in (None, _COMMAND_LINE) else f" (from {places[field]})"
     inside = ".".join(str(step) for step in part["loc"][1:])
     # A base URL may hold a password, so its value is never repeated.
     shown = "" if "url" in field or field == "endpoints" else f" {values.get(field)!r}"
-    return f"{name}{'.' + inside if inside else ''}{shown}{where}: {message[:1].lower()}{message[1:]}"
+    return f"{name}{'.' + inside if inside else ''}{shown}{where}: {plain(part)}"
+
+
+def _as_option(field: str, value: str | None) -> str:
+    return f"{flag_of(field)} {value}" if value is not None else flag_of(field)
 
 
 def _called(field: str, place: str | None) -> str:
-    if place == "the environment":
+    if place == _ENVIRONMENT:
         return PREFIX + field.upper()
-    return flag_of(field) or field if place in (None, "the command line") else field
+    return flag_of(field) or field if place in (None, _COMMAND_LINE) else field
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

@@ -10,6 +10,7 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
+from ..config.fields import CONCURRENCY
 from ..errors import ConfigError
 from ..secrets import Scrubber, Secret, split_userinfo
 from .answers import MAX_BODY, Reply, read_answer
@@ -44,7 +45,7 @@ class OpenAIChat:
         api_key: Secret | str | None = None,
         *,
         scrubber: Scrubber | None = None,
-        max_connections: int = 64,
+        max_connections: int = CONCURRENCY,
     ) -> None:
         url, userinfo = split_userinfo(base_url)
         key = api_key.reveal() if isinstance(api_key, Secret) else api_key or ""

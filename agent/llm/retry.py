@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 import tenacity
 
+from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..errors import ChatError, FatalChatError, RateLimitedError, RequestFailedError, UselessAnswerError
 
 Kind = Literal["no", "transient", "rate_limited", "useless"]
@@ -58,10 +59,10 @@ class RetryPolicy:
         longest_asked_s: Longest wait that an endpoint may ask for; beyond it, it is tried again sooner.
     """
 
-    attempts: int = 10
+    attempts: int = RETRY_ATTEMPTS
     useless_attempts: int = 4
-    total_s: float = 900.0
-    attempt_s: float = 120.0
+    total_s: float = RETRY_S
+    attempt_s: float = REQUEST_TIMEOUT_S
     first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
     longest_asked_s: float = 120.0

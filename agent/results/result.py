@@ -23,10 +23,13 @@ class Best:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ensemble:
-    """Templates whose text embeddings are averaged, with the accuracies of that average."""
+    """Templates whose text embeddings are averaged, with the accuracies of that average.
+
+    They are None where the evaluator cannot average.
+    """
 
     templates: tuple[str, ...]
-    train: float
+    train: float | None
     val: float | None
     test: float | None
 

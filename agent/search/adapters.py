@@ -1,85 +1,12 @@
-"""Anything that scores or chats, made to fit: a search takes your own black box and your own LLM."""
+"""Anything that chats, made to fit: a search takes an LLM of your own."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-from collections.abc import Sequence
 from typing import Any, cast
 
-from ...evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
-from ..config.schema import SearchConfig
 from ..errors import ConfigError
 from ..llm.types import ChatAnswer, ChatClient, ChatRequest
-
-
-def as_evaluator(given: object, config: SearchConfig) -> Evaluator:
-    """An evaluator from whatever has ``score(templates)``.
-
-    One that has ``info`` and ``examine`` too is used as it is. Of any other, ``score`` may answer with
-    ``Score``, ``Rejection``, or a bare number a template, higher meaning better; there is no test split,
-    then.
-
-    Raises:
-        ConfigError: It has no method ``score``.
-    """
-    if not callable(getattr(given, "score", None)):
-        raise ConfigError(
-            f"an evaluator needs a method score(templates), and {type(given).__name__} has none"
-        )
-    if callable(getattr(given, "examine", None)) and hasattr(given, "info"):
-        return cast("Evaluator", given)
-    return ScorerEvaluator(given, config)
-
-
-class ScorerEvaluator:
-    """A scorer of any kind as an ``Evaluator`` without a test split.
-
-    Args:
-        scorer: Has ``score(templates)``; its ``fingerprint``, if it has one, tells runs on different ones
-            apart.
-        config: Names the data.
-    """
-
-    def __init__(self, scorer: object, config: SearchConfig) -> None:
-        self._scorer: Any = scorer
-        name = type(scorer).__qualname__
-        mark = str(getattr(scorer, "fingerprint", name))
-        self._info = EvaluatorInfo(
-            dataset=config.data,
-            classes=0,
-            shots=config.shots,
-            seed=config.seed,
-            sizes={"train": 0, "val": 0, "test": 0},
-            model=name,
-            pretrained="",
-            fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
-        )
-
-    @property
-    def info(self) -> EvaluatorInfo:
-        """As much as can be known of it."""
-        return self._info
-
-    def score(self, templates: Sequence[str]) -> list[Score | Rejection]:
-        """Asks the scorer; see ``Scorer``."""
-        return [_as_score(answer) for answer in self._scorer.score(list(templates))]
-
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Train and val of each ensemble's first template: there is nothing to average, and no test split."""
-        found = self.score([ensemble[0] for ensemble in ensembles])
-        return [
-            SplitScores(train=score.train, val=score.val, test=None)
-            if isinstance(score, Score)
-            else SplitScores(train=0.0, val=None, test=None)
-            for score in found
-        ]
-
-
-def _as_score(answer: object) -> Score | Rejection:
-    if isinstance(answer, Score | Rejection):
-        return answer
-    return Score(train=float(cast("float", answer)))
 
 
 def as_chat(given: object) -> ChatClient:

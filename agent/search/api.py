@@ -36,8 +36,8 @@ async def search(
         The result; the same as in the run's ``result.json``.
 
     Raises:
-        UsageError: Something that was given cannot be worked with; nothing was paid.
-        InputError: The data or the model cannot be used; nothing was paid.
+        UsageError: Something that was given, the data or the model included, cannot be worked with; nothing
+            was paid.
         PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` goes on.
     """
     return await Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event)).start()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ...evaluator.errors import ScoringError
+from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
 from ...prompts.template import Template
 from ..climb.record import ClimbRecord
@@ -94,7 +94,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, stretch: Stretch) -
 
 def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]) -> list[Scored]:
     sizes = evaluator.info.sizes
-    return select(scored, sizes=sizes, objective=parse_objective(config.objective), seed=config.seed)
+    return select(scored, sizes=sizes, objective=config.objective, seed=config.seed)
 
 
 async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> dict[str, list[str]]:
@@ -122,7 +122,7 @@ async def _examine(evaluator: Evaluator, ensembles: Sequence[Sequence[str]]) -> 
     usable = [ensemble for ensemble in ensembles if ensemble]
     try:
         return list(await in_thread(lambda: evaluator.examine(usable)))
-    except ScoringError as error:
+    except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
         # result.
         rest = [ensemble if error.template not in ensemble else () for ensemble in ensembles]

@@ -9,8 +9,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from ...evaluator.scoring import Evaluator, parse_objective
-from ...evaluator.spec import EvaluatorSpec, open_evaluator
+from ...evaluator.open import open_evaluator
+from ...evaluator.scoring import Evaluator
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.template import Template
 from ..config.schema import LOCAL_LLM, SearchConfig
@@ -18,26 +18,6 @@ from ..errors import ConfigError, StoreExistsError
 from ..events import Event, ImagesEncoded, Listener, Noted
 from ..results.run_dir import STORE
 from ..threads import in_thread
-
-
-def spec_of(config: SearchConfig) -> EvaluatorSpec:
-    """What to score on, as the evaluator wants it."""
-    return EvaluatorSpec(
-        data=config.data,
-        data_root=config.data_root,
-        model=config.model,
-        pretrained=config.pretrained,
-        shots=config.shots,
-        seed=config.seed,
-        few_shot_file=config.few_shot_file,
-        class_names=config.class_names,
-        allow_leak=config.allow_leak,
-        on_bad_image=config.on_bad_image,
-        device=config.device,
-        ray=config.ray,
-        precision=config.precision,
-        objective=parse_objective(config.objective),
-    )
 
 
 async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:
@@ -48,7 +28,7 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
         listener: Hears, in the event loop, of facts worth a line and of images encoded, now and at the end.
 
     Raises:
-        InputError: They cannot be used.
+        UsageError: They cannot be used.
     """
     loop = asyncio.get_running_loop()
 
@@ -63,7 +43,23 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
     def progress(done: int, of: int) -> None:
         tell(ImagesEncoded(done=done, of=of))
 
-    return await in_thread(lambda: open_evaluator(spec_of(config), report=report, progress=progress))
+    return await in_thread(lambda: open_evaluator(config, report=report, progress=progress))
+
+
+def read_template_file(path: Path, option: str) -> list[Template]:
+    """Read a file of templates.
+
+    Args:
+        path: A JSON list, or one template a line.
+        option: The option that names it, for the message.
+
+    Raises:
+        ConfigError: It cannot be read, holds no template, or has a line that is none.
+    """
+    try:
+        return read_templates(path)
+    except PoolError as error:
+        raise ConfigError(f"{option}: {error}") from error
 
 
 def with_fallback(config: SearchConfig) -> tuple[SearchConfig, str | None]:
@@ -86,10 +82,7 @@ def read_pool(config: SearchConfig) -> list[Template]:
         ConfigError: The file cannot be used, or the pool is smaller than what is to be drawn.
     """
     if isinstance(config.initial, Path):
-        try:
-            pool = read_templates(config.initial)
-        except PoolError as error:
-            raise ConfigError(f"--initial: {error}") from error
+        pool = read_template_file(config.initial, "--initial")
         unique = list({template.key: template for template in pool}.values())
         if len(unique) < 2:
             raise ConfigError(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...evaluator.errors import ConsumerError, ScoringError
+from ...evaluator.errors import ConsumerError, TemplateRejectedError
 from ...evaluator.scoring import Rejection, Score
 from ..errors import EvaluationFailedError
 from ..store import StoredScore, Verdict
@@ -38,7 +38,7 @@ class TemplateScorer(Protocol):
         """Scores one template.
 
         Raises:
-            ScoringError: It cannot be scored.
+            TemplateRejectedError: It cannot be scored.
         """
         ...
 
@@ -86,7 +86,7 @@ class Scorebook:
     async def _ask(self, template: str) -> Verdict:
         try:
             answer = await self._scorer.score(template)
-        except ScoringError as error:
+        except TemplateRejectedError as error:
             if error.reason not in _BROKEN:
                 return Rejection(error.reason, error.message)
             self._failures += 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.batching import Consumer
+from ...evaluator.custom import as_evaluator
 from ...evaluator.scoring import Evaluator
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template
@@ -28,7 +29,7 @@ from ..results.run_dir import CONFIG, read_result, write_atomically, write_resul
 from ..secrets import Scrubber
 from ..stop import Stop
 from ..store import Store
-from .adapters import as_chat, as_evaluator
+from .adapters import as_chat
 from .failures import single
 from .finish import Stretch, finish
 from .inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool, with_fallback
@@ -143,7 +144,7 @@ class Session:
         config = self.config
         identity = {
             **config.identity(),
-            "evaluator": evaluator.info.fingerprint,
+            "fingerprint": evaluator.info.fingerprint,
             "pool": pool_hash(pool),
             "prompts_version": PROMPTS_VERSION,
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from ...evaluator.errors import ScoringError
+from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import Rejection, Score
 from ..errors import StoreCorruptError
 from ..llm.budget import NO_BILL
@@ -88,7 +88,7 @@ class TemplateScorer(Protocol):
     """What scores one template at a time."""
 
     async def score(self, template: str) -> Score:
-        """Score one template; raises ScoringError for one that cannot be scored."""
+        """Score one template; raises TemplateRejectedError for one that cannot be scored."""
         ...
 
 
@@ -110,17 +110,17 @@ class SharedScorer:
         """Score one template.
 
         Raises:
-            ScoringError: It cannot be scored.
+            TemplateRejectedError: It cannot be scored.
         """
         key = f"score:{self._space}:{template}"
         if (row := await self._cache.read(key)) is not None:
             verdict = StoredScore.from_json(row).verdict
             if isinstance(verdict, Rejection):
-                raise ScoringError(template, verdict.reason, verdict.message)
+                raise TemplateRejectedError(template, verdict.reason, verdict.message)
             return verdict
         try:
             score = await self._scorer.score(template)
-        except ScoringError as error:
+        except TemplateRejectedError as error:
             if error.reason not in _PASSING:
                 rejection = Rejection(error.reason, error.message)
                 await self._cache.write(key, StoredScore(template, rejection).to_json())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from .open_clip_lists import imagenet_templates, simple_imagenet_templates
+from ..open_clip_lists import imagenet_templates, simple_imagenet_templates
 
 PLAIN = "a photo of a {}"
 
@@ -87,7 +87,7 @@ def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
         open_clip's two lists as ``openai-imagenet`` (80) and ``simple-imagenet`` (7).
 
     Raises:
-        InputError: open_clip is not installed.
+        UsageError: open_clip is not installed.
     """
     found: dict[str, tuple[str, ...]] = {"plain": (PLAIN,)}
     if own := hand_made(name):

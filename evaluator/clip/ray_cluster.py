@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,15 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import EvaluatorError, InputError, ModelError
+from ..errors import EvaluatorError, ModelError
 from ..scoring import EvaluatorInfo, Rejection, Score, SplitScores
-from ..spec import EvaluatorSpec
-from .evaluator import OpenClipEvaluator
-from .local import SearchSplits, build_encoder
+from ..spec import EvaluatorSpec, Report
+from .in_process import SearchSplits, build_encoder
 from .models import load_model, parse_devices
+from .open_clip_evaluator import OpenClipEvaluator
 from .zero_shot import Labelled
 
-Report = Callable[[str], None]
 Answers = list[Score | Rejection]
 
 TEMPLATES_AN_ACTOR = 8
@@ -68,9 +67,10 @@ class Worker:
                 f"{spec.pretrained} of {spec.model} is another file on this node than on the driver's"
             )
         train, val = (split.unpack() for split in splits)
+        here = spec.model_copy(update={"device": str(device)})
         self._evaluator = OpenClipEvaluator(
             info=info,
-            encoder=build_encoder(replace(spec, device=str(device)), [loaded], names, lambda _line: None),
+            encoder=build_encoder(here, [loaded], names, lambda _line: None),
             class_names=names,
             train=train,
             val=val,
@@ -102,7 +102,7 @@ class ClusterEvaluator:
         report: Told how many actors there are, and when one is replaced.
 
     Raises:
-        InputError: Ray is not installed, or there is no cluster at the address.
+        ModelError: Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class ClusterEvaluator:
         self._ray = ray
         self._local = local
         given = (
-            replace(spec, ray=None, cache_dir=None),
+            spec.model_copy(update={"ray": None, "cache_dir": None}),
             replace(local.info, notes={}, baselines={}, sizes=dict(local.info.sizes)),
             splits.class_names,
             splits.model_key,
@@ -197,7 +197,7 @@ class Pool:
         """An actor that is ready; waits for one if need be.
 
         Raises:
-            InputError: The actors cannot start: what they say.
+            ModelError: The actors cannot start: what they say.
             EvaluatorError: None became ready in time.
         """
         if not self._ready:
@@ -231,8 +231,8 @@ class Pool:
                 self._ray.get(reference)
             except self._ray.exceptions.RayActorError as error:
                 # An actor that dies while it starts says why, unless its node died under it.
-                if "InputError" in str(error) or "ModelError" in str(error):
-                    raise InputError(f"ray: a scorer cannot start: {_last_line(error)}") from error
+                if "DataError" in str(error) or "ModelError" in str(error):
+                    raise ModelError(f"ray: a scorer cannot start: {_last_line(error)}") from error
                 self._report("ray: a scorer died while it started")
             else:
                 self._ready.append(actor)
@@ -246,14 +246,14 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError("scoring on a cluster needs Ray: pip install 'promptclimb[ray]'") from error
+        raise ModelError("scoring on a cluster needs Ray: pip install 'promptclimb[ray]'") from error
     if ray.is_initialized():
         return ray
     _check_reachable(address)
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(f"there is no Ray cluster at {address!r}: {error}") from error
+        raise ModelError(f"there is no Ray cluster at {address!r}: {error}") from error
     return ray
 
 
@@ -266,7 +266,7 @@ def _check_reachable(address: str) -> None:
         with socket.create_connection((host, int(port)), timeout=REACH_S):
             return
     except (OSError, ValueError) as error:
-        raise InputError(
+        raise ModelError(
             f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
         ) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .describe import describe
 from .image_checks import check_readable
-from .loading import Known, known, load
+from .loading import Known, known, load_data
 from .values import FewShotData, Item, SealedTest, Splits
 
 __all__ = [
@@ -16,5 +16,5 @@ __all__ = [
     "check_readable",
     "describe",
     "known",
-    "load",
+    "load_data",
 ]

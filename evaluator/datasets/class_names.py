@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..baselines.open_clip_lists import imagenet_class_names
 from ..errors import DataError
+from ..open_clip_lists import imagenet_class_names
 from .readers.text_files import read_text
 from .values import Splits
 

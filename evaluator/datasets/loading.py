@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import DataError
+from ..spec import EvaluatorSpec
 from .checks import check, check_leaks
 from .class_names import OPENAI, SPLIT, read_names, rename
 from .image_checks import check_repeats
@@ -40,7 +41,7 @@ class Known:
 
 
 def known() -> tuple[Known, ...]:
-    """Every data set that has a name: those that need nothing first."""
+    """Return every data set that has a name: those that need nothing first."""
     return (
         *(Known(name, "bundled", bundled.title(name)) for name in bundled.names()),
         Known(digits.NAME, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
@@ -49,61 +50,48 @@ def known() -> tuple[Known, ...]:
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
-    """The data root that was given, else the environment's DATA, else None."""
+    """Return the data root that was given, else the environment's DATA, else None."""
     if data_root is None and os.environ.get("DATA"):
         data_root = Path(os.environ["DATA"])
     return None if data_root is None else Path(os.path.abspath(data_root.expanduser()))  # noqa: PTH100
 
 
-def load(
-    name_or_path: str,
-    *,
-    data_root: Path | None = None,
-    shots: int = 16,
-    seed: int = 1,
-    few_shot_file: Path | None = None,
-    class_names: str | None = None,
-    allow_leak: bool = False,
-) -> FewShotData:
-    """Reads a data set, draws its few-shot sample, and checks both.
-
-    Args:
-        name_or_path: A name of ``known()``, a folder of class folders, a CSV, TSV or JSON-lines table,
-            ``hf:NAME_OR_FOLDER`` or ``torchvision:NAME``.
-        data_root: Where named sets of kind ``coop`` and torchvision's lie; DATA of the environment if None.
-        shots: Training images a class.
-        seed: Seed of the few-shot draw.
-        few_shot_file: Published indices to use instead of a draw.
-        class_names: ``openai``, ``split``, or a file with one name a line; None for the data set's own.
-        allow_leak: Go on although an image lies in train or val and in test.
+def load_data(spec: EvaluatorSpec) -> FewShotData:
+    """Read the data set of a specification, draw its few-shot sample, and check both; needs no torch.
 
     Raises:
         DataError: Anything about the data that makes a score meaningless or impossible; the message says
             what, where, and what to do.
     """
-    splits = read_splits(name_or_path, data_root=data_root_or_default(data_root), class_names=class_names)
-    splits = rename(splits, class_names)
+    root = data_root_or_default(spec.data_root)
+    splits = rename(read_splits(spec.data, data_root=root, class_names=spec.class_names), spec.class_names)
     notes = list(check(splits))
-    if few_shot_file is None:
-        train, val = few_shot.draw(splits, shots=shots, seed=seed)
+    if spec.few_shot_file is None:
+        train, val = few_shot.draw(splits, shots=spec.shots, seed=spec.seed)
     else:
-        train, val = read_few_shot_file(few_shot_file, splits)
+        train, val = read_few_shot_file(spec.few_shot_file, splits)
     notes.extend(check_repeats(train + val, splits.classes))
-    notes.extend(check_leaks(train + val, splits.test, allow=allow_leak))
+    notes.extend(check_leaks(train + val, splits.test, allow=spec.allow_leak))
     return FewShotData(
         name=splits.name,
         classes=splits.classes,
         train=train,
         val=val,
         test=SealedTest(splits.test),
-        shots=shots,
-        seed=seed,
+        shots=spec.shots,
+        seed=spec.seed,
         notes=(*splits.notes, *notes),
     )
 
 
 def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str | None = None) -> Splits:
-    """The whole data set that a name or a path means.
+    """Read the whole data set that a name or a path means.
+
+    Args:
+        name_or_path: A name of ``known()``, a folder of class folders, a CSV, TSV or JSON-lines table,
+            ``hf:NAME_OR_FOLDER`` or ``torchvision:NAME``.
+        data_root: Where named sets of kind ``coop`` and torchvision's lie.
+        class_names: A table's labels may be names of this file.
 
     Raises:
         DataError: Nothing is known by that name, or what it means cannot be read.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.batching import Consumer, is_out_of_memory
-from promptclimb.evaluator.errors import ConsumerError, ScoringError
+from promptclimb.evaluator.errors import ConsumerError, TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 
@@ -76,7 +76,7 @@ async def test_a_rejection_is_raised_with_its_reason() -> None:
     """A rejected template raises for its waiter alone."""
     async with Consumer(FakeEvaluator(max_words=5)) as consumer:
         found = await score_all(consumer, ["a b c d e f g {}", "a {}"])
-    assert isinstance(found[0], ScoringError)
+    assert isinstance(found[0], TemplateRejectedError)
     assert found[0].reason == "too_many_tokens"
     assert isinstance(found[1], Score)
 
@@ -95,7 +95,7 @@ async def test_a_poison_template_fails_alone() -> None:
         template for template, answer in zip(TEMPLATES, found, strict=True) if not isinstance(answer, Score)
     ]
     assert failed == [TEMPLATES[13]]
-    assert isinstance(found[13], ScoringError)
+    assert isinstance(found[13], TemplateRejectedError)
     assert found[13].reason == "failed"
     assert "boom" in str(found[13])
     assert statistics.failed == 1
@@ -125,7 +125,7 @@ async def test_out_of_memory_on_one_template_is_its_own_failure() -> None:
         raise MemoryError
 
     async with Consumer(FakeEvaluator(before_batch=no_memory)) as consumer:
-        with pytest.raises(ScoringError) as caught:
+        with pytest.raises(TemplateRejectedError) as caught:
             await consumer.score(TEMPLATES[0])
     assert caught.value.reason == "out_of_memory"
 
@@ -299,6 +299,6 @@ def test_whatever_happens_every_waiter_is_answered(
         if isinstance(answer, asyncio.CancelledError):
             assert index in cancelled
         elif template in poison:
-            assert isinstance(answer, ScoringError)
+            assert isinstance(answer, TemplateRejectedError)
         else:
             assert answer == expected[template]

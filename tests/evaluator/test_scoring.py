@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.cache import cache_dir
-from promptclimb.evaluator.errors import EvaluatorError, InputError, ScoringError
+from promptclimb.evaluator.errors import EvaluatorError, TemplateRejectedError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import OBJECTIVES, Evaluator, Rejection, Score, parse_objective
 from tests.paths import ROOT
@@ -44,16 +44,16 @@ def test_objectives_pick_their_value() -> None:
     score = Score(train=0.5, class_mean=0.4)
     assert score.value() == 0.5
     assert score.value("class_mean") == 0.4
-    with pytest.raises(InputError, match="logprob"):
+    with pytest.raises(UsageError, match="logprob"):
         score.value("logprob")
     assert [parse_objective(name) for name in OBJECTIVES] == list(OBJECTIVES)
-    with pytest.raises(InputError, match="accuracy, class_mean"):
+    with pytest.raises(UsageError, match="accuracy, class_mean"):
         parse_objective("luck")
 
 
 def test_scoring_errors_cross_processes() -> None:
     """An error keeps its template, reason and message when it is carried over."""
-    error = pickle.loads(pickle.dumps(ScoringError("a {}", "failed", "because")))
+    error = pickle.loads(pickle.dumps(TemplateRejectedError("a {}", "failed", "because")))
     assert (error.template, error.reason, error.message) == ("a {}", "failed", "because")
 
 
@@ -74,7 +74,7 @@ def test_the_fake_rejects_and_examines() -> None:
     """Long templates are rejected; the test split is counted when it is opened."""
     fake = FakeEvaluator(max_words=3, val=False)
     assert isinstance(fake.score(["a b c {}"])[0], Rejection)
-    with pytest.raises(ScoringError):
+    with pytest.raises(TemplateRejectedError):
         fake.examine([["a b c {}"]])
     single, ensemble = fake.examine([["a {}"], ["a {}", "the {}"]])
     assert single.val is None
@@ -96,7 +96,7 @@ def test_the_cache_is_where_it_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert cache_dir().is_dir()
     (tmp_path / "file").touch()
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="PROMPTCLIMB_CACHE"):
+    with pytest.raises(UsageError, match="PROMPTCLIMB_CACHE"):
         cache_dir()
 
 

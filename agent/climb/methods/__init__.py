@@ -1,24 +1,21 @@
-"""How a climb comes by its next proposals: one small module a method, and one line here."""
+"""How a climb comes by its next proposals: one small module a method, found by ``config.known_methods``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import importlib
+from typing import cast
 
-from .ape import Paraphrase
+from ...config.known_methods import KNOWN_METHODS
 from .base import Ask, Consult, Heard, Method, Propose, Step, Steps, View
-from .opro import Trajectory
-from .p import PositiveOnly
-from .pn import PositiveNegative
-from .random_words import RandomWords
 
-_ALL: tuple[Method, ...] = (
-    PositiveNegative(),
-    PositiveOnly(),
-    Paraphrase(),
-    Trajectory(),
-    RandomWords(),
-)
-METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _ALL})
+__all__ = ["Ask", "Consult", "Heard", "Method", "Propose", "Step", "Steps", "View", "method_named"]
 
-__all__ = ["METHODS", "Ask", "Consult", "Heard", "Method", "Propose", "Step", "Steps", "View"]
+
+def method_named(name: str) -> Method:
+    """Return a method by the name that ``--method`` takes.
+
+    Raises:
+        KeyError: There is no such method; a config has none that is unknown.
+    """
+    module = importlib.import_module(f".{KNOWN_METHODS[name].module}", __package__)
+    return cast("Method", module.METHOD)

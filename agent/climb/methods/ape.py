@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ....prompts.requests import request_ape
-from .base import Ask, Steps, View, shown
+from .base import Ask, Method, Steps, View, shown
 
 
 class Paraphrase:
     """Show the best template alone, anew in each iteration."""
-
-    name: ClassVar[str] = "ape"
-    requests: ClassVar[int] = 1
 
     def reset(self, view: View) -> Steps:
         """Ask for variations of the template that is best by then."""
         while True:
             (current,) = shown(view.memory.best(1))
             yield Ask(request_ape(current, proposals=view.proposals, max_words=view.max_words))
+
+
+METHOD: Method = Paraphrase()

@@ -3,9 +3,6 @@
 A method is a generator, one for each reset. It yields what it wants done and is sent what came of it::
 
     class Echo:
-        name = "echo"
-        requests = 1
-
         def reset(self, view):
             while True:
                 heard = yield Ask(messages=[{"role": "user", "content": "..."}])
@@ -23,7 +20,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from ....prompts.requests import Message, Outcome, feedback
 from ....prompts.template import Template
@@ -107,15 +104,7 @@ Steps: TypeAlias = Generator[Step, Heard, None]
 
 
 class Method(Protocol):
-    """How a climb comes by its next proposals.
-
-    Attributes:
-        name: What ``--method`` calls it.
-        requests: The most requests that an iteration makes; 0 for a method that asks no LLM.
-    """
-
-    name: ClassVar[str]
-    requests: ClassVar[int]
+    """How a climb comes by its next proposals; each module of a method has one as ``METHOD``."""
 
     def reset(self, view: View) -> Steps:
         """Return the steps of one reset: a conversation from the ranking as it stands."""

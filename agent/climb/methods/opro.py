@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ....prompts.requests import request_opro
-from .base import Ask, Steps, View, shown
+from .base import Ask, Method, Steps, View, shown
 
 
 class Trajectory:
     """Show the best k with their scores in ascending order, anew in each iteration."""
-
-    name: ClassVar[str] = "opro"
-    requests: ClassVar[int] = 1
 
     def reset(self, view: View) -> Steps:
         """Ask for templates that score higher than the trajectory's last."""
         while True:
             tried = shown(view.memory.best(view.top_k), scores=True)[::-1]
             yield Ask(request_opro(tried, proposals=view.proposals, max_words=view.max_words))
+
+
+METHOD: Method = Trajectory()

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ....prompts.requests import request_p
 from ..conversation import Conversation
-from .base import Ask, Steps, View, shown, told
+from .base import Ask, Method, Steps, View, shown, told
 
 
 class PositiveOnly:
     """Show the best k, then what each proposal scored."""
-
-    name: ClassVar[str] = "p"
-    requests: ClassVar[int] = 1
 
     def reset(self, view: View) -> Steps:
         """Open with one list, the best first."""
@@ -23,3 +18,6 @@ class PositiveOnly:
         while True:
             heard = yield Ask(conversation.messages())
             conversation.add(heard.text, told(view, heard))
+
+
+METHOD: Method = PositiveOnly()

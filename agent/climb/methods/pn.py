@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ....prompts.requests import request_pn
 from ..conversation import Conversation
-from .base import Ask, Steps, View, shown, told
+from .base import Ask, Method, Steps, View, shown, told
 
 
 class PositiveNegative:
     """Show the best k and the worst k, then what each proposal scored: the LLM reads a direction from it."""
-
-    name: ClassVar[str] = "pn"
-    requests: ClassVar[int] = 1
 
     def reset(self, view: View) -> Steps:
         """Open with both lists; in a small pool they are shorter, and never overlap."""
@@ -23,3 +18,6 @@ class PositiveNegative:
         while True:
             heard = yield Ask(conversation.messages())
             conversation.add(heard.text, told(view, heard))
+
+
+METHOD: Method = PositiveNegative()

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from typing import ClassVar
 
 from ....prompts.pools import BUILT_IN
 from ....prompts.template import SLOT, Template, TemplateError
-from .base import Propose, Steps, View
+from .base import Method, Propose, Steps, View
 
 _ATTEMPTS = 50
 """Tries a proposal before the iteration is left with fewer: a small pool may simply have no more to give."""
@@ -19,9 +18,6 @@ _ATTEMPTS = 50
 
 class RandomWords:
     """Draw half the proposals from the pool; the others are one of the best k with one word changed."""
-
-    name: ClassVar[str] = "random"
-    requests: ClassVar[int] = 0
 
     def reset(self, view: View) -> Steps:
         """Propose new templates; fewer than asked for where nothing new is found."""
@@ -47,6 +43,9 @@ class RandomWords:
             return Template.parse(" ".join(_mutated(parent.split(), words, rng)), max_words=view.max_words)
         except TemplateError:
             return None
+
+
+METHOD: Method = RandomWords()
 
 
 def _words(templates: Iterable[str]) -> list[str]:

@@ -27,7 +27,7 @@ def model_file() -> Path:
 
     Raises:
         EndpointError: if the file cannot be made.
-        evaluator.errors.InputError: if the cache folder cannot be made.
+        evaluator.errors.UsageError: if the cache folder cannot be made.
     """
     package: Any = importlib.import_module(_MODEL_PACKAGE)
     folder = cache_dir() / "llm"

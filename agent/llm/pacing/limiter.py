@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from ...config.fields import CONCURRENCY
 from ...errors import FatalChatError
 from ...events import HeaderIgnored, LimitLearned, Listener, Paused, Rested, unheard
 from .headers import Kind, allowance
@@ -36,7 +37,7 @@ class RateLimits:
 
     rpm: float | None = None
     tpm: float | None = None
-    concurrency: int = 8
+    concurrency: int = CONCURRENCY
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from ...config.schema import SearchConfig
 from ...errors import UsageError
 from ...search.api import stored_config
-from ...search.inputs import spec_of
 from ..result import SearchResult
 from ..run_dir import RESULT, read_result, write_atomically
 from . import forms
@@ -46,8 +45,8 @@ def export(run_dir: Path | str, form: str, *, out: Path | None = None) -> Path:
 
     Raises:
         UsageError: The form is unknown, the folder holds no result, or the file cannot be written.
-        InputError: The data set or the model of the run cannot be opened any more (``cupl`` needs the class
-            names, ``safetensors`` the model too).
+        DataError, ModelError: The data set or the model of the run cannot be opened any more (``cupl``
+            needs the class names, ``safetensors`` the model too).
     """
     if form not in FORMATS:
         raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMATS)}")
@@ -88,6 +87,6 @@ def class_names(config: SearchConfig) -> tuple[str, ...]:
     Raises:
         DataError: The data set cannot be read any more.
     """
-    from ....evaluator.spec import load_data
+    from ....evaluator.datasets import load_data
 
-    return load_data(spec_of(config)).classes
+    return load_data(config).classes

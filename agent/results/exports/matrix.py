@@ -10,10 +10,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ....evaluator.spec import open_evaluator
+from ....evaluator.open import open_evaluator
 from ...config.schema import SearchConfig
 from ...errors import UsageError
-from ...search.inputs import spec_of
 from ..result import SearchResult
 
 TENSOR = "classifier"
@@ -43,13 +42,12 @@ def write_classifier(target: Path, result: SearchResult, config: SearchConfig) -
         config: How the run was made: it is opened anew.
 
     Raises:
-        InputError: Data or model cannot be opened.
-        UsageError: The evaluator has no such vectors.
+        UsageError: Data or model cannot be opened, or the evaluator has no such vectors.
         OSError: The file cannot be written.
     """
     from safetensors.numpy import save
 
-    evaluator = open_evaluator(spec_of(config))
+    evaluator = open_evaluator(config)
     if not isinstance(evaluator, HasClassifier):
         raise UsageError("this evaluator decides without class vectors, so there is no classifier to export")
     rows = evaluator.classifier(result.ensemble.templates)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
-from ..models.loading import LoadedModel
+from ..models.open_clip_model import LoadedModel
 from .features import (
     SCHEMA,
     BrokenFeaturesError,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .devices import best_dtype, devices, parse_devices
-from .loading import LoadedModel, check_bundled, load_model
 from .names import pretrained_pairs
+from .open_clip_model import LoadedModel, check_bundled, load_model
 
 __all__ = [
     "LoadedModel",

@@ -9,7 +9,7 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ...errors import InputError
+from ...errors import UsageError
 from ..world import Art, Scene, compose, draw
 from ..world.concepts import CORE, SENSES
 from ..world.media import MEDIA
@@ -60,7 +60,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         art = training_art()
-    except (ArtError, InputError) as error:
+    except (ArtError, UsageError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     sheet(art).quantize(160).save(options.file, optimize=True)

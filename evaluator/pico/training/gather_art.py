@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...cache import cache_dir
-from ...errors import InputError
+from ...errors import UsageError
 from ..world.art import ASSETS, CUTOUT, Art
 from ..world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
 
@@ -101,7 +101,7 @@ def cache_folder() -> Path:
     """Where gathered art is kept: in the cache folder of the program.
 
     Raises:
-        InputError: The folder cannot be made.
+        UsageError: The folder cannot be made.
     """
     return cache_dir() / "pico-art"
 
@@ -269,7 +269,7 @@ def main() -> int:
         folder = gather()
         if options.ship:
             ship()
-    except (ArtError, InputError) as error:
+    except (ArtError, UsageError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     sys.stdout.write(f"{folder}\n")

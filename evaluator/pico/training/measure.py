@@ -27,7 +27,7 @@ from torch import Tensor
 from ...datasets import Item
 from ...datasets.loading import read_splits
 from ...datasets.sampling import few_shot
-from ...errors import InputError, ModelError
+from ...errors import ModelError, UsageError
 from .. import NAMES, models, sets
 from .findings import Row, summary, table, transfer
 from .model import encode_text, fast
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         _print(options)
-    except InputError as error:
+    except UsageError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0

@@ -24,7 +24,7 @@ import structlog
 import torch
 
 from ...cache import cache_dir
-from ...errors import InputError
+from ...errors import UsageError
 from .. import NAMES
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art
@@ -175,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.warning("training.interrupted", hint="the same command goes on from the last saved state")
         return 130
-    except (ArtError, InputError, ValueError, OSError) as error:
+    except (ArtError, UsageError, ValueError, OSError) as error:
         log.error("training.failed", reason=str(error))
         return 2
     return 0

@@ -22,6 +22,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import EXPORTS
 from promptclimb.agent.results.exports import FORMATS
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.open import open_evaluator
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.paths import ROOT
 
@@ -304,6 +305,37 @@ def test_evaluate_scores_in_the_order_of_the_file(
     assert fake_evaluator.opened == 0
     assert call("evaluate", "--templates", "t.json", "--split", "test", "--json") == 0
     assert fake_evaluator.opened == 1
+
+
+def test_a_black_box_of_ones_own_works_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Search, resume from another folder, and evaluate, with a factory from a file."""
+    for place in (promptclimb.agent.search.inputs, promptclimb.agent.cli.evaluate):
+        monkeypatch.setattr(place, "open_evaluator", open_evaluator)
+    Path("own.py").write_text(
+        "class Lengths:\n"
+        "    def score(self, templates):\n"
+        "        return [1 / (1 + abs(20 - len(template))) for template in templates]\n"
+    )
+    own = ("--evaluator", "own.py:Lengths", "--data", "notes")
+    assert call("search", *own, "--method", "random", "--restarts", "1", "--run-dir", "r", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"]["name"] == "Lengths"
+    assert (found["ensemble"]["train"], found["best"]["test"]) == (None, None)
+    (tmp_path / "r" / "result.json").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert call("resume", str(tmp_path / "r"), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["leaderboard"] == found["leaderboard"]
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text("a photo of a {}\n")
+    assert call("evaluate", *own, "--templates", "t.txt", "--split", "train", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == [
+        {"template": "a photo of a {}", "train": pytest.approx(1 / 6)}
+    ]
+    assert call("evaluate", *own, "--templates", "t.txt") == 2
+    assert "choose another split by --split" in only_line(capsys.readouterr().err)
 
 
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.climb import climb
-from promptclimb.agent.climb.methods import METHODS, Ask, Consult, Heard, Propose, Steps, View
+from promptclimb.agent.climb.methods import Ask, Consult, Heard, Propose, Steps, View
 from promptclimb.agent.climb.script import Script
+from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
@@ -29,9 +29,6 @@ def said(text: str) -> Sequence[Message]:
 
 class CritiqueThenRewrite:
     """Criticise the best template, then rewrite it with the critique; stop after four iterations."""
-
-    name: ClassVar[str] = "critique"
-    requests: ClassVar[int] = 2
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
@@ -64,7 +61,9 @@ class Chat:
 def method(monkeypatch: pytest.MonkeyPatch) -> CritiqueThenRewrite:
     """The method in the place of another."""
     own = CritiqueThenRewrite()
-    monkeypatch.setattr(climb, "METHODS", {**METHODS, "pn": own})
+    monkeypatch.setattr(climb, "method_named", lambda _name: own)
+    known = {"pn": KnownMethod("criticise, then rewrite", "critique", requests=2)}
+    monkeypatch.setattr(climb, "KNOWN_METHODS", known)
     return own
 
 

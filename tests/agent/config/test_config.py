@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptclimb.agent.config.fields import without_credentials
-from promptclimb.agent.config.schema import SearchConfig, deciding_fields
+from promptclimb.agent.config.known_methods import KNOWN_METHODS
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import (
     build,
     flag_of,
     from_environment,
     from_sources,
     read_toml,
+    spec_from_sources,
     to_toml,
 )
 from promptclimb.agent.errors import ConfigError
+from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.evaluator.spec import EvaluatorSpec
 
 NO_LLM = {"method": "random"}
+SECRET_URL = "ftp://u:pw-secret@h"
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
@@ -50,7 +57,7 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
         ({"method": "pm"}, ["--method", "'pm'", "known are pn, p, ape, opro, random"]),
         ({"objective": "loss"}, ["--objective", "accuracy"]),
         ({"base_url": "localhost:8000"}, ["--base-url", "http://"]),
-        ({"base_url": "ftp://u:pw-secret@h"}, ["--base-url", "http://"]),
+        ({"base_url": SECRET_URL}, ["--base-url", "http://"]),
         ({"price": "1"}, ["--price", "IN/OUT"]),
         ({"price": "1/-2"}, ["--price", "greater than or equal to 0"]),
         ({"initial": "1"}, ["--initial", "at least 2"]),
@@ -67,6 +74,68 @@ def test_a_wrong_value_is_named_with_what_would_be_right(flags: dict[str, str], 
     assert all(part in message for part in said), message
     assert "pw-secret" not in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shots": 0}, "shots=0: input should be greater than or equal to 1"),
+        ({"method": "pm"}, "method='pm': unknown method; known are pn, p, ape, opro, random"),
+        ({"objective": "loss"}, "objective='loss': unknown objective; known are accuracy, class_mean"),
+        ({"shot": 1}, "unknown setting 'shot'; did you mean shots"),
+        ({"method": "pn"}, 'give llm=MODEL, or llm="local" for the one'),
+        ({"method": "pn"}, 'or method="random" for a search without one'),
+        ({"method": "pn", "llm": "m", "max_cost": 1}, "max_cost needs a price: give price=IN/OUT"),
+        ({"cache_answers": True}, "cache_answers needs shared_cache=DIR"),
+        ({"base_url": SECRET_URL}, "base_url: write http:// or https://"),
+        ({"price": {"prompt": 1}}, "price.completion: field required"),
+        ({"shots": 0, "seed": -1}, "; seed=-1: "),
+    ],
+)
+def test_a_wrong_value_in_python_is_ours_and_names_the_field(given: dict[str, Any], said: str) -> None:
+    """A library user gets a ConfigError about fields: no flag, no password, and not pydantic's error."""
+    with pytest.raises(ConfigError) as caught:
+        SearchConfig(**{**NO_LLM, **given})
+    message = str(caught.value)
+    assert said in message
+    assert "--" not in message
+    assert "pw-secret" not in message
+
+
+def test_what_is_scored_stands_in_one_place() -> None:
+    """A search's config is a specification with more fields, and gives it back without them."""
+    config = SearchConfig(**NO_LLM, data="x", shots=3, base_url="https://u:p@h/v1", workers=2)
+    assert config.bare() == EvaluatorSpec(data="x", shots=3, workers=2)
+    own = SearchConfig.__annotations__
+    assert not set(own) & set(EvaluatorSpec.model_fields)
+
+
+def test_what_only_programs_set_is_written_down_only_where_it_was_set() -> None:
+    """Technical fields do not clutter a run's file, and are kept where somebody chose them."""
+    assert "workers" not in SearchConfig(**NO_LLM).to_public()
+    assert SearchConfig(**NO_LLM, workers=2).to_public()["workers"] == 2
+
+
+def test_a_command_that_does_not_search_asks_for_no_llm() -> None:
+    """The specification is built from its own settings; those of searches are left alone."""
+    spec = spec_from_sources({"data": "x"}, {"PROMPTCLIMB_SHOTS": "3", "PROMPTCLIMB_METHOD": "nonsense"})
+    assert (spec.data, spec.shots) == ("x", 3)
+    with pytest.raises(ConfigError, match=r"PROMPTCLIMB_SHOTS 'x' \(from the environment\)"):
+        spec_from_sources({}, {"PROMPTCLIMB_SHOTS": "x"})
+
+
+def test_defaults_that_several_rooms_need_are_one() -> None:
+    """Retries and concurrency are the config's, wherever they are used without one."""
+    config, policy = SearchConfig(**NO_LLM), RetryPolicy()
+    assert (policy.attempts, policy.total_s) == (config.retry_attempts, config.retry_seconds)
+    assert policy.attempt_s == config.request_timeout
+    assert RateLimits().concurrency == config.concurrency
+
+
+def test_the_help_names_every_method() -> None:
+    """The table that names the methods is the one that they are checked against."""
+    text = SearchConfig.model_fields["method"].description or ""
+    assert all(f"{name} (" in text for name in KNOWN_METHODS)
 
 
 def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path) -> None:
@@ -117,8 +186,8 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
 
 
 def test_what_decides_and_what_does_not() -> None:
-    """Limits, pace and addresses may change between two stretches; what is scored and asked may not."""
-    deciding = set(deciding_fields())
+    """Limits, pace and addresses may change between two sessions; what is scored and asked may not."""
+    deciding = set(SearchConfig.deciding())
     free = {
         "rpm",
         "tpm",
@@ -135,9 +204,9 @@ def test_what_decides_and_what_does_not() -> None:
 
 
 def test_every_setting_has_a_flag_and_a_line_of_help() -> None:
-    """The command line can say all but the list of endpoints."""
+    """The command line can say all but the list of endpoints and what only programs set."""
     without = {name for name in SearchConfig.model_fields if not flag_of(name)}
-    assert without == {"endpoints"}
+    assert without == {"endpoints", "cache_dir", "workers", "image_batch", "text_rows"}
     assert all(field.description for field in SearchConfig.model_fields.values())
 
 

@@ -1,57 +1,15 @@
-"""Your own scorer and your own LLM, with no more than the one method that they need."""
+"""Your own LLM, with no more than the one method that it needs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.search.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
-from promptclimb.agent.search.api import search_sync
-from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Rejection, Score
+from promptclimb.agent.search.adapters import MessagesChat, as_chat
 from tests.fakes.chat_by_hash import ChatByHash
 
-CONFIG = SearchConfig(data="mine", method="random")
 REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m")
-
-
-class Lengths:
-    """A black box that likes templates of 20 characters."""
-
-    def score(self, templates: Sequence[str]) -> list[float]:
-        """One number a template."""
-        return [1 / (1 + abs(20 - len(template))) for template in templates]
-
-
-def test_an_evaluator_is_used_as_it_is() -> None:
-    """Nothing is put around one that has everything."""
-    evaluator = FakeEvaluator()
-    assert as_evaluator(evaluator, CONFIG) is evaluator
-
-
-def test_numbers_become_scores() -> None:
-    """Bare numbers, scores and rejections may be mixed."""
-
-    class Mixed:
-        def score(self, templates: Sequence[str]) -> list[Any]:
-            return [0.5, Score(train=0.25), Rejection("long", "too long")]
-
-    found = ScorerEvaluator(Mixed(), CONFIG).score(["a {}", "b {}", "c {}"])
-    assert found == [Score(train=0.5), Score(train=0.25), Rejection("long", "too long")]
-
-
-def test_a_search_on_a_bare_scorer_has_a_result_without_test(tmp_path: Path) -> None:
-    """Any object with score(templates) can be climbed."""
-    config = CONFIG.model_copy(update={"run_dir": tmp_path / "r", "restarts": 1})
-    result = search_sync(config, evaluator=Lengths())
-    assert result.best.train > 0.3
-    assert (result.best.test, result.best.val, result.dataset["name"]) == (None, None, "mine")
 
 
 async def test_an_llm_may_be_a_function_of_messages() -> None:
@@ -85,7 +43,5 @@ async def test_a_chat_client_is_used_as_it_is() -> None:
 def test_what_has_not_the_method_is_named(given: object) -> None:
     """The error says which method is missing, and on what."""
     name = type(given).__name__
-    with pytest.raises(ConfigError, match=rf"score\(templates\).*{name}"):
-        as_evaluator(given, CONFIG)
     with pytest.raises(ConfigError, match=rf"chat\(messages\).*{name}"):
         as_chat(given)

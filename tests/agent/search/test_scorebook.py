@@ -9,7 +9,7 @@ import pytest
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search.scorebook import MAX_FAILURES, Scorebook
 from promptclimb.agent.store import StoredScore, Verdict
-from promptclimb.evaluator.errors import ScoringError
+from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.scoring import Rejection, Score
 
 
@@ -41,9 +41,9 @@ class Scripted:
         self.asked.append(template)
         assert template not in self._shelf.kept
         if template.startswith("x"):
-            raise ScoringError(template, "failed", "the scorer failed")
+            raise TemplateRejectedError(template, "failed", "the scorer failed")
         if template.startswith("long"):
-            raise ScoringError(template, "too_many_tokens", "99 tokens")
+            raise TemplateRejectedError(template, "too_many_tokens", "99 tokens")
         return Score(train=len(template) / 100)
 
 

@@ -169,7 +169,7 @@ def test_what_decides_the_result_cannot_be_changed(tmp_path: Path, change: dict[
 def test_another_evaluator_is_refused(tmp_path: Path) -> None:
     """Scores of other data or another checkpoint do not belong into a run."""
     run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
-    with pytest.raises(StoreMismatchError, match="evaluator"):
+    with pytest.raises(StoreMismatchError, match="fingerprint"):
         run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(seed=9), chat=ChatByHash()))
 
 

@@ -14,7 +14,7 @@ from promptclimb.agent.llm.proposer import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer
-from promptclimb.evaluator.errors import ScoringError
+from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.scoring import Score
 
 
@@ -27,9 +27,9 @@ class Counting:
     async def score(self, template: str) -> Score:
         self.asked.append(template)
         if "long" in template:
-            raise ScoringError(template, "too_many_tokens", "78 tokens")
+            raise TemplateRejectedError(template, "too_many_tokens", "78 tokens")
         if "bad" in template:
-            raise ScoringError(template, "failed", "worker died")
+            raise TemplateRejectedError(template, "failed", "worker died")
         return Score(train=len(template) / 100)
 
     async def ask(self, request: ChatRequest) -> Reply:
@@ -52,7 +52,7 @@ async def test_lasting_rejections_are_shared_and_passing_failures_are_not(tmp_pa
     with SharedCache(tmp_path) as cache:
         shared = SharedScorer(cache, scorer, "a")
         for template in ("long {}", "long {}", "bad {}", "bad {}"):
-            with pytest.raises(ScoringError):
+            with pytest.raises(TemplateRejectedError):
                 await shared.score(template)
     assert scorer.asked == ["long {}", "bad {}", "bad {}"]
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.values import Item
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.pico import models, sets
-from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.data_sets import load
 from tests.paths import ROOT
 
 ENSEMBLE = ["a photo of a {}", "a {}", "a drawing of the {}"]

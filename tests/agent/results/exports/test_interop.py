@@ -65,7 +65,7 @@ class Home:
         """The run's result with templates of one and of two slots, scored as the run would have."""
         from promptclimb.agent.search.api import stored_config
         from promptclimb.agent.search.inputs import spec_of
-        from promptclimb.evaluator.spec import open_evaluator
+        from promptclimb.evaluator.open import open_evaluator
 
         result = with_templates(read_result(self.run), *TEMPLATES)
         evaluator = open_evaluator(spec_of(stored_config(self.run, {})))

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.readers.coop.imagenet import SPLIT_FILE
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.datasets.readers.coop.split_file import parse_split
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import unless_refused
+from tests.fakes.data_sets import load
 
 SPLIT_SETS = [name for name, layout in ELEVEN.items() if layout.family == "split file"]
 # Where CoOp's instructions put each: the folder, and the folder of its images.

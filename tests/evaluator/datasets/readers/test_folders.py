@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.readers.folders import read_folder
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages, save_image
+from tests.fakes.data_sets import load
 
 
 def test_a_flat_folder_is_split_by_a_fixed_rule(tmp_path: Path, make_images: MakeImages) -> None:

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from promptclimb.evaluator import network
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages
+from tests.fakes.data_sets import load
 
 NAMES = ("F/A-18", "big_plane")
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.readers.tables import SUFFIXES, parse_table, read_table
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import MakeImages, unless_refused
+from tests.fakes.data_sets import load
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.readers.digits import CLASSES
 from promptclimb.evaluator.datasets.readers.written import MARKER, read_marker, written_once
 from promptclimb.evaluator.errors import DataError
+from tests.fakes.data_sets import load
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets import load
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.datasets.readers.coop.split_file import parse_split
 from promptclimb.evaluator.datasets.sampling.few_shot import draw, sample
 from promptclimb.evaluator.datasets.sampling.few_shot_file import read_few_shot_file
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
+from tests.fakes.data_sets import load
 
 PUBLISHED = ("dtd", "eurosat", "oxford_pets")
 

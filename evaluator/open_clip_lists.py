@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import InputError
+from .errors import UsageError
 
 
 @cache
@@ -23,7 +23,7 @@ def _metadata() -> ModuleType:
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise InputError("open_clip_torch is not installed; `pip install open_clip_torch` brings its lists")
+    raise UsageError("open_clip_torch is not installed; `pip install open_clip_torch` brings its lists")
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import EvaluatorError, ScoringError
+from ..errors import EvaluatorError, TemplateRejectedError
 from ..scoring import GREY_BOX, EvaluatorInfo, Objective, Rejection, Score, SplitScores
 from .texts.replicas import Encoder
 from .texts.text_encoder import TextStatistics
@@ -112,7 +112,7 @@ class OpenClipEvaluator:
         """Scores ensembles on every split, test included; see ``Evaluator``.
 
         Raises:
-            ScoringError: A template cannot be read by this model.
+            TemplateRejectedError: A template cannot be read by this model.
             EvaluatorError: An ensemble is empty.
         """
         weights = [self._classifier(ensemble) for ensemble in ensembles]
@@ -130,7 +130,7 @@ class OpenClipEvaluator:
         """One ensemble on ``train``, ``val`` or ``test`` (which opens it), with its classes and confusions.
 
         Raises:
-            ScoringError: A template cannot be read by this model.
+            TemplateRejectedError: A template cannot be read by this model.
             EvaluatorError: The ensemble or the split is empty.
         """
         labelled = self._split(split)
@@ -157,7 +157,7 @@ class OpenClipEvaluator:
         """What an ensemble decides by: float32 [classes, dimensions], rows of length 1.
 
         Raises:
-            ScoringError: A template cannot be read by this model.
+            TemplateRejectedError: A template cannot be read by this model.
             EvaluatorError: The ensemble is empty.
         """
         return self._classifier(ensemble).float().cpu().numpy()
@@ -176,7 +176,7 @@ class OpenClipEvaluator:
             raise EvaluatorError("an ensemble needs at least one template")
         for template in ensemble:
             if (rejection := self._encoder.check(template)) is not None:
-                raise ScoringError(template, rejection.reason, rejection.message)
+                raise TemplateRejectedError(template, rejection.reason, rejection.message)
         held = self._at_once()
         parts = [self._encoder.vectors(ensemble[i : i + held]) for i in range(0, len(ensemble), held)]
         with torch.inference_mode():

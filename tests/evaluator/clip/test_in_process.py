@@ -11,10 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptclimb.evaluator.clip.evaluator import OpenClipEvaluator
-from promptclimb.evaluator.errors import DataError, EvaluatorError, ModelError, ScoringError
+from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
+from promptclimb.evaluator.errors import (
+    ConfigError,
+    DataError,
+    EvaluatorError,
+    ModelError,
+    TemplateRejectedError,
+)
+from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
-from promptclimb.evaluator.spec import EvaluatorSpec, open_evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
 
 NAMES = ["cat", "golden retriever", "oak tree", "sea snake"]
@@ -60,9 +67,7 @@ def spec(folder: Path, weights: Path, cache: Path) -> EvaluatorSpec:
 
 
 def replaced(spec: EvaluatorSpec, **changes: Any) -> EvaluatorSpec:
-    from dataclasses import replace
-
-    return replace(spec, **changes)
+    return EvaluatorSpec(**{**dict(spec), **changes})
 
 
 def opened(spec: EvaluatorSpec, **changes: Any) -> OpenClipEvaluator:
@@ -140,7 +145,7 @@ def test_what_cannot_be_read_is_rejected(evaluator: OpenClipEvaluator) -> None:
     assert isinstance(third, Rejection)
     assert (first.reason, third.reason) == ("too_many_tokens", "no_slot")
     assert "golden retriever" in first.message
-    with pytest.raises(ScoringError, match="tokens"):
+    with pytest.raises(TemplateRejectedError, match="tokens"):
         evaluator.examine([["a {}", "x " * 90 + "{}"]])
     with pytest.raises(EvaluatorError, match="at least one template"):
         evaluator.examine([[]])
@@ -189,7 +194,7 @@ def test_fingerprints_follow_what_decides_scores(
 
 def test_best_precision_says_what_it_changes(spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under `best` the type taken and the decisions that differ from fp32 are in the notes."""
-    monkeypatch.setattr("promptclimb.evaluator.clip.local.best_dtype", lambda _device: torch.bfloat16)
+    monkeypatch.setattr("promptclimb.evaluator.clip.in_process.best_dtype", lambda _device: torch.bfloat16)
     lines: list[str] = []
     found = open_evaluator(replaced(spec, precision="best"), report=lines.append)
     assert found.info.precision == "bfloat16"
@@ -232,10 +237,10 @@ def test_an_image_left_out_shrinks_its_split(spec: EvaluatorSpec, folder: Path, 
         ({"model": "ViT-B-33"}, ModelError),
         ({"pretrained": "/no/such/file.pt"}, ModelError),
         ({"device": "cuda:77"}, ModelError),
-        ({"shots": 0}, DataError),
+        ({"shots": 0}, ConfigError),
     ],
 )
-def test_bad_input_is_an_input_error(spec: EvaluatorSpec, changes: dict[str, Any], kind: type) -> None:
+def test_bad_input_is_the_users_to_mend(spec: EvaluatorSpec, changes: dict[str, Any], kind: type) -> None:
     """What the user gave wrong is said as such, not as a traceback from below."""
     with pytest.raises(kind):
         open_evaluator(replaced(spec, **changes))

@@ -11,13 +11,13 @@ import torch
 
 from ..baselines.hand_made import for_dataset
 from ..cache import cache_dir
-from ..datasets import FewShotData
+from ..datasets import FewShotData, load_data
 from ..datasets.values import Item
-from ..scoring import Evaluator, EvaluatorInfo
-from ..spec import EvaluatorSpec, Progress, Report, load_data
-from .evaluator import OpenClipEvaluator
+from ..scoring import EvaluatorInfo
+from ..spec import EvaluatorSpec, Progress, Report
 from .images import Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
+from .open_clip_evaluator import OpenClipEvaluator
 from .texts.replicas import Encoder, ReplicatedEncoder
 from .texts.text_encoder import TextEncoder
 from .zero_shot import Labelled, classifier, decide
@@ -35,20 +35,18 @@ class SearchSplits:
     model_key: str
 
 
-def open_from(spec: EvaluatorSpec, report: Report, progress: Progress) -> Evaluator:
-    """See ``evaluator.spec.open_evaluator``."""
-    local, splits = open_here(spec, report, progress)
-    if spec.ray is None:
-        return local
-    from .ray_cluster import ClusterEvaluator
-
-    return ClusterEvaluator(local, splits, spec, report=report)
-
-
-def open_here(
+def open_in_process(
     spec: EvaluatorSpec, report: Report, progress: Progress
 ) -> tuple[OpenClipEvaluator, SearchSplits]:
-    """An evaluator in this process, and what a copy of it elsewhere needs to score templates."""
+    """Open an evaluator in this process.
+
+    Returns:
+        The evaluator, and what a copy of it elsewhere needs to score templates.
+
+    Raises:
+        DataError: The data set cannot be used.
+        ModelError: The model, its checkpoint or the device cannot be used.
+    """
     devices = parse_devices(spec.device)
     data = load_data(spec)
     for note in data.notes:

@@ -1,0 +1,156 @@
+"""What configs are made of: fields that know their help text, and errors that say which field is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from .errors import ConfigError
+
+Group = Literal["task", "llm", "search", "pace", "limits", "run"]
+"""The headings of ``--help`` that a field may stand under."""
+
+MOST_PROBLEMS = 5
+_SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
+
+
+class About(TypedDict):
+    """What a field says of itself besides its type, its default and its description.
+
+    Attributes:
+        group: The heading that it stands under in ``--help``.
+        decides: Whether it decides the result.
+        flag: The option's name where it is not the field's; empty for a field that is no option.
+        show: How the value is written in ``--help``.
+        technical: Whether it is left out of what is written down, unless it was set.
+    """
+
+    group: Group
+    decides: bool
+    flag: str | None
+    show: str
+    technical: bool
+
+
+def setting(
+    default: Any,
+    description: str,
+    group: Group,
+    *,
+    decides: bool = False,
+    flag: str | None = None,
+    show: str = "",
+    **rules: Any,
+) -> Any:
+    """Return a field with what the command line needs to know of it.
+
+    Args:
+        default: Its value when nothing is said; ``...`` where something must be.
+        description: One line for ``--help``.
+        group: The heading that it stands under.
+        decides: Whether it decides the result.
+        flag: The option's name where it is not the field's; empty for none.
+        show: How the value is written in ``--help``.
+        rules: pydantic's own (``ge``, ``gt``, ``repr`` …).
+    """
+    extra = About(group=group, decides=decides, flag=flag, show=show, technical=False)
+    return Field(default, description=description, json_schema_extra=cast("Any", extra), **rules)
+
+
+def technical(default: Any, description: str, **rules: Any) -> Any:
+    """Return a field that only a program sets: it has no flag and does not decide the result."""
+    extra = About(group="task", decides=False, flag="", show="", technical=True)
+    return Field(default, description=description, json_schema_extra=cast("Any", extra), **rules)
+
+
+def about(field: FieldInfo) -> About:
+    """Return what ``setting`` noted of a field."""
+    return cast("About", field.json_schema_extra)
+
+
+class Settings(BaseModel):
+    """A frozen value whose fields are settings.
+
+    Raises:
+        ConfigError: A value is wrong or a name is unknown; pydantic's ``ValidationError`` is its cause.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+    if not TYPE_CHECKING:  # a checker sees the fields, as pydantic tells them
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(_in_python(error, values, type(self).model_fields)) from error
+
+    @classmethod
+    def deciding(cls) -> tuple[str, ...]:
+        """Return the names of the fields that decide the result."""
+        return tuple(name for name, field in cls.model_fields.items() if about(field)["decides"])
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the result, as JSON values."""
+        return self.model_dump(mode="json", include=set(self.deciding()))
+
+
+def _in_python(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Say what is wrong with values that a program gave: fields are called by their names."""
+
+    def one(part: Mapping[str, Any]) -> str:
+        field = str(part["loc"][0]) if part["loc"] else ""
+        if not field:
+            return with_settings(plain(part), _as_argument)
+        if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
+            return f"unknown setting {field!r}{near(field, names)}"
+        # A base URL may hold a password, so its value is never repeated.
+        shown = "" if "url" in field or len(part["loc"]) > 1 else f"={values.get(field)!r}"
+        inside = "".join(f".{step}" for step in part["loc"][1:])
+        return f"{field}{inside}{shown}: {plain(part)}"
+
+    return "; ".join(one(cast("Mapping[str, Any]", part)) for part in error.errors()[:MOST_PROBLEMS])
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Return a hint at the names that a mistyped one may mean; empty where none is like it."""
+    found = difflib.get_close_matches(name, list(names), n=3)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def plain(part: Mapping[str, Any]) -> str:
+    """Return the message of one of pydantic's errors without its prefix, its first letter small."""
+    message = str(part["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def with_settings(message: str, say: Callable[[str, str | None], str]) -> str:
+    """Name the settings in a message: ``{llm}`` and ``{llm=MODEL}`` as the reader would write them.
+
+    Args:
+        message: As a validator raised it, with settings in braces.
+        say: From a field's name, and its value if there is one, to how it is written.
+    """
+    return _SETTING.sub(lambda found: say(found[1], found[2]), message)
+
+
+def _as_argument(field: str, value: str | None) -> str:
+    if value is None:
+        return field
+    return f"{field}={value}" if value == value.upper() else f'{field}="{value}"'
+
+
+def known_name(what: str, name: str, names: Iterable[str]) -> str:
+    """Return a name that is one of several.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if name not in names:
+        raise ValueError(f"unknown {what}; known are {', '.join(names)}")
+    return name

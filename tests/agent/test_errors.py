@@ -1,0 +1,94 @@
+"""Errors: one root for all that a search may raise, and a tree that is drawn as it is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from promptclimb import SearchConfig, search
+from promptclimb.agent import errors
+from promptclimb.agent.errors import ConfigError, PromptclimbError, UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.paths import ROOT
+
+CAUGHT_INSIDE = {
+    "agent.llm.local.generator.GenerationCancelledError": "ends one generation in the local LLM's server",
+    "agent.llm.local.generator.GenerationFailedError": "becomes a reply of the local LLM's server",
+    "agent.llm.local.protocol.RequestError": "becomes a reply of the local LLM's server",
+    "agent.llm.preflight._NotJsonError": "becomes an EndpointError",
+    "agent.climb.climb.Skipped": "ends an iteration, not the climb",
+    "evaluator.clip.images.features.BrokenFeaturesError": "has the features made again",
+    "evaluator.clip.texts.tower.NotCausalError": "has the slow path taken",
+    "prompts.pools.PoolError": "becomes a ConfigError in search.inputs",
+    "prompts.template.TemplateError": "refuses one line",
+}
+"""Exceptions of ours that no caller of a search ever sees."""
+
+
+def exception_classes() -> Iterator[tuple[str, type]]:
+    """Every exception class that our modules define; how the bundled models were made is left out."""
+    files = [file for room in ("agent", "evaluator", "prompts") for file in (ROOT / room).rglob("*.py")]
+    for path in sorted(file for file in files if "training" not in file.parts):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.parse(path.read_text("utf-8")).body:
+            bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.ClassDef) and any(
+                re.search("(Error|Exception)$", base) for base in bases
+            ):
+                loaded = importlib.import_module(f"promptclimb.{module}")
+                yield f"{module}.{node.name}", getattr(loaded, node.name)
+
+
+def test_every_error_of_ours_has_the_one_root() -> None:
+    """What is not under it is named here, with what becomes of it."""
+    outside = {name for name, found in exception_classes() if not issubclass(found, PromptclimbError)}
+    assert outside == set(CAUGHT_INSIDE)
+
+
+def test_the_tree_is_drawn_as_it_is() -> None:
+    """Every class under the root stands in the docstring below one of its bases, and in agent.errors."""
+    drawn: dict[str, str] = {}
+    line_of: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.match(r"    ([│├└─ ]*)(\w+Error)\b", line):
+            depth = len(found[1]) // 4
+            line_of[depth:] = [found[2]]
+            drawn[found[2]] = line_of[depth - 1] if depth else "Exception"
+    for name, parent in drawn.items():
+        found = getattr(errors, name)
+        assert parent in {base.__name__ for base in found.__mro__}, f"{name} is no {parent}"
+    ours = {found.__name__ for _, found in exception_classes() if issubclass(found, PromptclimbError)}
+    assert set(drawn) == ours
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data": "no-such-data"},
+        {"data": "digits", "model": "ViT-B-33"},
+        {"data": "digits", "device": "cuda:77"},
+        {"initial": Path("/no/such/file")},
+        {"run_dir": Path("/proc/no/such")},
+        {"llm": "m", "method": "pn", "base_url": "http://127.0.0.1:9/v1"},
+    ],
+)
+async def test_a_search_raises_nothing_else(wrong: dict[str, object], tmp_path: Path) -> None:
+    """Bad input of any room comes out of a search as the user's to mend, and nothing is left behind."""
+    given = {"method": "random", "run_dir": tmp_path / "run", "device": "cpu", **wrong}
+    with pytest.raises(UsageError):
+        await search(SearchConfig(**given))
+    assert not (tmp_path / "run").exists()
+
+
+async def test_an_evaluator_of_no_kind_is_the_users_to_mend(tmp_path: Path) -> None:
+    """What has no score is said before a folder is made."""
+    config = SearchConfig(method="random", run_dir=tmp_path / "run")
+    with pytest.raises(ConfigError, match="score"):
+        await search(config, evaluator=object())
+    with pytest.raises(ConfigError, match="--initial"):
+        await search(config.model_copy(update={"initial": 10**6}), evaluator=FakeEvaluator())
