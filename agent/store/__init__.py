@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .records import Position, StoredAnswer, StoredScore, Verdict
+from .records import Position, StoredAnswer, StoredScore
 from .run import Store
 
-__all__ = ["Position", "Store", "StoredAnswer", "StoredScore", "Verdict"]
+__all__ = ["Position", "Store", "StoredAnswer", "StoredScore"]

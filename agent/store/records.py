@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from ...evaluator.scoring import Rejection, Score
+from ...evaluator.scoring import Rejection, Score, Verdict
 from ..errors import StoreCorruptError
 from ..llm.types import ChatAnswer
-
-Verdict: TypeAlias = Score | Rejection
 
 
 class Position(NamedTuple):
