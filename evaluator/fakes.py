@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from .errors import EvaluatorError, TemplateRejectedError
-from .scoring import EvaluatorInfo, Rejection, Score, SplitScores
+from .scoring import EvaluatorInfo, Rejection, Score, SplitScores, Verdict
 
 _WORD = re.compile(r"[^\W_]+|\{\}")
 
@@ -34,6 +34,7 @@ class FakeEvaluator:
         max_words: Longer templates are rejected as ``too_many_tokens``.
         val: Whether there is a validation split.
         before_batch: Called with each batch before it is scored, in the scoring thread; may block or raise.
+        in_flight: How many batches it takes at once.
 
     Attributes:
         batches: Every batch scored, in order.
@@ -48,14 +49,16 @@ class FakeEvaluator:
         max_words: int = 60,
         val: bool = True,
         before_batch: Callable[[Sequence[str]], None] | None = None,
+        in_flight: int = 1,
     ) -> None:
+        self.in_flight = in_flight
         self.batches: list[tuple[str, ...]] = []
         self.opened = 0
         self._seed = seed
         self._favourites = dict(favourites or {})
         self._max_words = max_words
         self._before_batch = before_batch
-        self._busy = threading.Lock()
+        self._free = threading.Semaphore(in_flight)
         identity = repr((seed, sorted(self._favourites.items()), val))
         self._info = EvaluatorInfo(
             dataset="fake",
@@ -74,21 +77,21 @@ class FakeEvaluator:
         """What this evaluator pretends to score on."""
         return self._info
 
-    def score(self, templates: Sequence[str]) -> list[Score | Rejection]:
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Scores templates; see ``Scorer``.
 
         Raises:
-            EvaluatorError: Two threads scored at once, which no caller may do.
+            EvaluatorError: More threads scored at once than it takes.
         """
-        if not self._busy.acquire(blocking=False):
-            raise EvaluatorError("two threads scored at once")
+        if not self._free.acquire(blocking=False):
+            raise EvaluatorError(f"{self.in_flight + 1} threads scored at once")
         try:
             self.batches.append(tuple(templates))
             if self._before_batch is not None:
                 self._before_batch(templates)
             return [self._answer(template) for template in templates]
         finally:
-            self._busy.release()
+            self._free.release()
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
         """Scores ensembles on every split; see ``Evaluator``.
@@ -100,7 +103,7 @@ class FakeEvaluator:
         found = [self._examine(list(ensemble)) for ensemble in ensembles]
         return found if test else [replace(scores, test=None) for scores in found]
 
-    def _answer(self, template: str) -> Score | Rejection:
+    def _answer(self, template: str) -> Verdict:
         words = len(template.split())
         if words > self._max_words:
             return Rejection("too_many_tokens", f"{words} words, and this model reads {self._max_words}")

@@ -143,14 +143,19 @@ class EvaluatorInfo:
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Anything that scores templates."""
+    """Anything that scores templates.
 
-    def score(self, templates: Sequence[str]) -> Sequence[Score | Rejection]:
-        """Scores templates; blocks; is called from one thread at a time.
+    One that takes several batches at once, such as a remote one, says so in an attribute ``in_flight``: then
+    ``score`` is called from that many threads. Without it one batch is scored after the other.
+    """
+
+    def score(self, templates: Sequence[str]) -> Sequence[Verdict]:
+        """Score templates; block; called from one thread at a time, or from ``in_flight`` of them.
 
         Returns:
-            One answer for each template, in the same order. A template that can never be scored here is
-            answered with a Rejection; an exception means that the whole batch failed.
+            One verdict for each template, in the same order. A template that can never be scored here is
+            answered with a ``Rejection``; an exception means that the scorer failed, and says nothing of any
+            template.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...evaluator.scoring import Rejection, Score, parse_objective
+from ...evaluator.scoring import Rejection, Score, Verdict, parse_objective
 from ...prompts.replies import parse_reply
 from ...prompts.requests import Outcome
 from ...prompts.template import Template
@@ -23,7 +23,7 @@ MOST_SHOWN_OF_A_LINE = 200
 class Scores(Protocol):
     """Where a climb's scores come from: from disk, or from the evaluator and then from disk."""
 
-    async def score_all(self, templates: Sequence[str]) -> list[Score | Rejection]:
+    async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
         """Return what is known of each template, in their order.
 
         Raises:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from ...evaluator.errors import TemplateRejectedError
-from ...evaluator.scoring import Evaluator, Score, SplitScores, parse_objective
+from ...evaluator.scoring import Evaluator, Score, SplitScores, checked, parse_objective
 from ...prompts.template import Template
 from ..climb.record import ClimbRecord
 from ..climb.scored import Scored
 from ..climb.selection import select
 from ..config.schema import LOCAL_LLM, SearchConfig
-from ..errors import PromptclimbError
+from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
 from ..llm.budget import Usage as Spent
 from ..position import Position
 from ..results.result import Best, Ensemble, Row, SearchResult, Status, Usage
 from ..threads import in_thread
+
+T = TypeVar("T")
 
 INITIAL_POOL = "initial pool"
 HAND_MADE = "hand-made"
@@ -102,7 +103,7 @@ async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> dict[st
     templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
         return {}
-    answers = await in_thread(lambda: evaluator.score(templates))
+    answers = await _measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
     scored = [
         Scored(
             template=Template.parse(template, max_words=None),
@@ -121,7 +122,7 @@ async def _examine(evaluator: Evaluator, ensembles: Sequence[Sequence[str]]) -> 
     """Scores of ensembles on all splits; None for a baseline that this model cannot read."""
     usable = [ensemble for ensemble in ensembles if ensemble]
     try:
-        return list(await in_thread(lambda: evaluator.examine(usable)))
+        return list(await _measured(lambda: evaluator.examine(usable)))
     except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
         # result.
@@ -130,6 +131,16 @@ async def _examine(evaluator: Evaluator, ensembles: Sequence[Sequence[str]]) -> 
             raise
         found = iter(await _examine(evaluator, [ensemble for ensemble in rest if ensemble]))
         return [next(found) if ensemble else None for ensemble in rest]
+
+
+async def _measured(work: Callable[[], T]) -> T:
+    """Let the evaluator work in a thread; whatever it raises comes out as an error of ours."""
+    try:
+        return await in_thread(work)
+    except PromptclimbError:
+        raise
+    except Exception as error:
+        raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
 
 
 def _dataset(evaluator: Evaluator) -> dict[str, Any]:

@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...evaluator.errors import ConsumerError, TemplateRejectedError
-from ...evaluator.scoring import Rejection, Score
-from ..errors import EvaluationFailedError
-from ..store import StoredScore, Verdict
+from ...evaluator.scoring import Rejection, Verdict
+from ..errors import (
+    ConsumerError,
+    CrashingTemplateError,
+    EvaluationFailedError,
+    ScoringFailedError,
+)
+from ..store import StoredScore
 
 AT_ONCE = 64
 """Templates of one climb in the queue together: enough for full batches, and not a task for each of a "
 "large pool."""
-MAX_FAILURES = 3
-"""Templates in a row on which the scorer itself may fail before the run stops: it is not them, then."""
-_BROKEN = frozenset({"failed", "out_of_memory"})
+SCORER_FAILED = "scorer_failed"
+"""Reason of a rejection: the scorer fails on this template again and again, and on no other."""
 
 
 class ScoreStore(Protocol):
@@ -34,11 +37,13 @@ class ScoreStore(Protocol):
 class TemplateScorer(Protocol):
     """What scores one template at a time, such as ``evaluator.batching.Consumer``."""
 
-    async def score(self, template: str) -> Score:
-        """Scores one template.
+    async def score(self, template: str) -> Verdict:
+        """Score one template.
 
         Raises:
-            TemplateRejectedError: It cannot be scored.
+            CrashingTemplateError: It makes the scorer fail, which scores others.
+            ScoringFailedError: The scorer fails.
+            ConsumerError: The scorer cannot be asked any more.
         """
         ...
 
@@ -54,7 +59,6 @@ class Scorebook:
     def __init__(self, store: ScoreStore, scorer: TemplateScorer) -> None:
         self._store = store
         self._scorer = scorer
-        self._failures = 0
 
     async def score(self, template: str) -> Verdict:
         """The score of one template, from disk or from the evaluator.
@@ -85,17 +89,10 @@ class Scorebook:
 
     async def _ask(self, template: str) -> Verdict:
         try:
-            answer = await self._scorer.score(template)
-        except TemplateRejectedError as error:
-            if error.reason not in _BROKEN:
-                return Rejection(error.reason, error.message)
-            self._failures += 1
-            if self._failures >= MAX_FAILURES:
-                raise EvaluationFailedError(
-                    f"the evaluator failed on {self._failures} templates in a row, last: {error.message}"
-                ) from error
-            return Rejection(error.reason, error.message)
-        except ConsumerError as error:
-            raise EvaluationFailedError(f"the evaluator stopped: {error}") from error
-        self._failures = 0
-        return answer
+            return await self._scorer.score(template)
+        except CrashingTemplateError as error:
+            # Written down as a rejection of this run, so that it neither ends the run nor, when the run is
+            # resumed, changes what the LLM was told; other runs do not hear of it.
+            return Rejection(SCORER_FAILED, error.message)
+        except (ScoringFailedError, ConsumerError) as error:
+            raise EvaluationFailedError(f"the evaluator failed: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .records import StoredAnswer, StoredScore, Verdict
+from .records import StoredAnswer, StoredScore
 from .run import Store
 
-__all__ = ["Store", "StoredAnswer", "StoredScore", "Verdict"]
+__all__ = ["Store", "StoredAnswer", "StoredScore"]

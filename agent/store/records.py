@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from ...evaluator.scoring import Rejection, Score
+from ...evaluator.scoring import Rejection, Score, Verdict
 from ..errors import StoreCorruptError
 from ..llm.types import ChatAnswer
 from ..position import Position
-
-Verdict: TypeAlias = Score | Rejection
 
 
 def answer_key(position: Position) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ...evaluator.scoring import Verdict
 from ..errors import StoreCorruptError, StoreExistsError, StoreMissingError
 from ..llm.budget import NO_BILL, NOTHING, Bill, Usage
 from ..llm.types import ChatAnswer
@@ -19,7 +20,7 @@ from ..position import Position
 from .disk import FILE_NAME, TextCache, canonical, inspect, translated
 from .identity import check_identity
 from .lock import lock
-from .records import StoredAnswer, StoredScore, Verdict, answer_key, answer_position
+from .records import StoredAnswer, StoredScore, answer_key, answer_position
 from .writer import RESERVED, USAGE, Writer
 
 FORMAT = 1

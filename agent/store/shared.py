@@ -15,8 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from ...evaluator.errors import TemplateRejectedError
-from ...evaluator.scoring import Rejection, Score
+from ...evaluator.scoring import NOT_A_NUMBER, Rejection, Verdict
 from ..errors import StoreCorruptError
 from ..llm.budget import NO_BILL
 from ..llm.proposer import Reply
@@ -26,7 +25,6 @@ from .records import StoredScore
 
 FORMAT = 1
 CACHE_ENDPOINT = "cache"
-_PASSING = frozenset({"failed", "out_of_memory"})
 T = TypeVar("T")
 
 
@@ -87,8 +85,8 @@ class SharedCache:
 class TemplateScorer(Protocol):
     """What scores one template at a time."""
 
-    async def score(self, template: str) -> Score:
-        """Score one template; raises TemplateRejectedError for one that cannot be scored."""
+    async def score(self, template: str) -> Verdict:
+        """Score one template; raises an ``EvaluatorError`` where the scorer fails."""
         ...
 
 
@@ -106,27 +104,16 @@ class SharedScorer:
         self._scorer = scorer
         self._space = space
 
-    async def score(self, template: str) -> Score:
-        """Score one template.
-
-        Raises:
-            TemplateRejectedError: It cannot be scored.
-        """
+    async def score(self, template: str) -> Verdict:
+        """Score one template; raises what the scorer raises, and writes nothing down then."""
         key = f"score:{self._space}:{template}"
         if (row := await self._cache.read(key)) is not None:
-            verdict = StoredScore.from_json(row).verdict
-            if isinstance(verdict, Rejection):
-                raise TemplateRejectedError(template, verdict.reason, verdict.message)
-            return verdict
-        try:
-            score = await self._scorer.score(template)
-        except TemplateRejectedError as error:
-            if error.reason not in _PASSING:
-                rejection = Rejection(error.reason, error.message)
-                await self._cache.write(key, StoredScore(template, rejection).to_json())
-            raise
-        await self._cache.write(key, StoredScore(template, score).to_json())
-        return score
+            return StoredScore.from_json(row).verdict
+        verdict = await self._scorer.score(template)
+        # What was no number here may be one elsewhere.
+        if not isinstance(verdict, Rejection) or verdict.reason != NOT_A_NUMBER:
+            await self._cache.write(key, StoredScore(template, verdict).to_json())
+        return verdict
 
 
 class Asker(Protocol):

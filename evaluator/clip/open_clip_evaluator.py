@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import EvaluatorError, TemplateRejectedError
-from ..scoring import GREY_BOX, EvaluatorInfo, Objective, Rejection, Score, SplitScores
+from ..scoring import GREY_BOX, EvaluatorInfo, Objective, Score, SplitScores, Verdict
 from .texts.replicas import Encoder
 from .texts.text_encoder import TextStatistics
 from .zero_shot import (
@@ -97,9 +97,9 @@ class OpenClipEvaluator:
         """What the text encoder has done so far."""
         return self._encoder.statistics()
 
-    def score(self, templates: Sequence[str]) -> list[Score | Rejection]:
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Scores templates on train and val; see ``Scorer``."""
-        answers: list[Score | Rejection | None] = [self._encoder.check(template) for template in templates]
+        answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
         wanted = [index for index, answer in enumerate(answers) if answer is None]
         held = self._at_once()
         for start in range(0, len(wanted), held):

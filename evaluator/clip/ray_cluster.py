@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
-from ..scoring import EvaluatorInfo, Rejection, Score, SplitScores
+from ..scoring import EvaluatorInfo, SplitScores, Verdict
 from ..spec import EvaluatorSpec, Report
 from .in_process import SearchSplits, build_encoder
 from .models import load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
 from .zero_shot import Labelled
 
-Answers = list[Score | Rejection]
+Answers = list[Verdict]
 
 TEMPLATES_AN_ACTOR = 8
 IDLE_BATCHES = 20

@@ -9,9 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.batching import Consumer, is_out_of_memory
-from promptclimb.evaluator.errors import ConsumerError, TemplateRejectedError
+from promptclimb.evaluator.batching.calls import MAX_FAILURES
+from promptclimb.evaluator.errors import (
+    ConfigError,
+    ConsumerError,
+    CrashingTemplateError,
+    ScoringFailedError,
+)
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Score
+from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
 
 class Gate:
@@ -29,7 +35,7 @@ class Gate:
         await asyncio.to_thread(self.arrived.wait, 20)
 
 
-async def score_all(consumer: Consumer, templates: Sequence[str]) -> list[Score | BaseException]:
+async def score_all(consumer: Consumer, templates: Sequence[str]) -> list[Verdict | BaseException]:
     return await asyncio.gather(*map(consumer.score, templates), return_exceptions=True)
 
 
@@ -40,11 +46,7 @@ async def test_scores_equal_the_scorers_own() -> None:
     """What comes through the queue is what the scorer says, template by template."""
     async with Consumer(FakeEvaluator(), max_batch=7) as consumer:
         found = await score_all(consumer, TEMPLATES)
-        seen = consumer.statistics()
     assert found == FakeEvaluator().score(TEMPLATES)
-    assert (seen.scored, seen.depth, seen.in_flight, seen.batches) == (20, 0, 0, 3)
-    assert 0 < seen.busy_share <= 1
-    assert seen.texts_per_s == pytest.approx(10 * seen.templates_per_s)
 
 
 async def test_batches_are_full_when_many_ask() -> None:
@@ -52,7 +54,6 @@ async def test_batches_are_full_when_many_ask() -> None:
     scorer = FakeEvaluator()
     async with Consumer(scorer, max_batch=8) as consumer:
         await score_all(consumer, TEMPLATES)
-        assert consumer.statistics().largest_batch == 8
     assert [len(batch) for batch in scorer.batches] == [8, 8, 4]
 
 
@@ -63,43 +64,112 @@ async def test_a_single_request_does_not_wait_for_a_full_batch() -> None:
 
 
 async def test_duplicates_in_flight_are_scored_once() -> None:
-    """Equal templates in flight share one job, and the count says so."""
+    """Equal templates in flight share one job."""
     scorer = FakeEvaluator()
     async with Consumer(scorer) as consumer:
         found = await score_all(consumer, TEMPLATES[:2] * 5)
-        assert consumer.statistics().joined == 8
     assert scorer.batches == [tuple(TEMPLATES[:2])]
     assert len(set(map(repr, found))) == 2
 
 
-async def test_a_rejection_is_raised_with_its_reason() -> None:
-    """A rejected template raises for its waiter alone."""
+async def test_a_rejection_is_a_verdict() -> None:
+    """A rejected template has its reason; its neighbours have their scores."""
     async with Consumer(FakeEvaluator(max_words=5)) as consumer:
         found = await score_all(consumer, ["a b c d e f g {}", "a {}"])
-    assert isinstance(found[0], TemplateRejectedError)
+    assert isinstance(found[0], Rejection)
     assert found[0].reason == "too_many_tokens"
     assert isinstance(found[1], Score)
 
 
-async def test_a_poison_template_fails_alone() -> None:
-    """A batch that fails is halved until only the culprit's future fails."""
+def poisoned(*templates: str, times: int = 10**6) -> FakeEvaluator:
+    """An evaluator that fails whenever one of these is in the batch, so many times."""
+    left = [times]
 
-    def poison(batch: Sequence[str]) -> None:
-        if TEMPLATES[13] in batch:
+    def strike(batch: Sequence[str]) -> None:
+        if set(templates) & set(batch) and left[0]:
+            left[0] -= 1
             raise ValueError("boom")
 
-    async with Consumer(FakeEvaluator(before_batch=poison)) as consumer:
+    return FakeEvaluator(before_batch=strike)
+
+
+async def test_a_template_that_crashes_the_scorer_fails_alone() -> None:
+    """It is found by halving, tried again alone, the last time after another was scored; the rest goes on."""
+    scorer = poisoned(TEMPLATES[13])
+    async with Consumer(scorer) as consumer:
         found = await score_all(consumer, TEMPLATES)
-        statistics = consumer.statistics()
-    failed = [
-        template for template, answer in zip(TEMPLATES, found, strict=True) if not isinstance(answer, Score)
-    ]
-    assert failed == [TEMPLATES[13]]
-    assert isinstance(found[13], TemplateRejectedError)
-    assert found[13].reason == "failed"
+    failed = [n for n, answer in enumerate(found) if not isinstance(answer, Score)]
+    assert failed == [13]
+    assert isinstance(found[13], CrashingTemplateError)
     assert "boom" in str(found[13])
-    assert statistics.failed == 1
-    assert statistics.scored == 19
+    alone = [batch for batch in scorer.batches if batch == (TEMPLATES[13],)]
+    assert len(alone) == MAX_FAILURES
+    last = max(index for index, batch in enumerate(scorer.batches) if batch == (TEMPLATES[13],))
+    assert TEMPLATES[13] not in scorer.batches[last - 1]
+
+
+async def test_a_crash_before_anything_was_scored_is_judged_after_the_others() -> None:
+    """The very first template may be the culprit: it is held back until the scorer has scored another."""
+    async with Consumer(poisoned(TEMPLATES[0])) as consumer:
+        found = await score_all(consumer, TEMPLATES)
+    assert isinstance(found[0], CrashingTemplateError)
+    assert all(isinstance(answer, Score) for answer in found[1:])
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_failure_that_passes_costs_nothing(times: int) -> None:
+    """A scorer that fails once or twice and then works gives every score."""
+    async with Consumer(poisoned(*TEMPLATES, times=times)) as consumer:
+        assert await score_all(consumer, TEMPLATES[:2]) == FakeEvaluator().score(TEMPLATES[:2])
+
+
+async def test_a_broken_scorer_is_told_from_a_bad_template() -> None:
+    """When what was scored before fails too, nobody is blamed, and it does not take many calls to know."""
+    broken = [False]
+
+    def strike(_batch: Sequence[str]) -> None:
+        if broken[0]:
+            raise ValueError("device lost")
+
+    scorer = FakeEvaluator(before_batch=strike)
+    async with Consumer(scorer) as consumer:
+        assert isinstance(await consumer.score("a {}"), Score)
+        broken[0] = True
+        found = await score_all(consumer, TEMPLATES)
+    assert {type(answer) for answer in found} == {ScoringFailedError}
+    assert "device lost" in str(found[0])
+    assert len(scorer.batches) < len(TEMPLATES)
+
+
+async def test_a_scorer_that_never_worked_is_given_up_early() -> None:
+    """Three templates that fail alone, and not one that was scored, are the scorer's fault."""
+    scorer = poisoned(*TEMPLATES)
+    async with Consumer(scorer) as consumer:
+        found = await score_all(consumer, TEMPLATES)
+        assert {type(answer) for answer in found} == {ScoringFailedError}
+        assert len(scorer.batches) < len(TEMPLATES)
+        with pytest.raises(ScoringFailedError, match="scored nothing yet"):
+            await consumer.score(TEMPLATES[0])
+
+
+async def test_an_answer_that_is_no_number_is_asked_for_once_more() -> None:
+    """Nan once costs one more call; nan again is a rejection with a reason, and harms no other template."""
+
+    class Sometimes(FakeEvaluator):
+        def score(self, templates: Sequence[str]) -> list[Verdict]:
+            found = super().score(templates)
+            for place, template in enumerate(templates):
+                asked = sum(template in batch for batch in self.batches)
+                if template == TEMPLATES[1] or (template == TEMPLATES[0] and asked == 1):
+                    found[place] = Score(train=float("nan"))
+            return found
+
+    async with Consumer(Sometimes()) as consumer:
+        first, second, third = await score_all(consumer, TEMPLATES[:3])
+    assert [first, third] == FakeEvaluator().score([TEMPLATES[0], TEMPLATES[2]])
+    assert isinstance(second, Rejection)
+    assert second.reason == NOT_A_NUMBER
+    assert "nan" in second.message
 
 
 async def test_out_of_memory_halves_the_batch_and_remembers() -> None:
@@ -112,22 +182,23 @@ async def test_out_of_memory_halves_the_batch_and_remembers() -> None:
     scorer = FakeEvaluator(before_batch=small_device)
     async with Consumer(scorer, max_batch=20) as consumer:
         assert all(isinstance(answer, Score) for answer in await score_all(consumer, TEMPLATES))
-        assert consumer.statistics().max_batch == 5
         calls = len(scorer.batches)
         assert all(isinstance(answer, Score) for answer in await score_all(consumer, TEMPLATES))
     assert all(len(batch) <= 5 for batch in scorer.batches[calls:])
 
 
-async def test_out_of_memory_on_one_template_is_its_own_failure() -> None:
-    """A single template that does not fit fails with that reason."""
+async def test_out_of_memory_on_one_template_alone_is_a_crash_of_that_template() -> None:
+    """A template that no halving makes fit is told apart from the others."""
 
-    def no_memory(_batch: Sequence[str]) -> None:
-        raise MemoryError
+    def no_memory(batch: Sequence[str]) -> None:
+        if TEMPLATES[1] in batch:
+            raise MemoryError
 
     async with Consumer(FakeEvaluator(before_batch=no_memory)) as consumer:
-        with pytest.raises(TemplateRejectedError) as caught:
-            await consumer.score(TEMPLATES[0])
-    assert caught.value.reason == "out_of_memory"
+        found = await score_all(consumer, TEMPLATES[:2])
+    assert isinstance(found[0], Score)
+    assert isinstance(found[1], CrashingTemplateError)
+    assert "MemoryError" in str(found[1])
 
 
 async def test_a_full_queue_holds_callers_back() -> None:
@@ -136,8 +207,7 @@ async def test_a_full_queue_holds_callers_back() -> None:
     async with Consumer(FakeEvaluator(before_batch=gate), max_batch=1, queue_size=3) as consumer:
         asking = asyncio.gather(*map(consumer.score, TEMPLATES))
         await gate.wait_arrived()
-        assert consumer.statistics().depth == 3
-        assert consumer.statistics().in_flight == 4
+        assert len(consumer._queue) == 3
         gate.open.set()
         assert len(await asking) == 20
 
@@ -183,7 +253,7 @@ async def test_a_scorer_that_miscounts_kills_the_consumer_and_everybody_hears() 
         def score(self, templates: Sequence[str]) -> list[Score]:
             return []
 
-    async def ask_all() -> list[Score | BaseException]:
+    async def ask_all() -> list[Verdict | BaseException]:
         async with Consumer(Short(), max_batch=2, queue_size=2) as consumer:
             found = await score_all(consumer, TEMPLATES)
             assert all(isinstance(answer, ConsumerError) for answer in found)
@@ -243,6 +313,83 @@ async def test_one_thread_scores() -> None:
     assert threading.main_thread() not in threads
 
 
+class Crowd:
+    """Lets calls through only when so many of them are in at once."""
+
+    def __init__(self, size: int) -> None:
+        self._barrier = threading.Barrier(size, timeout=20)
+
+    def __call__(self, _batch: Sequence[str]) -> None:
+        self._barrier.wait()
+
+
+async def test_a_scorer_that_says_so_gets_several_batches_at_once() -> None:
+    """Four batches are in it together, and every template has its own score."""
+    scorer = FakeEvaluator(before_batch=Crowd(4), in_flight=4)
+    async with Consumer(scorer, max_batch=5) as consumer:
+        assert await score_all(consumer, TEMPLATES) == FakeEvaluator().score(TEMPLATES)
+    assert sorted(len(batch) for batch in scorer.batches) == [5, 5, 5, 5]
+
+
+async def test_a_crash_in_one_of_several_batches_leaves_the_others_alone() -> None:
+    """Halving and judging go on in one of them while the others score."""
+
+    def strike(batch: Sequence[str]) -> None:
+        if TEMPLATES[7] in batch:
+            raise ValueError("boom")
+        if len(batch) > 3:
+            raise MemoryError
+
+    async with Consumer(FakeEvaluator(before_batch=strike, in_flight=3), max_batch=6) as consumer:
+        found = await score_all(consumer, TEMPLATES)
+    assert [n for n, answer in enumerate(found) if isinstance(answer, CrashingTemplateError)] == [7]
+    assert sum(isinstance(answer, Score) for answer in found) == 19
+
+
+async def test_closing_lets_every_batch_that_runs_end() -> None:
+    """What is in the scorer is answered, what waits is told that it is over."""
+    crowd, gate = threading.Barrier(3, timeout=20), Gate()
+
+    def hold(batch: Sequence[str]) -> None:
+        crowd.wait()
+        gate(batch)
+
+    async with Consumer(FakeEvaluator(before_batch=hold, in_flight=2), max_batch=1) as consumer:
+        asking = [asyncio.create_task(consumer.score(template)) for template in TEMPLATES]
+        await asyncio.to_thread(crowd.wait)
+        gate.open.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in found] == [Score] * 2 + [ConsumerError] * 18
+
+
+async def test_a_worker_that_dies_takes_the_others_along() -> None:
+    """No waiter of any batch is left behind."""
+
+    def leave(batch: Sequence[str]) -> None:
+        if TEMPLATES[4] in batch:
+            raise SystemExit(3)
+
+    async def ask_all() -> list[Verdict | BaseException]:
+        async with Consumer(FakeEvaluator(before_batch=leave, in_flight=3), max_batch=2) as consumer:
+            found.extend(await score_all(consumer, TEMPLATES))
+        return found
+
+    found: list[Verdict | BaseException] = []
+    with pytest.raises(ConsumerError, match="leave the program"):
+        await ask_all()
+    assert any(isinstance(answer, ConsumerError) for answer in found)
+    assert all(isinstance(answer, Score | ConsumerError) for answer in found)
+
+
+@pytest.mark.parametrize("in_flight", [0, -1, 1.5, "2", True, 10**6])
+def test_in_flight_is_a_number_of_batches(in_flight: object) -> None:
+    """Anything else is the user's to mend."""
+    scorer = FakeEvaluator()
+    scorer.in_flight = in_flight  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match="in_flight of FakeEvaluator"):
+        Consumer(scorer)
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -259,15 +406,22 @@ def test_out_of_memory_is_recognised(error: BaseException, expected: bool) -> No
 
 @given(
     asked=st.lists(st.sampled_from(TEMPLATES[:8]), min_size=1, max_size=24),
-    poison=st.sets(st.sampled_from(TEMPLATES[:8]), max_size=3),
+    poison=st.sets(st.sampled_from(TEMPLATES[:8]), max_size=2),
     room=st.integers(1, 9),
     max_batch=st.integers(1, 9),
     queue_size=st.integers(1, 5),
     cancelled=st.sets(st.integers(0, 23), max_size=6),
+    in_flight=st.integers(1, 3),
 )
 @settings(max_examples=60)
 def test_whatever_happens_every_waiter_is_answered(
-    asked: list[str], poison: set[str], room: int, max_batch: int, queue_size: int, cancelled: set[int]
+    asked: list[str],
+    poison: set[str],
+    room: int,
+    max_batch: int,
+    queue_size: int,
+    cancelled: set[int],
+    in_flight: int,
 ) -> None:
     """Poison, little memory, a small queue and cancellations together: a value or an error for everybody."""
 
@@ -277,10 +431,9 @@ def test_whatever_happens_every_waiter_is_answered(
         if poison & set(batch):
             raise ValueError("poison")
 
-    async def run() -> list[Score | BaseException]:
-        consumer = Consumer(
-            FakeEvaluator(before_batch=weak), max_batch=max_batch, queue_size=queue_size, max_age_s=0
-        )
+    async def run() -> list[Verdict | BaseException]:
+        scorer = FakeEvaluator(before_batch=weak, in_flight=in_flight)
+        consumer = Consumer(scorer, max_batch=max_batch, queue_size=queue_size, max_age_s=0)
         async with asyncio.timeout(30), consumer:
             tasks = [asyncio.create_task(consumer.score(template)) for template in asked]
             await asyncio.sleep(0)
@@ -288,9 +441,9 @@ def test_whatever_happens_every_waiter_is_answered(
                 tasks[index].cancel()
             found = await asyncio.gather(*tasks, return_exceptions=True)
             # A batch that had begun when its last waiter left is still in the thread.
-            while consumer.statistics().in_flight:  # noqa: ASYNC110 - nobody is told of its end
+            while consumer._flying:  # noqa: ASYNC110 - nobody is told of its end
                 await asyncio.sleep(0)
-            assert consumer.statistics().depth == 0
+            assert not consumer._queue
             assert consumer._room._value == queue_size
             return found
 
@@ -299,6 +452,6 @@ def test_whatever_happens_every_waiter_is_answered(
         if isinstance(answer, asyncio.CancelledError):
             assert index in cancelled
         elif template in poison:
-            assert isinstance(answer, TemplateRejectedError)
+            assert isinstance(answer, CrashingTemplateError | ScoringFailedError)
         else:
             assert answer == expected[template]

@@ -85,7 +85,7 @@ def test_the_fake_rejects_and_examines() -> None:
 def test_the_fake_notices_two_threads() -> None:
     """Scoring from inside a batch is what a second thread would do, and is an error."""
     fake = FakeEvaluator(before_batch=lambda _batch: fake.score(["b {}"]))
-    with pytest.raises(EvaluatorError, match="two threads"):
+    with pytest.raises(EvaluatorError, match="2 threads"):
         fake.score(["a {}"])
 
 

@@ -14,8 +14,8 @@ from promptclimb.agent.llm.proposer import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer
-from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.scoring import Score
+from promptclimb.evaluator.errors import ScoringFailedError
+from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
 
 class Counting:
@@ -24,12 +24,14 @@ class Counting:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def score(self, template: str) -> Score:
+    async def score(self, template: str) -> Verdict:
         self.asked.append(template)
         if "long" in template:
-            raise TemplateRejectedError(template, "too_many_tokens", "78 tokens")
+            return Rejection("too_many_tokens", "78 tokens")
+        if "odd" in template:
+            return Rejection(NOT_A_NUMBER, "nan")
         if "bad" in template:
-            raise TemplateRejectedError(template, "failed", "worker died")
+            raise ScoringFailedError("worker died")
         return Score(train=len(template) / 100)
 
     async def ask(self, request: ChatRequest) -> Reply:
@@ -46,15 +48,24 @@ async def test_a_score_is_computed_once_for_all_runs(tmp_path: Path) -> None:
     assert scorer.asked == ["a {}", "a {}"]
 
 
-async def test_lasting_rejections_are_shared_and_passing_failures_are_not(tmp_path: Path) -> None:
-    """A template with too many tokens has too many for every run; a crash says nothing about the template."""
+async def test_lasting_rejections_are_shared_and_passing_ones_are_not(tmp_path: Path) -> None:
+    """A template with too many tokens has too many for every run; what was no number may be one elsewhere."""
     scorer = Counting()
     with SharedCache(tmp_path) as cache:
         shared = SharedScorer(cache, scorer, "a")
-        for template in ("long {}", "long {}", "bad {}", "bad {}"):
-            with pytest.raises(TemplateRejectedError):
-                await shared.score(template)
-    assert scorer.asked == ["long {}", "bad {}", "bad {}"]
+        for template in ("long {}", "long {}", "odd {}", "odd {}"):
+            assert isinstance(await shared.score(template), Rejection)
+    assert scorer.asked == ["long {}", "odd {}", "odd {}"]
+
+
+async def test_a_failure_of_the_scorer_is_written_down_nowhere(tmp_path: Path) -> None:
+    """A crash says nothing about the template."""
+    scorer = Counting()
+    with SharedCache(tmp_path) as cache:
+        for _ in range(2):
+            with pytest.raises(ScoringFailedError):
+                await SharedScorer(cache, scorer, "a").score("bad {}")
+    assert scorer.asked == ["bad {}", "bad {}"]
 
 
 async def test_a_shared_answer_costs_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,8 @@
+"""One queue to one scorer: templates come from many tasks and go in micro-batches to worker threads."""
+
+from __future__ import annotations
+
+from .calls import is_out_of_memory
+from .consumer import Consumer
+
+__all__ = ["Consumer", "is_out_of_memory"]

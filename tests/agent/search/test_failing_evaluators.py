@@ -1,0 +1,143 @@
+"""Evaluators that fail: what ends a run, what it survives, and that no template is blamed for the scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from promptclimb import SearchResult
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import EvaluationFailedError
+from promptclimb.agent.search.api import resume, search
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score, SplitScores, Verdict
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual
+
+
+class Device(FakeEvaluator):
+    """Words on a device that may be lost, chokes on a word, or answers with nan once a template.
+
+    Args:
+        chokes_on: Templates with this word make every batch that they are in fail.
+        lost_after: Batches after which nothing works any more.
+        nan_once: Whether the first answer for each template is nan.
+        lost_at_the_end: Whether it fails when it is to examine.
+    """
+
+    def __init__(
+        self,
+        *,
+        chokes_on: str = "no such word",
+        lost_after: int = 10**9,
+        nan_once: bool = False,
+        lost_at_the_end: bool = False,
+    ) -> None:
+        super().__init__(before_batch=self._check)
+        self._chokes_on, self._lost_after, self._nan_once = chokes_on, lost_after, nan_once
+        self._lost_at_the_end = lost_at_the_end
+
+    def _check(self, templates: Sequence[str]) -> None:
+        if len(self.batches) > self._lost_after:
+            raise RuntimeError("device lost")
+        if any(self._chokes_on in template.split() for template in templates):
+            raise RuntimeError("illegal instruction")
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Scores, or fails."""
+        known = {template for batch in self.batches for template in batch}
+        found = super().score(templates)
+        if not self._nan_once:
+            return found
+        return [
+            verdict if template in known else Score(train=float("nan"))
+            for template, verdict in zip(templates, found, strict=True)
+        ]
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+        """Examines, or fails."""
+        if self._lost_at_the_end:
+            raise RuntimeError("device lost at the end")
+        return super().examine(ensembles, test=test)
+
+
+def config(run_dir: Path) -> SearchConfig:
+    """A small search."""
+    return SearchConfig(
+        data="fake",
+        llm="fake",
+        restarts=2,
+        resets=1,
+        iterations=4,
+        initial=20,
+        concurrency=2,
+        run_dir=run_dir,
+    )
+
+
+def run(run_dir: Path, evaluator: FakeEvaluator) -> SearchResult:
+    """Searches from the start."""
+    return run_virtual(search(config(run_dir), evaluator=evaluator, chat=ChatByHash()))
+
+
+def test_a_template_that_crashes_the_evaluator_is_refused_and_the_run_goes_on(tmp_path: Path) -> None:
+    """It is counted under a reason of its own, and no template is scored that holds the word."""
+    result = run(tmp_path / "r", Device(chokes_on="photo"))
+    assert result.status == "finished"
+    assert result.rejected["scorer_failed"] > 0
+    assert not [row for row in result.leaderboard if "photo" in row.template.split()]
+
+
+def test_a_run_with_crashing_templates_is_resumed_as_it_was(tmp_path: Path) -> None:
+    """What crashed is not tried again, and the LLM was told the same: the results are equal."""
+    whole = run(tmp_path / "whole", Device(chokes_on="photo"))
+    run_virtual(
+        search(
+            config(tmp_path / "r").model_copy(update={"max_calls": 3}),
+            evaluator=Device(chokes_on="photo"),
+            chat=ChatByHash(),
+        )
+    )
+    device = Device(chokes_on="photo")
+    again = run_virtual(
+        resume(tmp_path / "r", changes={"max_calls": 10**6}, evaluator=device, chat=ChatByHash())
+    )
+    assert again.leaderboard == whole.leaderboard
+    assert again.rejected == whole.rejected
+
+
+def test_a_lost_device_ends_the_run_and_poisons_nothing(tmp_path: Path) -> None:
+    """With the device back, the run goes on to the very result that it would have had."""
+    whole = run(tmp_path / "whole", Device())
+    with pytest.raises(EvaluationFailedError, match="device lost"):
+        run(tmp_path / "r", Device(lost_after=4))
+    again = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
+    assert again.leaderboard == whole.leaderboard
+    assert again.rejected == whole.rejected
+
+
+def test_an_answer_that_is_no_number_once_changes_nothing(tmp_path: Path) -> None:
+    """It is asked for again."""
+    whole, nans = run(tmp_path / "whole", Device()), run(tmp_path / "r", Device(nan_once=True))
+    assert nans.leaderboard == whole.leaderboard
+    assert nans.rejected == whole.rejected
+
+
+def test_an_evaluator_that_only_says_nan_is_said_to(tmp_path: Path) -> None:
+    """Every template is rejected with the reason, and the search says that it has nothing to climb from."""
+
+    class Nothing:
+        def score(self, templates: Sequence[str]) -> list[float]:
+            return [float("nan")] * len(templates)
+
+    with pytest.raises(Exception, match="not_a_number"):
+        run_virtual(search(config(tmp_path / "r"), evaluator=Nothing(), chat=ChatByHash()))
+
+
+def test_a_failure_at_the_very_end_is_one_of_ours(tmp_path: Path) -> None:
+    """Everything is kept, and resume concludes the run."""
+    with pytest.raises(EvaluationFailedError, match="device lost at the end"):
+        run(tmp_path / "r", Device(lost_at_the_end=True))
+    assert run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash())).status == "finished"
