@@ -46,14 +46,7 @@ SEARCH = (
     "--llm", "fake", "--restarts", "6", "--resets", "2", "--iterations", "4", "--proposals", "3",
     "--initial", "6", "--request-timeout", "3", "--retry-attempts", "12",
 )  # fmt: skip
-WITH_FAKE_EVALUATOR = """
-import sys
-import promptclimb.agent.search.inputs
-from promptclimb.evaluator.fakes import FakeEvaluator
-promptclimb.agent.search.inputs.open_evaluator = lambda *given, **named: FakeEvaluator()
-from run_agent import main
-sys.exit(main())
-"""
+FAKE_EVALUATOR = "promptclimb.evaluator.fakes:FakeEvaluator"
 
 
 @dataclass
@@ -95,8 +88,8 @@ def statistics(base_url: str) -> dict[str, Any]:
 
 def start(task: list[str], arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
     """The command line as a child process."""
-    command = [sys.executable, *(["-c", WITH_FAKE_EVALUATOR] if not task else [str(ROOT / "run_agent.py")])]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "sk-not-a-real-key"}
+    command = [sys.executable, str(ROOT / "run_agent.py")]
+    environment = {**os.environ, "OPENAI_API_KEY": "sk-not-a-real-key"}
     with log.open("ab") as sink:
         return subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=sink, stderr=sink)
 
@@ -104,7 +97,14 @@ def start(task: list[str], arguments: list[str], log: Path) -> subprocess.Popen[
 def search_arguments(task: list[str], run_dir: Path, base_url: str, seed: int, concurrency: int) -> list[str]:
     """A new run."""
     where = ["--run-dir", str(run_dir), "--base-url", base_url, "--seed", str(seed)]
-    return ["search", *(task or ["--data", "digits"]), *SEARCH, *where, "--concurrency", str(concurrency)]
+    return [
+        "search",
+        *(task or ["--data", "digits", "--evaluator", FAKE_EVALUATOR]),
+        *SEARCH,
+        *where,
+        "--concurrency",
+        str(concurrency),
+    ]
 
 
 def undisturbed(task: list[str], folder: Path, seed: int, figures: Figures) -> tuple[bytes, Any]:
@@ -183,7 +183,7 @@ def journal(run_dir: Path) -> dict[str, str]:
 def outcome(run_dir: Path, figures: Figures) -> tuple[bytes, Any]:
     """What must be the same."""
     events = (run_dir / "events.jsonl").read_text("utf-8")
-    figures.skipped += events.count("step_skipped")
+    figures.skipped += events.count("iteration_skipped")
     return (run_dir / "leaderboard.csv").read_bytes(), json.loads((run_dir / "result.json").read_bytes())[
         "best"
     ]

@@ -1,4 +1,4 @@
-"""``datasets`` and ``models``."""
+"""``datasets``: what is known, or one few-shot split."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ import argparse
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .options import given_spec
-from .output import aligned, print_json, print_text, say
+from .options import add_json, add_search_options, given_spec
+from .output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from .parser import Commands
+
+
+_NOT_SHOWN = (
+    "data",
+    "model",
+    "pretrained",
+    "objective",
+    "precision",
+    "device",
+    "on_bad_image",
+    "ray",
+    "evaluator",
+)
+"""Settings that say nothing about a split."""
 
 
 def datasets(arguments: argparse.Namespace) -> int:
@@ -21,7 +38,7 @@ def datasets(arguments: argparse.Namespace) -> int:
         if arguments.as_json:
             print_json(rows)
         else:
-            _table(("name", "kind", "title", "where"), rows)
+            print_table(("name", "kind", "title", "where"), rows)
         return 0
     # This command shows what a search would refuse.
     data = load_data(given_spec(arguments, data=arguments.dataset, allow_leak=True))
@@ -34,34 +51,6 @@ def datasets(arguments: argparse.Namespace) -> int:
         say(f"note: {note}")
     _split_table(document)
     return 0
-
-
-def models(arguments: argparse.Namespace) -> int:
-    """List the bundled models, and those of open_clip that a text picks."""
-    from ...evaluator.pico import models as bundled
-
-    rows = [{name: str(value) for name, value in model.items()} for model in bundled()]
-    if arguments.grep is not None:
-        from ...evaluator.clip.models import pretrained_pairs
-
-        text = arguments.grep.lower()
-        rows += [
-            {"name": name, "pretrained": tag}
-            for name, tag in pretrained_pairs()
-            if text in name.lower() or text in tag.lower()
-        ]
-    if arguments.as_json:
-        print_json(rows)
-        return 0
-    _table(("name", "pretrained", "file", "config"), rows)
-    if arguments.grep is None:
-        say("open_clip's own models work too: `models --grep ViT-B-32` lists them")
-    return 0
-
-
-def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    cells = [["" if (value := row.get(column)) is None else str(value) for column in columns] for row in rows]
-    print_text(aligned([columns, *cells]))
 
 
 def _split_table(document: dict[str, Any]) -> None:
@@ -79,7 +68,17 @@ def _split_table(document: dict[str, Any]) -> None:
         for label, name in enumerate(classes)
     ]
     say(f"{document['name']}: {len(classes)} classes, {document['test_size']} test images")
-    _table(("label", "class", *(split for split in counts if document.get(split))), rows)
+    print_table(("label", "class", *(split for split in counts if document.get(split))), rows)
     example = document["train"][0]["path"] if document["train"] else ""
     if example:
         say(f"for example {Path(example)}")
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``datasets``."""
+    parser = commands.add_parser("datasets", help=line)
+    parser.add_argument("dataset", nargs="?", metavar="NAME|DIR")
+    parser.add_argument("--split", choices=("test",), help="show the test images too")
+    add_search_options(parser, groups=("task",), leave_out=_NOT_SHOWN)
+    add_json(parser)
+    parser.set_defaults(run=datasets)

@@ -11,15 +11,18 @@ import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
 from ..llm.endpoints import DEFAULT_KEY
 from ..llm.preflight import look
 from ..secrets import Secret
-from .options import given_settings
+from .options import add_json, given_settings
 from .output import print_json, print_text
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 State = Literal["ok", "note", "wrong"]
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
@@ -134,3 +137,16 @@ def _endpoint(url: str | None) -> Finding:
     seen = asyncio.run(look(address, Secret(key) if key else None, key_env=DEFAULT_KEY, model=""))
     models: Any = f", {len(seen.models)} models" if seen.models else ""
     return Finding("endpoint", "ok", f"{without_credentials(address)} answers{models}")
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``doctor``."""
+    parser = commands.add_parser("doctor", help=line)
+    parser.add_argument(
+        "--base-url",
+        default=argparse.SUPPRESS,
+        metavar="URL",
+        help="endpoint to try (default: $OPENAI_BASE_URL)",
+    )
+    add_json(parser)
+    parser.set_defaults(run=doctor)

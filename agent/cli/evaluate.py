@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -13,8 +14,11 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, SplitScores
 from ..errors import TemplateRejectedError, UsageError
 from ..search.inputs import read_template_file
-from .options import given_spec
+from .options import add_json, add_search_options, given_spec
 from .output import console, print_json, say
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -79,3 +83,15 @@ def _print_table(document: dict[str, Any], split: str, dataset: str) -> None:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``evaluate``."""
+    parser = commands.add_parser("evaluate", help=line)
+    parser.add_argument("--templates", type=Path, required=True, metavar="FILE", help="JSON, or one a line")
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
+    )
+    add_search_options(parser, groups=("task",), leave_out=("objective",))
+    add_json(parser)
+    parser.set_defaults(run=evaluate)

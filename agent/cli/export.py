@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..results import exports
 from .output import print_text
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -13,3 +18,14 @@ def export(arguments: argparse.Namespace) -> int:
     run_dir = arguments.directory.expanduser().resolve()
     print_text(f"{exports.export(run_dir, arguments.form, out=arguments.out)}\n")
     return 0
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``export``."""
+    parser = commands.add_parser("export", help=line)
+    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
+    parser.add_argument(
+        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(exports.FORMATS)}"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN_DIR/exports/)")
+    parser.set_defaults(run=export)

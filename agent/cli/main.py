@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import importlib
 import os
 import sys
 import tempfile
@@ -27,13 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 finished, or stopped by a budget; 1 failed; 2 wrong usage or input; 130 or 143 interrupted.
     """
+    given_arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        given = make_parser().parse_args(arguments)
+        given = make_parser(given_arguments).parse_args(given_arguments)
     except SystemExit as leaving:
         return int(leaving.code or 0)
     scrub = environment_scrubber()
     try:
-        return int(_body(given.command)(given))
+        return int(given.run(given))
     except UsageError as error:
         say(f"error: {scrub(str(error))}")
         return WRONG
@@ -65,25 +64,6 @@ def environment_scrubber() -> Callable[[str], str]:
         if name.upper().endswith("_URL"):
             scrubber.add(split_userinfo(value).userinfo)
     return scrubber.scrub
-
-
-_BODIES = {
-    "search": (".search", "search"),
-    "resume": (".search", "resume"),
-    "evaluate": (".evaluate", "evaluate"),
-    "datasets": (".datasets", "datasets"),
-    "suite": (".suite", "suite"),
-    "report": (".report", "report"),
-    "export": (".export", "export"),
-    "models": (".datasets", "models"),
-    "doctor": (".doctor", "doctor"),
-}
-
-
-def _body(command: str) -> Callable[[argparse.Namespace], int]:
-    module, name = _BODIES[command]
-    body: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module, __package__), name)
-    return body
 
 
 def _crash(error: Exception, scrub: Callable[[str], str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def program() -> str:
     """How this program was called, for commands that it suggests."""
-    called = Path(sys.argv[0])
-    return "promptclimb" if called.name == "promptclimb" else "python run_agent.py"
+    names = {"run_agent.py": "python run_agent.py", "__main__.py": "python -m promptclimb"}
+    return names.get(Path(sys.argv[0]).name, "promptclimb")
 
 
 def resume_command(run_dir: Path) -> str:
@@ -63,3 +63,9 @@ def _short(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with a heading on standard output; what a row lacks is left empty."""
+    cells = [["" if (value := row.get(column)) is None else str(value) for column in columns] for row in rows]
+    print_text(aligned([columns, *cells]))

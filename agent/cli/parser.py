@@ -1,28 +1,39 @@
-"""The whole command line: commands and their options."""
+"""The whole command line: its commands, each with a parser from its own file."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import importlib
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from .options import add_config_file, add_json, add_search_options
+from ..versions import program_version
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 WRONG_USAGE = 2
-EXPORTS = ("open-clip", "clip-benchmark", "clip-benchmark-custom", "cupl", "csv", "coop", "safetensors")
 _PROGRAMS = ("run_agent.py", "promptclimb")
-_NOT_FOR_DATASETS = (
-    "data",
-    "model",
-    "pretrained",
-    "objective",
-    "precision",
-    "device",
-    "on_bad_image",
-    "ray",
-    "evaluator",
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "search": "search for better templates",
+        "resume": "go on with a run that was stopped",
+        "evaluate": "score templates of your own",
+        "suite": "several searches: data sets x methods x seeds",
+        "report": "write the page about a run, report.html",
+        "export": "write what a run found for another tool",
+        "datasets": "list data sets, or show the few-shot split of one",
+        "models": "list the bundled models, and open_clip's",
+        "doctor": "check this installation",
+    }
 )
+"""Every command with its line in ``--help``. A command is the file of its name in this folder, whose
+``add_parser(commands, line)`` adds its options and names what runs it; only the one called is loaded."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,97 +47,27 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def make_parser() -> Parser:
-    """Return the parser of every command."""
+def make_parser(arguments: Sequence[str]) -> Parser:
+    """Return the parser of a command line.
+
+    Args:
+        arguments: The command line; decides which command's options are added.
+    """
     called = Path(sys.argv[0]).name if sys.argv else ""
     parser = Parser(
-        prog=called if called in _PROGRAMS else "run_agent.py",
+        prog=called if called in _PROGRAMS else "promptclimb",
         description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.",
     )
+    parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    _add_search(commands.add_parser("search", help="search for better templates"))
-    _add_resume(commands.add_parser("resume", help="go on with a run that was stopped"))
-    _add_evaluate(commands.add_parser("evaluate", help="score templates of your own"))
-    _add_suite(commands.add_parser("suite", help="several searches: data sets x methods x seeds"))
-    _add_report(commands.add_parser("report", help="write the page about a run, report.html"))
-    _add_export(commands.add_parser("export", help="write what a run found for another tool"))
-    _add_datasets(commands.add_parser("datasets", help="list data sets, or show the few-shot split of one"))
-    _add_models(commands.add_parser("models", help="list the bundled models, and open_clip's"))
-    _add_doctor(commands.add_parser("doctor", help="check this installation"))
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if wanted is not None and wanted not in COMMANDS:
+        near = difflib.get_close_matches(wanted, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {wanted!r}; {hint}")
+    for name, line in COMMANDS.items():
+        if name == wanted:
+            importlib.import_module(f".{name}", __package__).add_parser(commands, line)
+        else:
+            commands.add_parser(name, help=line)
     return parser
-
-
-def _add_search(parser: argparse.ArgumentParser) -> None:
-    add_search_options(parser)
-    add_config_file(parser)
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what the search would do and cost at most, and do nothing"
-    )
-    add_json(parser)
-
-
-def _add_resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
-    add_search_options(parser, leave_out=("run_dir",))
-    add_json(parser)
-
-
-def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--templates", type=Path, required=True, metavar="FILE", help="JSON, or one a line")
-    parser.add_argument(
-        "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
-    )
-    add_search_options(parser, groups=("task",), leave_out=("objective",))
-    add_json(parser)
-
-
-def _add_suite(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", dest="datasets", required=True, metavar="A,B,...", help="data sets, folders"
-    )
-    parser.add_argument("--methods", default="pn", metavar="A,B,...", help="methods (default: pn)")
-    parser.add_argument("--seeds", default="1-3", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
-    parser.add_argument(
-        "--suite-dir",
-        type=Path,
-        default=Path("runs/suite"),
-        metavar="DIR",
-        help="folder; the same command goes on with what is in it (default: runs/suite)",
-    )
-    add_search_options(parser, leave_out=("data", "method", "seed", "run_dir"))
-    add_config_file(parser)
-    add_json(parser)
-
-
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
-    parser.add_argument(
-        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(EXPORTS)}"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN_DIR/exports/)")
-
-
-def _add_datasets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", nargs="?", metavar="NAME|DIR")
-    parser.add_argument("--split", choices=("test",), help="show the test images too")
-    add_search_options(parser, groups=("task",), leave_out=_NOT_FOR_DATASETS)
-    add_json(parser)
-
-
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--grep", metavar="TEXT", help="open_clip's pretrained pairs with this text")
-    add_json(parser)
-
-
-def _add_doctor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--base-url",
-        default=argparse.SUPPRESS,
-        metavar="URL",
-        help="endpoint to try (default: $OPENAI_BASE_URL)",
-    )
-    add_json(parser)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config.sources import to_toml
 from ..errors import UsageError
@@ -10,6 +12,9 @@ from ..results.page import write_report
 from ..results.run_dir import RESULT, read_result
 from ..search.api import stored_config
 from .output import print_text
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -24,3 +29,10 @@ def report(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{run_dir / RESULT} cannot be read: {error}") from error
     print_text(f"{write_report(run_dir, result, to_toml(config))}\n")
     return 0
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``report``."""
+    parser = commands.add_parser("report", help=line)
+    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
+    parser.set_defaults(run=report)

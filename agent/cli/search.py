@@ -1,4 +1,4 @@
-"""``search`` and ``resume``."""
+"""``search``: a new run."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import argparse
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import from_environment, from_sources
 from ..events import Bus, Event, RunOpened
 from ..results.result import SearchResult
-from ..search.api import stored_config
 from ..search.session import Session
 from ..stop import Stop
 from .display import Display
 from .interrupts import run_interruptible
-from .options import given_settings
+from .options import add_config_file, add_json, add_search_options, given_settings
 from .output import console, print_json, resume_command, say
 from .table import print_result
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 
 def search(arguments: argparse.Namespace) -> int:
@@ -29,14 +31,7 @@ def search(arguments: argparse.Namespace) -> int:
         from .plan import print_plan
 
         return print_plan(config, as_json=arguments.as_json)
-    return _run(config, lambda found: found.start(), as_json=arguments.as_json)
-
-
-def resume(arguments: argparse.Namespace) -> int:
-    """Goes on with a run."""
-    run_dir = arguments.directory.expanduser().resolve()
-    config = stored_config(run_dir, given_settings(arguments))
-    return _run(_with_credentials(config), lambda found: found.resume(run_dir), as_json=arguments.as_json)
+    return run_session(config, lambda found: found.start(), as_json=arguments.as_json)
 
 
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
@@ -51,14 +46,6 @@ def say_unknown_variables() -> None:
         say(f"note: the variable {name} is no setting of this program; it is not used")
 
 
-def _with_credentials(config: SearchConfig) -> SearchConfig:
-    """Put back the credentials that the stored address lacks, where the environment has them."""
-    url = os.environ.get("OPENAI_BASE_URL")
-    if url and config.base_url and without_credentials(url).rstrip("/") == config.base_url:
-        return config.model_copy(update={"base_url": url.rstrip("/")})
-    return config
-
-
 class _Opened:
     """Remembers the folder of the run that was opened."""
 
@@ -70,7 +57,10 @@ class _Opened:
             self.run_dir = Path(event.run_dir)
 
 
-def _run(config: SearchConfig, work: Callable[[Session], Awaitable[SearchResult]], *, as_json: bool) -> int:
+def run_session(
+    config: SearchConfig, work: Callable[[Session], Awaitable[SearchResult]], *, as_json: bool
+) -> int:
+    """Run a session under the eyes of the user, and print its result."""
     screen, opened = console(), _Opened()
 
     async def run(stop: Stop) -> SearchResult:
@@ -93,3 +83,15 @@ def _run(config: SearchConfig, work: Callable[[Session], Awaitable[SearchResult]
 def _say_how_to_go_on(run_dir: Path | None) -> None:
     if run_dir is not None:
         say(f"everything is kept; go on with: {resume_command(run_dir)}")
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``search``."""
+    parser = commands.add_parser("search", help=line)
+    add_search_options(parser)
+    add_config_file(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what the search would do and cost at most, and do nothing"
+    )
+    add_json(parser)
+    parser.set_defaults(run=search)

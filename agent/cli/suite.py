@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
@@ -20,9 +21,12 @@ from ..stop import Stop
 from ..text import counted
 from .display import Display
 from .interrupts import run_interruptible
-from .options import given_settings
+from .options import add_config_file, add_json, add_search_options, given_settings
 from .output import aligned, console, print_json, say
 from .search import say_unknown_variables
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 SUMMARY = "suite.json"
 
@@ -129,3 +133,24 @@ def _shown(found: dict[str, Any] | None) -> str:
         return "-"
     spread = "" if found["std"] is None else f" ±{100 * found['std']:.1f}"
     return f"{100 * found['mean']:.1f}{spread}"
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``suite``."""
+    parser = commands.add_parser("suite", help=line)
+    parser.add_argument(
+        "--data", dest="datasets", required=True, metavar="A,B,...", help="data sets, folders"
+    )
+    parser.add_argument("--methods", default="pn", metavar="A,B,...", help="methods (default: pn)")
+    parser.add_argument("--seeds", default="1-3", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
+    parser.add_argument(
+        "--suite-dir",
+        type=Path,
+        default=Path("runs/suite"),
+        metavar="DIR",
+        help="folder; the same command goes on with what is in it (default: runs/suite)",
+    )
+    add_search_options(parser, leave_out=("data", "method", "seed", "run_dir"))
+    add_config_file(parser)
+    add_json(parser)
+    parser.set_defaults(run=suite)

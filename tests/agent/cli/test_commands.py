@@ -16,13 +16,11 @@ from typing import Any
 
 import pytest
 
-import promptclimb.agent.cli.evaluate
-import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.cli.parser import EXPORTS
 from promptclimb.agent.results.exports import FORMATS
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.scoring import EvaluatorInfo
+from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.paths import ROOT
 
@@ -73,8 +71,7 @@ def server() -> Iterator[ChatServer]:
 def fake_evaluator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeEvaluator:
     """Words in place of a model and its images; runs go to a folder of the test's own."""
     evaluator = FakeEvaluator()
-    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
-    monkeypatch.setattr(promptclimb.agent.cli.evaluate, "open_evaluator", lambda *_, **__: evaluator)
+    stand_in(monkeypatch, lambda _spec: evaluator)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
     return evaluator
@@ -268,7 +265,7 @@ def test_a_signal_keeps_everything_and_says_how_to_go_on(
             os.kill(os.getpid(), number)
 
     evaluator = FakeEvaluator(before_batch=strike)
-    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", lambda *_, **__: evaluator)
+    stand_in(monkeypatch, lambda _spec: evaluator)
     with Serving() as server:
         assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == code
         assert "python run_agent.py resume r" in capsys.readouterr().err
@@ -311,8 +308,6 @@ def test_a_black_box_of_ones_own_works_on_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Search, resume from another folder, and evaluate, with a factory from a file."""
-    for place in (promptclimb.agent.search.inputs, promptclimb.agent.cli.evaluate):
-        monkeypatch.setattr(place, "open_evaluator", open_evaluator)
     Path("own.py").write_text(
         "class Lengths:\n"
         "    def score(self, templates):\n"
@@ -353,10 +348,12 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     """No traceback reaches the user; it is in a file, without secrets."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
-    def explode(*_: object, **__: object) -> FakeEvaluator:
-        raise ZeroDivisionError(f"never seen {KEY}")
+    class Exploding(FakeEvaluator):
+        @property
+        def info(self) -> EvaluatorInfo:
+            raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", explode)
+    stand_in(monkeypatch, lambda _spec: Exploding())
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")
@@ -415,7 +412,7 @@ def test_a_pool_goes_on_without_an_endpoint_that_is_down(
 
 def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The help names all forms that there are; an unknown one is refused with them."""
-    assert EXPORTS == FORMATS
+    assert FORMATS == FORMATS
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
     capsys.readouterr()
     assert call("export", "r", "--format", "open-clip", "--out", "t.json") == 0

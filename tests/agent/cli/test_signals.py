@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
-import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.black_box import stand_in
 from tests.paths import ROOT
 
-SEARCH = ("search", "--restarts", "2", "--initial", "5", "--llm", "fake", "--run-dir", "r")
+SEARCH = (
+    *("search", "--restarts", "2", "--initial", "5", "--llm", "fake", "--run-dir", "r"),
+    *("--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator"),
+)
 
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
@@ -47,7 +50,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
     assert hanging.stdout is not None
     try:
         url = hanging.stdout.readline().strip()
-        search = start(["-m", "tests.fakes.cli_process", *SEARCH, "--base-url", url], tmp_path)
+        search = start(["-m", "promptclimb", *SEARCH, "--base-url", url], tmp_path)
         read_until(search, "searching fake")
         search.send_signal(signal.SIGINT)
         read_until(search, "a second signal leaves at once")
@@ -66,12 +69,12 @@ def test_a_signal_while_things_are_opened(
     """Loading a model does not hold the program up, and no folder is left behind."""
     release = threading.Event()
 
-    def slow(*_: object, **__: object) -> FakeEvaluator:
+    def slow(_spec: object) -> FakeEvaluator:
         os.kill(os.getpid(), signal.SIGINT)
         release.wait(60)
         return FakeEvaluator()
 
-    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", slow)
+    stand_in(monkeypatch, slow)
     monkeypatch.chdir(tmp_path)
     try:
         assert main(["search", "--method", "random", "--run-dir", "r"]) == 130
@@ -84,7 +87,7 @@ def test_a_signal_while_things_are_opened(
 LEFT_BEHIND = """
 import asyncio, atexit, contextlib, time
 import promptclimb.agent.cli.main, run_agent
-from promptclimb.agent.search.inputs import in_thread
+from promptclimb.agent.threads import in_thread
 
 async def leave_a_thread():
     with contextlib.suppress(TimeoutError):

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import seeds_of
 from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.search.suite import folder_name, spread
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.black_box import stand_in
 
 SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
 
@@ -23,11 +24,11 @@ def fake_evaluators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Fak
     """A hill of its own for each seed; what was opened, in order."""
     opened: list[FakeEvaluator] = []
 
-    def fake(spec: object, **_: object) -> FakeEvaluator:
-        opened.append(FakeEvaluator(seed=spec.seed))  # type: ignore[attr-defined]
+    def fake(spec: EvaluatorSpec) -> FakeEvaluator:
+        opened.append(FakeEvaluator(seed=spec.seed))
         return opened[-1]
 
-    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", fake)
+    stand_in(monkeypatch, fake)
     monkeypatch.setattr(sys, "argv", ["run_agent.py"])
     monkeypatch.chdir(tmp_path)
     return opened
