@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..config.evaluation import spec_of
 from ..config.sources import from_sources
-from ..search.inputs import spec_of
 from .options import given_settings
 from .output import aligned, print_json, print_text, say
 

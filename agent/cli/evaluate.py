@@ -14,9 +14,9 @@ from ...evaluator.errors import InputError, ScoringError
 from ...evaluator.scoring import Evaluator, Rejection, SplitScores
 from ...evaluator.spec import open_evaluator
 from ...prompts.pools import read_templates
+from ..config.evaluation import spec_of
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
-from ..search.inputs import spec_of
 from .options import given_settings
 from .output import console, print_json, say
 

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..results.exports.forms import FORMS
 from .options import add_config_file, add_json, add_search_options
 
 WRONG_USAGE = 2
-EXPORTS = ("open-clip", "clip-benchmark", "clip-benchmark-custom", "cupl", "csv", "coop", "safetensors")
 _PROGRAMS = ("run_agent.py", "promptclimb")
 _NOT_FOR_DATASETS = ("data", "model", "pretrained", "objective", "precision", "device", "on_bad_image", "ray")
 
@@ -95,7 +95,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="RUN_DIR")
     parser.add_argument(
-        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(EXPORTS)}"
+        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(FORMS)}"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN_DIR/exports/)")
 

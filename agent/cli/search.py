@@ -15,7 +15,7 @@ from ..config.schema import SearchConfig
 from ..config.sources import from_environment, from_sources
 from ..results.result import SearchResult
 from ..results.run_dir import CONFIG
-from ..search.api import stored_config
+from ..results.settings import stored_config
 from ..search.session import Search
 from ..stop import Halt
 from .display import Progress

@@ -25,14 +25,22 @@ from ..llm.endpoints import open_endpoints
 from ..llm.proposer import Endpoint, Proposer, RetryPolicy
 from ..results.page import write_report
 from ..results.result import SearchResult
-from ..results.run_dir import CONFIG, EVENTS, read_result, write_atomically, write_result
+from ..results.run_dir import (
+    CONFIG,
+    EVENTS,
+    check_run_dir,
+    new_run_dir,
+    read_result,
+    write_atomically,
+    write_result,
+)
 from ..secrets import Scrubber
 from ..stop import Halt
 from ..store import Store
 from .adapters import as_chat, as_evaluator
 from .failures import single
 from .finish import Stretch, finish
-from .inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool
+from .inputs import open_from_config, pool_hash, read_pool
 from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
 import pytest
 from promptclimb.agent.results.result import Best, Ensemble, Row, SearchResult, Usage
 from promptclimb.agent.results.run_dir import (
-    leaderboard_csv,
     read_result,
-    safe_cell,
-    templates_json,
     write_atomically,
     write_result,
 )
@@ -49,27 +44,6 @@ def result() -> SearchResult:
         rejected={"no_slot": 1},
         wall_s=1.5,
     )
-
-
-@pytest.mark.parametrize("text", ["=1+1 {}", "+{}", "-{}", "@sum {}", "\t={}", "\r-{}", " @{}"])
-def test_no_cell_starts_a_formula(text: str) -> None:
-    """What a spreadsheet would run is turned into text."""
-    assert safe_cell(text)[0] == "'"
-    shown = next(csv.reader(io.StringIO(leaderboard_csv([row(1, text)]).split("\n", 1)[1])))
-    assert shown[1].startswith("'")
-
-
-def test_the_leaderboard_reads_back() -> None:
-    """Commas, quotes and absent validation accuracies survive the way through CSV."""
-    rows = [row(1, 'a "{}", drawn'), row(2, "b {}", None)]
-    read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
-    assert [line["template"] for line in read] == ['a "{}", drawn', "b {}"]
-    assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
-
-
-def test_templates_are_a_json_list() -> None:
-    """The form that open_clip and CLIP_benchmark read."""
-    assert json.loads(templates_json(["ein Bild: {}"])) == ["ein Bild: {}"]
 
 
 def test_a_result_reads_back(tmp_path: Path) -> None:

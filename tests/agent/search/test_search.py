@@ -22,7 +22,8 @@ from promptclimb.agent.errors import (
     UsageError,
 )
 from promptclimb.agent.events.kinds import Event
-from promptclimb.agent.search.api import resume, search, stored_config
+from promptclimb.agent.results.settings import stored_config
+from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Search
 from promptclimb.agent.stop import Halt
 from promptclimb.agent.store import Store
@@ -395,7 +396,7 @@ def test_the_stored_config_is_the_one_that_was_given(tmp_path: Path) -> None:
     """Resume needs no other flag."""
     wanted = config(tmp_path / "r", rpm=600)
     run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
-    assert stored_config(tmp_path / "r", {}) == wanted
+    assert stored_config(tmp_path / "r") == wanted
 
 
 def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: bytes) -> None:
