@@ -1,0 +1,28 @@
+"""Which version of the program, and of what it runs on, is at work."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import sys
+
+PROGRAM = "promptclimb"
+
+
+@functools.cache
+def program_version() -> str:
+    """Return this program's version; ``unknown`` in a checkout that was never installed."""
+    return installed_version(PROGRAM) or "unknown"
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, None if there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def running_version(package: str, *, module: str) -> str | None:
+    """Return the version of a package that this process has loaded, None if it has not."""
+    return installed_version(package) if module in sys.modules else None
