@@ -73,9 +73,13 @@ def scores_document(evaluator: Evaluator, templates: Sequence[str], split: str) 
     }
 
 
-def _of(scores: SplitScores, split: str) -> float | None:
-    found: float | None = getattr(scores, split)
+def _of(scores: SplitScores | None, split: str) -> float | None:
+    found: float | None = getattr(scores, split, None)
     return found
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _print_table(document: dict[str, Any], split: str, dataset: str) -> None:
@@ -83,11 +87,11 @@ def _print_table(document: dict[str, Any], split: str, dataset: str) -> None:
     table.add_column("template", overflow="fold")
     table.add_column(split, justify="right")
     for row in document["scores"]:
-        table.add_row(Text(row["template"]), f"{100 * row[split]:.2f}")
+        table.add_row(Text(row["template"]), _percent(row[split]))
     if len(document["scores"]) > 1:
         table.add_row(
             Text(f"ensemble of all {len(document['scores'])}"),
-            f"{100 * document['ensemble'][split]:.2f}",
+            _percent(document["ensemble"][split]),
             style="bold",
         )
     shown = console()

@@ -65,14 +65,14 @@ class ScorerEvaluator:
         """Asks the scorer; see ``Scorer``."""
         return [_as_score(answer) for answer in self._scorer.score(list(templates))]
 
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Train and val of each ensemble's first template: there is nothing to average, and no test split."""
-        found = self.score([ensemble[0] for ensemble in ensembles])
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores | None]:
+        """Score single templates; None for several: a scorer cannot average them, and has no test split."""
+        singles = [ensemble[0] for ensemble in ensembles if len(ensemble) == 1]
+        found = iter(self.score(singles) if singles else ())
+        answers = [next(found) if len(ensemble) == 1 else None for ensemble in ensembles]
         return [
-            SplitScores(train=score.train, val=score.val, test=None)
-            if isinstance(score, Score)
-            else SplitScores(train=0.0, val=None, test=None)
-            for score in found
+            SplitScores(train=answer.train, val=answer.val, test=None) if isinstance(answer, Score) else None
+            for answer in answers
         ]
 
 

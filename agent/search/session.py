@@ -39,7 +39,7 @@ from ..stop import Halt
 from ..store import Store
 from .adapters import as_chat, as_evaluator
 from .failures import single
-from .finish import Stretch, finish
+from .finish import Ended, finish
 from .inputs import open_from_config, pool_hash, read_pool
 from .journal import Journal
 from .scorebook import Scorebook
@@ -183,8 +183,8 @@ class Search:
             ):
                 self._tell = to_all(log, self._tell)
                 self._announce(run_dir, evaluator, resumed=store is not None)
-                stretch = await self._climb_all(pool, opened, endpoints, evaluator, group)
-                return await self._conclude(run_dir, evaluator, stretch)
+                ended = await self._climb_all(pool, opened, endpoints, evaluator, group)
+                return await self._conclude(run_dir, evaluator, opened, ended)
 
     @contextmanager
     def _opened_store(
@@ -196,8 +196,8 @@ class Search:
             self._notes.update(store.manifest.get("notes", {}))
             yield store
             return
-        manifest = {"identity": identity, "config": self._config.to_public(), "notes": self._notes}
-        with Store.create(run_dir, manifest) as created:
+        about = {"identity": identity, "config": self._config.to_public(), "notes": self._notes}
+        with Store.create(run_dir, about) as created:
             write_atomically(run_dir / CONFIG, to_toml(self._config))
             yield created
 
@@ -208,7 +208,7 @@ class Search:
         endpoints: list[Endpoint],
         evaluator: Evaluator,
         group: asyncio.TaskGroup,
-    ) -> Stretch:
+    ) -> Ended:
         """Runs all climbs to their ends, or to what ends them early."""
         config = self._config
         budget = self._budget(store)
@@ -231,18 +231,18 @@ class Search:
                 ]
                 crew = Crew(climbs, halt=self._halt, tell=self._tell)
                 stop_reason = await crew.run(group, workers=config.concurrency) or unanswered(climbs)
-        return Stretch(
-            status="finished" if stop_reason is None else "stopped",
-            stop_reason=stop_reason,
+        return Ended(
             records=[climb.record for climb in climbs],
-            spent=store.usage,
+            stop_reason=stop_reason,
             budget=left_of(budget),
             notes=self._notes,
         )
 
-    async def _conclude(self, run_dir: Path, evaluator: Evaluator, stretch: Stretch) -> SearchResult:
+    async def _conclude(
+        self, run_dir: Path, evaluator: Evaluator, store: Store, ended: Ended
+    ) -> SearchResult:
         """Chooses, opens the test split, and writes everything down."""
-        result = self._cleaned(await finish(self._config, evaluator, stretch))
+        result = self._cleaned(await finish(self._config, evaluator, store, ended))
         write_report(run_dir, result, to_toml(self._config))
         write_result(run_dir, result)
         self._tell(
@@ -309,4 +309,4 @@ def _finished(run_dir: Path) -> SearchResult | None:
         result = read_result(run_dir)
     except (OSError, ValueError):
         return None  # missing or torn: the journal has all that it takes to make it again
-    return result if result.status == "finished" else None
+    return result if result.complete else None

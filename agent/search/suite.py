@@ -79,7 +79,7 @@ def summary(cells: Sequence[Cell], results: Sequence[SearchResult]) -> dict[str,
 
 def _run(cell: Cell, result: SearchResult) -> dict[str, Any]:
     tests: dict[str, float | None] = {"best": result.best.test, "ensemble": result.ensemble.test}
-    tests |= {name: scores["test"] for name, scores in result.baselines.items()}
+    tests |= {name: scores.test for name, scores in result.baselines.items()}
     return {
         "data": cell.data,
         "method": cell.config.method,

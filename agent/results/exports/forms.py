@@ -90,7 +90,7 @@ def clip_benchmark(found: Found) -> str:
 def clip_benchmark_custom(found: Found) -> str:
     """Return CLIP_benchmark's ``--custom_template_file``: the list by data set, and for all that it lacks."""
     templates = _named_slots(found)
-    return _json({found.result.dataset["name"]: templates, FALLBACK: templates})
+    return _json({found.result.dataset.name: templates, FALLBACK: templates})
 
 
 def cupl(found: Found) -> str:
@@ -120,7 +120,7 @@ def coop(found: Found) -> str:
     CoOp puts its context before the class name and a full stop after it; only a template that ends with its
     one slot can be such a context.
     """
-    name, best = str(found.result.dataset["name"]), found.result.best.template
+    name, best = found.result.dataset.name, found.result.best.template
     document: dict[str, Any] = {"CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): _positional(best)}}
     if context := re.fullmatch(r"([^{}]*[^{}\s])\s*\{\}\s*\.?", best):
         words = context.group(1)

@@ -13,7 +13,7 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.search.adapters import MessagesChat, ScorerEvaluator, as_chat, as_evaluator
 from promptclimb.agent.search.api import search_sync
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Rejection, Score
+from promptclimb.evaluator.scoring import Rejection, Score, SplitScores
 
 from tests.fakes.chat_by_hash import ChatByHash
 
@@ -51,7 +51,24 @@ def test_a_search_on_a_bare_scorer_has_a_result_without_test(tmp_path: Path) -> 
     config = CONFIG.model_copy(update={"run_dir": tmp_path / "r", "restarts": 1})
     result = search_sync(config, evaluator=Lengths())
     assert result.best.train > 0.3
-    assert (result.best.test, result.best.val, result.dataset["name"]) == (None, None, "mine")
+    assert (result.best.test, result.best.val, result.dataset.name) == (None, None, "mine")
+
+
+def test_several_templates_are_not_measured_by_a_bare_scorer() -> None:
+    """Single ones are; a rejection has no accuracy, and one call asks for all."""
+    asked: list[list[str]] = []
+
+    class Picky:
+        def score(self, templates: Sequence[str]) -> list[Any]:
+            asked.append(list(templates))
+            return [Rejection("long", "too long") if "long" in one else 0.5 for one in templates]
+
+    scorer = ScorerEvaluator(Picky(), CONFIG)
+    found = scorer.examine([["a {}"], ["a {}", "b {}"], ["long {}"], ["c {}"]])
+    assert found == [SplitScores(0.5, None, None), None, None, SplitScores(0.5, None, None)]
+    assert asked == [["a {}", "long {}", "c {}"]]
+    assert scorer.examine([["a {}", "b {}"]]) == [None]
+    assert len(asked) == 1
 
 
 async def test_an_llm_may_be_a_function_of_messages() -> None:

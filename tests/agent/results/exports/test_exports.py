@@ -76,7 +76,7 @@ def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
         one.replace("{}", "{x}") for one in TEMPLATES
     ]
     by_name = exported(run_dir, "clip-benchmark-custom")
-    assert by_name[read_result(run_dir).dataset["name"]] == by_name["imagenet1k"] == listed
+    assert by_name[read_result(run_dir).dataset.name] == by_name["imagenet1k"] == listed
 
 
 def test_cupl_has_the_filled_texts_of_every_class(run_dir: Path) -> None:
@@ -108,7 +108,8 @@ def test_coop_gets_a_context_where_there_can_be_one(
     run_dir: Path, template: str, context: str | None
 ) -> None:
     """CTX_INIT stands before the class name; a template that goes on after it is none."""
-    result = replace(with_templates(read_result(run_dir), template), dataset={"name": "dtd"})
+    result = with_templates(read_result(run_dir), template)
+    result = replace(result, dataset=replace(result.dataset, name="dtd"))
     document = json.loads(coop(Found(run_dir, result)))
     assert document["CUSTOM_TEMPLATES"]["DescribableTextures"].format("x") == template.replace("{}", "x")
     if context is None:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import export
-from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.result import SearchResult, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search_sync
 from safetensors import safe_open
@@ -104,7 +104,7 @@ def names(home: Home) -> list[str]:
 def test_a_whole_search_runs_on_this_folder_and_model(home: Home) -> None:
     """The run that everything here is exported from has found something and scored it on test."""
     result = home.result
-    assert result.dataset["sizes"] == {"train": 12, "val": 12, "test": 120}
+    assert result.dataset.sizes == Sizes(train=12, val=12, test=120)
     assert result.best.test is not None
 
 
@@ -158,7 +158,7 @@ def test_clip_benchmark_reads_the_custom_template_file(home: Home, tmp_path: Pat
     (tmp_path / "classnames.txt").write_text("\n".join(names(home)), "utf-8")
     (tmp_path / "zeroshot_classification_templates.txt").write_text("nothing of the {c} kind", "utf-8")
     found = builder.build_dataset(
-        f"wds/{home.result.dataset['name']}",
+        f"wds/{home.result.dataset.name}",
         root=str(tmp_path),
         transform=home.preprocess,
         custom_template_file=str(export(home.run, "clip-benchmark-custom")),
@@ -184,7 +184,7 @@ def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.Monk
 def test_coops_zero_shot_line_gives_the_best_template(home: Home) -> None:
     """CUSTOM_TEMPLATES[name].format(class name), as its zero-shot trainer fills it."""
     document = json.loads(export(home.run, "coop").read_text("utf-8"))
-    template = document["CUSTOM_TEMPLATES"][home.result.dataset["name"]]
+    template = document["CUSTOM_TEMPLATES"][home.result.dataset.name]
     assert [template.format(name) for name in names(home)] == [
         home.result.best.template.replace("{}", name) for name in names(home)
     ]
