@@ -83,7 +83,7 @@ def from_sources(
         layers.append((str(toml_path), read_toml(toml_path)))
     layers.append(("the environment", from_environment(environment)[0]))
     layers.append(("the command line", flags))
-    return build(layers)
+    return absolute(build(layers))
 
 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
@@ -99,7 +99,7 @@ def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
             values[name] = value
             places[name] = place
     try:
-        return SearchConfig(**_absolute(values))
+        return SearchConfig(**values)
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(part, values, places) for part in error.errors()[:5])) from None
 
@@ -109,27 +109,46 @@ def to_toml(config: SearchConfig) -> str:
     return tomli_w.dumps(config.to_public())
 
 
-def _absolute(values: dict[str, Any]) -> dict[str, Any]:
-    """Paths that exist made absolute, so that a run can be resumed from another folder."""
-    fixed = dict(values)
-    for name, exists in _PATHS.items():
-        value = fixed.get(name)
-        if isinstance(value, str | Path):
-            path = Path(value).expanduser()
-            if _is(exists, path) and not (name == "data" and _known_dataset(str(value))):
-                fixed[name] = path.resolve() if isinstance(value, Path) else str(path.resolve())
-    return fixed
+def absolute(config: SearchConfig, *, only_paths: bool = False) -> SearchConfig:
+    """Return a config whose paths are absolute, so that its run can be gone on with from another folder.
+
+    Args:
+        config: As it was given.
+        only_paths: Leave texts that may stand for a path, such as ``data``, as they are.
+    """
+    found: dict[str, Path | str] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, Path):
+            found[name] = _resolved(value)
+        elif isinstance(value, str) and not only_paths:
+            found[name] = _as_path(name, value)
+    return config.model_copy(update=found)
 
 
-_PATHS: Mapping[str, Callable[[Path], bool]] = {
+_TEXTS: Mapping[str, Callable[[Path], bool]] = {
     "data": Path.exists,
-    "data_root": Path.is_dir,
-    "shared_cache": Path.is_dir,
     "pretrained": Path.is_file,
-    "initial": Path.is_file,
-    "few_shot_file": Path.is_file,
     "class_names": Path.is_file,
 }
+_MODEL_FOLDER = "local-dir:"
+
+
+def _as_path(name: str, text: str) -> str:
+    """A setting that is a name or a path: the path made absolute where there is one, else as it is."""
+    if name == "model" and text.startswith(_MODEL_FOLDER):
+        return f"{_MODEL_FOLDER}{_resolved(Path(text.removeprefix(_MODEL_FOLDER)))}"
+    if name not in _TEXTS or (name == "data" and _known_dataset(text)):
+        return text
+    path = _resolved(Path(text))
+    return str(path) if _is(_TEXTS[name], path) else text
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except (OSError, ValueError, RuntimeError):  # a NUL, a circle of links, no such user: no file, then
+        return path
 
 
 def _is(exists: Callable[[Path], bool], path: Path) -> bool:

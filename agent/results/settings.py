@@ -27,6 +27,16 @@ def stored_config(run_dir: Path, changes: Mapping[str, Any] | None = None) -> Se
     return build([(f"the run {run_dir}", stored), ("the command line", changes or {})])
 
 
+def stored_given(run_dir: Path) -> Mapping[str, str]:
+    """Return what a run was given from Python in place of what its config names: ``module.Class`` by kind.
+
+    Raises:
+        UsageError: There is no run, or it was made by another version.
+    """
+    with Store.open(run_dir) as store:
+        return dict(store.manifest.get("given", {}))
+
+
 def config_text(run_dir: Path) -> str:
     """Return the run's ``config.toml`` for people to read; a line that says so where it is lost."""
     try:

@@ -17,7 +17,7 @@ from ...prompts.template import Template
 from ..climb.climb import Climb
 from ..climb.seeds import rng_for
 from ..config.schema import LOCAL_LLM, SearchConfig
-from ..config.sources import to_toml
+from ..config.sources import absolute, to_toml
 from ..events.kinds import ChatNoted, Listener, Noted, SearchFinished, SearchStarted, to_all
 from ..events.log import EventLog
 from ..llm.budget import NOTHING, Budget, Limits, Usage
@@ -40,6 +40,7 @@ from ..store import Store
 from .adapters import as_chat, as_evaluator
 from .failures import single
 from .finish import Ended, finish
+from .given import check_given, names_of
 from .inputs import open_from_config, pool_hash, read_pool
 from .journal import Journal
 from .scorebook import Scorebook
@@ -73,7 +74,9 @@ class Search:
         environment: Mapping[str, str] | None = None,
         halt: Halt | None = None,
     ) -> None:
-        self._config = config
+        self._given = names_of(evaluator=evaluator, chat=chat)
+        # With a black box of the user's own, data and model are names that no folder stands for.
+        self._config = absolute(config, only_paths="evaluator" in self._given)
         self._given_evaluator = evaluator
         self._given_chat = None if chat is None else as_chat(chat)
         self._tell: Listener = on_event or ignore
@@ -114,8 +117,10 @@ class Search:
             PromptclimbError: The run failed on its way; what it has is kept.
         """
         with Store.open(run_dir) as store:
+            if (done := _finished(run_dir)) is None:
+                check_given(run_dir, store.manifest.get("given", {}), self._given)
             store.check_identity({**store.manifest["identity"], **self._config.identity()})
-            if (done := _finished(run_dir)) is not None:
+            if done is not None:
                 return done
             return await self._guarded(run_dir, read_pool(self._config), store)
 
@@ -196,7 +201,8 @@ class Search:
             self._notes.update(store.manifest.get("notes", {}))
             yield store
             return
-        about = {"identity": identity, "config": self._config.to_public(), "notes": self._notes}
+        about = {"identity": identity, "config": self._config.to_public()}
+        about |= {"given": self._given, "notes": self._notes}
         with Store.create(run_dir, about) as created:
             write_atomically(run_dir / CONFIG, to_toml(self._config))
             yield created
@@ -214,7 +220,7 @@ class Search:
         budget = self._budget(store)
         proposer = self._proposer(endpoints, budget, store)
         async with Consumer(evaluator) as consumer:
-            with shared(config, evaluator.info, consumer, proposer) as (scorer, asker):
+            with shared(config, evaluator.info, consumer, proposer, self._given) as (scorer, asker):
                 scorebook = Scorebook(store, scorer)
                 climbs = [
                     Climb(
@@ -236,6 +242,7 @@ class Search:
             stop_reason=stop_reason,
             budget=left_of(budget),
             notes=self._notes,
+            given={**store.manifest.get("given", {}), **self._given},
         )
 
     async def _conclude(

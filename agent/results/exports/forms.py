@@ -17,6 +17,7 @@ from ....evaluator.spec import load_data
 from ....prompts.template import SLOT, Template
 from ...config.evaluation import spec_of
 from ...config.schema import SearchConfig
+from ...errors import UsageError
 from ..leaderboard import leaderboard_csv
 from ..result import SearchResult
 from .classifier import classifier_file
@@ -105,7 +106,18 @@ def cupl(found: Found) -> str:
 
 
 def safetensors(found: Found) -> bytes:
-    """Return the zero-shot classifier itself; see ``classifier_file``."""
+    """Return the zero-shot classifier itself; see ``classifier_file``.
+
+    Raises:
+        UsageError: The run's evaluator was an object from Python, which the config does not name.
+    """
+    from ..settings import stored_given
+
+    if (evaluator := stored_given(found.run_dir).get("evaluator")) is not None:
+        raise UsageError(
+            f"{found.run_dir} was made in Python with its own evaluator ({evaluator}): there is no "
+            "classifier to export"
+        )
     return classifier_file(found.config, found.result.ensemble.templates)
 
 

@@ -144,6 +144,12 @@ def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
         export(run_dir, "csv", out=tmp_path)
 
 
+def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) -> None:
+    """The model that the config names is not what scored."""
+    with pytest.raises(UsageError, match=r"evaluators?\.fakes\.FakeEvaluator.*no classifier"):
+        export(run_dir, "safetensors")
+
+
 def test_the_formats_are_those_that_are_documented() -> None:
     """Six, and CLIP_benchmark's second file."""
     names = "open-clip clip-benchmark clip-benchmark-custom cupl csv coop safetensors"
