@@ -9,7 +9,7 @@ from .output import print_text
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Writes the file and prints where it is."""
+    """Write the file and print where it is."""
     run_dir = arguments.directory.expanduser().resolve()
     print_text(f"{exports.export(run_dir, arguments.form, out=arguments.out)}\n")
     return 0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from .result import Row
 
-WIDTH, HEIGHT = 720, 284
+WIDTH, HEIGHT = 780, 284
 LEFT, RIGHT, TOP, BOTTOM = 48, 28, 12, 58
-LEGEND_STEP = 62
+LEGEND_STEP = 60
 MAX_LINES = 12
 _COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00")
 

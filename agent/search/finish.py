@@ -16,8 +16,7 @@ from ..errors import PromptclimbError
 from ..results.result import Best, Dataset, Ensemble, Llm, Model, Row, SearchResult, Sizes, Usage, Versions
 from ..store import Store
 from ..versions import program_version, running_version
-from .inputs import in_thread
-from .last_look import Group, examined, openings
+from .last_look import Group, examined, measured, openings
 
 INITIAL_POOL = "initial pool"
 HAND_MADE = "hand-made"
@@ -76,7 +75,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
         ended: What the climbs did.
 
     Raises:
-        PromptclimbError: Nothing was scored, so there is nothing to choose from.
+        PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
         StoreError: The opening of the test split cannot be written down; it stays sealed.
     """
     choice = await _choose(config, evaluator, ended)
@@ -161,7 +160,7 @@ async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored 
     templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
         return None
-    answers = await in_thread(lambda: evaluator.score(templates))
+    answers = await measured(lambda: evaluator.score(templates))
     scored = [
         Scored(template=template, key=template, score=answer, climb=0, reset=0, iteration=0)
         for template, answer in zip(templates, answers, strict=True)
@@ -171,6 +170,7 @@ async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored 
 
 
 def _best(entry: Scored, found: Ensemble) -> Best:
+    # Of a single template it is known at least by what it was chosen.
     train = entry.score.train if found.train is None else found.train
     return Best(template=entry.template, train=train, val=found.val, test=found.test)
 

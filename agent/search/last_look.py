@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from ...evaluator.errors import ScoringError
+from ...evaluator.errors import EvaluatorError, ScoringError
 from ...evaluator.scoring import Evaluator, Score, SplitScores
+from ..errors import EvaluationFailedError, PromptclimbError
 from ..results.result import UNEXAMINED, UNOPENED, Ensemble
 from ..store import Store
 from .inputs import in_thread
+
+T = TypeVar("T")
 
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
@@ -68,6 +72,21 @@ async def examined(
     return [_accuracies(group, scores) for group, scores in zip(groups, found, strict=True)], notes
 
 
+async def measured(work: Callable[[], T]) -> T:
+    """Let the evaluator work in a thread, and return what it answers.
+
+    Raises:
+        PromptclimbError: It failed; what it raises itself is left as it is where it is ours.
+        EvaluatorError: The same.
+    """
+    try:
+        return await in_thread(work)
+    except (PromptclimbError, EvaluatorError):
+        raise
+    except Exception as error:
+        raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
+
+
 async def _scores(
     evaluator: Evaluator, groups: Sequence[Group], *, test: bool
 ) -> Sequence[SplitScores | None]:
@@ -77,7 +96,7 @@ async def _scores(
         ScoringError: Not a single one can be read.
     """
     try:
-        return await in_thread(lambda: evaluator.examine([group.templates for group in groups], test=test))
+        return await measured(lambda: evaluator.examine([group.templates for group in groups], test=test))
     except ScoringError as error:
         # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
         # others theirs.
@@ -90,9 +109,7 @@ async def _scores(
 
 def _accuracies(group: Group, scores: SplitScores | None) -> Ensemble:
     """As examined, else what a single template was chosen by, else none."""
-    if scores is not None:
-        return Ensemble(templates=group.templates, train=scores.train, val=scores.val, test=scores.test)
-    if group.known is not None:
-        known = group.known
-        return Ensemble(templates=group.templates, train=known.train, val=known.val, test=None)
-    return Ensemble(templates=group.templates, train=None, val=None, test=None)
+    train, val, test = (scores.train, scores.val, scores.test) if scores is not None else (None, None, None)
+    if train is None and group.known is not None:
+        train, val = group.known.train, group.known.val
+    return Ensemble(templates=group.templates, train=train, val=val, test=test)

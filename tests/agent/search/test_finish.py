@@ -11,7 +11,7 @@ import pytest
 from promptclimb.agent.climb.climb import ClimbRecord
 from promptclimb.agent.climb.selection import Scored
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import PromptclimbError
+from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
 from promptclimb.agent.results.result import UNEXAMINED, UNOPENED
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.store import Store
@@ -152,6 +152,19 @@ async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: S
     assert set(result.baselines) == {"initial pool"}
 
 
+async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
+    """It is not met by a traceback of somebody else's."""
+
+    def broken(_templates: object) -> None:
+        raise RuntimeError("device lost")
+
+    evaluator = Words(baselines={"hand-made": FOUND})
+    found = ended(evaluator)
+    evaluator._before_batch = broken
+    with pytest.raises(EvaluationFailedError, match="device lost"):
+        await finish(CONFIG, evaluator, store, found)
+
+
 async def test_an_ensemble_that_was_never_measured_has_no_figure(store: Store) -> None:
     """A black box that knows single templates only: null for several, whatever its single ones have."""
     evaluator = Words(unknown=lambda templates: len(templates) > 1)
@@ -172,7 +185,8 @@ async def test_scores_without_train_leave_what_was_known_of_the_best(store: Stor
 
     evaluator = Holes()
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
-    assert (result.best.train, result.best.test) == (result.leaderboard[0].train, 0.5)
+    first = result.leaderboard[0]
+    assert (result.best.train, result.best.val, result.best.test) == (first.train, first.val, 0.5)
     assert (result.ensemble.train, result.ensemble.test) == (None, 0.5)
 
 
