@@ -12,6 +12,7 @@
     │   ├── StoreExistsError            (also a StoreError) the directory already holds a run
     │   ├── StoreLockedError            (also a StoreError) another live process works on this run
     │   ├── StoreMismatchError          (also a StoreError) the run was started with other settings
+    │   ├── StoreVersionError           (also a StoreError) another version of the program made the run
     │   └── StoreCorruptError           (also a StoreError) torn, foreign or unsafe; nothing of it is loaded
     ├── ChatError                       one attempt at the chat model failed
     │   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
@@ -252,6 +253,10 @@ class StoreMismatchError(StoreError, UsageError):
     def __init__(self, message: str, *, differences: tuple[str, ...]) -> None:
         super().__init__(message)
         self.differences = differences
+
+
+class StoreVersionError(StoreError, UsageError):
+    """Another version of the program made the run, and this one cannot go on with it."""
 
 
 class StoreCorruptError(StoreError, UsageError):

@@ -169,13 +169,19 @@ class Evaluator(Scorer, Protocol):
         """What this evaluator scores on."""
         ...
 
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+    def examine(
+        self, ensembles: Sequence[Sequence[str]], *, test: bool = True
+    ) -> Sequence[SplitScores | None]:
         """Opens the test split and scores ensembles on every split; call it once, after selection.
 
         Args:
             ensembles: Templates whose normalised text embeddings are averaged; one template is a list of
                 one.
             test: False leaves the test split sealed, and ``test`` None.
+
+        Returns:
+            One answer for each ensemble, in the same order; None for one that this black box cannot measure,
+            such as several templates where there are no embeddings to average.
 
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.

@@ -16,7 +16,7 @@ def main() -> None:
     """Runs a small search and compares what it found with the plain template."""
     config = SearchConfig(data="digits", method="random", restarts=2, resets=1, iterations=5, initial=40)
     result = search_sync(config, on_event=watch)
-    plain = result.baselines["plain"]["test"]
+    plain = result.baselines["plain"].test
     print(f"on test: plain {plain:.1%}, best {result.best.test:.1%} ({result.best.template})")
 
 

@@ -85,7 +85,7 @@ def main() -> None:
     )
     result = search_sync(config, evaluator=SearchEngine())
     start = result.baselines["initial pool"]
-    print(f"{start['train']:.0%} of the repair notes found at first, by: {start['templates'][0]}")
+    print(f"{start.train:.0%} of the repair notes found at first, by: {start.templates[0]}")
     print(f"{result.best.train:.0%} after the climb, by: {result.best.template}")
 
 

@@ -59,9 +59,13 @@ def scores_document(evaluator: Evaluator, templates: Sequence[str], split: str) 
     }
 
 
-def _of(scores: SplitScores, split: str) -> float | None:
-    found: float | None = getattr(scores, split)
+def _of(scores: SplitScores | None, split: str) -> float | None:
+    found: float | None = getattr(scores, split, None)
     return found
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _print_table(document: dict[str, Any], split: str, dataset: str) -> None:
@@ -79,10 +83,6 @@ def _print_table(document: dict[str, Any], split: str, dataset: str) -> None:
     shown = console()
     shown.stderr = False
     shown.print(table)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f}"
 
 
 def add_parser(commands: Commands, line: str) -> None:

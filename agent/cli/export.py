@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Writes the file and prints where it is."""
+    """Write the file and print where it is."""
     run_dir = arguments.directory.expanduser().resolve()
     print_text(f"{exports.export(run_dir, arguments.form, out=arguments.out)}\n")
     return 0
@@ -25,7 +25,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser = commands.add_parser("export", help=line)
     parser.add_argument("directory", type=Path, metavar="RUN_DIR")
     parser.add_argument(
-        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(exports.FORMATS)}"
+        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(exports.FORMS)}"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN_DIR/exports/)")
     parser.set_defaults(run=export)

@@ -15,30 +15,30 @@ from ..text import printable
 
 
 def console() -> Console:
-    """The console for people: standard error."""
+    """Return the console for people: standard error."""
     return Console(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
-    """Writes a line on standard error."""
+    """Write a line on standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
-    """Writes a JSON document on standard output."""
+    """Write a JSON document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def print_text(text: str) -> None:
-    """Writes text for people on standard output: what a command was asked for."""
+    """Write text for people on standard output: what a command was asked for."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Cells in columns, a row a line however long it is: what is listed is there to be copied."""
+    """Return cells in columns, a row a line however long it is: what is listed is there to be copied."""
     clean = [[printable(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
     padded = (
@@ -48,13 +48,13 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def program() -> str:
-    """How this program was called, for commands that it suggests."""
+    """Return how this program was called, for commands that it suggests."""
     names = {"run_agent.py": "python run_agent.py", "__main__.py": "python -m promptclimb"}
     return names.get(Path(sys.argv[0]).name, "promptclimb")
 
 
 def resume_command(run_dir: Path) -> str:
-    """The command that goes on with a run."""
+    """Return the command that goes on with a run."""
     return f"{program()} resume {shlex.quote(_short(run_dir))}"
 
 

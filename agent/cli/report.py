@@ -6,11 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.sources import to_toml
-from ..errors import UsageError
 from ..results.page import write_report
-from ..results.run_dir import RESULT, read_result
-from ..search.api import stored_config
+from ..results.run_dir import result_of
+from ..results.settings import config_text
 from .output import print_text
 
 if TYPE_CHECKING:
@@ -18,16 +16,9 @@ if TYPE_CHECKING:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Writes the page and prints where it is."""
+    """Write the page and print where it is; the result and the config are read, the store is not."""
     run_dir = arguments.directory.expanduser().resolve()
-    config = stored_config(run_dir, {})
-    try:
-        result = read_result(run_dir)
-    except FileNotFoundError:
-        raise UsageError(f"{run_dir} holds no {RESULT} yet: resume it to its end first") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{run_dir / RESULT} cannot be read: {error}") from error
-    print_text(f"{write_report(run_dir, result, to_toml(config))}\n")
+    print_text(f"{write_report(run_dir, result_of(run_dir), config_text(run_dir))}\n")
     return 0
 
 

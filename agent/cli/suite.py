@@ -18,7 +18,7 @@ from ..results.run_dir import write_atomically
 from ..search.session import Session
 from ..search.suite import Cell, folder_name, run_cell, summary
 from ..stop import Stop
-from ..text import counted
+from ..text import printable
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings
@@ -32,7 +32,7 @@ SUMMARY = "suite.json"
 
 
 def suite(arguments: argparse.Namespace) -> int:
-    """Runs all searches, one after another, and sums them up."""
+    """Run all searches, one after another, and sum them up."""
     cells = cells_of(arguments)
     screen = console()
 
@@ -56,13 +56,15 @@ def suite(arguments: argparse.Namespace) -> int:
     folder = arguments.suite_dir.expanduser().resolve()
     write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     say(f"{summary_text(document)}files: {folder}")
+    if document["stopped"]:
+        say("everything is kept; the same command, with higher limits, goes on from here")
     if arguments.as_json:
         print_json(document)
     return 0
 
 
 def cells_of(arguments: argparse.Namespace) -> list[Cell]:
-    """Every search of the suite, its config checked before the first one begins.
+    """Return every search of the suite, its config checked before the first one begins.
 
     Raises:
         ConfigError: A list or a setting is wrong.
@@ -85,7 +87,7 @@ def cells_of(arguments: argparse.Namespace) -> list[Cell]:
 
 
 def seeds_of(text: str) -> list[int]:
-    """Seeds from ``1,2,5`` or ``1-3``.
+    """Return the seeds that ``1,2,5`` or ``1-3`` stand for.
 
     Raises:
         ConfigError: It is neither.
@@ -100,18 +102,29 @@ def seeds_of(text: str) -> list[int]:
 
 
 def summary_text(document: dict[str, Any]) -> str:
-    """Mean and spread on test, a row for each data set and method; the JSON has further baselines."""
+    """Return mean and spread on test as a table, a row for each data set and method.
+
+    The JSON has further baselines. What was stopped is named below the table, and is in no mean.
+    """
     there = {name for row in document["rows"] for name in row["test"]}
     names = [name for name in _COLUMNS if name in there]
-    rows = [(row["data"], row) for row in document["rows"]]
-    if len({data for data, _ in rows}) > 1:
-        rows += [(f"mean of {row['data_sets']}", row) for row in document["overall"]]
+    rows = [(row["data"], row, f"{len(row['seeds'])} of {row['of']}") for row in document["rows"]]
+    if len({data for data, _, _ in rows}) > 1:
+        rows += [
+            (f"mean of {row['data_sets']} of {row['of']}", row, str(len(row["seeds"])))
+            for row in document["overall"]
+        ]
     lines = [
-        (first, row["method"], *(_shown(row["test"].get(name)) for name in names)) for first, row in rows
+        (first, row["method"], n, *(_shown(row["test"].get(name)) for name in names))
+        for first, row, n in rows
     ]
-    seeds = max(len(row["seeds"]) for row in document["rows"])
-    title = f"test accuracy in %, mean ± standard deviation over {counted(seeds, 'seed')}"
-    return f"{title}\n{aligned([('data set', 'method', *names), *lines])}"
+    title = "test accuracy in %, mean ± standard deviation over n seeds, the same ones for every method"
+    stopped = [
+        f"stopped, in no mean: {run['data']}, {run['method']}, seed {run['seed']}: {run['stop_reason']}"
+        for run in document["stopped"]
+    ]
+    table = aligned([("data set", "method", "n", *names), *lines])
+    return "\n".join([title, table.rstrip("\n"), *map(printable, stopped), ""])
 
 
 _COLUMNS = ("plain", "hand-made", "initial pool", "best", "ensemble")

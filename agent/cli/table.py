@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..results.result import SearchResult
+from ..results.page import about_test
+from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import counted, printable
 
 _NAMES = {"plain": "plain template", "initial pool": "best initial template"}
@@ -17,43 +18,34 @@ _MOST_SHOWN = 2
 
 
 def print_result(console: Console, result: SearchResult, run_dir: Path | None) -> None:
-    """Prints baselines, best and ensemble with their accuracies, what it took, and where the files are."""
-    table = Table(title=f"{result.dataset['name']}: accuracy in %", title_justify="left", header_style="bold")
+    """Print baselines, best and ensemble with their accuracies, what it took, and where the files are."""
+    table = Table(title=f"{result.dataset.name}: accuracy in %", title_justify="left", header_style="bold")
     table.add_column("")
     table.add_column("template", overflow="fold")
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
-    for name, scores in result.baselines.items():
-        _add(
-            table,
-            _NAMES.get(name, name),
-            scores["templates"],
-            scores["train"],
-            scores.get("val"),
-            scores["test"],
-        )
-    best, ensemble = result.best, result.ensemble
-    _add(table, "best found", [best.template], best.train, best.val, best.test, style="bold")
-    _add(table, "ensemble", ensemble.templates, ensemble.train, ensemble.val, ensemble.test)
+    for name, baseline in result.baselines.items():
+        _add(table, _NAMES.get(name, name), baseline)
+    best = result.best
+    found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
+    _add(table, "best found", found, style="bold")
+    _add(table, "ensemble", result.ensemble)
     console.print(table)
     for line in _lines(result, run_dir):
         console.print(Text(line), soft_wrap=True)
 
 
-def _add(
-    table: Table,
-    name: str,
-    templates: Sequence[str],
-    train: float | None,
-    val: float | None,
-    test: float | None,
-    style: str = "",
-) -> None:
-    shown = list(templates[:_MOST_SHOWN])
-    if len(templates) > _MOST_SHOWN:
-        shown.append(f"... {len(templates)} templates averaged")
-    cells = [Text(_printable("\n".join(shown))), *(Text(_percent(value)) for value in (train, val, test))]
+def _add(table: Table, name: str, found: Ensemble, style: str = "") -> None:
+    values = (found.train, found.val, found.test)
+    cells = [Text(_shown(found.templates)), *(Text(_percent(value)) for value in values)]
     table.add_row(name, *cells, style=style)
+
+
+def _shown(templates: Sequence[str]) -> str:
+    lines = list(map(printable, templates[:_MOST_SHOWN]))
+    if len(templates) > _MOST_SHOWN:
+        lines.append(f"... {len(templates)} templates averaged")
+    return "\n".join(lines)
 
 
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
@@ -64,11 +56,12 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         spent += f", ${usage.cost_usd:.4f}"
     lines = [f"{counted(result.evaluated, 'template')} scored, {spent}"]
     if result.skipped:
-        lines.append(f"skipped for want of an answer: {counted(result.skipped, 'turn')}")
-    if "llm_fallback" in result.notes:
-        lines.append(f"note: {result.notes['llm_fallback']}")
+        lines.append(f"skipped for want of an answer: {counted(result.skipped, 'iteration')}")
+    lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")
+    if result.best.test is None:
+        lines.append(about_test(result))
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
@@ -76,7 +69,3 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _printable(text: str) -> str:
-    return "\n".join(printable(line) for line in text.split("\n"))

@@ -86,7 +86,7 @@ def from_sources(
         layers.append((str(toml_path), read_toml(toml_path)))
     layers.append((_ENVIRONMENT, from_environment(environment)[0]))
     layers.append((_COMMAND_LINE, flags))
-    return build(layers)
+    return absolute(build(layers))
 
 
 def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> EvaluatorSpec:
@@ -101,7 +101,7 @@ def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) 
     """
     said = from_environment(environment)[0]
     ours = {name: value for name, value in said.items() if name in EvaluatorSpec.model_fields}
-    return _build(EvaluatorSpec, [(_ENVIRONMENT, ours), (_COMMAND_LINE, flags)])
+    return absolute(_build(EvaluatorSpec, [(_ENVIRONMENT, ours), (_COMMAND_LINE, flags)]))
 
 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
@@ -121,7 +121,7 @@ def _build(kind: type[Config], layers: list[tuple[str, Mapping[str, Any]]]) -> C
             values[name] = value
             places[name] = place
     try:
-        return kind(**_absolute(values))
+        return kind(**values)
     except ConfigError as error:
         if not isinstance(error.__cause__, ValidationError):
             raise
@@ -134,31 +134,54 @@ def to_toml(config: SearchConfig) -> str:
     return tomli_w.dumps(config.to_public())
 
 
-def _absolute(values: dict[str, Any]) -> dict[str, Any]:
-    """Make paths that exist absolute, so that a run can be resumed from another folder."""
-    fixed = dict(values)
-    for name, exists in _PATHS.items():
-        value = fixed.get(name)
-        if isinstance(value, str | Path):
-            path = Path(value).expanduser()
-            if _is(exists, path) and not (name == "data" and _known_dataset(str(value))):
-                fixed[name] = path.resolve() if isinstance(value, Path) else str(path.resolve())
-    source, colon, factory = str(fixed.get("evaluator") or "").rpartition(":")
-    if source.endswith(".py") and _is(Path.is_file, Path(source).expanduser()):
-        fixed["evaluator"] = f"{Path(source).expanduser().resolve()}{colon}{factory}"
-    return fixed
-
-
 _ENVIRONMENT, _COMMAND_LINE = "the environment", "the command line"
-_PATHS: Mapping[str, Callable[[Path], bool]] = {
+
+
+def absolute(config: Config, *, labels: bool = False) -> Config:
+    """Return a config whose paths are absolute, so that its run can be gone on with from another folder.
+
+    Args:
+        config: As it was given.
+        labels: Whether ``data`` and ``model`` are names that no folder stands for, as with a black box of the
+            user's own; they are where the config names one too.
+    """
+    labels = labels or config.evaluator is not None
+    found: dict[str, Path | str] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, Path):
+            found[name] = _resolved(value)
+        elif isinstance(value, str) and (name == "evaluator" or not labels):
+            found[name] = _as_path(name, value)
+    return config.model_copy(update=found)
+
+
+_TEXTS: Mapping[str, Callable[[Path], bool]] = {
     "data": Path.exists,
-    "data_root": Path.is_dir,
-    "shared_cache": Path.is_dir,
     "pretrained": Path.is_file,
-    "initial": Path.is_file,
-    "few_shot_file": Path.is_file,
     "class_names": Path.is_file,
 }
+_MODEL_FOLDER = "local-dir:"
+
+
+def _as_path(name: str, text: str) -> str:
+    """A setting that is a name or a path: the path made absolute where there is one, else as it is."""
+    if name == "model" and text.startswith(_MODEL_FOLDER):
+        return f"{_MODEL_FOLDER}{_resolved(Path(text.removeprefix(_MODEL_FOLDER)))}"
+    if name == "evaluator":
+        source, colon, factory = text.rpartition(":")
+        return f"{_resolved(Path(source))}{colon}{factory}" if source.endswith(".py") else text
+    if name not in _TEXTS or (name == "data" and _known_dataset(text)):
+        return text
+    path = _resolved(Path(text))
+    return str(path) if _is(_TEXTS[name], path) else text
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except (OSError, ValueError, RuntimeError):  # a NUL, a circle of links, no such user: no file, then
+        return path
 
 
 def _is(exists: Callable[[Path], bool], path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""A line chart as SVG: how far each climb was after each turn."""
+"""A line chart as SVG: how far each restart was after each iteration."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections.abc import Sequence
 
 from .result import Row
 
-WIDTH, HEIGHT = 720, 284
+WIDTH, HEIGHT = 780, 284
 LEFT, RIGHT, TOP, BOTTOM = 48, 28, 12, 58
-LEGEND_STEP = 56
-MAX_CLIMBS = 12
+LEGEND_STEP = 60
+MAX_LINES = 12
 _COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00")
 
 
 def curves(rows: Sequence[Row]) -> dict[int, list[float]]:
-    """The best training accuracy of each climb after each of its turns, initial templates first.
+    """Return the best training accuracy of each restart after each iteration, initial templates first.
 
-    A template that several climbs came upon stands in the leaderboard with the first of them only, so the
-    curve of a later climb may lie too low; its end is what the climb found by itself.
+    A template that several restarts came upon stands in the leaderboard with the first of them only, so the
+    curve of a later one may lie too low; its end is what that restart found by itself.
     """
-    turns = max((row.iteration for row in rows), default=0)
+    iterations = max((row.iteration for row in rows), default=0)
     found: dict[int, dict[int, float]] = {}
     for row in rows:
-        step = 0 if not row.reset else (row.reset - 1) * turns + row.iteration
+        step = 0 if not row.reset else (row.reset - 1) * iterations + row.iteration
         steps = found.setdefault(row.climb, {})
         steps[step] = max(steps.get(step, 0.0), row.train)
     last = max((step for steps in found.values() for step in steps), default=0)
     return {
-        climb: list(itertools.accumulate((steps.get(step, 0.0) for step in range(last + 1)), max))
-        for climb, steps in sorted(found.items())
+        restart: list(itertools.accumulate((steps.get(step, 0.0) for step in range(last + 1)), max))
+        for restart, steps in sorted(found.items())
     }
 
 
 def progress_chart(rows: Sequence[Row]) -> str:
-    """The chart as an ``<svg>`` element, with a legend; at most twelve climbs are drawn."""
-    lines = dict(list(curves(rows).items())[:MAX_CLIMBS])
+    """Return the chart as an ``<svg>`` element, with a legend; at most twelve restarts are drawn."""
+    lines = dict(list(curves(rows).items())[:MAX_LINES])
     values = [value for line in lines.values() for value in line if value > 0]
     if not values:
         return "<p>Nothing was scored.</p>"
@@ -52,26 +52,26 @@ def progress_chart(rows: Sequence[Row]) -> str:
     drawn = [
         f'<polyline fill="none" stroke-width="2" stroke="{_colour(place)}" points="'
         + " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in enumerate(line))
-        + f'"><title>climb {climb}: {100 * line[-1]:.1f} %</title></polyline>'
-        for place, (climb, line) in enumerate(lines.items())
+        + f'"><title>restart {restart}: {100 * line[-1]:.1f} %</title></polyline>'
+        for place, (restart, line) in enumerate(lines.items())
     ]
     drawn += [
         f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{100 * value:.1f}</text>'
         for value in (low, (low + high) / 2, high)
     ]
     drawn += [
-        f'<text x="{x(step):.1f}" y="{HEIGHT - 36}" text-anchor="middle">turn {step}</text>'
+        f'<text x="{x(step):.1f}" y="{HEIGHT - 36}" text-anchor="middle">iteration {step}</text>'
         for step in sorted({0, steps // 2, steps})
     ]
-    drawn += [_legend(place, climb) for place, climb in enumerate(lines)]
+    drawn += [_legend(place, restart) for place, restart in enumerate(lines)]
     size = f"0 0 {WIDTH} {HEIGHT}"
-    return f'<svg viewBox="{size}" role="img" aria-label="accuracy by turn">{"".join(drawn)}</svg>'
+    return f'<svg viewBox="{size}" role="img" aria-label="accuracy by iteration">{"".join(drawn)}</svg>'
 
 
-def _legend(place: int, climb: int) -> str:
+def _legend(place: int, restart: int) -> str:
     x, y = LEFT + LEGEND_STEP * place, HEIGHT - 6
     mark = f'<polyline stroke-width="3" stroke="{_colour(place)}" points="{x},{y - 4} {x + 9},{y - 4}"/>'
-    return f'{mark}<text x="{x + 12}" y="{y}">climb {climb}</text>'
+    return f'{mark}<text x="{x + 12}" y="{y}">restart {restart}</text>'
 
 
 def _colour(place: int) -> str:

@@ -6,12 +6,14 @@ every text is escaped.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from .chart import progress_chart
-from .result import SearchResult
+from .result import PROMINENT, UNOPENED, SearchResult
 from .run_dir import write_atomically
 
 REPORT = "report.html"
@@ -31,7 +33,7 @@ svg { max-width: 100%; height: auto; } svg text { font: 11px system-ui, sans-ser
 
 
 def write_report(run_dir: Path, result: SearchResult, config_text: str) -> Path:
-    """Writes the page of a run and says where.
+    """Write the page of a run and return where it is.
 
     Raises:
         OSError: It cannot be written.
@@ -42,27 +44,30 @@ def write_report(run_dir: Path, result: SearchResult, config_text: str) -> Path:
 
 
 def page(result: SearchResult, config_text: str) -> str:
-    """The page's text.
+    """Return the page's text.
 
     Args:
         result: What the run found.
         config_text: Its config without secrets, as TOML.
     """
-    name = str(result.dataset["name"])
+    name = result.dataset.name
     parts = [
         f"<h1>Templates for {escape(name)}</h1>",
         f"<p>{escape(_what(result))}</p>",
         *(f'<p class="note">{escape(text)}</p>' for text in _warnings(result)),
         "<h2>What was found</h2>",
         _comparison(result),
-        "<p>Accuracies in %. The test images were opened once, after the search had chosen.</p>",
-        "<h2>How the climbs went</h2>",
+        f"<p>Accuracies in %. {escape(about_test(result))}</p>",
+        "<h2>How the restarts went</h2>",
         progress_chart(result.leaderboard),
-        "<p>Best training accuracy of each climb after each turn; turn 0 is its initial templates.</p>",
+        "<p>Best training accuracy of each restart after each iteration; iteration 0 is its initial "
+        "templates.</p>",
         "<h2>Leaderboard</h2>",
         _leaderboard(result),
         "<h2>What it took</h2>",
         _pairs(_costs(result)),
+        "<h2>Notes</h2>",
+        _pairs(_notes(result)),
         "<h2>Settings</h2>",
         f"<pre>{escape(config_text)}</pre>",
     ]
@@ -71,15 +76,27 @@ def page(result: SearchResult, config_text: str) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
+def about_test(result: SearchResult) -> str:
+    """Return a sentence on what became of the test split."""
+    if not result.dataset.sizes.test:
+        return "There are no test images."
+    if result.status == "stopped":
+        return "The test images stay sealed until the search is finished."
+    if UNOPENED in result.notes:
+        return "The test images could not be used; resuming the run tries again."
+    if result.test_opened is not None and result.test_opened > 1:
+        return f"The test images were opened {result.test_opened} times, each after the search had chosen."
+    return "The test images were opened once, after the search had chosen."
+
+
 def _what(result: SearchResult) -> str:
-    sizes = result.dataset["sizes"]
-    asked = f"proposed by {result.llm['model']}" if result.llm["model"] else "proposed without an LLM"
+    data, sizes = result.dataset, result.dataset.sizes
+    asked = f"proposed by {result.llm.model}" if result.llm.model else "proposed without an LLM"
+    weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
     return (
-        f"{result.model['name']} ({result.model['pretrained']}) on {result.dataset['classes']} classes, "
-        f"{result.dataset['shots']} shots, seed {result.dataset['seed']}: {sizes['train']} training, "
-        f"{sizes['val']} "
-        f"validation and {sizes['test']} test images. Templates {asked}, method {result.method}, "
-        f"objective {result.objective}."
+        f"{result.model.name}{weights} on {data.classes} classes, {data.shots} shots, seed {data.seed}: "
+        f"{sizes.train} training, {sizes.val} validation and {sizes.test} test images. Templates {asked}, "
+        f"method {result.method}, objective {result.objective}."
     )
 
 
@@ -88,21 +105,22 @@ def _warnings(result: SearchResult) -> list[str]:
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
     if result.skipped:
-        found.append(f"{result.skipped} turns got no answer and were skipped.")
+        found.append(f"{result.skipped} iterations got no answer and were skipped.")
     if result.objective in ("logprob", "margin"):
         found.append("The objective looks at logits: this was no black-box search.")
-    if "llm_fallback" in result.notes:
-        found.append(str(result.notes["llm_fallback"]))
-    return found
+    return found + [str(result.notes[name]) for name in PROMINENT if name in result.notes]
 
 
 def _comparison(result: SearchResult) -> str:
+    best = result.best
     rows = [
-        (name, found["templates"], [found["train"], found.get("val"), found["test"]], "")
-        for name, found in result.baselines.items()
+        *(
+            (name, one.templates, [one.train, one.val, one.test], "")
+            for name, one in result.baselines.items()
+        ),
+        ("best found", (best.template,), [best.train, best.val, best.test], "best"),
     ]
-    best, ensemble = result.best, result.ensemble
-    rows.append(("best found", [best.template], [best.train, best.val, best.test], "best"))
+    ensemble = result.ensemble
     rows.append(("ensemble", ensemble.templates, [ensemble.train, ensemble.val, ensemble.test], ""))
     body = "".join(
         f'<tr class="{css}"><td>{escape(name)}</td><td>{_templates(templates)}</td>{_numbers(scores)}</tr>'
@@ -122,11 +140,12 @@ def _leaderboard(result: SearchResult) -> str:
     return f"<table>{_head('rank', 'template', 'train', 'val', 'from')}{body}</table>{more}"
 
 
-def _origin(climb: int, reset: int, iteration: int) -> str:
-    return f"climb {climb}, initial" if not reset else f"climb {climb}, reset {reset}, turn {iteration}"
+def _origin(restart: int, reset: int, iteration: int) -> str:
+    where = f"reset {reset}, iteration {iteration}" if reset else "initial"
+    return f"restart {restart}, {where}"
 
 
-def _costs(result: SearchResult) -> Mapping[str, str]:
+def _costs(result: SearchResult) -> dict[str, str]:
     usage = result.usage
     refused = ", ".join(f"{reason} {count}" for reason, count in result.rejected.items()) or "none"
     return {
@@ -137,6 +156,25 @@ def _costs(result: SearchResult) -> Mapping[str, str]:
         "cost": "unknown (no price given)" if usage.cost_usd is None else f"${usage.cost_usd:.4f}",
         "time": f"{result.wall_s:,.0f} s",
     }
+
+
+def _notes(result: SearchResult) -> dict[str, str]:
+    """What belongs beside the figures: circumstances, and all that was let through."""
+    found: dict[str, Any] = {"started": result.started, "device": result.device}
+    if (versions := result.versions) is not None:
+        ran = {"promptclimb": versions.program, "Python": versions.python}
+        ran |= {"torch": versions.torch or "", "open_clip": versions.open_clip or ""}
+        found["versions"] = ", ".join(f"{name} {version}" for name, version in ran.items() if version)
+    found |= {name.replace("_", " "): value for name, value in result.notes.items()}
+    return {name: _as_text(value) for name, value in found.items() if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(line, str) for line in value):
+        return "; ".join(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _pairs(pairs: Mapping[str, str]) -> str:

@@ -1,19 +1,79 @@
-"""What a search gives back, and the form that it has in ``result.json``."""
+"""What a search gives back, and the form that it has in ``result.json``.
+
+``to_json`` writes every field; ``from_json`` leaves aside what it does not know and takes what an older
+program did not write for unknown, so that fields may be added without another schema.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeVar
 
 SCHEMA = 1
+UNOPENED = "test_unopened"
+"""The note that says why a run that went to its end has no test accuracies."""
+UNEXAMINED = "unexamined"
+"""The note that says why accuracies of ensembles are missing."""
+PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED)
+"""The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Numbers of images."""
+
+    train: int = 0
+    val: int = 0
+    test: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What was searched on.
+
+    Attributes:
+        name: Its name.
+        classes: Number of classes; 0 where the evaluator does not say.
+        shots: Training images a class.
+        seed: Seed of the few-shot sample and of the search.
+        sizes: Images in each split.
+    """
+
+    name: str
+    classes: int
+    shots: int
+    seed: int
+    sizes: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The black box: its name, and the tag or file of its weights."""
+
+    name: str
+    pretrained: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Llm:
+    """Who proposed.
+
+    Attributes:
+        model: Its name; None where no LLM was asked.
+        base_url: Where it was asked; None for one in this process: a local one, or an object from Python.
+    """
+
+    model: str | None
+    base_url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """One template with its accuracies, as fractions of 1; ``val`` is None where there is no such split."""
+    """One template with its accuracies, as fractions of 1; None where there is none."""
 
     template: str
     train: float
@@ -25,7 +85,8 @@ class Best:
 class Ensemble:
     """Templates whose text embeddings are averaged, with the accuracies of that average.
 
-    They are None where the evaluator cannot average.
+    An accuracy is None where there is no such split or where it was not measured: a black box that knows no
+    embeddings cannot average them.
     """
 
     templates: tuple[str, ...]
@@ -49,13 +110,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a run used, all its stretches together.
+    """What a run used, all its sessions together.
 
     Attributes:
         calls: Requests that were answered, usefully or not.
         failed_calls: Requests that were given up.
         retries: Attempts after the first.
-        replayed: Answers that this stretch found on disk.
+        replayed: Answers that this session found on disk.
         prompt_tokens: Tokens sent.
         completion_tokens: Tokens received.
         cost_usd: Dollars, by the prices given; None where no price is known.
@@ -71,40 +132,56 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """What ran; None for a package that took no part."""
+
+    program: str
+    python: str
+    torch: str | None = None
+    open_clip: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """The result of a search; ``to_json`` is the document that ``result.json`` holds.
 
     Attributes:
         status: ``finished``, or ``stopped`` by a budget.
         stop_reason: What stopped it; None when it finished.
-        dataset: ``name``, ``classes``, ``shots``, ``seed`` and ``sizes``.
-        model: ``name`` and ``pretrained``.
-        llm: ``model`` and ``base_url``; both None where no LLM was asked.
+        dataset: What was searched on.
+        model: The black box.
+        llm: Who proposed.
         method: Name of the method.
         objective: What was climbed.
         best: The template that the selection rule puts first.
         ensemble: The first few of the leaderboard, averaged.
-        baselines: ``{name: {"templates", "train", "test"}}``: hand-made ones, and the best initial template.
+        baselines: By name: hand-made templates, and the best initial one.
         leaderboard: Every template scored, best first.
         usage: What it took.
         evaluated: Number of distinct templates scored.
         rejected: Lines and templates refused, by reason.
-        skipped: Turns that got no answer after all retries.
-        wall_s: Seconds of active time, all stretches together.
+        wall_s: Seconds of active time, all sessions together.
+        skipped: Iterations that got no answer after all retries.
         budget: What is left of each limit that was set.
-        notes: Facts that belong beside the figures, such as a method used in place of another.
+        notes: Facts that belong beside the figures, by a short name: what was let through, a method used in
+            place of another. JSON values.
+        versions: What ran; None where an older program did not say.
+        started: When the run was started, in ISO 8601; None where an older program did not say.
+        device: Where the black box computed; None where the evaluator does not say.
+        test_opened: How often the test split was opened over the run's life; None where an older program did
+            not count.
     """
 
     status: Status
     stop_reason: str | None
-    dataset: Mapping[str, Any]
-    model: Mapping[str, Any]
-    llm: Mapping[str, Any]
+    dataset: Dataset
+    model: Model
+    llm: Llm
     method: str
     objective: str
     best: Best
     ensemble: Ensemble
-    baselines: Mapping[str, Mapping[str, Any]]
+    baselines: Mapping[str, Ensemble]
     leaderboard: tuple[Row, ...]
     usage: Usage
     evaluated: int
@@ -113,35 +190,70 @@ class SearchResult:
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    schema: int = SCHEMA
+    versions: Versions | None = None
+    started: str | None = None
+    device: str | None = None
+    test_opened: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do: the search is over, and its test split, if any, was examined."""
+        return self.status == "finished" and UNOPENED not in self.notes
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary of JSON values, in the order of the documentation."""
-        document = {"schema": self.schema, **asdict(self)}
-        document["ensemble"]["templates"] = list(self.ensemble.templates)
-        document["leaderboard"] = list(document["leaderboard"])
-        return document
+        """Return a dictionary of JSON values, in the order of the documentation."""
+        return {"schema": SCHEMA, **_plain(self)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SearchResult:
-        """The inverse of ``to_json``.
+        """Return the result that a document holds: the inverse of ``to_json``.
 
         Raises:
             ValueError: It is of another schema, or not a result at all.
         """
-        values = dict(document)
-        if values.get("schema") != SCHEMA:
-            raise ValueError(f"a result of schema {values.get('schema')!r}, and this program reads {SCHEMA}")
+        if not isinstance(document, Mapping):
+            raise ValueError("not a result: no JSON object")
+        if document.get("schema") != SCHEMA:
+            raise ValueError(
+                f"a result of schema {document.get('schema')!r}, and this program reads {SCHEMA}"
+            )
         try:
-            ensemble = dict(values["ensemble"], templates=tuple(values["ensemble"]["templates"]))
-            values["best"] = Best(**values["best"])
-            values["ensemble"] = Ensemble(**ensemble)
-            values["leaderboard"] = tuple(Row(**row) for row in values["leaderboard"])
-            values["usage"] = Usage(**values["usage"])
-            return cls(**values)
-        except (KeyError, TypeError) as error:
+            values = dict(document)
+            values["dataset"] = _made(
+                Dataset, {**values["dataset"], "sizes": _made(Sizes, values["dataset"]["sizes"])}
+            )
+            for name, kind in (("model", Model), ("llm", Llm), ("best", Best), ("usage", Usage)):
+                values[name] = _made(kind, values[name])
+            values["ensemble"] = _ensemble(values["ensemble"])
+            values["baselines"] = {name: _ensemble(found) for name, found in values["baselines"].items()}
+            values["leaderboard"] = tuple(_made(Row, row) for row in values["leaderboard"])
+            if values.get("versions") is not None:
+                values["versions"] = _made(Versions, values["versions"])
+            return _made(cls, values)
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a result: {error}") from error
 
     def dumps(self) -> str:
-        """The text of ``result.json``."""
+        """Return the text of ``result.json``."""
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _made(kind: type[T], found: Mapping[str, Any]) -> T:
+    """Return a value from those members of a JSON object that it has."""
+    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]  # every kind here is a dataclass
+    return kind(**{name: found[name] for name in known if name in found})
+
+
+def _ensemble(found: Mapping[str, Any]) -> Ensemble:
+    # A baseline may come without ``val``.
+    return _made(Ensemble, {"val": None, **found, "templates": tuple(found["templates"])})
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,17 +1,18 @@
-"""The files of a run directory: each written whole or not at all."""
+"""The folder of a run: how it is made, and its files, each written whole or not at all."""
 
 from __future__ import annotations
 
-import csv
-import io
+import datetime
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..text import printable
-from .result import Row, SearchResult
+from ..config.schema import SearchConfig
+from ..errors import ConfigError, StoreExistsError, UsageError
+from .leaderboard import leaderboard_csv, templates_json
+from .result import SearchResult
 
 RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"
@@ -20,20 +21,59 @@ CONFIG = "config.toml"
 EVENTS = "events.jsonl"
 STORE = "store"
 
-_FORMULA = ("=", "+", "-", "@")
+_ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or a crash, sees the old one or the new one and nothing between.
+def new_run_dir(config: SearchConfig) -> Path:
+    """Return the folder of a new run as an absolute path; it is not made yet."""
+    if config.run_dir is not None:
+        return config.run_dir.expanduser().resolve()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data).name).strip("-.")[:40] or "data"
+    now = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    stem = f"{now}-{name}-{config.method}"
+    runs = Path("runs").resolve()
+    return next(path for path in (runs / f"{stem}{end}" for end in _ENDINGS) if not path.exists())
+
+
+def check_run_dir(run_dir: Path) -> None:
+    """Make sure that a new run can be written to a folder, and make the folder.
+
+    Raises:
+        StoreExistsError: A run is in it already.
+        ConfigError: It is not empty, or cannot be written.
+    """
+    if (run_dir / STORE).exists():
+        raise StoreExistsError(
+            f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, or choose another --run-dir"
+        )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if any(run_dir.iterdir()):
+            raise ConfigError(
+                f"--run-dir {run_dir}: the folder is not empty and holds no run; choose another"
+            )
+        with tempfile.TemporaryFile(dir=run_dir):
+            pass
+    except OSError as error:
+        raise ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})") from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old one or the new one and nothing between.
+
+    Args:
+        path: The file.
+        content: All of it; text is written as UTF-8.
 
     Raises:
         OSError: It cannot be written; the old file is as it was.
     """
+    data = content.encode("utf-8") if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
@@ -43,31 +83,8 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def safe_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula: an apostrophe goes before what could start one."""
-    plain = printable(text)
-    return f"'{plain}" if plain.lstrip().startswith(_FORMULA) else plain
-
-
-def leaderboard_csv(rows: Iterable[Row]) -> str:
-    """The leaderboard as CSV: the same rows give the same bytes on every machine."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["rank", "template", "train", "val", "climb", "reset", "iteration"])
-    for row in rows:
-        val = "" if row.val is None else f"{row.val:.6f}"
-        place = (row.climb, row.reset, row.iteration)
-        writer.writerow([row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place])
-    return buffer.getvalue()
-
-
-def templates_json(templates: Sequence[str]) -> str:
-    """Templates as open_clip and CLIP_benchmark read them: a JSON list, each with its slot ``{}``."""
-    return json.dumps(list(templates), indent=2, ensure_ascii=False) + "\n"
-
-
 def write_result(run_dir: Path, result: SearchResult) -> None:
-    """Writes leaderboard, templates and result; the result last, as the sign that the others are there.
+    """Write leaderboard, templates and result; the result last, as the sign that the others are there.
 
     Raises:
         OSError: A file cannot be written.
@@ -78,10 +95,30 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
 
 
 def read_result(run_dir: Path) -> SearchResult:
-    """The result that a run left.
+    """Return the result that a run left.
 
     Raises:
         ValueError: It is not a result of this program.
         OSError: It cannot be read.
     """
     return SearchResult.from_json(json.loads((run_dir / RESULT).read_text("utf-8")))
+
+
+def result_of(run_dir: Path) -> SearchResult:
+    """Return the result that a run left, where a user asks for it.
+
+    Raises:
+        UsageError: There is none, or it cannot be read.
+    """
+    try:
+        return read_result(run_dir)
+    except FileNotFoundError as error:
+        if not run_dir.is_dir():
+            remedy = "there is no such folder"
+        elif (run_dir / STORE).exists():
+            remedy = f"go on with it by `resume {run_dir}`"
+        else:
+            remedy = "it is no run's folder"
+        raise UsageError(f"{run_dir} holds no {RESULT}: {remedy}") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{run_dir / RESULT} cannot be read: {error}") from error

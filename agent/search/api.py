@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.schema import SearchConfig
-from ..config.sources import build
 from ..events import Bus, Listener
 from ..results.result import SearchResult
-from ..store import Store
+from ..results.settings import stored_config
 from .session import Session
 
 
@@ -65,20 +64,9 @@ async def resume(
         PromptclimbError: As for ``search``.
     """
     folder = Path(run_dir)
-    config = stored_config(folder, changes or {})
+    config = stored_config(folder, changes)
     session = Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event))
     return await session.resume(folder)
-
-
-def stored_config(run_dir: Path, changes: Mapping[str, Any]) -> SearchConfig:
-    """Return the config of a run with changes laid over it.
-
-    Raises:
-        UsageError: There is no run, or a change is wrong.
-    """
-    with Store.open(run_dir) as store:
-        stored = dict(store.manifest["config"])
-    return build([(f"the run {run_dir}", stored), ("the command line", changes)])
 
 
 def search_sync(config: SearchConfig, **given: Any) -> SearchResult:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from ...evaluator.scoring import Evaluator, Score, SplitScores, checked, parse_objective
+from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
 from ...prompts.template import Template
 from ..climb.record import ClimbRecord
 from ..climb.scored import Scored
 from ..climb.selection import select
 from ..config.schema import LOCAL_LLM, SearchConfig
-from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
-from ..llm.budget import Usage as Spent
+from ..errors import PromptclimbError
 from ..position import Position
-from ..results.result import Best, Ensemble, Row, SearchResult, Status, Usage
-from ..threads import in_thread
-
-T = TypeVar("T")
+from ..results.result import Best, Dataset, Ensemble, Llm, Model, Row, SearchResult, Sizes, Usage, Versions
+from ..store import Store
+from ..versions import program_version, running_version
+from .last_look import Group, examined, measured, openings
 
 INITIAL_POOL = "initial pool"
 HAND_MADE = "hand-made"
@@ -27,69 +27,114 @@ BEST_HAND_MADE = "best hand-made"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Ended:
     """What a search has done when its climbs have ended.
 
     Attributes:
-        status: Whether it went to its end.
-        stop_reason: What stopped it; None when it went to its end.
         records: What each climb did.
-        spent: What the run used, all its stretches together.
+        stop_reason: What stopped it; None when it went to its end.
         budget: What is left of each limit that was set.
         notes: Facts that belong beside the figures.
+        given: What came from Python in place of what the config names; see ``agent.search.given``.
     """
 
-    status: Status
-    stop_reason: str | None
     records: Sequence[ClimbRecord]
-    spent: Spent
+    stop_reason: str | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> list[Scored]:
+        """Every template that was scored, by whichever climb."""
+        return [entry for record in self.records for entry in record.scored]
 
 
-async def finish(config: SearchConfig, evaluator: Evaluator, stretch: Stretch) -> SearchResult:
-    """Chooses, opens the test split, and builds the result.
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What is chosen by what a search may see.
+
+    Attributes:
+        ranked: All templates, best first.
+        ensemble: The first few.
+        baselines: What they are compared with, by name.
+    """
+
+    ranked: list[Scored]
+    ensemble: Group
+    baselines: Mapping[str, Group]
+
+
+async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended: Ended) -> SearchResult:
+    """Choose, open the test split if the search went to its end, and build the result.
+
+    A search that was stopped goes on some day, so its test split stays sealed. That of a finished one is
+    opened once; if that fails, the result has no test accuracies and a note that says why.
+
+    Args:
+        config: What was searched.
+        evaluator: What scored.
+        store: The run on disk: what it used, and how often its test split was opened.
+        ended: What the climbs did.
 
     Raises:
-        PromptclimbError: Nothing was scored, so there is nothing to choose from.
+        PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
+        StoreError: The opening of the test split cannot be written down; it stays sealed.
     """
-    scored = [entry for record in stretch.records for entry in record.scored]
+    choice = await _choose(config, evaluator, ended)
+    opens = ended.stop_reason is None and evaluator.info.sizes.get("test", 0) > 0
+    groups = [_single(choice.ranked[0]), choice.ensemble, *choice.baselines.values()]
+    found, notes = await examined(evaluator, store, groups, test=opens)
+    return _result(config, evaluator.info, store, ended, choice, found, notes)
+
+
+async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _Choice:
+    scored = ended.scored
     ranked = _ranked(config, evaluator, scored)
     if not ranked:
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
         )
-    initial = _ranked(config, evaluator, [entry for entry in scored if entry.position.initial])
-    ensemble = [entry.text for entry in ranked[: config.ensemble_size]]
-    hand_made = {name: list(templates) for name, templates in evaluator.info.baselines.items()}
-    baselines = {**hand_made, **await _best_hand_made(config, evaluator), INITIAL_POOL: [initial[0].text]}
-    found = await _examine(evaluator, [[ranked[0].text], ensemble, *baselines.values()])
-    best, together = found[0], found[1]
-    if best is None or together is None:
-        raise PromptclimbError("the evaluator rejects on test what it scored on train")
+    together = tuple(entry.text for entry in ranked[: config.ensemble_size])
+    ensemble = Group(together, ranked[0].score if len(together) == 1 else None)
+    return _Choice(ranked, ensemble, await _baselines(config, evaluator, scored))
+
+
+def _result(
+    config: SearchConfig,
+    info: EvaluatorInfo,
+    store: Store,
+    ended: Ended,
+    choice: _Choice,
+    found: Sequence[Ensemble],
+    notes: Mapping[str, str],
+) -> SearchResult:
+    best, ensemble, *baselines = found
+    named = zip(choice.baselines, baselines, strict=True)
+    device = info.notes.get("device")
     return SearchResult(
-        status=stretch.status,
-        stop_reason=stretch.stop_reason,
-        dataset=_dataset(evaluator),
-        model={"name": evaluator.info.model, "pretrained": evaluator.info.pretrained},
-        llm={"model": config.llm if config.needs_llm else None, "base_url": config.shown_url},
+        status="finished" if ended.stop_reason is None else "stopped",
+        stop_reason=ended.stop_reason,
+        dataset=_dataset(info),
+        model=Model(name=info.model, pretrained=info.pretrained),
+        llm=_llm(config, ended),
         method=config.method,
         objective=config.objective,
-        best=Best(template=ranked[0].text, **asdict(best)),
-        ensemble=Ensemble(templates=tuple(ensemble), **asdict(together)),
-        baselines={
-            name: {"templates": templates, **asdict(scores)}
-            for (name, templates), scores in zip(baselines.items(), found[2:], strict=True)
-            if scores is not None
-        },
-        leaderboard=tuple(_row(place, entry) for place, entry in enumerate(ranked, start=1)),
-        usage=_usage(config, stretch),
-        evaluated=len({entry.text for entry in scored}),
-        rejected=_rejected(stretch.records),
-        skipped=sum(record.skipped for record in stretch.records),
-        wall_s=round(stretch.spent.active_s, 3),
-        budget=stretch.budget,
-        notes={**evaluator.info.notes, **stretch.notes},
+        best=_best(choice.ranked[0], best),
+        ensemble=ensemble,
+        baselines={name: one for name, one in named if one.train is not None},
+        leaderboard=tuple(_row(place, entry) for place, entry in enumerate(choice.ranked, start=1)),
+        usage=_usage(config, store, ended.records),
+        evaluated=len({entry.text for entry in ended.scored}),
+        rejected=_rejected(ended.records),
+        wall_s=round(store.usage.active_s, 3),
+        skipped=sum(record.skipped for record in ended.records),
+        budget=ended.budget,
+        notes={**info.notes, **ended.notes, **notes},
+        versions=_versions(),
+        started=store.manifest.get("started"),
+        device=None if device is None else str(device),
+        test_opened=openings(store),
     )
 
 
@@ -98,60 +143,69 @@ def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]
     return select(scored, sizes=sizes, objective=config.objective, seed=config.seed)
 
 
-async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> dict[str, list[str]]:
-    """Of several hand-made templates, the one that the selection rule puts first."""
+def _single(entry: Scored) -> Group:
+    return Group((entry.text,), entry.score)
+
+
+async def _baselines(
+    config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]
+) -> dict[str, Group]:
+    """Return what a result is compared with: hand-made templates, the best of them, the best initial one."""
+    found = {name: Group(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
+    if (one := await _best_hand_made(config, evaluator)) is not None:
+        found[BEST_HAND_MADE] = _single(one)
+    found[INITIAL_POOL] = _single(
+        _ranked(config, evaluator, [one for one in scored if one.position.initial])[0]
+    )
+    return {name: group for name, group in found.items() if group.templates}
+
+
+async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored | None:
+    """Return the one of several hand-made templates that the selection rule puts first."""
     templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
-        return {}
-    answers = await _measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+        return None
+    answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
     scored = [
         Scored(
             template=Template.parse(template, max_words=None),
             score=answer,
-            value=answer.value(parse_objective(config.objective)),
+            value=answer.value(config.objective),
             position=Position(0),
         )
         for template, answer in zip(templates, answers, strict=True)
         if isinstance(answer, Score)
     ]
-    ranked = _ranked(config, evaluator, scored)
-    return {BEST_HAND_MADE: [ranked[0].text]} if ranked else {}
+    return next(iter(_ranked(config, evaluator, scored)), None)
 
 
-async def _examine(evaluator: Evaluator, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:
-    """Scores of ensembles on all splits; None for a baseline that this model cannot read."""
-    usable = [ensemble for ensemble in ensembles if ensemble]
-    try:
-        return list(await _measured(lambda: evaluator.examine(usable)))
-    except TemplateRejectedError as error:
-        # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
-        # result.
-        rest = [ensemble if error.template not in ensemble else () for ensemble in ensembles]
-        if sum(map(bool, rest)) == len(usable):
-            raise
-        found = iter(await _examine(evaluator, [ensemble for ensemble in rest if ensemble]))
-        return [next(found) if ensemble else None for ensemble in rest]
+def _best(entry: Scored, found: Ensemble) -> Best:
+    # Of a single template it is known at least by what it was chosen.
+    train = entry.score.train if found.train is None else found.train
+    return Best(template=entry.text, train=train, val=found.val, test=found.test)
 
 
-async def _measured(work: Callable[[], T]) -> T:
-    """Let the evaluator work in a thread; whatever it raises comes out as an error of ours."""
-    try:
-        return await in_thread(work)
-    except PromptclimbError:
-        raise
-    except Exception as error:
-        raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
+def _dataset(info: EvaluatorInfo) -> Dataset:
+    sizes = {split: int(info.sizes.get(split, 0)) for split in ("train", "val", "test")}
+    return Dataset(
+        name=info.dataset, classes=info.classes, shots=info.shots, seed=info.seed, sizes=Sizes(**sizes)
+    )
 
 
-def _dataset(evaluator: Evaluator) -> dict[str, Any]:
-    info = evaluator.info
-    return {
-        "name": info.dataset,
-        "classes": info.classes,
-        "shots": info.shots,
-        "seed": info.seed,
-        "sizes": {split: int(info.sizes.get(split, 0)) for split in ("train", "val", "test")},
-    }
+def _llm(config: SearchConfig, ended: Ended) -> Llm:
+    if not config.needs_llm:
+        return Llm(model=None, base_url=None)
+    # An object from Python answers in this process, whatever address the config would have asked.
+    return Llm(model=config.llm, base_url=None if "chat" in ended.given else config.shown_url)
+
+
+def _versions() -> Versions:
+    return Versions(
+        program=program_version(),
+        python=platform.python_version(),
+        torch=running_version("torch", module="torch"),
+        open_clip=running_version("open_clip_torch", module="open_clip"),
+    )
 
 
 def _row(rank: int, entry: Scored) -> Row:
@@ -173,14 +227,14 @@ def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _usage(config: SearchConfig, stretch: Stretch) -> Usage:
+def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -> Usage:
     free = not config.needs_llm or config.llm == LOCAL_LLM
-    spent = stretch.spent
+    spent = store.usage
     return Usage(
         calls=spent.calls,
         failed_calls=spent.failed_calls,
         retries=spent.retries,
-        replayed=sum(record.replayed for record in stretch.records),
+        replayed=sum(record.replayed for record in records),
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.completion_tokens,
         cost_usd=0.0 if free else round(spent.cost_usd, 9) if config.priced else None,

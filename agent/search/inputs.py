@@ -1,12 +1,9 @@
-"""What a search needs before its climbs begin: an evaluator, a pool, a folder."""
+"""What a search needs before its climbs begin: an evaluator and a pool."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
 import hashlib
-import re
-import tempfile
 from pathlib import Path
 
 from ...evaluator.open import open_evaluator
@@ -14,9 +11,8 @@ from ...evaluator.scoring import Evaluator
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.template import Template
 from ..config.schema import LOCAL_LLM, SearchConfig
-from ..errors import ConfigError, StoreExistsError
+from ..errors import ConfigError
 from ..events import Event, ImagesEncoded, Listener, Noted
-from ..results.run_dir import STORE
 from ..threads import in_thread
 
 
@@ -97,40 +93,3 @@ def read_pool(config: SearchConfig) -> list[Template]:
 def pool_hash(pool: list[Template]) -> str:
     """A hash of a pool's content."""
     return hashlib.sha256("\n".join(template.text for template in pool).encode()).hexdigest()[:16]
-
-
-def new_run_dir(config: SearchConfig) -> Path:
-    """The folder of a new run, as an absolute path; it is not made yet."""
-    if config.run_dir is not None:
-        return config.run_dir.expanduser().resolve()
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data).name).strip("-.")[:40] or "data"
-    now = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    stem = f"{now}-{name}-{config.method}"
-    runs = Path("runs").resolve()
-    return next(path for path in (runs / f"{stem}{end}" for end in ("", *_ENDINGS)) if not path.exists())
-
-
-_ENDINGS = tuple(f"-{number}" for number in range(2, 1000))
-
-
-def check_run_dir(run_dir: Path) -> None:
-    """Makes sure that a new run can be written to a folder, and makes the folder.
-
-    Raises:
-        StoreExistsError: A run is in it already.
-        ConfigError: It is not empty, or cannot be written.
-    """
-    if (run_dir / STORE).exists():
-        raise StoreExistsError(
-            f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, or choose another --run-dir"
-        )
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        if any(run_dir.iterdir()):
-            raise ConfigError(
-                f"--run-dir {run_dir}: the folder is not empty and holds no run; choose another"
-            )
-        with tempfile.TemporaryFile(dir=run_dir):
-            pass
-    except OSError as error:
-        raise ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})") from error

@@ -17,7 +17,7 @@ from ...prompts.template import Template
 from ..climb.climb import Climb
 from ..climb.seeds import rng_for
 from ..config.schema import SearchConfig
-from ..config.sources import to_toml
+from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.budget import Budget, Limits
@@ -25,14 +25,22 @@ from ..llm.endpoints import open_endpoints
 from ..llm.proposer import Endpoint, Proposer, RetryPolicy
 from ..results.page import write_report
 from ..results.result import SearchResult
-from ..results.run_dir import CONFIG, read_result, write_atomically, write_result
+from ..results.run_dir import (
+    CONFIG,
+    check_run_dir,
+    new_run_dir,
+    read_result,
+    write_atomically,
+    write_result,
+)
 from ..secrets import Scrubber
 from ..stop import Stop
 from ..store import Store
 from .adapters import as_chat
 from .failures import single
-from .finish import Stretch, finish
-from .inputs import check_run_dir, new_run_dir, open_from_config, pool_hash, read_pool, with_fallback
+from .finish import Ended, finish
+from .given import check_given, names_of
+from .inputs import open_from_config, pool_hash, read_pool, with_fallback
 from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared
@@ -61,6 +69,11 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def given(self) -> dict[str, str]:
+        """What came from Python in place of what the config names."""
+        return names_of(evaluator=self.evaluator, chat=self.chat)
+
     async def start(self) -> SearchResult:
         """Start a new run.
 
@@ -69,7 +82,7 @@ class Session:
                 behind.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        session = self._with_fallback()
+        session = self._settled()
         run_dir = new_run_dir(session.config)
         pool = read_pool(session.config)
         check_run_dir(run_dir)
@@ -86,18 +99,21 @@ class Session:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        session = self._with_fallback()
+        session = self._settled()
         with Store.open(run_dir) as store:
+            if (done := _finished(run_dir)) is None:
+                check_given(run_dir, store.manifest.get("given", {}), session.given)
             store.check_identity({**store.manifest["identity"], **session.config.identity()})
-            if (done := _finished(run_dir)) is not None:
+            if done is not None:
                 return done
             return await session._run(run_dir, read_pool(session.config), store)
 
-    def _with_fallback(self) -> Session:
-        """Return the session, with the method that is to stand in where the local LLM cannot be had."""
+    def _settled(self) -> Session:
+        """Return the session with absolute paths, and a method in place of a local LLM that is not there."""
         config, note = with_fallback(self.config) if self.chat is None else (self.config, None)
+        config = absolute(config, labels=self.evaluator is not None)
         if note is None:
-            return self
+            return replace(self, config=config)
         self.tell(Noted(text=note))
         return replace(self, config=config, notes={**self.notes, "llm_fallback": note})
 
@@ -113,9 +129,9 @@ class Session:
                     endpoints, evaluator = await self._open(stack, scrubber)
                 store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool))
                 self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
-                done = await self._climb_all(pool, store, endpoints, evaluator)
+                ended = await self._climb_all(pool, store, endpoints, evaluator)
                 with self.stop.watching():
-                    return await self._conclude(run_dir, evaluator, done, scrubber)
+                    return await self._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
@@ -148,11 +164,16 @@ class Session:
             "pool": pool_hash(pool),
             "prompts_version": PROMPTS_VERSION,
         }
-        manifest = {"identity": identity, "config": config.to_public(), "notes": dict(self.notes)}
+        about = {
+            "identity": identity,
+            "config": config.to_public(),
+            "given": self.given,
+            "notes": dict(self.notes),
+        }
         with ExitStack() as stack:
             if opened is not None:
                 opened.check_identity(identity)
-            store = opened or stack.enter_context(Store.create(run_dir, manifest))
+            store = opened or stack.enter_context(Store.create(run_dir, about))
             write_atomically(run_dir / CONFIG, to_toml(config))
             yield store
 
@@ -177,7 +198,7 @@ class Session:
 
     async def _climb_all(
         self, pool: Sequence[Template], store: Store, endpoints: list[Endpoint], evaluator: Evaluator
-    ) -> Stretch:
+    ) -> Ended:
         """Run all climbs to their ends, or to what ends them early."""
         config = self.config
         budget = self._budget(store)
@@ -189,7 +210,7 @@ class Session:
             budget.check_time()
 
         async with Consumer(evaluator) as consumer:
-            with shared(config, evaluator.info, consumer, proposer) as (scorer, asker):
+            with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
                 scorebook = Scorebook(store, scorer)
                 climbs = [
                     Climb(
@@ -206,20 +227,19 @@ class Session:
                 workers = Workers(climbs, stop=self.stop, tell=self.tell)
                 stop_reason = await workers.run(config.concurrency)
         proposer.close()
-        return Stretch(
-            status="finished" if stop_reason is None else "stopped",
-            stop_reason=stop_reason,
+        return Ended(
             records=[climb.record for climb in climbs],
-            spent=store.usage,
+            stop_reason=stop_reason,
             budget=budget.usage_changed().left,
             notes={**store.manifest.get("notes", {}), **self.notes},
+            given={**store.manifest.get("given", {}), **self.given},
         )
 
     async def _conclude(
-        self, run_dir: Path, evaluator: Evaluator, done: Stretch, scrubber: Scrubber
+        self, run_dir: Path, evaluator: Evaluator, store: Store, ended: Ended, scrubber: Scrubber
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
-        found = await finish(self.config, evaluator, done)
+        found = await finish(self.config, evaluator, store, ended)
         result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
         write_report(run_dir, result, to_toml(self.config))
         write_result(run_dir, result)
@@ -266,4 +286,4 @@ def _finished(run_dir: Path) -> SearchResult | None:
         result = read_result(run_dir)
     except (OSError, ValueError):
         return None  # missing or torn: the journal has all that it takes to make it again
-    return result if result.status == "finished" else None
+    return result if result.complete else None

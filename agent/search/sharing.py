@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from ...evaluator.scoring import EvaluatorInfo
@@ -14,11 +14,22 @@ from .scorebook import TemplateScorer
 
 @contextmanager
 def shared(
-    config: SearchConfig, info: EvaluatorInfo, scorer: TemplateScorer, asker: Asker
+    config: SearchConfig,
+    info: EvaluatorInfo,
+    scorer: TemplateScorer,
+    asker: Asker,
+    given: Mapping[str, str],
 ) -> Iterator[tuple[TemplateScorer, Asker]]:
-    """Give a scorer and an asker that look into the shared folder first; the given ones where there is none.
+    """Yield a scorer and an asker that look into the shared folder first; those given where there is none.
 
     A run still writes all that it uses into its own store: it can be resumed without the shared folder.
+
+    Args:
+        config: Names the folder, and the endpoints whose answers may be shared.
+        info: What scores are of.
+        scorer: Computes what is not there.
+        asker: Gets what is not there.
+        given: The user's own objects by name; answers of a chat of theirs are not those of an endpoint.
 
     Raises:
         StoreError: The folder cannot be used.
@@ -29,5 +40,6 @@ def shared(
     with SharedCache(config.shared_cache) as cache:
         space = f"{info.fingerprint}:{info.precision}:{config.objective}"
         if config.cache_answers:
-            asker = SharedAsker(cache, asker, config.shown_url or str(config.llm))
+            place = given.get("chat") or config.shown_url or str(config.llm)
+            asker = SharedAsker(cache, asker, place)
         yield SharedScorer(cache, scorer, space), asker

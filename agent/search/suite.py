@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..config.schema import SearchConfig
-from ..results.result import SearchResult
+from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE
 from .session import Session
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Cell:
 
 
 def folder_name(data: str, method: str, seed: int) -> str:
-    """A folder's name for one search."""
+    """Return a folder's name for one search."""
     name = "".join(
         character if character.isalnum() or character in "-_." else "-" for character in Path(data).name
     )
@@ -48,10 +48,11 @@ def folder_name(data: str, method: str, seed: int) -> str:
 
 
 async def run_cell(cell: Cell, session: Session) -> SearchResult:
-    """Starts the search of a cell, goes on with it, or reads its result.
+    """Start the search of a cell, go on with it, or read its result.
 
     Raises:
-        UsageError: Its folder holds a search with other settings, or something that was given is wrong.
+        UsageError: Its folder holds a search with other settings or of another version, or something that
+            was given is wrong.
         PromptclimbError: It failed; what it has is kept.
     """
     if (cell.run_dir / STORE).exists():
@@ -60,31 +61,40 @@ async def run_cell(cell: Cell, session: Session) -> SearchResult:
 
 
 def summary(cells: Sequence[Cell], results: Sequence[SearchResult]) -> dict[str, Any]:
-    """The suite's document: a row for each data set and method, and one for each method over all data sets.
+    """Return the suite's document: a row for each data set and method, one for each method over all of them.
 
-    Accuracies are on test, as ``{"mean", "std", "n"}`` over seeds; ``std`` is the sample standard deviation,
-    None where there is one seed. Over data sets the mean is that of the rows' means, and ``std`` is that of
-    the means of each seed over all data sets.
+    Accuracies are on test, as ``{"mean", "std", "n"}``; ``std`` is the sample standard deviation, None where
+    there is one value. Only what is alike is compared: the rows of a data set average the same seeds, those
+    that every method there has finished, and the rows over data sets average the same data sets and seeds,
+    first over data sets, then over seeds. A method that has finished nothing has no means and keeps no other
+    from having its own. What was stopped is listed under ``stopped``.
     """
     runs = [_run(cell, result) for cell, result in zip(cells, results, strict=True)]
     keys = list(dict.fromkeys((run["data"], run["method"]) for run in runs))
-    rows = [
-        _row(data, method, [run for run in runs if (run["data"], run["method"]) == (data, method)])
-        for data, method in keys
-    ]
     methods = list(dict.fromkeys(method for _, method in keys))
-    overall = [_overall(method, [run for run in runs if run["method"] == method]) for method in methods]
-    return {"schema": SCHEMA, "rows": rows, "overall": overall, "runs": runs}
+    return {
+        "schema": SCHEMA,
+        "rows": [_row(data, method, runs) for data, method in keys],
+        "overall": [_overall(method, runs) for method in methods],
+        "stopped": [
+            {name: run[name] for name in ("data", "method", "seed", "stop_reason", "run_dir")}
+            for run in runs
+            if not run["counts"]
+        ],
+        "runs": runs,
+    }
 
 
 def _run(cell: Cell, result: SearchResult) -> dict[str, Any]:
     tests: dict[str, float | None] = {"best": result.best.test, "ensemble": result.ensemble.test}
-    tests |= {name: scores["test"] for name, scores in result.baselines.items()}
+    tests |= {name: baseline.test for name, baseline in result.baselines.items()}
     return {
         "data": cell.data,
         "method": cell.config.method,
         "seed": cell.config.seed,
         "status": result.status,
+        "counts": result.complete,
+        "stop_reason": result.stop_reason or result.notes.get(UNOPENED),
         "run_dir": str(cell.run_dir),
         "best_template": result.best.template,
         "test": tests,
@@ -97,31 +107,62 @@ def _run(cell: Cell, result: SearchResult) -> dict[str, Any]:
 
 
 def _row(data: str, method: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    names = list(dict.fromkeys(name for run in runs for name in run["test"]))
+    here = [run for run in runs if run["data"] == data]
+    seeds = _common_seeds(here)
+    own = [run for run in here if run["method"] == method]
+    averaged = [run for run in own if run["counts"] and run["seed"] in seeds]
     return {
         "data": data,
         "method": method,
-        "seeds": [run["seed"] for run in runs],
-        "finished": sum(run["status"] == "finished" for run in runs),
-        "test": {name: spread([run["test"].get(name) for run in runs]) for name in names},
+        "seeds": [run["seed"] for run in averaged],
+        "finished": sum(run["counts"] for run in own),
+        "of": len(own),
+        "test": {name: spread([run["test"].get(name) for run in averaged]) for name in _names(own)},
     }
 
 
 def _overall(method: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    names = list(dict.fromkeys(name for run in runs for name in run["test"]))
-    seeds = list(dict.fromkeys(run["seed"] for run in runs))
-    data = list(dict.fromkeys(run["data"] for run in runs))
+    """The mean over data sets of each seed, then over seeds; over the same ones for every method."""
+    alive = {run["method"] for run in runs if run["counts"]}
+    all_data = list(dict.fromkeys(run["data"] for run in runs))
+    common = {
+        data: _common_seeds([run for run in runs if run["data"] == data])
+        for data in all_data
+        if alive <= {run["method"] for run in runs if run["data"] == data and run["counts"]}
+    }
+    common = {data: seeds for data, seeds in common.items() if seeds}
+    seeds = sorted(set.intersection(*common.values())) if common else []
+    own = [run for run in runs if run["method"] == method]
+    averaged = [run for run in own if run["counts"] and run["data"] in common]
     test = {}
-    for name in names:
-        by_seed = [
-            spread([run["test"].get(name) for run in runs if run["seed"] == seed])["mean"] for seed in seeds
-        ]
-        test[name] = spread(by_seed)
-    return {"method": method, "data_sets": len(data), "seeds": seeds, "test": test}
+    for name in _names(own):
+        by_seed = [[run["test"].get(name) for run in averaged if run["seed"] == seed] for seed in seeds]
+        # A baseline that a data set lacks has no mean over data sets.
+        test[name] = spread([None if None in values else spread(values)["mean"] for values in by_seed])
+    return {
+        "method": method,
+        "data_sets": len(common) if averaged else 0,
+        "of": len(all_data),
+        "seeds": seeds if averaged else [],
+        "test": test,
+    }
+
+
+def _common_seeds(runs: Sequence[Mapping[str, Any]]) -> set[int]:
+    """The seeds that every method has finished on one data set, if it has finished any."""
+    finished: dict[str, set[int]] = {}
+    for run in runs:
+        if run["counts"]:
+            finished.setdefault(run["method"], set()).add(run["seed"])
+    return set.intersection(*finished.values()) if finished else set()
+
+
+def _names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in run["test"]))
 
 
 def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
-    """Mean, sample standard deviation and number of the values that are there."""
+    """Return mean, sample standard deviation and number of the values that are there."""
     there = [value for value in values if value is not None]
     return {
         "mean": statistics.fmean(there) if there else None,

@@ -1,7 +1,7 @@
 """diskcache made safe to keep a run in: JSON text only, nothing evicted, every commit on the disk.
 
-diskcache's own `Disk` unpickles what it finds, `JSONDisk` included (CVE-2025-69872), and its defaults drop
-rows above 1 GiB without a word. Here a row that is not plain text is refused in both directions.
+diskcache's own ``Disk`` unpickles what it finds, ``JSONDisk`` included (CVE-2025-69872), and its defaults
+drop rows above 1 GiB without a word. Here a row that is not plain text is refused in both directions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UNSAFE_ROWS = (
 
 
 def canonical(value: object) -> str:
-    """A JSON value as the one text that stands for it.
+    """Return the one text that stands for a JSON value.
 
     Raises:
         TypeError: It is not made of JSON's types.
@@ -53,25 +53,25 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     """Text keys and text values, inside the database; anything else is an error, never a pickle."""
 
     def put(self, key: object) -> tuple[str, Literal[True]]:
-        """The key as it is kept."""
+        """Return the key as it is kept."""
         if not isinstance(key, str):
             raise TypeError(f"a store's keys are text, not {type(key).__name__}")
         return key, True
 
     def get(self, key: object, raw: object) -> str:
-        """The key of a row."""
+        """Return the key of a row."""
         if not isinstance(key, str) or not raw:
             raise StoreCorruptError(f"{self._directory}: a row's key is not text; it was not loaded")
         return key
 
     def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
-        """The value as it is kept: beside its key, so that one transaction holds all of it."""
+        """Return the value as it is kept: beside its key, so that one transaction holds all of it."""
         if not isinstance(value, str) or read:
             raise TypeError(f"a store's values are JSON text, not {type(value).__name__}")
         return 0, diskcache.core.MODE_RAW, None, value
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
-        """The value of a row."""
+        """Return the value of a row."""
         if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str):
             kind = "a pickle" if mode == diskcache.core.MODE_PICKLE else "not JSON text"
             raise StoreCorruptError(f"{self._directory}: a row holds {kind}; it was not loaded")
@@ -91,7 +91,7 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
         self.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
 
     def read(self, key: str) -> Any:
-        """The JSON value of a key, None if there is none."""
+        """Return the JSON value of a key, None if there is none."""
         text = self.get(key)
         return None if text is None else parse(text, key)
 
@@ -106,7 +106,7 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
                 self.set(key, text)
 
     def rows(self, prefix: str) -> Iterator[tuple[str, Any]]:
-        """Every (key, JSON value) whose key begins with an ASCII prefix, in the order of the keys."""
+        """Yield every (key, JSON value) whose key begins with an ASCII prefix, in the order of the keys."""
         query = "SELECT key, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         for key, text in self._sql(query, (prefix, end)):
@@ -114,7 +114,7 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
 
 
 def parse(text: str, key: str) -> Any:
-    """The value of a row's JSON text.
+    """Return the value of a row's JSON text.
 
     Raises:
         StoreCorruptError: It is not JSON.
@@ -127,7 +127,7 @@ def parse(text: str, key: str) -> Any:
 
 @contextlib.contextmanager
 def translated(directory: Path) -> Iterator[None]:
-    """Turn errors of SQLite, diskcache and the operating system into the tree of `agent.errors`.
+    """Turn errors of SQLite, diskcache and the operating system into the tree of ``agent.errors``.
 
     Raises:
         StoreFullError: No room.

@@ -14,7 +14,7 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Compare two identities, nested mappings member by member.
 
     Raises:
-        StoreMismatchError: They differ; `differences` has a line for each difference.
+        StoreMismatchError: They differ; ``differences`` has a line for each difference.
     """
     if found := tuple(_differences(before, now, "")):
         lines = "\n".join(f"  {line}" for line in found)

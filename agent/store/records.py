@@ -18,7 +18,7 @@ def answer_key(position: Position) -> str:
 
 
 def answer_position(key: str) -> Position:
-    """The inverse of `answer_key`.
+    """The inverse of ``answer_key``.
 
     Raises:
         StoreCorruptError: The key is none of ours.
@@ -34,7 +34,7 @@ class StoredAnswer:
     """An answer from the journal, and which request it answers.
 
     Attributes:
-        request_hash: `ChatRequest.hash` of the request.
+        request_hash: ``ChatRequest.hash`` of the request.
         answer: What the model said.
     """
 
@@ -61,7 +61,7 @@ class StoredScore:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> StoredScore:
-        """The inverse of `to_json`."""
+        """The inverse of ``to_json``."""
         if "score" in found:
             return cls(found["template"], Score.from_json(found["score"]))
         return cls(found["template"], Rejection.from_json(found["rejection"]))

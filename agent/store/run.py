@@ -13,30 +13,30 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...evaluator.scoring import Verdict
-from ..errors import StoreCorruptError, StoreExistsError, StoreMissingError
+from ..errors import StoreExistsError, StoreMissingError
 from ..llm.budget import NO_BILL, NOTHING, Bill, Usage
 from ..llm.types import ChatAnswer
 from ..position import Position
-from .disk import FILE_NAME, TextCache, canonical, inspect, translated
+from .disk import FILE_NAME, TextCache, inspect, translated
 from .identity import check_identity
 from .lock import lock
+from .manifest import check_manifest, new_manifest
 from .records import StoredAnswer, StoredScore, answer_key, answer_position
 from .writer import RESERVED, USAGE, Writer
 
-FORMAT = 1
 FOLDER = "store"
 _MANIFEST = "manifest"
 _ANSWER, _SCORE, _NOTE = "answer:", "score:", "note:"
 
 
 class Store:
-    """A run directory's `store/`; use it as a context manager.
+    """A run directory's ``store/``; use it as a context manager.
 
     Reads are synchronous and come from the disk. A write is all or nothing, and on the disk (SQLite's
-    `synchronous=FULL`) when its await returns; see `agent.store.writer`. Cancelling the await does not undo
-    it: what was paid for is written.
+    ``synchronous=FULL``) when its await returns; see ``agent.store.writer``. Cancelling the await does not
+    undo it: what was paid for is written.
 
-    Make one by `create` or `open`.
+    Make one by ``create`` or ``open``.
     """
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -46,21 +46,22 @@ class Store:
             inspect(folder)
             with translated(folder):
                 self._cache = TextCache(folder)
-            self._manifest = self._read_manifest()
+            self._manifest = check_manifest(self._row(_MANIFEST), folder.parent)
             spent = Usage(**(self._row(USAGE) or {}))
-            self._left_over = Usage(**(self._row(RESERVED) or {}))
+            # What a killed process had reserved and not settled was perhaps billed, so it counts as used.
+            spent = spent.plus(Usage(**(self._row(RESERVED) or {})))
         except BaseException:
             self._lock.release()
             raise
-        self._writer = Writer(self._cache, folder, spent.plus(self._left_over), clock)
+        self._writer = Writer(self._cache, folder, spent, clock)
 
     @classmethod
-    def create(cls, run_dir: Path, manifest: Mapping[str, Any]) -> Self:
+    def create(cls, run_dir: Path, about: Mapping[str, Any]) -> Self:
         """Start a run: all of its store appears at once, or none of it.
 
         Args:
             run_dir: The run directory; made if it is missing.
-            manifest: JSON values that say what this run is; its "identity" is what decides the result.
+            about: JSON values that say what this run is; see ``new_manifest``.
 
         Raises:
             StoreExistsError: The directory holds a run already.
@@ -75,7 +76,7 @@ class Store:
             for left in run_dir.glob(f"{FOLDER}.new.*"):
                 shutil.rmtree(left)
             with contextlib.closing(TextCache(aside)) as cache:
-                cache.write({_MANIFEST: {"format": FORMAT, **manifest}, USAGE: asdict(NOTHING)})
+                cache.write({_MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
             try:
                 aside.rename(folder)
             except OSError as error:
@@ -89,6 +90,7 @@ class Store:
         Raises:
             StoreMissingError: There is no run in the directory.
             StoreLockedError: A live process works on it.
+            StoreVersionError: Another version of the program made it.
             StoreCorruptError: It is torn, foreign, or holds a pickle.
         """
         if not (run_dir / FOLDER / FILE_NAME).is_file():
@@ -97,11 +99,11 @@ class Store:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What the run was created with."""
+        """What the run was created with, and when and by which version it was."""
         return self._manifest
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Compare with `manifest["identity"]`.
+        """Compare with ``manifest["identity"]``.
 
         Raises:
             StoreMismatchError: They differ; it says in what.
@@ -110,21 +112,16 @@ class Store:
 
     @property
     def usage(self) -> Usage:
-        """All that the run has used, this stretch's time up to now included."""
+        """All that the run has used, this session's time up to now included."""
         return self._writer.usage
 
-    @property
-    def left_over(self) -> Usage:
-        """What a killed process had reserved and not settled; perhaps billed, so it counts as used."""
-        return self._left_over
-
     def answer(self, position: Position) -> StoredAnswer | None:
-        """The journal's answer at a position, None if there is none."""
+        """Return the journal's answer at a position, None if there is none."""
         row = self._row(answer_key(position))
         return None if row is None else _stored_answer(row)
 
     def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
-        """The whole journal in the order of positions."""
+        """Yield the whole journal in the order of positions."""
         for key, row in self._rows(_ANSWER):
             yield answer_position(key), _stored_answer(row)
 
@@ -141,22 +138,22 @@ class Store:
             StoreError: The position is answered already, or the disk fails.
         """
         key = answer_key(position)
-        row = {"v": FORMAT, "request": request_hash, "answer": answer.to_json()}
+        row = {"request": request_hash, "answer": answer.to_json()}
         await self._writer.write({key: row}, bill, new=True)
 
     def score(self, key: str) -> StoredScore | None:
-        """What the evaluator said of the template with that normal form, None if it was not asked."""
+        """Return what the evaluator said of the template with that key, None if it was not asked."""
         row = self._row(_SCORE + key)
         return None if row is None else StoredScore.from_json(row)
 
     def scores(self) -> Iterator[tuple[str, StoredScore]]:
-        """Every (normal form, verdict), in the order of the normal forms."""
+        """Yield every (key, verdict), in the order of the keys."""
         for key, row in self._rows(_SCORE):
             yield key.removeprefix(_SCORE), StoredScore.from_json(row)
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
         """Write what the evaluator said of a template."""
-        await self._writer.write({_SCORE + key: {"v": FORMAT, **StoredScore(template, verdict).to_json()}})
+        await self._writer.write({_SCORE + key: StoredScore(template, verdict).to_json()})
 
     async def put_usage(self, bill: Bill) -> None:
         """Write what an attempt cost that gave no answer."""
@@ -167,7 +164,7 @@ class Store:
         await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)))
 
     def note(self, name: str) -> Any:
-        """A small JSON value kept by name, None if there is none."""
+        """Return a small JSON value kept by name, None if there is none."""
         return self._row(_NOTE + name)
 
     async def put_note(self, name: str, value: Any) -> None:
@@ -196,16 +193,6 @@ class Store:
     def _rows(self, prefix: str) -> Iterator[tuple[str, Any]]:
         with translated(self._folder):
             yield from self._cache.rows(prefix)
-
-    def _read_manifest(self) -> Mapping[str, Any]:
-        manifest = self._row(_MANIFEST)
-        if not isinstance(manifest, dict) or "format" not in manifest:
-            raise StoreCorruptError(f"{self._folder} has no manifest; it is not a run's store")
-        if manifest["format"] != FORMAT:
-            raise StoreCorruptError(
-                f"{self._folder} has format {canonical(manifest['format'])}, not {FORMAT}"
-            )
-        return manifest
 
 
 def _stored_answer(row: Mapping[str, Any]) -> StoredAnswer:

@@ -16,14 +16,17 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, Verdict
-from ..errors import StoreCorruptError
+from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.budget import NO_BILL
 from ..llm.proposer import Reply
 from ..llm.types import ChatAnswer, ChatRequest
-from .disk import FILE_NAME, TextCache, canonical, inspect, translated
+from ..versions import PROGRAM, program_version
+from .disk import FILE_NAME, TextCache, inspect, translated
 from .records import StoredScore
 
 FORMAT = 1
+"""Goes up whenever a row of before could be taken for something else."""
+_ABOUT = "shared"
 CACHE_ENDPOINT = "cache"
 T = TypeVar("T")
 
@@ -35,6 +38,7 @@ class SharedCache:
         folder: Made if it is missing.
 
     Raises:
+        StoreVersionError: Another version of the program made it.
         StoreCorruptError: It is torn, another program's, or holds a pickle; nothing of it was loaded.
         StoreError: It cannot be used.
     """
@@ -44,16 +48,18 @@ class SharedCache:
             inspect(folder)
         with translated(folder):
             self._cache = TextCache(folder)
-            if self._cache.read("shared") is None and self._cache.read("manifest") is None:
-                self._cache.write({"shared": {"format": FORMAT}})
+            if self._cache.read(_ABOUT) is None and self._cache.read("manifest") is None:
+                self._cache.write({_ABOUT: {"format": FORMAT, "program": program_version()}})
         self._folder = folder
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="shared-cache")
-        if (told := self._cache.read("shared")) != {"format": FORMAT}:
+        try:
+            _check(self._cache.read(_ABOUT), folder)
+        except BaseException:
             self.close()
-            raise StoreCorruptError(f"{folder} is not a shared cache of this version ({canonical(told)})")
+            raise
 
     async def read(self, key: str) -> Any:
-        """The JSON value of a key, None if there is none."""
+        """Return the JSON value of a key, None if there is none."""
         return await self._run(functools.partial(self._cache.read, key))
 
     async def write(self, key: str, value: Any) -> None:
@@ -80,6 +86,17 @@ class SharedCache:
                 return job()
 
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._worker, safely))
+
+
+def _check(about: Any, folder: Path) -> None:
+    if not isinstance(about, dict) or "format" not in about:
+        raise StoreCorruptError(f"--cache {folder}: this is no shared cache; choose another folder")
+    if about["format"] != FORMAT:
+        maker = f"{PROGRAM} {about['program']}" if "program" in about else "another version"
+        raise StoreVersionError(
+            f"--cache {folder}: a shared cache of format {about['format']}, made by {maker}; this is "
+            f"{PROGRAM} {program_version()}, which uses format {FORMAT}: choose another folder"
+        )
 
 
 class TemplateScorer(Protocol):

@@ -30,7 +30,7 @@ class _Job:
 
 
 class Writer:
-    """Writes rows and keeps the totals of what was spent.
+    """The writer of rows, which keeps the totals of what was spent.
 
     A commit waits for the disk, and most of that wait does not depend on how much is written. So all that
     has come while one commit was under way goes into the next (group commit): each of its rows is on the

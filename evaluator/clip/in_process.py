@@ -132,7 +132,8 @@ def _notes(
     report: Report,
 ) -> dict[str, Any]:
     """Facts for the result: the text path, and what a lower precision changes."""
-    notes: dict[str, Any] = {"texts": encoder.statistics().path, "device": spec.device}
+    device = ", ".join(str(model.device) for model in models)
+    notes: dict[str, Any] = {"texts": encoder.statistics().path, "device": device}
     dtype = _dtype(spec, models[0])
     if dtype == torch.float32:
         return notes

@@ -1,7 +1,8 @@
-"""What a run found, in the forms that other tools read."""
+"""What a run found, in the forms that other tools read: each form is a function, listed once in ``forms``."""
 
 from __future__ import annotations
 
-from .exporting import FORMATS, export
+from .forms import FORMS
+from .to_file import export
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMS", "export"]

@@ -11,6 +11,7 @@ from promptclimb.agent.config.fields import without_credentials
 from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import (
+    absolute,
     build,
     flag_of,
     from_environment,
@@ -223,3 +224,30 @@ def test_an_existing_folder_is_kept_as_an_absolute_path(
     monkeypatch.chdir(tmp_path)
     assert from_sources({**NO_LLM, "data": "pictures"}, {}).data == str(tmp_path / "pictures")
     assert from_sources({**NO_LLM, "data": "elsewhere"}, {}).data == "elsewhere"
+
+
+def test_a_config_made_in_python_gets_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is a path becomes absolute, what only may be one where there is such a file, a name never."""
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "w.pt").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    config = SearchConfig(
+        method="random", data="pictures", pretrained="w.pt", model="local-dir:clip", class_names="openai",
+        initial=Path("pool.txt"), run_dir=Path("r"),
+    )  # fmt: skip
+    found = absolute(config)
+    assert (found.data, found.pretrained) == (str(tmp_path / "pictures"), str(tmp_path / "w.pt"))
+    assert (found.model, found.class_names) == (f"local-dir:{tmp_path / 'clip'}", "openai")
+    assert (found.initial, found.run_dir) == (tmp_path / "pool.txt", tmp_path / "r")
+    assert absolute(found) == found
+    assert absolute(config.model_copy(update={"data": "digits"})).data == "digits"
+    names_only = absolute(config, labels=True)
+    assert (names_only.data, names_only.initial) == ("pictures", tmp_path / "pool.txt")
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~nobody-here/x"])
+def test_a_path_that_can_be_none_stays_as_it_is(path: str) -> None:
+    """What is wrong with it is said by whoever opens it."""
+    found = absolute(SearchConfig(method="random", data=path, initial=Path(path)))
+    assert (found.data, found.initial) == (path, Path(path))

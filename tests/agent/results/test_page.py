@@ -5,9 +5,21 @@ from __future__ import annotations
 import html.parser
 from typing import Any
 
+import pytest
+
 from promptclimb.agent.results.chart import curves, progress_chart
 from promptclimb.agent.results.page import MAX_ROWS, page
-from promptclimb.agent.results.result import Best, Ensemble, Row, SearchResult, Usage
+from promptclimb.agent.results.result import (
+    UNOPENED,
+    Best,
+    Dataset,
+    Ensemble,
+    Llm,
+    Model,
+    SearchResult,
+    Sizes,
+)
+from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""
 
@@ -37,43 +49,27 @@ class Reader(html.parser.HTMLParser):
         self.text += data
 
 
-def result(rows: int = 3, template: str = EVIL) -> SearchResult:
-    """A result full of hostile text."""
-    return SearchResult(
-        status="stopped",
-        stop_reason=EVIL,
-        dataset={
-            "name": EVIL,
-            "classes": 2,
-            "shots": 1,
-            "seed": 1,
-            "sizes": {"train": 2, "val": 0, "test": 4},
-        },
-        model={"name": EVIL, "pretrained": EVIL},
-        llm={"model": EVIL, "base_url": None},
-        method="pn",
-        objective="margin",
-        best=Best(template=template, train=0.5, val=None, test=0.625),
-        ensemble=Ensemble(templates=(template,), train=0.5, val=None, test=None),
-        baselines={EVIL: {"templates": [template] * 5, "train": 0.25, "val": None, "test": 0.25}},
-        leaderboard=tuple(
-            Row(
-                rank=n,
-                template=template,
-                train=1 / n,
-                val=None,
-                climb=1,
-                reset=int(n > 1),
-                iteration=int(n > 1),
-            )
-            for n in range(1, rows + 1)
+def result(rows: int = 3, template: str = EVIL, **changes: Any) -> SearchResult:
+    """A stopped result full of hostile text."""
+    values: dict[str, Any] = {
+        "status": "stopped",
+        "stop_reason": EVIL,
+        "dataset": Dataset(name=EVIL, classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=4)),
+        "model": Model(name=EVIL, pretrained=EVIL),
+        "llm": Llm(model=EVIL, base_url=None),
+        "method": "pn",
+        "objective": "margin",
+        "best": Best(template=template, train=0.625, val=None, test=None),
+        "ensemble": Ensemble(templates=(template,), train=None, val=None, test=None),
+        "baselines": {EVIL: Ensemble(templates=(template,) * 5, train=0.25, val=None, test=None)},
+        "leaderboard": tuple(
+            row(n, template, train=1 / n, reset=int(n > 1), iteration=int(n > 1)) for n in range(1, rows + 1)
         ),
-        usage=Usage(calls=3),
-        evaluated=rows,
-        rejected={EVIL: 2},
-        wall_s=1.0,
-        notes={"llm_fallback": EVIL},
-    )
+        "rejected": {EVIL: 2},
+        "notes": {"llm_fallback": EVIL, EVIL: [EVIL, "two"], "precision": {"type": EVIL}},
+        "device": EVIL,
+    }
+    return small_result(**values | changes)
 
 
 def test_nothing_of_the_llm_becomes_markup() -> None:
@@ -85,7 +81,7 @@ def test_nothing_of_the_llm_becomes_markup() -> None:
         *("points", "x", "y", "text-anchor"),
     }
     assert read.open == []
-    assert read.text.count(EVIL) >= 8
+    assert read.text.count(EVIL) >= 14
 
 
 def test_the_page_needs_nothing_else() -> None:
@@ -102,19 +98,38 @@ def test_the_figures_are_those_of_the_result() -> None:
     assert "shots = 1" in text
 
 
+def test_all_notes_are_on_the_page() -> None:
+    """What was let through and what ran stand beside the figures; lists are lines, the rest is JSON."""
+    text = Reader(page(small_result(), "")).text
+    for part in ("split made by rule; 2 bad images left out", "packed", "torch 2.9", "cpu", "2026-08-01"):
+        assert part in text
+    assert '{"type"' in Reader(page(result(), "")).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "opened once"),
+        ({"test_opened": 2}, "opened 2 times"),
+        ({"test_opened": None}, "opened once"),
+        ({"status": "stopped", "stop_reason": "7 calls"}, "stay sealed"),
+        ({"notes": {UNOPENED: "a torn file"}}, "resuming the run tries again"),
+        ({"dataset": Dataset(name="d", classes=0, shots=1, seed=1, sizes=Sizes())}, "no test images"),
+    ],
+)
+def test_what_became_of_the_test_split_is_said(changes: dict[str, Any], said: str) -> None:
+    """A dash in its column has a reason."""
+    assert said in Reader(page(small_result(**changes), "")).text
+
+
 def test_a_long_leaderboard_is_cut_and_says_so() -> None:
     """The rest is in the CSV file."""
     text = page(result(rows=MAX_ROWS + 7, template="a {}"), "")
     assert "and 7 more in leaderboard.csv" in text
 
 
-def row(**place: Any) -> Row:
-    """A line of a leaderboard."""
-    return Row(**{"rank": 1, "template": "a {}", "val": None, "reset": 0, "iteration": 0, **place})
-
-
 def test_curves_never_fall() -> None:
-    """Best so far, over the turns of all conversations of a climb."""
+    """Best so far, over the iterations of all resets of a restart."""
     rows = [
         row(climb=1, train=0.5),
         row(climb=1, train=0.4, reset=1, iteration=1),

@@ -1,101 +1,64 @@
-"""The files of a run: whole or absent, the same bytes for the same rows, safe to open."""
+"""The folder of a run and its files: a new one is empty, each file is whole or absent."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.results.result import Best, Ensemble, Row, SearchResult, Usage
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import ConfigError, StoreExistsError, UsageError
 from promptclimb.agent.results.run_dir import (
-    leaderboard_csv,
+    check_run_dir,
+    new_run_dir,
     read_result,
-    safe_cell,
-    templates_json,
+    result_of,
     write_atomically,
     write_result,
 )
-
-
-def row(rank: int, template: str, val: float | None = 0.5) -> Row:
-    """A line of a leaderboard."""
-    return Row(rank=rank, template=template, train=1 / 3, val=val, climb=1, reset=0, iteration=0)
-
-
-def result() -> SearchResult:
-    """A small result."""
-    return SearchResult(
-        status="finished",
-        stop_reason=None,
-        dataset={
-            "name": "d",
-            "classes": 2,
-            "shots": 1,
-            "seed": 1,
-            "sizes": {"train": 2, "val": 0, "test": 4},
-        },
-        model={"name": "m", "pretrained": "p"},
-        llm={"model": None, "base_url": None},
-        method="random",
-        objective="accuracy",
-        best=Best(template="a {}", train=0.5, val=None, test=0.5),
-        ensemble=Ensemble(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
-        baselines={"plain": {"templates": ["a photo of a {}"], "train": 0.5, "val": None, "test": 0.25}},
-        leaderboard=(row(1, "a {}"), row(2, "=cmd {}", None)),
-        usage=Usage(calls=1, cost_usd=0.0),
-        evaluated=2,
-        rejected={"no_slot": 1},
-        wall_s=1.5,
-    )
-
-
-@pytest.mark.parametrize("text", ["=1+1 {}", "+{}", "-{}", "@sum {}", "\t={}", "\r-{}", " @{}"])
-def test_no_cell_starts_a_formula(text: str) -> None:
-    """What a spreadsheet would run is turned into text."""
-    assert safe_cell(text)[0] == "'"
-    shown = next(csv.reader(io.StringIO(leaderboard_csv([row(1, text)]).split("\n", 1)[1])))
-    assert shown[1].startswith("'")
-
-
-def test_the_leaderboard_reads_back() -> None:
-    """Commas, quotes and absent validation accuracies survive the way through CSV."""
-    rows = [row(1, 'a "{}", drawn'), row(2, "b {}", None)]
-    read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
-    assert [line["template"] for line in read] == ['a "{}", drawn', "b {}"]
-    assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
-
-
-def test_templates_are_a_json_list() -> None:
-    """The form that open_clip and CLIP_benchmark read."""
-    assert json.loads(templates_json(["ein Bild: {}"])) == ["ein Bild: {}"]
+from tests.fakes.small_result import small_result
 
 
 def test_a_result_reads_back(tmp_path: Path) -> None:
-    """result.json holds all that a result is."""
-    write_result(tmp_path, result())
-    assert read_result(tmp_path) == result()
-    document = json.loads((tmp_path / "result.json").read_text())
-    assert document["leaderboard"][1]["val"] is None
-    assert set(document["leaderboard"][0]) == {
-        "rank",
-        "template",
-        "train",
-        "val",
-        "climb",
-        "reset",
-        "iteration",
-    }
+    """result.json holds all that a result is; the leaderboard and the ensemble lie beside it."""
+    write_result(tmp_path, small_result())
+    assert read_result(tmp_path) == result_of(tmp_path) == small_result()
+    assert json.loads((tmp_path / "templates.json").read_text()) == ["a {}", "one {}"]
+    assert (tmp_path / "leaderboard.csv").read_text().count("\n") == 3
 
 
-@pytest.mark.parametrize("text", ["{}", '{"schema": 2}', '{"schema": 1}', "[1", '{"schema": 1, "best": 3}'])
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"schema": 2}', '{"schema": 1}', "[1", '{"schema": 1, "best": 3}']
+)
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
-    """Torn or foreign files are an error with a reason."""
+    """Torn or foreign files are an error with a reason, and wrong usage where a user asked for them."""
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(ValueError, match=r"result|schema|Expecting|delimiter"):
         read_result(tmp_path)
+    with pytest.raises(UsageError, match=r"result\.json cannot be read"):
+        result_of(tmp_path)
+
+
+def test_a_missing_result_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """No folder, no run, a run that has not come so far."""
+    with pytest.raises(UsageError, match="no such folder"):
+        result_of(tmp_path / "absent")
+    with pytest.raises(UsageError, match="no run's folder"):
+        result_of(tmp_path)
+    (tmp_path / "store").mkdir()
+    with pytest.raises(UsageError, match="resume"):
+        result_of(tmp_path)
+
+
+@pytest.mark.parametrize("new", ["new", b"\x00new"])
+def test_a_write_is_whole(tmp_path: Path, new: str | bytes) -> None:
+    """Text and bytes replace what was there, and nothing is left beside them."""
+    path = tmp_path / "f"
+    write_atomically(path, "old")
+    write_atomically(path, new)
+    assert path.read_bytes() == (new if isinstance(new, bytes) else new.encode())
+    assert [found.name for found in tmp_path.iterdir()] == ["f"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -104,5 +67,34 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):
         write_atomically(path, "\ud800")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_atomically(tmp_path / "folder", "new")
     assert path.read_text() == "old"
-    assert [found.name for found in tmp_path.iterdir()] == ["f"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["f", "folder"]
+
+
+def test_a_new_runs_folder_is_named_or_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the config says, as an absolute path; else one under runs/ that is not there yet."""
+    monkeypatch.chdir(tmp_path)
+    assert new_run_dir(SearchConfig(method="random", run_dir=Path("r"))) == tmp_path / "r"
+    config = SearchConfig(method="random", data="some where/my pics!")
+    first = new_run_dir(config)
+    assert first.parent == tmp_path / "runs"
+    assert first.name.endswith("-my-pics-random")
+    first.mkdir(parents=True)
+    assert new_run_dir(config) != first
+
+
+def test_a_new_run_needs_an_empty_folder(tmp_path: Path) -> None:
+    """One is made; a run, other files, and a file in its place are refused with what to do."""
+    check_run_dir(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "run" / "store").mkdir(parents=True)
+    with pytest.raises(StoreExistsError, match="resume"):
+        check_run_dir(tmp_path / "run")
+    with pytest.raises(ConfigError, match="not empty"):
+        check_run_dir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        check_run_dir(tmp_path / "file")

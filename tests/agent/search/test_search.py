@@ -23,7 +23,8 @@ from promptclimb.agent.errors import (
     UsageError,
 )
 from promptclimb.agent.events import Event
-from promptclimb.agent.search.api import resume, search, stored_config
+from promptclimb.agent.results.settings import stored_config
+from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
@@ -122,10 +123,12 @@ def test_a_budget_of_calls_is_exact_and_can_be_extended(tmp_path: Path, referenc
     assert (stopped.status, stopped.usage.calls, stopped.budget["calls"]) == ("stopped", 7, 0)
     assert stopped.stop_reason is not None
     assert "7 calls" in stopped.stop_reason
+    assert (stopped.best.test, stopped.ensemble.test, stopped.test_opened) == (None, None, 0)
     chat = ChatByHash(5)
     done = run_virtual(resume(run_dir, changes={"max_calls": 100}, evaluator=FakeEvaluator(), chat=chat))
     assert board(run_dir) == reference
     assert (done.status, done.usage.calls, done.usage.replayed, len(chat.asked)) == ("finished", 24, 7, 17)
+    assert (done.best.test is None, done.test_opened, done.started) == (False, 1, stopped.started)
 
 
 def test_a_finished_run_resumes_to_its_result_without_work(tmp_path: Path) -> None:
@@ -336,7 +339,7 @@ def test_every_method_climbs(tmp_path: Path, method: str) -> None:
     assert result.status == "finished"
     assert len(chat.asked) == (0 if method == "random" else 24)
     assert any(row.reset > 0 for row in result.leaderboard)
-    assert result.best.train >= result.baselines["initial pool"]["train"]
+    assert result.best.train >= result.baselines["initial pool"].train
 
 
 def test_a_method_without_an_llm_keeps_to_its_minutes(tmp_path: Path) -> None:
@@ -395,7 +398,7 @@ def test_the_stored_config_is_the_one_that_was_given(tmp_path: Path) -> None:
     """Resume needs no other flag."""
     wanted = config(tmp_path / "r", rpm=600)
     run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
-    assert stored_config(tmp_path / "r", {}) == wanted
+    assert stored_config(tmp_path / "r") == wanted
 
 
 def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: bytes) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import seeds_of
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError
-from promptclimb.agent.search.suite import folder_name, spread
+from promptclimb.agent.results.result import UNOPENED, Best, Ensemble, SearchResult
+from promptclimb.agent.search.suite import Cell, folder_name, spread, summary
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
+from tests.fakes.small_result import small_result
 
 SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
 
@@ -66,6 +70,87 @@ def test_a_suite_sums_up_and_goes_on(
     again = json.loads(capsys.readouterr().out)
     assert len(fake_evaluators) == 6
     assert again == found
+
+
+def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row says how many seeds it averages, and the stopped searches stand below."""
+    command = ["suite", "--data", "one", "--methods", "random", "--seeds", "1-2", *SMALL, "--suite-dir", "s"]
+    assert main([*command, "--max-minutes", "0", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["rows"][0]["test"]["best"] == {"mean": None, "std": None, "n": 0}
+    assert [run["seed"] for run in found["stopped"]] == [1, 2]
+    assert "0 of 2" in err
+    assert err.count("stopped, in no mean: one, random, seed") == 2
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["rows"][0]["test"]["best"]["n"] == 2
+    assert "2 of 2" in err
+    assert "stopped, in no mean" not in err
+
+
+def cell(data: str, method: str, seed: int, test: float | None, **more: Any) -> tuple[Cell, SearchResult]:
+    """A search of a suite, finished if it has a test accuracy."""
+    config = SearchConfig(data=data, method=method, llm="m", seed=seed, run_dir=Path("s") / data)
+    ended = {} if test is not None else {"status": "stopped", "stop_reason": "7 calls"}
+    best = Best(template="a {}", train=0.5, val=None, test=test)
+    ensemble = Ensemble(templates=("a {}",), train=0.5, val=None, test=test)
+    return Cell(data=data, config=config), small_result(best=best, ensemble=ensemble, **ended | more)
+
+
+def summed(*found: tuple[Cell, SearchResult]) -> dict[str, Any]:
+    """The suite's document."""
+    return summary(*zip(*found, strict=True))
+
+
+def test_methods_are_compared_on_the_same_seeds() -> None:
+    """A seed that one of them has not finished is in nobody's mean."""
+    found = summed(
+        cell("d", "pn", 1, 0.5), cell("d", "pn", 2, None), cell("d", "pn", 3, 0.7),
+        cell("d", "random", 1, 0.4), cell("d", "random", 2, 0.9), cell("d", "random", 3, 0.6),
+    )  # fmt: skip
+    by_method = {row["method"]: row for row in found["rows"]}
+    assert [row["seeds"] for row in found["rows"]] == [[1, 3], [1, 3]]
+    assert by_method["random"]["test"]["best"] == pytest.approx({"mean": 0.5, "std": 0.1 * 2**0.5, "n": 2})
+    assert (by_method["pn"]["finished"], by_method["random"]["finished"], by_method["pn"]["of"]) == (2, 3, 3)
+    assert [(run["method"], run["seed"]) for run in found["stopped"]] == [("pn", 2)]
+
+
+def test_a_method_that_finished_nothing_takes_no_mean_from_the_others() -> None:
+    """It has none itself."""
+    found = summed(cell("d", "pn", 1, None), cell("d", "random", 1, 0.4))
+    assert [row["test"]["best"]["mean"] for row in found["rows"]] == [None, 0.4]
+    assert [row["seeds"] for row in found["rows"]] == [[], [1]]
+    assert [(row["data_sets"], row["test"]["best"]["n"]) for row in found["overall"]] == [(0, 0), (1, 1)]
+
+
+def test_over_data_sets_the_same_ones_are_averaged_for_every_method() -> None:
+    """A data set on which a method has finished nothing is in nobody's mean, and the number says so."""
+    found = summed(
+        cell("a", "pn", 1, 0.2), cell("a", "pn", 2, 0.4), cell("b", "pn", 1, None), cell("b", "pn", 2, None),
+        cell("c", "pn", 1, 0.6), cell("c", "pn", 2, None),
+        cell("a", "random", 1, 0.1), cell("a", "random", 2, 0.3), cell("b", "random", 1, 0.9),
+        cell("b", "random", 2, 0.9), cell("c", "random", 1, 0.5), cell("c", "random", 2, 0.5),
+    )  # fmt: skip
+    assert [(row["data_sets"], row["of"], row["seeds"]) for row in found["overall"]] == [
+        (2, 3, [1]),
+        (2, 3, [1]),
+    ]
+    assert [row["test"]["best"]["mean"] for row in found["overall"]] == pytest.approx([0.4, 0.3])
+
+
+def test_a_baseline_that_a_data_set_lacks_has_no_mean_over_data_sets() -> None:
+    """A mean over fewer data sets than the others would not say so."""
+    other = {"hand-made": Ensemble(templates=("b {}",), train=0.5, val=None, test=0.5)}
+    found = summed(cell("a", "pn", 1, 0.2, baselines=other), cell("b", "pn", 1, 0.4, baselines={}))
+    assert found["overall"][0]["test"]["hand-made"] == {"mean": None, "std": None, "n": 0}
+    assert found["rows"][0]["test"]["hand-made"]["mean"] == 0.5
+
+
+def test_a_run_whose_test_split_failed_is_named_too() -> None:
+    """It went to its end, and has nothing to average."""
+    found = summed(cell("d", "pn", 1, None, status="finished", stop_reason=None, notes={UNOPENED: "torn"}))
+    assert [(run["seed"], run["stop_reason"]) for run in found["stopped"]] == [(1, "torn")]
 
 
 def test_a_suite_refuses_other_settings_in_its_folder(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.errors import StoreCorruptError
+from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
 from promptclimb.agent.llm.budget import NO_BILL, Bill, Usage
 from promptclimb.agent.llm.proposer import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer
+from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import ScoringFailedError
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
@@ -91,7 +92,7 @@ async def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
 def test_a_run_or_a_pickle_is_no_shared_cache(tmp_path: Path) -> None:
     """What is not ours is told and not touched."""
     Store.create(tmp_path, {"identity": {}}).close()
-    with pytest.raises(StoreCorruptError, match="not a shared cache"):
+    with pytest.raises(StoreCorruptError, match="no shared cache"):
         SharedCache(tmp_path / "store")
     SharedCache(tmp_path / "shared").close()
     database = sqlite3.connect(tmp_path / "shared" / "cache.db")
@@ -100,3 +101,16 @@ def test_a_run_or_a_pickle_is_no_shared_cache(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreCorruptError, match="pickle"):
         SharedCache(tmp_path / "shared")
+
+
+def test_a_shared_cache_of_another_version_is_told(tmp_path: Path) -> None:
+    """With who made it and what to do; one of this version says who made it."""
+    SharedCache(tmp_path).close()
+    database = sqlite3.connect(tmp_path / "cache.db")
+    (about,) = database.execute("SELECT value FROM Cache WHERE key = 'shared'").fetchone()
+    assert program_version() in about
+    database.execute('UPDATE Cache SET value = \'{"format":9,"program":"7.5"}\' WHERE key = \'shared\'')
+    database.commit()
+    database.close()
+    with pytest.raises(StoreVersionError, match=r"format 9, made by promptclimb 7\.5.*another folder"):
+        SharedCache(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import os
 import pickle
@@ -25,6 +26,7 @@ from promptclimb.agent.errors import (
     StoreLockedError,
     StoreMismatchError,
     StoreMissingError,
+    StoreVersionError,
     UsageError,
 )
 from promptclimb.agent.llm.budget import Bill, Usage
@@ -32,6 +34,7 @@ from promptclimb.agent.llm.types import ChatAnswer
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
+from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.scoring import Rejection, Score
 from tests.paths import ROOT
 
@@ -78,7 +81,7 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
         assert store.manifest["identity"] == MANIFEST["identity"]
 
 
-def test_active_time_adds_up_over_stretches(run_dir: Path) -> None:
+def test_active_time_adds_up_over_sessions(run_dir: Path) -> None:
     """Only the time while the store is open counts."""
     times = [100.0]
     for _ in range(2):
@@ -120,12 +123,10 @@ async def test_a_reservation_of_a_killed_process_counts_as_used(run_dir: Path) -
         await store.put_answer(Position(0, 0, 0), "h", ANSWER, Bill(COST, reserved))
         await store.put_reserved(reserved)
     with Store.open(run_dir) as store:
-        assert store.left_over == reserved
         assert (store.usage.calls, store.usage.tokens_at_most) == (2, 515)
         await store.put_note("x", 1)
     with Store.open(run_dir) as store:
-        assert store.left_over.calls == 0
-        assert store.usage.calls == 2
+        assert (store.usage.calls, store.usage.tokens_at_most) == (2, 515)
 
 
 def test_a_run_is_created_once_and_opened_only_where_there_is_one(tmp_path: Path, run_dir: Path) -> None:
@@ -242,14 +243,39 @@ def test_a_foreign_database_is_told(run_dir: Path) -> None:
         Store.open(run_dir)
 
 
-@pytest.mark.parametrize("manifest", ['{"format":99}', "[]", "{}", "not json"])
-def test_another_format_or_no_manifest_is_told(run_dir: Path, manifest: str) -> None:
-    """A store of a later version, or of something else on diskcache."""
+@pytest.mark.parametrize("manifest", ["[]", "{}", "not json", '{"format":"2"}'])
+def test_a_store_without_a_manifest_is_told(run_dir: Path, manifest: str) -> None:
+    """Something else on diskcache, or a torn row."""
     planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
     with pytest.raises(StoreCorruptError):
         Store.open(run_dir)
-    planted(run_dir, ("UPDATE Cache SET value = '{\"format\":1}' WHERE key = 'manifest'", ()))
-    Store.open(run_dir).close()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "told"),
+    [
+        ('{"format":1}', ["older version", "store format 1", "start a new run"]),
+        ('{"format":99,"program":"7.5"}', ["newer version", "promptclimb 7.5", "use promptclimb 7.5"]),
+    ],
+)
+def test_another_versions_run_gets_one_clear_line(run_dir: Path, manifest: str, told: list[str]) -> None:
+    """Which folder, which version made it, what can still be done with it; nothing of it is changed."""
+    planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
+    with pytest.raises(StoreVersionError) as caught:
+        Store.open(run_dir)
+    message = str(caught.value)
+    assert all(part in message for part in [str(run_dir), "result.json", program_version(), *told]), message
+    assert "\n" not in message
+    assert isinstance(caught.value, UsageError)
+    with pytest.raises(StoreVersionError):
+        Store.open(run_dir)
+
+
+def test_a_run_says_which_version_made_it_and_when(run_dir: Path) -> None:
+    """The manifest has the program's version and the start, with its offset from UTC."""
+    with Store.open(run_dir) as store:
+        assert store.manifest["program"] == program_version()
+        assert datetime.datetime.fromisoformat(store.manifest["started"]).tzinfo is not None
 
 
 def test_other_settings_are_refused_with_the_difference(run_dir: Path) -> None:

@@ -15,7 +15,8 @@ from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.results.exports import FORMATS, export, forms
+from promptclimb.agent.results.exports import FORMS, export
+from promptclimb.agent.results.exports.forms import Found, coop
 from promptclimb.agent.results.result import Best, Ensemble, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
@@ -75,7 +76,7 @@ def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
         one.replace("{}", "{x}") for one in TEMPLATES
     ]
     by_name = exported(run_dir, "clip-benchmark-custom")
-    assert by_name[read_result(run_dir).dataset["name"]] == by_name["imagenet1k"] == listed
+    assert by_name[read_result(run_dir).dataset.name] == by_name["imagenet1k"] == listed
 
 
 def test_cupl_has_the_filled_texts_of_every_class(run_dir: Path) -> None:
@@ -107,8 +108,9 @@ def test_coop_gets_a_context_where_there_can_be_one(
     run_dir: Path, template: str, context: str | None
 ) -> None:
     """CTX_INIT stands before the class name; a template that goes on after it is none."""
-    result = replace(with_templates(read_result(run_dir), template), dataset={"name": "dtd"})
-    document = json.loads(forms.coop(result))
+    result = with_templates(read_result(run_dir), template)
+    result = replace(result, dataset=replace(result.dataset, name="dtd"))
+    document = json.loads(coop(Found(run_dir, result)))
     assert document["CUSTOM_TEMPLATES"]["DescribableTextures"].format("x") == template.replace("{}", "x")
     if context is None:
         assert "opts" not in document
@@ -125,12 +127,15 @@ def test_out_names_the_file(run_dir: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
-    """An unknown form, no run, a run without a result, a result that is none, a place that is a folder."""
+    """An unknown form, no run, a run without a result, what is no result, a place that is a folder."""
     with pytest.raises(UsageError, match="choose from open-clip"):
         export(run_dir, "word")
     with pytest.raises(UsageError, match="no such folder"):
         export(tmp_path / "absent", "csv")
-    with pytest.raises(UsageError, match=r"resume"):
+    with pytest.raises(UsageError, match="no run's folder"):
+        export(tmp_path, "csv")
+    (tmp_path / "store").mkdir()
+    with pytest.raises(UsageError, match="resume"):
         export(tmp_path, "csv")
     (tmp_path / "result.json").write_text('{"schema": 99}')
     with pytest.raises(UsageError, match="cannot be read"):
@@ -139,7 +144,13 @@ def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
         export(run_dir, "csv", out=tmp_path)
 
 
+def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) -> None:
+    """The model that the config names is not what scored."""
+    with pytest.raises(UsageError, match=r"evaluators?\.fakes\.FakeEvaluator.*no classifier"):
+        export(run_dir, "safetensors")
+
+
 def test_the_formats_are_those_that_are_documented() -> None:
     """Six, and CLIP_benchmark's second file."""
     names = "open-clip clip-benchmark clip-benchmark-custom cupl csv coop safetensors"
-    assert list(FORMATS) == names.split()
+    assert list(FORMS) == names.split()

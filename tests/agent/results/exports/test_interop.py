@@ -18,7 +18,7 @@ from torchvision.datasets import ImageFolder
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import export
-from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.result import SearchResult, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search_sync
 from tests.agent.results.exports.test_exports import with_templates
@@ -63,12 +63,11 @@ class Home:
 
     def _with_slots(self) -> SearchResult:
         """The run's result with templates of one and of two slots, scored as the run would have."""
-        from promptclimb.agent.search.api import stored_config
-        from promptclimb.agent.search.inputs import spec_of
+        from promptclimb.agent.results.settings import stored_config
         from promptclimb.evaluator.open import open_evaluator
 
         result = with_templates(read_result(self.run), *TEMPLATES)
-        evaluator = open_evaluator(spec_of(stored_config(self.run, {})))
+        evaluator = open_evaluator(stored_config(self.run))
         (scores,) = evaluator.examine([TEMPLATES])
         together = {"train": scores.train, "val": scores.val, "test": scores.test}
         document = result.to_json()
@@ -104,7 +103,7 @@ def names(home: Home) -> list[str]:
 def test_a_whole_search_runs_on_this_folder_and_model(home: Home) -> None:
     """The run that everything here is exported from has found something and scored it on test."""
     result = home.result
-    assert result.dataset["sizes"] == {"train": 12, "val": 12, "test": 120}
+    assert result.dataset.sizes == Sizes(train=12, val=12, test=120)
     assert result.best.test is not None
 
 
@@ -158,7 +157,7 @@ def test_clip_benchmark_reads_the_custom_template_file(home: Home, tmp_path: Pat
     (tmp_path / "classnames.txt").write_text("\n".join(names(home)), "utf-8")
     (tmp_path / "zeroshot_classification_templates.txt").write_text("nothing of the {c} kind", "utf-8")
     found = builder.build_dataset(
-        f"wds/{home.result.dataset['name']}",
+        f"wds/{home.result.dataset.name}",
         root=str(tmp_path),
         transform=home.preprocess,
         custom_template_file=str(export(home.run, "clip-benchmark-custom")),
@@ -184,7 +183,7 @@ def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.Monk
 def test_coops_zero_shot_line_gives_the_best_template(home: Home) -> None:
     """CUSTOM_TEMPLATES[name].format(class name), as its zero-shot trainer fills it."""
     document = json.loads(export(home.run, "coop").read_text("utf-8"))
-    template = document["CUSTOM_TEMPLATES"][home.result.dataset["name"]]
+    template = document["CUSTOM_TEMPLATES"][home.result.dataset.name]
     assert [template.format(name) for name in names(home)] == [
         home.result.best.template.replace("{}", name) for name in names(home)
     ]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ....evaluator.open import open_evaluator
 from ...config.schema import SearchConfig
 from ...errors import UsageError
-from ..result import SearchResult
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TENSOR = "classifier"
 
@@ -27,19 +25,18 @@ class HasClassifier(Protocol):
         """Class names by label."""
 
     def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """The vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
+        """Return the vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
 
 
-def write_classifier(target: Path, result: SearchResult, config: SearchConfig) -> None:
-    """Writes ``classifier``, float32 [classes, dimensions], every row of length 1.
+def classifier_file(config: SearchConfig, templates: Sequence[str]) -> bytes:
+    """Return a safetensors file with ``classifier``, float32 [classes, dimensions], every row of length 1.
 
     An image belongs to the class whose row has the largest product with its normalised embedding. The
     metadata say of which classes, templates, model and data: ``classes`` and ``templates`` are JSON lists.
 
     Args:
-        target: The file to write, whole or not at all.
-        result: What the run found; the templates of its ensemble are averaged.
-        config: How the run was made: it is opened anew.
+        config: How the run was made: its model and data are opened anew.
+        templates: Those whose text embeddings are averaged.
 
     Raises:
         UsageError: Data or model cannot be opened, or the evaluator has no such vectors.
@@ -50,18 +47,12 @@ def write_classifier(target: Path, result: SearchResult, config: SearchConfig) -
     evaluator = open_evaluator(config)
     if not isinstance(evaluator, HasClassifier):
         raise UsageError("this evaluator decides without class vectors, so there is no classifier to export")
-    rows = evaluator.classifier(result.ensemble.templates)
     metadata = {
         "classes": json.dumps(list(evaluator.class_names), ensure_ascii=False),
-        "templates": json.dumps(list(result.ensemble.templates), ensure_ascii=False),
+        "templates": json.dumps(list(templates), ensure_ascii=False),
         "model": evaluator.info.model,
         "pretrained": str(evaluator.info.pretrained),
         "fingerprint": evaluator.info.fingerprint,
         "dataset": evaluator.info.dataset,
     }
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(save({TENSOR: rows}, metadata=metadata))
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    return save({TENSOR: evaluator.classifier(templates)}, metadata=metadata)

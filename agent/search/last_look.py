@@ -1,0 +1,113 @@
+"""The last look at what a search has chosen: on every split, and on the test split once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ...evaluator.scoring import Evaluator, Score, SplitScores
+from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
+from ..results.result import UNEXAMINED, UNOPENED, Ensemble
+from ..store import Store
+from ..threads import in_thread
+
+T = TypeVar("T")
+
+OPENINGS = "test_opened"
+"""The store's note of how often the test split was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Templates to be examined together.
+
+    Attributes:
+        templates: Their texts.
+        known: The score of a single one, where a search has it: by this it was chosen.
+    """
+
+    templates: tuple[str, ...]
+    known: Score | None = None
+
+
+def openings(store: Store) -> int:
+    """Return how often the test split of a run was opened."""
+    return int(store.note(OPENINGS) or 0)
+
+
+async def examined(
+    evaluator: Evaluator, store: Store, groups: Sequence[Group], *, test: bool
+) -> tuple[list[Ensemble], dict[str, str]]:
+    """Return the accuracies of groups of templates, and notes on those that could not be had.
+
+    Whatever fails here must not cost what the search has found: without the test split there are train and
+    val, without those there is what a single template was chosen by, and what was never measured is None.
+
+    Args:
+        evaluator: What scored.
+        store: Counts how often the test split was opened.
+        groups: What to examine.
+        test: Whether to open the test split.
+
+    Raises:
+        StoreError: The opening cannot be written down; the test split stays sealed.
+    """
+    notes: dict[str, str] = {}
+    found: Sequence[SplitScores | None] | None = None
+    if test:
+        # On disk before it happens: a run that dies in the middle has opened it all the same.
+        await store.put_note(OPENINGS, openings(store) + 1)
+        try:
+            found = await _scores(evaluator, groups, test=True)
+        except Exception as error:  # noqa: BLE001 - told in the result
+            notes[UNOPENED] = f"the test split could not be examined: {str(error) or type(error).__name__}"
+    if found is None:
+        try:
+            found = await _scores(evaluator, groups, test=False)
+        except Exception as error:  # noqa: BLE001 - told in the result
+            notes[UNEXAMINED] = f"ensembles could not be examined: {str(error) or type(error).__name__}"
+            found = [None] * len(groups)
+    return [_accuracies(group, scores) for group, scores in zip(groups, found, strict=True)], notes
+
+
+async def measured(work: Callable[[], T]) -> T:
+    """Let the evaluator work in a thread, and return what it answers.
+
+    Raises:
+        PromptclimbError: It failed; what it raises itself is left as it is where it is ours.
+    """
+    try:
+        return await in_thread(work)
+    except PromptclimbError:
+        raise
+    except Exception as error:
+        raise EvaluationFailedError(f"the evaluator failed at the end of the search: {error!r}") from error
+
+
+async def _scores(
+    evaluator: Evaluator, groups: Sequence[Group], *, test: bool
+) -> Sequence[SplitScores | None]:
+    """Scores of groups; None for one that this model cannot read or cannot average.
+
+    Raises:
+        TemplateRejectedError: Not a single one can be read.
+    """
+    try:
+        return await measured(lambda: evaluator.examine([group.templates for group in groups], test=test))
+    except TemplateRejectedError as error:
+        # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
+        # others theirs.
+        readable = [group for group in groups if error.template not in group.templates]
+        if not readable or len(readable) == len(groups):
+            raise
+    found = iter(await _scores(evaluator, readable, test=test))
+    return [next(found) if group in readable else None for group in groups]
+
+
+def _accuracies(group: Group, scores: SplitScores | None) -> Ensemble:
+    """As examined, else what a single template was chosen by, else none."""
+    train, val, test = (scores.train, scores.val, scores.test) if scores is not None else (None, None, None)
+    if train is None and group.known is not None:
+        train, val = group.known.train, group.known.val
+    return Ensemble(templates=group.templates, train=train, val=val, test=test)

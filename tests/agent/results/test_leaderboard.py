@@ -1,0 +1,39 @@
+"""The leaderboard and the templates as text: the same bytes for the same rows, safe to open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from promptclimb.agent.results.leaderboard import leaderboard_csv, safe_cell, templates_json
+from promptclimb.agent.results.result import Row
+
+
+def row(rank: int, template: str, val: float | None = 0.5) -> Row:
+    """A line of a leaderboard."""
+    return Row(rank=rank, template=template, train=1 / 3, val=val, climb=1, reset=0, iteration=0)
+
+
+@pytest.mark.parametrize("text", ["=1+1 {}", "+{}", "-{}", "@sum {}", "\t={}", "\r-{}", " @{}"])
+def test_no_cell_starts_a_formula(text: str) -> None:
+    """What a spreadsheet would run is turned into text."""
+    assert safe_cell(text)[0] == "'"
+    shown = next(csv.reader(io.StringIO(leaderboard_csv([row(1, text)]).split("\n", 1)[1])))
+    assert shown[1].startswith("'")
+
+
+def test_the_leaderboard_reads_back() -> None:
+    """Commas, quotes and absent validation accuracies survive the way through CSV."""
+    rows = [row(1, 'a "{}", drawn'), row(2, "b {}", None)]
+    read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
+    assert list(read[0]) == ["rank", "template", "train", "val", "climb", "reset", "iteration"]
+    assert [line["template"] for line in read] == ['a "{}", drawn', "b {}"]
+    assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
+
+
+def test_templates_are_a_json_list() -> None:
+    """The form that open_clip and CLIP_benchmark read."""
+    assert json.loads(templates_json(["ein Bild: {}"])) == ["ein Bild: {}"]

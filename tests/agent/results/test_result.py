@@ -1,0 +1,96 @@
+"""The result and its document: the documented fields, typed, and old documents read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.results.result import UNOPENED, Ensemble, SearchResult, Sizes
+from tests.fakes.small_result import small_result
+
+DOCUMENTED = (
+    *("schema", "status", "stop_reason", "dataset", "model", "llm", "method", "objective", "best"),
+    *("ensemble", "baselines", "leaderboard", "usage", "evaluated", "rejected", "wall_s"),
+)
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """The document of a small result, as JSON gives it back."""
+    found: dict[str, Any] = json.loads(small_result().dumps())
+    return found | changes
+
+
+def old_document() -> dict[str, Any]:
+    """What the first programs of schema 1 wrote."""
+    later = ("versions", "started", "device", "test_opened")
+    return {name: value for name, value in document().items() if name not in later}
+
+
+def test_the_document_has_the_documented_fields_in_their_order() -> None:
+    """Others come after them; of the splits, only best, ensemble and baselines have test."""
+    found = document()
+    assert tuple(found)[: len(DOCUMENTED)] == DOCUMENTED
+    assert found["schema"] == 1
+    assert found["dataset"]["sizes"] == {"train": 2, "val": 0, "test": 4}
+    assert tuple(found["best"]) == ("template", "train", "val", "test")
+    assert (
+        tuple(found["ensemble"])
+        == tuple(found["baselines"]["plain"])
+        == ("templates", "train", "val", "test")
+    )
+    assert tuple(found["leaderboard"][0]) == (
+        *("rank", "template", "train", "val", "climb", "reset", "iteration"),
+    )
+    assert found["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
+
+
+def test_a_document_reads_back_equal() -> None:
+    """With its types: values, tuples and mappings."""
+    assert SearchResult.from_json(document()) == small_result()
+    assert SearchResult.from_json(small_result().to_json()) == small_result()
+
+
+def test_a_document_of_before_is_read() -> None:
+    """What it does not say is unknown, not zero; a baseline may come without val."""
+    old = old_document()
+    del old["baselines"]["plain"]["val"]
+    found = SearchResult.from_json(old)
+    assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
+    assert found.dataset.sizes == Sizes(train=2, test=4)
+    assert found.baselines["plain"] == Ensemble(
+        templates=("a photo of a {}",), train=0.5, val=None, test=0.25
+    )
+
+
+def test_a_document_of_later_is_read_as_far_as_it_is_known() -> None:
+    """Fields may be added without another schema."""
+    later = document(gain={"verdict": "better"})
+    later["usage"]["joules"] = 3
+    assert SearchResult.from_json(later) == small_result()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        {},
+        {"schema": 2},
+        {"schema": 1},
+        document(best=3),
+        document(dataset={}),
+        document(leaderboard=[{}]),
+    ],
+)
+def test_what_is_no_result_is_refused(found: Any) -> None:
+    """Foreign documents are an error with a reason."""
+    with pytest.raises(ValueError, match=r"not a result|schema"):
+        SearchResult.from_json(found)
+
+
+def test_a_result_without_its_test_split_is_not_complete() -> None:
+    """Neither a stopped run's, nor that of a run whose test images could not be used: resume goes on."""
+    assert small_result().complete
+    assert not small_result(status="stopped", stop_reason="7 calls").complete
+    assert not small_result(notes={UNOPENED: "no such file"}).complete

@@ -1,0 +1,243 @@
+"""The end of a search: selection, the last look at what was chosen, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.climb.record import ClimbRecord
+from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
+from promptclimb.agent.position import Position
+from promptclimb.agent.results.result import UNEXAMINED, UNOPENED
+from promptclimb.agent.search.finish import Ended, finish
+from promptclimb.agent.store import Store
+from promptclimb.agent.versions import program_version
+from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score, SplitScores
+from promptclimb.prompts.template import Template
+
+CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)
+ASKING = SearchConfig(data="fake", method="pn", llm="m", ensemble_size=2)
+INITIAL = ("a photo of a {}", "the {}")
+FOUND = ("a clean drawing of a {}", "a bright {}", "one {} in the sun")
+
+
+class Words(FakeEvaluator):
+    """A FakeEvaluator that may fail, or know nothing, where it is examined."""
+
+    def __init__(
+        self,
+        *,
+        examine: Callable[[Sequence[Sequence[str]], bool], None] | None = None,
+        unknown: Callable[[Sequence[str]], bool] = lambda _templates: False,
+        **more: Any,
+    ) -> None:
+        super().__init__(**{name: more.pop(name) for name in ("val", "max_words") if name in more})
+        self._before = examine
+        self._unknown = unknown
+        self._info = replace(self._info, **more)
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[Any]:
+        """As the base says, with holes."""
+        if self._before is not None:
+            self._before(ensembles, test)
+        found = super().examine(ensembles, test=test)
+        pairs = zip(ensembles, found, strict=True)
+        return [None if self._unknown(ensemble) else scores for ensemble, scores in pairs]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A run that has begun."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as found:
+        yield found
+
+
+def ended(evaluator: FakeEvaluator, **more: Any) -> Ended:
+    """One climb that scored five templates."""
+    record = ClimbRecord(1, replayed=2, skipped=1)
+    record.rejected.update({"no_slot": 3})
+    for number, template in enumerate((*INITIAL, *FOUND)):
+        (score,) = evaluator.score([template])
+        assert isinstance(score, Score)
+        reset = int(number >= len(INITIAL))
+        record.scored.append(
+            Scored(
+                template=Template.parse(template),
+                score=score,
+                value=score.train,
+                position=Position(1, reset, reset),
+            )
+        )
+    return Ended(records=[record], **more)
+
+
+def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Sequence[str]], bool], None]:
+    """Something that breaks when ensembles are examined."""
+
+    def check(_ensembles: Sequence[Sequence[str]], test: bool) -> None:
+        if always or (on_test and test):
+            raise DataError("test/7.png: the image is torn")
+
+    return check
+
+
+async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -> None:
+    """Best, ensemble and baselines in one call, whose number is kept on disk."""
+    evaluator = Words()
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    board = [row.template for row in result.leaderboard]
+    assert (result.status, result.stop_reason, result.complete) == ("finished", None, True)
+    assert sorted(board) == sorted((*INITIAL, *FOUND))
+    assert (result.best.template, result.ensemble.templates) == (board[0], tuple(board[:2]))
+    best, ensemble = FakeEvaluator().examine([board[:1], board[:2]])
+    assert (result.best.train, result.best.val, result.best.test) == (best.train, best.val, best.test)
+    assert (result.ensemble.train, result.ensemble.test) == (ensemble.train, ensemble.test)
+    assert set(result.baselines) == {"plain", "hand-made", "initial pool"}
+    assert result.baselines["initial pool"].templates[0] in INITIAL
+    assert all(one.test is not None for one in result.baselines.values())
+    assert (evaluator.opened, result.test_opened, store.note("test_opened")) == (1, 1, 1)
+
+
+async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
+    """Counts of all climbs, the start from the manifest, versions, notes of evaluator and run."""
+    evaluator = Words(notes={"device": "cuda:0", "data": ["split by rule"]})
+    found = ended(evaluator, notes={"llm_fallback": "y"}, budget={"calls": 3.0})
+    result = await finish(CONFIG, evaluator, store, found)
+    assert (result.evaluated, result.skipped, result.usage.replayed) == (5, 1, 2)
+    assert (dict(result.rejected), dict(result.budget)) == ({"no_slot": 3}, {"calls": 3.0})
+    assert result.started == store.manifest["started"]
+    assert result.device == "cuda:0"
+    assert result.versions is not None
+    assert result.versions.program == program_version()
+    assert (result.notes["data"], result.notes["llm_fallback"]) == (["split by rule"], "y")
+
+
+async def test_a_stopped_search_leaves_the_test_split_sealed(store: Store) -> None:
+    """It goes on some day, so it has train and val only; the finished one opens it, for the first time."""
+    evaluator = Words()
+    stopped = await finish(CONFIG, evaluator, store, ended(evaluator, stop_reason="7 calls are spent"))
+    assert (stopped.status, stopped.complete, stopped.test_opened, evaluator.opened) == (
+        "stopped",
+        False,
+        0,
+        0,
+    )
+    everything = [stopped.best, stopped.ensemble, *stopped.baselines.values()]
+    assert all(one.test is None and one.train is not None and one.val is not None for one in everything)
+    done = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (done.test_opened, evaluator.opened, done.best.test is None) == (1, 1, False)
+
+
+async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store: Store) -> None:
+    """Train and val are there, a note says why test is not, and the attempt counts as an opening."""
+    evaluator = Words(examine=fail())
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (result.status, result.complete, result.test_opened) == ("finished", False, 1)
+    assert "test/7.png: the image is torn" in result.notes[UNOPENED]
+    assert result.best.test is None
+    assert result.ensemble.train is not None
+    assert result.baselines["plain"].train is not None
+    mended = await finish(CONFIG, Words(), store, ended(evaluator))
+    assert (mended.complete, mended.test_opened) == (True, 2)
+
+
+async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: Store) -> None:
+    """Single templates keep the scores that they were chosen by; what was never measured is absent."""
+    evaluator = Words(examine=fail(always=True))
+    found = ended(evaluator)
+    result = await finish(CONFIG, evaluator, store, found)
+    assert {UNOPENED, UNEXAMINED} <= set(result.notes)
+    assert result.best.train == result.leaderboard[0].train
+    assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
+    assert set(result.baselines) == {"initial pool"}
+
+
+async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
+    """It is not met by a traceback of somebody else's."""
+
+    def broken(_templates: object) -> None:
+        raise RuntimeError("device lost")
+
+    evaluator = Words(baselines={"hand-made": FOUND})
+    found = ended(evaluator)
+    evaluator._before_batch = broken
+    with pytest.raises(EvaluationFailedError, match="device lost"):
+        await finish(CONFIG, evaluator, store, found)
+
+
+async def test_an_ensemble_that_was_never_measured_has_no_figure(store: Store) -> None:
+    """A black box that knows single templates only: null for several, whatever its single ones have."""
+    evaluator = Words(unknown=lambda templates: len(templates) > 1)
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
+    assert len(result.ensemble.templates) == 2
+    assert result.best.test is not None
+    alone = await finish(CONFIG.model_copy(update={"ensemble_size": 1}), evaluator, store, ended(evaluator))
+    assert (alone.ensemble.train, alone.ensemble.test) == (alone.best.train, alone.best.test)
+
+
+async def test_scores_without_train_leave_what_was_known_of_the_best(store: Store) -> None:
+    """An answer may have holes; the best template's training accuracy is known all the same."""
+
+    class Holes(Words):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[Any]:
+            return [SplitScores(None, None, 0.5) for _ in ensembles]  # type: ignore[arg-type]
+
+    evaluator = Holes()
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    first = result.leaderboard[0]
+    assert (result.best.train, result.best.val, result.best.test) == (first.train, first.val, 0.5)
+    assert (result.ensemble.train, result.ensemble.test) == (None, 0.5)
+
+
+async def test_a_hand_made_template_that_cannot_be_read_costs_its_own_figure_alone(store: Store) -> None:
+    """It is left out, as is a list that has it; a rejection is not an accuracy of 0."""
+    long = "a " * 20 + "{}"
+    lists = {"plain": (INITIAL[0],), "long": (long,), "hand-made": (FOUND[0], long), "none": ()}
+    evaluator = Words(max_words=10, baselines=lists)
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert set(result.baselines) == {"plain", "best hand-made", "initial pool"}
+    assert result.baselines["best hand-made"].templates == (FOUND[0],)
+    assert result.complete
+    assert result.best.test is not None
+
+
+async def test_without_test_images_nothing_is_opened(store: Store) -> None:
+    """The search is finished, and its test accuracies are None."""
+    sizes = {"train": 160, "val": 40, "test": 0}
+
+    class Untested(Words):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[Any]:
+            assert not test
+            return [SplitScores(0.5, None, None) for _ in ensembles]
+
+    evaluator = Untested(sizes=sizes)
+    result = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (result.complete, result.best.test, result.test_opened) == (True, None, 0)
+
+
+async def test_a_chat_from_python_is_not_written_down_under_an_address(store: Store) -> None:
+    """The config's address is that of the endpoint which would have been asked; this one answers here."""
+    evaluator = Words()
+    asked = await finish(ASKING, evaluator, store, ended(evaluator))
+    assert (asked.llm.model, asked.llm.base_url) == ("m", "https://api.openai.com/v1")
+    found = await finish(ASKING, evaluator, store, ended(evaluator, given={"chat": "mine.Chat"}))
+    assert (found.llm.model, found.llm.base_url) == ("m", None)
+    without = await finish(CONFIG, evaluator, store, ended(evaluator))
+    assert (without.llm.model, without.llm.base_url) == (None, None)
+
+
+async def test_nothing_scored_is_no_result(store: Store) -> None:
+    """There is nothing to choose from, and the test split stays sealed."""
+    evaluator = Words()
+    with pytest.raises(PromptclimbError, match="before the first template was scored"):
+        await finish(CONFIG, evaluator, store, Ended(records=[ClimbRecord(1)]))
+    assert store.note("test_opened") is None
