@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .options import add_config_file, add_json, add_search_options
+from .options import add_config_file, add_json, add_search_options, positive_number
 
 WRONG_USAGE = 2
 EXPORTS = ("open-clip", "clip-benchmark", "clip-benchmark-custom", "cupl", "csv", "coop", "safetensors")
@@ -75,6 +75,15 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--templates", type=Path, required=True, metavar="FILE", help="JSON, or one a line")
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
+    )
+    parser.add_argument(
+        "--confusions",
+        type=positive_number,
+        nargs="?",
+        const=10,
+        metavar="N",
+        help="for all templates together, say how each class fares and the N pairs most often confused "
+        "(default: 10)",
     )
     add_search_options(parser, groups=("task",), leave_out=("objective",))
     add_json(parser)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
-from ..scoring import EvaluatorInfo, SplitScores, Verdict
+from ..scoring import EvaluatorInfo, Inspection, SplitScores, Verdict
 from ..spec import EvaluatorSpec, Report
 from .in_process import SearchSplits, build_encoder
 from .models import load_model, parse_devices
@@ -134,11 +134,15 @@ class ClusterEvaluator:
         return self._local.info
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Opens the test split in this process; see ``Evaluator``."""
+        """Open the test split in this process; see ``Evaluator``."""
         return self._local.examine(ensembles, test=test)
 
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        """Look at one ensemble in this process; see ``Inspector``."""
+        return self._local.inspect(ensemble, split=split)
+
     def score(self, templates: Sequence[str]) -> Answers:
-        """Scores templates on the actors; see ``Scorer``.
+        """Score templates on the actors; see ``Scorer``.
 
         Raises:
             EvaluatorError: The same templates were lost with several actors one after the other.

@@ -19,7 +19,7 @@ from PIL import Image
 
 from .world import Art, Scene, compose, draw
 from .world.art import ASSETS
-from .world.sampling import TWO, names_of
+from .world.odds import TWO, names_of
 
 TRAIN, VAL, TEST = 40, 10, 1000
 _TEST_FONTS = ("arvo", "work-sans", "delius", "sue-ellen-francisco")

@@ -38,6 +38,7 @@ class LoadedModel:
         preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
         device: Where it lies.
         logit_scale: Factor between cosine and logit.
+        corrections: What was set otherwise than the name says, a sentence each.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LoadedModel:
     preprocessing: str
     device: torch.device
     logit_scale: float
+    corrections: tuple[str, ...] = ()
 
 
 def load_model(
@@ -61,7 +63,9 @@ def load_model(
         ModelError: Unknown name, missing or unreadable weights, weights of another architecture.
     """
     source = resolve(name, pretrained, report)
-    overrides = _activation(source, report)
+    overrides, corrections = _activation(source)
+    for correction in corrections:
+        report(f"put right: {correction}")
     with _quiet():
         model, preprocess = _create(source, overrides)
         tokenizer = _tokenizer(source)
@@ -77,6 +81,7 @@ def load_model(
         preprocessing=settings,
         device=device,
         logit_scale=model.logit_scale.exp().item(),
+        corrections=corrections,
     )
     report(f"model: {name} with {source.weights} on {device}")
     report(f"images: {_describe(model.visual.preprocess_cfg)}")
@@ -130,15 +135,15 @@ def _tokenizer(source: Source) -> Any:
         raise ModelError(f"the tokenizer of {source.name} cannot be had: {error}") from error
 
 
-def _activation(source: Source, report: Report) -> dict[str, Any]:
-    """QuickGELU as the weights need it, where the model's name says otherwise."""
+def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return QuickGELU as the weights need it, where the model's name says otherwise, and say so."""
     config = open_clip.get_model_config(source.name) or {}
     named = bool(config.get("quick_gelu", False))
     if source.quick_gelu is None or source.quick_gelu == named:
-        return {}
+        return {}, ()
     right, wrong = ("QuickGELU", "GELU") if source.quick_gelu else ("GELU", "QuickGELU")
-    report(f"put right: these weights were trained with {right}, and {source.name} would have used {wrong}")
-    return {"quick_gelu": source.quick_gelu}
+    fact = f"these weights were trained with {right}, and {source.name} would have used {wrong}"
+    return {"quick_gelu": source.quick_gelu}, (fact,)
 
 
 def _key(source: Source, model: nn.Module) -> str:

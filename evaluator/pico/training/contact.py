@@ -13,7 +13,7 @@ from ...errors import UsageError
 from ..world import Art, Scene, compose, draw
 from ..world.concepts import CORE, SENSES
 from ..world.media import MEDIA
-from ..world.sampling import TWO, WEIGHTS, names_of
+from ..world.odds import TWO, WEIGHTS, names_of
 from .gather_art import ArtError, training_art
 
 PICTURES, SIDE, COLUMNS = 5, 48, 4

@@ -7,8 +7,9 @@ ways, and many pictures hold two names in two roles, so that the words around a 
 from __future__ import annotations
 
 from .art import Art
-from .captions import caption
-from .sampling import compose, draw, sample, shown
+from .odds import compose, sample, shown
+from .rendering import draw
 from .scene import Scene
+from .sentences import caption
 
 __all__ = ["Art", "Scene", "caption", "compose", "draw", "sample", "shown"]

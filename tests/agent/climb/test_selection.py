@@ -14,7 +14,7 @@ SIZES = {"train": 16, "val": 4}
 
 
 def scored(text: str, train: int, val: int | None = None, place: tuple[int, int, int] = (1, 0, 0)) -> Scored:
-    """A template with its counts of images told right."""
+    """A template with its counts of correctly classified images."""
     return Scored(
         template=text,
         key=Template.parse(text).key,
