@@ -1,4 +1,4 @@
-"""Searches with an LLM of your own: any object with `chat(messages)` that answers with a text.
+"""Searches with an LLM of your own: any object with ``chat(messages)`` that answers with a text.
 
 This one stands in for a real model: it takes the templates that it is shown apart and puts the parts together
 anew. Replace its body with a call to whatever you have.
@@ -21,7 +21,7 @@ class Recombiner:
         self._rng = random.Random(seed)
 
     def chat(self, messages: list[dict[str, str]]) -> str:
-        """One answer: a list of five templates."""
+        """Return one answer: a list of five templates."""
         shown = re.findall(r"^- (.*\{\}.*?)(?: \(.*)?$", messages[0]["content"], re.MULTILINE)
         starts = [template.partition("{}")[0] for template in shown]
         ends = [template.partition("{}")[2] for template in shown]
@@ -29,7 +29,7 @@ class Recombiner:
 
 
 def main() -> None:
-    """Climbs words that a hash scores, so that no model is needed."""
+    """Climb words that a hash scores, so that no model is needed."""
     config = SearchConfig(data="words", llm="recombiner", restarts=4, resets=2, iterations=8, initial=30)
     result = search_sync(config, evaluator=FakeEvaluator(), chat=Recombiner())
     start = result.baselines["initial pool"]["test"]

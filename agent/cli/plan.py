@@ -21,7 +21,7 @@ T = TypeVar("T", int, float)
 
 
 def print_plan(config: SearchConfig, *, as_json: bool) -> int:
-    """Prints the plan.
+    """Print the plan.
 
     Raises:
         ConfigError: The initial templates cannot be used.
@@ -38,7 +38,7 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
 
 
 def plan(config: SearchConfig) -> dict[str, Any]:
-    """The most that a search does: ``calls``, ``tokens``, ``cost_usd``, ``evaluations``, ``minutes``.
+    """Return the most that a search does: ``calls``, ``tokens``, ``cost_usd``, ``evaluations``, ``minutes``.
 
     Tokens are bounded by the longest templates allowed, the longest answers and full conversations; a limit
     that was set bounds them too. Minutes are those that the rate limits alone enforce; None where there are
@@ -60,7 +60,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
 
 
 def _tokens_a_call(config: SearchConfig) -> int:
-    """The longest request of a conversation, and the longest answer to it."""
+    """Return the longest request of a conversation, and the longest answer to it."""
     method = METHODS[config.method]
     memory: Memory[Score] = Memory()
     word = "w" * 12

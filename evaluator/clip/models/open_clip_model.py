@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from ...errors import ModelError
 from ...pico import models as bundled_models
+from ...spec import Report
 from .checkpoints import file_hash, first_mismatch, read_state
 from .names import Source, resolve
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class LoadedModel:
 def load_model(
     name: str, pretrained: str, device: torch.device, *, report: Report = lambda _line: None
 ) -> LoadedModel:
-    """Loads a model and its weights in float32.
+    """Load a model and its weights in float32.
 
     Raises:
         ModelError: Unknown name, missing or unreadable weights, weights of another architecture.
@@ -89,7 +88,7 @@ def load_model(
 
 
 def check_bundled(name: str) -> None:
-    """Loads a bundled model and runs it once on a blank image and a text.
+    """Load a bundled model and run it once on a blank image and a text.
 
     Raises:
         ModelError: It is not bundled, or does not work.
@@ -107,7 +106,7 @@ def check_bundled(name: str) -> None:
 
 
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
-    """The architecture, then the weights into it, so that a mismatch can be named."""
+    """Build the architecture, then load the weights into it, so that a mismatch can be named."""
     settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
@@ -147,7 +146,7 @@ def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _key(source: Source, model: nn.Module) -> str:
-    """Hash of the weights' bytes and of the architecture as built (activations have no weights)."""
+    """Return hash of the weights' bytes and of the architecture as built (activations have no weights)."""
     return hashlib.sha256(f"{file_hash(source.weights)}\n{model}".encode()).hexdigest()
 
 
@@ -161,7 +160,7 @@ def _describe(settings: dict[str, Any]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """open_clip warns on the root logger that a model without weights is random; they follow."""
+    """Keep open_clip from warning on the root logger that a model without weights is random; they follow."""
     root = logging.getLogger()
 
     def drop(record: logging.LogRecord) -> bool:

@@ -1,6 +1,6 @@
 """The world that the pico CLIPs are trained on: small pictures, and captions that say what they show.
 
-`sample` draws a scene, `draw` its pixels and `caption` its words. One class name is drawn in quite different
+``sample`` draws a scene, ``draw`` its pixels and ``caption`` its words. One class name is drawn in many
 ways, and many pictures hold two names in two roles, so that the words around a name decide what it means.
 """
 

@@ -161,7 +161,7 @@ def _pick(table: dict[str, float] | dict[str, int], rng: Random) -> str:
 
 
 def names_of(family: str, form: str) -> tuple[list[str], list[str]]:
-    """The names that a form can show in its first and in its second role."""
+    """Return the names that a form can show in its first and in its second role."""
     if family == "numbers":
         low, high, second_low, second_high = RANGES.get(form, (0, 12, 0, 0))
         return NUMBERS[low : high + 1], NUMBERS[second_low : second_high + 1]
@@ -172,7 +172,7 @@ def names_of(family: str, form: str) -> tuple[list[str], list[str]]:
 
 
 def medium_for(family: str, form: str, rng: Random) -> str:
-    """A medium that the form is seen in; "photo" for forms that are whole pictures already."""
+    """Return a medium that the form is seen in; "photo" for forms that are whole pictures already."""
     if family in ("everyday", "senses"):
         return _pick(_EVERYDAY_MEDIA, rng)
     if family in ("colours", "duo") or form == "scan":
@@ -183,7 +183,7 @@ def medium_for(family: str, form: str, rng: Random) -> str:
 
 
 def condition_for(family: str, form: str, rng: Random) -> str:
-    """A condition of the picture, "plain" most often."""
+    """Return a condition of the picture, "plain" most often."""
     if rng.random() > (0.45 if family == "everyday" else 0.22):
         return "plain"
     if family == "everyday":
@@ -200,7 +200,7 @@ def condition_for(family: str, form: str, rng: Random) -> str:
 def compose(
     family: str, form: str, name: str, other: str, rng: Random, medium: str = "", condition: str = ""
 ) -> Scene:
-    """A scene of a given form and names; the rest by chance where it is not given."""
+    """Return a scene of a given form and names; the rest by chance where it is not given."""
     detail = ""
     if form in ("count", "field"):
         detail = rng.choice(CORE)
@@ -233,14 +233,14 @@ _UNTAUGHT = {
 
 
 def shown(scene: Scene) -> bool:
-    """Whether the models are taught from such a scene."""
+    """Return whether the models are taught from such a scene."""
     if scene.family == "everyday":
         return scene.name in _OFTEN
     return scene.form not in _UNTAUGHT.get(scene.family, ())
 
 
 def sample(rng: Random, art: Art) -> Scene:
-    """One scene of the world, by chance."""
+    """Return one scene of the world, by chance."""
     family, form, _ = rng.choices(_CHOICES, cum_weights=_ODDS)[0]
     if family == "everyday":
         name = rng.choice(_OFTEN if rng.random() < 0.45 else _ALL)

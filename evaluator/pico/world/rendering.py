@@ -26,7 +26,7 @@ _FORMS: dict[str, dict[str, Form]] = {
 
 
 def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """The figure (RGBA) or whole picture (RGB) of a scene, before its medium."""
+    """Draw the figure (RGBA) or whole picture (RGB) of a scene, before its medium."""
     if scene.family == "words":
         text = rng.choice((scene.name, scene.name.upper(), scene.name.title()))
         shape = text_mask(text, art.font(rng.choice(("print", "print", "hand")), 60, rng), fill=0.94)
@@ -51,7 +51,7 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def draw(scene: Scene, rng: Random, art: Art) -> NDArray[np.uint8]:
-    """The scene as pixels, uint8 [64, 64, 3]; the same scene and generator state give the same picture.
+    """Draw the scene as pixels, uint8 [64, 64, 3]; the same scene and generator state give the same picture.
 
     Raises:
         KeyError: the art has no picture of what the scene shows.
