@@ -60,7 +60,7 @@ class Bench:
 
 
 def build(name: str, device: torch.device) -> Bench:
-    """A model with random weights."""
+    """Build a model with random weights."""
     for row in bundled_models():
         if row["name"] == name and name not in open_clip.list_models():
             open_clip.add_model_config(row["config"])
@@ -71,7 +71,7 @@ def build(name: str, device: torch.device) -> Bench:
 
 
 def templates(count: int) -> list[str]:
-    """The first hand-made ImageNet templates, then variations of them."""
+    """Return the first hand-made ImageNet templates, then variations of them."""
     shapes = [shape("{}") for shape in open_clip.OPENAI_IMAGENET_TEMPLATES]
     grounds = ["", *(f" on a {colour} ground" for colour in ("red", "blue", "white", "dark", "green"))]
     weathers = ["", " in the rain", " at night", " in the snow"]
@@ -98,7 +98,7 @@ def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
 
 
 def own_way(bench: Bench, names: Sequence[str], template: str, dtype: torch.dtype | None) -> Tensor:
-    """open_clip's classifier for one template: [E, C]."""
+    """Return open_clip's classifier for one template: [E, C]."""
     with torch.autocast(bench.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
         found: Tensor = open_clip.build_zero_shot_classifier(
             bench.model, bench.tokenizer, names, [template], device=bench.device
@@ -107,7 +107,7 @@ def own_way(bench: Bench, names: Sequence[str], template: str, dtype: torch.dtyp
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """Multiplications and additions a second in large square-ish products, the best of several."""
+    """Return multiplications and additions a second in large square-ish products, the best of several."""
     size = 2048 if device.type == "cpu" else 8192
     x, w = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     functional.linear(x, w)
@@ -135,7 +135,7 @@ def useful_operations(tower: Tower, chosen: Sequence[Text], max_rows: int) -> in
 def compare(
     bench: Bench, names: Sequence[str], chosen: Sequence[str], rounds: int, low: torch.dtype
 ) -> dict[str, Any]:
-    """The four ways on one model and list of class names."""
+    """Measure the four ways on one model and list of class names."""
     context = bench.tokenizer.context_length
     ours = {
         kind: TextEncoder(bench.model, bench.tokenizer, names, context, dtype=dtype, memory=0)
@@ -174,7 +174,7 @@ def compare(
 
 
 def sweep(bench: Bench) -> dict[str, list[dict[str, float]]]:
-    """Seconds of way c against the numbers of classes and templates and the length of a template."""
+    """Measure seconds of way c against the numbers of classes and templates and the length of a template."""
     names = list(open_clip.IMAGENET_CLASSNAMES)
 
     def cost(classes: int, chosen: Sequence[str]) -> float:
@@ -194,7 +194,7 @@ def sweep(bench: Bench) -> dict[str, list[dict[str, float]]]:
 
 
 def plot(found: dict[str, list[dict[str, float]]], name: str, path: Path) -> None:
-    """The sweep as a picture."""
+    """Draw the sweep as a picture."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -211,7 +211,7 @@ def plot(found: dict[str, list[dict[str, float]]], name: str, path: Path) -> Non
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything asked for, as one JSON document."""
+    """Measure everything asked for, as one JSON document."""
     device = torch.device(options.device)
     low = best_dtype(device)
     peaks = {dtype: matrix_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
@@ -246,7 +246,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def targets(document: dict[str, Any]) -> dict[str, bool]:
-    """Which of the project's targets hold in this document."""
+    """Return which of the project's targets hold in this document."""
     ratio, best = document["bf16_over_fp32"], document["ratio_best"]
     if ratio >= 4:
         fast = best >= 30 and document["ratio_best_over_autocast"] >= 8
@@ -261,7 +261,7 @@ def targets(document: dict[str, Any]) -> dict[str, bool]:
 
 
 def main() -> None:
-    """Reads options, measures, prints."""
+    """Read options, measure, print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

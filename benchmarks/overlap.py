@@ -1,9 +1,9 @@
 """Whether the LLM and the evaluator wait for each other: a search against a fake LLM that takes its time.
 
-`ratio` is the wall time of the search over the larger of two times: that of the requests that one climb has
+``ratio`` is the wall time of the search over the larger of two times: that of the requests that one climb has
 to make one after the other, and that spent inside the evaluator. At 1 the smaller one is hidden altogether.
-`longest_loop_stall_ms` is the longest time by which a task that asked to be woken every 5 ms was woken late.
-`crowd` is the same for a search of two hundred climbs in lockstep, whose parsing, scoring and durable writes
+``longest_loop_stall_ms`` is the longest time by which a task that asked to be woken every 5 ms came late.
+``crowd`` is the same for a search of two hundred climbs in lockstep, whose parsing, scoring and writing
 come in bursts: there the two times cannot overlap, and the loop is held up.
 """
 
@@ -40,7 +40,7 @@ class SlowChat:
         self._latency_s = latency_s
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """One answer; what it proposes depends on the request alone."""
+        """Return one answer; what it proposes depends on the request alone."""
         await asyncio.sleep(self._latency_s)
         return ChatAnswer(text=reply_text(request.hash), prompt_tokens=200, completion_tokens=40)
 
@@ -59,12 +59,12 @@ class Timed:
         return self._inner.info
 
     def score(self, templates: Sequence[str]) -> Sequence[Score | Rejection]:
-        """Scores, and counts."""
+        """Score, and count."""
         self.scored += len(templates)
         return self._count(lambda: self._inner.score(templates))
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Examines, and counts."""
+        """Examine, and count."""
         return self._count(lambda: self._inner.examine(ensembles, test=test))
 
     def _count(self, work: Callable[[], Out]) -> Out:
@@ -76,7 +76,7 @@ class Timed:
 
 
 async def watch(stalls: list[float]) -> None:
-    """Notes by how much each beat came late."""
+    """Note by how much each beat came late."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + BEAT_S
@@ -85,7 +85,7 @@ async def watch(stalls: list[float]) -> None:
 
 
 async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float) -> dict[str, Any]:
-    """One search of a shape, watched."""
+    """Return one search of a shape, watched."""
     timed, stalls = Timed(evaluator), [0.0]
     with tempfile.TemporaryDirectory() as folder:
         config = SearchConfig(
@@ -112,14 +112,14 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
 
 
 def warm(spec: EvaluatorSpec) -> Evaluator:
-    """The evaluator, its image features encoded beforehand: they are no part of what is measured."""
+    """Return the evaluator, its image features encoded beforehand: they are no part of what is measured."""
     evaluator = open_evaluator(spec)
     evaluator.examine([["a photo of a {}"]])
     return evaluator
 
 
 def main() -> None:
-    """Reads options, measures, prints."""
+    """Read options, measure, print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -11,7 +11,7 @@ from .errors import UsageError
 
 
 def cache_dir() -> Path:
-    """The cache folder, made if it is missing: PROMPTCLIMB_CACHE, or the platform's user cache.
+    """Return the cache folder, made if it is missing: PROMPTCLIMB_CACHE, or the platform's user cache.
 
     Raises:
         UsageError: The folder cannot be made.

@@ -16,7 +16,7 @@ _WORD = re.compile(r"[^\W_]+|\{\}")
 
 
 def _pull(word: str, salt: str) -> float:
-    """A number in [-1, 1) that depends on the word alone."""
+    """Return a number in [-1, 1) that depends on the word alone."""
     digest = hashlib.sha256(f"{salt}\0{word}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**63 - 1
 
@@ -78,7 +78,7 @@ class FakeEvaluator:
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Scores templates; see ``Scorer``.
+        """Score templates; see ``Scorer``.
 
         Raises:
             EvaluatorError: More threads scored at once than it takes.
@@ -94,7 +94,7 @@ class FakeEvaluator:
             self._free.release()
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Scores ensembles on every split; see ``Evaluator``.
+        """Score ensembles on every split; see ``Evaluator``.
 
         Raises:
             TemplateRejectedError: A template is too long.

@@ -11,7 +11,7 @@ _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def reachable(host: str, port: int) -> bool:
-    """Whether a connection opens within three seconds; behind a proxy, True: the client may try."""
+    """Return whether a connection opens within three seconds; behind a proxy, True: the client may try."""
     if any(os.environ.get(name) for name in _PROXIES):
         return True
     try:
@@ -22,14 +22,14 @@ def reachable(host: str, port: int) -> bool:
 
 
 def hub_offline() -> bool:
-    """Whether the user told Hugging Face's client to stay off the network."""
+    """Return whether the user told Hugging Face's client to stay off the network."""
     import huggingface_hub.constants as constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
 def hub_address() -> tuple[str, int]:
-    """Host and port of Hugging Face's hub, or of the mirror that ``HF_ENDPOINT`` names."""
+    """Return host and port of Hugging Face's hub, or of the mirror that ``HF_ENDPOINT`` names."""
     import huggingface_hub.constants as constants
 
     where = urlsplit(constants.ENDPOINT)

@@ -28,17 +28,17 @@ def _metadata() -> ModuleType:
 
 @cache
 def imagenet_templates() -> tuple[str, ...]:
-    """``OPENAI_IMAGENET_TEMPLATES``: the 80 that OpenAI published, with ``{}`` for the class name."""
+    """Return ``OPENAI_IMAGENET_TEMPLATES``: the 80 that OpenAI published, with ``{}`` for the class name."""
     return tuple(template("{}") for template in _metadata().OPENAI_IMAGENET_TEMPLATES)
 
 
 @cache
 def simple_imagenet_templates() -> tuple[str, ...]:
-    """``SIMPLE_IMAGENET_TEMPLATES``: the seven that OpenAI found to do best together."""
+    """Return ``SIMPLE_IMAGENET_TEMPLATES``: the seven that OpenAI found to do best together."""
     return tuple(template("{}") for template in _metadata().SIMPLE_IMAGENET_TEMPLATES)
 
 
 @cache
 def imagenet_class_names() -> tuple[str, ...]:
-    """``IMAGENET_CLASSNAMES``: 1,000 names in the order of the WordNet ids."""
+    """Return ``IMAGENET_CLASSNAMES``: 1,000 names in the order of the WordNet ids."""
     return tuple(_metadata().IMAGENET_CLASSNAMES)

@@ -25,9 +25,9 @@ class Score:
     """How well one template does on the images that a search may look at.
 
     Attributes:
-        train: Share of the training images told right, in [0, 1].
+        train: Share of the training images that are correctly classified, in [0, 1].
         val: The same on the validation images; None where there are none.
-        correct: Numbers of images told right on train and on val.
+        correct: Numbers of correctly classified images on train and on val.
         class_mean: Mean over classes of the training accuracy of each.
         logprob: Mean log-probability of the true class on train (nats); only when that is the objective.
         margin: Mean of logit of the true class minus the best other one; only when that is the objective.
@@ -41,7 +41,7 @@ class Score:
     margin: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
-        """The number that a search climbs: higher is better.
+        """Return the number that a search climbs: higher is better.
 
         Raises:
             UsageError: This score was computed without what the objective needs.
@@ -52,12 +52,12 @@ class Score:
         return float(found)
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary of JSON values; what is None is left out."""
+        """Return a dictionary of JSON values; what is None is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Score:
-        """The inverse of ``to_json``."""
+        """Return what ``to_json`` was made from."""
         values = dict(found)
         if values.get("correct") is not None:
             values["correct"] = tuple(values["correct"])
@@ -77,12 +77,12 @@ class Rejection:
     message: str
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary of JSON values."""
+        """Return a dictionary of JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Rejection:
-        """The inverse of ``to_json``."""
+        """Return what ``to_json`` was made from."""
         return cls(**found)
 
 
@@ -108,6 +108,56 @@ class SplitScores:
     test: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class ClassAccuracy:
+    """How one class fares.
+
+    Attributes:
+        name: Its name; two classes may share one.
+        images: Number of its images.
+        correct: Those of them that are correctly classified.
+    """
+
+    name: str
+    images: int
+    correct: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of its images that are correctly classified; None where there are none."""
+        return self.correct / self.images if self.images else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of JSON values."""
+        return {**asdict(self), "accuracy": self.accuracy}
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How many images of one class were taken for another, classes by name."""
+
+    true: str
+    taken_for: str
+    images: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One ensemble on one split, looked at closely.
+
+    Attributes:
+        classes: How each class fares, by label.
+        confusions: Every pair of classes that was confused, the most frequent first.
+    """
+
+    classes: tuple[ClassAccuracy, ...]
+    confusions: tuple[Confusion, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorInfo:
     """What an evaluator scores on, and with what.
@@ -124,8 +174,10 @@ class EvaluatorInfo:
             equal scores.
         baselines: Hand-made templates to compare with, by name.
         precision: ``fp32``, or the type that ``best`` picked.
-        notes: Facts about this evaluator that belong into a result (changed decisions under a lower
-            precision, the text path taken, images left out).
+        notes: Facts that belong into a result, as JSON values; each is there only where there is something
+            to say: ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the
+            data was read: splits made by rule, copies, leaks that were let through), ``model`` (corrections),
+            ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
     """
 
     dataset: str
@@ -172,7 +224,7 @@ class Evaluator(Scorer, Protocol):
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
-        """Opens the test split and scores ensembles on every split; call it once, after selection.
+        """Open the test split and score ensembles on every split; call it once, after selection.
 
         Args:
             ensembles: Templates whose normalised text embeddings are averaged; one template is a list of
@@ -189,8 +241,22 @@ class Evaluator(Scorer, Protocol):
         ...
 
 
+@runtime_checkable
+class Inspector(Protocol):
+    """What an evaluator may do besides: tell which classes are confused."""
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        """Look at one ensemble on ``train``, ``val`` or ``test``, which opens it.
+
+        Raises:
+            TemplateRejectedError: A template cannot be scored by this model.
+            EvaluatorError: The ensemble or the split is empty.
+        """
+        ...
+
+
 def parse_objective(name: str) -> Objective:
-    """The objective of that name.
+    """Return the objective of that name.
 
     Raises:
         UsageError: There is none.

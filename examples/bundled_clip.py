@@ -1,4 +1,7 @@
-"""Searches on a bundled data set with the bundled CLIP, without an LLM: `python examples/bundled_clip.py`."""
+"""Searches on a bundled data set with the bundled CLIP, without an LLM.
+
+Run it by ``python examples/bundled_clip.py``.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from promptclimb.agent.events import Event, TemplateScored
 
 
 def watch(event: Event) -> None:
-    """Prints each template that betters its climb."""
+    """Print each template that betters its climb."""
     if isinstance(event, TemplateScored) and event.improved:
         print(f"restart {event.position.climb}: {event.train:6.1%}  {event.template}")
 
 
 def main() -> None:
-    """Runs a small search and compares what it found with the plain template."""
+    """Run a small search and compare what it found with the plain template."""
     config = SearchConfig(data="digits", method="random", restarts=2, resets=1, iterations=5, initial=40)
     result = search_sync(config, on_event=watch)
     plain = result.baselines["plain"].test

@@ -50,7 +50,7 @@ class SearchEngine:
         self._seen = Counter(word for _, _, found in self._notes for word in found)
 
     def score(self, templates: Sequence[str]) -> list[float]:
-        """One number a template, between 0 and 1."""
+        """Return one number a template, between 0 and 1."""
         return [sum(self._found(template, thing) for thing in NOTES) / len(NOTES) for template in templates]
 
     def _found(self, template: str, thing: str) -> bool:
@@ -59,7 +59,7 @@ class SearchEngine:
         return ranked[:2] == (thing, 0) and self._margin(query, thing) > 0
 
     def _margin(self, query: set[str], thing: str) -> float:
-        """By how much the repair note beats the others about the same thing."""
+        """Return by how much the repair note beats the others about the same thing."""
         scores = [self._match(query, found) for name, _, found in self._notes if name == thing]
         return scores[0] - max(scores[1:])
 
@@ -68,12 +68,12 @@ class SearchEngine:
 
 
 def words(text: str) -> set[str]:
-    """The distinct words of a text, in small letters."""
+    """Return the distinct words of a text, in small letters."""
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
 def main() -> None:
-    """Climbs from a file of queries, without an LLM."""
+    """Climb from a file of queries, without an LLM."""
     config = SearchConfig(
         data="notes",
         method="random",

@@ -1,4 +1,4 @@
-"""Searches with an LLM of your own: any object with `chat(messages)` that answers with a text.
+"""Searches with an LLM of your own: any object with ``chat(messages)`` that answers with a text.
 
 This one stands in for a real model: it takes the templates that it is shown apart and puts the parts together
 anew. Replace its body with a call to whatever you have.

@@ -82,6 +82,17 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def positive_number(text: str) -> int:
+    """Return the number that an option gives; for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no whole number above 0.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
 def _add(group: Any, name: str, field: FieldInfo) -> None:
     text = (field.description or "").replace("%", "%%")
     common: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}

@@ -29,7 +29,7 @@ CHARACTERS_A_TOKEN = 4
 
 
 def print_plan(config: SearchConfig, *, as_json: bool) -> int:
-    """Prints the plan.
+    """Print the plan.
 
     Raises:
         ConfigError: The initial templates cannot be used.
@@ -46,7 +46,7 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
 
 
 def plan(config: SearchConfig) -> dict[str, Any]:
-    """The most that a search does: ``calls``, ``tokens``, ``cost_usd``, ``evaluations``, ``minutes``.
+    """Return the most that a search does: ``calls``, ``tokens``, ``cost_usd``, ``evaluations``, ``minutes``.
 
     Tokens are bounded by the longest templates allowed, the longest answers and full conversations; a limit
     that was set bounds them too. Minutes are those that the rate limits alone enforce; None where there are
@@ -68,7 +68,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
 
 
 def _tokens_a_call(config: SearchConfig) -> int:
-    """The longest request of a conversation, and the longest answer to it: the method itself is let speak."""
+    """Return the longest request of a conversation and the longest answer to it: the method speaks."""
     steps = method_named(config.method).reset(_longest_view(config))
     line = Outcome("x" * LONGEST_LINE, reason="x" * LONGEST_LINE)
     heard = Heard(

@@ -34,7 +34,7 @@ class Price(BaseModel):
 
 
 def parse_price(value: Any) -> Any:
-    """``"0.15/0.60"`` as a Price; anything else as it is, for pydantic to judge."""
+    """Return ``"0.15/0.60"`` as a Price; anything else as it is, for pydantic to judge."""
     if not isinstance(value, str):
         return value
     parts = value.split("/")
@@ -44,7 +44,7 @@ def parse_price(value: Any) -> Any:
 
 
 def check_url(url: str | None) -> str | None:
-    """A base URL without its final slash.
+    """Return a base URL without its final slash.
 
     Raises:
         ValueError: It is not an http(s) address.
@@ -58,13 +58,13 @@ def check_url(url: str | None) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """A URL with neither user, password nor query: what may be written down."""
+    """Return a URL with neither user, password nor query: what may be written down."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def parse_initial(value: Any) -> int | Path:
-    """A number of templates, or a file of them.
+    """Return a number of templates, or a file of them.
 
     Raises:
         ValueError: It is neither, or too few.

@@ -208,7 +208,7 @@ class SearchConfig(EvaluatorSpec):
         return self.restarts * self.resets * self.iterations
 
     def to_public(self) -> dict[str, Any]:
-        """Every field that is set, as JSON values, without what is secret."""
+        """Return every field that is set, as JSON values, without what is secret."""
         unset = {
             name
             for name, field in type(self).model_fields.items()

@@ -77,7 +77,7 @@ DIGITS = ("a handwritten {}", "a scan of the handwritten digit {}")
 
 
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
-    """Templates that a found one is compared with.
+    """Return templates that a found one is compared with.
 
     Args:
         name: What the data set is called; any name is allowed.
@@ -99,7 +99,7 @@ def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
 
 
 def hand_made(name: str) -> tuple[str, ...]:
-    """The templates made for one data set; empty if there are none."""
+    """Return the templates made for one data set; empty if there are none."""
     if name == "imagenet":
         return simple_imagenet_templates()
     if name == "digits":

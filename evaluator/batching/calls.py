@@ -166,7 +166,7 @@ class Caller:
         docket.parts, docket.suspects = [[job] for job in docket.suspects], []
 
     async def _scores(self, witness: str) -> bool:
-        """Whether the scorer still scores what it has scored before."""
+        """Return whether the scorer still scores what it has scored before."""
         try:
             await self._call([witness])
         except ConsumerError:
@@ -214,7 +214,7 @@ def in_flight_of(scorer: object) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on the host or on a device; needs no torch."""
+    """Return whether an error says that memory ran out, on the host or on a device; needs no torch."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     said = str(error).lower()
     return named or (

@@ -1,4 +1,4 @@
-"""Puts an evaluator together from its specification; everything here may import torch."""
+"""Put an evaluator together from its specification; everything here may import torch."""
 
 from __future__ import annotations
 
@@ -85,16 +85,16 @@ def open_in_process(
 def _labelled(
     images: ImageEncoder, items: Sequence[Item], data: FewShotData
 ) -> tuple[Features | None, Labelled]:
-    """Features and labels of a split; no features where it is empty."""
+    """Return features and labels of a split; no features where it is empty."""
     if not items:
         return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
     features = images.features([item.path for item in items])
     labels = torch.tensor([items[index].label for index in features.kept])
-    return features, Labelled(features.vectors, labels, len(data.classes))
+    return features, Labelled(features.vectors, labels, len(data.classes), features.bad)
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
-    """The split with its features on the device, where they are few enough to stay there."""
+    """Return the split with its features on the device, where they are few enough to stay there."""
     if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:
         return split
     return replace(split, features=split.features.to(device))
@@ -103,7 +103,7 @@ def _resident(split: Labelled, device: torch.device) -> Labelled:
 def build_encoder(
     spec: EvaluatorSpec, models: Sequence[LoadedModel], names: Sequence[str], report: Report
 ) -> Encoder:
-    """The text encoder of a specification: one replica for each model."""
+    """Return the text encoder of a specification: one replica for each model."""
     replicas = [
         TextEncoder(
             loaded.model,
@@ -131,9 +131,15 @@ def _notes(
     train: Labelled,
     report: Report,
 ) -> dict[str, Any]:
-    """Facts for the result: the text path, and what a lower precision changes."""
-    device = ", ".join(str(model.device) for model in models)
-    notes: dict[str, Any] = {"texts": encoder.statistics().path, "device": device}
+    """Return facts for the result; see ``EvaluatorInfo``."""
+    notes: dict[str, Any] = {
+        "texts": encoder.statistics().path,
+        "device": ", ".join(str(loaded.device) for loaded in models),
+    }
+    if data.notes:
+        notes["data"] = list(data.notes)
+    if models[0].corrections:
+        notes["model"] = list(models[0].corrections)
     dtype = _dtype(spec, models[0])
     if dtype == torch.float32:
         return notes
@@ -154,7 +160,7 @@ def _notes(
 
 
 def _comparison_templates(name: str, encoder: TextEncoder) -> list[str]:
-    """A few hand-made templates, the first of each list."""
+    """Return a few hand-made templates, the first of each list."""
     found = dict.fromkeys(templates[0] for templates in for_dataset(name).values())
     return [template for template in found if encoder.check(template) is None][:8]
 

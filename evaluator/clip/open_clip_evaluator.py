@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import EvaluatorError, TemplateRejectedError
-from ..scoring import GREY_BOX, EvaluatorInfo, Objective, Score, SplitScores, Verdict
-from .texts.replicas import Encoder
-from .texts.text_encoder import TextStatistics
-from .zero_shot import (
+from ..scoring import (
+    GREY_BOX,
+    ClassAccuracy,
     Confusion,
-    Labelled,
-    agreement,
-    class_mean,
-    classifier,
-    close_calls,
-    confusions,
-    correct,
-    decide,
-    grey_box,
-    per_class,
+    EvaluatorInfo,
+    Inspection,
+    Objective,
+    Score,
+    SplitScores,
+    Verdict,
 )
+from .texts.replicas import Encoder
+from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, correct, decide, grey_box
 
 # Templates whose vectors are held at once, counted in numbers of float32 (64 MiB).
 _HELD = 16 * 2**20
-# Cosines of two ways to compute the same thing in float32 differ by less than this.
-ROUNDING = 2e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """One ensemble on one split, looked at closely.
-
-    Attributes:
-        accuracy: Share of images told right.
-        class_mean: Mean of the classes' accuracies.
-        per_class: Accuracy by class name; None where there are no images.
-        confusions: The pairs of classes most often confused.
-        agreement: Share of images decided as the plain template "a photo of a {}" decides them.
-        close_calls: Images whose two best classes lie so close that rounding might turn the decision.
-    """
-
-    accuracy: float
-    class_mean: float
-    per_class: Mapping[str, float | None]
-    confusions: tuple[Confusion, ...]
-    agreement: float
-    close_calls: int
+# Complaints about images that a result tells of, split by split.
+_TOLD = 20
 
 
 class OpenClipEvaluator:
@@ -90,15 +66,18 @@ class OpenClipEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on."""
-        return self._info
-
-    def statistics(self) -> TextStatistics:
-        """What the text encoder has done so far."""
-        return self._encoder.statistics()
+        """What this evaluator scores on; its notes tell of images left out of the splits opened so far."""
+        skipped = {
+            name: {"images": len(split.left_out), "which": list(split.left_out[:_TOLD])}
+            for name, split in self._splits.items()
+            if split.left_out
+        }
+        if not skipped:
+            return self._info
+        return replace(self._info, notes={**self._info.notes, "skipped_images": skipped})
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Scores templates on train and val; see ``Scorer``."""
+        """Score templates on train and val; see ``Scorer``."""
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
         wanted = [index for index, answer in enumerate(answers) if answer is None]
         held = self._at_once()
@@ -109,7 +88,7 @@ class OpenClipEvaluator:
         return [answer for answer in answers if answer is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Scores ensembles on every split, test included; see ``Evaluator``.
+        """Score ensembles on every split, test included; see ``Evaluator``.
 
         Raises:
             TemplateRejectedError: A template cannot be read by this model.
@@ -127,7 +106,7 @@ class OpenClipEvaluator:
         ]
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """One ensemble on ``train``, ``val`` or ``test`` (which opens it), with its classes and confusions.
+        """Look at one ensemble on one split; see ``Inspector``.
 
         Raises:
             TemplateRejectedError: A template cannot be read by this model.
@@ -136,16 +115,15 @@ class OpenClipEvaluator:
         labelled = self._split(split)
         if not len(labelled):
             raise EvaluatorError(f"the split {split} has no images")
-        weights = self._classifier(ensemble)
-        decisions = decide(labelled, weights)
-        plain = decide(labelled, self._classifier(["a photo of a {}"]))
+        with torch.inference_mode():
+            decisions = decide(labelled, self._classifier(ensemble))
+        counts = zip(self._names, by_class(decisions, labelled), strict=True)
         return Inspection(
-            accuracy=correct(decisions, labelled) / len(labelled),
-            class_mean=class_mean(decisions, labelled),
-            per_class=dict(zip(self._names, per_class(decisions, labelled), strict=True)),
-            confusions=tuple(confusions(decisions, labelled)),
-            agreement=agreement(decisions, plain),
-            close_calls=close_calls(labelled, weights, ROUNDING),
+            classes=tuple(ClassAccuracy(name, images=of, correct=right) for name, (right, of) in counts),
+            confusions=tuple(
+                Confusion(self._names[true], self._names[taken_for], images)
+                for true, taken_for, images in confusions(decisions, labelled)
+            ),
         )
 
     @property
@@ -154,7 +132,7 @@ class OpenClipEvaluator:
         return self._names
 
     def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """What an ensemble decides by: float32 [classes, dimensions], rows of length 1.
+        """Return what an ensemble decides by: float32 [classes, dimensions], rows of length 1.
 
         Raises:
             TemplateRejectedError: A template cannot be read by this model.
@@ -163,7 +141,7 @@ class OpenClipEvaluator:
         return self._classifier(ensemble).float().cpu().numpy()
 
     def decisions(self, template: str, *, split: str) -> Tensor:
-        """The class that each image of a split is given: [n]."""
+        """Return the class that each image of a split is given: [n]."""
         return decide(self._split(split), self._classifier([template]))
 
     def _split(self, name: str) -> Labelled:

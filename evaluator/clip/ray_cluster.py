@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
-from ..scoring import EvaluatorInfo, SplitScores, Verdict
+from ..scoring import EvaluatorInfo, Inspection, SplitScores, Verdict
 from ..spec import EvaluatorSpec, Report
 from .in_process import SearchSplits, build_encoder
 from .models import load_model, parse_devices
@@ -44,11 +44,11 @@ class Shipped:
 
     @classmethod
     def pack(cls, split: Labelled) -> Shipped:
-        """A split as arrays, which the object store shares between the actors of a node."""
+        """Return a split as arrays, which the object store shares between the actors of a node."""
         return cls(split.features.cpu().numpy(), split.labels.cpu().numpy(), split.classes)
 
     def unpack(self) -> Labelled:
-        """The split as tensors that view the store's memory, which nothing here writes to."""
+        """Return the split as tensors that view the store's memory, which nothing here writes to."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return Labelled(torch.from_numpy(self.features), torch.from_numpy(self.labels), self.classes)
@@ -80,7 +80,7 @@ class Worker:
         )
 
     def ready(self) -> bool:
-        """Answers once the model is loaded."""
+        """Answer once the model is loaded."""
         return True
 
     def score(self, templates: Sequence[str]) -> Answers:
@@ -134,11 +134,15 @@ class ClusterEvaluator:
         return self._local.info
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Opens the test split in this process; see ``Evaluator``."""
+        """Open the test split in this process; see ``Evaluator``."""
         return self._local.examine(ensembles, test=test)
 
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        """Look at one ensemble in this process; see ``Inspector``."""
+        return self._local.inspect(ensemble, split=split)
+
     def score(self, templates: Sequence[str]) -> Answers:
-        """Scores templates on the actors; see ``Scorer``.
+        """Score templates on the actors; see ``Scorer``.
 
         Raises:
             EvaluatorError: The same templates were lost with several actors one after the other.
@@ -182,7 +186,7 @@ class Pool:
         self._quiet = 0
 
     def fit(self, waiting: int) -> list[Any]:
-        """The actors to deal a batch to; more are started if it is worth it, idle ones let go in time."""
+        """Return the actors to deal a batch to; start more if it is worth it, let idle ones go."""
         wanted = max(1, min(_places(self._ray), -(-waiting // TEMPLATES_AN_ACTOR)))
         while len(self._ready) + len(self._starting) < wanted:
             self._start()
@@ -194,7 +198,7 @@ class Pool:
         return list(self._ready) or [self.some()]
 
     def some(self) -> Any:
-        """An actor that is ready; waits for one if need be.
+        """Return an actor that is ready; waits for one if need be.
 
         Raises:
             ModelError: The actors cannot start: what they say.
@@ -212,7 +216,7 @@ class Pool:
         return self._ready[-1]
 
     def drop(self, actor: Any) -> None:
-        """Forgets an actor that died."""
+        """Forget an actor that died."""
         if actor in self._ready:
             self._ready.remove(actor)
             self._report(f"ray: a scorer died; {len(self._ready)} are left, and its templates go to another")
@@ -258,7 +262,7 @@ def _connect(address: str) -> Any:
 
 
 def _check_reachable(address: str) -> None:
-    """Asks for one connection only: Ray would try for minutes."""
+    """Ask for one connection only: Ray would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host:
         return
@@ -272,6 +276,6 @@ def _check_reachable(address: str) -> None:
 
 
 def _places(ray: Any) -> int:
-    """How many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
+    """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
     resources = ray.cluster_resources()
     return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))

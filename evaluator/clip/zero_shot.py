@@ -18,11 +18,19 @@ SCALE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Images of one split: features [n, E] normalised, labels [n], number of classes."""
+    """Images of one split.
+
+    Attributes:
+        features: [n, E], normalised.
+        labels: [n].
+        classes: Number of classes.
+        left_out: What was wrong with each image that was left out.
+    """
 
     features: Tensor
     labels: Tensor
     classes: int
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -36,24 +44,15 @@ class GreyBox:
     margin: float
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """How many images of one class were taken for another; classes by label."""
-
-    true: int
-    taken_for: int
-    images: int
-
-
 def classifier(vectors: Tensor) -> Tensor:
-    """The classifier of an ensemble, as open_clip builds it: [T, C, E] -> [C, E]."""
+    """Return the classifier of an ensemble, as open_clip builds it: [T, C, E] -> [C, E]."""
     mean = vectors.mean(dim=0)
     norm: Tensor = mean.norm(dim=1, keepdim=True)
     return mean / norm
 
 
 def logits(split: Labelled, weights: Tensor, chunk: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits [m, C] and labels [m] of at most ``chunk`` images at a time, on the device of the weights."""
+    """Yield logits [m, C] and labels [m] of at most ``chunk`` images, on the device of the weights."""
     for start in range(0, len(split), chunk):
         part = split.features[start : start + chunk].to(weights.device, torch.float32)
         labels = split.labels[start : start + chunk].to(weights.device)
@@ -61,13 +60,13 @@ def logits(split: Labelled, weights: Tensor, chunk: int = CHUNK) -> Iterator[tup
 
 
 def decide(split: Labelled, weights: Tensor) -> Tensor:
-    """The class of each image, the first of the largest logits: [n], on the CPU."""
+    """Return the class of each image, the first of the largest logits: [n], on the CPU."""
     found = [values.argmax(dim=1).cpu() for values, _ in logits(split, weights)]
     return torch.cat(found) if found else split.labels.new_empty(0)
 
 
 def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
-    """Log-probability of the true class, and its cosine minus the best other one's times ``logit_scale``."""
+    """Return the mean log-probability of the true class, and its mean margin in logits."""
     logprob = margin = 0.0
     for values, labels in logits(split, weights):
         scaled = values * (logit_scale / SCALE)
@@ -79,48 +78,32 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
     return GreyBox(logprob / len(split), margin / len(split))
 
 
-def close_calls(split: Labelled, weights: Tensor, tolerance: float) -> int:
-    """Images whose two best classes lie within ``tolerance`` in cosine: rounding might turn them."""
-    if weights.shape[0] < 2:
-        return 0
-    count = 0
-    for values, _ in logits(split, weights):
-        best = values.topk(2, dim=1).values
-        count += int((best[:, 0] - best[:, 1] < tolerance * SCALE).sum())
-    return count
-
-
 def correct(decisions: Tensor, split: Labelled) -> int:
-    """Images told right."""
+    """Return how many images are correctly classified."""
     return int((decisions == split.labels).sum())
 
 
-def per_class(decisions: Tensor, split: Labelled) -> list[float | None]:
-    """Accuracy of each class; None for a class without images."""
+def by_class(decisions: Tensor, split: Labelled) -> list[tuple[int, int]]:
+    """Return, for each class, its correctly classified images and all its images."""
     labels = split.labels
-    right = torch.bincount(labels[decisions == labels], minlength=split.classes).tolist()
-    of = torch.bincount(labels, minlength=split.classes).tolist()
-    return [hit / size if size else None for hit, size in zip(right, of, strict=True)]
+    right: list[int] = torch.bincount(labels[decisions == labels], minlength=split.classes).tolist()
+    of: list[int] = torch.bincount(labels, minlength=split.classes).tolist()
+    return list(zip(right, of, strict=True))
 
 
 def class_mean(decisions: Tensor, split: Labelled) -> float:
-    """Mean of the accuracies of the classes that have images."""
-    found = [accuracy for accuracy in per_class(decisions, split) if accuracy is not None]
+    """Return the mean of the accuracies of the classes that have images."""
+    found = [right / of for right, of in by_class(decisions, split) if of]
     return sum(found) / len(found)
 
 
-def confusions(decisions: Tensor, split: Labelled, top: int = 10) -> list[Confusion]:
-    """The pairs of classes most often confused; ties by label."""
+def confusions(decisions: Tensor, split: Labelled) -> list[tuple[int, int, int]]:
+    """Return true class, class taken for and number of images, the most frequent first; ties by label."""
     labels = split.labels
     wrong = decisions != labels
     pairs, counts = torch.unique(labels[wrong] * split.classes + decisions[wrong], return_counts=True)
     found = [
-        Confusion(pair // split.classes, pair % split.classes, count)
+        (pair // split.classes, pair % split.classes, count)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
     ]
-    return sorted(found, key=lambda one: (-one.images, one.true, one.taken_for))[:top]
-
-
-def agreement(one: Tensor, other: Tensor) -> float:
-    """Share of images that two templates decide alike."""
-    return float((one == other).double().mean())
+    return sorted(found, key=lambda one: (-one[2], one[0], one[1]))

@@ -12,7 +12,7 @@ from .values import Item, Splits, count_by_label
 
 
 def check(splits: Splits) -> Iterator[str]:
-    """Checks a whole data set; yields notes.
+    """Check a whole data set; yield notes.
 
     Raises:
         DataError: One class only, a class without training images, no test images, a label out of range, or
@@ -40,7 +40,7 @@ def check(splits: Splits) -> Iterator[str]:
 
 
 def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> Iterator[str]:
-    """Looks for images, by content, that a search may see and that are tested on.
+    """Look for images, by content, that a search may see and that are tested on.
 
     Args:
         shots: The few-shot training and validation items.
@@ -61,7 +61,7 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
 
 
 def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Path, Path]]:
-    """Pairs of a shot and a test image with the same bytes. Only files of one size are read."""
+    """Yield pairs of a shot and a test image with the same bytes. Only files of one size are read."""
     by_size: dict[int, list[Path]] = {}
     for item in shots:
         by_size.setdefault(_size(item.path), []).append(item.path)
@@ -76,7 +76,7 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
 
 
 def content_hash(path: Path) -> bytes:
-    """SHA-256 of a file's bytes.
+    """Return SHA-256 of a file's bytes.
 
     Raises:
         DataError: It cannot be read.

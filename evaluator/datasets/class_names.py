@@ -23,7 +23,7 @@ SPLIT = "split"
 
 
 def tidy(raw: str, *, where: object) -> str:
-    """A class name fit for a caption: underscores and runs of white space become single spaces.
+    """Return a class name fit for a caption: underscores and runs of white space become single spaces.
 
     Args:
         raw: The name as it was found.
@@ -38,7 +38,7 @@ def tidy(raw: str, *, where: object) -> str:
 
 
 def check_name(name: str, raw: str, *, where: object) -> None:
-    """Refuses a name that no caption can hold.
+    """Refuse a name that no caption can hold.
 
     Raises:
         DataError: The name is empty or holds a control character.
@@ -52,7 +52,7 @@ def check_name(name: str, raw: str, *, where: object) -> None:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Class names from a UTF-8 file, one a line by label; empty lines at the end are dropped.
+    """Read class names from a UTF-8 file, one a line by label; empty lines at the end are dropped.
 
     Raises:
         DataError: The file cannot be read, or a name is empty, or stands twice.
@@ -65,7 +65,7 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def rename(splits: Splits, choice: str | None) -> Splits:
-    """The data set under the class names asked for.
+    """Return the data set under the class names asked for.
 
     Args:
         splits: The data set under its own names.
@@ -87,12 +87,12 @@ def rename(splits: Splits, choice: str | None) -> Splits:
 
 
 def duplicates(names: Iterable[str]) -> list[str]:
-    """The names that stand more than once."""
+    """Return the names that stand more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
 
 
 def refuse_duplicates(names: Sequence[str], *, where: str) -> None:
-    """Raises DataError if a name stands twice."""
+    """Raise DataError if a name stands twice."""
     if found := duplicates(names):
         labels = [str(label) for label, name in enumerate(names) if name == found[0]]
         raise DataError(

@@ -9,7 +9,7 @@ from .values import FewShotData, Item
 
 
 def describe(data: FewShotData, *, test: bool = False) -> dict[str, Any]:
-    """The split as JSON values.
+    """Return the split as JSON values.
 
     Args:
         data: The few-shot problem.

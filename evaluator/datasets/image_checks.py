@@ -14,7 +14,7 @@ WORKERS = 4
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
-    """Decodes every image; yields a note if some cannot be read and are to be skipped.
+    """Decode every image; yield a note if some cannot be read and are to be skipped.
 
     Args:
         items: What to look at.
@@ -34,7 +34,7 @@ def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
-    """Looks for images, by content, that were drawn more than once; yields notes.
+    """Looks for images, by content, that were drawn more than once; yield notes.
 
     Raises:
         DataError: A file cannot be read.

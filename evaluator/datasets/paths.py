@@ -9,7 +9,7 @@ from ..errors import DataError
 
 
 def inside(root: Path, raw: str, *, where: str, base: Path | None = None) -> Path:
-    """The absolute path that a split file or a table means.
+    """Return the absolute path that a split file or a table means.
 
     Links are left as they are: where the user's own links lead is the user's affair. What is refused is text
     that climbs out of the root.

@@ -35,7 +35,7 @@ class SealedTest:
         return len(self._items)
 
     def open(self) -> tuple[Item, ...]:
-        """The items themselves. Call it once, when the search has chosen."""
+        """Return the items themselves. Call it once, when the search has chosen."""
         return self._items
 
     def __eq__(self, other: object) -> bool:
@@ -99,7 +99,7 @@ class FewShotData:
 
 
 def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:
-    """Number of items of each label.
+    """Return number of items of each label.
 
     Raises:
         DataError: A label is not in ``range(classes)``.

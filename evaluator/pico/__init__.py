@@ -10,10 +10,10 @@ CHECKPOINTS = ROOM / "checkpoints"
 
 
 def models() -> list[dict[str, str]]:
-    """The bundled models: name, pretrained tag, weights file and open_clip config file of each.
+    """Return the bundled models: name, pretrained tag, weights file and open_clip config file of each.
 
-    open_clip alone can load them: `add_model_config(config)`, then
-    `create_model_and_transforms(name, pretrained=file)` and `get_tokenizer(name)`.
+    open_clip alone can load them: ``add_model_config(config)``, then
+    ``create_model_and_transforms(name, pretrained=file)`` and ``get_tokenizer(name)``.
     """
     return [
         {

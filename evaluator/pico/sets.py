@@ -19,7 +19,7 @@ from PIL import Image
 
 from .world import Art, Scene, compose, draw
 from .world.art import ASSETS
-from .world.sampling import TWO, names_of
+from .world.odds import TWO, names_of
 
 TRAIN, VAL, TEST = 40, 10, 1000
 _TEST_FONTS = ("arvo", "work-sans", "delius", "sue-ellen-francisco")
@@ -71,12 +71,12 @@ def _sets() -> dict[str, Spec]:
 
 
 def names() -> tuple[str, ...]:
-    """The names of the bundled sets."""
+    """Return the names of the bundled sets."""
     return tuple(_sets())
 
 
 def spec(name: str) -> Spec:
-    """What a bundled set consists of.
+    """Return what a bundled set consists of.
 
     Raises:
         KeyError: No bundled set has that name.
@@ -87,7 +87,7 @@ def spec(name: str) -> Spec:
 
 
 def title(name: str) -> str:
-    """One line that says what the pictures of a bundled set show.
+    """Return one line that says what the pictures of a bundled set show.
 
     Raises:
         KeyError: No bundled set has that name.
@@ -97,12 +97,12 @@ def title(name: str) -> str:
 
 @lru_cache(maxsize=2)
 def _art(tested: bool) -> Art:
-    """What is drawn with: no font, and where a name has several pictures no picture, is in both parts."""
+    """Return what is drawn with: no font, and no picture of a name that has several, is in both parts."""
     return Art.shipped().part(1, _TEST_FONTS) if tested else Art.shipped().part(0, _SHOT_FONTS)
 
 
 def scene_of(of: Spec, label: str, rng: Random) -> Scene:
-    """A scene of a set that shows `label`; where the form holds two names, the other is another class."""
+    """Return a scene of a set that shows ``label``; a second name in it is another class."""
     first, second = label, ""
     if of.senses:
         second = of.senses[of.classes.index(label)]
@@ -114,7 +114,7 @@ def scene_of(of: Spec, label: str, rng: Random) -> Scene:
 
 
 def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.Image]]:
-    """The pictures of one split ("train", "val" or "test") with their class names, class by class.
+    """Yield the pictures of one split ("train", "val" or "test") with their class names, class by class.
 
     Raises:
         KeyError: No bundled set has that name.
@@ -128,7 +128,7 @@ def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.
 
 
 def write(name: str, folder: Path, seed: int = 1) -> None:
-    """Writes a bundled set as class folders: train/CLASS NAME/00000.png, and val/ and test/ likewise.
+    """Write a bundled set as class folders: train/CLASS NAME/00000.png, and val/ and test/ likewise.
 
     Raises:
         KeyError: No bundled set has that name.

@@ -47,12 +47,12 @@ class Manifest:
 
 
 def feature_key(model: str, preprocessing: str, images: str) -> str:
-    """One name for features of an image set under a model; differs when any of the three does."""
+    """Return one name for features of an image set under a model; differs when any of the three does."""
     return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
 
 
 def write_features(folder: Path, features: Tensor, manifest: Manifest) -> None:
-    """Writes features [n, E] and their manifest, each at once or not at all."""
+    """Write features [n, E] and their manifest, each at once or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     key = feature_key(manifest.model, manifest.preprocessing, manifest.images)
     _replace(folder / f"{key}.safetensors", save({NAME: features.contiguous()}))
@@ -60,7 +60,7 @@ def write_features(folder: Path, features: Tensor, manifest: Manifest) -> None:
 
 
 def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
-    """Features [n, E] as a view of the file, and their manifest; None where there are none.
+    """Return features [n, E] as a view of the file, and their manifest; None where there are none.
 
     Raises:
         BrokenFeaturesError: The files are torn, or do not belong together.
@@ -83,14 +83,14 @@ def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
 
 
 def checksum(features: Tensor) -> str:
-    """Hash of a tensor's bytes, type and shape."""
+    """Return hash of a tensor's bytes, type and shape."""
     found = hashlib.blake2b(f"{features.dtype}{list(features.shape)}".encode(), digest_size=16)
     found.update(features.contiguous().view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 
 def image_set_hash(digests: Sequence[str]) -> str:
-    """Hash of an ordered set of images, from the hash of each."""
+    """Return hash of an ordered set of images, from the hash of each."""
     return hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
+from ...spec import Progress, Report
 from ..models.open_clip_model import LoadedModel
 from .features import (
     SCHEMA,
@@ -28,8 +29,6 @@ from .features import (
     write_features,
 )
 
-Report = Callable[[str], None]
-Progress = Callable[[int, int], None]
 OnBadImage = Literal["fail", "skip"]
 Out = TypeVar("Out")
 
@@ -74,7 +73,7 @@ class ImageEncoder:
     progress: Progress = lambda _done, _of: None
 
     def features(self, paths: Sequence[Path]) -> Features:
-        """Features of the images, from the cache or encoded now.
+        """Return features of the images, from the cache or encoded now.
 
         Raises:
             DataError: An image cannot be read and ``on_bad_image`` is ``fail``, or none can.
@@ -150,7 +149,7 @@ class ImageEncoder:
             return error
 
     def _forward(self, pictures: Sequence[Tensor]) -> Tensor:
-        """[B, 3, H, W] -> [B, E], normalised, float32, on the CPU."""
+        """Encode a batch: [B, 3, H, W] -> [B, E], normalised, float32, on the CPU."""
         model: Any = self.loaded.model
         # Every batch has the same size, so that an image's features do not depend on its neighbours' number.
         stacked = torch.stack([*pictures, *[pictures[-1]] * (self.batch - len(pictures))])
@@ -171,7 +170,7 @@ def _digest(path: Path) -> str:
 def _ordered(
     pool: ThreadPoolExecutor, work: Callable[[Path], Out], paths: Sequence[Path], window: int
 ) -> Iterator[Out]:
-    """Results in order, with at most ``window`` begun and not yet taken."""
+    """Yield results in order, with at most ``window`` begun and not yet taken."""
     begun: deque[Future[Out]] = deque()
     try:
         for path in paths:

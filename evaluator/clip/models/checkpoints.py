@@ -16,7 +16,7 @@ from ...errors import ModelError
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal.
+    """Return SHA-256 of a file's bytes, in hexadecimal.
 
     Raises:
         ModelError: The file cannot be read.
@@ -29,7 +29,7 @@ def file_hash(path: Path) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors in a checkpoint, by name, on the CPU; nothing in the file is executed.
+    """Return the tensors in a checkpoint, by name, on the CPU; nothing in the file is executed.
 
     Raises:
         ModelError: It is torn, no checkpoint, or holds pickled objects other than tensors.
@@ -73,7 +73,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
-    """The first tensor, in the model's own order, that the checkpoint lacks or has in another shape."""
+    """Return the first tensor, in the model's own order, that a checkpoint lacks or has in another shape."""
     wanted = model.state_dict()
     for name, tensor in wanted.items():
         if name not in state:

@@ -12,7 +12,7 @@ _FORM = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
 
 
 def devices() -> list[str]:
-    """Every device of this machine, with the names of its GPUs."""
+    """Return every device of this machine, with the names of its GPUs."""
     found = ["cpu"]
     if torch.backends.mps.is_available():
         found.append("mps")
@@ -21,7 +21,7 @@ def devices() -> list[str]:
 
 
 def parse_devices(name: str) -> list[torch.device]:
-    """The devices meant by ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,1`` or ``mps``; at least one.
+    """Return the devices meant by ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,1`` or ``mps``.
 
     Raises:
         ModelError: There is no such device here.
@@ -53,7 +53,7 @@ def _check(device: torch.device) -> None:
 
 
 def best_dtype(device: torch.device) -> torch.dtype:
-    """The fastest type that the hardware multiplies in by itself, without emulation."""
+    """Return the fastest type that the hardware multiplies in by itself, without emulation."""
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return torch.bfloat16 if major >= 8 else torch.float16
@@ -63,6 +63,6 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the CPU has bf16 instructions; torch tells by functions that differ between its versions."""
+    """Return whether the CPU has bf16 instructions; how torch tells differs between its versions."""
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)

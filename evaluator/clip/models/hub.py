@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import ModelError
 from ...network import hub_address, hub_offline, reachable
+from ...spec import Report
 
-Report = Callable[[str], None]
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def repository_files(repository: str, names: Sequence[str], report: Report) -> Path:
-    """The first of ``names`` that a hub repository has: from the local cache, else downloaded.
+    """Return the first of ``names`` that a hub repository has: from the local cache, else downloaded.
 
     Raises:
         ModelError: None is in the cache and the hub cannot be asked, or it has none of them.
@@ -39,7 +39,7 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
 
 
 def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
-    """The weights behind one of open_clip's tags, given the tag's own description.
+    """Return the weights behind one of open_clip's tags, given the tag's own description.
 
     Raises:
         ModelError: They are neither here nor to be had.
@@ -64,7 +64,7 @@ def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
 
 
 def _alternatives(name: str) -> list[str]:
-    """Names to look for, safetensors first; an empty name means open_clip's usual ones."""
+    """Return names to look for, safetensors first; an empty name means open_clip's usual ones."""
     if not name:
         return list(WEIGHTS_NAMES)
     stem, dot, ending = name.rpartition(".")
@@ -73,7 +73,7 @@ def _alternatives(name: str) -> list[str]:
 
 
 def _check_network(repository: str, names: Sequence[str]) -> None:
-    """Asks for one connection only: the hub's client would retry for a minute."""
+    """Ask for one connection only: the hub's client would retry for a minute."""
     import huggingface_hub.constants as constants
 
     host, port = hub_address()

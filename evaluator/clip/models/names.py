@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import open_clip
 
 from ...errors import ModelError
 from ...pico import models as bundled_models
+from ...spec import Report
 from .hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
 
-Report = Callable[[str], None]
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -38,12 +38,12 @@ class Source:
 
 
 def pretrained_pairs() -> list[tuple[str, str]]:
-    """Every pair of model and tag that open_clip lists."""
+    """Return every pair of model and tag that open_clip lists."""
     return [(name, tag) for name, tag in open_clip.list_pretrained()]
 
 
 def resolve(model: str, pretrained: str, report: Report) -> Source:
-    """The files behind a model and its weights.
+    """Return the files behind a model and its weights.
 
     Args:
         model: One of open_clip's names, a bundled one, ``hf-hub:REPOSITORY`` or ``local-dir:FOLDER``.
@@ -137,7 +137,7 @@ def _config_says(model: str) -> bool:
 
 
 def _file_says(weights: Path) -> bool | None:
-    """Whether a file's own surroundings say that it was trained with QuickGELU, as all of OpenAI's were."""
+    """Return whether a file's surroundings say that it was trained with QuickGELU, as OpenAI's all were."""
     beside = weights.parent / CONFIG_NAME
     if beside.is_file():
         try:

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from ...errors import ModelError
 from ...pico import models as bundled_models
+from ...spec import Report
 from .checkpoints import file_hash, first_mismatch, read_state
 from .names import Source, resolve
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,7 @@ class LoadedModel:
         preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
         device: Where it lies.
         logit_scale: Factor between cosine and logit.
+        corrections: What was set otherwise than the name says, a sentence each.
     """
 
     name: str
@@ -50,18 +50,21 @@ class LoadedModel:
     preprocessing: str
     device: torch.device
     logit_scale: float
+    corrections: tuple[str, ...] = ()
 
 
 def load_model(
     name: str, pretrained: str, device: torch.device, *, report: Report = lambda _line: None
 ) -> LoadedModel:
-    """Loads a model and its weights in float32.
+    """Load a model and its weights in float32.
 
     Raises:
         ModelError: Unknown name, missing or unreadable weights, weights of another architecture.
     """
     source = resolve(name, pretrained, report)
-    overrides = _activation(source, report)
+    overrides, corrections = _activation(source)
+    for correction in corrections:
+        report(f"put right: {correction}")
     with _quiet():
         model, preprocess = _create(source, overrides)
         tokenizer = _tokenizer(source)
@@ -77,6 +80,7 @@ def load_model(
         preprocessing=settings,
         device=device,
         logit_scale=model.logit_scale.exp().item(),
+        corrections=corrections,
     )
     report(f"model: {name} with {source.weights} on {device}")
     report(f"images: {_describe(model.visual.preprocess_cfg)}")
@@ -84,7 +88,7 @@ def load_model(
 
 
 def check_bundled(name: str) -> None:
-    """Loads a bundled model and runs it once on a blank image and a text.
+    """Load a bundled model and run it once on a blank image and a text.
 
     Raises:
         ModelError: It is not bundled, or does not work.
@@ -102,7 +106,7 @@ def check_bundled(name: str) -> None:
 
 
 def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
-    """The architecture, then the weights into it, so that a mismatch can be named."""
+    """Build the architecture, then load the weights into it, so that a mismatch can be named."""
     settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
@@ -130,19 +134,19 @@ def _tokenizer(source: Source) -> Any:
         raise ModelError(f"the tokenizer of {source.name} cannot be had: {error}") from error
 
 
-def _activation(source: Source, report: Report) -> dict[str, Any]:
-    """QuickGELU as the weights need it, where the model's name says otherwise."""
+def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return QuickGELU as the weights need it, where the model's name says otherwise, and say so."""
     config = open_clip.get_model_config(source.name) or {}
     named = bool(config.get("quick_gelu", False))
     if source.quick_gelu is None or source.quick_gelu == named:
-        return {}
+        return {}, ()
     right, wrong = ("QuickGELU", "GELU") if source.quick_gelu else ("GELU", "QuickGELU")
-    report(f"put right: these weights were trained with {right}, and {source.name} would have used {wrong}")
-    return {"quick_gelu": source.quick_gelu}
+    fact = f"these weights were trained with {right}, and {source.name} would have used {wrong}"
+    return {"quick_gelu": source.quick_gelu}, (fact,)
 
 
 def _key(source: Source, model: nn.Module) -> str:
-    """Hash of the weights' bytes and of the architecture as built (activations have no weights)."""
+    """Return hash of the weights' bytes and of the architecture as built (activations have no weights)."""
     return hashlib.sha256(f"{file_hash(source.weights)}\n{model}".encode()).hexdigest()
 
 
@@ -156,7 +160,7 @@ def _describe(settings: dict[str, Any]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """open_clip warns on the root logger that a model without weights is random; they follow."""
+    """Keep open_clip from warning on the root logger that a model without weights is random; they follow."""
     root = logging.getLogger()
 
     def drop(record: logging.LogRecord) -> bool:

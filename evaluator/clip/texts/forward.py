@@ -15,7 +15,7 @@ from .tower import Affine, Block, Norm, Tower
 
 
 def encode(tower: Tower, batch: Pass, quantum: int) -> Tensor:
-    """Normalised embeddings of a pass's texts, in the order of its answers: [n, E], float32."""
+    """Return normalised embeddings of a pass's texts, in the order of its answers: [n, E], float32."""
     x = tower.tokens[batch.tokens] + tower.positions[batch.positions]  # [M, D]
     for block in tower.blocks[:-1]:
         x = add(x, attend(block, x, batch.groups), block.scale1)
@@ -26,7 +26,7 @@ def encode(tower: Tower, batch: Pass, quantum: int) -> Tensor:
 
 
 def attend(block: Block, x: Tensor, groups: tuple[Group, ...]) -> Tensor:
-    """Causal self-attention of every chain: [M, D] -> [M, D]; padding rows get the projection of zero."""
+    """Compute causal self-attention of every chain: [M, D] -> [M, D]; padding rows get that of zero."""
     width = x.shape[1]
     qkv = block.qkv(block.norm1(x))  # [M, 3D]
     heard = qkv.new_zeros(x.shape)
@@ -38,7 +38,7 @@ def attend(block: Block, x: Tensor, groups: tuple[Group, ...]) -> Tensor:
 
 
 def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, heads: int) -> Tensor:
-    """Attention of n chains: queries [n, Q, D], keys and values [M, 2D], rows [n, S] -> [n, Q, D].
+    """Compute attention of n chains: queries [n, Q, D], keys and values [M, 2D], rows [n, S] -> [n, Q, D].
 
     Written out, in float32: a chain's result then does not depend on how many others there are, which
     torch's fused attention does not give on a CPU with several threads.
@@ -57,27 +57,27 @@ def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, heads: int) ->
 
 
 def laid_out(x: Tensor) -> Tensor:
-    """A contiguous copy in float32, made in one go."""
+    """Return a contiguous copy in float32, made in one go."""
     return torch.empty(x.shape, dtype=torch.float32, device=x.device).copy_(x)
 
 
 def hidden(length: int, span: int, device: torch.device) -> Tensor:
-    """Which of S tokens each of the last Q tokens may not attend to: [Q, S] of bool."""
+    """Return which of S tokens each of the last Q tokens may not attend to: [Q, S] of bool."""
     return torch.ones(length, span, dtype=torch.bool, device=device).triu_(span - length + 1)
 
 
 def mlp(block: Block, x: Tensor) -> Tensor:
-    """The block's MLP: [M, D] -> [M, D]."""
+    """Apply the block's MLP: [M, D] -> [M, D]."""
     return block.down(block.act(block.up(block.norm2(x))))
 
 
 def add(x: Tensor, change: Tensor, scale: Tensor | None) -> Tensor:
-    """The residual stream after a change: [M, D]."""
+    """Return the residual stream after a change: [M, D]."""
     return x + (change if scale is None else change * scale)
 
 
 def finish_last(block: Block, x: Tensor, answers: tuple[Group, ...], quantum: int) -> Tensor:
-    """The last block for end-of-text rows alone: nothing else of it is read. [M, D] -> [n padded, D]."""
+    """Apply the last block to end-of-text rows alone, all that is read of it: [M, D] -> [n padded, D]."""
     width = x.shape[1]
     normed = block.norm1(x)
     ends = torch.cat([group.keys[:, -1] for group in answers])  # [n]
@@ -96,6 +96,6 @@ def finish_last(block: Block, x: Tensor, answers: tuple[Group, ...], quantum: in
 
 
 def project(norm: Norm, projection: Affine | None, x: Tensor) -> Tensor:
-    """End-of-text rows to embeddings: [n, D] -> [n, E]."""
+    """Project end-of-text rows to embeddings: [n, D] -> [n, E]."""
     x = norm(x)
     return x if projection is None else projection(x)

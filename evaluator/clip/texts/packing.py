@@ -63,7 +63,7 @@ class Pass:
 
 
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:
-    """Passes of about ``max_rows`` tokens that together hold every text once.
+    """Yield passes of about ``max_rows`` tokens that together hold every text once.
 
     Args:
         texts: Distinct texts.
@@ -128,14 +128,14 @@ class _Layout:
         self._rows = 0
 
     def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:
-        """Shared beginnings of one length."""
+        """Add shared beginnings of one length."""
         tokens = np.asarray(heads, dtype=np.int64)  # [n, P]
         for row, head in enumerate(heads):
             self._heads[head] = self._rows + row * tokens.shape[1]
         self._groups.append(self._group(tokens, np.empty((len(heads), 0), np.int64), 0))
 
     def add_tails(self, texts: Sequence[Text], shared: int, _length: int) -> None:
-        """Ends of one length behind beginnings of one length."""
+        """Add ends of one length behind beginnings of one length."""
         tokens = np.asarray([text.tokens[shared:] for text in texts], dtype=np.int64)  # [n, Q]
         starts = [self._heads[text.tokens[:shared]] if shared else 0 for text in texts]
         before = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(shared)  # [n, P]
@@ -153,7 +153,7 @@ class _Layout:
         return group
 
     def finish(self, order: Ints, quantum: int) -> Pass:
-        """The pass, padded to a multiple of ``quantum`` rows."""
+        """Return the pass, padded to a multiple of ``quantum`` rows."""
         padding = np.zeros(-self._rows % quantum, dtype=np.int64)
         return Pass(
             tokens=self._tensor(np.concatenate([*self._tokens, padding])),

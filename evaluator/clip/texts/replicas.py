@@ -17,15 +17,15 @@ class Encoder(Protocol):
     """Templates to class vectors."""
 
     def check(self, template: str) -> Rejection | None:
-        """Why the model cannot read the template, if so."""
+        """Return why the model cannot read the template, if so."""
         ...
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Normalised embeddings [T, C, E]."""
+        """Return normalised embeddings [T, C, E]."""
         ...
 
     def statistics(self) -> TextStatistics:
-        """A snapshot of the counts."""
+        """Return a snapshot of the counts."""
         ...
 
 
@@ -40,11 +40,11 @@ class ReplicatedEncoder:
         self._pool = ThreadPoolExecutor(len(self._replicas), thread_name_prefix="replica")
 
     def check(self, template: str) -> Rejection | None:
-        """Why the model cannot read the template, if so."""
+        """Return why the model cannot read the template, if so."""
         return self._replicas[0].check(template)
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Normalised embeddings [T, C, E], in the order of the templates."""
+        """Return normalised embeddings [T, C, E], in the order of the templates."""
         share = -(-len(templates) // len(self._replicas))
         parts = [templates[i : i + share] for i in range(0, len(templates), share)]
         used = self._replicas[: len(parts)]
@@ -52,7 +52,7 @@ class ReplicatedEncoder:
         return torch.cat([part.to(done[0].device) for part in done])
 
     def statistics(self) -> TextStatistics:
-        """The replicas' counts together."""
+        """Return the replicas' counts together."""
         found = [replica.statistics() for replica in self._replicas]
         return TextStatistics(
             found[0].path, sum(one.encoded for one in found), sum(one.recurring for one in found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ...batching import is_out_of_memory
 from ...scoring import Rejection
+from ...spec import Report
 from .forward import encode
 from .packing import Text, pack
 from .tokens import Filler, Reader, Tokenizer
@@ -29,7 +30,6 @@ FEWEST_ROWS = 128
 _GRAIN, _VECTOR = 32768, 64
 _CHECKED = ("a photo of a {}.", "{}", "a sketch of the {} seen from above, {}")
 
-Report = Callable[[str], None]
 # The texts of one template, class by class.
 Row: TypeAlias = tuple[Text, ...]
 
@@ -92,11 +92,11 @@ class TextEncoder:
         report(f"texts: {self.path}")
 
     def check(self, template: str) -> Rejection | None:
-        """Why this model cannot read the template, if so; costs no pass through the tower."""
+        """Return why this model cannot read the template, if so; costs no pass through the tower."""
         return self._filler.check(template)
 
     def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Normalised embeddings of every template with every class name: [T, C, E], float32.
+        """Return normalised embeddings of every template with every class name: [T, C, E], float32.
 
         The templates must have passed ``check``.
         """
@@ -112,13 +112,13 @@ class TextEncoder:
             return found
 
     def statistics(self) -> TextStatistics:
-        """A snapshot of the counts."""
+        """Return a snapshot of the counts."""
         return TextStatistics(self.path, self._encoded, self._recurring)
 
     # --- the two paths
 
     def _plain(self, template: str) -> Tensor:
-        """The model's own way, [C, E]; the batches depend on the template alone."""
+        """Return the model's own way, [C, E]; the batches depend on the template alone."""
         model: Any = self._model
         tokens = self._filler.padded(template).to(self._device)
         low = self._dtype != torch.float32
@@ -131,7 +131,7 @@ class TextEncoder:
         return torch.cat(parts)
 
     def _encode_rows(self, tower: Tower, rows: Sequence[Row]) -> dict[Row, Tensor]:
-        """Vectors [C, E] of each row of class texts, in packed passes over all of them or row by row."""
+        """Return vectors [C, E] of each row of class texts, in packed passes over all or row by row."""
         parts = [rows] if self._together else [[row] for row in rows]
         return {row: found for part in parts if part for row, found in self._encode_part(tower, part)}
 
@@ -190,7 +190,7 @@ class TextEncoder:
         return [template for template in _CHECKED if self._filler.check(template) is None]
 
     def _self_check(self, tower: Tower) -> float:
-        """Largest difference between the fast path in float32 and the model's own, on a few texts."""
+        """Return largest difference between the fast path in float32 and the model's own, on a few texts."""
         model: Any = self._model
         largest = 0.0
         with torch.inference_mode():
@@ -205,7 +205,7 @@ class TextEncoder:
         return largest
 
     def _independent(self, tower: Tower) -> bool:
-        """Whether, on this machine, a text's vector is bit for bit the same alone and in a full pass."""
+        """Return whether a text's vector is, on this machine, bit for bit the same alone and in a pass."""
         with torch.inference_mode():
             rows = [self._filler.texts(template, self._reader)[:32] for template in self._samples()]
             texts = list(dict.fromkeys(text for row in rows for text in row))
@@ -216,7 +216,7 @@ class TextEncoder:
 
 
 def _company(tower: Tower, rows: int) -> list[Text]:
-    """Texts of arbitrary tokens, ``rows`` tokens together, to fill a pass with."""
+    """Return texts of arbitrary tokens, ``rows`` tokens together, to fill a pass with."""
     length, shared, (vocabulary, _) = min(8, len(tower.positions)), 1, tower.tokens.shape
     numbers = range(max(0, rows) // (length - shared))
     return [
@@ -226,7 +226,7 @@ def _company(tower: Tower, rows: int) -> list[Text]:
 
 
 def row_quantum(mlp_width: int, device: torch.device) -> int:
-    """Rows of a pass are padded to a multiple of this, so that no result depends on their number.
+    """Return what the rows of a pass are padded to a multiple of, so that no result depends on their number.
 
     On a CPU every thread then gets whole vectors in each elementwise function (what is left over would be
     rounded otherwise), and matrix products have enough rows to be computed by the same kernel.

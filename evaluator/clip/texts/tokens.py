@@ -36,7 +36,7 @@ class Reader:
     eos: int | None = None
 
     def cut(self, tokens: Sequence[int]) -> tuple[int, ...]:
-        """The tokens up to and including the one that is read."""
+        """Return the tokens up to and including the one that is read."""
         if self.eos is None:
             end = tokens.index(max(tokens))
         else:
@@ -71,11 +71,11 @@ class Filler:
             ]
 
     def fill(self, template: str) -> list[str]:
-        """The template with each class name in turn."""
+        """Return the template with each class name in turn."""
         return [template.replace(SLOT, name) for name in self._names]
 
     def check(self, template: str) -> Rejection | None:
-        """Why this template cannot be read by the model, if so."""
+        """Return why this template cannot be read by the model, if so."""
         if SLOT not in template:
             return Rejection("no_slot", f"there is no {SLOT} in {template!r} for the class name")
         counts = self._counts(template)
@@ -89,7 +89,7 @@ class Filler:
         )
 
     def rows(self, template: str) -> list[list[int]]:
-        """Tokens of each class text, as long as each is, end of text included."""
+        """Return tokens of each class text, as long as each is, end of text included."""
         if (found := self._recent.get(template)) is None:
             found = self._recent[template] = self._tokenize(template)
             if len(self._recent) > RECENT:
@@ -103,11 +103,11 @@ class Filler:
         return [[start, *row, end] for row in self._inner_rows(template, self._encode)]
 
     def padded(self, template: str) -> Tensor:
-        """Token ids as open_clip gives them to its models, [C, L]."""
+        """Return token ids as open_clip gives them to its models, [C, L]."""
         return self._tokenizer(self.fill(template))
 
     def texts(self, template: str, reader: Reader) -> list[Text]:
-        """The class texts, cut where they are read, with the number of tokens that all share."""
+        """Return the class texts, cut where they are read, with the number of tokens that all share."""
         rows = [reader.cut(row) for row in self.rows(template)]
         # The common beginning of all is that of the two that lie furthest apart in sorted order.
         pairs = zip(min(rows), max(rows), strict=False)
@@ -147,7 +147,7 @@ class _Encode(Protocol):
 
 
 def _plain_encoder(tokenizer: Tokenizer) -> _Encode | None:
-    """The tokenizer's own encoding of a text without start and end, where it is open_clip's plain one."""
+    """Return the tokenizer's own encoding of a text without start and end, if it is open_clip's plain one."""
     from open_clip.tokenizer import SimpleTokenizer, _clean_lower
 
     chosen: Any = tokenizer
@@ -158,7 +158,7 @@ def _plain_encoder(tokenizer: Tokenizer) -> _Encode | None:
 
 
 def _parts_apart(parts: Sequence[str]) -> bool:
-    """Whether the parts around the slots tokenize the same alone as next to a name of letters and digits.
+    """Return whether the parts around the slots tokenize alone as next to a name of letters and digits.
 
     A name starts and ends with a letter or a digit, so a token can reach across the edge of the slot only
     from a letter, a digit or an apostrophe beside it ("{}s", "'{}" before a name that begins with "s").

@@ -93,11 +93,11 @@ class Tower:
         return self.tokens.device
 
     def flops(self, rows: int) -> int:
-        """Multiplications and additions of the matrix products for ``rows`` tokens; attention not counted."""
+        """Return multiplications and additions of the matrix products for ``rows`` tokens, but attention."""
         return sum(2 * rows * layer.weight.numel() for block in self.blocks for layer in _layers(block))
 
     def cast(self, dtype: torch.dtype) -> Tower:
-        """The same tower with the blocks' matrix products in ``dtype``; all else stays as it is."""
+        """Return the same tower with the blocks' matrix products in ``dtype``; all else stays as it is."""
         return replace(self, blocks=tuple(_cast_block(block, dtype) for block in self.blocks))
 
 
@@ -115,7 +115,7 @@ def _cast(layer: Affine, dtype: torch.dtype) -> Affine:
 
 
 def read_tower(model: nn.Module) -> Tower:
-    """The text tower of an open_clip ``CLIP`` or ``CustomTextCLIP``, if the fast path is exact for it.
+    """Return the text tower of an open_clip ``CLIP`` or ``CustomTextCLIP``, if the fast path is exact for it.
 
     That is so where attention is causal and the answer is read at one token, the first end-of-text: what
     follows that token cannot matter, and what precedes the class name is the same for every class.

@@ -16,21 +16,21 @@ SOURCES = ("sets.py", "sets", "world", "assets")
 
 
 def names() -> tuple[str, ...]:
-    """The names of the bundled sets."""
+    """Return the names of the bundled sets."""
     from ...pico import sets
 
     return tuple(sets.names())
 
 
 def title(name: str) -> str:
-    """One line that says what a bundled set shows."""
+    """Return one line that says what a bundled set shows."""
     from ...pico import sets
 
     return str(sets.title(name))
 
 
 def read(name: str) -> Splits:
-    """A bundled set, drawn if it is not yet in the cache.
+    """Read a bundled set, drawn if it is not yet in the cache.
 
     Raises:
         DataError: The cache cannot be written.

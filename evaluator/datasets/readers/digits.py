@@ -28,7 +28,7 @@ TEST_SHARE = 0.7
 
 
 def read() -> Splits:
-    """The digits, written out if they are not yet in the cache.
+    """Read the digits, written out if they are not yet in the cache.
 
     Raises:
         DataError: The cache cannot be written.
@@ -57,6 +57,6 @@ def _write(folder: Path) -> tuple[str, ...]:
 
 
 def picture(scan: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Image.Image:
-    """One scan, [8, 8] of ink from 0 to 16, as a 64 x 64 grey picture, dark on white."""
+    """Return one scan, [8, 8] of ink from 0 to 16, as a 64 x 64 grey picture, dark on white."""
     paper = np.round(255.0 * (1.0 - scan / INK)).astype(np.uint8)
     return Image.fromarray(paper).resize((SIDE, SIDE), Image.Resampling.BICUBIC)

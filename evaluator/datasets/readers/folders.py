@@ -39,7 +39,7 @@ class Listing:
 
 
 def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] | None = None) -> Splits:
-    """A data set out of class folders.
+    """Read a data set out of class folders.
 
     Args:
         folder: The folder of class folders, or of split folders that hold them.
@@ -68,7 +68,7 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
 
 
 def existing_folder(folder: Path) -> Path:
-    """The folder as an absolute path.
+    """Return the folder as an absolute path.
 
     Raises:
         DataError: It does not exist, or is a file, or may not be read.
@@ -82,7 +82,7 @@ def existing_folder(folder: Path) -> Path:
 
 
 def has_split_folders(folder: Path) -> bool:
-    """Whether a folder holds ``train/`` with class folders in it (a class may be called "train" too)."""
+    """Return whether a folder holds ``train/`` with class folders in it (a class may be called so)."""
     train = folder / "train"
     if not train.is_dir():
         return False
@@ -91,7 +91,7 @@ def has_split_folders(folder: Path) -> bool:
 
 
 def list_classes(folder: Path) -> Listing:
-    """Every class folder of a folder with its images, sorted by path.
+    """Return every class folder of a folder with its images, sorted by path.
 
     Raises:
         DataError: There is none, or none has an image.
@@ -185,7 +185,7 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
 
 
 def _walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Images in a folder and below it, links followed, loops not."""
+    """Yield images in a folder and below it, links followed, loops not."""
     top = Path(os.path.realpath(folder))
     stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
     while stack:

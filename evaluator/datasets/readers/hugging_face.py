@@ -37,7 +37,7 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
 
 def read_hugging_face(raw: str) -> Splits:
-    """A data set in one of Hugging Face's forms.
+    """Read a data set in one of Hugging Face's forms.
 
     Args:
         raw: A folder that ``save_to_disk`` wrote, a parquet file or a folder of them, an image folder, or a
@@ -95,7 +95,7 @@ def _check_network(raw: str) -> None:
 
 
 def _parts(raw: str, found: Any) -> dict[str, Any]:
-    """The splits by our names; one alone is to be split by rule."""
+    """Return the splits by our names; one alone is to be split by rule."""
     if not isinstance(found, Mapping):
         return {"": found}
     parts = {SPLIT_NAMES[name]: part for name, part in found.items() if name in SPLIT_NAMES}

@@ -27,7 +27,7 @@ class Save(Protocol):
 def numbered_set(
     name: str, key: str, version: str, classes: Sequence[str], images: Iterator[tuple[str, int, Save]]
 ) -> Splits:
-    """A set out of images that are written once into the cache.
+    """Return a set out of images that are written once into the cache.
 
     Args:
         name: What to call it.

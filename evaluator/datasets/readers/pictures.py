@@ -14,7 +14,7 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def open_rgb(path: Path) -> Image.Image:
-    """An image as RGB: turned as its EXIF tag says, 16 bits scaled to 8, alpha on white, the first frame.
+    """Return an image as RGB: turned as its EXIF tag says, 16 bits scaled to 8, alpha on white, first frame.
 
     Pillow's limit against decompression bombs is kept, and reaching it is an error.
 
@@ -51,7 +51,7 @@ def _refuse_bomb(image: Image.Image) -> None:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode of Pillow's as RGB."""
+    """Return any mode of Pillow's as RGB."""
     if image.mode == "RGB":
         return image
     if image.mode in SIXTEEN_BIT or image.mode in {"I", "F"}:
@@ -64,7 +64,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scaled(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.Image:
-    """Wide grey values as 8 bits: 16-bit values by their top byte, anything else by its own range."""
+    """Return wide grey values as 8 bits: 16-bit values by their top byte, anything else by its own range."""
     wide = values.astype(np.float64)
     low, high = float(np.nanmin(wide)), float(np.nanmax(wide))
     if values.dtype.kind != "f" and low >= 0 and 255 < high <= 65535:

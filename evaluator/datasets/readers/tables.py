@@ -38,7 +38,7 @@ class Row:
 
 
 def read_table(file: Path, *, data_root: Path | None, names: Sequence[str] | None = None) -> Splits:
-    """A data set out of a table.
+    """Read a data set out of a table.
 
     Args:
         file: The table; its suffix says which form it has.
@@ -64,7 +64,7 @@ def read_table(file: Path, *, data_root: Path | None, names: Sequence[str] | Non
 
 
 def parse_table(text: str, *, suffix: str, where: str) -> Iterator[Row]:
-    """The rows of a table.
+    """Yield the rows of a table.
 
     Raises:
         DataError: The text is not a table of the form that the suffix promises.

@@ -13,7 +13,7 @@ MAX_BYTES = 512 * 2**20
 
 
 def read_bytes(path: Path, *, what: str) -> bytes:
-    """The bytes of a file.
+    """Read the bytes of a file.
 
     Raises:
         DataError: It is missing, a folder, unreadable, or unreasonably large.
@@ -31,7 +31,7 @@ def read_bytes(path: Path, *, what: str) -> bytes:
 
 
 def read_text(path: Path, *, what: str) -> str:
-    """The text of a UTF-8 file, a byte-order mark dropped and line ends made one kind.
+    """Read the text of a UTF-8 file, a byte-order mark dropped and line ends made one kind.
 
     Raises:
         DataError: As ``read_bytes``, or the file is not UTF-8.
@@ -46,7 +46,7 @@ def read_text(path: Path, *, what: str) -> str:
 
 
 def parse_json(text: str, *, where: str) -> Any:
-    """What a JSON text holds.
+    """Return what a JSON text holds.
 
     Raises:
         DataError: It is not JSON, or nested too deeply.

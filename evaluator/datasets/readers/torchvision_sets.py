@@ -47,7 +47,7 @@ PICKLED = ("CIFAR10", "CIFAR100")
 
 
 def read_torchvision(name: str, data_root: Path | None) -> Splits:
-    """One of torchvision's data sets.
+    """Read one of torchvision's data sets.
 
     Args:
         name: The name of torchvision's class.

@@ -25,7 +25,7 @@ Write = Callable[[Path], Sequence[str] | None]
 
 
 def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str, ...] | None]:
-    """The folder of a written-out set, written now if it is not there.
+    """Return the folder of a written-out set, written now if it is not there.
 
     Args:
         name: What the set is called; becomes part of the folder's name.
@@ -63,7 +63,7 @@ def written_once(name: str, version: str, write: Write) -> tuple[Path, tuple[str
 
 
 def read_marker(place: Path) -> tuple[str, ...] | None:
-    """The order of the class folders (empty: sorted) if the folder is whole; None if it must be written."""
+    """Read the order of the class folders (empty: sorted); None if the folder must be written."""
     try:
         found = json.loads((place / MARKER).read_text("utf-8"))
         if found["files"] != _count_files(place):

@@ -17,7 +17,7 @@ MAX_VAL_SHOTS = 4
 
 
 def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item, ...]:
-    """At most ``shots`` items of each label, in the order in which labels first appear."""
+    """Return at most ``shots`` items of each label, in the order in which labels first appear."""
     by_label: dict[int, list[Item]] = {}
     for item in items:
         by_label.setdefault(item.label, []).append(item)
@@ -28,7 +28,7 @@ def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item,
 
 
 def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """The few-shot training and validation items of a data set.
+    """Return the few-shot training and validation items of a data set.
 
     Args:
         splits: The whole data set.
@@ -45,7 +45,7 @@ def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tu
 
 
 def check_shots(splits: Splits, shots: int) -> None:
-    """Refuses a number of shots that cannot be drawn.
+    """Refuse a number of shots that cannot be drawn.
 
     Raises:
         DataError: ``shots`` is not positive, or no class has so many training images.

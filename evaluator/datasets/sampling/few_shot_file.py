@@ -26,7 +26,7 @@ HOW_TO_CONVERT = (
 
 
 def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """The few-shot training and validation items that a file names.
+    """Read the few-shot training and validation items that a file names.
 
     Args:
         file: A JSON file of the published form; ``indices`` and ``val`` may be left out.

@@ -28,7 +28,7 @@ Parts = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
 def divide(
     items: Iterable[Item], classes: Sequence[str], *, val: float = VAL_SHARE, test: float = TEST_SHARE
 ) -> Parts:
-    """Train, val and test items out of one list, class by class.
+    """Return train, val and test items out of one list, class by class.
 
     Args:
         items: All items, in an order that does not change from one day to the next.
@@ -56,7 +56,7 @@ def divide(
 
 
 def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Two halves of a list, class by class; the second gets the odd one."""
+    """Return two halves of a list, class by class; the second gets the odd one."""
     rng = random.Random(SPLIT_SEED)
     first: list[Item] = []
     second: list[Item] = []
@@ -68,7 +68,7 @@ def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
 
 
 def by_label(items: Iterable[Item]) -> dict[int, list[Item]]:
-    """Items of each label, in the order given."""
+    """Return items of each label, in the order given."""
     groups: dict[int, list[Item]] = {}
     for item in items:
         groups.setdefault(item.label, []).append(item)

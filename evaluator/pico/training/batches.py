@@ -37,7 +37,7 @@ def _art_of(gather: Gather) -> world.Art:
 
 
 def render_shard(path: Path, seed: int, first: int, count: int, gather: Gather) -> Path:
-    """Renders `count` pictures of the stream `seed` from `first` on into `path`, their scenes beside it."""
+    """Render ``count`` pictures of the stream ``seed`` from ``first`` on into ``path``, scenes beside it."""
     art = _art_of(gather)
     pixels = np.empty((count, 64, 64, 3), dtype=np.uint8)
     lines = []
@@ -62,7 +62,7 @@ def _render_job(job: Job) -> Path:
 
 
 def _rendered(jobs: list[Job], workers: int) -> Iterator[Path]:
-    """Does the jobs, in this process if one worker is enough, and yields each path as it becomes ready."""
+    """Do the jobs, in this process if one worker is enough, and yield each path as it becomes ready."""
     if min(workers, len(jobs)) < 2:
         yield from map(_render_job, jobs)
         return
@@ -81,7 +81,7 @@ def render(
     progress: Callable[[int], None] | None = None,
     gather: Gather = training_art,
 ) -> list[Path]:
-    """Renders a stream of pictures, skipping the shards that exist.
+    """Render a stream of pictures, skipping the shards that exist.
 
     Args:
         folder: Where the shards go.
@@ -111,7 +111,7 @@ def render(
 class Pictures:
     """The shards as one indexed whole: pictures, and for each a caption drawn from its scene.
 
-    Scenes that the models are not taught from (`world.shown`) are left out.
+    Scenes that the models are not taught from (``world.shown``) are left out.
     """
 
     def __init__(self, shards: list[Path]) -> None:
@@ -135,15 +135,15 @@ class Pictures:
         return len(self._lines)
 
     def scene(self, index: int) -> world.Scene:
-        """The scene of a picture."""
+        """Return the scene of a picture."""
         return world.Scene(**json.loads(self._lines[index]))
 
     def caption(self, index: int, rng: Random) -> str:
-        """One of the many captions of a picture."""
+        """Return one of the many captions of a picture."""
         return world.caption(self.scene(index), rng)
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Pictures as uint8 [indices, 64, 64, 3]."""
+        """Return pictures as uint8 [indices, 64, 64, 3]."""
         out = np.empty((len(indices), 64, 64, 3), dtype=np.uint8)
         places = self._places[indices]
         blocks = np.searchsorted(self._starts, places, side="right") - 1
@@ -152,14 +152,14 @@ class Pictures:
         return out
 
     def captions(self, draws: int, seed: int) -> Iterator[str]:
-        """`draws` captions of every picture, for counting the words."""
+        """Yield ``draws`` captions of every picture, for counting the words."""
         rng = Random(seed)
         for i in range(len(self)):
             for _ in range(draws):
                 yield self.caption(i, rng)
 
     def batch(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Indices of one training batch.
+        """Return indices of one training batch.
 
         Half of it is drawn from all pictures, the rest from two groups of scenes, whose members differ in
         just what their captions must tell apart. (Whole batches of one group would make batch normalisation
@@ -178,7 +178,7 @@ class Pictures:
 
 
 def shifted(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The pictures moved by up to `SHIFT` pixels each way, the edge repeated: no caption speaks of that."""
+    """Return the pictures moved by up to ``SHIFT`` pixels each way, edges repeated: no caption tells."""
     padded = np.pad(pixels, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
     moves = rng.integers(0, 2 * SHIFT + 1, (len(pixels), 2))
     side = pixels.shape[1]

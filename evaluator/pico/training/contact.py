@@ -13,7 +13,7 @@ from ...errors import UsageError
 from ..world import Art, Scene, compose, draw
 from ..world.concepts import CORE, SENSES
 from ..world.media import MEDIA
-from ..world.sampling import TWO, WEIGHTS, names_of
+from ..world.odds import TWO, WEIGHTS, names_of
 from .gather_art import ArtError, training_art
 
 PICTURES, SIDE, COLUMNS = 5, 48, 4
@@ -21,7 +21,7 @@ _LABEL = 13
 
 
 def _scene(family: str, form: str, rng: Random) -> Scene:
-    """A scene of one form; of the everyday family, `form` is a medium."""
+    """Return a scene of one form; of the everyday family, ``form`` is a medium."""
     if family == "everyday":
         return compose(family, "thing", rng.choice(CORE), "", rng, form, "plain")
     if family == "senses":
@@ -33,7 +33,7 @@ def _scene(family: str, form: str, rng: Random) -> Scene:
 
 
 def sheet(art: Art, seed: int = 1) -> Image.Image:
-    """PICTURES pictures of each form and of each medium, labelled."""
+    """Draw PICTURES pictures of each form and of each medium, labelled."""
     cells = [(family, form) for family, forms in WEIGHTS.items() for form in forms if family != "everyday"]
     cells += [("everyday", medium) for medium in MEDIA]
     wide, high = PICTURES * SIDE + 8, SIDE + _LABEL + 4
@@ -52,7 +52,7 @@ def sheet(art: Art, seed: int = 1) -> Image.Image:
 
 
 def main() -> int:
-    """Writes the contact sheet; the exit status."""
+    """Write the contact sheet; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m promptclimb.evaluator.pico.training.contact", description="Draw a contact sheet."
     )

@@ -23,14 +23,14 @@ class Row:
         best: Highest accuracy of the list of templates.
         middle: Median accuracy of the list.
         worst: Lowest accuracy of the list.
-        best_template: The template that reached `best`.
+        best_template: The template that reached ``best``.
         matching: Mean accuracy of the templates whose words fit the pictures.
         neutral: Mean accuracy of the templates that say nothing of how the pictures are made.
         contradicting: Mean accuracy of templates whose words say what the pictures are not.
         rank_one: Spearman correlation of 1-shot training accuracy with test accuracy over the list; mean of
             seeds.
         rank_many: The same with 16 shots.
-        gain_one: Test accuracy of the template that 1 shot picks, less `plain`; mean of ties and seeds.
+        gain_one: Test accuracy of the template that 1 shot picks, less ``plain``; mean of ties and seeds.
         gain_many: The same with 16 shots.
         picks: For each few-shot sample of 16, the places of the templates that it picks.
         accuracies: Test accuracy of every template of the list.
@@ -69,7 +69,7 @@ class Transfer(NamedTuple):
 
 
 def transfer(rows: Sequence[Row]) -> dict[str, Transfer]:
-    """From the first model of `rows` to the second, for each set that both have."""
+    """Return how the first model's choices fare under the second one, for each set that both have."""
     first, *others = dict.fromkeys(row.model for row in rows)
     there = {row.data: row for row in rows if row.model in others[:1]}
     here = [row for row in rows if row.model == first and row.data in there]
@@ -109,14 +109,14 @@ def _cell(row: Row, column: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table; accuracies and gains in percent."""
+    """Return the rows as a Markdown table; accuracies and gains in percent."""
     lines = [list(_COLUMNS.values()), ["---"] * len(_COLUMNS)]
     lines += [[_cell(row, column) for column in _COLUMNS] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def summary(rows: Sequence[Row]) -> dict[str, float | int]:
-    """Counts and means over the sets of one model."""
+    """Return counts and means over the sets of one model."""
     return {
         "sets": len(rows),
         "plain": fmean(r.plain for r in rows),

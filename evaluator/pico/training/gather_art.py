@@ -1,9 +1,9 @@
 """The art that the pico CLIPs' world is drawn from: emoji cut-outs and fonts from npm packages.
 
 Training draws from every source but the held-out one, and from the training fonts. The bundled sets draw from
-the held-out source and fonts, which no training image shows; they are shipped (`evaluator/pico/assets`).
+the held-out source and fonts, which no training image shows; they are shipped (``evaluator/pico/assets``).
 
-    python -m promptclimb.evaluator.pico.training.gather_art           # all art into the cache, by `npm pack`
+    python -m promptclimb.evaluator.pico.training.gather_art         # all art into the cache by ``npm pack``
     python -m promptclimb.evaluator.pico.training.gather_art --ship    # the shipped art from it
 """
 
@@ -98,7 +98,7 @@ HELD_OUT_HAND = ["short-stack", "delius", "sue-ellen-francisco"]
 
 
 def cache_folder() -> Path:
-    """Where gathered art is kept: in the cache folder of the program.
+    """Return where gathered art is kept: in the cache folder of the program.
 
     Raises:
         UsageError: The folder cannot be made.
@@ -111,7 +111,7 @@ class ArtError(RuntimeError):
 
 
 def _package(name: str, version: str, folder: Path) -> Path:
-    """The package's tarball, fetched by `npm pack` unless it is there already."""
+    """Return the package's tarball, fetched by ``npm pack`` unless it is there already."""
     stem = name.lstrip("@").replace("/", "-")
     found = sorted(folder.glob(f"{stem}-[0-9]*.tgz"))
     if found:
@@ -130,7 +130,7 @@ def _package(name: str, version: str, folder: Path) -> Path:
 
 
 def _fit(picture: Image.Image) -> NDArray[np.uint8]:
-    """The picture cut to its opaque part and fitted into a CUTOUT square: uint8 [CUTOUT, CUTOUT, 4]."""
+    """Return the opaque part of the picture, fitted into a CUTOUT square: uint8 [CUTOUT, CUTOUT, 4]."""
     picture = picture.convert("RGBA")
     box = picture.getchannel("A").getbbox()
     if box:
@@ -158,7 +158,7 @@ def _svg(icon: dict[str, Any], width: int, height: int) -> Image.Image:
 
 
 def _slugs(folder: Path) -> dict[str, str]:
-    """Unicode code point -> CLDR slug, as the iconify packages name their icons."""
+    """Return Unicode code point -> CLDR slug, as the iconify packages name their icons."""
     with tarfile.open(
         _package(SOURCES["fluent-flat"].package, SOURCES["fluent-flat"].version, folder)
     ) as tar:
@@ -173,7 +173,7 @@ def _read(tar: tarfile.TarFile, member: str) -> bytes:
 
 
 def _pictures(source: Source, folder: Path, wanted: set[str]) -> dict[str, NDArray[np.uint8]]:
-    """Code point -> cut-out, for the wanted code points that this source has."""
+    """Return code point -> cut-out, for the wanted code points that this source has."""
     cut: dict[str, NDArray[np.uint8]] = {}
     with tarfile.open(_package(source.package, source.version, folder)) as tar:
         if source.form == "iconify":
@@ -198,25 +198,25 @@ def _pictures(source: Source, folder: Path, wanted: set[str]) -> dict[str, NDArr
 
 
 def _font(name: str, folder: Path) -> bytes:
-    """The font's Latin subset in its regular weight, as the package brings it (WOFF)."""
+    """Return the font's Latin subset in its regular weight, as the package brings it (WOFF)."""
     with tarfile.open(_package(f"@fontsource/{name}", "", folder)) as tar:
         return _read(tar, f"package/files/{name}-latin-400-normal.woff")
 
 
 def _save(file: Path, cut: dict[str, Any]) -> None:
-    """Writes cut-outs (uint8 [CUTOUT, CUTOUT, 4]) by code point."""
+    """Write cut-outs (uint8 [CUTOUT, CUTOUT, 4]) by code point."""
     np.savez_compressed(file, **{code: cut[code] for code in sorted(cut)})
 
 
 def _codepoints(names: Iterable[str]) -> set[str]:
-    """The code points of some concepts, and of every sense of the shared names."""
+    """Return the code points of some concepts, and of every sense of the shared names."""
     chars = [CONCEPTS[name] for name in names]
     chars += [sense for kinds in SENSES.values() for sense in kinds.values()]
     return {codepoint(char) for word in chars for char in word}
 
 
 def gather(folder: Path | None = None) -> Path:
-    """Fetches every package and writes cutouts-SOURCE.npz and fonts/ into the cache folder.
+    """Fetch every package and write cutouts-SOURCE.npz and fonts/ into the cache folder.
 
     Raises:
         ArtError: npm is missing, or a package could not be fetched.
@@ -234,7 +234,7 @@ def gather(folder: Path | None = None) -> Path:
 
 
 def training_art(folder: Path | None = None) -> Art:
-    """The art that training images are drawn from; gathers it first if it is not in the cache."""
+    """Return the art that training images are drawn from; gather it first if it is not in the cache."""
     folder = folder or cache_folder()
     names = [name for name, source in SOURCES.items() if not source.held_out]
     if not all((folder / f"cutouts-{name}.npz").exists() for name in names):
@@ -243,7 +243,7 @@ def training_art(folder: Path | None = None) -> Art:
 
 
 def ship(folder: Path | None = None) -> None:
-    """Writes the art that the bundled sets need into the assets folder."""
+    """Write the art that the bundled sets need into the assets folder."""
     folder = gather(folder)
     wanted = _codepoints(SHIPPED)
     for name, source in SOURCES.items():
@@ -256,7 +256,7 @@ def ship(folder: Path | None = None) -> None:
 
 
 def main() -> int:
-    """Gathers the art, or ships it; the exit status."""
+    """Gather the art, or ship it; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m promptclimb.evaluator.pico.training.gather_art",
         description="Gather the pico world's art.",

@@ -37,7 +37,7 @@ class Recipe:
 
     Attributes:
         name: RN-pico or ViT-pico.
-        steps: Optimizer steps; ignored where `minutes` is given.
+        steps: Optimizer steps; ignored where ``minutes`` is given.
         minutes: Train for as long as this instead, on whatever machine; the schedule then follows the clock.
         batch: Pictures a step.
         rate: Highest learning rate of AdamW.
@@ -62,7 +62,7 @@ class Recipe:
 
 
 def optimizer_of(model: CLIP, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW that lets only matrices decay, the token table not among them."""
+    """Return an AdamW that lets only matrices decay, the token table not among them."""
     named = [(name, p) for name, p in model.named_parameters()]
     decays = [p for name, p in named if p.ndim > 1 and "embedding" not in name]
     others = [p for name, p in named if p.ndim <= 1 or "embedding" in name]
@@ -71,7 +71,7 @@ def optimizer_of(model: CLIP, recipe: Recipe) -> torch.optim.AdamW:
 
 
 class Trainer:
-    """One model in training, with its averaged twin; goes on from the state in `folder`, if there is one.
+    """One model in training, with its averaged twin; goes on from the state in ``folder``, if there is one.
 
     Args:
         recipe: What to do.
@@ -164,7 +164,7 @@ class Trainer:
         return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * (self.progress - WARM_UP) / (1 - WARM_UP)))
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures, the distinct texts of their captions, and whose is which; fixed by seed and step."""
+        """Return pictures, the distinct texts of their captions, and whose is which, by seed and step."""
         order, words = np.random.default_rng((self.recipe.seed, step)), Random(f"{self.recipe.seed} {step}")
         indices = self.pictures.batch(self.recipe.batch, order)
         captions = [self.pictures.caption(int(i), words) for i in indices]
@@ -206,7 +206,7 @@ class Trainer:
         return loss.item()
 
     def _look_for_teacher(self) -> None:
-        """Takes up new weights of the teacher, which lends its text tower and teaches the image tower."""
+        """Take up new weights of the teacher, which lends its text tower and teaches the image tower."""
         path = self.recipe.teacher
         if path is None or not path.exists() or path.stat().st_mtime <= self._teacher_time:
             return
@@ -225,7 +225,7 @@ class Trainer:
 
     @torch.no_grad()
     def _settle_average(self) -> None:
-        """Takes the averaged weights' batch statistics anew: averaging weights makes the old ones wrong."""
+        """Take the averaged weights' batch statistics anew: averaging weights makes the old ones wrong."""
         norms = [m for m in self.average.modules() if isinstance(m, torch.nn.BatchNorm2d)]
         if not norms:
             return
@@ -243,7 +243,7 @@ class Trainer:
 
     @torch.no_grad()
     def _retrieval(self, batches: int = 4) -> float:
-        """The share of held-out pictures whose own caption is the nearest of 256."""
+        """Return the share of held-out pictures whose own caption is the nearest of 256."""
         self.average.eval()
         rng, right, total = Random(0), 0, 0
         for first in range(0, min(len(self.held_out), 256 * batches), 256):
@@ -258,7 +258,7 @@ class Trainer:
         return right / total
 
     def keep(self) -> None:
-        """Writes the state, the averaged weights and the exported file."""
+        """Write the state, the averaged weights and the exported file."""
         self._settle_average()
         self._save()
         weights = {k: v.contiguous() for k, v in self.average.state_dict().items()}
@@ -280,7 +280,7 @@ class Trainer:
         )
 
     def run(self) -> None:
-        """Trains to the end, keeping what it has every `save_every` seconds."""
+        """Train to the end, keeping what it has every ``save_every`` seconds."""
         self.model.train()
         losses: list[float] = []
         began = last = time.monotonic()

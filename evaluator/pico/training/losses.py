@@ -10,7 +10,7 @@ NEARNESS = 8.0  # about what "CLIP-KD" (arXiv 2307.12732) found best for its mea
 
 
 def contrastive(logits: Tensor, text_of: Tensor) -> Tensor:
-    """CLIP's loss for logits [pictures, distinct texts], where several pictures may have the same text.
+    """Return CLIP's loss for logits [pictures, distinct texts], where pictures may share a text.
 
     Args:
         logits: Scaled similarities.
@@ -22,12 +22,12 @@ def contrastive(logits: Tensor, text_of: Tensor) -> Tensor:
 
 
 def nearness(student: Tensor, teacher: Tensor) -> Tensor:
-    """How far the student's unit features lie from the teacher's, weighted to stand beside other losses."""
+    """Return how far the student's unit features lie from the teacher's, weighted to go with other losses."""
     return NEARNESS * (1 - (student * teacher).sum(-1)).mean()
 
 
 def imitation(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the student's logits from the teacher's, rows and columns."""
+    """Return Kullback-Leibler divergence of the student's logits from the teacher's, rows and columns."""
     return sum(
         functional.kl_div(
             functional.log_softmax(x, -1),

@@ -48,7 +48,7 @@ class Scored:
 
     @torch.no_grad()
     def pictures(self, items: Sequence[Item]) -> Tensor:
-        """Unit features of some pictures, [items, width]."""
+        """Return unit features of some pictures, [items, width]."""
         missing = [item.path for item in items if item.path not in self._known]
         for first in range(0, len(missing), 256):
             paths = missing[first : first + 256]
@@ -60,14 +60,14 @@ class Scored:
 
     @torch.no_grad()
     def texts(self, templates: Sequence[str], classes: Sequence[str]) -> Tensor:
-        """Unit features of all texts, [templates, classes, width]."""
+        """Return unit features of all texts, [templates, classes, width]."""
         tokens = self._tokenize([t.replace("{}", name) for t in templates for name in classes])
         tokens = tokens[:, : int(tokens.argmax(-1).max()) + 1]
         return encode_text(self._model, tokens).reshape(len(templates), len(classes), -1)
 
 
 def _accuracies(pictures: Tensor, items: Sequence[Item], texts: Tensor) -> NDArray[np.float64]:
-    """The accuracy of each template on some pictures, [templates]."""
+    """Return the accuracy of each template on some pictures, [templates]."""
     labels = torch.tensor([item.label for item in items])
     nearest = torch.einsum("iw,tcw->tic", pictures, texts).argmax(-1)
     return (nearest == labels).double().mean(-1).numpy()
@@ -99,7 +99,7 @@ def _pick(
 
 
 def measure(name: str, model_name: str, model: Scored) -> Row:
-    """Everything about one model on one set.
+    """Measure everything about one model on one set.
 
     Raises:
         DataError: The set cannot be read or written.
@@ -157,7 +157,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command; return its exit code."""
     options = _options(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -195,7 +195,7 @@ def _print(options: argparse.Namespace) -> None:
 
 
 def _rows(entry: Mapping[str, str], folder: Path | None, names: Sequence[str]) -> Iterator[Row]:
-    """One bundled model, with its weights from `folder` if given, on some sets."""
+    """Yield one bundled model, with its weights from ``folder`` if given, on some sets."""
     weights = (folder or Path(entry["file"]).parent) / f"{entry['name']}.safetensors"
     if not weights.is_file():
         raise ModelError(f"{weights}: there is no such file; --weights wants a folder with {weights.name}")

@@ -2,7 +2,7 @@
 
 A token embedding of the standard 49,408 rows would take more time to update than the whole image tower, and
 all but a few thousand rows are never seen. So training uses one row for each token that a caption can hold,
-and `standard_state` spreads those rows over the standard table at the end.
+and ``standard_state`` spreads those rows over the standard table at the end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
 
 def config_of(name: str) -> dict[str, Any]:
-    """The open_clip config of a bundled model, as a dictionary.
+    """Return the open_clip config of a bundled model, as a dictionary.
 
     Raises:
         ValueError: There is no bundled model of that name.
@@ -57,7 +57,7 @@ def _word_ids(word: str) -> tuple[int, ...]:
 
 
 def token_ids(text: str) -> list[int]:
-    """Standard token ids of a text, without the start and end marks.
+    """Return standard token ids of a text, without the start and end marks.
 
     The tokenizer never joins what a space separates, so words can be looked up one by one and remembered.
     """
@@ -67,7 +67,7 @@ def token_ids(text: str) -> list[int]:
 class Vocabulary:
     """Which standard token each compact row stands for.
 
-    Rows: 0 is padding, then `UNKNOWN_ROWS` rows for tokens that no caption holds, then the known tokens in
+    Rows: 0 is padding, then ``UNKNOWN_ROWS`` rows for tokens that no caption holds, then the known tokens in
     ascending order, then the start and the end mark. The end mark has the highest row, as open_clip's pooling
     expects.
     """
@@ -78,7 +78,7 @@ class Vocabulary:
         self.size = 1 + UNKNOWN_ROWS + len(self.known) + 2
 
     def row(self, token: int) -> int:
-        """The compact row of a standard token; one of the unknown rows for a token that was never seen."""
+        """Return the compact row of a standard token; an unknown row for one that was never seen."""
         if token >= START:
             return self.size - 2 + (token - START)
         return self._rows.get(token, 1 + token % UNKNOWN_ROWS)
@@ -86,13 +86,13 @@ class Vocabulary:
     def encode(
         self, texts: Sequence[str], noise: float = 0.0, rng: Random | None = None
     ) -> NDArray[np.int64]:
-        """Compact rows of some texts, [texts, longest of them], padded with 0 and cut at `LONGEST`.
+        """Return compact rows of some texts, [texts, longest of them], padded with 0 and cut at ``LONGEST``.
 
         Args:
             texts: Captions.
             noise: The probability that a caption gets one or two unknown words at random places, from which a
                 model learns to read on past words that it does not know.
-            rng: Source of that noise; needed where `noise` is above 0.
+            rng: Source of that noise; needed where ``noise`` is above 0.
         """
         rows = [[self.row(token) for token in token_ids(text)] for text in texts]
         if noise and rng is not None:
@@ -108,7 +108,7 @@ class Vocabulary:
 
 
 def build(name: str, vocabulary: Vocabulary | None = None, patch_dropout: float = 0.0) -> CLIP:
-    """A bundled architecture with fresh weights, at standard size or with a compact vocabulary.
+    """Build a bundled architecture with fresh weights, at standard size or with a compact vocabulary.
 
     Args:
         name: RN-pico or ViT-pico.
@@ -125,14 +125,14 @@ def build(name: str, vocabulary: Vocabulary | None = None, patch_dropout: float 
 
 @contextmanager
 def fast() -> Iterator[None]:
-    """bf16 where the processor has it, and plain attention: the fused kernel is slow for a dozen tokens."""
+    """Compute in bf16 where the processor has it, and plain attention: the fused kernel is slow on few."""
     bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
         yield
 
 
 def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
-    """Unit text features [texts, width] of padded tokens [texts, length], computed at that length only."""
+    """Return unit text features [texts, width] of padded tokens [texts, length], computed at that length."""
     length = tokens.shape[1]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
     x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
@@ -141,14 +141,14 @@ def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
 
 
 def encode_image(model: CLIP, pixels: Tensor) -> Tensor:
-    """Unit image features [images, width] of uint8 pictures [images, 64, 64, 3]."""
+    """Return unit image features [images, width] of uint8 pictures [images, 64, 64, 3]."""
     mean, std = torch.tensor(MEAN) * 255, torch.tensor(STD) * 255
     x = ((pixels - mean) / std).permute(0, 3, 1, 2)  # already in channels-last order
     return functional.normalize(model.visual(x).float(), dim=-1)
 
 
 def standard_state(state: Mapping[str, Tensor], vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """A compact model's weights as the standard model's, in fp16.
+    """Return a compact model's weights as the standard model's, in fp16.
 
     A token that was never seen takes one of the unknown rows; a position that was never reached takes the
     last one that was.
@@ -166,7 +166,7 @@ def standard_state(state: Mapping[str, Tensor], vocabulary: Vocabulary) -> dict[
 
 
 def export(name: str, state: Mapping[str, Tensor], vocabulary: Vocabulary, folder: Path) -> Path:
-    """Writes NAME.safetensors and NAME.json, which plain open_clip loads, and returns the former."""
+    """Writes NAME.safetensors and NAME.json, which plain open_clip loads, and return the former."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     partial = path.with_suffix(".partial")

@@ -1,4 +1,4 @@
-"""`python -m promptclimb.evaluator.pico.training.train`: makes both bundled models from nothing.
+"""``python -m promptclimb.evaluator.pico.training.train``: makes both bundled models from nothing.
 
 Four steps, each skipped where its result exists, so that a killed run goes on when it is started again:
 
@@ -86,7 +86,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _prepare(out: Path, images: int, seed: int, workers: int) -> tuple[list[Path], list[Path]]:
-    """Steps 1 to 3; returns the shards to train on and those held out."""
+    """Do steps 1 to 3; return the shards to train on and those held out."""
     words = out / "vocabulary.json"
     if not words.exists():
         with _timed("art.gathered"):
@@ -120,7 +120,7 @@ def _timed(event: str) -> Iterator[None]:
 
 
 def _train(name: str, options: argparse.Namespace, out: Path) -> None:
-    """Step 4 for one model, in this process."""
+    """Do step 4 for one model, in this process."""
     torch.set_num_threads(options.threads)
     shards, held_out = _prepare(out, options.images, options.seed, options.threads)
     vit = name == "ViT-pico"
@@ -140,7 +140,7 @@ def _train(name: str, options: argparse.Namespace, out: Path) -> None:
 
 
 def _train_both(arguments: list[str], threads: int) -> int:
-    """Step 4 for both models, in a process each."""
+    """Do step 4 for both models, in a process each."""
     share = str(max(1, threads // 2))
     environment = {**os.environ, **KEEP_MEMORY, "OMP_NUM_THREADS": share}
     command = [
@@ -161,7 +161,7 @@ def _train_both(arguments: list[str], threads: int) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command; return its exit code."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     options = _options(arguments)
     out = options.out or cache_dir() / "pico"

@@ -138,7 +138,7 @@ _DIGITS = Wording(
 
 
 def wording_of(name: str) -> Wording:
-    """The words of a bundled set, or of the scanned digits.
+    """Return the words of a bundled set, or of the scanned digits.
 
     Raises:
         KeyError: No set has that name.

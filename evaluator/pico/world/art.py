@@ -19,7 +19,7 @@ Font = ImageFont.FreeTypeFont
 
 @lru_cache(maxsize=4096)
 def load_font(path: Path, size: int) -> Font:
-    """A font file at a size in pixels, kept."""
+    """Load a font file at a size in pixels, kept."""
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -38,7 +38,7 @@ class Art:
 
     @classmethod
     def load(cls, files: Iterable[Path], fonts: Path) -> Art:
-        """Reads cutouts-SOURCE.npz files and a folder of print-*.woff and hand-*.woff fonts."""
+        """Read cutouts-SOURCE.npz files and a folder of print-*.woff and hand-*.woff fonts."""
         colour: dict[str, list[Image.Image]] = {}
         line: dict[str, list[Image.Image]] = {}
         for file in files:
@@ -54,11 +54,11 @@ class Art:
 
     @classmethod
     def shipped(cls) -> Art:
-        """The art that the package brings, none of which is in a training picture."""
+        """Return the art that the package brings, none of which is in a training picture."""
         return cls.load(sorted(ASSETS.glob("cutouts-*.npz")), ASSETS / "fonts")
 
     def part(self, half: int, fonts: Iterable[str]) -> Art:
-        """Every second picture of each name that has several, from number `half` on, and the fonts named."""
+        """Return every second picture of a name that has several, from number ``half`` on, and some fonts."""
         cutouts = {name: pictures[half::2] or pictures for name, pictures in self._cutouts.items()}
         wanted = tuple(fonts)
         kinds = {
@@ -68,11 +68,11 @@ class Art:
         return Art(cutouts, self._line, kinds)
 
     def has(self, name: str) -> bool:
-        """Whether there is a picture of `name` ("cat", or "mouse/animal" for one sense of a shared name)."""
+        """Return whether there is a picture of ``name``: "cat", or "mouse/animal" for one sense of it."""
         return bool(self._cutouts.get(name))
 
     def cutout(self, name: str, rng: Random, line: bool = False) -> Image.Image:
-        """One of the pictures of `name`; with `line`, from a line drawing where there is one.
+        """Return one of the pictures of ``name``; with ``line``, from a line drawing where there is one.
 
         Raises:
             KeyError: this art has no picture of that name.
@@ -84,7 +84,7 @@ class Art:
         return rng.choice(self._cutouts[name])
 
     def font(self, kind: str, size: int, rng: Random) -> Font:
-        """One of the fonts of a kind, at a size in pixels."""
+        """Return one of the fonts of a kind, at a size in pixels."""
         return load_font(rng.choice(self._fonts[kind]), size)
 
 

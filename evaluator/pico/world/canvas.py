@@ -37,7 +37,7 @@ GROUNDS = [
 
 
 def mask() -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """An empty mask of BIG pixels a side, and what draws on it."""
+    """Return an empty mask of BIG pixels a side, and what draws on it."""
     image = Image.new("L", (BIG, BIG))
     return image, ImageDraw.Draw(image)
 
@@ -49,7 +49,7 @@ def settle(
     shift: float = 0.06,
     scale: tuple[float, float] = (0.85, 1.1),
 ) -> Image.Image:
-    """A BIG mask or RGBA picture turned (degrees), sheared, scaled and shifted a little, at SIZE a side."""
+    """Return a BIG mask or RGBA picture turned (degrees), sheared, scaled and shifted, SIZE a side."""
     angle = math.radians(rng.uniform(-turn, turn))
     across, down = rng.uniform(*scale), rng.uniform(*scale)
     shear = rng.uniform(-0.1, 0.1)
@@ -63,7 +63,7 @@ def settle(
 
 
 def smooth(points: list[Point], steps: int = 6) -> list[Point]:
-    """A Catmull-Rom curve through the points."""
+    """Return a Catmull-Rom curve through the points."""
     if len(points) < 3:
         return points
     path = np.array([points[0], *points, points[-1]])
@@ -84,7 +84,7 @@ def smooth(points: list[Point], steps: int = 6) -> list[Point]:
 
 
 def stroke(draw: ImageDraw.ImageDraw, points: list[Point], width: float, fill: int | Colour = 255) -> None:
-    """A line with round ends and joints."""
+    """Draw a line with round ends and joints."""
     size = max(1, round(width))
     draw.line(points, fill=fill, width=size, joint="curve")
     r = width / 2
@@ -93,12 +93,12 @@ def stroke(draw: ImageDraw.ImageDraw, points: list[Point], width: float, fill: i
 
 
 def disc(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, fill: int | Colour = 255) -> None:
-    """A filled circle."""
+    """Draw a filled circle."""
     draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
 def star(x: float, y: float, r: float, points: int, inner: float, turn: float = -90) -> list[Point]:
-    """The corners of a star (or, with inner = 1, of a polygon with twice as many)."""
+    """Return the corners of a star (or, with inner = 1, of a polygon with twice as many)."""
     return [
         (x + math.cos(a) * q, y + math.sin(a) * q)
         for i in range(2 * points)
@@ -107,7 +107,7 @@ def star(x: float, y: float, r: float, points: int, inner: float, turn: float = 
 
 
 def polygon(x: float, y: float, r: float, sides: int, turn: float = -90) -> list[Point]:
-    """The corners of a regular polygon."""
+    """Return the corners of a regular polygon."""
     return [
         (x + math.cos(a) * r, y + math.sin(a) * r)
         for i in range(sides)
@@ -116,30 +116,30 @@ def polygon(x: float, y: float, r: float, sides: int, turn: float = -90) -> list
 
 
 def ink(shape: Image.Image, colour: Colour) -> Image.Image:
-    """A mask as an RGBA figure of one colour."""
+    """Return a mask as an RGBA figure of one colour."""
     figure = Image.new("RGBA", shape.size, (*colour, 0))
     figure.putalpha(shape)
     return figure
 
 
 def jitter(colour: Colour, rng: Random, by: int = 22) -> Colour:
-    """A colour near to the given one."""
+    """Return a colour near to the given one."""
     red, green, blue = (min(255, max(0, c + rng.randint(-by, by))) for c in colour)
     return red, green, blue
 
 
 def any_colour(rng: Random) -> Colour:
-    """A colour by chance."""
+    """Return a colour by chance."""
     return rng.randrange(256), rng.randrange(256), rng.randrange(256)
 
 
 def light(colour: Colour) -> float:
-    """Luminance, 0 to 255."""
+    """Return luminance, 0 to 255."""
     return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
 
 
 def contrast(colour: Colour, rng: Random) -> Colour:
-    """A colour that shows on the given one."""
+    """Return a colour that shows on the given one."""
     dark = light(colour) > 110
     base = rng.randint(0, 60) if dark else rng.randint(200, 255)
     return jitter((base, base, base), rng, 40)
@@ -147,18 +147,18 @@ def contrast(colour: Colour, rng: Random) -> Colour:
 
 @lru_cache(maxsize=1)
 def noise_bank() -> NDArray[np.float32]:
-    """Unit noise to cut from: float32 [256, 256]."""
+    """Return unit noise to cut from: float32 [256, 256]."""
     return np.random.default_rng(5).standard_normal((256, 256)).astype(np.float32)
 
 
 def noise(rng: Random, size: int = SIZE) -> NDArray[np.float32]:
-    """A piece of the noise: float32 [size, size]."""
+    """Return a piece of the noise: float32 [size, size]."""
     y, x = rng.randrange(256 - size + 1), rng.randrange(256 - size + 1)
     return noise_bank()[y : y + size, x : x + size]
 
 
 def _soft(gen: np.random.Generator, scale: float, channels: int = 1) -> NDArray[np.float32]:
-    """Cloudy noise of about unit spread: [_GROUND, _GROUND, channels]."""
+    """Return cloudy noise of about unit spread: [_GROUND, _GROUND, channels]."""
     cells = max(2, int(_GROUND / scale))
     raw = gen.standard_normal((cells, cells, channels)).astype(np.float32)
     planes = [
@@ -215,7 +215,7 @@ def _texture(kind: str, gen: np.random.Generator) -> NDArray[Any]:
 
 @lru_cache(maxsize=1)
 def _bank() -> dict[str, list[Image.Image]]:
-    """Several textures of each kind of ground, made once."""
+    """Return several textures of each kind of ground, made once."""
     bank: dict[str, list[Image.Image]] = {}
     gen = np.random.default_rng(3)
     for kind in GROUNDS:
@@ -232,7 +232,7 @@ def _bank() -> dict[str, list[Image.Image]]:
 
 
 def ground(kind: str, rng: Random) -> Image.Image:
-    """A piece of a ground, SIZE pixels a side, RGB."""
+    """Return a piece of a ground, SIZE pixels a side, RGB."""
     texture = rng.choice(_bank()[kind])
     x, y = rng.randrange(_GROUND - SIZE), rng.randrange(_GROUND - SIZE)
     piece = texture.crop((x, y, x + SIZE, y + SIZE))
@@ -242,13 +242,13 @@ def ground(kind: str, rng: Random) -> Image.Image:
 
 
 def mean(image: Image.Image) -> Colour:
-    """The image's mean colour."""
+    """Return the image's mean colour."""
     red, green, blue = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))  # type: ignore[misc]
     return red, green, blue
 
 
 def paste(base: Image.Image, figure: Image.Image, shadow: float = 0) -> Image.Image:
-    """The figure (RGBA) on the base (RGB), with a soft shadow of the given strength (0 to 1)."""
+    """Paste the figure (RGBA) on the base (RGB), with a soft shadow of the given strength (0 to 1)."""
     out = base.copy()
     if shadow:
         alpha = figure.getchannel("A").filter(ImageFilter.BoxBlur(2)).point(lambda a: int(a * shadow))

@@ -123,7 +123,7 @@ SENSES: dict[str, dict[str, str]] = {
 
 
 def codepoint(char: str) -> str:
-    """The emoji's code point in hexadecimal, four digits at least, as the packages name it."""
+    """Return the emoji's code point in hexadecimal, four digits at least, as the packages name it."""
     return f"{ord(char):04x}"
 
 

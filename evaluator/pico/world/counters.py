@@ -27,7 +27,7 @@ _PIPS = {
 
 
 def segments(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """A digital display."""
+    """Draw a digital display."""
     lit = Image.new("RGBA", (BIG, BIG), (*jitter((24, 22, 24), rng, 18), 255))
     draw = ImageDraw.Draw(lit)
     colour = rng.choice(((255, 50, 40), (70, 255, 90), (90, 200, 255), (255, 190, 60), (230, 240, 230)))
@@ -64,7 +64,7 @@ def _pip_face(
 
 
 def dice(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """One die, or two that add up."""
+    """Draw one die, or two that add up."""
     number = value(scene.name)
     faces = [number] if number <= 6 else [number // 2 + number % 2, number // 2]
     if len(faces) == 2 and rng.random() < 0.5 and faces[0] < 6 and faces[1] > 1:
@@ -88,7 +88,7 @@ def dice(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def domino(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """The first name's pips above the second's."""
+    """Draw the first name's pips above the second's."""
     image = Image.new("RGBA", (BIG, BIG))
     draw = ImageDraw.Draw(image)
     body = jitter(rng.choice(((240, 238, 228), (30, 30, 32), (120, 30, 30))), rng, 10)
@@ -101,7 +101,7 @@ def domino(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def clock(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """The short hand at the first name, the long hand at the second."""
+    """Draw the short hand at the first name, the long hand at the second."""
     image = Image.new("RGBA", (BIG, BIG))
     draw = ImageDraw.Draw(image)
     face = jitter(rng.choice(((245, 245, 235), (250, 250, 250), (40, 44, 60))), rng, 10)
@@ -120,7 +120,7 @@ def clock(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def frame(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """Counters in a frame of ten."""
+    """Draw counters in a frame of ten."""
     image = Image.new("RGBA", (BIG, BIG))
     draw = ImageDraw.Draw(image)
     paper, counter = jitter((250, 248, 240), rng, 8), any_colour(rng)
@@ -134,7 +134,7 @@ def frame(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def card(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """A playing card."""
+    """Draw a playing card."""
     image = Image.new("RGBA", (BIG, BIG))
     draw = ImageDraw.Draw(image)
     draw.rounded_rectangle(

@@ -112,7 +112,7 @@ _LAYOUTS: dict[str, Callable[[ImageDraw.ImageDraw, _Colours], None]] = {
 
 
 def signal_flag(letter: str, rng: Random) -> Image.Image:
-    """The flag of a letter at its pole: RGBA, BIG pixels a side."""
+    """Draw the flag of a letter at its pole: RGBA, BIG pixels a side."""
     layout, colours = _FLAGS[letter]
     flag = Image.new("RGBA", (_SIDE, _SIDE), (*jitter(colours[0], rng, 8), 255))
     if layout in _LAYOUTS:

@@ -16,7 +16,7 @@ Form = Callable[[Scene, Random, Art], Image.Image]
 
 
 def text_mask(text: str, font: Font, fill: float = 0.72, high: float = 1) -> Image.Image:
-    """The text, as large as fits into `fill` of a BIG mask (and `high` of its height), in its middle."""
+    """Draw the text, as large as fits into ``fill`` of a BIG mask (and ``high`` of its height)."""
     left, top, right, bottom = font.getbbox(text)
     wide, tall = max(1, right - left), max(1, bottom - top)
     scale = min(1.6, fill * BIG / wide, min(fill, high) * BIG / tall)
@@ -37,13 +37,13 @@ def figure(
     scale: tuple[float, float] = (0.8, 1.1),
     colour: Colour | None = None,
 ) -> Image.Image:
-    """A BIG mask, settled and inked in some colour: RGBA, SIZE pixels a side."""
+    """Return a BIG mask, settled and inked in some colour: RGBA, SIZE pixels a side."""
     shape = settle(shape, rng, turn=turn, scale=scale) if turn else shape.reduce(2)
     return ink(shape, colour or any_colour(rng))
 
 
 def grid_of(make: Callable[[], Image.Image], number: int, side: int, rng: Random) -> Image.Image:
-    """`number` small pictures strewn without overlap over a BIG figure, reduced to SIZE."""
+    """Draw ``number`` small pictures strewn without overlap over a BIG figure, reduced to SIZE."""
     image = Image.new("RGBA", (BIG, BIG))
     per_row = BIG // side
     cells = rng.sample(range(per_row * per_row), number)
@@ -55,14 +55,14 @@ def grid_of(make: Callable[[], Image.Image], number: int, side: int, rng: Random
 
 
 def navon(large: str, small: str, rng: Random, art: Art) -> Image.Image:
-    """A large character made of copies of a small one."""
+    """Draw a large character made of copies of a small one."""
     shape = text_mask(large, art.font("print", 120, rng), fill=0.98)
     glyph = text_mask(small, art.font("print", 60, rng), fill=0.94)
     return tiles(shape, ink(glyph, any_colour(rng)), rng)
 
 
 def tiles(shape: Image.Image, tile: Image.Image, rng: Random, columns: int = 5, rows: int = 6) -> Image.Image:
-    """Copies of a picture (RGBA) wherever the mask `shape` is filled, on a coarse grid: RGBA, SIZE a side."""
+    """Draw copies of a picture (RGBA) wherever the mask ``shape`` is filled, on a coarse grid: RGBA, SIZE."""
     box = shape.getbbox() or (0, 0, BIG, BIG)
     coarse = shape.crop(box).resize((columns, rows), Image.Resampling.BOX)
     threshold = sorted(coarse.tobytes())[columns * rows // 2 - 2]

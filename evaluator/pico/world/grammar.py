@@ -12,7 +12,7 @@ _TABLES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "phrases.toml")
 class Words(NamedTuple):
     """The phrases of one form: for its first role, its second, both, and soft ones that only lean towards it.
 
-    In a phrase `{}` stands for the first name and `[]` for the second. `lean` is how often a phrase that
+    In a phrase ``{}`` stands for the first name, ``[]`` for the second. ``lean`` is how often a phrase that
     names no form means the first role.
     """
 

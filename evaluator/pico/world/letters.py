@@ -124,7 +124,7 @@ for _name in CONCEPTS:
 
 
 def initial_things(letter: str) -> list[str]:
-    """The things whose names begin with a letter."""
+    """Return the things whose names begin with a letter."""
     return _NAMED.get(letter, [])
 
 

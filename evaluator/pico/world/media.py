@@ -25,7 +25,7 @@ def _image(pixels: _Pixels) -> Image.Image:
 
 
 def _grey(figure: Image.Image) -> _Pixels:
-    """The figure's brightness on white, 0 to 255."""
+    """Return the figure's brightness on white, 0 to 255."""
     rgba = _array(figure)
     alpha = rgba[..., 3] / 255
     return (rgba[..., :3] @ np.array((0.3, 0.59, 0.11), np.float32)) * alpha + 255 * (1 - alpha)
@@ -36,7 +36,7 @@ def _alpha(figure: Image.Image) -> _Pixels:
 
 
 def _edges(figure: Image.Image) -> _Pixels:
-    """How much of an edge each pixel is, 0 to 1: of the outline, and more weakly of what is inside."""
+    """Return how much of an edge each pixel is, 0 to 1: of the outline, and more weakly of what is inside."""
     grey, alpha = _grey(figure), 255 * _alpha(figure)
     out = np.zeros_like(grey)
     for plane, weight in ((alpha, 1.0), (grey, 0.7)):
@@ -53,7 +53,7 @@ def _blend(base: _Pixels, colour: Colour | _Pixels, weight: _Pixels) -> _Pixels:
 
 
 def _apart(base: Image.Image, figure: Image.Image) -> Image.Image:
-    """The base, lightened or darkened if the figure's own brightness would be lost on it."""
+    """Return the base, lightened or darkened if the figure's own brightness would be lost on it."""
     red, green, blue, _ = figure.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))  # type: ignore[misc]
     own, under = light((red, green, blue)), light(mean(base))
     if abs(own - under) >= 55:
@@ -64,7 +64,7 @@ def _apart(base: Image.Image, figure: Image.Image) -> Image.Image:
 
 
 def photo(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """The figure on a ground, in some light."""
+    """Render as the figure on a ground, in some light."""
     base = _apart(ground(kind, rng), figure)
     picture = paste(base, figure, shadow=0.5)
     if rng.random() < 0.5:
@@ -74,13 +74,13 @@ def photo(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def clipart(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """The figure on white."""
+    """Render as the figure on white."""
     base = (255, 255, 255) if rng.random() < 0.6 else jitter((235, 235, 235), rng, 20)
     return paste(_apart(Image.new("RGB", (SIZE, SIZE), base), figure), figure)
 
 
 def sketch(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Pencil lines on paper."""
+    """Render as pencil lines on paper."""
     paper = 244 + 4 * noise(rng)[..., None] * np.ones(3, np.float32) - rng.uniform(0, 16)
     line = _edges(figure) * np.clip(0.9 + 0.25 * noise(rng), 0, 1)
     shade = np.clip((170 - _grey(figure)) / 170, 0, 1) * rng.uniform(0, 0.35)
@@ -88,7 +88,7 @@ def sketch(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def chalk(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Chalk on a blackboard."""
+    """Render as chalk on a blackboard."""
     base = _array(ground("blackboard", rng)) * rng.choice((1.0, 0.6))
     dust = np.clip(0.75 + 0.35 * noise(rng), 0, 1)
     full = rng.uniform(0.15, 0.5) * _alpha(figure)
@@ -97,7 +97,7 @@ def chalk(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def blueprint(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """White lines on blue."""
+    """Render as white lines on blue."""
     base = np.zeros((SIZE, SIZE, 3), np.float32) + np.array(jitter((24, 70, 150), rng, 14), np.float32)
     step = rng.randint(7, 12)
     base[::step] += 22
@@ -106,7 +106,7 @@ def blueprint(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def neon(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Glowing tubes in the dark."""
+    """Render as glowing tubes in the dark."""
     base = _array(ground(rng.choice(("night", "brick")), rng)) * 0.35
     line = Image.fromarray((_edges(figure) * 255).astype(np.uint8))
     glow = _array(line.filter(ImageFilter.BoxBlur(3))) / 255
@@ -122,7 +122,7 @@ _HEAT = np.array(
 
 
 def thermal(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Heat in false colours."""
+    """Render as heat in false colours."""
     alpha = _alpha(figure)
     warm = alpha * (0.5 + 0.5 * (1 - _grey(figure) / 255)) + 0.12 + 0.02 * noise(rng)
     soft = (
@@ -136,7 +136,7 @@ def thermal(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def pixel(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Few pixels and few colours."""
+    """Render as few pixels and few colours."""
     side = rng.choice((16, 16, 20, 24))
     picture = (
         clipart(figure, kind, rng)
@@ -150,7 +150,7 @@ def pixel(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def stone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """A relief in stone."""
+    """Render as a relief in stone."""
     base = _array(ground("stone", rng))
     height = _array(
         Image.fromarray((0.55 * 255 * _alpha(figure) + 0.45 * (255 - _grey(figure))).astype(np.uint8)).filter(
@@ -162,7 +162,7 @@ def stone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def embroidery(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Thread on cloth."""
+    """Render as thread on cloth."""
     base = _array(ground("fabric", rng)) * 0.8 + 0.2 * np.array(any_colour(rng), np.float32)
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     thread = (14 * np.sin((x + y) * 1.57) + 14 * np.sign(np.sin(x * 1.05 - y * 0.5)))[..., None]
@@ -171,7 +171,7 @@ def embroidery(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def halftone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Printed dots."""
+    """Render as printed dots."""
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
     pitch = rng.choice((1.6, 1.25))
     screen = 128 + 62 * (np.sin((x + y) * pitch) + np.sin((x - y) * pitch))
@@ -184,7 +184,7 @@ def halftone(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def graffiti(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Spray paint on bricks."""
+    """Render as spray paint on bricks."""
     base = _array(ground("brick", rng))
     rgba = _array(figure)
     loud = np.clip((rgba[..., :3] - 128) * 1.5 + 128, 0, 255) // 64 * 80
@@ -193,14 +193,14 @@ def graffiti(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def oil(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Thick paint."""
+    """Render as thick paint."""
     picture = photo(figure, kind, rng).filter(ImageFilter.BoxBlur(1))
     strokes = 26 * np.sign(noise(rng, SIZE // 2)).repeat(2, 0).repeat(2, 1)
     return _image((_array(picture) // 28) * 28 + 14 + 0.5 * strokes[..., None])
 
 
 def silhouette(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Black against the light."""
+    """Render as black against the light."""
     top, bottom = (
         np.array(jitter((250, 200, 120), rng, 40), np.float32),
         np.array(jitter((240, 130, 80), rng, 40), np.float32),
@@ -213,19 +213,19 @@ def silhouette(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def monochrome(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """A black and white photograph."""
+    """Render as a black and white photograph."""
     grey = photo(figure, kind, rng).convert("L")
     return Image.merge("RGB", (grey, grey, grey))
 
 
 def sepia(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """An old photograph."""
+    """Render as an old photograph."""
     grey = _array(photo(figure, kind, rng).convert("L"))
     return _image(np.stack((grey * 0.95 + 30, grey * 0.8 + 12, grey * 0.6), -1) + 5 * noise(rng)[..., None])
 
 
 def xray(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """An X-ray picture."""
+    """Render as an X-ray picture."""
     body = _alpha(figure) * (0.25 + 0.75 * np.abs(_grey(figure) - 128) / 128)
     soft = _array(
         Image.fromarray((np.maximum(body, 0.6 * _edges(figure)) * 255).astype(np.uint8)).filter(
@@ -236,7 +236,7 @@ def xray(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
 
 
 def watercolour(figure: Image.Image, kind: str, rng: Random) -> Image.Image:
-    """Thin paint on paper."""
+    """Render as thin paint on paper."""
     wet = figure.filter(ImageFilter.BoxBlur(1.5))
     paper = 247 + 3 * noise(rng)[..., None] * np.ones(3, np.float32)
     cloud = (

@@ -20,7 +20,7 @@ def _heart(x: float, y: float, r: float) -> list[Point]:
 
 
 def _corners(x: float, y: float, r: float) -> dict[str, list[Point]]:
-    """The corners of every shape that has some, about a point."""
+    """Draw the corners of every shape that has some, about a point."""
     return {
         "square": polygon(x, y, r * 1.15, 4, -45),
         "triangle": polygon(x, y + r * 0.2, r * 1.15, 3),
@@ -74,7 +74,7 @@ def _round(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, down: float,
 
 
 def draw_shape(draw: ImageDraw.ImageDraw, name: str, x: float, y: float, r: float, width: int = 0) -> None:
-    """A named shape about a point, filled, or outlined `width` pixels wide."""
+    """Draw a named shape about a point, filled, or outlined ``width`` pixels wide."""
     if name == "moon":
         _moon(draw, x, y, r, width)
     elif name == "ring":

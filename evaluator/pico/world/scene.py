@@ -52,5 +52,5 @@ class Scene:
 
 
 def value(name: str) -> int:
-    """The number that a class name means."""
+    """Return the number that a class name means."""
     return NUMBERS.index(name)

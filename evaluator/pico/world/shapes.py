@@ -55,7 +55,7 @@ SHAPES = [
 
 
 def colour_of(name: str, rng: Random) -> Colour:
-    """One shade of a named colour."""
+    """Return one shade of a named colour."""
     return jitter(COLOURS[name], rng, 16)
 
 

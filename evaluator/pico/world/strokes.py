@@ -184,7 +184,7 @@ DIGITS: dict[int, list[_Way]] = {
 def draw_digit(
     draw: ImageDraw.ImageDraw, digit: int, box: tuple[float, float, float, float], rng: Random, width: float
 ) -> None:
-    """One digit by one writer into a box (left, top, right, bottom), with strokes `width` pixels wide."""
+    """Draw one digit by one writer into a box (left, top, right, bottom), strokes ``width`` pixels wide."""
     left, top, right, bottom = box
     slant, wobble = rng.uniform(-0.25, 0.25), rng.uniform(0.01, 0.05)
     for path in rng.choice(DIGITS[digit]):
@@ -202,7 +202,7 @@ def digit_mask(
     widths: tuple[float, float] = (0.6, 0.95),
     strokes: tuple[float, float] = (0.06, 0.15),
 ) -> Image.Image:
-    """One hand-drawn digit that fills most of a BIG mask; its and its strokes' widths are drawn by chance."""
+    """Draw one hand-drawn digit that fills most of a BIG mask; widths are drawn by chance."""
     image, draw = mask()
     half = rng.uniform(*widths) * BIG * 0.8 / 2
     box = (BIG / 2 - half, BIG * 0.1, BIG / 2 + half, BIG * 0.9)
@@ -211,7 +211,7 @@ def digit_mask(
 
 
 def scan(digit: int, rng: Random) -> Image.Image:
-    """A digit as a coarse scan: a 32x32 bitmap of the strokes, counted in 4x4 blocks: 8x8, ink white."""
+    """Draw a digit as a coarse scan: a 32x32 bitmap of the strokes, counted in 4x4 blocks: 8x8, ink white."""
     image = digit_mask(digit, rng, widths=(0.55, 1.0), strokes=(0.08, 0.17))
     if rng.random() < 0.5:
         image = image.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR)

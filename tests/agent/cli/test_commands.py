@@ -19,7 +19,7 @@ import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import EvaluatorInfo
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, EvaluatorInfo, Inspection
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.paths import ROOT
@@ -302,6 +302,38 @@ def test_evaluate_scores_in_the_order_of_the_file(
     assert fake_evaluator.opened == 0
     assert call("evaluate", "--templates", "t.json", "--split", "test", "--json") == 0
     assert fake_evaluator.opened == 1
+
+
+class Telling(FakeEvaluator):
+    """An evaluator that says which classes it confuses."""
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        """Always the same."""
+        return Inspection(
+            classes=(ClassAccuracy("cat", 4, 3), ClassAccuracy("[dog]", 4, 1), ClassAccuracy("cow", 0, 0)),
+            confusions=(Confusion("[dog]", "cat", 3), Confusion("cat", "[dog]", 1)),
+        )
+
+
+def test_evaluate_says_which_classes_are_confused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On request: as JSON, as tables with the worst class first; an evaluator that cannot is told of."""
+    Path("t.json").write_text('["the {}", "a photo of a {}"]')
+    ask = ("evaluate", "--templates", "t.json", "--confusions")
+    assert call(*ask) == 2
+    assert "--confusions" in only_line(capsys.readouterr().err)
+    stand_in(monkeypatch, lambda _spec: Telling())
+    assert call(*ask, "1", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["confusions"] == [{"true": "[dog]", "taken_for": "cat", "images": 3}]
+    assert found["classes"][0] == {"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75}
+    assert found["classes"][2]["accuracy"] is None
+    assert call(*ask) == 0
+    out = capsys.readouterr().out
+    assert out.index("75.00") > out.index("25.00")
+    assert "[dog]" in out
+    assert call(*ask, "0") == 2
 
 
 def test_a_black_box_of_ones_own_works_on_the_command_line(

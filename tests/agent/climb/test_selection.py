@@ -17,7 +17,7 @@ SIZES = {"train": 16, "val": 4}
 
 
 def scored(text: str, train: int, val: int | None = None, place: tuple[int, int, int] = (1, 0, 0)) -> Scored:
-    """A template with its counts of images that are correctly classified."""
+    """A template with its counts of correctly classified images."""
     return Scored(
         template=Template.parse(text),
         score=Score(train=train / 16, val=None if val is None else val / 4),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from promptclimb.evaluator.clip.models import parse_devices
 from promptclimb.evaluator.clip.open_clip_evaluator import OpenClipEvaluator
 from promptclimb.evaluator.errors import (
     ConfigError,
@@ -20,7 +22,7 @@ from promptclimb.evaluator.errors import (
     TemplateRejectedError,
 )
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
+from promptclimb.evaluator.scoring import Evaluator, Inspector, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
 
@@ -125,7 +127,7 @@ def test_any_list_in_any_order_gives_the_same_scores(chosen: list[str], evaluato
 
 
 def test_scores_are_fractions_with_their_counts(evaluator: OpenClipEvaluator) -> None:
-    """Accuracies come with the number of images told right."""
+    """Accuracies come with the number of correctly classified images."""
     (score,) = evaluator.score(["a photo of a {}."])
     assert isinstance(score, Score)
     assert score.correct is not None
@@ -207,27 +209,56 @@ def test_best_precision_says_what_it_changes(spec: EvaluatorSpec, monkeypatch: p
 
 def test_a_closer_look(evaluator: OpenClipEvaluator) -> None:
     """An inspection names classes and their confusions, and agrees with the examination."""
+    assert isinstance(evaluator, Inspector)
     seen = evaluator.inspect(["an old drawing of the {}"], split="test")
-    assert seen.accuracy == evaluator.examine([["an old drawing of the {}"]])[0].test
-    assert set(seen.per_class) == set(NAMES)
-    assert 0 <= seen.close_calls <= 48
-    assert sum(one.images for one in seen.confusions) == round(48 * (1 - seen.accuracy))
-    assert evaluator.inspect(["a photo of a {}"], split="train").agreement == 1.0
-    assert len(evaluator.decisions("a {}", split="val")) == 12
+    right = sum(one.correct for one in seen.classes)
+    assert right / 48 == evaluator.examine([["an old drawing of the {}"]])[0].test
+    assert [one.name for one in seen.classes] == list(NAMES)
+    assert sum(one.images for one in seen.confusions) == 48 - right
+    counts = [one.images for one in seen.confusions]
+    assert counts == sorted(counts, reverse=True)
+    assert all(one.true != one.taken_for for one in seen.confusions)
+    with pytest.raises(TemplateRejectedError):
+        evaluator.inspect(["a {} " * 60], split="train")
 
 
-def test_an_image_left_out_shrinks_its_split(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
-    """With skip, a broken image costs itself and nothing else."""
+def test_an_image_left_out_shrinks_its_split_and_is_told(
+    spec: EvaluatorSpec, folder: Path, tmp_path: Path
+) -> None:
+    """With skip, a broken image costs itself and nothing else, and stands in the notes once it is known."""
     import shutil
 
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "test" / "cat" / "3.png").write_bytes(b"broken")
     found = opened(spec, data=str(copy), on_bad_image="skip")
+    assert "skipped_images" not in found.info.notes
     assert found.examine([["a {}"]])[0].test is not None
     assert len(found.decisions("a {}", split="test")) == 47
+    skipped = found.info.notes["skipped_images"]
+    assert skipped["test"]["images"] == 1
+    assert "3.png" in skipped["test"]["which"][0]
+    assert json.loads(json.dumps(found.info.notes)) == found.info.notes
     with pytest.raises(DataError, match=r"3\.png"):
         opened(spec, data=str(copy)).examine([["a {}"]])
+
+
+def test_what_was_let_through_stands_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
+    """Leaks, copies among the shots, splits made by rule, and the device in fact used."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for number in range(1, 6):
+        shutil.copy(copy / "train" / "cat" / "0.png", copy / "train" / "cat" / f"{number}.png")
+    shutil.copy(copy / "train" / "cat" / "0.png", copy / "test" / "cat" / "0.png")
+    shutil.rmtree(copy / "val")
+    notes = opened(spec, data=str(copy), allow_leak=True, device="auto").info.notes
+    assert any("a leak" in line and "--allow-leak" in line for line in notes["data"])
+    assert any("copies of another one" in line for line in notes["data"])
+    assert any("no val split" in line for line in notes["data"])
+    assert notes["device"] == str(parse_devices("auto")[0])
+    assert "data" not in opened(spec).info.notes
 
 
 @pytest.mark.parametrize(

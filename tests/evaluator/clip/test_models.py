@@ -267,6 +267,7 @@ def test_an_activation_mismatch_is_put_right(
     lines: list[str] = []
     loaded = load_model(model, "sometag", CPU, report=lines.append)
     assert lines[0].startswith("put right: these weights were trained with")
+    assert lines[0] == f"put right: {loaded.corrections[0]}"
     activation: Any = tiny(expected)[0].transformer.resblocks[0].mlp.gelu
     found: Any = loaded.model.transformer.resblocks[0].mlp.gelu
     assert type(found) is type(activation)

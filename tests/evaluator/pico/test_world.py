@@ -10,7 +10,7 @@ import pytest
 from promptclimb.evaluator.pico.world import Art, Scene, caption, compose, draw, grammar, sample
 from promptclimb.evaluator.pico.world.conditions import CONDITIONS
 from promptclimb.evaluator.pico.world.media import MEDIA
-from promptclimb.evaluator.pico.world.sampling import TWO, WEIGHTS, names_of
+from promptclimb.evaluator.pico.world.odds import TWO, WEIGHTS, names_of
 from promptclimb.evaluator.pico.world.scene import NUMBERS, value
 from promptclimb.evaluator.pico.world.strokes import scan
 

@@ -14,7 +14,7 @@ from .missing import need_file, need_folder, need_images
 
 
 def read_aircraft(name: str, home: Path) -> Splits:
-    """The data set in its own form: a label is the line of its variant in ``variants.txt``.
+    """Read the data set in its own form: a label is the line of its variant in ``variants.txt``.
 
     Args:
         name: What to call it.

@@ -20,7 +20,7 @@ NOTES = (
 
 
 def read_imagenet(name: str, home: Path) -> Splits:
-    """ImageNet, by its published split file where there is one, else by its folders.
+    """Read ImageNet, by its published split file where there is one, else by its folders.
 
     Args:
         name: What to call it.
@@ -53,7 +53,7 @@ def read_imagenet(name: str, home: Path) -> Splits:
 
 
 def read_class_names(file: Path) -> dict[str, str]:
-    """Class names by folder, from lines of ``FOLDER NAME``.
+    """Read class names by folder, from lines of ``FOLDER NAME``.
 
     Raises:
         DataError: A line has no name.

@@ -58,7 +58,7 @@ READERS: dict[Family, Callable[[str, Path, Layout], Splits]] = {
 
 
 def read(name: str, data_root: Path | None) -> Splits:
-    """One of the eleven.
+    """Read one of the eleven.
 
     Args:
         name: A key of ``ELEVEN``.
@@ -77,7 +77,7 @@ def read(name: str, data_root: Path | None) -> Splits:
 
 
 def read_in_place(folder: Path) -> Splits | None:
-    """One of the eleven, if a folder is the data set itself, wherever it lies and whatever it is called.
+    """Read one of the eleven, if a folder is the data set itself, wherever it lies and whatever it is called.
 
     Returns:
         The data set; None if the folder holds no split file of one of the eleven.

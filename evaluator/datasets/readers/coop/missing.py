@@ -10,7 +10,7 @@ INSTRUCTIONS = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 
 
 def not_there(name: str, path: Path, hint: str = "") -> DataError:
-    """The error for a file or folder that is missing, with where to get it."""
+    """Return the error for a file or folder that is missing, with where to get it."""
     return DataError(
         f"{name}: {path} is not there{f' ({hint})' if hint else ''}; "
         f"CoOp's instructions say how to get it and where to put it: {INSTRUCTIONS}"
@@ -18,21 +18,21 @@ def not_there(name: str, path: Path, hint: str = "") -> DataError:
 
 
 def need_file(name: str, path: Path) -> Path:
-    """The path, if it is a file; DataError otherwise."""
+    """Return the path, if it is a file; DataError otherwise."""
     if not path.is_file():
         raise not_there(name, path)
     return path
 
 
 def need_folder(name: str, path: Path) -> Path:
-    """The path, if it is a folder; DataError otherwise."""
+    """Return the path, if it is a folder; DataError otherwise."""
     if not path.is_dir():
         raise not_there(name, path)
     return path
 
 
 def need_images(name: str, paths: list[Path], *, listed_in: str) -> None:
-    """Raises DataError if images that a list names are not on disk, with how many and the first of them."""
+    """Raise DataError if images that a list names are not on disk, with how many and the first of them."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise not_there(

@@ -22,7 +22,7 @@ MAX_CLASSES = 100_000
 
 
 def read_split_file(name: str, split: Path, images: Path) -> Splits:
-    """A data set whose splits are written down in one JSON file.
+    """Read a data set whose splits are written down in one JSON file.
 
     Args:
         name: What to call it.
@@ -41,7 +41,7 @@ def read_split_file(name: str, split: Path, images: Path) -> Splits:
 
 
 def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item, ...], ...], tuple[str, ...]]:
-    """The three lists of items of a split file, and the class names by label.
+    """Return the three lists of items of a split file, and the class names by label.
 
     Raises:
         DataError: The text is not of the form above, a path leads out of the root, a label has no training

@@ -30,7 +30,7 @@ def _condition(scene: Scene) -> grammar.Naming:
 
 
 def _numeral(name: str, rng: Random) -> str:
-    """A number word, now and then as a numeral."""
+    """Return a number word, now and then as a numeral."""
     return str(NUMBERS.index(name)) if rng.random() < 0.12 else name
 
 
@@ -44,7 +44,7 @@ def _fill(phrase: str, scene: Scene, rng: Random, neutral_second: bool = False) 
 
 
 def _core(scene: Scene, rng: Random) -> str:
-    """The noun phrase: the first role, the second, both, or a name without its form."""
+    """Return the noun phrase: the first role, the second, both, or a name without its form."""
     words = grammar.FORMS[f"{scene.family}-{scene.form}"]
     neutral = grammar.NEUTRAL[scene.family]
     luck = rng.random()
@@ -62,14 +62,14 @@ def _core(scene: Scene, rng: Random) -> str:
 
 
 def _places(scene: Scene) -> tuple[str, ...]:
-    """What may be said of where a number, letter or shape is drawn."""
+    """Return what may be said of where a number, letter or shape is drawn."""
     if scene.family in ("colours", "duo") or scene.form == "scan" or scene.medium != "photo":
         return ()
     return grammar.GROUNDS.get(scene.ground, ())
 
 
 def _after(scene: Scene, rng: Random) -> str:
-    """What may follow: the medium, the condition or the place."""
+    """Return what may follow: the medium, the condition or the place."""
     medium = grammar.MEDIA[scene.medium].after
     options = [medium, medium] if medium else [_places(scene)]
     choices = [phrases for phrases in (*options, _condition(scene).after) if phrases]
@@ -77,7 +77,7 @@ def _after(scene: Scene, rng: Random) -> str:
 
 
 def _marks(scene: Scene, rng: Random) -> str:
-    """A caption of a number, letter, colour, shape, word or pair."""
+    """Return a caption of a number, letter, colour, shape, word or pair."""
     text = _core(scene, rng)
     adjectives = _condition(scene).adjective
     if not any(word in text for word in _FRAMED) and rng.random() < 0.55:
@@ -91,14 +91,14 @@ def _marks(scene: Scene, rng: Random) -> str:
 
 
 def _noun(scene: Scene, rng: Random) -> str:
-    """The word for the picture: its medium's, or that of any picture."""
+    """Return the word for the picture: its medium's, or that of any picture."""
     if rng.random() < 0.4:
         return rng.choice(("photo", "photo", "photo", "picture", "image"))
     return rng.choice(grammar.MEDIA[scene.medium].noun)
 
 
 def _sense(scene: Scene, text: str, rng: Random) -> str:
-    """A shared name with the sense that is meant, or without."""
+    """Return a shared name with the sense that is meant, or without."""
     sense = rng.choice(grammar.SENSES[scene.detail])
     luck = rng.random()
     if luck < 0.45:
@@ -111,7 +111,7 @@ def _sense(scene: Scene, text: str, rng: Random) -> str:
 
 
 def _thing(scene: Scene, rng: Random) -> str:
-    """The thing itself, with its kind at times."""
+    """Return the thing itself, with its kind at times."""
     text = rng.choice(grammar.NEUTRAL["everyday"]).replace("{}", scene.name)
     if scene.family == "senses":
         return _sense(scene, text, rng)
@@ -122,7 +122,7 @@ def _thing(scene: Scene, rng: Random) -> str:
 
 
 def _pictured(scene: Scene, thing: str, rng: Random) -> str:
-    """The thing as a picture: "a dark sketch of a cat"."""
+    """Return the thing as a picture: "a dark sketch of a cat"."""
     adjectives = _condition(scene).adjective
     adjective = rng.choice(adjectives) + " " if adjectives and rng.random() < 0.5 else ""
     noun = adjective + _noun(scene, rng)
@@ -131,7 +131,7 @@ def _pictured(scene: Scene, thing: str, rng: Random) -> str:
 
 
 def _everyday(scene: Scene, rng: Random) -> str:
-    """A caption of one thing in some medium and condition."""
+    """Return a caption of one thing in some medium and condition."""
     thing = _thing(scene, rng)
     adjectives = grammar.MEDIA[scene.medium].adjective
     luck = rng.random()
@@ -147,6 +147,6 @@ def _everyday(scene: Scene, rng: Random) -> str:
 
 
 def caption(scene: Scene, rng: Random) -> str:
-    """One caption of the scene, at most some twenty tokens; each call draws another."""
+    """Return one caption of the scene, at most some twenty tokens; each call draws another."""
     text = _everyday(scene, rng) if scene.family in ("everyday", "senses") else _marks(scene, rng)
     return text + "." if rng.random() < 0.3 else text

@@ -1,21 +1,15 @@
-"""What pictures there are and how often: from chance to a scene, and from a scene to pixels."""
+"""What pictures there are and how often: from chance to a scene."""
 
 from __future__ import annotations
 
 from itertools import accumulate
 from random import Random
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from . import duo, letters, numbers, shapes
+from . import duo, letters, shapes
 from .art import Art
-from .canvas import SIZE, ground, paste
 from .concepts import CONCEPTS, CORE, EVERYDAY, SENSES
 from .conditions import AFTER, BEFORE
-from .glyphs import Form, figure, text_mask
-from .media import LINE_MEDIA, MEDIA
+from .media import MEDIA
 from .scene import NUMBERS, Scene
 
 GROUNDS = [
@@ -149,13 +143,6 @@ _OWN_MEDIA: dict[str, dict[str, float]] = {
     "navon": {"photo": 60, "clipart": 40},
 }
 _EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
-_FORMS: dict[str, dict[str, Form]] = {
-    "numbers": numbers.FORMS,
-    "letters": letters.FORMS,
-    "colours": shapes.COLOUR_FORMS,
-    "shapes": shapes.SHAPE_FORMS,
-    "duo": duo.FORMS,
-}
 _OFTEN = [*CORE, *EVERYDAY]
 _ALL = list(CONCEPTS)
 _CHOICES = [(family, form, weight) for family, forms in WEIGHTS.items() for form, weight in forms.items()]
@@ -174,7 +161,7 @@ def _pick(table: dict[str, float] | dict[str, int], rng: Random) -> str:
 
 
 def names_of(family: str, form: str) -> tuple[list[str], list[str]]:
-    """The names that a form can show in its first and in its second role."""
+    """Return the names that a form can show in its first and in its second role."""
     if family == "numbers":
         low, high, second_low, second_high = RANGES.get(form, (0, 12, 0, 0))
         return NUMBERS[low : high + 1], NUMBERS[second_low : second_high + 1]
@@ -185,7 +172,7 @@ def names_of(family: str, form: str) -> tuple[list[str], list[str]]:
 
 
 def medium_for(family: str, form: str, rng: Random) -> str:
-    """A medium that the form is seen in; "photo" for forms that are whole pictures already."""
+    """Return a medium that the form is seen in; "photo" for forms that are whole pictures already."""
     if family in ("everyday", "senses"):
         return _pick(_EVERYDAY_MEDIA, rng)
     if family in ("colours", "duo") or form == "scan":
@@ -196,7 +183,7 @@ def medium_for(family: str, form: str, rng: Random) -> str:
 
 
 def condition_for(family: str, form: str, rng: Random) -> str:
-    """A condition of the picture, "plain" most often."""
+    """Return a condition of the picture, "plain" most often."""
     if rng.random() > (0.45 if family == "everyday" else 0.22):
         return "plain"
     if family == "everyday":
@@ -213,7 +200,7 @@ def condition_for(family: str, form: str, rng: Random) -> str:
 def compose(
     family: str, form: str, name: str, other: str, rng: Random, medium: str = "", condition: str = ""
 ) -> Scene:
-    """A scene of a given form and names; the rest by chance where it is not given."""
+    """Return a scene of a given form and names; the rest by chance where it is not given."""
     detail = ""
     if form in ("count", "field"):
         detail = rng.choice(CORE)
@@ -246,14 +233,14 @@ _UNTAUGHT = {
 
 
 def shown(scene: Scene) -> bool:
-    """Whether the models are taught from such a scene."""
+    """Return whether the models are taught from such a scene."""
     if scene.family == "everyday":
         return scene.name in _OFTEN
     return scene.form not in _UNTAUGHT.get(scene.family, ())
 
 
 def sample(rng: Random, art: Art) -> Scene:
-    """One scene of the world, by chance."""
+    """Return one scene of the world, by chance."""
     family, form, _ = rng.choices(_CHOICES, cum_weights=_ODDS)[0]
     if family == "everyday":
         name = rng.choice(_OFTEN if rng.random() < 0.45 else _ALL)
@@ -269,46 +256,3 @@ def sample(rng: Random, art: Art) -> Scene:
         alike = rng.random() < 0.04
         other = name if alike and name in second else rng.choice([each for each in second if each != name])
     return compose(family, form, name, other, rng)
-
-
-def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    """The figure (RGBA) or whole picture (RGB) of a scene, before its medium."""
-    if scene.family == "words":
-        text = rng.choice((scene.name, scene.name.upper(), scene.name.title()))
-        shape = text_mask(text, art.font(rng.choice(("print", "print", "hand")), 60, rng), fill=0.94)
-        return figure(shape, rng, turn=5, scale=(0.95, 1.05))
-    if scene.family in ("everyday", "senses"):
-        key = scene.name if scene.family == "everyday" else f"{scene.name}/{scene.detail}"
-        line = scene.medium in LINE_MEDIA and rng.random() < 0.4
-        thing = art.cutout(key, rng, line=line)
-        if rng.random() < 0.5:
-            thing = thing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        side = rng.randint(44, 60)
-        thing = duo.tint(
-            thing.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR).resize(
-                (side, side), Image.Resampling.BOX
-            ),
-            rng,
-        )
-        placed = Image.new("RGBA", (SIZE, SIZE))
-        placed.paste(thing, (rng.randint(0, SIZE - side), rng.randint(0, SIZE - side)))
-        return placed
-    return _FORMS[scene.family][scene.form](scene, rng, art)
-
-
-def draw(scene: Scene, rng: Random, art: Art) -> NDArray[np.uint8]:
-    """The scene as pixels, uint8 [64, 64, 3]; the same scene and generator state give the same picture.
-
-    Raises:
-        KeyError: the art has no picture of what the scene shows.
-    """
-    picture = _picture(scene, rng, art)
-    if picture.mode == "RGBA":
-        if scene.condition in BEFORE:
-            picture = BEFORE[scene.condition](picture, rng)
-        picture = MEDIA[scene.medium](picture, scene.ground, rng)
-    elif scene.condition in BEFORE:
-        picture = paste(ground(scene.ground, rng), BEFORE[scene.condition](picture.convert("RGBA"), rng))
-    if scene.condition in AFTER:
-        picture = AFTER[scene.condition](picture, rng)
-    return np.asarray(picture)
