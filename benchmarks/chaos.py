@@ -1,18 +1,18 @@
 """Runs that are killed again and again: is the result the same, is anything lost, what is paid twice?
 
 Each round makes the same search twice through the command line, as child processes, against a chat endpoint
-(a process of its own) that fails in a third of all attempts: once undisturbed at `--concurrency 2`, once at
-`--concurrency 4` and killed with SIGKILL at random moments, each time going on with `resume`, until it is
+(a process of its own) that fails in a third of all attempts: once undisturbed at ``--concurrency 2``, once at
+``--concurrency 4`` and killed with SIGKILL at random moments, each time going on with ``resume``, until it is
 done. Rounds are made until there are enough kills.
 
-- `differences`: rounds whose `leaderboard.csv` or `best` is not byte for byte that of the undisturbed run
-- `paid_twice`: good answers that the endpoint gave a second time for one request; at most kills times
-  concurrency, because what was in flight when the process died cannot be known
-- `lost`: answers that were in the journal after a kill and are not in it, or not the same, at the end
-- `overrun`: one more run, with `--max-calls`, killed in the same way: calls billed beyond the limit
+- ``differences``: rounds whose ``leaderboard.csv`` or ``best`` is not byte for byte that of the undisturbed
+run - ``paid_twice``: good answers that the endpoint gave a second time for one request; at most kills times
+concurrency, because what was in flight when the process died cannot be known - ``lost``: answers that were
+in the journal after a kill and are not in it, or not the same, at the end - ``overrun``: one more run, with
+``--max-calls``, killed in the same way: calls billed beyond the limit
 
 Templates are scored by the fake evaluator that comes with the library, so that a child starts in a second;
-`--model`, `--pretrained` and `--data` use a real one instead.
+``--model``, ``--pretrained`` and ``--data`` use a real one instead.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Figures:
 
 @contextlib.contextmanager
 def endpoint(seed: int) -> Iterator[str]:
-    """A faulty chat endpoint in a process of its own; its address."""
+    """Return a faulty chat endpoint in a process of its own; its address."""
     options = {"faults": FAULTS, "fault_seed": seed, "latency_s": [0.02, 0.3]}
     command = [sys.executable, "-m", "tests.fakes.chat_server", "--options", json.dumps(options)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
@@ -80,14 +80,14 @@ def endpoint(seed: int) -> Iterator[str]:
 
 
 def statistics(base_url: str) -> dict[str, Any]:
-    """What the endpoint has seen."""
+    """Return what the endpoint has seen."""
     with urllib.request.urlopen(base_url.removesuffix("/v1") + "/stats", timeout=30) as reply:
         found: dict[str, Any] = json.load(reply)
         return found
 
 
 def start(task: list[str], arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """The command line as a child process."""
+    """Return the command line as a child process."""
     command = [sys.executable, str(ROOT / "run_agent.py")]
     environment = {**os.environ, "OPENAI_API_KEY": "sk-not-a-real-key"}
     with log.open("ab") as sink:
@@ -95,7 +95,7 @@ def start(task: list[str], arguments: list[str], log: Path) -> subprocess.Popen[
 
 
 def search_arguments(task: list[str], run_dir: Path, base_url: str, seed: int, concurrency: int) -> list[str]:
-    """A new run."""
+    """Return a new run."""
     where = ["--run-dir", str(run_dir), "--base-url", base_url, "--seed", str(seed)]
     return [
         "search",
@@ -118,7 +118,7 @@ def undisturbed(task: list[str], folder: Path, seed: int, figures: Figures) -> t
 def killed(
     task: list[str], folder: Path, seed: int, figures: Figures, rng: random.Random, calm_s: float
 ) -> tuple[bytes, Any]:
-    """The same of a run that is killed until it is done; the undisturbed one took `calm_s` seconds."""
+    """Return the same of a run that is killed until it is done; undisturbed it took ``calm_s`` seconds."""
     run_dir, known = folder / "killed", dict[str, str]()
     with endpoint(seed) as base_url:
         arguments = search_arguments(task, run_dir, base_url, seed, CONCURRENCY)
@@ -137,7 +137,7 @@ def killed(
 
 
 def limited(task: list[str], folder: Path, figures: Figures, rng: random.Random, calm_s: float) -> None:
-    """A run with a limit on calls, killed until it stops."""
+    """Kill a run that has a limit on calls until it stops."""
     with endpoint(0) as base_url:
         arguments = search_arguments(task, folder / "limited", base_url, 0, CONCURRENCY)
         arguments += ["--max-calls", str(MAX_CALLS)]
@@ -181,7 +181,7 @@ def journal(run_dir: Path) -> dict[str, str]:
 
 
 def outcome(run_dir: Path, figures: Figures) -> tuple[bytes, Any]:
-    """What must be the same."""
+    """Return what must be the same."""
     events = (run_dir / "events.jsonl").read_text("utf-8")
     figures.skipped += events.count("iteration_skipped")
     return (run_dir / "leaderboard.csv").read_bytes(), json.loads((run_dir / "result.json").read_bytes())[

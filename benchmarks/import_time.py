@@ -1,7 +1,7 @@
 """How long importing the library takes, beside the libraries that it leaves alone until a search needs them.
 
-Each import runs in a fresh interpreter, in turns; figures are medians. `ratio` is the time of
-`from agent import search, SearchConfig` over that of `import torch, open_clip`.
+Each import runs in a fresh interpreter, in turns; figures are medians. ``ratio`` is the time of
+``from agent import search, SearchConfig`` over that of ``import torch, open_clip``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIMED = "import time; began = time.perf_counter(); {}; print(time.perf_counter()
 
 
 def seconds(statement: str) -> float:
-    """What a fresh interpreter takes for a statement."""
+    """Return what a fresh interpreter takes for a statement."""
     done = subprocess.run(
         [sys.executable, "-c", TIMED.format(statement)], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -31,7 +31,7 @@ def seconds(statement: str) -> float:
 
 
 def main() -> int:
-    """Prints the figures."""
+    """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of JSON (the default is indented)")
     parser.add_argument("--rounds", type=int, default=5, help="interpreters for each import (default: 5)")

@@ -42,7 +42,7 @@ def never() -> bool:
 
 
 def opening(seed: int) -> list[Message]:
-    """A request with 15 good and 15 bad templates, drawn from the built-in pool."""
+    """Return a request with 15 good and 15 bad templates, drawn from the built-in pool."""
     drawn = [Outcome(template.text) for template in draw(BUILT_IN, 30, random.Random(seed))]
     return request_pn(drawn[:15], drawn[15:], proposals=LINES, max_words=15)
 
@@ -71,7 +71,7 @@ def answered(generator: Generator, seed: int) -> int:
 
 
 def climb(generator: Generator, seed: int, *, turns: int = 10, proposals: int = 5) -> float:
-    """A conversation against a word-based scorer: the share of what was asked for that was new."""
+    """Return a conversation against a word-based scorer: the share of what was asked for that was new."""
     scorer = FakeEvaluator(seed=seed)
     scores = _scored(scorer, [template.text for template in draw(BUILT_IN, 80, random.Random(seed))])
     best = sorted(scores, key=lambda text: -scores[text])

@@ -3,14 +3,14 @@
 Three minutes against a real HTTP endpoint on loopback that allows 600 requests in any 60 seconds, asked by 32
 climbs, each of which asks again as soon as it has its answer. Answers take 0.3 to 1.2 s. Compared in one run:
 
-- ours: the proposer, told the limit; `learned`: told nothing, it reads the endpoint's headers
+- ours: the proposer, told the limit; ``learned``: told nothing, it reads the endpoint's headers
 - serial: one request at a time
-- semaphore: 32 at a time, exponential back-off with jitter after a refusal, `Retry-After` obeyed
+- semaphore: 32 at a time, exponential back-off with jitter after a refusal, ``Retry-After`` obeyed
 - tpm: the proposer with a limit on tokens that binds
 - fixed, bucket: the proposer against endpoints that count in other ways
 
-`share` is what was answered of what the limit allows, `refused` the part of all requests that got a 429.
-Time is virtual (the loop's clock jumps when nothing is to be done), sockets are real; `--real` waits.
+``share`` is what was answered of what the limit allows, ``refused`` the part of all requests that got a 429.
+Time is virtual (the loop's clock jumps when nothing is to be done), sockets are real; ``--real`` waits.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import ChatError
 from promptclimb.agent.llm.budget import Budget, Limits
+from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Endpoint, Proposer
+from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatRequest
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
@@ -44,7 +45,7 @@ Way = Callable[[OpenAIChat], Ask]
 
 
 def request(climb: int, turn: int) -> ChatRequest:
-    """A request like a climb's: two lists of templates, and a few lines of rules."""
+    """Return a request like a climb's: two lists of templates, and a few lines of rules."""
     lists = "\n".join(
         f"- a {word} of a {{}}, seen {turn} times by {climb}" for word in ("photo", "sketch") * 10
     )
@@ -54,7 +55,7 @@ def request(climb: int, turn: int) -> ChatRequest:
 
 
 def proposer(limits: RateLimits) -> Way:
-    """The proposer of this program."""
+    """Return the proposer of this program."""
 
     def way(chat: OpenAIChat) -> Ask:
         endpoint = Endpoint(name="fake", client=chat, limits=limits)

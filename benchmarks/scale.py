@@ -1,13 +1,13 @@
 """How the loop, the memory and the store hold up when they are large.
 
-- `overhead_ms`: 2,000 climbs at once ask a fake chat that answers after a second: processor time of the
+- ``overhead_ms``: 2,000 climbs at once ask a fake chat that answers after a second: processor time of the
   whole way of a request (budget, pacing, retry, client seam) for each call, less that of the bare client.
-  `search_ms`: a whole search of 2,000 climbs at once on the fake chat and a fake scorer, processor time for
-  each call, with parsing, scoring, ranking, events and durable writes; `search_s`: its wall time.
-  `mb_per_climb`: its peak of memory, less what it began with, for each climb.
-- `add_us`: one `Memory.add` into a memory of so many templates; `list_us`: the same by a plain sorted list.
-- `store`: a journal of 100,000 answers: its size, the time to write an answer while 200 climbs write, to open
-  and to replay it; and one bare commit with `synchronous=FULL`, as used, and NORMAL.
+  ``search_ms``: a whole search of 2,000 climbs at once on the fake chat and a fake scorer, processor time for
+  each call, with parsing, scoring, ranking, events and durable writes; ``search_s``: its wall time.
+  ``mb_per_climb``: its peak of memory, less what it began with, for each climb.
+- ``add_us``: one ``Memory.add`` into a memory of so many templates; ``list_us``: the same by a plain sorted
+list. - ``store``: a journal of 100,000 answers: its size, the time to write an answer while 200 climbs
+write, to open and to replay it; and one bare commit with ``synchronous=FULL``, as used, and NORMAL.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.llm.budget import Bill, Budget, Limits, Usage
+from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Endpoint, Proposer
+from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
@@ -93,7 +94,7 @@ async def loop_overhead() -> dict[str, float]:
 
 
 def whole_search() -> dict[str, float]:
-    """A search of 2,000 climbs at once."""
+    """Return a search of 2,000 climbs at once."""
     with tempfile.TemporaryDirectory() as folder:
         config = SearchConfig(
             data="fake", llm="fake", restarts=CLIMBS, resets=1, iterations=3, proposals=3, initial=4,
@@ -112,12 +113,12 @@ def whole_search() -> dict[str, float]:
 
 
 def peak_mb() -> float:
-    """The most memory that the process has had."""
+    """Return the most memory that the process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def scored(text: str, value: float) -> Scored:
-    """A template with a value."""
+    """Return a template with a value."""
     return Scored(template=Template(text), score=Score(train=value), value=value, position=Position(1))
 
 
@@ -153,7 +154,7 @@ async def put(store: Store, number: int) -> None:
 
 
 async def store_size(answers: int) -> dict[str, float]:
-    """A journal of so many answers."""
+    """Return a journal of so many answers."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         Store.create(run, {"identity": {}}).close()

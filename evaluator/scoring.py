@@ -212,6 +212,20 @@ class Scorer(Protocol):
         ...
 
 
+class TemplateScorer(Protocol):
+    """What scores one template at a time for many who ask: the queue to a scorer, or a cache before it."""
+
+    async def score(self, template: str) -> Verdict:
+        """Score one template.
+
+        Raises:
+            CrashingTemplateError: It makes the scorer fail, which scores others.
+            ScoringFailedError: The scorer fails.
+            ConsumerError: The scorer cannot be asked any more.
+        """
+        ...
+
+
 @runtime_checkable
 class Evaluator(Scorer, Protocol):
     """A scorer bound to a data set, with its sealed test split."""

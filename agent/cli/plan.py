@@ -91,7 +91,7 @@ def _tokens_a_call(config: SearchConfig) -> int:
 
 
 def _longest_view(config: SearchConfig) -> View:
-    """A climb whose templates are all as long as they may be."""
+    """Return a climb whose templates are all as long as they may be."""
     memory = Memory()
     words = min(config.max_words, MAX_CHARACTERS // (LONGEST_WORD + 1))
     for number in range(2 * config.top_k):

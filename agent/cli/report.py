@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..results.page import write_report
+from ..results.run_config import config_text
 from ..results.run_dir import result_of
-from ..results.settings import config_text
 from .output import print_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
-from ..results.settings import stored_config
+from ..results.run_config import stored_config
 from .options import add_json, add_search_options, given_settings
 from .search import run_session
 

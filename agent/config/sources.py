@@ -165,7 +165,7 @@ _MODEL_FOLDER = "local-dir:"
 
 
 def _as_path(name: str, text: str) -> str:
-    """A setting that is a name or a path: the path made absolute where there is one, else as it is."""
+    """Return a setting that is a name or a path: the path made absolute where there is one, else as it is."""
     if name == "model" and text.startswith(_MODEL_FOLDER):
         return f"{_MODEL_FOLDER}{_resolved(Path(text.removeprefix(_MODEL_FOLDER)))}"
     if name == "evaluator":

@@ -12,9 +12,9 @@ from ..errors import ConfigError, EndpointError
 from ..events import Listener, Noted
 from ..secrets import Scrubber, Secret, split_userinfo
 from ..stop import Stop
+from .endpoint import Endpoint
 from .pacing import RateLimits
 from .preflight import look
-from .proposer import Endpoint
 from .stoppable import StoppableChat
 from .types import ChatClient
 

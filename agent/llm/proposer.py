@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..errors import (
     ChatError,
@@ -20,53 +20,18 @@ from ..errors import (
     TransientChatError,
 )
 from ..events import ChatFailed, EndpointPaced, EndpointRemoved, GaveUp, Listener, RetryScheduled, unheard
-from .budget import NO_BILL, NOTHING, Bill, Budget, Price, cost
+from .budget import NO_BILL, NOTHING, Budget, Price, cost
+from .endpoint import Endpoint, Reply
 from .outage import Outage
-from .pacing import Pacer, Permit, RateLimiter, RateLimits
+from .pacing import Pacer, Permit, RateLimiter
 from .retry import Decision, RetryPolicy, retrying
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
-from .types import ChatAnswer, ChatClient, ChatRequest
+from .types import ChatAnswer, ChatRequest
 
 GIVE_UP_AFTER_S = 1800.0
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
 """What makes an endpoint useless for good, though others may still serve."""
-
-__all__ = ["GIVE_UP_AFTER_S", "Endpoint", "Proposer", "RateLimits", "Reply", "RetryPolicy"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One place that answers.
-
-    Attributes:
-        name: What reports call it.
-        client: How to reach it.
-        model: Its own name of the model, where it differs from the request's.
-        price: What it charges, None if that is not known.
-        limits: What it may be asked at most.
-    """
-
-    name: str
-    client: ChatClient
-    model: str | None = None
-    price: Price | None = None
-    limits: RateLimits = field(default_factory=RateLimits)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, and what it cost.
-
-    Attributes:
-        answer: What the model said.
-        bill: What is to be written down with it.
-        endpoint: Who answered.
-    """
-
-    answer: ChatAnswer
-    bill: Bill
-    endpoint: str
 
 
 class Proposer:

@@ -159,7 +159,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
 
 
 def _notes(result: SearchResult) -> dict[str, str]:
-    """What belongs beside the figures: circumstances, and all that was let through."""
+    """Return what belongs beside the figures: circumstances, and all that was let through."""
     found: dict[str, Any] = {"started": result.started, "device": result.device}
     if (versions := result.versions) is not None:
         ran = {"promptclimb": versions.program, "Python": versions.python}

@@ -10,7 +10,7 @@ from ..llm.types import ChatAnswer, ChatClient, ChatRequest
 
 
 def as_chat(given: object) -> ChatClient:
-    """A chat client from whatever has ``chat``.
+    """Return a chat client from whatever has ``chat``.
 
     ``chat(request)`` that answers with a ``ChatAnswer`` is used as it is. ``chat(messages)``, plain or async,
     may answer with a text; the parameter's name tells them apart.

@@ -10,7 +10,7 @@ from typing import Any
 from ..config.schema import SearchConfig
 from ..events import Bus, Listener
 from ..results.result import SearchResult
-from ..results.settings import stored_config
+from ..results.run_config import stored_config
 from .session import Session
 
 

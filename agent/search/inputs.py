@@ -17,7 +17,7 @@ from ..threads import in_thread
 
 
 async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:
-    """Loads data and model in a thread.
+    """Load data and model in a thread.
 
     Args:
         config: Says which.
@@ -72,7 +72,7 @@ def with_fallback(config: SearchConfig) -> tuple[SearchConfig, str | None]:
 
 
 def read_pool(config: SearchConfig) -> list[Template]:
-    """What initial templates are drawn from.
+    """Return what initial templates are drawn from.
 
     Raises:
         ConfigError: The file cannot be used, or the pool is smaller than what is to be drawn.
@@ -91,5 +91,5 @@ def read_pool(config: SearchConfig) -> list[Template]:
 
 
 def pool_hash(pool: list[Template]) -> str:
-    """A hash of a pool's content."""
+    """Return a hash of a pool's content."""
     return hashlib.sha256("\n".join(template.text for template in pool).encode()).hexdigest()[:16]

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from ..climb.climb import Skipped
 from ..errors import RequestFailedError, StoreMismatchError
-from ..llm.proposer import Reply
+from ..llm.endpoint import Asker
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
 from ..store import Store
-
-
-class Asker(Protocol):
-    """What asks an LLM and retries, such as ``agent.llm.proposer.Proposer``."""
-
-    async def ask(self, request: ChatRequest) -> Reply:
-        """Return an answer to a request.
-
-        Raises:
-            RequestFailedError: All attempts failed.
-            BudgetSpentError: A limit is reached.
-        """
-        ...
 
 
 class Journal:

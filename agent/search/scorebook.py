@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...evaluator.scoring import Rejection, Verdict
+from ...evaluator.scoring import Rejection, TemplateScorer, Verdict
 from ..errors import (
     ConsumerError,
     CrashingTemplateError,
@@ -26,25 +26,11 @@ class ScoreStore(Protocol):
     """Where scores are kept, by exact text: two spellings of a template may score differently."""
 
     def score(self, key: str) -> StoredScore | None:
-        """What is known of a template."""
+        """Return what is known of a template."""
         ...
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
-        """Keeps what the evaluator said; on disk when this returns."""
-        ...
-
-
-class TemplateScorer(Protocol):
-    """What scores one template at a time, such as ``evaluator.batching.Consumer``."""
-
-    async def score(self, template: str) -> Verdict:
-        """Score one template.
-
-        Raises:
-            CrashingTemplateError: It makes the scorer fail, which scores others.
-            ScoringFailedError: The scorer fails.
-            ConsumerError: The scorer cannot be asked any more.
-        """
+        """Keep what the evaluator said; on disk when this returns."""
         ...
 
 
@@ -61,7 +47,7 @@ class Scorebook:
         self._scorer = scorer
 
     async def score(self, template: str) -> Verdict:
-        """The score of one template, from disk or from the evaluator.
+        """Return the score of one template, from disk or from the evaluator.
 
         Raises:
             EvaluationFailedError: The evaluator is broken; nothing wrong is kept.

@@ -21,8 +21,10 @@ from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.budget import Budget, Limits
+from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints
-from ..llm.proposer import Endpoint, Proposer, RetryPolicy
+from ..llm.proposer import Proposer
+from ..llm.retry import RetryPolicy
 from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (

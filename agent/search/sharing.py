@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from ...evaluator.scoring import EvaluatorInfo
+from ...evaluator.scoring import EvaluatorInfo, TemplateScorer
 from ..config.schema import SearchConfig
+from ..llm.endpoint import Asker
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
-from .journal import Asker
-from .scorebook import TemplateScorer
 
 
 @contextmanager

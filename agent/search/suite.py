@@ -122,7 +122,7 @@ def _row(data: str, method: str, runs: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def _overall(method: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The mean over data sets of each seed, then over seeds; over the same ones for every method."""
+    """Return the mean over data sets of each seed, then over seeds; over the same ones for every method."""
     alive = {run["method"] for run in runs if run["counts"]}
     all_data = list(dict.fromkeys(run["data"] for run in runs))
     common = {
@@ -149,7 +149,7 @@ def _overall(method: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _common_seeds(runs: Sequence[Mapping[str, Any]]) -> set[int]:
-    """The seeds that every method has finished on one data set, if it has finished any."""
+    """Return the seeds that every method has finished on one data set, if it has finished any."""
     finished: dict[str, set[int]] = {}
     for run in runs:
         if run["counts"]:

@@ -13,12 +13,12 @@ from ..position import Position
 
 
 def answer_key(position: Position) -> str:
-    """The journal's key of a position; keys sort as positions do."""
+    """Return the journal's key of a position; keys sort as positions do."""
     return "answer:" + ".".join(f"{number:09d}" for number in position)
 
 
 def answer_position(key: str) -> Position:
-    """The inverse of ``answer_key``.
+    """Return the inverse of ``answer_key``.
 
     Raises:
         StoreCorruptError: The key is none of ours.
@@ -55,13 +55,13 @@ class StoredScore:
     verdict: Verdict
 
     def to_json(self) -> dict[str, Any]:
-        """A dictionary of JSON values."""
+        """Return a dictionary of JSON values."""
         kind = "score" if isinstance(self.verdict, Score) else "rejection"
         return {"template": self.template, kind: self.verdict.to_json()}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> StoredScore:
-        """The inverse of ``to_json``."""
+        """Return the inverse of ``to_json``."""
         if "score" in found:
             return cls(found["template"], Score.from_json(found["score"]))
         return cls(found["template"], Rejection.from_json(found["rejection"]))

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from ...evaluator.scoring import NOT_A_NUMBER, Rejection, Verdict
+from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
 from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.budget import NO_BILL
-from ..llm.proposer import Reply
+from ..llm.endpoint import Asker, Reply
 from ..llm.types import ChatAnswer, ChatRequest
 from ..versions import PROGRAM, program_version
 from .disk import FILE_NAME, TextCache, inspect, translated
@@ -99,14 +99,6 @@ def _check(about: Any, folder: Path) -> None:
         )
 
 
-class TemplateScorer(Protocol):
-    """What scores one template at a time."""
-
-    async def score(self, template: str) -> Verdict:
-        """Score one template; raises an ``EvaluatorError`` where the scorer fails."""
-        ...
-
-
 class SharedScorer:
     """A scorer that asks the shared cache first, and tells it what it learns.
 
@@ -131,14 +123,6 @@ class SharedScorer:
         if not isinstance(verdict, Rejection) or verdict.reason != NOT_A_NUMBER:
             await self._cache.write(key, StoredScore(template, verdict).to_json())
         return verdict
-
-
-class Asker(Protocol):
-    """What gets answers."""
-
-    async def ask(self, request: ChatRequest) -> Reply:
-        """Get one answer."""
-        ...
 
 
 class SharedAsker:

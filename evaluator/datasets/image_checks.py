@@ -34,7 +34,7 @@ def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
-    """Looks for images, by content, that were drawn more than once; yield notes.
+    """Look for images, by content, that were drawn more than once; yield notes.
 
     Raises:
         DataError: A file cannot be read.

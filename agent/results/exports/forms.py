@@ -59,7 +59,7 @@ class Found:
             UsageError: The run's store cannot be read by this version.
         """
         # Imported here, because the command line lists the forms and then needs no store.
-        from ..settings import stored_config
+        from ..run_config import stored_config
 
         return stored_config(self.run_dir)
 
@@ -110,7 +110,7 @@ def safetensors(found: Found) -> bytes:
     Raises:
         UsageError: The run's evaluator was an object from Python, which the config does not name.
     """
-    from ..settings import stored_given
+    from ..run_config import stored_given
 
     if (evaluator := stored_given(found.run_dir).get("evaluator")) is not None:
         raise UsageError(

@@ -21,7 +21,7 @@ class Save(Protocol):
     """Writes one image to a path that it may give a suffix to."""
 
     def __call__(self, stem: Path) -> None:
-        """Writes the image."""
+        """Write the image."""
 
 
 def numbered_set(

@@ -166,7 +166,7 @@ def standard_state(state: Mapping[str, Tensor], vocabulary: Vocabulary) -> dict[
 
 
 def export(name: str, state: Mapping[str, Tensor], vocabulary: Vocabulary, folder: Path) -> Path:
-    """Writes NAME.safetensors and NAME.json, which plain open_clip loads, and return the former."""
+    """Write NAME.safetensors and NAME.json, which plain open_clip loads, and return the former."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     partial = path.with_suffix(".partial")

@@ -12,8 +12,8 @@ import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
 from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError
 from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.endpoints import open_endpoints
-from promptclimb.agent.llm.proposer import Endpoint
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop

@@ -31,9 +31,10 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events import EndpointRemoved, Event, GaveUp, RetryScheduled, unheard
 from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
+from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Endpoint, Proposer, Reply
+from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position

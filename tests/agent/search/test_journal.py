@@ -15,7 +15,7 @@ from promptclimb.agent.errors import (
     StoreMismatchError,
 )
 from promptclimb.agent.llm.budget import Bill, Usage
-from promptclimb.agent.llm.proposer import Reply
+from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.journal import Journal

@@ -23,7 +23,7 @@ from promptclimb.agent.errors import (
     UsageError,
 )
 from promptclimb.agent.events import Event
-from promptclimb.agent.results.settings import stored_config
+from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.stop import Stop

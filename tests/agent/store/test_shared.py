@@ -10,7 +10,7 @@ import pytest
 
 from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
 from promptclimb.agent.llm.budget import NO_BILL, Bill, Usage
-from promptclimb.agent.llm.proposer import Reply
+from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer
