@@ -64,11 +64,10 @@ class Home:
     def _with_slots(self) -> SearchResult:
         """The run's result with templates of one and of two slots, scored as the run would have."""
         from promptclimb.agent.search.api import stored_config
-        from promptclimb.agent.search.inputs import spec_of
         from promptclimb.evaluator.open import open_evaluator
 
         result = with_templates(read_result(self.run), *TEMPLATES)
-        evaluator = open_evaluator(spec_of(stored_config(self.run, {})))
+        evaluator = open_evaluator(stored_config(self.run, {}))
         (scores,) = evaluator.examine([TEMPLATES])
         together = {"train": scores.train, "val": scores.val, "test": scores.test}
         document = result.to_json()
