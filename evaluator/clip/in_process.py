@@ -52,15 +52,7 @@ def open_in_process(
     for note in data.notes:
         report(note)
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
-    images = ImageEncoder(
-        loaded=models[0],
-        folder=(spec.cache_dir or cache_dir()) / "features",
-        batch=spec.image_batch,
-        workers=spec.workers,
-        on_bad_image=spec.on_bad_image,
-        report=report,
-        progress=progress,
-    )
+    images = _image_encoder(spec, models[0], report, progress)
     train_features, train = _labelled(images, data.train, data)
     val_features, val = _labelled(images, data.val, data)
     encoder = build_encoder(spec, models, data.classes, report)
@@ -80,6 +72,20 @@ def open_in_process(
         logit_scale=models[0].logit_scale,
     )
     return evaluator, SearchSplits(data.classes, train, val, models[0].key)
+
+
+def _image_encoder(
+    spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: Progress
+) -> ImageEncoder:
+    return ImageEncoder(
+        loaded=loaded,
+        folder=(spec.cache_dir or cache_dir()) / "features",
+        batch=spec.image_batch,
+        workers=spec.workers,
+        on_bad_image=spec.on_bad_image,
+        report=report,
+        progress=progress,
+    )
 
 
 def _labelled(

@@ -49,7 +49,7 @@ def spec(folder: Path, tmp_path: Path) -> EvaluatorSpec:
     return EvaluatorSpec(
         data=str(folder),
         model=f"local-dir:{tmp_path}",
-        pretrained="",
+        pretrained="own",
         shots=4,
         device="cpu",
         cache_dir=tmp_path,
