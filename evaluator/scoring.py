@@ -267,14 +267,3 @@ class Inspector(Protocol):
             EvaluatorError: The ensemble or the split is empty.
         """
         ...
-
-
-def parse_objective(name: str) -> Objective:
-    """Return the objective of that name.
-
-    Raises:
-        UsageError: There is none.
-    """
-    if name not in OBJECTIVES:
-        raise UsageError(f"unknown objective {name!r}; known are {', '.join(OBJECTIVES)}")
-    return name

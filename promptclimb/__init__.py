@@ -25,11 +25,16 @@ if TYPE_CHECKING:
     from .agent.errors import PromptclimbError
     from .agent.results.result import SearchResult
     from .agent.search.api import resume, resume_sync, search, search_sync
+    from .agent.search.evaluation import Evaluation, evaluate
+    from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
+    "Evaluation": ".agent.search.evaluation",
+    "EvaluatorSpec": ".evaluator.spec",
     "PromptclimbError": ".agent.errors",
     "SearchConfig": ".agent.config.schema",
     "SearchResult": ".agent.results.result",
+    "evaluate": ".agent.search.evaluation",
     "resume": ".agent.search.api",
     "resume_sync": ".agent.search.api",
     "search": ".agent.search.api",
@@ -37,9 +42,12 @@ _HOME = {
 }
 
 __all__ = [
+    "Evaluation",
+    "EvaluatorSpec",
     "PromptclimbError",
     "SearchConfig",
     "SearchResult",
+    "evaluate",
     "resume",
     "resume_sync",
     "search",

@@ -14,9 +14,9 @@ from rich.console import Console
 from ..text import printable
 
 
-def console() -> Console:
-    """Return the console for people: standard error."""
-    return Console(stderr=True, highlight=False)
+def console(*, stderr: bool = True) -> Console:
+    """Return the console for people: standard error, or standard output for what a command was asked for."""
+    return Console(stderr=stderr, highlight=False)
 
 
 def say(text: str) -> None:

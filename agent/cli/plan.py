@@ -15,6 +15,7 @@ from ..climb.memory import Memory
 from ..climb.methods import Heard, Propose, View, method_named
 from ..climb.scored import Scored
 from ..config.fields import Price
+from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..llm.types import ChatRequest
 from ..position import Position
@@ -56,13 +57,13 @@ def plan(config: SearchConfig) -> dict[str, Any]:
     wanted = config.initial if isinstance(config.initial, int) else MAX_FROM_FILE
     initial = config.restarts * min(wanted, len(pool))
     asks = config.needs_llm
-    calls = _least(config.steps if asks else 0, config.max_calls)
+    calls = _least(config.all_iterations * KNOWN_METHODS[config.method].requests, config.max_calls)
     tokens = _least(calls * _tokens_a_call(config) if asks else 0, config.max_tokens)
     return {
         "calls": calls,
         "tokens": tokens,
         "cost_usd": _cost(config, calls, tokens) if asks else 0.0,
-        "evaluations": initial + config.proposals * (calls if asks else config.steps),
+        "evaluations": initial + config.proposals * (calls if asks else config.all_iterations),
         "minutes": _minutes(config, calls, tokens),
     }
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ...evaluator.scoring import parse_objective
 from ...prompts.pools import draw
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
@@ -98,7 +97,7 @@ class Climb:
     ) -> None:
         self.record = ClimbRecord(number)
         self._config = config
-        self._objective = parse_objective(config.objective)
+        self._objective = config.objective
         self._memory = Memory(derived(config.seed, "ties", number))
         self._pool = pool
         self._answers = answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...evaluator.scoring import Rejection, Score, Verdict, parse_objective
+from ...evaluator.scoring import Rejection, Score, Verdict
 from ...prompts.replies import parse_reply
 from ...prompts.requests import Outcome
 from ...prompts.template import Template
@@ -49,7 +49,7 @@ class Trials:
         self._memory = memory
         self._record = record
         self._scores = scores
-        self._objective = parse_objective(config.objective)
+        self._objective = config.objective
         self._proposals = config.proposals
         self._max_words = config.max_words
         self._tell = tell

@@ -36,7 +36,7 @@ LOCAL_LLM = "local"
 class SearchConfig(EvaluatorSpec):
     """What to search, with whom, how, and how far; what is scored stands in ``EvaluatorSpec``.
 
-    The defaults: 4 restarts of 2 conversations of 6 turns, 5 proposals a turn: 48 requests, which a small
+    The defaults: 4 restarts of 2 resets of 6 iterations, 5 proposals each: 48 requests, which a small
     hosted model answers for a few cents.
 
     Raises:
@@ -86,14 +86,26 @@ class SearchConfig(EvaluatorSpec):
         show="NAME",
     )
     restarts: int = setting(
-        4, "climbs, each from its own sample of initial templates", "search", decides=True, show="N", ge=1
+        4,
+        "restarts: climbs, each from its own sample of initial templates",
+        "search",
+        decides=True,
+        show="N",
+        ge=1,
     )
     resets: int = setting(
-        2, "conversations a climb, each from the ranking as it stands", "search", decides=True, show="N", ge=1
+        2,
+        "resets a restart: conversations, each from the ranking as it stands",
+        "search",
+        decides=True,
+        show="N",
+        ge=1,
     )
-    iterations: int = setting(6, "turns a conversation", "search", decides=True, show="N", ge=1)
+    iterations: int = setting(
+        6, "iterations a reset: requests of one conversation", "search", decides=True, show="N", ge=1
+    )
     proposals: int = setting(
-        5, "templates asked for in a turn", "search", decides=True, show="N", ge=1, le=100
+        5, "templates asked for in an iteration", "search", decides=True, show="N", ge=1, le=100
     )
     top_k: int = setting(
         15, "templates shown to the LLM, best and worst each", "search", decides=True, show="K", ge=1, le=1000
@@ -203,8 +215,8 @@ class SearchConfig(EvaluatorSpec):
         return without_credentials(self.base_url or DEFAULT_BASE_URL)
 
     @property
-    def steps(self) -> int:
-        """Turns of all conversations of all climbs: the requests that a search makes when none fails."""
+    def all_iterations(self) -> int:
+        """Iterations of all resets of all restarts."""
         return self.restarts * self.resets * self.iterations
 
     def to_public(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .run_dir import write_atomically
 
 REPORT = "report.html"
 MAX_ROWS = 100
+MAX_CLASSES = 10
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -58,6 +59,7 @@ def page(result: SearchResult, config_text: str) -> str:
         "<h2>What was found</h2>",
         _comparison(result),
         f"<p>Accuracies in %. {escape(about_test(result))}</p>",
+        *_classes(result),
         "<h2>How the restarts went</h2>",
         progress_chart(result.leaderboard),
         "<p>Best training accuracy of each restart after each iteration; iteration 0 is its initial "
@@ -129,6 +131,32 @@ def _comparison(result: SearchResult) -> str:
     return f"<table>{_head('', 'template', 'train', 'val', 'test')}{body}</table>"
 
 
+def _classes(result: SearchResult) -> list[str]:
+    """Return which classes fare worst under the best template, and what they are taken for."""
+    if (look := result.inspection) is None:
+        return []
+    counted = [one for one in look.classes if one.accuracy is not None]
+    worst = sorted(counted, key=lambda one: one.accuracy or 0.0)[:MAX_CLASSES]
+    classes = "".join(
+        f'<tr><td>{escape(one.name)}</td><td class="n">{one.images}</td>{_numbers([one.accuracy])}</tr>'
+        for one in worst
+    )
+    pairs = "".join(
+        f'<tr><td>{escape(one.true)}</td><td>{escape(one.taken_for)}</td><td class="n">{one.images}</td></tr>'
+        for one in look.confusions[:MAX_CLASSES]
+    )
+    about = (
+        f"Under the best template, on {look.split}: the {len(worst)} of {len(look.classes)} classes that are "
+        "correctly classified least often, and what is most often taken for what."
+    )
+    found = [
+        "<h2>Which classes are hardest</h2>",
+        f"<p>{escape(about)}</p>",
+        f"<table>{_head('class', 'images', look.split)}{classes}</table>",
+    ]
+    return [*found, f"<table>{_head('class', 'taken for', 'images')}{pairs}</table>"] if pairs else found
+
+
 def _leaderboard(result: SearchResult) -> str:
     body = "".join(
         f'<tr><td class="n">{row.rank}</td><td>{escape(row.template)}</td>{_numbers([row.train, row.val])}'
@@ -183,7 +211,7 @@ def _pairs(pairs: Mapping[str, str]) -> str:
 
 
 def _head(*names: str) -> str:
-    numbers = {"train", "val", "test", "rank"}
+    numbers = {"train", "val", "test", "rank", "images"}
     cells = "".join(
         f'<th class="n">{escape(name)}</th>' if name in numbers else f"<th>{escape(name)}</th>"
         for name in names

@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
+from ...evaluator.scoring import ClassAccuracy, Confusion
+
 SCHEMA = 1
+MOST_CONFUSIONS = 20
 UNOPENED = "test_unopened"
 """The note that says why a run that went to its end has no test accuracies."""
 UNEXAMINED = "unexamined"
 """The note that says why accuracies of ensembles are missing."""
+UNINSPECTED = "uninspected"
+"""The note that says why nothing is told of the classes."""
 PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED)
 """The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
@@ -132,6 +137,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """How the best template does class by class.
+
+    Attributes:
+        split: On which images.
+        classes: Each class, by label.
+        confusions: The pairs of classes most often confused, at most ``MOST_CONFUSIONS``.
+    """
+
+    split: str
+    classes: tuple[ClassAccuracy, ...]
+    confusions: tuple[Confusion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
     """What ran; None for a package that took no part."""
 
@@ -165,6 +185,8 @@ class SearchResult:
         budget: What is left of each limit that was set.
         notes: Facts that belong beside the figures, by a short name: what was let through, a method used in
             place of another. JSON values.
+        inspection: How each class fares under the best template; None where the test split stayed sealed or
+            the evaluator does not tell.
         versions: What ran; None where an older program did not say.
         started: When the run was started, in ISO 8601; None where an older program did not say.
         device: Where the black box computed; None where the evaluator does not say.
@@ -190,6 +212,7 @@ class SearchResult:
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    inspection: Inspected | None = None
     versions: Versions | None = None
     started: str | None = None
     device: str | None = None
@@ -227,6 +250,10 @@ class SearchResult:
             values["ensemble"] = _ensemble(values["ensemble"])
             values["baselines"] = {name: _ensemble(found) for name, found in values["baselines"].items()}
             values["leaderboard"] = tuple(_made(Row, row) for row in values["leaderboard"])
+            if (look := values.get("inspection")) is not None:
+                classes = tuple(_made(ClassAccuracy, one) for one in look["classes"])
+                confusions = tuple(_made(Confusion, one) for one in look["confusions"])
+                values["inspection"] = Inspected(split=look["split"], classes=classes, confusions=confusions)
             if values.get("versions") is not None:
                 values["versions"] = _made(Versions, values["versions"])
             return _made(cls, values)

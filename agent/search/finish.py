@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
@@ -16,10 +16,23 @@ from ..climb.selection import select
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..errors import PromptclimbError
 from ..position import Position
-from ..results.result import Best, Dataset, Ensemble, Llm, Model, Row, SearchResult, Sizes, Usage, Versions
+from ..results.result import (
+    UNOPENED,
+    Best,
+    Dataset,
+    Ensemble,
+    Inspected,
+    Llm,
+    Model,
+    Row,
+    SearchResult,
+    Sizes,
+    Usage,
+    Versions,
+)
 from ..store import Store
 from ..versions import program_version, running_version
-from .last_look import Group, examined, measured, openings
+from .last_look import Group, examined, inspected, measured, openings
 
 INITIAL_POOL = "initial pool"
 HAND_MADE = "hand-made"
@@ -85,7 +98,12 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
     opens = ended.stop_reason is None and evaluator.info.sizes.get("test", 0) > 0
     groups = [_single(choice.ranked[0]), choice.ensemble, *choice.baselines.values()]
     found, notes = await examined(evaluator, store, groups, test=opens)
-    return _result(config, evaluator.info, store, ended, choice, found, notes)
+    look: Inspected | None = None
+    if opens and UNOPENED not in notes:
+        look, more = await inspected(evaluator, choice.ranked[0].text)
+        notes |= more
+    result = _result(config, evaluator.info, store, ended, choice, found, notes)
+    return replace(result, inspection=look)
 
 
 async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _Choice:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ...evaluator.scoring import Evaluator, Score, SplitScores
+from ...evaluator.scoring import Evaluator, Inspector, Score, SplitScores
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
-from ..results.result import UNEXAMINED, UNOPENED, Ensemble
+from ..results.result import MOST_CONFUSIONS, UNEXAMINED, UNINSPECTED, UNOPENED, Ensemble, Inspected
 from ..store import Store
 from ..threads import in_thread
 
@@ -69,6 +69,24 @@ async def examined(
             notes[UNEXAMINED] = f"ensembles could not be examined: {str(error) or type(error).__name__}"
             found = [None] * len(groups)
     return [_accuracies(group, scores) for group, scores in zip(groups, found, strict=True)], notes
+
+
+async def inspected(evaluator: Evaluator, template: str) -> tuple[Inspected | None, dict[str, str]]:
+    """Return how each class fares under a template on test, and a note where that could not be had.
+
+    Args:
+        evaluator: What scored; one that does not tell its classes gives None.
+        template: The template.
+    """
+    if not isinstance(evaluator, Inspector):
+        return None, {}
+    try:
+        look = await measured(lambda: evaluator.inspect([template], split="test"))
+    except Exception as error:  # noqa: BLE001 - told in the result
+        return None, {
+            UNINSPECTED: f"the classes could not be told apart: {str(error) or type(error).__name__}"
+        }
+    return Inspected(split="test", classes=look.classes, confusions=look.confusions[:MOST_CONFUSIONS]), {}
 
 
 async def measured(work: Callable[[], T]) -> T:

@@ -193,7 +193,7 @@ class Session:
                 llm=config.llm if config.needs_llm else None,
                 method=config.method,
                 restarts=config.restarts,
-                iterations=config.steps,
+                iterations=config.all_iterations,
                 resumed=resumed,
             )
         )

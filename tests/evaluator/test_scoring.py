@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from promptclimb.evaluator.cache import cache_dir
 from promptclimb.evaluator.errors import EvaluatorError, TemplateRejectedError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import OBJECTIVES, Evaluator, Rejection, Score, parse_objective
+from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
 from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)
@@ -46,9 +46,6 @@ def test_objectives_pick_their_value() -> None:
     assert score.value("class_mean") == 0.4
     with pytest.raises(UsageError, match="logprob"):
         score.value("logprob")
-    assert [parse_objective(name) for name in OBJECTIVES] == list(OBJECTIVES)
-    with pytest.raises(UsageError, match="accuracy, class_mean"):
-        parse_objective("luck")
 
 
 def test_scoring_errors_cross_processes() -> None:

@@ -14,13 +14,13 @@ from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.result import UNEXAMINED, UNOPENED
+from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Score, SplitScores
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, Score, SplitScores
 from promptclimb.prompts.template import Template
 
 CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)
@@ -241,3 +241,32 @@ async def test_nothing_scored_is_no_result(store: Store) -> None:
     with pytest.raises(PromptclimbError, match="before the first template was scored"):
         await finish(CONFIG, evaluator, store, Ended(records=[ClimbRecord(1)]))
     assert store.note("test_opened") is None
+
+
+async def test_classes_are_inspected_once_the_test_split_is_open(store: Store) -> None:
+    """A finished result tells how each class fares under the best template; a stopped one does not look."""
+
+    class Inspecting(Words):
+        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+            assert split == "test"
+            return Inspection((ClassAccuracy("cat", 4, 3),), (Confusion("cat", "dog", 1),) * 30)
+
+    stopped = await finish(CONFIG, Inspecting(), store, ended(Inspecting(), stop_reason="7 calls"))
+    plain = await finish(CONFIG, Words(), store, ended(Words()))
+    assert (stopped.inspection, plain.inspection) == (None, None)
+    done = await finish(CONFIG, Inspecting(), store, ended(Inspecting()))
+    assert done.inspection is not None
+    assert (done.inspection.split, len(done.inspection.confusions)) == ("test", 20)
+    assert SearchResult.from_json(done.to_json()) == done
+
+
+async def test_an_inspection_that_fails_costs_itself_alone(store: Store) -> None:
+    """A note says why; the accuracies are there."""
+
+    class Broken(Words):
+        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+            raise RuntimeError("device lost")
+
+    found = await finish(CONFIG, Broken(), store, ended(Broken()))
+    assert (found.inspection, found.best.test is not None) == (None, True)
+    assert "device lost" in found.notes[UNINSPECTED]

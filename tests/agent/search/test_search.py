@@ -70,7 +70,7 @@ def test_the_result_does_not_depend_on_timing(tmp_path: Path, reference: bytes, 
     result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(concurrency)))
     assert board(tmp_path / "run") == reference
     assert result.status == "finished"
-    assert result.usage.calls == wanted.steps == 24
+    assert result.usage.calls == wanted.all_iterations == 24
 
 
 def test_another_seed_gives_another_result(tmp_path: Path, reference: bytes) -> None:

@@ -1,0 +1,131 @@
+"""Templates of the user's own, scored without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ...evaluator.custom import as_evaluator
+from ...evaluator.open import open_evaluator
+from ...evaluator.scoring import Evaluator, Inspection, Inspector, SplitScores
+from ...evaluator.spec import EvaluatorSpec
+from ...prompts.template import Template, TemplateError
+from ..errors import TemplateRejectedError, UsageError
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateAccuracy:
+    """A template with its accuracy on one split, a fraction of 1; None where nothing was measured."""
+
+    template: str
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Templates with their accuracies on one split.
+
+    Attributes:
+        dataset: Name of the data set.
+        model: Name of the model.
+        pretrained: Tag or file of its weights.
+        split: Which images.
+        scores: Each template by itself, in the order given.
+        ensemble: The accuracy of all together; None where the evaluator cannot average.
+        inspection: How each class fares under all together; None where it was not asked for.
+    """
+
+    dataset: str
+    model: str
+    pretrained: str
+    split: Split
+    scores: tuple[TemplateAccuracy, ...]
+    ensemble: float | None
+    inspection: Inspection | None = None
+
+    def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
+        """Return the document of ``evaluate --json``.
+
+        Args:
+            most_confusions: How many pairs of classes are listed at most; None for all.
+        """
+        document: dict[str, Any] = {
+            "dataset": self.dataset,
+            "model": {"name": self.model, "pretrained": self.pretrained},
+            "split": self.split,
+            "scores": [{"template": one.template, self.split: one.accuracy} for one in self.scores],
+            "ensemble": {"templates": [one.template for one in self.scores], self.split: self.ensemble},
+        }
+        if self.inspection is not None:
+            document["classes"] = [one.to_json() for one in self.inspection.classes]
+            document["confusions"] = [asdict(one) for one in self.inspection.confusions[:most_confusions]]
+        return document
+
+
+def evaluate(
+    templates: Iterable[str],
+    spec: EvaluatorSpec,
+    *,
+    split: Split = "test",
+    inspect: bool = False,
+    evaluator: object | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score templates one by one and as an ensemble; block for as long as that takes.
+
+    Args:
+        templates: Each with a slot ``{}``.
+        spec: What to score on; a ``SearchConfig`` is one.
+        split: Which images. The test split is opened for ``test`` alone.
+        inspect: Tell how each class fares under all templates together, and which are confused.
+        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
+        report: Told each fact worth knowing about data and model.
+
+    Raises:
+        UsageError: A text is no template or cannot be scored by this model, the split is empty, data or model
+            cannot be used, or the evaluator does not tell its classes.
+    """
+    texts = [_checked(text) for text in templates]
+    if not texts:
+        raise UsageError("there is no template to score")
+    found = open_evaluator(spec, report=report) if evaluator is None else as_evaluator(evaluator, spec)
+    # A scorer of the user's own does not say what it scores on.
+    if split != "train" and not found.info.sizes.get(split):
+        raise UsageError(f"{found.info.dataset} has no {split} images; choose another split by --split")
+    try:
+        *singles, together = found.examine([*([text] for text in texts), texts], test=split == "test")
+        inspection = _inspected(found, texts, split) if inspect else None
+    except TemplateRejectedError as error:
+        raise UsageError(str(error)) from error
+    return Evaluation(
+        dataset=found.info.dataset,
+        model=found.info.model,
+        pretrained=found.info.pretrained,
+        split=split,
+        scores=tuple(
+            TemplateAccuracy(text, _of(scores, split)) for text, scores in zip(texts, singles, strict=True)
+        ),
+        ensemble=_of(together, split),
+        inspection=inspection,
+    )
+
+
+def _checked(text: str) -> str:
+    try:
+        return Template.parse(text, max_words=None).text
+    except TemplateError as error:
+        raise UsageError(f"{text!r} is no template: {error}") from error
+
+
+def _inspected(evaluator: Evaluator, templates: list[str], split: Split) -> Inspection:
+    if not isinstance(evaluator, Inspector):
+        raise UsageError("--confusions: this evaluator does not say which classes it confuses")
+    return evaluator.inspect(templates, split=split)
+
+
+def _of(scores: SplitScores | None, split: Split) -> float | None:
+    found: float | None = getattr(scores, split, None)
+    return found

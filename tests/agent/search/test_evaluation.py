@@ -1,0 +1,80 @@
+"""Templates scored without a search: in their order, on one split, by whatever scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from promptclimb import EvaluatorSpec, SearchConfig, evaluate
+from promptclimb.agent.errors import UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
+
+SPEC = EvaluatorSpec(data="words")
+TEMPLATES = ["the {}", "a photo of a {}", "the {}"]
+
+
+class Inspecting(FakeEvaluator):
+    """A fake that tells its classes."""
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        assert (list(ensemble), split) == (TEMPLATES, "val")
+        return Inspection((ClassAccuracy("cat", 4, 3),), (Confusion("cat", "dog", 1),))
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_scores_are_those_of_the_evaluator_in_the_order_given(split: str) -> None:
+    """Each template, then all together; the test split is opened for itself alone."""
+    evaluator = FakeEvaluator()
+    found = evaluate(TEMPLATES, SPEC, split=split, evaluator=evaluator)  # type: ignore[arg-type]
+    expected = FakeEvaluator().examine([*([text] for text in TEMPLATES), TEMPLATES])
+    assert [one.template for one in found.scores] == TEMPLATES
+    assert [*(one.accuracy for one in found.scores), found.ensemble] == [
+        getattr(scores, split) for scores in expected
+    ]
+    assert evaluator.opened == (split == "test")
+    assert found.to_json()["scores"][0] == {"template": "the {}", split: found.scores[0].accuracy}
+
+
+def test_a_search_config_says_what_to_score_on_too() -> None:
+    """It is a specification of an evaluator, with more."""
+    found = evaluate(["a {}"], SearchConfig(data="words", method="random"), evaluator=FakeEvaluator())
+    assert (found.dataset, found.model) == ("fake", "words")
+
+
+def test_classes_are_told_where_asked_for() -> None:
+    """The most frequent confusions are cut where a document is wanted; an evaluator may not tell."""
+    found = evaluate(TEMPLATES, SPEC, split="val", inspect=True, evaluator=Inspecting())
+    document = found.to_json(most_confusions=1)
+    assert document["classes"] == [{"name": "cat", "images": 4, "correct": 3, "accuracy": 0.75}]
+    assert document["confusions"] == [{"true": "cat", "taken_for": "dog", "images": 1}]
+    with pytest.raises(UsageError, match="does not say which classes"):
+        evaluate(TEMPLATES, SPEC, inspect=True, evaluator=FakeEvaluator())
+
+
+def test_a_scorer_that_cannot_average_leaves_the_ensemble_open() -> None:
+    """Nothing is told that was not measured."""
+
+    class Lengths:
+        def score(self, templates: Sequence[str]) -> list[float]:
+            return [1 / len(template) for template in templates]
+
+    found = evaluate(["a {}", "the {}"], SPEC, split="train", evaluator=Lengths())
+    assert [one.accuracy for one in found.scores] == [1 / 4, 1 / 6]
+    assert found.ensemble is None
+
+
+@pytest.mark.parametrize(
+    ("templates", "split", "words"),
+    [
+        ([], "test", "no template"),
+        (["no slot"], "test", "no slot"),
+        (["a {}"], "val", "no val images"),
+        ([f"{'very ' * 70}{{}}"], "test", "71 words"),
+    ],
+)
+def test_what_cannot_be_scored_is_a_usage_error(templates: list[str], split: str, words: str) -> None:
+    """It says what is wrong, and nothing is half done."""
+    with pytest.raises(UsageError, match=words):
+        evaluate(templates, SPEC, split=split, evaluator=FakeEvaluator(val=False))  # type: ignore[arg-type]
