@@ -94,7 +94,7 @@ def semaphore_of(chat: OpenAIChat, size: int) -> Ask:
 async def measure(way: Way, options: ServerOptions) -> dict[str, float]:
     """Let the climbs ask for three minutes."""
     loop = asyncio.get_running_loop()
-    async with ChatServer(options) as server, OpenAIChat(server.base_url) as chat:
+    async with ChatServer(options) as server, OpenAIChat(server.base_url, max_connections=CLIMBS) as chat:
         ask = way(chat)
 
         async def climb(number: int) -> None:

@@ -153,7 +153,9 @@ async def _local(
         )
     server = await stack.enter_async_context(LocalLLM())
     tell(Noted(text="the local language model is loaded; it listens on loopback only"))
-    client = await stack.enter_async_context(OpenAIChat(server.base_url, None, scrubber=scrubber))
+    client = await stack.enter_async_context(
+        OpenAIChat(server.base_url, None, scrubber=scrubber, max_connections=config.concurrency)
+    )
     return Endpoint(
         name=LOCAL_LLM,
         client=StoppableChat(client, stop),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, cast
 
 from ..errors import DataError
 from ..spec import EvaluatorSpec
@@ -21,6 +24,15 @@ from .sampling.few_shot_file import read_few_shot_file
 from .values import FewShotData, SealedTest, Splits
 
 Kind = Literal["bundled", "scans", "coop"]
+
+SCHEMES: Mapping[str, str] = MappingProxyType(
+    {
+        "hf": "hugging_face",
+        "torchvision": "torchvision_sets",
+    }
+)
+"""Layouts that ``--data SCHEME:REST`` names: the module in ``readers`` whose ``read(rest, data_root)`` gives
+``Splits``. It is loaded when it is asked for, since some bring a library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +113,9 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
         return coop.read(name_or_path, data_root)
     if name_or_path == digits.NAME:
         return digits.read()
-    if scheme == "hf" and rest:
-        from .readers.hugging_face import read_hugging_face
-
-        return read_hugging_face(rest)
-    if scheme == "torchvision" and rest:
-        from .readers.torchvision_sets import read_torchvision
-
-        return read_torchvision(rest, data_root)
+    if scheme in SCHEMES and rest:
+        reader = importlib.import_module(f".readers.{SCHEMES[scheme]}", __package__)
+        return cast("Splits", reader.read(rest, data_root))
     # A path is told by its separator, and does not wait for the drawing code to be imported.
     if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
         return bundled.read(name_or_path)

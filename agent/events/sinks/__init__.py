@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from ..event import Event
-from .log import FILE_NAME, EventLog
+from .log import open_log
 
 
 class Sink(Protocol):
@@ -26,4 +26,6 @@ class Sink(Protocol):
 Open: TypeAlias = Callable[[Path, Callable[[Any], Any]], AbstractContextManager[Sink]]
 """From the run's folder, and what takes secrets out of a value, to a sink that holds all until it starts."""
 
-SINKS: tuple[Open, ...] = (lambda run_dir, scrub: EventLog(run_dir / FILE_NAME, scrub=scrub, held=True),)
+SINKS: Sequence[Open] = [
+    open_log,
+]

@@ -83,3 +83,8 @@ class EventLog:
     ) -> None:
         self._memory.close()
         self._file.close()
+
+
+def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:
+    """Open the log of a run; it holds what it hears until the run is on disk."""
+    return EventLog(run_dir / FILE_NAME, scrub=scrub, held=True)

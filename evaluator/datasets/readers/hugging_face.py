@@ -36,8 +36,8 @@ SAVED = ("dataset_dict.json", "state.json")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
 
-def read_hugging_face(raw: str) -> Splits:
-    """Read a data set in one of Hugging Face's forms.
+def read(raw: str, _data_root: Path | None) -> Splits:
+    """Read a data set in one of Hugging Face's forms, wherever the data root is.
 
     Args:
         raw: A folder that ``save_to_disk`` wrote, a parquet file or a folder of them, an image folder, or a

@@ -46,7 +46,7 @@ SPLITS: dict[str, dict[str, dict[str, Any]]] = {
 PICKLED = ("CIFAR10", "CIFAR100")
 
 
-def read_torchvision(name: str, data_root: Path | None) -> Splits:
+def read(name: str, data_root: Path | None) -> Splits:
     """Read one of torchvision's data sets.
 
     Args:

@@ -1,0 +1,128 @@
+"""Each seam of docs/design.md is a worked example: it is put into a copy of the program, and works there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.paths import ROOT
+
+PAGE = ROOT / "docs" / "design.md"
+ROOMS = ("agent", "evaluator", "prompts", "promptclimb")
+BLOCK = re.compile(r"<!-- (file|change): (\S+) -->\n```(?:python|diff)\n(.*?)```", re.DOTALL)
+FAKE = ("--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator", "--data", "words")
+SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "6")
+WITH_AN_LLM = """
+from pathlib import Path
+from promptclimb import SearchConfig, search_sync
+from promptclimb.agent.store import Store
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+class Chat:
+    def chat(self, messages):
+        critic = messages[0]["content"].startswith("What is wrong")
+        return "too plain" if critic else "- a bright {}\\n- the {} at night"
+
+config = SearchConfig(
+    data="words", method="critique", llm="me", restarts=1, resets=1, iterations=2, initial=6, run_dir="r"
+)
+search_sync(config, evaluator=FakeEvaluator(), chat=Chat())
+with Store.open(Path("r")) as store:
+    print([tuple(place) for place, _ in store.answers()])
+"""
+
+
+def put_in(copy: Path, kind: str, name: str, text: str) -> None:
+    """Does what the page says: a new file, or lines beside others."""
+    path = copy / name
+    if kind == "file":
+        path.write_text(text, "utf-8")
+        return
+    lines = path.read_text("utf-8").splitlines()
+    changes = text.splitlines()
+    kept = [line[1:] for line in changes if line[:1] != "+"]
+    (place,) = [at for at in range(len(lines)) if lines[at : at + len(kept)] == kept]
+    lines[place : place + len(kept)] = [line[1:] for line in changes]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program with everything of the page in it; the large files are links."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copy(ROOT / "run_agent.py", folder)
+    for room in ROOMS:
+        ignored = shutil.ignore_patterns("__pycache__", "checkpoints", "assets")
+        shutil.copytree(ROOT / room, folder / room, ignore=ignored)
+    for name in ("checkpoints", "assets"):
+        (folder / "evaluator" / "pico" / name).symlink_to(ROOT / "evaluator" / "pico" / name)
+    blocks = BLOCK.findall(PAGE.read_text("utf-8"))
+    assert len(blocks) >= 11
+    for kind, name, text in blocks:
+        put_in(folder, kind, name, text)
+    return folder
+
+
+def run(copy: Path, *arguments: str | Path, script: str | None = None) -> str:
+    """What a command of the copy prints."""
+    what = ["-c", script] if script is not None else [str(copy / "run_agent.py"), *map(str, arguments)]
+    done = subprocess.run([sys.executable, *what], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(copy: Path) -> Path:
+    """A run of the copy."""
+    run(copy, "search", *FAKE, *SMALL, "--method", "random", "--run-dir", "made")
+    return copy / "made"
+
+
+def test_a_method_of_two_steps(copy: Path) -> None:
+    """Both requests of an iteration are filed by position; help and dry run know the method."""
+    places = run(copy, script=WITH_AN_LLM)
+    assert places.strip() == "[(1, 1, 1, 0), (1, 1, 1, 1), (1, 1, 2, 0), (1, 1, 2, 1)]"
+    assert "critique (a critique, then better ones)" in " ".join(run(copy, "search", "--help").split())
+    plan = run(copy, "search", *FAKE, *SMALL, "--method", "critique", "--llm", "m", "--dry-run", "--json")
+    assert json.loads(plan)["calls"] == 4
+
+
+def test_a_sink(made: Path) -> None:
+    """It heard the run and wrote its file beside the others."""
+    assert "(restart 1, initial)" in (made / "best.txt").read_text("utf-8")
+
+
+def test_a_command(copy: Path, made: Path) -> None:
+    """It stands in the help and does its work."""
+    assert "count the words of a run's templates" in run(copy, "--help")
+    assert run(copy, "words", made, "--most", "1").split()[1] == "a"
+
+
+def test_an_export(copy: Path, made: Path) -> None:
+    """The command takes the new form."""
+    path = run(copy, "export", made, "--format", "markdown").strip()
+    assert Path(path).read_text("utf-8").startswith("- `")
+
+
+def test_a_layout_of_data(copy: Path, tmp_path: Path) -> None:
+    """The new scheme is read, and checked like any other."""
+    for name in ("red", "green"):
+        for number in range(6):
+            picture = Image.new("RGB", (8, 8), (number * 20, 10 if name == "red" else 200, 0))
+            picture.save(tmp_path / f"{name}.{number}.png")
+    found = json.loads(run(copy, "datasets", f"flat:{tmp_path}", "--shots", "2", "--json"))
+    assert (found["classes"], len(found["train"]), found["test_size"]) == (["green", "red"], 4, 4)
+
+
+def test_a_black_box_of_another_kind(copy: Path) -> None:
+    """A file with a class is enough."""
+    own = ("--evaluator", "long_words.py:LongWords", "--data", "mine")
+    found = json.loads(run(copy, "search", *own, *SMALL, "--method", "random", "--run-dir", "own", "--json"))
+    assert (found["model"]["name"], found["best"]["test"]) == ("LongWords", None)
