@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = {
     "library": "from promptclimb import search, SearchConfig",
-    "help": "from promptclimb.agent.cli.parser import make_parser; make_parser()",
+    "help": "from promptclimb.agent.cli.parser import make_parser; make_parser(['search'])",
     "torch_and_open_clip": "import torch, open_clip",
 }
 TIMED = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"

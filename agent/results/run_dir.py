@@ -18,7 +18,6 @@ RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"
-EVENTS = "events.jsonl"
 STORE = "store"
 
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))

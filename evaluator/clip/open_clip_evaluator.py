@@ -140,10 +140,6 @@ class OpenClipEvaluator:
         """
         return self._classifier(ensemble).float().cpu().numpy()
 
-    def decisions(self, template: str, *, split: str) -> Tensor:
-        """Return the class that each image of a split is given: [n]."""
-        return decide(self._split(split), self._classifier([template]))
-
     def _split(self, name: str) -> Labelled:
         if name == "test" and name not in self._splits:
             self._splits[name] = self._open_test()

@@ -234,7 +234,7 @@ def test_an_image_left_out_shrinks_its_split_and_is_told(
     found = opened(spec, data=str(copy), on_bad_image="skip")
     assert "skipped_images" not in found.info.notes
     assert found.examine([["a {}"]])[0].test is not None
-    assert len(found.decisions("a {}", split="test")) == 47
+    assert sum(one.images for one in found.inspect(["a {}"], split="test").classes) == 47
     skipped = found.info.notes["skipped_images"]
     assert skipped["test"]["images"] == 1
     assert "3.png" in skipped["test"]["which"][0]
