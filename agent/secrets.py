@@ -106,23 +106,34 @@ class Scrubber:
         self._whole = sorted(set(self._whole), key=lambda form: (-len(form), form))
 
     def scrub(self, text: str) -> str:
-        """Return the text without secrets; never raises."""
+        """Return the text without the secrets that are known; never raises.
+
+        Ordinary words are left alone: "a basic photograph of a {}" is a template, no credential.
+        """
         for whole in self._whole:
             if whole in text:
                 text = text.replace(whole, HIDDEN)
-        if self._pieces:
-            text = self._without_pieces(text)
-        return _LOOKS_SECRET.sub(HIDDEN, text)
+        return self._without_pieces(text) if self._pieces else text
 
-    def scrub_value(self, value: T) -> T:
-        """Return the same JSON-like value with every text in it scrubbed, keys of mappings included."""
+    def scrub_quoted(self, text: str) -> str:
+        """Return a quoted header, address or error without secrets, also those that only look like one."""
+        return _LOOKS_SECRET.sub(HIDDEN, self.scrub(text))
+
+    def scrub_value(self, value: T, *, quoted: bool = False) -> T:
+        """Return the same JSON-like value with every text in it scrubbed, keys of mappings included.
+
+        Args:
+            value: Any value.
+            quoted: Whether its texts are quotations, as ``scrub_quoted`` takes them.
+        """
         clean: object = value
         if isinstance(value, str):
-            clean = self.scrub(value)
+            clean = self.scrub_quoted(value) if quoted else self.scrub(value)
         elif isinstance(value, Mapping):
-            clean = {self.scrub_value(key): self.scrub_value(item) for key, item in value.items()}
+            pairs = (self.scrub_value(pair, quoted=quoted) for pair in value.items())
+            clean = dict(pairs)
         elif isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-            clean = type(value)(self.scrub_value(item) for item in value)
+            clean = type(value)(self.scrub_value(item, quoted=quoted) for item in value)
         return clean  # type: ignore[return-value]  # the type is the value's own
 
     def scrub_error(self, error: BaseException) -> None:
@@ -134,10 +145,10 @@ class Scrubber:
             if one is None or id(one) in seen:
                 continue
             seen.add(id(one))
-            one.args = tuple(self.scrub_value(arg) if isinstance(arg, str) else arg for arg in one.args)
+            one.args = tuple(self.scrub_quoted(arg) if isinstance(arg, str) else arg for arg in one.args)
             for name in ("message", "body", "__notes__", "doc"):
                 if isinstance(held := getattr(one, name, None), str | dict | list):
-                    setattr(one, name, self.scrub_value(held))
+                    setattr(one, name, self.scrub_value(held, quoted=True))
             queue += [one.__cause__, one.__context__]
 
     def _without_pieces(self, text: str) -> str:

@@ -63,7 +63,7 @@ def environment_scrubber() -> Callable[[str], str]:
             scrubber.add(value)
         if name.upper().endswith("_URL"):
             scrubber.add(split_userinfo(value).userinfo)
-    return scrubber.scrub
+    return scrubber.scrub_quoted
 
 
 def _crash(error: Exception, scrub: Callable[[str], str]) -> str:

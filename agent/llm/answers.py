@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from ..errors import TokenUsage, UselessAnswerError
+from ..secrets import Scrubber
 from .pacing.headers import kept_headers
 from .translate import from_reply
 from .types import ChatAnswer
@@ -24,21 +25,21 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def read_answer(reply: Reply, scrub: Callable[[str], str]) -> ChatAnswer:
+def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     """Return the first choice of a chat completion.
 
     An answer cut at ``max_tokens`` loses its last line, which may be half a template.
 
     Args:
         reply: What came.
-        scrub: Takes secrets out of a text.
+        scrubber: Takes secrets out of texts: known ones out of the answer, more out of an error.
 
     Raises:
         UselessAnswerError: Nothing to use, with the tokens that the reply says were billed.
         ChatError: The body is an error object, as some vendors send with a 200.
     """
     kept = kept_headers(reply.headers)
-    found = _completion(reply, kept, scrub)
+    found = _completion(reply, kept, scrubber)
     usage = _usage(found.get("usage"))
 
     def useless(reason: str, message: str) -> NoReturn:
@@ -48,19 +49,19 @@ def read_answer(reply: Reply, scrub: Callable[[str], str]) -> ChatAnswer:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         useless("no_choices", "the endpoint's answer has no choices")
     message = choices[0].get("message")
-    reason = scrub(str(choices[0].get("finish_reason") or "stop"))
+    reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
     text = _text(message if isinstance(message, dict) else {}, reason, useless)
     return ChatAnswer(
-        text=scrub(text),
+        text=scrubber.scrub(text),
         finish_reason=reason,
-        model=scrub(str(found.get("model") or "")),
+        model=scrubber.scrub(str(found.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
         headers=kept,
     )
 
 
-def _completion(reply: Reply, kept: Mapping[str, str], scrub: Callable[[str], str]) -> dict[str, Any]:
+def _completion(reply: Reply, kept: Mapping[str, str], scrubber: Scrubber) -> dict[str, Any]:
     if len(reply.body) > MAX_BODY:
         raise UselessAnswerError(
             f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB", reason="too_big", headers=kept
@@ -77,7 +78,7 @@ def _completion(reply: Reply, kept: Mapping[str, str], scrub: Callable[[str], st
     if (told := found.get("error")) and not found.get("choices"):
         code = told.get("code") if isinstance(told, dict) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
-        raise from_reply(status, told, reply.headers, scrub)
+        raise from_reply(status, told, reply.headers, scrubber.scrub_quoted)
     return found
 
 

@@ -86,11 +86,11 @@ async def _usable(
             continue
         found.append((one, key))
         if seen.note:
-            tell(Noted(text=scrubber.scrub(seen.note)))
+            tell(Noted(text=scrubber.scrub_quoted(seen.note)))
     if not found:
         raise faults[0]
     for fault in faults:
-        tell(Noted(text=scrubber.scrub(f"going on without an endpoint: {fault}")))
+        tell(Noted(text=scrubber.scrub_quoted(f"going on without an endpoint: {fault}")))
     return found
 
 

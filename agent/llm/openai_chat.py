@@ -70,8 +70,8 @@ class OpenAIChat:
             reply = await self._post(request)
         except FOREIGN_ERRORS as error:
             self._scrubber.scrub_error(error)
-            raise translate(error, self._scrubber.scrub) from error
-        return read_answer(reply, self._scrubber.scrub)
+            raise translate(error, self._scrubber.scrub_quoted) from error
+        return read_answer(reply, self._scrubber)
 
     async def __aenter__(self) -> Self:
         return self

@@ -44,8 +44,21 @@ def test_every_form_of_a_key_is_hidden(form: str) -> None:
     "text", ["sk-abcdefgh12345678", "Bearer abcdefgh1234", "http://u:pw@host/v1", "Basic dXNlcjpwdw=="]
 )
 def test_what_looks_like_a_key_is_hidden_unknown(text: str) -> None:
-    """Keys that nobody registered go too, where their form gives them away."""
-    assert HIDDEN in Scrubber().scrub(text)
+    """Keys that nobody registered go too, where a header, an address or an error is quoted."""
+    assert HIDDEN in Scrubber().scrub_quoted(text)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "a basic photograph of a {}", "a flag bearer standing next to a {}", "a basic geometric {} shape",
+        "a standard bearer carrying a {}", "a {} with sk-shaped letters", "x://y:z@{}",
+    ],
+)  # fmt: skip
+def test_templates_are_left_as_they_are(template: str) -> None:
+    """What only looks like a credential is an ordinary word in an answer or a result."""
+    assert Scrubber([KEY]).scrub(template) == template
+    assert Scrubber([KEY]).scrub_value({"best": [template]}) == {"best": [template]}
 
 
 def test_short_values_do_not_mangle_ordinary_text() -> None:
@@ -68,8 +81,9 @@ def test_no_piece_of_a_key_survives(key: str, before: str, after: str, start: in
 def test_scrubbing_twice_is_scrubbing_once(text: str) -> None:
     """What is clean stays as it is."""
     scrubber = Scrubber([KEY])
-    once = scrubber.scrub(text)
-    assert scrubber.scrub(once) == once
+    for scrub in (scrubber.scrub, scrubber.scrub_quoted):
+        once = scrub(text)
+        assert scrub(once) == once
 
 
 def test_values_are_scrubbed_all_the_way_down() -> None:
