@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +17,7 @@ Group = Literal["task", "llm", "search", "pace", "limits", "run"]
 """The headings of ``--help`` that a field may stand under."""
 
 MOST_PROBLEMS = 5
+BY_CONTENT = "(a file or folder, by its content)"
 _SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
 
 
@@ -96,8 +98,22 @@ class Settings(BaseModel):
         return tuple(name for name, field in cls.model_fields.items() if about(field)["decides"])
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields that decide the result, as JSON values."""
-        return self.model_dump(mode="json", include=set(self.deciding()))
+        """Return the fields that decide the result, as JSON values.
+
+        A file or a folder decides by its content, which hashes stand for, and not by where it lies.
+        """
+        found = self.model_dump(mode="json", include=set(self.deciding()))
+        return {name: _without_place(value) for name, value in found.items()}
+
+
+def _without_place(value: Any) -> Any:
+    """Put a word for a path; of ``FILE.py:FACTORY`` the factory stays."""
+    if not isinstance(value, str):
+        return value
+    source, colon, factory = value.rpartition(":")
+    if colon and source.endswith(".py") and Path(source).is_absolute():
+        return f"{BY_CONTENT}:{factory}"
+    return BY_CONTENT if Path(value).is_absolute() else value
 
 
 def _in_python(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from ...evaluator.scoring import Evaluator
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.template import Template
 from ..config.schema import LOCAL_LLM, SearchConfig
+from ..config.sources import flag_of
 from ..errors import ConfigError
 from ..events import Event, ImagesEncoded, Listener, Noted
 from ..threads import in_thread
@@ -56,6 +57,27 @@ def read_template_file(path: Path, option: str) -> list[Template]:
         return read_templates(path)
     except PoolError as error:
         raise ConfigError(f"{option}: {error}") from error
+
+
+def check_places(config: SearchConfig, *, labels: bool) -> None:
+    """Make sure that the files and folders of a run that goes on are still where they were.
+
+    Args:
+        config: The run's.
+        labels: Whether ``data`` and ``model`` are names that no folder stands for.
+
+    Raises:
+        ConfigError: One is gone.
+    """
+    for name in ("data", "data_root", "pretrained", "class_names", "few_shot_file", "initial"):
+        place = getattr(config, name)
+        if labels and name in ("data", "pretrained"):
+            continue
+        if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
+            raise ConfigError(
+                f"{place} is not there any more; if it has moved, say where to: {flag_of(name)} PLACE "
+                f"(its content decides, not where it lies)"
+            )
 
 
 def with_fallback(config: SearchConfig) -> tuple[SearchConfig, str | None]:

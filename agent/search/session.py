@@ -42,7 +42,7 @@ from .adapters import as_chat
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
-from .inputs import open_from_config, pool_hash, read_pool, with_fallback
+from .inputs import check_places, open_from_config, pool_hash, read_pool, with_fallback
 from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared
@@ -108,6 +108,7 @@ class Session:
             store.check_identity({**store.manifest["identity"], **session.config.identity()})
             if done is not None:
                 return done
+            check_places(session.config, labels=self.evaluator is not None)
             return await session._run(run_dir, read_pool(session.config), store)
 
     def _settled(self) -> Session:
@@ -130,6 +131,7 @@ class Session:
                 with self.stop.watching():
                     endpoints, evaluator = await self._open(stack, scrubber)
                 store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool))
+                await store.put_config(self.config.to_public())
                 self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
                 ended = await self._climb_all(pool, store, endpoints, evaluator)
                 with self.stop.watching():

@@ -8,6 +8,11 @@ from typing import Any
 from ..errors import StoreMismatchError
 
 _ABSENT = object()
+_NAMES = {
+    "fingerprint": "the content of data and model (their fingerprint)",
+    "pool": "the initial templates (their hash)",
+    "prompts_version": "the wording of requests (its version)",
+}
 
 
 def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -32,7 +37,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")
         elif old != new:
-            lines.append(f"{path}{name}: it was {_shown(old)}, now {_shown(new)}")
+            lines.append(f"{_NAMES.get(name, path + name)}: it was {_shown(old)}, now {_shown(new)}")
     return lines
 
 

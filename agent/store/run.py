@@ -102,6 +102,12 @@ class Store:
         """What the run was created with, and when and by which version it was."""
         return self._manifest
 
+    async def put_config(self, config: Mapping[str, Any]) -> None:
+        """Keep the settings of this session for the next one."""
+        if config != self._manifest.get("config"):
+            self._manifest = {**self._manifest, "config": dict(config)}
+            await self._writer.write({_MANIFEST: self._manifest})
+
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Compare with ``manifest["identity"]``.
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
@@ -453,3 +454,43 @@ def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
     run_virtual(search(config(tmp_path / "r", max_calls=2), evaluator=FakeEvaluator(), chat=ChatByHash()))
     with Store.open(tmp_path / "r"), pytest.raises(UsageError, match="in use"):
         run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
+
+
+def test_what_a_resume_changes_is_kept_for_the_next(tmp_path: Path) -> None:
+    """A limit raised once need not be raised again."""
+    run_virtual(search(config(tmp_path / "r", max_calls=3), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
+    stopped = run_virtual(resume(tmp_path / "r", changes={"max_calls": 5, "rpm": 6000}, **again))
+    assert (stopped.status, stopped.usage.calls) == ("stopped", 5)
+    kept = stored_config(tmp_path / "r")
+    assert (kept.max_calls, kept.rpm) == (5, 6000)
+    assert run_virtual(resume(tmp_path / "r", **again)).usage.calls == 5
+    assert run_virtual(resume(tmp_path / "r", changes={"max_calls": None}, **again)).status == "finished"
+
+
+def test_data_that_has_moved_is_gone_on_with(tmp_path: Path) -> None:
+    """Pictures, weights and templates decide by their content, and not by where they lie."""
+    pictures = tmp_path / "pictures"
+    for name in ("one", "two"):
+        (pictures / name).mkdir(parents=True)
+        for number in range(4):
+            colour = (60 * number, 200 * (name == "one"), 90)
+            Image.new("RGB", (8, 8), colour).save(pictures / name / f"{number}.png")
+    initial = tmp_path / "pool.txt"
+    initial.write_text("a {}\nthe {}\nmy {}\n", "utf-8")
+    wanted = SearchConfig(
+        data=str(pictures), shots=2, method="random", restarts=1, initial=initial, run_dir=tmp_path / "r",
+        max_minutes=0,
+    )  # fmt: skip
+    stopped = asyncio.run(search(wanted))
+    assert stopped.status == "stopped"
+    pictures.rename(tmp_path / "elsewhere")
+    initial.rename(tmp_path / "templates.txt")
+    moved = {"data": str(tmp_path / "elsewhere"), "initial": tmp_path / "templates.txt", "max_minutes": None}
+    with pytest.raises(UsageError, match=r"not there any more.*--(data|initial)"):
+        asyncio.run(resume(tmp_path / "r", changes={"max_minutes": None}))
+    assert asyncio.run(resume(tmp_path / "r", changes=moved)).status == "finished"
+    (tmp_path / "r" / "result.json").unlink()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "elsewhere" / "one" / "0.png")
+    with pytest.raises(StoreMismatchError, match="content of data and model"):
+        asyncio.run(resume(tmp_path / "r"))
