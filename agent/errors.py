@@ -184,11 +184,13 @@ class RequestFailedError(PromptclimbError):
 
     Attributes:
         attempts: How many were made.
+        answered: Whether the model did answer, each time in vain: it would do so again, and be paid again.
     """
 
-    def __init__(self, message: str, *, attempts: int) -> None:
+    def __init__(self, message: str, *, attempts: int, answered: bool = False) -> None:
         super().__init__(message)
         self.attempts = attempts
+        self.answered = answered
 
 
 class BudgetSpentError(PromptclimbError):

@@ -32,6 +32,7 @@ from ..events import (
     SearchStopped,
     TemplateScored,
     UsageChanged,
+    UsageUntold,
 )
 from ..text import counted, printable
 
@@ -129,6 +130,11 @@ class Display:
             self._line(_opening(event))
         elif isinstance(event, SearchStopped):
             self._line(f"stopping: {event.reason}")
+        elif isinstance(event, UsageUntold):
+            self._line(
+                f"{event.endpoint} does not say how many tokens its answers cost: "
+                "each counts against limits with the most that it can have cost"
+            )
         elif isinstance(event, EndpointRemoved | Rested | GaveUp | ListenerFailed):
             self._line(
                 f"{event.name}: {', '.join(f'{name} {value}' for name, value in event.fields().items())}"
@@ -184,6 +190,8 @@ class Display:
         if used is None:
             return "0 calls"
         parts = [counted(used.calls, "call"), f"{used.prompt_tokens + used.completion_tokens:,} tokens"]
+        if used.doubtful_tokens:
+            parts[-1] += f" (at most {used.doubtful_tokens:,} more)"
         if used.cost_usd:
             parts.append(f"${used.cost_usd:.4f}")
         parts += [f"{_left(name, value)} left" for name, value in used.left.items()]

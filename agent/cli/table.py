@@ -54,6 +54,8 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     spent = f"{counted(usage.calls, 'call')}, {tokens:,} tokens, {result.wall_s:.0f} s"
     if usage.cost_usd:
         spent += f", ${usage.cost_usd:.4f}"
+    if usage.doubtful_tokens:
+        spent += f", and at most {usage.doubtful_tokens:,} tokens more that nobody told"
     lines = [f"{counted(result.evaluated, 'template')} scored, {spent}"]
     if result.skipped:
         lines.append(f"skipped for want of an answer: {counted(result.skipped, 'iteration')}")

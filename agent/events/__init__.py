@@ -17,6 +17,7 @@ from .asking import (
     Paused,
     Rested,
     RetryScheduled,
+    UsageUntold,
 )
 from .event import Bus, Event, Listener, ListenerFailed, unheard
 from .searching import (
@@ -67,5 +68,6 @@ __all__ = [
     "TemplateRefused",
     "TemplateScored",
     "UsageChanged",
+    "UsageUntold",
     "unheard",
 ]

@@ -70,6 +70,13 @@ class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
     value: str
 
 
+class UsageUntold(EndpointEvent, name="endpoint.usage_untold"):
+    """The endpoint's answers do not say how many tokens they cost; told once for each endpoint.
+
+    Each then counts against limits with the most that it can have cost.
+    """
+
+
 class Paused(EndpointEvent, name="pacing.paused"):
     """No request goes to the endpoint for a while, because it asked for that.
 

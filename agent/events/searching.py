@@ -159,6 +159,7 @@ class UsageChanged(Event, name="search.usage_changed"):
         prompt_tokens: Tokens billed for messages.
         completion_tokens: Tokens billed for answers.
         cost_usd: US dollars that are known to have been billed.
+        doubtful_tokens: The most tokens that attempts can have cost of which nobody says what they cost.
         left: What is left of each limit that was set, by the limit's name.
     """
 
@@ -168,6 +169,7 @@ class UsageChanged(Event, name="search.usage_changed"):
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
+    doubtful_tokens: int
     left: Mapping[str, float]
 
 

@@ -57,6 +57,7 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
         model=scrubber.scrub(str(found.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
+        usage_told=usage is not None,
         headers=kept,
     )
 
@@ -100,9 +101,17 @@ def _text(message: dict[str, Any], reason: str, useless: Callable[[str, str], No
 
 
 def _usage(found: object) -> TokenUsage | None:
+    """Return what was billed, None where the reply does not say: no answer is made of no tokens.
+
+    Some vendors count what the model thought in the total alone; it is billed as part of the answer.
+    """
     if not isinstance(found, dict):
         return None
-    return TokenUsage(_count(found.get("prompt_tokens")), _count(found.get("completion_tokens")))
+    prompt, completion, total = (
+        _count(found.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    usage = TokenUsage(prompt, max(completion, total - prompt))
+    return usage if usage.total else None
 
 
 def _count(value: object) -> int:

@@ -42,7 +42,8 @@ def cost(usage: TokenUsage, price: Price | None) -> int:
 class Usage:
     """What a run has used up to now, resumed sessions included.
 
-    An attempt that was cut off may have been billed, and nobody says for how much. It counts against the
+    An attempt that was cut off may have been billed, and nobody says for how much; some endpoints never say
+    it. Such an attempt counts against the
     limits with the most it can have cost, kept apart from what is known.
 
     Attributes:
@@ -52,7 +53,7 @@ class Usage:
         prompt_tokens: Tokens billed for messages.
         completion_tokens: Tokens billed for answers.
         picodollars: Money for those tokens, in 1e-12 US dollars.
-        doubtful_tokens: The most tokens that cut-off attempts can have been billed for.
+        doubtful_tokens: The most tokens that those attempts can have been billed for.
         doubtful_picodollars: The most money for them.
         active_s: Seconds of work.
     """
@@ -209,6 +210,7 @@ class Budget:
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
             cost_usd=spent.cost_usd,
+            doubtful_tokens=spent.doubtful_tokens,
             left={name: value for name, value in left.items() if value is not None},
         )
 

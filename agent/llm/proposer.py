@@ -19,7 +19,16 @@ from ..errors import (
     TokenUsage,
     TransientChatError,
 )
-from ..events import ChatFailed, EndpointPaced, EndpointRemoved, GaveUp, Listener, RetryScheduled, unheard
+from ..events import (
+    ChatFailed,
+    EndpointPaced,
+    EndpointRemoved,
+    GaveUp,
+    Listener,
+    RetryScheduled,
+    UsageUntold,
+    unheard,
+)
 from .budget import NO_BILL, NOTHING, Budget, Price, cost
 from .endpoint import Endpoint, Reply
 from .outage import Outage
@@ -38,9 +47,10 @@ class Proposer:
     """Asks one endpoint or several, within the limits.
 
     For each attempt the most that it can cost is reserved (``budget``), leave is waited for (``pacing``),
-    and the reservation is settled with what the endpoint says it billed; an attempt that was cut off counts
-    with all that was reserved. A failed attempt is made again as ``retry`` decides. An endpoint that rejects
-    its key, has no such model or no quota left is taken out; the others go on.
+    and the reservation is settled with what the endpoint says it billed; an attempt that was cut off, or an
+    answer without usage, counts with all that was reserved. A failed attempt is made again as ``retry``
+    decides. An endpoint that rejects its key, has no such model or no quota left is taken out; the others go
+    on.
 
     An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
     are left alone for a growing while before the next (``outage``), so that it does not eat every iteration.
@@ -86,6 +96,7 @@ class Proposer:
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
         self._gave_up = False
+        self._silent: set[RateLimiter] = set()
 
     def close(self) -> None:
         """Tell how each endpoint that is still in use has come to be paced."""
@@ -157,7 +168,7 @@ class Proposer:
             self._breaker(error, endpoint)
             raise
         except asyncio.CancelledError:
-            spending.cut_off()
+            spending.untold()
             await self._write(spending)
             raise
         except Exception:
@@ -182,11 +193,15 @@ class Proposer:
     def _succeeded(
         self, answer: ChatAnswer, request: ChatRequest, permit: Permit, spending: Spending
     ) -> None:
-        price = self._endpoints[permit.limiter].price
-        spending.known(answer.usage, price)
-        permit.limiter.heard(permit, answer.headers)
-        permit.limiter.succeeded(permit, answer.usage.total)
-        self._bound.learn(request, answer.usage)
+        limiter = permit.limiter
+        if answer.usage_told:
+            spending.known(answer.usage, self._endpoints[limiter].price)
+            self._bound.learn(request, answer.usage)
+        else:
+            spending.untold()
+            self._warn(limiter)
+        limiter.heard(permit, answer.headers)
+        limiter.succeeded(permit, answer.usage.total if answer.usage_told else permit.tokens)
         self._outage.succeeded()
 
     def _failed(self, error: ChatError, request: ChatRequest, permit: Permit, spending: Spending) -> None:
@@ -195,7 +210,7 @@ class Proposer:
             spending.known(error.usage, self._endpoints[permit.limiter].price)
             self._bound.learn(request, error.usage)
         elif error.perhaps_billed:
-            spending.cut_off()
+            spending.untold()
         limiter = permit.limiter
         limiter.heard(permit, error.headers)
         if isinstance(error, RateLimitedError):
@@ -209,6 +224,11 @@ class Proposer:
             self._tell(EndpointRemoved(endpoint=limiter.name, message=str(error), left=left))
         name = type(error).__name__
         self._tell(ChatFailed(endpoint=limiter.name, error=name, message=str(error), billed=billed))
+
+    def _warn(self, limiter: RateLimiter) -> None:
+        if limiter not in self._silent:
+            self._silent.add(limiter)
+            self._tell(UsageUntold(endpoint=limiter.name))
 
     def _rest(self) -> None:
         if wait := self._outage.rest_s():

@@ -125,7 +125,9 @@ async def retrying(
         if classify(error).kind == "no":
             raise
         raise RequestFailedError(
-            f"no usable answer in {patience.attempts} attempts: {error}", attempts=patience.attempts
+            f"no usable answer in {patience.attempts} attempts: {error}",
+            attempts=patience.attempts,
+            answered=patience.in_vain,
         ) from error
 
 
@@ -142,6 +144,11 @@ class _Patience:
         self._worked = 0.0
         self._decision = Decision("no")
 
+    @property
+    def in_vain(self) -> bool:
+        """Whether it has ended because the model gave nothing to use as often as may be paid for."""
+        return self._useless >= min(self._policy.useless_attempts, self._policy.attempts)
+
     async def timed(self, attempt: Callable[[int], Awaitable[T]]) -> T:
         self.attempts += 1
         try:
@@ -155,9 +162,7 @@ class _Patience:
     def over(self, state: tenacity.RetryCallState) -> bool:
         policy = self._policy
         return (
-            self.attempts >= policy.attempts
-            or self._useless >= policy.useless_attempts
-            or self._worked + self._waited >= policy.total_s
+            self.attempts >= policy.attempts or self.in_vain or self._worked + self._waited >= policy.total_s
         )
 
     def wait(self, state: tenacity.RetryCallState) -> float:

@@ -54,8 +54,8 @@ class Spending:
             picodollars=cost(usage, price),
         )
 
-    def cut_off(self) -> None:
-        """If it was sent it may have been billed, and nobody says for how much."""
+    def untold(self) -> None:
+        """Count it, if it was sent, with all that was reserved: nobody says what was billed."""
         if self.sent:
             self._billed = self.reserved
 

@@ -74,6 +74,7 @@ class ChatAnswer:
         model: The model that the endpoint says it used.
         prompt_tokens: Tokens billed for the messages.
         completion_tokens: Tokens billed for the answer.
+        usage_told: Whether the endpoint says what it billed; not part of the answer's value.
         headers: The reply's rate-limit headers, names in lower case; not part of the answer's value.
     """
 
@@ -82,6 +83,7 @@ class ChatAnswer:
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    usage_told: bool = field(default=True, repr=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False, compare=False)
 
     @property

@@ -125,6 +125,9 @@ class Usage:
         prompt_tokens: Tokens sent.
         completion_tokens: Tokens received.
         cost_usd: Dollars, by the prices given; None where no price is known.
+        doubtful_tokens: The most tokens that requests can have cost of which nobody says what they cost:
+            they were cut off, or the endpoint does not tell. They count against limits.
+        doubtful_usd: The most dollars for those.
     """
 
     calls: int = 0
@@ -134,6 +137,8 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
+    doubtful_tokens: int = 0
+    doubtful_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

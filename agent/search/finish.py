@@ -15,6 +15,7 @@ from ..climb.scored import Scored
 from ..climb.selection import select
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..errors import PromptclimbError
+from ..llm.budget import PICODOLLARS
 from ..position import Position
 from ..results.result import (
     UNOPENED,
@@ -248,6 +249,10 @@ def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:
 def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -> Usage:
     free = not config.needs_llm or config.llm == LOCAL_LLM
     spent = store.usage
+    known, doubtful = (
+        0.0 if free else round(money / PICODOLLARS, 9) if config.priced else None
+        for money in (spent.picodollars, spent.doubtful_picodollars)
+    )
     return Usage(
         calls=spent.calls,
         failed_calls=spent.failed_calls,
@@ -255,5 +260,7 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -
         replayed=sum(record.replayed for record in records),
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.completion_tokens,
-        cost_usd=0.0 if free else round(spent.cost_usd, 9) if config.priced else None,
+        cost_usd=known,
+        doubtful_tokens=spent.doubtful_tokens,
+        doubtful_usd=doubtful,
     )

@@ -16,7 +16,8 @@ class Journal:
 
     A request that failed after all retries costs its iteration. It is written down together with the next
     answer of the same climb, not before: what follows depends on it only then, and a run that is stopped in
-    an outage asks again, when it is resumed, for all that it had skipped at its end.
+    an outage asks again, when it is resumed, for all that it had skipped at its end. Where the model did
+    answer, with a refusal for instance, it is written down at once: nothing is paid for twice.
 
     Args:
         store: The run on disk.
@@ -58,16 +59,22 @@ class Journal:
                 reply = await self._asker.ask(request)
             except RequestFailedError as error:
                 self._skipped.append((position, request.hash, str(error)))
+                if error.answered:
+                    await self._write_skipped()
                 raise Skipped(str(error)) from error
-            for place, request_hash, reason in self._skipped:
-                await self._store.put_note(_skip_name(place), {"request": request_hash, "reason": reason})
-            self._skipped.clear()
+            await self._write_skipped()
             await self._store.put_answer(position, request.hash, reply.answer, reply.bill)
         finally:
             self._stop.settled()
         # From here on nothing is lost, so a search that is to stop need not wait for scores.
         self._stop.check()
         return reply.answer
+
+    async def _write_skipped(self) -> None:
+        while self._skipped:
+            place, request_hash, reason = self._skipped[0]
+            await self._store.put_note(_skip_name(place), {"request": request_hash, "reason": reason})
+            del self._skipped[0]
 
 
 def _skip_name(position: Position) -> str:

@@ -39,6 +39,7 @@ class ServerOptions:
         fault_seed: Another seed, other faults.
         key: The key that is asked for, None for none.
         model: The only model known, None for any.
+        tells_usage: Whether its replies say what they cost.
         script: Faults (or "ok") of the first requests, in the order of arrival, before probability decides.
     """
 
@@ -52,6 +53,7 @@ class ServerOptions:
     fault_seed: int = 0
     key: str | None = None
     model: str | None = None
+    tells_usage: bool = True
     script: tuple[str, ...] = ()
 
 
@@ -157,6 +159,8 @@ class ChatServer:
             stats.faults[kind] += 1
             return await faults.answer(kind, request, completion, options.retry_after)
         stats.answered[name] += 1
+        if not options.tells_usage:
+            completion = {name: value for name, value in completion.items() if name != "usage"}
         return web.json_response(completion, headers=self._limit_headers())
 
     def _refuse(self, wait: float, now: float) -> web.Response:

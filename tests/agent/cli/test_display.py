@@ -40,6 +40,7 @@ POOL = PoolScored(position=Position(1), templates=5, best=EVIL, train=0.5)
 
 USED = UsageChanged(
     calls=7, failed_calls=0, retries=0, prompt_tokens=900, completion_tokens=100, cost_usd=0.05,
+    doubtful_tokens=0,
     left={"calls": 3.0, "minutes": 2.5, "cost_usd": 0.45},
 )  # fmt: skip
 

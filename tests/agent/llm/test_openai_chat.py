@@ -261,12 +261,28 @@ async def test_content_in_parts_is_joined() -> None:
 
 
 @pytest.mark.parametrize(
-    "usage", [None, [], {"prompt_tokens": -3, "completion_tokens": "x"}, {"prompt_tokens": True}]
+    "usage", [None, [], {}, {"prompt_tokens": -3, "completion_tokens": "x"}, {"prompt_tokens": True}]
 )
-async def test_nonsense_usage_counts_nothing(usage: object) -> None:
-    """Usage that makes no sense is 0, not an error."""
+async def test_usage_that_makes_no_sense_is_not_told(usage: object) -> None:
+    """Neither an error nor an answer for nothing."""
     answer = await says(completion("- a {}", usage=usage))
-    assert answer.usage == TokenUsage(0, 0)
+    assert (answer.usage, answer.usage_told) == (TokenUsage(0, 0), False)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": 21, "completion_tokens": 0, "total_tokens": 81}, TokenUsage(21, 60)),
+        ({"prompt_tokens": 21, "completion_tokens": 9, "total_tokens": 81}, TokenUsage(21, 60)),
+        ({"prompt_tokens": 21, "completion_tokens": 9, "total_tokens": 30}, TokenUsage(21, 9)),
+        ({"prompt_tokens": 21, "completion_tokens": 9, "total_tokens": 3}, TokenUsage(21, 9)),
+        ({"total_tokens": 81}, TokenUsage(0, 81)),
+    ],
+)  # fmt: skip
+async def test_thinking_that_only_the_total_counts_is_counted(usage: object, counted: TokenUsage) -> None:
+    """Some vendors leave it out of the answer's tokens, though it is billed as such."""
+    answer = await says(completion("- a {}", usage=usage))
+    assert (answer.usage, answer.usage_told) == (counted, True)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events import EndpointRemoved, Event, GaveUp, RetryScheduled, unheard
+from promptclimb.agent.events import EndpointRemoved, Event, GaveUp, RetryScheduled, UsageUntold, unheard
 from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
 from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
@@ -281,6 +281,32 @@ async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -
                 assert 0.9 * 3000 <= server.statistics.tokens <= 3000
             else:
                 assert 0.9 * 0.005 <= usage.cost_usd <= 0.005
+
+
+@virtual_time
+@pytest.mark.parametrize("limits", [Limits(tokens=3_000), Limits(cost_usd=0.004)], ids=["tokens", "money"])
+async def test_an_endpoint_that_never_says_what_it_billed_is_held_to_the_limits(limits: Limits) -> None:
+    """Each answer counts with all that was reserved for it, and the user is told so once."""
+    heard = list[Event]()
+    async with served(tells_usage=False) as (server, chat):
+        asker = proposer(chat, heard, limits=limits)
+        await until_spent(asker, 3)
+    assert 10 < server.statistics.billed == asker.budget.spent.calls
+    assert server.statistics.tokens <= asker.budget.spent.tokens_at_most <= (limits.tokens or 3_000)
+    assert asker.budget.spent.picodollars_at_most <= (limits.cost_usd or 1) * 10**12
+    assert [event.fields() for event in heard if isinstance(event, UsageUntold)] == [{"endpoint": "one"}]
+
+
+@virtual_time
+async def test_tokens_a_minute_hold_where_nobody_tells_them() -> None:
+    """The window keeps what was set aside."""
+    async with served(tells_usage=False) as (server, chat):
+        limited = Endpoint(name="one", client=chat, limits=RateLimits(tpm=2_000))
+        asker = proposer([limited])
+        for number in range(60):
+            await asker.ask(request(number))
+    assert asyncio.get_running_loop().time() > 120
+    assert server.statistics.tokens < 60 * 100
 
 
 async def until_spent(asker: Proposer, climbs: int) -> None:

@@ -115,6 +115,7 @@ async def test_paid_and_useless_answers_have_a_smaller_cap() -> None:
     with pytest.raises(RequestFailedError) as caught:
         await run([UselessAnswerError("no", reason="refusal")] * 10)
     assert caught.value.attempts == POLICY.useless_attempts
+    assert caught.value.answered
 
 
 @virtual_time

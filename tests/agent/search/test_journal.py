@@ -103,6 +103,22 @@ async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: S
     assert (await again.answer(THIRD, request("three")))[0].text == "answer 1"
 
 
+async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None:
+    """Else a model that refuses the last iteration would be paid for it by every resume, without an end."""
+    out = RequestFailedError("no usable answer in 3 attempts", attempts=3)
+    refused = RequestFailedError("the model refuses to answer", attempts=4, answered=True)
+    journal = Journal(store, Asker(store, out, refused), Stop())
+    for position, text in ((FIRST, "one"), (SECOND, "two")):
+        with pytest.raises(Skipped):
+            await journal.answer(position, request(text))
+    assert journal.unanswered == 0
+    again = Journal(store, asker := Asker(store), Stop())
+    for position, text, reason in ((FIRST, "one", "3 attempts"), (SECOND, "two", "refuses")):
+        with pytest.raises(Skipped, match=reason):
+            await again.answer(position, request(text))
+    assert asker.asked == 0
+
+
 async def test_a_skip_of_another_request_is_refused_too(store: Store) -> None:
     """What was skipped is filed with its request as well."""
     failed = RequestFailedError("none", attempts=1)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb import SearchConfig, resume, search
+from promptclimb.agent.errors import UselessAnswerError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -97,3 +98,26 @@ def test_a_whole_journal_gives_the_same_bytes_without_a_request(done: Path, tmp_
     run_virtual(resume(copy, evaluator=FakeEvaluator(), chat=chat))
     assert chat.asked == []
     assert (copy / "leaderboard.csv").read_bytes() == (done / "leaderboard.csv").read_bytes()
+
+
+class RefusesTheSecond(NeverTheSame):
+    """Will not go on with a conversation that already has an answer."""
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        if len(request.messages) > 2:
+            self.asked.append(request.hash)
+            raise UselessAnswerError("the model refuses to answer", reason="refusal")
+        return await super().chat(request)
+
+
+def test_a_refusal_of_the_last_iteration_is_an_end(tmp_path: Path) -> None:
+    """It was answered and paid for: the run is finished, and a resume asks for nothing."""
+    config = SearchConfig(
+        data="fake", llm="fake", restarts=2, resets=1, iterations=2, proposals=2, initial=6, top_k=3,
+        run_dir=tmp_path / "run",
+    )  # fmt: skip
+    result = run_virtual(search(config, evaluator=FakeEvaluator(), chat=RefusesTheSecond()))
+    assert (result.status, result.skipped) == ("finished", 2)
+    again = RefusesTheSecond()
+    assert run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=again)).status == "finished"
+    assert again.asked == []
