@@ -1,7 +1,7 @@
 """How long importing the library takes, beside the libraries that it leaves alone until a search needs them.
 
 Each import runs in a fresh interpreter, in turns; figures are medians. ``ratio`` is the time of
-``from agent import search, SearchConfig`` over that of ``import torch, open_clip``.
+``from promptclimb import search, SearchConfig`` over that of ``import torch, open_clip``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = {
     "library": "from promptclimb import search, SearchConfig",
-    "help": "from promptclimb.agent.cli.parser import make_parser; make_parser()",
+    "help": "from promptclimb.agent.cli.parser import make_parser; make_parser([])",
     "torch_and_open_clip": "import torch, open_clip",
 }
 TIMED = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"
