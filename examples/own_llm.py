@@ -14,7 +14,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 
 
 class Recombiner:
-    """Answer with templates made of the words in the request; the same request, the same answer."""
+    """Answers with templates made of the words in the request; the same request, the same answer."""
 
     def chat(self, messages: list[dict[str, str]]) -> str:
         """Return one answer: a list of five templates."""

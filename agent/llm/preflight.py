@@ -42,7 +42,7 @@ class Seen:
 
 
 async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Seen:
-    """Asks an endpoint for its models.
+    """Ask an endpoint for its models.
 
     Args:
         base_url: Its address; may hold ``user:password``.

@@ -37,7 +37,7 @@ class MessagesChat:
         self._chat: Any = chat
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Asks the object; see ``ChatClient``."""
+        """Ask the object; see ``ChatClient``."""
         answer = self._chat.chat([dict(message) for message in request.messages])
         if inspect.isawaitable(answer):
             answer = await answer

@@ -50,7 +50,7 @@ async def resume(
     chat: object | None = None,
     on_event: Listener | None = None,
 ) -> SearchResult:
-    """Goes on with a run from where it ended; a finished one gives its result at once.
+    """Go on with a run from where it ended; a finished one gives its result at once.
 
     Args:
         run_dir: The run's folder.

@@ -1,0 +1,194 @@
+"""The pages name what there is: commands, options, files, modules, events and fields."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.cli.options import given_settings
+from promptclimb.agent.cli.parser import COMMANDS, make_parser
+from promptclimb.agent.config.sources import from_sources
+from promptclimb.agent.events import Event
+from promptclimb.agent.results.result import SearchResult
+from tests.paths import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FOLDERS = "agent|evaluator|prompts|promptclimb|tests|docs|benchmarks|examples"
+FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./*-]*")
+MODULE = re.compile(r"\bpromptclimb(?:\.\w+)+")
+OPTION = re.compile(r"--[a-z][a-z_-]*[a-z]")
+DOTTED = re.compile(r"[a-z]+\.(?!jsonl)[a-z_]+")
+PROGRAM = re.compile(r"(?:\S*/)?(promptclimb|python|make|pip)\s")
+"""What begins a command that is checked."""
+FOREIGN_OPTIONS = {"--custom_template_file"}
+"""Options of other tools that the pages name."""
+
+page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Every command on a page, as words: in blocks, in the text, and inside ``$(...)``."""
+    lines = INLINE.findall(BLOCK.sub("", text))
+    for kind, block in BLOCK.findall(text):
+        if kind in ("console", "bash", "sh"):
+            lines += block.replace("\\\n", " ").splitlines()
+    for line in lines:
+        outer = re.sub(r"\$\([^)]*\)", "X", line.removeprefix("$ "))
+        for part in [*outer.split("&&"), *re.findall(r"\$\(([^)]*)\)", line)]:
+            if found := PROGRAM.match(part.strip()):
+                yield [found[1], *shlex.split(part, comments=True)[1:]]
+
+
+def check_ours(words: list[str]) -> None:
+    """Parse a command line of ours as the program does, and check the settings of a search."""
+    if len(words) < 2:  # the command is named, not called
+        assert set(words) <= set(COMMANDS)
+        return
+    given = make_parser(words).parse_args(words)
+    if given.command == "search":
+        from_sources(given_settings(given), {})
+
+
+def check_script(words: list[str]) -> None:
+    """Make sure that a program of the checkout which is no command of ours is there and has the options."""
+    source = source_of(words[1]) if words[0] == "-m" else ROOT / words[0]
+    assert source is not None
+    assert {word for word in words if word.startswith("--")} <= options_of(source)
+
+
+def options_of(source: Path) -> set[str]:
+    """The options that a script of its own names."""
+    return set(re.findall(r'"(--[a-z][a-z-]*)"', source.read_text("utf-8")))
+
+
+def source_of(module: str) -> Path | None:
+    """The file of a module by its dotted name."""
+    inside = module.removeprefix("promptclimb.").replace(".", "/")
+    found = [ROOT / f"{inside}.py", ROOT / inside / "__init__.py"]
+    return next((path for path in found if path.is_file()), None)
+
+
+def kinds(event: type[Event]) -> Iterator[type[Event]]:
+    """An event with all that derive from it."""
+    yield event
+    for each in event.__subclasses__():
+        yield from kinds(each)
+
+
+def names_of_events() -> set[str]:
+    """The names under which the program tells what happens."""
+    ours = [kind for kind in kinds(Event) if kind.__module__.startswith("promptclimb.")]
+    return {kind.name for kind in ours if "name" in vars(kind)} - {Event.name}
+
+
+@page
+def test_every_command_is_one_that_the_program_takes(page: Path) -> None:
+    """Each line with a command of ours parses; what make and pip are asked for is there."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for program, *rest in commands(page.read_text("utf-8")):
+        if program == "make":
+            assert {word for word in rest if "=" not in word} <= targets
+        elif program == "pip":
+            assert set(re.findall(r"\[(\w+)\]", " ".join(rest))) <= set(extras)
+        elif program == "promptclimb":
+            check_ours(rest)
+        elif rest[0] == "run_agent.py":
+            check_ours(rest[1:])
+        elif rest[:2] == ["-m", "promptclimb"]:
+            check_ours(rest[2:])
+        else:
+            check_script(rest)
+
+
+def test_the_pages_show_every_command() -> None:
+    """The commands are found on the pages: none is passed over because of how it is written."""
+    found = [words for each in PAGES for words in commands(each.read_text("utf-8"))]
+    assert {words[1] for words in found if words[0] == "promptclimb"} == set(COMMANDS)
+    assert sum(words[0] == "python" for words in found) >= 10
+
+
+@page
+def test_every_option_is_one_of_a_command(page: Path) -> None:
+    """Or of a benchmark, or of a tool that makes the bundled models."""
+    known = {"--help", "--version", *FOREIGN_OPTIONS}
+    for name in COMMANDS:
+        known |= set(OPTION.findall(usage_of(name)))
+    for folder in ("benchmarks", "evaluator/pico/training"):
+        known |= {option for path in (ROOT / folder).glob("*.py") for option in options_of(path)}
+    for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):
+        assert {option for option in OPTION.findall(code) if f"{option}-*" not in code} <= known, code
+
+
+def usage_of(command: str) -> str:
+    """The usage of one command, options and all."""
+    parser = make_parser([command])
+    choices = next(action.choices for action in parser._actions if action.dest == "command")
+    assert isinstance(choices, dict)
+    return str(choices[command].format_usage())
+
+
+@page
+def test_every_file_of_ours_is_there(page: Path) -> None:
+    """Paths that begin with one of our folders; one with a star stands for at least one file."""
+    for name in FILE.findall(page.read_text("utf-8")):
+        assert list(ROOT.glob(name.rstrip("./"))), name
+
+
+@page
+def test_every_module_of_ours_is_there(page: Path) -> None:
+    """``promptclimb.x.y`` is a module, or a name in one."""
+    for name in MODULE.findall(page.read_text("utf-8")):
+        module, _, last = name.rpartition(".")
+        if source_of(name) is None:
+            source = source_of(module)
+            assert source is not None, name
+            assert re.search(rf"\b{last}\b", source.read_text("utf-8")), name
+
+
+@page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file, and to a heading in it."""
+    for target in LINK.findall(BLOCK.sub("", page.read_text("utf-8"))):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8").lower(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", one).replace(" ", "-") for one in headings}, target
+
+
+@page
+def test_every_event_is_one_that_is_told(page: Path) -> None:
+    """A name such as ``climb.finished`` is an event's, or a module's."""
+    events = names_of_events()
+    rooms = {name.partition(".")[0] for name in events}
+    for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):
+        if DOTTED.fullmatch(code) and code.partition(".")[0] in rooms:
+            assert code in events or source_of(code) or source_of(f"agent.{code}"), code
+
+
+def test_the_log_is_described_in_full() -> None:
+    """Every event stands in the table on unattended runs."""
+    text = (ROOT / "docs" / "unattended.md").read_text("utf-8")
+    assert {name for name in names_of_events() if f"`{name}`" not in text} == set()
+
+
+def test_the_result_is_described_in_full() -> None:
+    """The table on the library's page has every field of a result, and no other."""
+    text = (ROOT / "docs" / "library.md").read_text("utf-8")
+    table = text.partition("## What comes back")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = {name for cell in cells for name in INLINE.findall(cell)}
+    assert named == {one.name for one in fields(SearchResult)}
