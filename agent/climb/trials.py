@@ -72,19 +72,22 @@ class Trials:
 
     async def score(self, templates: Sequence[Template], position: Position) -> list[Outcome]:
         """Score templates, rank those that have a score, and return what became of each."""
-        best = self._memory.best(1)
-        before = best[0].value if best else float("-inf")
+        known = self._memory.best(1)
+        best = known[0].value if known else float("-inf")
         verdicts = await self._scores.score_all([template.text for template in templates])
         outcomes = []
         for template, verdict in zip(templates, verdicts, strict=True):
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(template.text, verdict.reason, verdict.message, position))
             else:
-                outcomes.append(self._rank(template, verdict, before, position))
+                value = verdict.value(self._objective)
+                outcomes.append(self._rank(template, verdict, value, value > best, position))
+                best = max(best, value)
         return outcomes
 
-    def _rank(self, template: Template, score: Score, before: float, position: Position) -> Outcome:
-        value = score.value(self._objective)
+    def _rank(
+        self, template: Template, score: Score, value: float, improved: bool, position: Position
+    ) -> Outcome:
         scored = Scored(template=template, score=score, value=value, position=position)
         self._memory.add(scored)
         self._record.scored.append(scored)
@@ -94,7 +97,7 @@ class Trials:
                 template=template.text,
                 train=score.train,
                 val=score.val,
-                improved=value > before,
+                improved=improved,
             )
         )
         return Outcome(template.text, score=as_fraction(value, self._objective))

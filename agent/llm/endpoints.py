@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
+from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, without_credentials
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..errors import ConfigError, EndpointError
@@ -54,7 +55,7 @@ async def open_endpoints(
                     name="given",
                     client=StoppableChat(chat, stop),
                     price=config.price,
-                    limits=_limits(config, None),
+                    limits=_limits(config, None, in_flight=getattr(chat, "in_flight", None)),
                 )
             ]
         elif config.llm == LOCAL_LLM:
@@ -148,7 +149,7 @@ async def _local(
 
     if (reason := is_available()) is not None:
         raise ConfigError(
-            f"--llm local cannot be used: {reason}; `pip install 'promptclimb[local]'` brings it, "
+            f"--llm local cannot be used: {reason}; {how_to_install('local')} brings it, "
             "--llm-fallback random does without"
         )
     server = await stack.enter_async_context(LocalLLM())
@@ -172,7 +173,10 @@ def _name(endpoint: EndpointConfig, config: SearchConfig) -> str:
     return f"{name} ({endpoint.key_env})" if len(shared) > 1 else name
 
 
-def _limits(config: SearchConfig, endpoint: EndpointConfig | None) -> RateLimits:
+def _limits(
+    config: SearchConfig, endpoint: EndpointConfig | None, *, in_flight: int | None = None
+) -> RateLimits:
     rpm = endpoint.rpm if endpoint is not None and endpoint.rpm is not None else config.rpm
     tpm = endpoint.tpm if endpoint is not None and endpoint.tpm is not None else config.tpm
-    return RateLimits(rpm=rpm, tpm=tpm, concurrency=config.concurrency)
+    most = config.concurrency if in_flight is None else min(in_flight, config.concurrency)
+    return RateLimits(rpm=rpm, tpm=tpm, concurrency=most)

@@ -94,7 +94,7 @@ def evaluate(
     found = open_evaluator(spec, report=report) if evaluator is None else as_evaluator(evaluator, spec)
     # A scorer of the user's own does not say what it scores on.
     if split != "train" and not found.info.sizes.get(split):
-        raise UsageError(f"{found.info.dataset} has no {split} images; choose another split by --split")
+        raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")
     try:
         *singles, together = found.examine([*([text] for text in texts), texts], test=split == "test")
         inspection = _inspected(found, texts, split) if inspect else None
@@ -122,7 +122,7 @@ def _checked(text: str) -> str:
 
 def _inspected(evaluator: Evaluator, templates: list[str], split: Split) -> Inspection:
     if not isinstance(evaluator, Inspector):
-        raise UsageError("--confusions: this evaluator does not say which classes it confuses")
+        raise UsageError("this evaluator does not say which classes it confuses")
     return evaluator.inspect(templates, split=split)
 
 

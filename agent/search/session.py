@@ -191,7 +191,7 @@ class Session:
                 run_dir=str(run_dir),
                 dataset=info.dataset,
                 classes=info.classes,
-                model=f"{info.model} ({info.pretrained})",
+                model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
                 llm=config.llm if config.needs_llm else None,
                 method=config.method,
                 restarts=config.restarts,

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
+from ..extras import how_to_install
 from ..scoring import EvaluatorInfo, Inspection, SplitScores, Verdict
 from ..spec import EvaluatorSpec, Report
 from .in_process import SearchSplits, build_encoder
@@ -250,7 +251,7 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ModelError("scoring on a cluster needs Ray: pip install 'promptclimb[ray]'") from error
+        raise ModelError(f"scoring on a cluster needs Ray: {how_to_install('ray')}") from error
     if ray.is_initialized():
         return ray
     _check_reachable(address)

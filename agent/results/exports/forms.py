@@ -97,9 +97,14 @@ def cupl(found: Found) -> str:
     """Return CuPL's file of prompts: for each class name the texts that stand for it.
 
     Raises:
+        UsageError: The run's evaluator was an object from Python, and there is no data set of that name.
         DataError: The data set, which knows the class names, cannot be read any more.
     """
-    classes = load_data(found.config).classes
+    try:
+        classes = load_data(found.config).classes
+    except UsageError:
+        _check_named(found, "class names")
+        raise
     templates = [Template.parse(text, max_words=None) for text in found.result.ensemble.templates]
     return _json({name: [template.fill(name) for template in templates] for name in classes})
 
@@ -110,13 +115,7 @@ def safetensors(found: Found) -> bytes:
     Raises:
         UsageError: The run's evaluator was an object from Python, which the config does not name.
     """
-    from ..run_config import stored_given
-
-    if (evaluator := stored_given(found.run_dir).get("evaluator")) is not None:
-        raise UsageError(
-            f"{found.run_dir} was made in Python with its own evaluator ({evaluator}): there is no "
-            "classifier to export"
-        )
+    _check_named(found, "classifier vectors")
     return classifier_file(found.config, found.result.ensemble.templates)
 
 
@@ -137,6 +136,16 @@ def coop(found: Found) -> str:
         words = context.group(1)
         document["opts"] = ["TRAINER.COOP.CTX_INIT", words, "TRAINER.COOP.N_CTX", len(words.split())]
     return _json(document)
+
+
+def _check_named(found: Found, what: str) -> None:
+    from ..run_config import stored_given
+
+    if (evaluator := stored_given(found.run_dir).get("evaluator")) is not None:
+        raise UsageError(
+            f"{found.run_dir} was made in Python with its own evaluator ({evaluator}), so there are no "
+            f"{what} to export"
+        )
 
 
 def _named_slots(found: Found) -> list[str]:

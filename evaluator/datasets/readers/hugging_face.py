@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ...cache import cache_dir
 from ...errors import DataError
+from ...extras import how_to_install
 from ...network import hub_address, hub_offline, reachable
 from ..values import Splits
 from .numbered import Save, numbered_set
@@ -49,7 +50,7 @@ def read(raw: str, _data_root: Path | None) -> Splits:
     try:
         import datasets
     except ImportError as error:
-        raise DataError("hf: data needs the extra: pip install 'promptclimb[hf]'") from error
+        raise DataError(f"hf: data needs an extra: {how_to_install('hf')}") from error
     parts = _parts(raw, _open(raw, datasets))
     first = next(iter(parts.values()))
     image, label = _columns(raw, first, datasets)

@@ -27,6 +27,7 @@ from PIL import Image
 
 from ...cache import cache_dir
 from ...errors import UsageError
+from ...extras import how_to_install
 from ..world.art import ASSETS, CUTOUT, Art
 from ..world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
 
@@ -150,7 +151,7 @@ def _svg(icon: dict[str, Any], width: int, height: int) -> Image.Image:
     try:
         import resvg_py
     except ImportError as error:
-        raise ArtError("resvg-py is needed to draw the cut-outs: pip install 'promptclimb[train]'") from error
+        raise ArtError(f"resvg-py is needed to draw the cut-outs: {how_to_install('train')}") from error
 
     body = icon["body"].replace("currentColor", "#000")
     text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{body}</svg>'

@@ -146,7 +146,9 @@ def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
 
 def test_no_classifier_is_made_up_for_an_evaluator_from_python(run_dir: Path) -> None:
     """The model that the config names is not what scored."""
-    with pytest.raises(UsageError, match=r"evaluators?\.fakes\.FakeEvaluator.*no classifier"):
+    with pytest.raises(
+        UsageError, match=r"evaluators?\.fakes\.FakeEvaluator.*no classifier vectors to export"
+    ):
         export(run_dir, "safetensors")
 
 
@@ -154,3 +156,13 @@ def test_the_formats_are_those_that_are_documented() -> None:
     """Six, and CLIP_benchmark's second file."""
     names = "open-clip clip-benchmark clip-benchmark-custom cupl csv coop safetensors"
     assert list(FORMS) == names.split()
+
+
+def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Path) -> None:
+    """Not that there is no data set of a name which never was one."""
+    config = SearchConfig(
+        data="mine", method="random", shots=1, restarts=1, iterations=1, initial=4, run_dir=tmp_path / "run"
+    )
+    run_virtual(search(config, evaluator=FakeEvaluator()))
+    with pytest.raises(UsageError, match=r"own evaluator \(.*FakeEvaluator\), so there are no class names"):
+        export(tmp_path / "run", "cupl")

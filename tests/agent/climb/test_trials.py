@@ -1,0 +1,62 @@
+"""What becomes of proposals: tried, refused with a reason, no more than were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from promptclimb.agent.climb.memory import Memory
+from promptclimb.agent.climb.record import ClimbRecord
+from promptclimb.agent.climb.trials import Trials
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.events import Event, TemplateRefused, TemplateScored
+from promptclimb.agent.position import Position
+from promptclimb.evaluator.scoring import Score, Verdict
+from promptclimb.prompts.template import Template
+
+HERE = Position(1, 1, 1)
+VALUES = {"a {}": 0.5, "old {}": 0.4, "one {}": 0.7, "my {}": 0.7, "this {}": 0.9, "that {}": 0.95}
+
+
+class Table:
+    """Scores from a table."""
+
+    async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
+        return [Score(train=VALUES[template]) for template in templates]
+
+
+@pytest.fixture
+def heard() -> list[Event]:
+    """What was told."""
+    return []
+
+
+@pytest.fixture
+def trials(heard: list[Event]) -> Trials:
+    """Trials of a climb that takes two proposals an answer."""
+    config = SearchConfig(data="fake", method="random", proposals=2)
+    return Trials(Memory(), ClimbRecord(1), Table(), config, heard.append)
+
+
+async def test_an_improvement_is_what_beats_all_up_to_then(trials: Trials, heard: list[Event]) -> None:
+    """Also within one pool: of a whole pool that is new not every template is one."""
+    await trials.score([Template.parse(text) for text in ("a {}", "old {}", "one {}", "my {}")], HERE)
+    await trials.score([Template.parse(text) for text in ("that {}", "this {}")], HERE)
+    told = {event.template: event.improved for event in heard if isinstance(event, TemplateScored)}
+    assert [name for name, improved in told.items() if improved] == ["a {}", "one {}", "that {}"]
+
+
+async def test_no_more_proposals_are_tried_than_were_asked_for(trials: Trials, heard: list[Event]) -> None:
+    """The others, and what was tried before, are refused with their reason; none is scored."""
+    await trials.score([Template.parse("a {}")], HERE)
+    outcomes = await trials.judge("- a {}\n- old {}\n- one {}\n- my {}\n- this {}\n", HERE)
+    scored = [event.template for event in heard if isinstance(event, TemplateScored)]
+    assert scored == ["a {}", "old {}", "one {}"]
+    refused = [(event.line, event.reason) for event in heard if isinstance(event, TemplateRefused)]
+    assert refused == [
+        ("a {}", "known"),
+        ("my {}", "too_many_proposals"),
+        ("this {}", "too_many_proposals"),
+    ]
+    assert len(outcomes) == 5
