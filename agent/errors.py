@@ -28,6 +28,7 @@
     ├── BudgetSpentError                a limit that the user set is reached; the run stops
     ├── GaveUpError                     nothing has succeeded for too long; the run stops
     ├── InterruptedRunError             a signal asked the run to stop; everything is kept
+    ├── ClimbCancelledError             a climb was cancelled from within; everything is kept
     ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
     ├── EvaluatorError                  the black box cannot do what it is asked to
     │   ├── TemplateRejectedError       a template that was to be examined cannot be scored
@@ -219,6 +220,16 @@ class InterruptedRunError(PromptclimbError):
     def __init__(self, signal: int) -> None:
         super().__init__("the run was interrupted")
         self.signal = signal
+
+
+class ClimbCancelledError(PromptclimbError):
+    """An LLM, an evaluator or a listener let a cancellation out into a climb; everything is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a climb was cancelled from within: an LLM, an evaluator or a listener of your own, or something "
+            "else that the search calls, cancelled the task that called it"
+        )
 
 
 class EvaluationFailedError(PromptclimbError):

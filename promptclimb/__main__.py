@@ -7,7 +7,7 @@ import sys
 import threading
 
 INTERRUPTED = 130
-OPENING = "opening"  # the name that agent.threads gives its threads
+AT_WORK = "at work"  # the name that evaluator.threads gives to those threads
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def leave(code: int) -> int:
     Such a thread may be in the middle of a computation, and an interpreter that takes itself apart under it
     dies by SIGABRT instead of ending with the code that tells what happened. What counts is on disk by now.
     """
-    if any(thread.name == OPENING for thread in threading.enumerate()):
+    if any(thread.name == AT_WORK for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

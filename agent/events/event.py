@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -78,7 +79,7 @@ class Bus:
         for listener in tuple(self._listeners):
             try:
                 listener(event)
-            except Exception as error:  # noqa: BLE001 - somebody's own code, of which nothing depends
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody's own code
                 self._leave_out(listener, error)
 
     @contextmanager
@@ -91,7 +92,7 @@ class Bus:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
-    def _leave_out(self, listener: Listener, error: Exception) -> None:
+    def _leave_out(self, listener: Listener, error: BaseException) -> None:
         if listener not in self._listeners:
             return
         self._listeners.remove(listener)

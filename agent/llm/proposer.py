@@ -17,7 +17,6 @@ from ..errors import (
     RateLimitedError,
     RequestFailedError,
     TokenUsage,
-    TransientChatError,
 )
 from ..events import (
     ChatFailed,
@@ -29,6 +28,7 @@ from ..events import (
     UsageUntold,
     unheard,
 )
+from .attempt import attempt
 from .budget import NO_BILL, NOTHING, Budget, Price, cost
 from .endpoint import Endpoint, Reply
 from .outage import Outage
@@ -124,11 +124,11 @@ class Proposer:
                 RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=decision.kind)
             )
 
-        async def attempt(number: int) -> Reply:
+        async def once(number: int) -> Reply:
             return await self._attempt(asked, number)
 
         try:
-            return await retrying(attempt, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
+            return await retrying(once, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
         except RequestFailedError:
             self._rest()
             raise
@@ -161,7 +161,9 @@ class Proposer:
                 spending.written = spending.reserved
                 await self._ledger.put_reserved(spending.reserved)
             spending.sent = True
-            answer = await self._timed(endpoint, request)
+            answer = await attempt(
+                endpoint.client, request, deadline_s=self._policy.attempt_s, clock=self._clock
+            )
         except ChatError as error:
             self._failed(error, request, permit, spending)
             await self._write(spending)
@@ -176,19 +178,6 @@ class Proposer:
             raise
         self._succeeded(answer, request, permit, spending)
         return Reply(answer, spending.bill, endpoint.name)
-
-    async def _timed(self, endpoint: Endpoint, request: ChatRequest) -> ChatAnswer:
-        started = self._clock()
-        try:
-            async with asyncio.timeout(self._policy.attempt_s):
-                return await endpoint.client.chat(request)
-        except TimeoutError as error:
-            late = TransientChatError(f"no answer within {self._policy.attempt_s:g} s", perhaps_billed=True)
-            late.took_s = self._clock() - started
-            raise late from error
-        except ChatError as error:
-            error.took_s = self._clock() - started
-            raise
 
     def _succeeded(
         self, answer: ChatAnswer, request: ChatRequest, permit: Permit, spending: Spending

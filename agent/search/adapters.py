@@ -6,78 +6,70 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from ..errors import ConfigError, FatalChatError, PromptclimbError, TransientChatError
-from ..llm.types import ChatAnswer, ChatClient, ChatRequest
-from ..threads import in_thread
+from ...evaluator.threads import in_thread
+from ..errors import ConfigError, FatalChatError, PromptclimbError, TransientChatError, UselessAnswerError
+from ..llm.types import ChatAnswer, ChatRequest
 
-MISTAKES = (
-    TypeError,
-    AttributeError,
-    NameError,
-    ImportError,
-    AssertionError,
-    NotImplementedError,
-)
+MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError)
 """Errors of a program, not of a network: the next attempt would end in the same."""
 
 
-def as_chat(given: object) -> ChatClient:
-    """Return a chat client from whatever has ``chat``.
+class GivenChat:
+    """An object with a method ``chat`` as a ``ChatClient``.
 
-    ``chat(request)`` that answers with a ``ChatAnswer`` is used as it is. ``chat(messages)``, plain or async,
-    may answer with a text; the parameter's name tells them apart.
-
-    Raises:
-        ConfigError: It has no method ``chat``.
-    """
-    method = getattr(given, "chat", None)
-    if not callable(method):
-        raise ConfigError(f"an LLM needs a method chat(messages), and {type(given).__name__} has none")
-    first = next(iter(inspect.signature(method).parameters), "")
-    return cast("ChatClient", given) if first == "request" else MessagesChat(given)
-
-
-class MessagesChat:
-    """An object with ``chat(messages)`` as a ``ChatClient``; its answers are counted as free.
-
-    A plain ``chat`` blocks, so it is called in a thread: one call at a time, or as many as an attribute
-    ``in_flight`` says. One that its caller has left, at a deadline, holds its place until it returns.
+    ``chat(request)`` takes a ``ChatRequest`` and answers with a ``ChatAnswer``; ``chat(messages)`` takes
+    ``[{"role", "content"}]`` and may answer with a text, which is counted as free. The parameter's name tells
+    them apart. Either may be plain or async. A plain one blocks, so it is called in a thread: one call at a
+    time, or as many as an attribute ``in_flight`` says. A call that is left, at a deadline, holds its place
+    until it returns.
 
     Args:
-        chat: Has ``chat(messages)``, which takes ``[{"role", "content"}]`` and answers with a text or an
-            answer.
+        chat: The object.
+
+    Attributes:
+        in_flight: How many calls it takes at once; None for any number.
+
+    Raises:
+        ConfigError: It has no method ``chat`` that takes one argument, or its ``in_flight`` is no number.
     """
 
     def __init__(self, chat: object) -> None:
-        self._chat = cast("Any", chat)
-        self._blocks = not inspect.iscoroutinefunction(self._chat.chat)
-        said = getattr(chat, "in_flight", None)
-        self.in_flight: int | None = int(said) if said is not None else 1 if self._blocks else None
-        self._places = asyncio.Semaphore(self.in_flight or 1)
+        self._name = type(chat).__name__
+        self._call: Callable[[Any], Any] = getattr(chat, "chat", None)  # type: ignore[assignment]  # checked
+        if not callable(self._call) or isinstance(chat, type):
+            what = f"the class {chat.__name__}" if isinstance(chat, type) else self._name
+            raise ConfigError(f"an LLM is an object with a method chat(messages), and {what} is none")
+        self._takes_request = _first_parameter(self._call) == "request"
+        self._blocks = not inspect.iscoroutinefunction(self._call)
+        said = getattr(chat, "in_flight", 1 if self._blocks else None)
+        if said is not None and (not isinstance(said, int) or said < 1):
+            raise ConfigError(
+                f"in_flight of {self._name} is {said!r}; it says how many calls it takes at once"
+            )
+        self.in_flight: int | None = said
+        self._places = asyncio.Semaphore(said or 1)
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Ask the object; see ``ChatClient``.
 
         Raises:
-            TransientChatError: It failed in a way that may pass: whatever it raises, but for mistakes in a
-                program.
-            FatalChatError: There is a mistake in it.
+            TransientChatError: It failed in a way that may pass: whatever it raises that is not ours, but for
+                mistakes in a program.
+            UselessAnswerError: It answers None.
+            FatalChatError: There is a mistake in it, or what it answers is neither a text nor an answer.
         """
-        messages = [dict(message) for message in request.messages]
+        given = request if self._takes_request else [dict(message) for message in request.messages]
         try:
-            if self._blocks:
-                answer = await self._in_turn(lambda: self._chat.chat(messages))
-            else:
-                answer = self._chat.chat(messages)
+            answer = await self._in_turn(lambda: self._call(given)) if self._blocks else self._call(given)
             if inspect.isawaitable(answer):
                 answer = await answer
         except PromptclimbError:
             raise
         except Exception as error:
-            raise _understood(self._chat, error) from error
-        return answer if isinstance(answer, ChatAnswer) else ChatAnswer(text=str(answer), model=request.model)
+            raise self._understood(error) from error
+        return self._checked(answer, request)
 
     async def _in_turn(self, call: Callable[[], Any]) -> Any:
         await self._places.acquire()
@@ -90,10 +82,36 @@ class MessagesChat:
         if not call.cancelled():
             call.exception()  # nobody waits for that of a call which was left
 
+    def _understood(self, error: Exception) -> FatalChatError | TransientChatError:
+        said = f"{self._name}.chat failed: {type(error).__name__}: {error}"
+        if not isinstance(error, MISTAKES):
+            return TransientChatError(said)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return FatalChatError(f"{said} ({place.filename}, line {place.lineno})")
 
-def _understood(chat: object, error: Exception) -> FatalChatError | TransientChatError:
-    said = f"{type(chat).__name__}.chat failed: {type(error).__name__}: {error}"
-    if not isinstance(error, MISTAKES):
-        return TransientChatError(said)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return FatalChatError(f"{said} ({place.filename}, line {place.lineno})")
+    def _checked(self, answer: Any, request: ChatRequest) -> ChatAnswer:
+        if answer is None:
+            raise UselessAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
+        if isinstance(answer, str) and not self._takes_request:
+            return ChatAnswer(text=answer, model=request.model)
+        if not isinstance(answer, ChatAnswer):
+            wanted = "a ChatAnswer" if self._takes_request else "a text"
+            raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {_short(answer)}")
+        counts = (answer.prompt_tokens, answer.completion_tokens)
+        if not isinstance(answer.text, str) or not all(isinstance(one, int) and one >= 0 for one in counts):
+            raise FatalChatError(
+                f"{self._name}.chat answered {_short(answer)}, whose text or tokens are none"
+            )
+        return answer
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"
+
+
+def _first_parameter(call: Callable[..., Any]) -> str:
+    try:
+        return next(iter(inspect.signature(call).parameters), "")
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return ""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
+from ...evaluator.threads import in_thread
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.template import Template
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..config.sources import flag_of
 from ..errors import ConfigError
 from ..events import Event, ImagesEncoded, Listener, Noted
-from ..threads import in_thread
 
 
 async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ...evaluator.scoring import Evaluator, Inspector, Score, SplitScores
+from ...evaluator.threads import in_thread
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
 from ..results.result import MOST_CONFUSIONS, UNEXAMINED, UNINSPECTED, UNOPENED, Ensemble, Inspected
 from ..store import Store
-from ..threads import in_thread
 
 T = TypeVar("T")
 

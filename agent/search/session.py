@@ -38,7 +38,7 @@ from ..results.run_dir import (
 from ..secrets import Scrubber
 from ..stop import Stop
 from ..store import Store
-from .adapters import as_chat
+from .adapters import GivenChat
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -146,7 +146,7 @@ class Session:
             open_endpoints(
                 config,
                 self.environment,
-                chat=None if self.chat is None else as_chat(self.chat),
+                chat=None if self.chat is None else GivenChat(self.chat),
                 stop=self.stop,
                 scrubber=scrubber,
                 tell=self.tell,

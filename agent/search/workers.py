@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from ..climb.climb import Climb
-from ..errors import BudgetSpentError, GaveUpError, InterruptedRunError
+from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, InterruptedRunError
 from ..events import Listener, SearchStopped
 from ..stop import Stop
 from ..text import counted
@@ -59,6 +59,9 @@ class Workers:
                 raise
         if self._stop.cause is not None:
             raise explained(self._stop.cause, [climb.record for climb in self._climbs])
+        # Nothing that is not through may pass for a search that is: its test split would be opened.
+        if not self._reasons and not all(climb.record.done for climb in self._climbs):
+            raise ClimbCancelledError()
         if reason := self._reasons[0] if self._reasons else self._unanswered():
             self._tell(SearchStopped(reason=reason))
             return reason
@@ -73,6 +76,10 @@ class Workers:
                 self._reasons.append(str(limit))
                 return
             except InterruptedRunError:
+                return
+            except asyncio.CancelledError:
+                # Neither the stop's nor, by way of it, the caller's: those have come as an interruption.
+                self._stop.ask(ClimbCancelledError())
                 return
             except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
                 self._stop.ask(single(error))

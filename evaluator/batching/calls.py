@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ..errors import ConfigError, ConsumerError, CrashingTemplateError, ScoringFailedError
 from ..scoring import Score, Scorer, Verdict, checked
+from ..threads import DaemonThreads
 
 MAX_FAILURES = 3
 """Calls with one template alone that may fail before it is blamed; where nothing has been scored yet, also
@@ -66,10 +66,12 @@ class _Docket:
     Attributes:
         parts: Not tried yet, or to be tried again.
         suspects: Failed alone while no other template had ever been scored.
+        error: The last failure, as an error for those that wait.
     """
 
     parts: list[list[Job]]
     suspects: list[Job] = field(default_factory=list)
+    error: ScoringFailedError | None = None
 
     def fail(self, error: BaseException) -> None:
         """Fail all of it."""
@@ -97,12 +99,12 @@ class Caller:
         self.in_flight = in_flight_of(scorer)
         self.max_batch = max_batch
         self._scorer = scorer
-        self._executor = ThreadPoolExecutor(self.in_flight, thread_name_prefix="scorer")
+        self._threads = DaemonThreads(self.in_flight)
         self._witness: str | None = None
 
     def close(self) -> None:
         """Start no call any more; one that runs is not waited for."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
 
     async def score(self, batch: list[Job], closing: Callable[[], bool]) -> None:
         """Score a batch: every job of it gets a verdict or an error.
@@ -141,6 +143,7 @@ class Caller:
             docket.parts += [part[middle:], part[:middle]]
             return
         (job,) = part
+        docket.error = _failed(job, error)
         job.failures += 1
         if job.failures >= MAX_FAILURES and job.witnessed:
             job.fail(_crashing(job, error))
@@ -149,20 +152,20 @@ class Caller:
         elif self._witness is None:
             docket.suspects.append(job)
             if len(docket.suspects) == MAX_FAILURES:
-                docket.fail(_failed(job, error))
+                docket.fail(docket.error)
         elif await self._scores(self._witness):
             job.witnessed = True
             docket.parts.append(part)
         else:
             docket.suspects.append(job)
-            docket.fail(_failed(job, error))
+            docket.fail(docket.error)
 
     def _reopen(self, docket: _Docket) -> None:
         """Try templates that were held back once more, now that the rest of the batch has been tried."""
         for job in docket.suspects:
             job.witnessed = self._witness is not None
         if self._witness is None:
-            docket.fail(ScoringFailedError("the scorer fails, and has scored nothing yet"))
+            docket.fail(docket.error or ScoringFailedError("the scorer fails"))
         docket.parts, docket.suspects = [[job] for job in docket.suspects], []
 
     async def _scores(self, witness: str) -> bool:
@@ -178,7 +181,7 @@ class Caller:
     async def _call(self, templates: list[str]) -> Sequence[Verdict]:
         """Call the scorer in a thread."""
         loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._executor, _call, self._scorer, templates)
+        answers = await loop.run_in_executor(self._threads, _call, self._scorer, templates)
         if len(answers) != len(templates):
             raise ConsumerError(f"the scorer gave {len(answers)} answers for {len(templates)} templates")
         return answers

@@ -15,6 +15,8 @@ from ..errors import ConsumerError
 from ..scoring import Scorer, Verdict
 from .calls import Caller, Job
 
+GRACE_S = 5.0
+
 
 class Consumer:
     """Scores templates one at a time for many tasks, in batches for one scorer.
@@ -27,18 +29,27 @@ class Consumer:
         max_batch: Most templates a call. Halved, and remembered, when the scorer runs out of memory.
         max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
         queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
+        grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
+            that takes longer is left behind in its thread.
 
     Raises:
         ConfigError: The scorer's ``in_flight`` is not a number of batches.
     """
 
     def __init__(
-        self, scorer: Scorer, *, max_batch: int = 32, max_age_s: float = 0.005, queue_size: int = 256
+        self,
+        scorer: Scorer,
+        *,
+        max_batch: int = 32,
+        max_age_s: float = 0.005,
+        queue_size: int = 256,
+        grace_s: float = GRACE_S,
     ) -> None:
         if max_batch < 1 or queue_size < 1 or max_age_s < 0:
             raise ValueError("max_batch and queue_size must be at least 1, max_age_s at least 0")
         self._caller = Caller(scorer, max_batch=max_batch)
         self._max_age_s = max_age_s
+        self._grace_s = grace_s
         self._room = asyncio.Semaphore(queue_size)
         self._queue: deque[Job] = deque()
         self._flying: dict[str, Job] = {}
@@ -56,10 +67,11 @@ class Consumer:
         self._closing = True
         self._changed.set()
         try:
-            await asyncio.wait({self._work})
+            await asyncio.wait({self._work}, timeout=self._grace_s)
         finally:
             self._work.cancel()
             self._caller.close()
+            await asyncio.wait({self._work})
         # Waiters have had this error already: it is raised only where no body would report it.
         if self._death is not None and error is None:
             raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
@@ -129,7 +141,8 @@ class Consumer:
         except BaseExceptionGroup as several:
             self._death = several.exceptions[0]
         except BaseException as error:
-            self._death = error
+            if not self._closing:
+                self._death = error
             raise
         finally:
             self._fail_the_rest()

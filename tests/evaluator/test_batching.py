@@ -148,7 +148,7 @@ async def test_a_scorer_that_never_worked_is_given_up_early() -> None:
         found = await score_all(consumer, TEMPLATES)
         assert {type(answer) for answer in found} == {ScoringFailedError}
         assert len(scorer.batches) < len(TEMPLATES)
-        with pytest.raises(ScoringFailedError, match="scored nothing yet"):
+        with pytest.raises(ScoringFailedError, match="the scorer fails, last on"):
             await consumer.score(TEMPLATES[0])
 
 
@@ -455,3 +455,28 @@ def test_whatever_happens_every_waiter_is_answered(
             assert isinstance(answer, CrashingTemplateError | ScoringFailedError)
         else:
             assert answer == expected[template]
+
+
+@pytest.mark.parametrize("error", [StopIteration(), asyncio.CancelledError(), GeneratorExit()])
+async def test_whatever_a_scorer_raises_reaches_its_waiters(error: BaseException) -> None:
+    """Also what asyncio takes for something else: nobody waits for ever."""
+
+    class Odd:
+        def score(self, templates: Sequence[str]) -> list[Verdict]:
+            raise error
+
+    async with asyncio.timeout(10), Consumer(Odd()) as consumer:
+        with pytest.raises(ScoringFailedError, match=type(error).__name__):
+            await consumer.score("a photo of a {}")
+
+
+async def test_a_call_that_does_not_return_is_left_behind() -> None:
+    """Who leaves the context waits for it, but not for ever."""
+    gate = Gate()
+    async with asyncio.timeout(10):
+        async with Consumer(FakeEvaluator(before_batch=gate), grace_s=0.01) as consumer:
+            waiting = asyncio.create_task(consumer.score("a photo of a {}"))
+            await gate.wait_arrived()
+        with pytest.raises(ConsumerError, match="closed"):
+            await waiting
+    gate.open.set()

@@ -87,7 +87,7 @@ def test_a_signal_while_things_are_opened(
 LEFT_BEHIND = """
 import asyncio, atexit, contextlib, time
 import promptclimb.agent.cli.main, run_agent
-from promptclimb.agent.threads import in_thread
+from promptclimb.evaluator.threads import in_thread
 
 async def leave_a_thread():
     with contextlib.suppress(TimeoutError):

@@ -7,10 +7,17 @@ import threading
 
 import pytest
 
-from promptclimb.agent.errors import BudgetSpentError, ConfigError, FatalChatError, TransientChatError
+from promptclimb.agent.errors import (
+    BudgetSpentError,
+    ConfigError,
+    FatalChatError,
+    TransientChatError,
+    UselessAnswerError,
+)
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.search.adapters import MessagesChat, as_chat
+from promptclimb.agent.search.adapters import GivenChat
 from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import virtual_time
 
 REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m")
 
@@ -26,28 +33,89 @@ async def test_an_llm_may_be_a_function_of_messages() -> None:
         async def chat(self, messages: list[dict[str, str]]) -> str:
             return messages[0]["content"] + "?"
 
-    assert (await as_chat(Plain()).chat(REQUEST)).text == "hello!"
-    assert (await as_chat(Later()).chat(REQUEST)).text == "hello?"
+    assert (await GivenChat(Plain()).chat(REQUEST)).text == "hello!"
+    assert (await GivenChat(Later()).chat(REQUEST)).text == "hello?"
 
 
+@virtual_time
 async def test_a_chat_client_is_used_as_it_is() -> None:
-    """The parameter's name tells a client from a function of messages."""
-    client = ChatByHash()
-    assert as_chat(client) is client
+    """The parameter's name tells a client from a function of messages; either may answer with an answer."""
+    answer = await GivenChat(ChatByHash()).chat(REQUEST)
+    assert answer == await ChatByHash().chat(REQUEST)
+
+    class Blocking:
+        def chat(self, request: ChatRequest) -> ChatAnswer:
+            return ChatAnswer(text=request.model)
+
+    assert (await GivenChat(Blocking()).chat(REQUEST)).text == "m"
 
     class Answers:
         def chat(self, messages: object) -> ChatAnswer:
             return ChatAnswer(text="x", prompt_tokens=3)
 
-    assert (await MessagesChat(Answers()).chat(REQUEST)).prompt_tokens == 3
+    assert (await GivenChat(Answers()).chat(REQUEST)).prompt_tokens == 3
 
 
-@pytest.mark.parametrize("given", [object(), 3, "text"])
-def test_what_has_not_the_method_is_named(given: object) -> None:
-    """The error says which method is missing, and on what."""
-    name = type(given).__name__
-    with pytest.raises(ConfigError, match=rf"chat\(messages\).*{name}"):
-        as_chat(given)
+@pytest.mark.parametrize(
+    ("given", "name"), [(object(), "object"), (3, "int"), (ChatByHash, "class ChatByHash")]
+)
+def test_what_has_not_the_method_is_named(given: object, name: str) -> None:
+    """The error says which method is missing, and on what; a class is no object of it."""
+    with pytest.raises(ConfigError, match=rf"chat\(messages\).*{name} is none"):
+        GivenChat(given)
+
+
+@pytest.mark.parametrize("answer", [3, b"- a {}", {"content": "- a {}"}, ["- a {}"]])
+async def test_an_answer_that_is_no_text_is_said_to_be_none(answer: object) -> None:
+    """Not taken for the text that Python shows of it, and paid for again and again."""
+
+    class Odd:
+        def chat(self, messages: object) -> object:
+            return answer
+
+    with pytest.raises(FatalChatError, match="must answer with a text; it answered"):
+        await GivenChat(Odd()).chat(REQUEST)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["- a {}", 3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
+     ChatAnswer(text="x", completion_tokens=float("nan"))],  # type: ignore[arg-type]
+)  # fmt: skip
+async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> None:
+    """Tokens below zero would undo a limit."""
+
+    class Odd:
+        async def chat(self, request: ChatRequest) -> object:
+            return answer
+
+    with pytest.raises(FatalChatError, match=r"Odd\.chat"):
+        await GivenChat(Odd()).chat(REQUEST)
+
+
+async def test_nothing_for_an_answer_is_asked_for_again() -> None:
+    """As with any endpoint, and not for ever."""
+
+    class Silent:
+        def chat(self, messages: object) -> None:
+            return None
+
+    with pytest.raises(UselessAnswerError, match=r"Silent\.chat answered with nothing"):
+        await GivenChat(Silent()).chat(REQUEST)
+
+
+@pytest.mark.parametrize("in_flight", [0, -1, "many", 1.5])
+def test_an_in_flight_that_is_no_number_is_refused(in_flight: object) -> None:
+    """Before anything is asked."""
+
+    class Odd:
+        def chat(self, messages: object) -> str:
+            return ""
+
+    odd = Odd()
+    odd.in_flight = in_flight  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="in_flight of Odd"):
+        GivenChat(odd)
 
 
 async def test_a_plain_chat_blocks_nobody_and_is_called_once_at_a_time() -> None:
@@ -63,7 +131,7 @@ async def test_a_plain_chat_blocks_nobody_and_is_called_once_at_a_time() -> None
             running -= 1
             return "done"
 
-    chat = as_chat(Slow())
+    chat = GivenChat(Slow())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(chat.chat(REQUEST), 0.01)
     later = asyncio.gather(chat.chat(REQUEST), chat.chat(REQUEST))
@@ -84,7 +152,7 @@ async def test_a_plain_chat_may_say_how_many_calls_it_takes() -> None:
             both.wait()
             return "together"
 
-    chat = as_chat(Pair())
+    chat = GivenChat(Pair())
     answers = await asyncio.gather(chat.chat(REQUEST), chat.chat(REQUEST))
     assert {answer.text for answer in answers} == {"together"}
 
@@ -116,5 +184,5 @@ async def test_what_an_llm_raises_is_understood(
             raise error
 
     with pytest.raises(kind) as caught:
-        await as_chat(Later() if asynchronous else Plain()).chat(REQUEST)
+        await GivenChat(Later() if asynchronous else Plain()).chat(REQUEST)
     assert type(caught.value) is kind

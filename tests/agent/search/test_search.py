@@ -15,6 +15,7 @@ from PIL import Image
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
+    ClimbCancelledError,
     EndpointError,
     EvaluationFailedError,
     InterruptedRunError,
@@ -303,6 +304,38 @@ async def test_the_grace_has_an_end(tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
         await Session(config=wanted, evaluator=FakeEvaluator(), chat=chat, stop=stop).start()
     assert loop.time() < 7
+
+
+def test_a_cancellation_out_of_an_llm_is_a_failure_that_may_pass(tmp_path: Path, reference: bytes) -> None:
+    """A task that it started and lost; the search is cancelled by nobody, and misses nothing."""
+
+    def fail(_request: object, number: int) -> None:
+        if number in (1, 5):
+            raise asyncio.CancelledError
+
+    result = run_virtual(
+        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail))
+    )
+    assert result.status == "finished"
+    assert board(tmp_path / "r") == reference
+
+
+def test_a_climb_that_is_cancelled_from_within_is_no_end(tmp_path: Path, reference: bytes) -> None:
+    """The run fails with its test split sealed, and a resume does what is left."""
+
+    def cancels(event: Event) -> None:
+        task = asyncio.current_task()
+        if event.name == "climb.iteration_finished" and task is not None:
+            task.cancel()
+
+    with pytest.raises(ClimbCancelledError, match="listener"):
+        run_virtual(
+            search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=cancels)
+        )
+    evaluator = FakeEvaluator()
+    result = run_virtual(resume(tmp_path / "r", evaluator=evaluator, chat=ChatByHash()))
+    assert (result.status, result.test_opened) == ("finished", 1)
+    assert board(tmp_path / "r") == reference
 
 
 def test_an_evaluator_that_breaks_stops_the_run(tmp_path: Path, reference: bytes) -> None:

@@ -1,0 +1,100 @@
+"""Blocking work beside the event loop, in threads that never keep the program alive."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+AT_WORK, IDLE = "at work", "idle"
+"""Names of the threads; one that is at work when the program ends is left behind."""
+
+
+class DaemonThreads(Executor):
+    """An executor whose threads do not keep the program alive when its user wants to leave.
+
+    Those of ``ThreadPoolExecutor`` are joined when the interpreter ends, so that one call that never returns
+    holds it for ever. A thread lives until ``shutdown``: what a library keeps for a thread stays warm.
+
+    Args:
+        threads: How many calls run at once, at most.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._left = threads
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Have a call made; see ``Executor``.
+
+        What it raises besides an ``Exception``, and StopIteration, comes as a RuntimeError: raised in a task,
+        they would tear down or silently end what has nothing to do with the call.
+
+        Raises:
+            RuntimeError: It is shut down.
+        """
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("no call is made after the shutdown")
+            self._calls.put(_Call(future, lambda: call(*args, **kwargs)))
+            if not self._idle.acquire(blocking=False) and self._left:
+                self._left -= 1
+                threading.Thread(target=self._work, name=IDLE, daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
+        """Make no further call, not even those that wait unless told so; one that runs is not waited for."""
+        with self._lock:
+            self._closed = True
+        while cancel_futures and not self._calls.empty():
+            if (call := self._calls.get()) is not None:
+                call.future.cancel()
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            threading.current_thread().name = AT_WORK
+            call.make()
+            threading.current_thread().name = IDLE
+            self._idle.release()
+        self._calls.put(None)  # for the next of them
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run blocking work in a thread of its own; who stops waiting leaves it behind."""
+    threads = DaemonThreads(1)
+    working = asyncio.get_running_loop().run_in_executor(threads, work)
+    threads.shutdown(cancel_futures=False)
+    return await working
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call to be made, and where its value goes."""
+
+    future: Future[Any]
+    work: Callable[[], Any]
+
+    def make(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            value = self.work()
+        except BaseException as error:  # noqa: BLE001 - raised again where the call is waited for
+            raised = error
+            if not isinstance(error, Exception) or isinstance(error, StopIteration):
+                raised = RuntimeError(repr(error))
+                raised.__cause__ = error
+            self.future.set_exception(raised)
+        else:
+            self.future.set_result(value)

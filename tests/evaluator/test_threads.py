@@ -1,0 +1,87 @@
+"""Threads for blocking work: as few as needed, kept warm, and never what keeps a program alive."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread
+
+
+def name_of_thread() -> tuple[int, str, bool]:
+    """Who calls."""
+    here = threading.current_thread()
+    return threading.get_ident(), here.name, here.daemon
+
+
+def test_one_thread_is_used_again() -> None:
+    """A library may keep something warm in it."""
+    threads = DaemonThreads(4)
+    seen = {threads.submit(name_of_thread).result(10) for _ in range(20)}
+    threads.shutdown()
+    assert {(name, daemon) for _, name, daemon in seen} == {(AT_WORK, True)}
+    assert len({ident for ident, *_ in seen}) <= 2  # it may not be idle again before the next call
+
+
+def test_as_many_work_at_once_as_may_and_no_more() -> None:
+    """Those that wait are made in their order."""
+    together, release = threading.Barrier(3, timeout=10), threading.Event()
+
+    def meet(number: int) -> int:
+        together.wait()
+        release.wait(10)
+        return number
+
+    threads = DaemonThreads(2)
+    both = [threads.submit(meet, number) for number in range(2)]
+    later = threads.submit(name_of_thread)
+    together.wait()
+    assert not later.done()
+    release.set()
+    assert [one.result(10) for one in both] == [0, 1]
+    assert later.result(10)[1] == AT_WORK
+    threads.shutdown()
+
+
+def test_after_the_shutdown_nothing_is_begun() -> None:
+    """What runs goes on, what waits is cancelled, and nothing more is taken."""
+    begun, release = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        release.wait(10)
+        return "done"
+
+    threads = DaemonThreads(1)
+    first, second = threads.submit(work), threads.submit(work)
+    begun.wait(10)
+    threads.shutdown()
+    assert second.cancelled()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        threads.submit(work)
+    release.set()
+    assert first.result(10) == "done"
+
+
+@pytest.mark.parametrize(
+    "error", [StopIteration(), SystemExit("no GPU"), KeyboardInterrupt(), asyncio.CancelledError()]
+)
+async def test_what_would_tear_down_a_loop_comes_as_an_error(error: BaseException) -> None:
+    """Raised in a task it would end what has nothing to do with the call, or be lost."""
+
+    def work() -> None:
+        raise error
+
+    with pytest.raises(RuntimeError) as caught:
+        async with asyncio.timeout(10):
+            await in_thread(work)
+    assert str(caught.value) == repr(error)
+    assert caught.value.__cause__ is error
+
+
+async def test_an_ordinary_error_is_itself() -> None:
+    """Whoever waits gets what was raised."""
+    with pytest.raises(ValueError, match="invalid literal"):
+        await in_thread(lambda: int("no such thing"))
