@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -74,6 +74,15 @@ def split_userinfo(url: str) -> CleanUrl:
     if not at:
         return CleanUrl(url, Secret(""))
     return CleanUrl(urlunsplit(parts._replace(netloc=host)), Secret(unquote(userinfo)))
+
+
+def secrets_named_in(environment: Mapping[str, str]) -> Iterator[Secret]:
+    """Yield what an environment holds under a name like ``MY_API_KEY``, and the credentials of addresses."""
+    for name, value in environment.items():
+        if name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")):
+            yield Secret(value)
+        if name.upper().endswith("_URL"):
+            yield split_userinfo(value).userinfo
 
 
 class Scrubber:

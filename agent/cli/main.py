@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import InterruptedRunError, PromptclimbError, UsageError
-from ..secrets import Scrubber, split_userinfo
+from ..secrets import Scrubber, secrets_named_in
 from .output import say
 from .parser import make_parser
 
@@ -57,13 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def environment_scrubber() -> Callable[[str], str]:
     """Take out of a text whatever in the environment is named like a secret."""
-    scrubber = Scrubber()
-    for name, value in os.environ.items():
-        if name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")):
-            scrubber.add(value)
-        if name.upper().endswith("_URL"):
-            scrubber.add(split_userinfo(value).userinfo)
-    return scrubber.scrub_quoted
+    return Scrubber(secrets_named_in(os.environ)).scrub_quoted
 
 
 def _crash(error: Exception, scrub: Callable[[str], str]) -> str:

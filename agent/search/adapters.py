@@ -27,6 +27,7 @@ class GivenChat:
 
     Args:
         chat: The object.
+        scrub: Takes secrets out of what it raises.
 
     Attributes:
         in_flight: How many calls it takes at once; None for any number.
@@ -35,8 +36,9 @@ class GivenChat:
         ConfigError: It has no method ``chat`` that takes one argument, or its ``in_flight`` is no number.
     """
 
-    def __init__(self, chat: object) -> None:
+    def __init__(self, chat: object, *, scrub: Callable[[str], str] = str) -> None:
         self._name = type(chat).__name__
+        self._scrub = scrub
         self._call: Callable[[Any], Any] = getattr(chat, "chat", None)  # type: ignore[assignment]  # checked
         if not callable(self._call) or isinstance(chat, type):
             what = f"the class {chat.__name__}" if isinstance(chat, type) else self._name
@@ -83,7 +85,7 @@ class GivenChat:
             call.exception()  # nobody waits for that of a call which was left
 
     def _understood(self, error: Exception) -> FatalChatError | TransientChatError:
-        said = f"{self._name}.chat failed: {type(error).__name__}: {error}"
+        said = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
         if not isinstance(error, MISTAKES):
             return TransientChatError(said)
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ...evaluator.scoring import Rejection, TemplateScorer, Verdict
@@ -40,11 +40,15 @@ class Scorebook:
     Args:
         store: What keeps the scores.
         scorer: What computes them.
+        scrub: Takes secrets out of what the scorer says.
     """
 
-    def __init__(self, store: ScoreStore, scorer: TemplateScorer) -> None:
+    def __init__(
+        self, store: ScoreStore, scorer: TemplateScorer, *, scrub: Callable[[str], str] = str
+    ) -> None:
         self._store = store
         self._scorer = scorer
+        self._scrub = scrub
 
     async def score(self, template: str) -> Verdict:
         """Return the score of one template, from disk or from the evaluator.
@@ -75,10 +79,13 @@ class Scorebook:
 
     async def _ask(self, template: str) -> Verdict:
         try:
-            return await self._scorer.score(template)
+            verdict = await self._scorer.score(template)
         except CrashingTemplateError as error:
             # Written down as a rejection of this run, so that it neither ends the run nor, when the run is
             # resumed, changes what the LLM was told; other runs do not hear of it.
-            return Rejection(SCORER_FAILED, error.message)
+            return Rejection(SCORER_FAILED, self._scrub(error.message))
         except (ScoringFailedError, ConsumerError) as error:
-            raise EvaluationFailedError(f"the evaluator failed: {error}") from error
+            raise EvaluationFailedError(self._scrub(f"the evaluator failed: {error}")) from error
+        if isinstance(verdict, Rejection):
+            return Rejection(verdict.reason, self._scrub(verdict.message))
+        return verdict

@@ -35,7 +35,7 @@ from ..results.run_dir import (
     write_atomically,
     write_result,
 )
-from ..secrets import Scrubber
+from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
 from .adapters import GivenChat
@@ -70,6 +70,14 @@ class Session:
     tell: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def _private(self) -> Scrubber:
+        """Knows every secret around, for what the user's own objects say.
+
+        Not for templates: of those only the keys in use are taken out, or a short password would change them.
+        """
+        return Scrubber(secrets_named_in(self.environment))
 
     @property
     def given(self) -> dict[str, str]:
@@ -146,7 +154,7 @@ class Session:
             open_endpoints(
                 config,
                 self.environment,
-                chat=None if self.chat is None else GivenChat(self.chat),
+                chat=None if self.chat is None else GivenChat(self.chat, scrub=self._private.scrub),
                 stop=self.stop,
                 scrubber=scrubber,
                 tell=self.tell,
@@ -215,7 +223,7 @@ class Session:
 
         async with Consumer(evaluator) as consumer:
             with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
-                scorebook = Scorebook(store, scorer)
+                scorebook = Scorebook(store, scorer, scrub=self._private.scrub)
                 climbs = [
                     Climb(
                         number,
@@ -244,6 +252,7 @@ class Session:
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
         found = await finish(self.config, evaluator, store, ended)
+        found = replace(found, notes=self._private.scrub_value(found.notes))
         result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
         write_report(run_dir, result, to_toml(self.config))
         write_result(run_dir, result)

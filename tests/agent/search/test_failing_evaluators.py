@@ -11,8 +11,9 @@ from promptclimb import SearchResult
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.search.session import Session
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Score, SplitScores, Verdict
+from promptclimb.evaluator.scoring import Rejection, Score, SplitScores, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
@@ -144,3 +145,44 @@ def test_a_failure_at_the_very_end_costs_the_test_figures_alone(tmp_path: Path) 
     done = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
     assert (done.status, done.test_opened) == ("finished", 2)
     assert done.best.test is not None
+
+
+class Leaky(FakeEvaluator):
+    """Names a key in all that it says, as the error of a remote model may."""
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Fails on one word, and refuses a template with another."""
+        if any("beautiful" in template for template in templates):
+            raise RuntimeError(f"401 for {KEY}")
+        found = super().score(templates)
+        said = Rejection("too_long", f"refused by {KEY}")
+        return [said if "small" in template else one for template, one in zip(templates, found, strict=True)]
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+        """Fails."""
+        raise RuntimeError(f"401 for {KEY}")
+
+
+KEY = "plainlongkey123456"
+
+
+@pytest.mark.parametrize("method", ["random", "pn"])
+def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method: str) -> None:
+    """Neither in the store nor in any file of a result, whether or not an endpoint knows the key."""
+    config = SearchConfig(
+        data="fake", llm="fake", method=method, restarts=1, resets=1, iterations=1, initial=300,
+        run_dir=tmp_path / "run",
+    )  # fmt: skip
+    session = Session(
+        config=config,
+        evaluator=Leaky(),
+        chat=ChatByHash() if method == "pn" else None,
+        environment={"SOME_API_KEY": KEY},
+    )
+    result = run_virtual(session.start())
+    assert result.rejected["scorer_failed"] > 0
+    assert result.rejected["too_long"] > 0
+    assert "401 for [secret]" in str(result.notes)
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert len(files) > 4
+    assert not [path.name for path in files if KEY.encode() in path.read_bytes()]
