@@ -7,7 +7,6 @@ an actor that died (with its node, perhaps) to another one.
 
 from __future__ import annotations
 
-import socket
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
-from ..extras import how_to_install
 from ..scoring import EvaluatorInfo, Inspection, SplitScores, Verdict
 from ..spec import EvaluatorSpec, Report
 from .in_process import SearchSplits, build_encoder
 from .models import load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
+from .ray_connection import Connection
 from .zero_shot import Labelled
 
 Answers = list[Verdict]
@@ -32,7 +31,6 @@ TEMPLATES_AN_ACTOR = 8
 IDLE_BATCHES = 20
 TRIES = 4
 START_S = 600.0
-REACH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +112,8 @@ class ClusterEvaluator:
         *,
         report: Report = lambda _line: None,
     ) -> None:
-        ray = _connect(spec.ray or "auto")
-        self._ray = ray
+        self._cluster = cluster = Connection(spec.ray or "auto")
+        ray = cluster.ray
         self._local = local
         given = (
             spec.model_copy(update={"ray": None, "cache_dir": None}),
@@ -125,9 +123,9 @@ class ClusterEvaluator:
             ray.put(Shipped.pack(splits.train)),
             ray.put(Shipped.pack(splits.val)),
         )
-        self._pool = Pool(ray, given, report)
+        self._pool = Pool(cluster, given, report)
         self._pool.some()
-        report(f"ray: room for {_places(ray)} scorers on {len(ray.nodes())} nodes")
+        report(f"ray: room for {cluster.places()} scorers on {len(ray.nodes())} nodes")
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -146,7 +144,8 @@ class ClusterEvaluator:
         """Score templates on the actors; see ``Scorer``.
 
         Raises:
-            EvaluatorError: The same templates were lost with several actors one after the other.
+            EvaluatorError: The same templates were lost with several actors one after the other, or the
+                cluster is lost.
         """
         if not templates:
             return []
@@ -157,11 +156,11 @@ class ClusterEvaluator:
         answers: list[Answers] = [[] for _ in parts]
         losses = [0] * len(parts)
         while flying:
-            (reference, *_), _ = self._ray.wait(list(flying), num_returns=1)
+            (reference,) = self._cluster.first_of(flying)
             place, actor = flying.pop(reference)
             try:
-                answers[place] = self._ray.get(reference)
-            except self._ray.exceptions.RayActorError as error:
+                answers[place] = self._cluster.ray.get(reference)
+            except self._cluster.ray.exceptions.RayActorError as error:
                 losses[place] += 1
                 if losses[place] == TRIES:
                     raise EvaluatorError(
@@ -176,8 +175,9 @@ class ClusterEvaluator:
 class Pool:
     """Actors that are ready, and actors that are still starting, which may wait for a place for long."""
 
-    def __init__(self, ray: Any, given: Sequence[Any], report: Report) -> None:
-        self._ray = ray
+    def __init__(self, cluster: Connection, given: Sequence[Any], report: Report) -> None:
+        self._cluster = cluster
+        self._ray = ray = cluster.ray
         self._given = tuple(given)
         self._report = report
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
@@ -188,7 +188,7 @@ class Pool:
 
     def fit(self, waiting: int) -> list[Any]:
         """Return the actors to deal a batch to; start more if it is worth it, let idle ones go."""
-        wanted = max(1, min(_places(self._ray), -(-waiting // TEMPLATES_AN_ACTOR)))
+        wanted = max(1, min(self._cluster.places(), -(-waiting // TEMPLATES_AN_ACTOR)))
         while len(self._ready) + len(self._starting) < wanted:
             self._start()
         self._admit(0)
@@ -203,7 +203,7 @@ class Pool:
 
         Raises:
             ModelError: The actors cannot start: what they say.
-            EvaluatorError: None became ready in time.
+            EvaluatorError: None became ready in time, or the cluster is lost.
         """
         if not self._ready:
             if not self._starting:
@@ -223,14 +223,14 @@ class Pool:
             self._report(f"ray: a scorer died; {len(self._ready)} are left, and its templates go to another")
 
     def _start(self) -> None:
+        self._cluster.check()
         actor = self._kind.remote(*self._given)
         self._starting[actor.ready.remote()] = actor
 
     def _admit(self, wait_s: float) -> None:
         if not self._starting:
             return
-        done, _ = self._ray.wait(list(self._starting), num_returns=1, timeout=wait_s)
-        for reference in done:
+        for reference in self._cluster.first_of(self._starting, wait_s=wait_s):
             actor = self._starting.pop(reference)
             try:
                 self._ray.get(reference)
@@ -245,38 +245,3 @@ class Pool:
 
 def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]
-
-
-def _connect(address: str) -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise ModelError(f"scoring on a cluster needs Ray: {how_to_install('ray')}") from error
-    if ray.is_initialized():
-        return ray
-    _check_reachable(address)
-    try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ModelError(f"there is no Ray cluster at {address!r}: {error}") from error
-    return ray
-
-
-def _check_reachable(address: str) -> None:
-    """Ask for one connection only: Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host:
-        return
-    try:
-        with socket.create_connection((host, int(port)), timeout=REACH_S):
-            return
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
-        ) from error
-
-
-def _places(ray: Any) -> int:
-    """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
-    resources = ray.cluster_resources()
-    return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))
