@@ -20,7 +20,7 @@ from ..errors import ConfigError, ConsumerError, EvaluatorError, PromptclimbErro
 from ..scoring import Evaluator, EvaluatorInfo, Inspection, Rejection, Score, SplitScores, Verdict, checked
 from ..spec import DEFAULT_DATA, EvaluatorSpec
 from . import plain_values
-from .plain_values import WrongAnswer
+from .plain_values import WrongAnswerError
 from .users_code import attribute, from_keyboard, what_happened
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class BlackBox(ABC):
         except (StopIteration, asyncio.CancelledError) as error:
             # In a task, these would be taken for its own end.
             raise EvaluatorError(what_happened(where, error)) from error
-        except WrongAnswer as wrong:
+        except WrongAnswerError as wrong:
             raise ConsumerError(f"{where} {wrong}") from None
         except Exception:
             raise
@@ -128,7 +128,7 @@ class BlackBox(ABC):
             return work()
         except PromptclimbError:
             raise
-        except WrongAnswer as wrong:
+        except WrongAnswerError as wrong:
             raise EvaluatorError(f"{where} {wrong}") from None
         except BaseException as error:
             if from_keyboard(error):
@@ -204,7 +204,7 @@ class CheckedEvaluator(BlackBox):
     def __init__(self, given: object) -> None:
         try:
             info = plain_values.info(attribute(given, "info"))
-        except WrongAnswer as wrong:
+        except WrongAnswerError as wrong:
             raise ConfigError(f"{type(given).__name__}: {wrong}") from None
         super().__init__(given, info)
 
@@ -271,7 +271,7 @@ def _fingerprint(given: object) -> str:
         raise ConfigError(f"{name} is a method; make it an attribute or a property, which is a text")
     try:
         return plain_values.text(name, found)
-    except WrongAnswer as wrong:
+    except WrongAnswerError as wrong:
         raise ConfigError(str(wrong)) from None
 
 

@@ -1,7 +1,7 @@
 """What a black box of the user's own says, as plain values of Python: checked, or refused with a reason.
 
-Every function here raises ``WrongAnswer``, which says what is wrong, for the caller to say whose answer it
-is. Numbers of NumPy or torch are numbers; nothing of them goes any further than here.
+Every function here raises ``WrongAnswerError``, which says what is wrong, for the caller to say whose answer
+it is. Numbers of NumPy or torch are numbers; nothing of them goes any further than here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..scoring import (
 )
 
 
-class WrongAnswer(ValueError):  # noqa: N818 - it never leaves this room
+class WrongAnswerError(ValueError):
     """An answer is not what was asked for; ``str()`` goes on from the name of what answered."""
 
 
@@ -42,10 +42,10 @@ def shown(value: object) -> str:
 def listed(answer: object, kind: str, count: int) -> list[Any]:
     """Return the answers to several questions, a list of as many."""
     if isinstance(answer, str | bytes | Mapping | Set) or not isinstance(answer, Iterable):
-        raise WrongAnswer(f"answered {shown(answer)}, not a list of {count} {kind}")
+        raise WrongAnswerError(f"answered {shown(answer)}, not a list of {count} {kind}")
     found = list(answer)
     if len(found) != count:
-        raise WrongAnswer(f"gave {len(found)} {kind}, and {count} were asked for")
+        raise WrongAnswerError(f"gave {len(found)} {kind}, and {count} were asked for")
     return found
 
 
@@ -67,8 +67,8 @@ def verdict(answer: object) -> Verdict:
         )
     try:
         return Score(train=_number("", answer))
-    except WrongAnswer:
-        raise WrongAnswer(
+    except WrongAnswerError:
+        raise WrongAnswerError(
             f"answered {shown(answer)}, which is neither a number, a Score nor a Rejection"
         ) from None
 
@@ -78,19 +78,19 @@ def split_scores(answer: object, *, test: bool) -> SplitScores | None:
     if answer is None:
         return None
     if not isinstance(answer, SplitScores):
-        raise WrongAnswer(f"answered {shown(answer)}, which is neither SplitScores nor None")
+        raise WrongAnswerError(f"answered {shown(answer)}, which is neither SplitScores nor None")
     names = ("train", "val", "test") if test else ("train", "val")
     found = {name: _number_or_none(name, getattr(answer, name)) for name in names}
     for name, value in found.items():
         if value is not None and not math.isfinite(value):
-            raise WrongAnswer(f"answered with {value} for {name}, which is no accuracy")
+            raise WrongAnswerError(f"answered with {value} for {name}, which is no accuracy")
     return SplitScores(**{"test": None, **found})
 
 
 def inspection(answer: object) -> Inspection:
     """Return how each class fares."""
     if not isinstance(answer, Inspection):
-        raise WrongAnswer(f"answered {shown(answer)}, which is no Inspection")
+        raise WrongAnswerError(f"answered {shown(answer)}, which is no Inspection")
     return Inspection(
         classes=tuple(_class(one) for one in _sequence("classes", answer.classes)),
         confusions=tuple(_confusion(one) for one in _sequence("confusions", answer.confusions)),
@@ -100,13 +100,13 @@ def inspection(answer: object) -> Inspection:
 def info(answer: object) -> EvaluatorInfo:
     """Return what an evaluator says that it scores on."""
     if not isinstance(answer, EvaluatorInfo):
-        raise WrongAnswer(f"info is {shown(answer)}, not an EvaluatorInfo")
+        raise WrongAnswerError(f"info is {shown(answer)}, not an EvaluatorInfo")
     texts = ("dataset", "model", "pretrained", "fingerprint", "precision")
     counts = ("classes", "shots", "seed")
     found: dict[str, Any] = {name: text(f"info.{name}", getattr(answer, name)) for name in texts}
     found |= {name: _count(f"info.{name}", getattr(answer, name)) for name in counts}
     if not found["fingerprint"]:
-        raise WrongAnswer("info.fingerprint is empty, and is to tell this black box from any other")
+        raise WrongAnswerError("info.fingerprint is empty, and is to tell this black box from any other")
     return replace(
         answer,
         **found,
@@ -135,7 +135,7 @@ def notes(answer: object) -> dict[str, Any]:
             document = json.dumps(value, ensure_ascii=False, allow_nan=False)
             document.encode("utf-8")
         except (TypeError, ValueError, RecursionError) as error:
-            raise WrongAnswer(f"{place} is {shown(value)}, which is not JSON: {error}") from None
+            raise WrongAnswerError(f"{place} is {shown(value)}, which is not JSON: {error}") from None
         found[text("a name in info.notes", name)] = json.loads(document)
     return found
 
@@ -143,17 +143,19 @@ def notes(answer: object) -> dict[str, Any]:
 def text(what: str, value: object) -> str:
     """Return a text that can be written down."""
     if not isinstance(value, str):
-        raise WrongAnswer(f"{what} is {shown(value)}, not a text")
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a text")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise WrongAnswer(f"{what} is {shown(value)}, which no file can hold: half a character") from None
+        raise WrongAnswerError(
+            f"{what} is {shown(value)}, which no file can hold: half a character"
+        ) from None
     return str(value)
 
 
 def _escaped(what: str, value: object) -> str:
     if not isinstance(value, str):
-        raise WrongAnswer(f"answered with a Rejection whose {what} is {shown(value)}, not a text")
+        raise WrongAnswerError(f"answered with a Rejection whose {what} is {shown(value)}, not a text")
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -163,7 +165,7 @@ def _number(what: str, value: object) -> float:
             raise TypeError
         return float(cast("float", value))
     except Exception:  # noqa: BLE001 - a tensor has errors of its own
-        raise WrongAnswer(f"answered with {shown(value)} for {what}, which is not a number") from None
+        raise WrongAnswerError(f"answered with {shown(value)} for {what}, which is not a number") from None
 
 
 def _number_or_none(what: str, value: object) -> float | None:
@@ -176,7 +178,7 @@ def _count(what: str, value: object) -> int:
     except TypeError:
         found = -1
     if found < 0:
-        raise WrongAnswer(f"{what} is {shown(value)}, not a whole number from 0 on")
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a whole number from 0 on")
     return found
 
 
@@ -189,25 +191,25 @@ def _correct(value: object) -> tuple[int, int | None] | None:
 
 def _class(value: object) -> ClassAccuracy:
     if not isinstance(value, ClassAccuracy):
-        raise WrongAnswer(f"answered with {shown(value)} among the classes, which is no ClassAccuracy")
+        raise WrongAnswerError(f"answered with {shown(value)} among the classes, which is no ClassAccuracy")
     images, correct = _count("images of a class", value.images), _count("correct of a class", value.correct)
     return ClassAccuracy(text("name of a class", value.name), images, correct)
 
 
 def _confusion(value: object) -> Confusion:
     if not isinstance(value, Confusion):
-        raise WrongAnswer(f"answered with {shown(value)} among the confusions, which is no Confusion")
+        raise WrongAnswerError(f"answered with {shown(value)} among the confusions, which is no Confusion")
     images = _count("images of a confusion", value.images)
     return Confusion(text("a confused class", value.true), text("a confused class", value.taken_for), images)
 
 
 def _sequence(what: str, value: object) -> Sequence[Any]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise WrongAnswer(f"{what} is {shown(value)}, not a tuple")
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a tuple")
     return value
 
 
 def _mapping(what: str, value: object) -> Iterable[tuple[Any, Any]]:
     if not isinstance(value, Mapping):
-        raise WrongAnswer(f"{what} is {shown(value)}, not a mapping")
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a mapping")
     return value.items()
