@@ -178,6 +178,8 @@ class EvaluatorInfo:
             to say: ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the
             data was read: splits made by rule, copies, leaks that were let through), ``model`` (corrections),
             ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
+        shareable: Whether the fingerprint is known to tell these scores from all others, so that runs may
+            share them.
     """
 
     dataset: str
@@ -191,6 +193,7 @@ class EvaluatorInfo:
     baselines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     precision: str = "fp32"
     notes: Mapping[str, Any] = field(default_factory=dict)
+    shareable: bool = True
 
 
 @runtime_checkable

@@ -266,8 +266,12 @@ class SearchResult:
             raise ValueError(f"not a result: {error}") from error
 
     def dumps(self) -> str:
-        """Return the text of ``result.json``."""
-        return json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+        """Return the text of ``result.json``.
+
+        Raises:
+            ValueError: A figure is nan or infinite, which JSON has no word for.
+        """
+        return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _made(kind: type[T], found: Mapping[str, Any]) -> T:

@@ -87,7 +87,10 @@ def evaluate(
     Raises:
         UsageError: A text is no template or cannot be scored by this model, the split is empty, data or model
             cannot be used, or the evaluator does not tell its classes.
+        EvaluatorError: An evaluator of the user's own fails, or answers with something else than accuracies.
     """
+    if isinstance(templates, str) or not isinstance(templates, Iterable):
+        raise UsageError(f"templates is {templates!r}; give a list of texts, each with a slot {{}}")
     texts = [_checked(text) for text in templates]
     if not texts:
         raise UsageError("there is no template to score")
@@ -113,7 +116,9 @@ def evaluate(
     )
 
 
-def _checked(text: str) -> str:
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r} is no template: it is no text")
     try:
         return Template.parse(text, max_words=None).text
     except TemplateError as error:

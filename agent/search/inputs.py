@@ -6,15 +6,61 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+from ...evaluator.custom import as_evaluator, pinned
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
-from ...prompts.template import Template
+from ...prompts.template import Template, TemplateError
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..config.sources import flag_of
 from ..errors import ConfigError
 from ..events import Event, ImagesEncoded, Listener, Noted
+<<<<<<< HEAD
+=======
+from ..threads import in_thread
+from .given import name_of
+
+
+async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
+    """Return what scores: the object that was given, or what the config names.
+
+    Args:
+        config: Names data and model, or a black box of the user's own.
+        given: A black box from Python.
+        listener: As for ``open_from_config``.
+
+    Raises:
+        UsageError: It cannot be used, has hand-made templates that are none, or cannot be told apart from
+            others although scores are to be shared.
+    """
+    if given is None:
+        evaluator, name = await open_from_config(config, listener), config.evaluator or config.model
+    else:
+        evaluator, name = as_evaluator(given, config), name_of(given)
+    info = evaluator.info
+    for baseline, templates in info.baselines.items():
+        for template in templates:
+            try:
+                Template.parse(template, max_words=None)
+            except TemplateError as error:
+                raise ConfigError(
+                    f"{name}: {template!r} in info.baselines[{baseline!r}] is no template: {error}"
+                ) from error
+    if config.shared_cache is not None and not info.shareable:
+        raise ConfigError(
+            f"{name} has no fingerprint, so {flag_of('shared_cache')} cannot share its scores: give it an "
+            "attribute `fingerprint`, a text that is another one whenever its scores are"
+        )
+    return evaluator
+
+
+def pinned_evaluator(config: SearchConfig) -> SearchConfig:
+    """Return a config whose own evaluator is found from any folder, so that its run can be gone on with."""
+    if config.evaluator is None:
+        return config
+    return config.model_copy(update={"evaluator": pinned(config.evaluator)})
+>>>>>>> wt-seam
 
 
 async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:

@@ -61,12 +61,12 @@ async def examined(
         try:
             found = await _scores(evaluator, groups, test=True)
         except Exception as error:  # noqa: BLE001 - told in the result
-            notes[UNOPENED] = f"the test split could not be examined: {str(error) or type(error).__name__}"
+            notes[UNOPENED] = f"the test split could not be examined: {_reason(error)}"
     if found is None:
         try:
             found = await _scores(evaluator, groups, test=False)
         except Exception as error:  # noqa: BLE001 - told in the result
-            notes[UNEXAMINED] = f"ensembles could not be examined: {str(error) or type(error).__name__}"
+            notes[UNEXAMINED] = f"ensembles could not be examined: {_reason(error)}"
             found = [None] * len(groups)
     return [_accuracies(group, scores) for group, scores in zip(groups, found, strict=True)], notes
 
@@ -83,9 +83,7 @@ async def inspected(evaluator: Evaluator, template: str) -> tuple[Inspected | No
     try:
         look = await measured(lambda: evaluator.inspect([template], split="test"))
     except Exception as error:  # noqa: BLE001 - told in the result
-        return None, {
-            UNINSPECTED: f"the classes could not be told apart: {str(error) or type(error).__name__}"
-        }
+        return None, {UNINSPECTED: f"the classes could not be told apart: {_reason(error)}"}
     return Inspected(split="test", classes=look.classes, confusions=look.confusions[:MOST_CONFUSIONS]), {}
 
 
@@ -121,6 +119,12 @@ async def _scores(
             raise
     found = iter(await _scores(evaluator, readable, test=test))
     return [next(found) if group in readable else None for group in groups]
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says, in characters that can be written down."""
+    said = str(error) or type(error).__name__
+    return said.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _accuracies(group: Group, scores: SplitScores | None) -> Ensemble:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.batching import Consumer
-from ...evaluator.custom import as_evaluator
 from ...evaluator.scoring import Evaluator
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template
@@ -42,7 +41,7 @@ from .adapters import GivenChat
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
-from .inputs import check_places, open_from_config, pool_hash, read_pool, with_fallback
+from .inputs import check_places, pinned_evaluator, pool_hash, read_pool, ready_evaluator, with_fallback
 from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared
@@ -122,7 +121,7 @@ class Session:
     def _settled(self) -> Session:
         """Return the session with absolute paths, and a method in place of a local LLM that is not there."""
         config, note = with_fallback(self.config) if self.chat is None else (self.config, None)
-        config = absolute(config, labels=self.evaluator is not None)
+        config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
         if note is None:
             return replace(self, config=config)
         self.tell(Noted(text=note))
@@ -160,9 +159,7 @@ class Session:
                 tell=self.tell,
             )
         )
-        if self.evaluator is not None:
-            return endpoints, as_evaluator(self.evaluator, config)
-        return endpoints, await open_from_config(config, self.tell)
+        return endpoints, await ready_evaluator(config, self.evaluator, self.tell)
 
     @contextmanager
     def _stored(

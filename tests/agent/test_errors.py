@@ -22,6 +22,7 @@ CAUGHT_INSIDE = {
     "agent.llm.local.protocol.RequestError": "becomes a reply of the local LLM's server",
     "agent.llm.preflight._NotJsonError": "becomes an EndpointError",
     "agent.climb.climb.Skipped": "ends an iteration, not the climb",
+    "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
     "evaluator.clip.images.features.BrokenFeaturesError": "has the features made again",
     "evaluator.clip.texts.tower.NotCausalError": "has the slow path taken",
     "prompts.pools.PoolError": "becomes a ConfigError in search.inputs",

@@ -19,7 +19,7 @@ import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, EvaluatorInfo, Inspection
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.paths import ROOT
@@ -380,12 +380,10 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     """No traceback reaches the user; it is in a file, without secrets."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
-    class Exploding(FakeEvaluator):
-        @property
-        def info(self) -> EvaluatorInfo:
-            raise ZeroDivisionError(f"never seen {KEY}")
+    def exploding(*_given: object) -> None:
+        raise ZeroDivisionError(f"never seen {KEY}")
 
-    stand_in(monkeypatch, lambda _spec: Exploding())
+    monkeypatch.setattr("promptclimb.agent.search.session.ready_evaluator", exploding)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")

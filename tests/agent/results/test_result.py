@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,3 +96,10 @@ def test_a_result_without_its_test_split_is_not_complete() -> None:
     assert small_result().complete
     assert not small_result(status="stopped", stop_reason="7 calls").complete
     assert not small_result(notes={UNOPENED: "no such file"}).complete
+
+
+@pytest.mark.parametrize("figure", [math.nan, math.inf])
+def test_what_json_has_no_word_for_is_never_written(figure: float) -> None:
+    """A document with NaN in it is none that another program could read."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        replace(small_result(), notes={"x": figure}).dumps()

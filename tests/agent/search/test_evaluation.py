@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from promptclimb import EvaluatorSpec, SearchConfig, evaluate
-from promptclimb.agent.errors import UsageError
+from promptclimb.agent.errors import EvaluatorError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 
@@ -78,3 +79,44 @@ def test_what_cannot_be_scored_is_a_usage_error(templates: list[str], split: str
     """It says what is wrong, and nothing is half done."""
     with pytest.raises(UsageError, match=words):
         evaluate(templates, SPEC, split=split, evaluator=FakeEvaluator(val=False))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("templates", [None, 3, "a {}", [3], [None]])
+def test_what_is_no_list_of_texts_is_a_usage_error(templates: Any) -> None:
+    """It says what was given."""
+    with pytest.raises(UsageError, match=r"give a list of texts|it is no text"):
+        evaluate(templates, SPEC, evaluator=FakeEvaluator())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("lost"), SystemExit(0), StopIteration(), MemoryError()])
+def test_an_evaluator_that_fails_is_an_error_of_ours(error: BaseException) -> None:
+    """The user's method is named, with the line; a scorer fails where it scores."""
+
+    class Failing(FakeEvaluator):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
+            raise error
+
+        def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
+            return None
+
+    class Scorer:
+        def score(self, templates: Sequence[str]) -> list[float]:
+            raise error
+
+    place = rf"{type(error).__name__}.*test_evaluation.py, line \d+"
+    with pytest.raises(EvaluatorError, match=rf"Failing\.examine: {place}"):
+        evaluate(["a {}"], SPEC, evaluator=Failing())
+    with pytest.raises(EvaluatorError, match=rf"Scorer\.score: {place}"):
+        evaluate(["a {}"], SPEC, split="train", evaluator=Scorer())
+
+
+@pytest.mark.parametrize("answer", [None, [0.5], [0.5, 0.5]])
+def test_an_evaluator_that_answers_something_else_is_an_error_of_ours(answer: Any) -> None:
+    """What it answered is said."""
+
+    class Odd(FakeEvaluator):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
+            return answer
+
+    with pytest.raises(EvaluatorError, match=r"Odd\.examine (answered|gave)"):
+        evaluate(["a {}"], SPEC, evaluator=Odd())

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from promptclimb import SearchResult
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import EvaluationFailedError
+from promptclimb.agent.errors import ConfigError, EvaluationFailedError
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Session
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Rejection, Score, SplitScores, Verdict
+from promptclimb.evaluator.scoring import ClassAccuracy, Inspection, Rejection, Score, SplitScores, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
@@ -186,3 +192,159 @@ def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method:
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert len(files) > 4
     assert not [path.name for path in files if KEY.encode() in path.read_bytes()]
+
+
+class Odd(FakeEvaluator):
+    """Answers as it should but for one method, of which it answers what it is told."""
+
+    def __init__(self, **said: Any) -> None:
+        super().__init__()
+        self._said = said
+
+    def _or(self, method: str, answer: Any) -> Any:
+        found = self._said.get(method, answer)
+        if isinstance(found, BaseException):
+            raise found
+        return found(answer) if callable(found) else found
+
+    def score(self, templates: Sequence[str]) -> Any:
+        """Scores, or what it is told."""
+        return self._or("score", super().score(templates))
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
+        """Examines, or what it is told."""
+        return self._or("examine", super().examine(ensembles, test=test))
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
+        """Inspects, or what it is told."""
+        return self._or("inspect", Inspection((ClassAccuracy("cat", 4, 3),), ()))
+
+
+def document(run_dir: Path) -> Any:
+    """The result on disk, which is JSON in the strict sense."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads((run_dir / "result.json").read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        lambda answers: answers[:-1],
+        lambda answers: [0.5 for _ in answers],
+        lambda answers: [SplitScores(math.nan, math.nan, math.nan) for _ in answers],
+        asyncio.CancelledError(),
+        StopIteration(),
+        SystemExit(3),
+        OSError("caf\udcff is torn"),
+    ],
+)
+def test_a_wrong_answer_at_the_very_end_costs_the_test_figures_alone(tmp_path: Path, answer: Any) -> None:
+    """Whatever examine does, there is a result, which says whose method it was; resume concludes the run."""
+    found = run(tmp_path / "r", Odd(examine=answer))
+    assert (found.status, found.best.test, found.test_opened) == ("finished", None, 1)
+    assert "Odd.examine" in found.notes["test_unopened"]
+    assert document(tmp_path / "r") == found.to_json()
+    done = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
+    assert done.complete
+    assert done.best.test is not None
+
+
+@pytest.mark.parametrize("answer", [None, Inspection([1, 2], "abc"), SystemExit(0)])  # type: ignore[arg-type]
+def test_a_wrong_inspection_costs_the_classes_alone(tmp_path: Path, answer: Any) -> None:
+    """The figures are there, and a note says why the classes are not."""
+    found = run(tmp_path / "r", Odd(inspect=answer))
+    assert found.complete
+    assert found.best.test is not None
+    assert "Odd.inspect" in found.notes["uninspected"]
+    assert document(tmp_path / "r") == found.to_json()
+
+
+def test_numbers_of_numpy_change_nothing(tmp_path: Path) -> None:
+    """Scores, figures and counts are written down as those of Python are."""
+
+    def scores(answers: list[Score]) -> list[Score]:
+        return [replace(one, train=np.float64(one.train), val=np.float64(one.val)) for one in answers]
+
+    def figures(answers: list[SplitScores]) -> list[SplitScores]:
+        return [SplitScores(*map(np.float64, (one.train, one.val, one.test))) for one in answers]  # type: ignore[arg-type]
+
+    whole = run(tmp_path / "whole", Odd())
+    classes = Inspection((ClassAccuracy("cat", np.int64(4), np.int64(3)),), ())  # type: ignore[arg-type]
+    found = run(tmp_path / "r", Odd(score=scores, examine=figures, inspect=classes))
+    assert (found.leaderboard, found.best, found.inspection) == (
+        whole.leaderboard,
+        whole.best,
+        whole.inspection,
+    )
+    assert document(tmp_path / "r") == found.to_json()
+
+
+def test_bare_numbers_of_an_evaluator_with_a_test_split_are_scores(tmp_path: Path) -> None:
+    """They are training accuracies; val is measured at the end."""
+    found = run(tmp_path / "r", Odd(score=lambda answers: [one.train for one in answers]))
+    assert found.complete
+    assert found.best.test is not None
+
+
+@pytest.mark.parametrize("answer", [None, lambda answers: [None for _ in answers], SystemExit(0)])
+def test_scores_that_are_none_end_the_run_in_the_name_of_the_users_class(tmp_path: Path, answer: Any) -> None:
+    """What it answered is said, and the run goes on with one that scores."""
+    with pytest.raises(EvaluationFailedError, match=r"Odd\.score"):
+        run(tmp_path / "r", Odd(score=answer))
+    done = run_virtual(resume(tmp_path / "r", evaluator=Device(), chat=ChatByHash()))
+    assert done.complete
+
+
+def test_a_strange_rejection_is_written_down(tmp_path: Path) -> None:
+    """Half characters of its reason are spelled out, in the result and when it is resumed."""
+
+    def some(answers: list[Score]) -> list[Any]:
+        return [Rejection("bad\ud800", "m\ud800") if int(1000 * one.train) % 2 else one for one in answers]
+
+    found = run(tmp_path / "r", Odd(score=some))
+    assert found.rejected["bad\\ud800"] > 0
+    assert document(tmp_path / "r") == found.to_json()
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"dataset": "caf\udcff"},
+        {"sizes": {"train": "x"}},
+        {"notes": {"x": math.nan}},
+        {"baselines": {"hand-made": ("no slot", "also none")}},
+    ],
+)
+def test_an_evaluator_that_cannot_be_used_leaves_no_run(tmp_path: Path, info: dict[str, Any]) -> None:
+    """It is refused before anything is begun, in the name of its class."""
+    evaluator = Odd()
+    evaluator._info = replace(evaluator._info, **info)
+    with pytest.raises(ConfigError, match=r"Odd.*info"):
+        run(tmp_path / "r", evaluator)
+    assert not (tmp_path / "r").exists()
+
+
+def test_scores_are_shared_only_under_a_fingerprint(tmp_path: Path) -> None:
+    """Two objects of one class would have each other's scores; with a fingerprint each has its own."""
+
+    class Box:
+        def __init__(self, ideal: int, fingerprint: str | None = None) -> None:
+            self.ideal, self.fingerprint = ideal, fingerprint
+
+        def score(self, templates: Sequence[str]) -> list[float]:
+            return [1 / (1 + abs(self.ideal - len(template))) for template in templates]
+
+    def searched(name: str, box: Box, **more: Any) -> SearchResult:
+        own = config(tmp_path / name).model_copy(update=more)
+        return run_virtual(search(own, evaluator=box, chat=ChatByHash()))
+
+    shared = {"shared_cache": tmp_path / "shared"}
+    with pytest.raises(ConfigError, match=r"Box has no fingerprint, so --cache cannot"):
+        searched("refused", Box(10), **shared)
+    assert not (tmp_path / "refused").exists()
+    searched("first", Box(10, "ten"), **shared)
+    assert searched("second", Box(40, "forty"), **shared).best == searched("alone", Box(40)).best

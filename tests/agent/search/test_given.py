@@ -125,6 +125,29 @@ def test_a_run_made_from_python_can_be_gone_on_with_from_another_folder(
     assert (stopped.status, done.status) == ("stopped", "finished")
 
 
+def test_a_module_at_hand_is_found_again_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with ``MODULE:FACTORY`` from the folder that one stood in goes on from anywhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "at_hand_of_a_test.py").write_text(
+        "class Lengths:\n"
+        "    def score(self, templates):\n"
+        "        return [1 / len(template) for template in templates]\n"
+    )
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.chdir(tmp_path)
+    config = SearchConfig(
+        data="words", method="random", evaluator="at_hand_of_a_test:Lengths", restarts=1, iterations=2,
+        max_minutes=0, run_dir=tmp_path / "r",
+    )  # fmt: skip
+    stopped = search_sync(config)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = resume_sync(tmp_path / "r", changes={"max_minutes": 9})
+    assert (stopped.status, done.status) == ("stopped", "finished")
+
+
 def test_an_ensemble_on_a_scorer_of_ones_own_has_no_figures(tmp_path: Path) -> None:
     """It cannot average, so nothing was measured; single templates have what they were scored."""
     config = SearchConfig(

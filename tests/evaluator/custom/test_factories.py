@@ -1,19 +1,17 @@
-"""A black box of the user's own: whatever has a score, from Python or by its name."""
+"""Factories of a black box: found by name, and every way in which they cannot be used is said."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from promptclimb.evaluator.custom import ScorerEvaluator, as_evaluator, open_custom
-from promptclimb.evaluator.errors import ConfigError, EvaluatorError, TemplateRejectedError
+from promptclimb.evaluator.custom import open_custom, pinned
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import Evaluator, Rejection, Score, SplitScores
+from promptclimb.evaluator.scoring import Evaluator, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 SPEC = EvaluatorSpec(data="mine")
@@ -36,19 +34,17 @@ def without_score():
 def broken():
     return 1 / 0
 
+def leaves():
+    raise SystemExit("no GPU")
+
+def gives_up():
+    raise StopIteration
+
+def a_class():
+    return Lengths
+
 number = 3
 """
-
-
-class Answers:
-    """Answers what it is given."""
-
-    def __init__(self, *answers: object) -> None:
-        self.answers = answers
-
-    def score(self, templates: Sequence[str]) -> list[Any]:
-        """As many of them as are asked for."""
-        return list(self.answers[: len(templates)])
 
 
 @pytest.fixture
@@ -56,46 +52,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "own.py"
     path.write_text(FILE)
     return path
-
-
-def test_an_evaluator_is_used_as_it_is() -> None:
-    """Nothing is put around one that has everything."""
-    evaluator = FakeEvaluator()
-    assert as_evaluator(evaluator, SPEC) is evaluator
-
-
-def test_numbers_become_scores() -> None:
-    """Bare numbers, scores and rejections may be mixed."""
-    given = (0.5, Score(train=0.25), Rejection("long", "too long"))
-    found = ScorerEvaluator(Answers(*given), SPEC).score(["a {}", "b {}", "c {}"])
-    assert found == [Score(train=0.5), *given[1:]]
-
-
-@pytest.mark.parametrize("answer", [None, "much", [1]])
-def test_an_answer_of_no_kind_is_named(answer: object) -> None:
-    """The error shows the answer and what would have been one."""
-    with pytest.raises(EvaluatorError, match="neither a number, a Score nor a Rejection"):
-        ScorerEvaluator(Answers(answer), SPEC).score(["a {}"])
-
-
-def test_no_figure_is_told_that_was_not_measured() -> None:
-    """An ensemble of several cannot be averaged, a rejection is not an accuracy of 0, nor is nan a number."""
-    evaluator = ScorerEvaluator(Answers(0.5, 0.25), SPEC)
-    single, several, last = evaluator.examine([["a {}"], ["a {}", "b {}"], ["b {}"]])
-    assert single == SplitScores(train=0.5, val=None, test=None)
-    assert several == SplitScores(train=None, val=None, test=None)
-    assert last.train == 0.25
-    for answer in (Rejection("long", "too long"), math.nan):
-        with pytest.raises(TemplateRejectedError, match=r"too long|not a number"):
-            ScorerEvaluator(Answers(answer), SPEC).examine([["a {}"]])
-
-
-def test_a_class_without_a_fingerprint_is_another_black_box_on_other_data() -> None:
-    """Its own fingerprint is taken where it has one."""
-    first, same, other = (
-        ScorerEvaluator(Answers(), EvaluatorSpec(data=data)).info.fingerprint for data in ("a", "a", "b")
-    )
-    assert first == same != other
 
 
 @pytest.mark.parametrize("factory", ["Lengths", "for_data"])
@@ -109,11 +65,31 @@ def test_a_factory_in_a_file_is_found(file: Path, factory: str) -> None:
 
 def test_a_factory_in_a_module_is_found(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is installed, and modules in the folder that one stands in."""
-    assert isinstance(open_custom("promptclimb.evaluator.fakes:FakeEvaluator", SPEC), FakeEvaluator)
+    assert open_custom("promptclimb.evaluator.fakes:FakeEvaluator", SPEC).info == FakeEvaluator().info
     monkeypatch.chdir(file.parent)
-    monkeypatch.setattr("sys.path", [path for path in __import__("sys").path if path])
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
     file.rename(file.with_name("own_module_of_a_test.py"))
     assert open_custom("own_module_of_a_test:Lengths", SPEC).info.model == "Lengths"
+
+
+def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name then works from any folder, with what lies beside it; what is installed keeps its name."""
+    beside = file.with_name("beside_a_pinned_module.py")
+    beside.write_text(FILE)
+    file.with_name("pinned_of_a_test.py").write_text("from beside_a_pinned_module import Lengths\n")
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    monkeypatch.chdir(file.parent)
+    name = pinned("pinned_of_a_test:Lengths")
+    assert name == f"{file.parent.resolve()}/pinned_of_a_test.py:Lengths"
+    assert [pinned(other) for other in ("json:loads", "promptclimb.evaluator.fakes:F", "no_such:x")] == [
+        "json:loads", "promptclimb.evaluator.fakes:F", "no_such:x",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path != str(file.parent.resolve())])
+    monkeypatch.chdir("/")
+    assert open_custom(name, SPEC).info.model == "Lengths"
+    assert pinned(name) == name
 
 
 @pytest.mark.parametrize(
@@ -125,6 +101,9 @@ def test_a_factory_in_a_module_is_found(file: Path, monkeypatch: pytest.MonkeyPa
         ("{file}:number", "number is a int; name a function or a class"),
         ("{file}:without_score", r"needs a method score\(templates\), and int has none"),
         ("{file}:broken", r"ZeroDivisionError: division by zero \(.*own.py, line \d+\)"),
+        ("{file}:leaves", r"SystemExit: no GPU \(.*own.py, line \d+\)"),
+        ("{file}:gives_up", r"StopIteration \(.*own.py, line \d+\)"),
+        ("{file}:a_class", r"Lengths is a class.*write Lengths\(\.\.\.\)"),
         ("{folder}/torn.py:make", r"SyntaxError: .*torn.py"),
         ("{folder}/needy.py:make", r"ModuleNotFoundError: No module named 'no_such_thing' \(.*line 1\)"),
     ],

@@ -1,0 +1,215 @@
+"""What a black box of the user's own says, as plain values of Python: checked, or refused with a reason.
+
+Every function here raises ``WrongAnswerError``, which says what is wrong, for the caller to say whose answer
+it is. Numbers of NumPy or torch are numbers; nothing of them goes any further than here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from typing import Any, SupportsIndex, cast
+
+from ..scoring import (
+    ClassAccuracy,
+    Confusion,
+    EvaluatorInfo,
+    Inspection,
+    Rejection,
+    Score,
+    SplitScores,
+    Verdict,
+)
+
+
+class WrongAnswerError(ValueError):
+    """An answer is not what was asked for; ``str()`` goes on from the name of what answered."""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 120
+
+
+def shown(value: object) -> str:
+    """Return a value as it stands in a message: short, whatever its own ``repr`` does."""
+    return _SHORT.repr(value)
+
+
+def listed(answer: object, kind: str, count: int) -> list[Any]:
+    """Return the answers to several questions, a list of as many."""
+    if isinstance(answer, str | bytes | Mapping | Set) or not isinstance(answer, Iterable):
+        raise WrongAnswerError(f"answered {shown(answer)}, not a list of {count} {kind}")
+    found = list(answer)
+    if len(found) != count:
+        raise WrongAnswerError(f"gave {len(found)} {kind}, and {count} were asked for")
+    return found
+
+
+def verdict(answer: object) -> Verdict:
+    """Return a bare number as a ``Score``, and a ``Score`` or a ``Rejection`` in plain values.
+
+    A number may be nan or infinite here: see ``scoring.checked``.
+    """
+    if isinstance(answer, Rejection):
+        return Rejection(_escaped("reason", answer.reason), _escaped("message", answer.message))
+    if isinstance(answer, Score):
+        return Score(
+            train=_number("train", answer.train),
+            val=_number_or_none("val", answer.val),
+            correct=_correct(answer.correct),
+            class_mean=_number_or_none("class_mean", answer.class_mean),
+            logprob=_number_or_none("logprob", answer.logprob),
+            margin=_number_or_none("margin", answer.margin),
+        )
+    try:
+        return Score(train=_number("", answer))
+    except WrongAnswerError:
+        raise WrongAnswerError(
+            f"answered {shown(answer)}, which is neither a number, a Score nor a Rejection"
+        ) from None
+
+
+def split_scores(answer: object, *, test: bool) -> SplitScores | None:
+    """Return the accuracies of an ensemble, those on test only where they were asked for."""
+    if answer is None:
+        return None
+    if not isinstance(answer, SplitScores):
+        raise WrongAnswerError(f"answered {shown(answer)}, which is neither SplitScores nor None")
+    names = ("train", "val", "test") if test else ("train", "val")
+    found = {name: _number_or_none(name, getattr(answer, name)) for name in names}
+    for name, value in found.items():
+        if value is not None and not math.isfinite(value):
+            raise WrongAnswerError(f"answered with {value} for {name}, which is no accuracy")
+    return SplitScores(**{"test": None, **found})
+
+
+def inspection(answer: object) -> Inspection:
+    """Return how each class fares."""
+    if not isinstance(answer, Inspection):
+        raise WrongAnswerError(f"answered {shown(answer)}, which is no Inspection")
+    return Inspection(
+        classes=tuple(_class(one) for one in _sequence("classes", answer.classes)),
+        confusions=tuple(_confusion(one) for one in _sequence("confusions", answer.confusions)),
+    )
+
+
+def info(answer: object) -> EvaluatorInfo:
+    """Return what an evaluator says that it scores on."""
+    if not isinstance(answer, EvaluatorInfo):
+        raise WrongAnswerError(f"info is {shown(answer)}, not an EvaluatorInfo")
+    texts = ("dataset", "model", "pretrained", "fingerprint", "precision")
+    counts = ("classes", "shots", "seed")
+    found: dict[str, Any] = {name: text(f"info.{name}", getattr(answer, name)) for name in texts}
+    found |= {name: _count(f"info.{name}", getattr(answer, name)) for name in counts}
+    if not found["fingerprint"]:
+        raise WrongAnswerError("info.fingerprint is empty, and is to tell this black box from any other")
+    return replace(
+        answer,
+        **found,
+        sizes={
+            text("a name in info.sizes", name): _count(f"info.sizes[{name!r}]", size)
+            for name, size in _mapping("info.sizes", answer.sizes)
+        },
+        baselines={
+            text("a name in info.baselines", name): tuple(
+                text(f"a template of info.baselines[{name!r}]", one)
+                for one in _sequence(f"info.baselines[{name!r}]", templates)
+            )
+            for name, templates in _mapping("info.baselines", answer.baselines)
+        },
+        notes=notes(answer.notes),
+        shareable=bool(answer.shareable),
+    )
+
+
+def notes(answer: object) -> dict[str, Any]:
+    """Return notes that can be written down as JSON, and come back as they were."""
+    found = {}
+    for name, value in _mapping("info.notes", answer):
+        place = f"info.notes[{name!r}]"
+        try:
+            document = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            document.encode("utf-8")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise WrongAnswerError(f"{place} is {shown(value)}, which is not JSON: {error}") from None
+        found[text("a name in info.notes", name)] = json.loads(document)
+    return found
+
+
+def text(what: str, value: object) -> str:
+    """Return a text that can be written down."""
+    if not isinstance(value, str):
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise WrongAnswerError(
+            f"{what} is {shown(value)}, which no file can hold: half a character"
+        ) from None
+    return str(value)
+
+
+def _escaped(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise WrongAnswerError(f"answered with a Rejection whose {what} is {shown(value)}, not a text")
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _number(what: str, value: object) -> float:
+    try:
+        if isinstance(value, str | bytes | bytearray):
+            raise TypeError
+        return float(cast("float", value))
+    except Exception:  # noqa: BLE001 - a tensor has errors of its own
+        raise WrongAnswerError(f"answered with {shown(value)} for {what}, which is not a number") from None
+
+
+def _number_or_none(what: str, value: object) -> float | None:
+    return None if value is None else _number(what, value)
+
+
+def _count(what: str, value: object) -> int:
+    try:
+        found = operator.index(cast("SupportsIndex", value))
+    except TypeError:
+        found = -1
+    if found < 0:
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a whole number from 0 on")
+    return found
+
+
+def _correct(value: object) -> tuple[int, int | None] | None:
+    if value is None:
+        return None
+    train, val = listed(value, "numbers of correctly classified images", 2)
+    return _count("correct on train", train), None if val is None else _count("correct on val", val)
+
+
+def _class(value: object) -> ClassAccuracy:
+    if not isinstance(value, ClassAccuracy):
+        raise WrongAnswerError(f"answered with {shown(value)} among the classes, which is no ClassAccuracy")
+    images, correct = _count("images of a class", value.images), _count("correct of a class", value.correct)
+    return ClassAccuracy(text("name of a class", value.name), images, correct)
+
+
+def _confusion(value: object) -> Confusion:
+    if not isinstance(value, Confusion):
+        raise WrongAnswerError(f"answered with {shown(value)} among the confusions, which is no Confusion")
+    images = _count("images of a confusion", value.images)
+    return Confusion(text("a confused class", value.true), text("a confused class", value.taken_for), images)
+
+
+def _sequence(what: str, value: object) -> Sequence[Any]:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a tuple")
+    return value
+
+
+def _mapping(what: str, value: object) -> Iterable[tuple[Any, Any]]:
+    if not isinstance(value, Mapping):
+        raise WrongAnswerError(f"{what} is {shown(value)}, not a mapping")
+    return value.items()

@@ -1,0 +1,68 @@
+"""Running code of the user's: whatever it raises becomes an error of ours that says where it happened."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import ConfigError, UsageError
+
+T = TypeVar("T")
+_MISSING = object()
+
+
+def what_happened(where: str, error: BaseException) -> str:
+    """Return one line on a failure of the user's code: where, what, and in which line of which file."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    line = " ".join(f"{where}: {said} ({place.filename}, line {place.lineno})".split())
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def from_keyboard(error: BaseException) -> bool:
+    """Return whether an exception is the user's wish to leave: Python raises it in the main thread alone."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and in_main
+
+
+def opened(where: str, work: Callable[[], T]) -> T:
+    """Do what runs the user's code before a search begins.
+
+    Args:
+        where: What is said of its place first.
+        work: What to do.
+
+    Raises:
+        ConfigError: It fails, or asks to leave the program.
+        UsageError: It raises one itself.
+    """
+    try:
+        return work()
+    except UsageError:
+        raise
+    except BaseException as error:
+        if from_keyboard(error):
+            raise
+        raise ConfigError(what_happened(where, error)) from error
+
+
+def attribute(given: object, name: str, default: Any = None) -> Any:
+    """Return an attribute of the user's object, the default where it has none.
+
+    Raises:
+        ConfigError: It has one, and reading it fails.
+    """
+
+    def read() -> Any:
+        try:
+            return getattr(given, name)
+        except AttributeError:
+            # A property may fail with this error too, and is there all the same.
+            if inspect.getattr_static(given, name, _MISSING) is _MISSING:
+                return default
+            raise
+
+    return opened(f"{type(given).__name__}.{name}", read)

@@ -1,0 +1,322 @@
+"""The seam to a black box of the user's own: what it says is checked at opening, what it answers is plain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from promptclimb.evaluator.custom import as_evaluator
+from promptclimb.evaluator.custom.black_box import ScorerEvaluator
+from promptclimb.evaluator.errors import (
+    ConfigError,
+    ConsumerError,
+    EvaluatorError,
+    TemplateRejectedError,
+)
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import (
+    ClassAccuracy,
+    Confusion,
+    Inspection,
+    Inspector,
+    Rejection,
+    Score,
+    SplitScores,
+)
+from promptclimb.evaluator.spec import EvaluatorSpec
+
+SPEC = EvaluatorSpec(data="mine")
+
+
+class Answers:
+    """Answers what it is given."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = answers
+
+    def score(self, templates: Sequence[str]) -> list[Any]:
+        """As many of them as are asked for."""
+        return list(self.answers[: len(templates)])
+
+
+def test_numbers_become_scores() -> None:
+    """Bare numbers, scores and rejections may be mixed."""
+    given = (0.5, Score(train=0.25), Rejection("long", "too long"))
+    found = ScorerEvaluator(Answers(*given), SPEC).score(["a {}", "b {}", "c {}"])
+    assert found == [Score(train=0.5), *given[1:]]
+
+
+@pytest.mark.parametrize("answer", [None, "much", [1]])
+def test_an_answer_of_no_kind_is_named(answer: object) -> None:
+    """The error shows the answer and what would have been one."""
+    with pytest.raises(EvaluatorError, match="neither a number, a Score nor a Rejection"):
+        ScorerEvaluator(Answers(answer), SPEC).score(["a {}"])
+
+
+def test_no_figure_is_told_that_was_not_measured() -> None:
+    """An ensemble of several cannot be averaged, a rejection is not an accuracy of 0, nor is nan a number."""
+    evaluator = ScorerEvaluator(Answers(0.5, 0.25), SPEC)
+    single, several, last = evaluator.examine([["a {}"], ["a {}", "b {}"], ["b {}"]])
+    assert single == SplitScores(train=0.5, val=None, test=None)
+    assert several == SplitScores(train=None, val=None, test=None)
+    assert last.train == 0.25
+    for answer in (Rejection("long", "too long"), math.nan):
+        with pytest.raises(TemplateRejectedError, match=r"too long|not a number"):
+            ScorerEvaluator(Answers(answer), SPEC).examine([["a {}"]])
+
+
+def test_a_class_without_a_fingerprint_is_another_black_box_on_other_data() -> None:
+    """Its own fingerprint is taken where it has one."""
+    first, same, other = (
+        ScorerEvaluator(Answers(), EvaluatorSpec(data=data)).info.fingerprint for data in ("a", "a", "b")
+    )
+    assert first == same != other
+
+
+class Saying(FakeEvaluator):
+    """A FakeEvaluator whose methods answer as they are told, and whose info differs in some fields."""
+
+    def __init__(self, *, score: Any = None, examine: Any = None, inspect: Any = None, **info: Any) -> None:
+        super().__init__()
+        self._said = {"score": score, "examine": examine, "inspect": inspect}
+        self._info = replace(self._info, **info)
+
+    def _say(self, method: str) -> Any:
+        found = self._said[method]
+        return found() if callable(found) else found
+
+    def score(self, templates: Sequence[str]) -> Any:
+        """As told."""
+        return self._say("score")
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
+        """As told."""
+        return self._say("examine")
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
+        """As told."""
+        return self._say("inspect")
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    """Something that raises."""
+
+    def work() -> None:
+        raise error
+
+    return work
+
+
+def having(**attributes: Any) -> object:
+    """A scorer of a class of its own, with attributes; what is a function is a property."""
+    found = {name: property(one) if callable(one) else one for name, one in attributes.items()}
+    return type("Box", (Answers,), found)()
+
+
+def test_an_evaluator_with_everything_is_as_it_was() -> None:
+    """Its answers and its info come through the seam as they are, and nothing is put around it twice."""
+    evaluator, bare = as_evaluator(FakeEvaluator(in_flight=3), SPEC), FakeEvaluator()
+    assert as_evaluator(evaluator, SPEC) is evaluator
+    assert (evaluator.info, evaluator.in_flight) == (bare.info, 3)  # type: ignore[attr-defined]
+    assert evaluator.score(["a {}", "the {}"]) == bare.score(["a {}", "the {}"])
+    assert evaluator.examine([["a {}"], ["a {}", "b {}"]]) == bare.examine([["a {}"], ["a {}", "b {}"]])
+    assert not isinstance(evaluator, Inspector)
+    assert isinstance(as_evaluator(Saying(), SPEC), Inspector)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (FakeEvaluator, "FakeEvaluator is a class"),
+        (3, "int has none"),
+        (having(in_flight="many"), "Box.in_flight is 'many'"),
+        (having(in_flight=None), "Box.in_flight is None"),
+        (having(in_flight=0), "Box.in_flight is 0"),
+        (having(in_flight=10**9), "1 to 256"),
+        (having(in_flight=lambda _: 1 / 0), r"Box.in_flight: ZeroDivisionError.*line \d+"),
+        (having(fingerprint=lambda _: 1 / 0), "Box.fingerprint: ZeroDivisionError"),
+        (having(fingerprint=lambda _: [].x), "Box.fingerprint: AttributeError"),  # type: ignore[attr-defined]
+        (having(fingerprint=np.arange(3)), r"Box.fingerprint is array\(\[0, 1, 2\]\), not a text"),
+        (having(fingerprint="\ud800"), "half a character"),
+        (having(fingerprint=lambda _: lambda: "x"), "Box.fingerprint is a method"),
+        (having(examine=lambda _: len, info=lambda _: 1 / 0), "Box.info: ZeroDivisionError"),
+        (Saying(sizes=None), "info.sizes is None"),
+        (Saying(sizes={"train": "9"}), r"info.sizes\['train'\] is '9'"),
+        (Saying(sizes={"train": -1}), r"info.sizes\['train'\] is -1"),
+        (Saying(classes=1.5), "info.classes is 1.5"),
+        (Saying(dataset=None), "info.dataset is None, not a text"),
+        (Saying(dataset="caf\udcff"), "info.dataset is .* half a character"),
+        (Saying(fingerprint=""), "info.fingerprint is empty"),
+        (Saying(baselines={"x": None}), r"info.baselines\['x'\] is None"),
+        (Saying(baselines={"x": "a {}"}), r"info.baselines\['x'\] is 'a \{\}', not a tuple"),
+        (Saying(baselines={3: ("a {}",)}), "a name in info.baselines is 3"),
+        (Saying(notes={"x": {1, 2}}), r"info.notes\['x'\] is \{1, 2\}, which is not JSON"),
+        (Saying(notes={"x": math.nan}), r"info.notes\['x'\] is nan"),
+        (Saying(notes={"x": "\ud800"}), r"info.notes\['x'\]"),
+    ],
+)
+def test_what_it_says_of_itself_is_checked_at_opening(given: object, said: str) -> None:
+    """The user's class is named, with what is wrong in it."""
+    with pytest.raises(ConfigError, match=said):
+        as_evaluator(given, SPEC)
+
+
+def test_methods_that_cannot_be_called_are_refused_at_opening() -> None:
+    """Those that are async, and those without the arguments that a search will give at its end."""
+
+    class Async(FakeEvaluator):
+        async def score(self, templates: Sequence[str]) -> list[float]:  # type: ignore[override]
+            return []
+
+    class Old(FakeEvaluator):
+        def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:  # type: ignore[override]
+            return []
+
+    with pytest.raises(ConfigError, match=r"Async\.score is async"):
+        as_evaluator(Async(), SPEC)
+    with pytest.raises(ConfigError, match=r"Old.examine\(.*unexpected keyword argument 'test'"):
+        as_evaluator(Old(), SPEC)
+
+
+def test_info_and_notes_are_plain() -> None:
+    """Whole numbers of NumPy are int, and notes are found anew, unless they are no JSON by then."""
+    box = Saying(sizes={"train": np.int64(7)}, notes={"device": "cpu"})
+    evaluator = as_evaluator(box, SPEC)
+    assert json.dumps(asdict(evaluator.info))
+    box._info = replace(box._info, notes={"skipped": (1, 2)})
+    assert evaluator.info.notes == {"skipped": [1, 2]}
+    box._info = replace(box._info, notes={"skipped": {1}})
+    assert evaluator.info.notes == {"device": "cpu"}
+
+
+@pytest.mark.parametrize("answer", [0.5, np.float32(0.5), np.array(0.5), Fraction(1, 2)])
+def test_every_kind_of_number_is_a_plain_one(answer: Any) -> None:
+    """Alone, in a Score and in SplitScores; JSON can hold it."""
+    score = Score(train=answer, val=answer, correct=(np.int64(1), None))  # type: ignore[arg-type]
+    found = as_evaluator(Saying(score=iter([answer, score])), SPEC).score(["a {}", "b {}"])
+    assert found == [Score(train=0.5), Score(train=0.5, val=0.5, correct=(1, None))]
+    assert json.dumps([one.to_json() for one in found])
+    (looked,) = as_evaluator(Saying(examine=[SplitScores(answer, None, answer)]), SPEC).examine([["a {}"]])
+    assert looked == SplitScores(0.5, None, 0.5)
+    assert looked is not None
+    assert type(looked.test) is float
+
+
+def test_nan_is_left_to_the_queue() -> None:
+    """It asks once more before it rejects."""
+    (found,) = as_evaluator(Saying(score=[math.nan]), SPEC).score(["a {}"])
+    assert isinstance(found, Score)
+    assert math.isnan(found.train)
+
+
+def test_a_rejection_is_two_texts_that_can_be_written_down() -> None:
+    """Half characters are spelled out; what is no text is no rejection."""
+    box = as_evaluator(Saying(score=[Rejection("bad\ud800", "m\udcff")]), SPEC)
+    assert box.score(["a {}"]) == [Rejection("bad\\ud800", "m\\udcff")]
+    with pytest.raises(EvaluatorError, match=r"Saying\.score answered with a Rejection whose reason is None"):
+        as_evaluator(Saying(score=[Rejection(None, None)]), SPEC).score(["a {}"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "Saying.score answered None, not a list of 2"),
+        ({"a {}": 0.5, "b {}": 0.5}, "Saying.score answered {.*, not a list of 2"),
+        ("ab", "Saying.score answered 'ab', not a list of 2"),
+        ([0.5], "Saying.score gave 1 answers, and 2 were asked for"),
+        (raising(SystemExit(0)), r"Saying.score: SystemExit: 0 \(.*test_black_box.py, line \d+\)"),
+        (raising(GeneratorExit()), r"Saying.score: GeneratorExit \("),
+    ],
+)
+def test_what_no_batch_can_mend_ends_the_scoring(answer: Any, said: str) -> None:
+    """A list of another length is not tried again template by template, nor is a wish to leave."""
+    with pytest.raises(ConsumerError, match=said):
+        as_evaluator(Saying(score=answer), SPEC).score(["a {}", "b {}"])
+
+
+@pytest.mark.parametrize("error", [StopIteration("x"), asyncio.CancelledError("x")])
+def test_what_would_end_a_task_is_an_error_of_the_scorer(error: BaseException) -> None:
+    """With its class, its message and its place."""
+    with pytest.raises(EvaluatorError, match=rf"Saying.score: {type(error).__name__}: x \(.*line \d+\)"):
+        as_evaluator(Saying(score=raising(error)), SPEC).score(["a {}"])
+
+
+def test_failures_of_the_scorer_are_left_to_the_queue() -> None:
+    """It tells memory that ran out from a template that cannot be scored."""
+    with pytest.raises(MemoryError):
+        as_evaluator(Saying(score=raising(MemoryError())), SPEC).score(["a {}"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "answered None, not a list of 2"),
+        ([None], "gave 1 answers"),
+        ([0.5, 0.5], "answered 0.5, which is neither SplitScores nor None"),
+        ([None, SplitScores(math.nan, None, None)], "answered with nan for train"),
+        ([None, SplitScores(0.5, None, math.inf)], "answered with inf for test"),
+        ([None, SplitScores("0.5", None, None)], "answered with '0.5' for train"),  # type: ignore[arg-type]
+        (raising(RuntimeError("lost")), r": RuntimeError: lost \(.*line \d+\)"),
+        (raising(asyncio.CancelledError()), ": CancelledError"),
+        (raising(StopIteration()), ": StopIteration"),
+        (raising(SystemExit(3)), ": SystemExit: 3"),
+    ],
+)
+def test_an_examination_that_goes_wrong_is_one_error(answer: Any, said: str) -> None:
+    """It names the user's method and what it answered."""
+    with pytest.raises(EvaluatorError, match=f"Saying.examine ?{said}"):
+        as_evaluator(Saying(examine=answer), SPEC).examine([["a {}"], ["b {}"]])
+
+
+def test_a_test_figure_that_was_not_asked_for_is_left_out() -> None:
+    """A sealed split stays sealed, whatever the user's code does."""
+    box = as_evaluator(Saying(examine=[SplitScores(0.5, 0.5, 0.5)]), SPEC)
+    assert box.examine([["a {}"]], test=False) == [SplitScores(0.5, 0.5, None)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Inspection([1, 2], "abc"),  # type: ignore[arg-type]
+        Inspection((ClassAccuracy("cat", "many", 2),), ()),  # type: ignore[arg-type]
+        Inspection((), (Confusion("cat", None, 1),)),  # type: ignore[arg-type]
+        raising(RuntimeError("lost")),
+    ],
+)
+def test_an_inspection_that_goes_wrong_is_one_error(answer: Any) -> None:
+    """As with an examination."""
+    box = as_evaluator(Saying(inspect=answer), SPEC)
+    assert isinstance(box, Inspector)
+    with pytest.raises(EvaluatorError, match=r"Saying\.inspect"):
+        box.inspect(["a {}"], split="test")
+
+
+def test_an_inspection_is_plain() -> None:
+    """Counts of NumPy are int, and lists tuples."""
+    told = Inspection([ClassAccuracy("a", np.int64(3), np.int64(2))], [Confusion("a", "b", np.int64(1))])  # type: ignore[arg-type]
+    box = as_evaluator(Saying(inspect=told), SPEC)
+    assert isinstance(box, Inspector)
+    found = box.inspect(["a {}"], split="test")
+    assert found == Inspection((ClassAccuracy("a", 3, 2),), (Confusion("a", "b", 1),))
+    assert json.dumps(asdict(found))
+
+
+def test_only_a_fingerprint_lets_scores_be_shared() -> None:
+    """Two objects of one class may differ in what nobody sees."""
+    assert not ScorerEvaluator(Answers(), SPEC).info.shareable
+    assert ScorerEvaluator(having(fingerprint="mine 1"), SPEC).info.shareable
+
+
+def test_classes_of_one_name_in_two_modules_are_two_black_boxes() -> None:
+    """Their module tells them apart where they have no fingerprint."""
+    first, second = (type("Box", (Answers,), {"__module__": module})() for module in ("a", "b"))
+    assert ScorerEvaluator(first, SPEC).info.fingerprint != ScorerEvaluator(second, SPEC).info.fingerprint
