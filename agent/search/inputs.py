@@ -16,9 +16,6 @@ from ..config.schema import LOCAL_LLM, SearchConfig
 from ..config.sources import flag_of
 from ..errors import ConfigError
 from ..events import Event, ImagesEncoded, Listener, Noted
-<<<<<<< HEAD
-=======
-from ..threads import in_thread
 from .given import name_of
 
 
@@ -60,7 +57,6 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
     if config.evaluator is None:
         return config
     return config.model_copy(update={"evaluator": pinned(config.evaluator)})
->>>>>>> wt-seam
 
 
 async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:
