@@ -23,6 +23,10 @@ MOST_SHOWN_OF_A_LINE = 200
 class Scores(Protocol):
     """Where a climb's scores come from: from disk, or from the evaluator and then from disk."""
 
+    def has(self, template: str) -> bool:
+        """Return whether a score is on disk."""
+        ...
+
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
         """Return what is known of each template, in their order.
 
@@ -69,6 +73,10 @@ class Trials:
                 fresh.append(template)
         refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
         return [*await self.score(fresh, position), *refused[: 2 * self._proposals]]
+
+    def has_scores_of(self, templates: Sequence[Template]) -> bool:
+        """Return whether all are on disk, so that nothing new is to be done for them."""
+        return all(self._scores.has(template.text) for template in templates)
 
     async def score(self, templates: Sequence[Template], position: Position) -> list[Outcome]:
         """Score templates, rank those that have a score, and return what became of each."""

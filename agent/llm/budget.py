@@ -225,8 +225,9 @@ class Budget:
             The reservation, to be given to ``settle``.
 
         Raises:
-            BudgetSpentError: What is left is not enough.
+            BudgetSpentError: What is left is not enough, or the time is up.
         """
+        self.check_time()
         need = Usage(calls=1, doubtful_tokens=tokens.total, doubtful_picodollars=cost(tokens, price))
         if not self._waiting and self._room(need):
             self._reserved = self._reserved.plus(need)

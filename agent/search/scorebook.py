@@ -50,6 +50,10 @@ class Scorebook:
         self._scorer = scorer
         self._scrub = scrub
 
+    def has(self, template: str) -> bool:
+        """Return whether the score of a template is on disk."""
+        return self._store.score(template) is not None
+
     async def score(self, template: str) -> Verdict:
         """Return the score of one template, from disk or from the evaluator.
 

@@ -383,6 +383,28 @@ def test_a_method_without_an_llm_keeps_to_its_minutes(tmp_path: Path) -> None:
     assert (result.status, result.evaluated > 0) == ("stopped", True)
 
 
+def test_a_resume_without_time_loses_nothing(tmp_path: Path) -> None:
+    """What is on disk costs no time: the result is the one that was there."""
+    wanted = config(tmp_path / "r", max_calls=9)
+    run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    before, chat = board(tmp_path / "r"), ChatByHash()
+    changes = {"max_calls": None, "max_minutes": 0}
+    result = run_virtual(resume(tmp_path / "r", changes=changes, evaluator=FakeEvaluator(), chat=chat))
+    assert (result.status, len(chat.asked)) == ("stopped", 0)
+    assert board(tmp_path / "r") == before
+
+
+def test_a_method_without_an_llm_is_replayed_without_time(tmp_path: Path) -> None:
+    """All its scores are on disk: it goes to its end again."""
+    wanted = config(tmp_path / "r", method="random", llm=None)
+    run_virtual(search(wanted, evaluator=FakeEvaluator()))
+    before = board(tmp_path / "r")
+    (tmp_path / "r" / "result.json").unlink()
+    result = run_virtual(resume(tmp_path / "r", changes={"max_minutes": 0}, evaluator=FakeEvaluator()))
+    assert result.status == "finished"
+    assert board(tmp_path / "r") == before
+
+
 def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
     """The requests of a long conversation stop growing."""
     chat = ChatByHash()
