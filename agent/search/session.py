@@ -29,6 +29,7 @@ from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
     CONFIG,
+    check_files,
     check_run_dir,
     new_run_dir,
     read_result,
@@ -38,6 +39,7 @@ from ..results.run_dir import (
 from ..secrets import Scrubber
 from ..stop import Stop
 from ..store import Store
+from ..store.shared import check_cache
 from .adapters import as_chat
 from .failures import single
 from .finish import Ended, finish
@@ -87,6 +89,7 @@ class Session:
         session = self._settled()
         run_dir = new_run_dir(session.config)
         pool = read_pool(session.config)
+        check_cache(session.config.shared_cache)
         check_run_dir(run_dir)
         try:
             return await session._run(run_dir, pool, None)
@@ -109,6 +112,7 @@ class Session:
             if done is not None:
                 return done
             check_places(session.config, labels=self.evaluator is not None)
+            check_files(run_dir)
             return await session._run(run_dir, read_pool(session.config), store)
 
     def _settled(self) -> Session:
