@@ -35,8 +35,9 @@ def read_row(folder: Path, key: str, read: Callable[[Any], T], row: Any) -> T:
         if not _whole(value):
             raise TypeError(f"{value!r:.200} has members of other types")
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise StoreCorruptError(
-            f"{folder}: the row {key!r} is not of the shape that this program writes ({error}): it was "
+            f"{folder}: the row {key!r} is not of the shape that this program writes ({why}): it was "
             "changed from outside; put back a copy from before, or choose another folder"
         ) from error
     return value
