@@ -172,5 +172,10 @@ class Scrubber:
 
 
 def _forms(value: str) -> list[str]:
-    encoded = base64.b64encode(value.encode()).decode()
-    return [value, quote(value, safe=""), encoded.rstrip("="), json.dumps(value)[1:-1]]
+    try:
+        # Python reads bytes of the environment that are not UTF-8 as surrogates; sent are the bytes.
+        raw = value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = value.encode("utf-8", "surrogatepass")
+    encoded = base64.b64encode(raw).decode()
+    return [value, quote(raw, safe=""), encoded.rstrip("="), json.dumps(value)[1:-1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
@@ -18,6 +19,8 @@ Group = Literal["task", "llm", "search", "pace", "limits", "run"]
 
 MOST_PROBLEMS = 5
 BY_CONTENT = "(a file or folder, by its content)"
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 200
 _SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
 
 
@@ -82,7 +85,13 @@ class Settings(BaseModel):
         ConfigError: A value is wrong or a name is unknown; pydantic's ``ValidationError`` is its cause.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,  # what is written down is JSON, which knows neither
+    )
 
     if not TYPE_CHECKING:  # a checker sees the fields, as pydantic tells them
 
@@ -126,9 +135,9 @@ def _in_python(error: ValidationError, values: Mapping[str, Any], names: Iterabl
         if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
             return f"unknown setting {field!r}{near(field, names)}"
         # A base URL may hold a password, so its value is never repeated.
-        shown = "" if "url" in field or len(part["loc"]) > 1 else f"={values.get(field)!r}"
+        value = "" if "url" in field or len(part["loc"]) > 1 else f"={shown(values.get(field))}"
         inside = "".join(f".{step}" for step in part["loc"][1:])
-        return f"{field}{inside}{shown}: {plain(part)}"
+        return f"{field}{inside}{value}: {plain(part)}"
 
     return "; ".join(one(cast("Mapping[str, Any]", part)) for part in error.errors()[:MOST_PROBLEMS])
 
@@ -137,6 +146,14 @@ def near(name: str, names: Iterable[str]) -> str:
     """Return a hint at the names that a mistyped one may mean; empty where none is like it."""
     found = difflib.get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def shown(value: object) -> str:
+    """Return how a value is written in a message: its middle left out where it is long."""
+    try:
+        return _SHOWN.repr(value)
+    except ValueError:  # Python writes no number of more than some thousand digits
+        return f"a {type(value).__name__} too long to show"
 
 
 def plain(part: Mapping[str, Any]) -> str:

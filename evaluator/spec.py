@@ -7,13 +7,13 @@ default or help text stands twice. Nothing here needs torch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from .scoring import OBJECTIVES, Objective
 from .settings import Settings, known_name, setting, technical
+from .user_paths import UserPath, checked_path
 
 Report = Callable[[str], None]
 """Told a fact worth knowing, a line of text."""
@@ -41,7 +41,7 @@ class EvaluatorSpec(Settings):
         show="NAME|DIR",
         min_length=1,
     )
-    data_root: Path | None = setting(None, "where data sets lie (default: $DATA)", "task", show="DIR")
+    data_root: UserPath | None = setting(None, "where data sets lie (default: $DATA)", "task", show="DIR")
     model: str = setting(
         "RN-pico",
         "open_clip's name of the model, or a bundled one (RN-pico, ViT-pico)",
@@ -58,7 +58,7 @@ class EvaluatorSpec(Settings):
         show="TAG|FILE",
         min_length=1,
     )
-    shots: int = setting(16, "training images a class", "task", decides=True, show="N", ge=1)
+    shots: int = setting(16, "training images a class", "task", decides=True, show="N", ge=1, le=1_000_000)
     seed: int = setting(
         1, "seed of the few-shot sample and of the search", "task", decides=True, show="N", ge=0, lt=2**63
     )
@@ -69,7 +69,7 @@ class EvaluatorSpec(Settings):
         decides=True,
         show="openai|split|FILE",
     )
-    few_shot_file: Path | None = setting(
+    few_shot_file: UserPath | None = setting(
         None, "published few-shot indices to use instead of sampling", "task", decides=True, show="FILE"
     )
     objective: Objective = setting(
@@ -107,11 +107,11 @@ class EvaluatorSpec(Settings):
         min_length=1,
     )
 
-    cache_dir: Path | None = technical(None, "where features are kept; None for the user's cache")
-    workers: int = technical(4, "threads that decode images", ge=1)
-    image_batch: int = technical(64, "images encoded at once", ge=1)
+    cache_dir: UserPath | None = technical(None, "where features are kept; None for the user's cache")
+    workers: int = technical(4, "threads that decode images", ge=1, le=1024)
+    image_batch: int = technical(64, "images encoded at once", ge=1, le=1_000_000)
     text_rows: int | None = technical(
-        None, "tokens that go through the text tower at once; None to fit the device", ge=1
+        None, "tokens that go through the text tower at once; None to fit the device", ge=1, le=1_000_000_000
     )
 
     @field_validator("objective", mode="before")
@@ -125,6 +125,8 @@ class EvaluatorSpec(Settings):
         source, _, factory = (name or "").rpartition(":")
         if name is not None and not (source and factory.isidentifier()):
             raise ValueError("write MODULE:FACTORY or FILE.py:FACTORY, such as my_scorers:make")
+        if source.endswith(".py"):
+            checked_path(source)
         return name
 
     @model_validator(mode="after")

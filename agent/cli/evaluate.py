@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -71,7 +70,7 @@ def _print_inspection(found: Inspection, *, most: int) -> None:
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``evaluate``."""
     parser = commands.add_parser("evaluate", help=line)
-    parser.add_argument("--templates", type=Path, required=True, metavar="FILE", help="JSON, or one a line")
+    parser.add_argument("--templates", required=True, metavar="FILE", help="JSON, or one a line")
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...evaluator.user_paths import user_path
 from ..results import exports
 from .output import print_text
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the file and print where it is."""
-    run_dir = arguments.directory.expanduser().resolve()
+    run_dir = user_path(arguments.directory, "RUN_DIR")
     print_text(f"{exports.export(run_dir, arguments.form, out=arguments.out)}\n")
     return 0
 
@@ -23,9 +23,9 @@ def export(arguments: argparse.Namespace) -> int:
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``export``."""
     parser = commands.add_parser("export", help=line)
-    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
+    parser.add_argument("directory", metavar="RUN_DIR")
     parser.add_argument(
         "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(exports.FORMS)}"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: RUN_DIR/exports/)")
+    parser.add_argument("--out", metavar="FILE", help="where to (default: RUN_DIR/exports/)")
     parser.set_defaults(run=export)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -66,7 +65,6 @@ def add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         dest="config_file",
-        type=Path,
         metavar="FILE.toml",
         help="settings by name; flags override them",
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...evaluator.user_paths import user_path
 from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
 from ..results.run_config import stored_config
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    run_dir = arguments.directory.expanduser().resolve()
+    run_dir = user_path(arguments.directory, "RUN_DIR")
     config = _with_credentials(stored_config(run_dir, given_settings(arguments)))
     return run_session(config, lambda session: session.resume(run_dir), as_json=arguments.as_json)
 
@@ -35,7 +35,7 @@ def _with_credentials(config: SearchConfig) -> SearchConfig:
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``resume``."""
     parser = commands.add_parser("resume", help=line)
-    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
+    parser.add_argument("directory", metavar="RUN_DIR")
     add_search_options(parser, leave_out=("run_dir",))
     add_json(parser)
     parser.set_defaults(run=resume)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...evaluator.settings import shown
+from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
 from ..errors import ConfigError, UsageError
@@ -29,11 +32,16 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 SUMMARY = "suite.json"
+MOST_SEEDS = 1000
+"""The most seeds of a suite: each is a search for every data set and method."""
+_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 
 
 def suite(arguments: argparse.Namespace) -> int:
     """Run all searches, one after another, and sum them up."""
-    cells = cells_of(arguments)
+    folder = user_path(arguments.suite_dir, "--suite-dir")
+    cells = cells_of(arguments, folder)
+    _make(folder)
     screen = console()
 
     async def run(stop: Stop) -> list[SearchResult]:
@@ -53,7 +61,6 @@ def suite(arguments: argparse.Namespace) -> int:
         say("everything is kept; the same command goes on from here")
         raise
     document = summary(cells, results)
-    folder = arguments.suite_dir.expanduser().resolve()
     write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     say(f"{summary_text(document)}files: {folder}")
     if document["stopped"]:
@@ -63,13 +70,16 @@ def suite(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def cells_of(arguments: argparse.Namespace) -> list[Cell]:
+def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
     """Return every search of the suite, its config checked before the first one begins.
+
+    Args:
+        arguments: What was parsed.
+        folder: The suite's folder.
 
     Raises:
         ConfigError: A list or a setting is wrong.
     """
-    folder = arguments.suite_dir.expanduser().resolve()
     datasets = _listed(arguments.datasets, "--data")
     methods = _listed(arguments.methods, "--methods")
     say_unknown_variables()
@@ -82,23 +92,36 @@ def cells_of(arguments: argparse.Namespace) -> list[Cell]:
                 cells.append(Cell(data=data, config=config))
     if len({cell.run_dir for cell in cells}) < len(cells):
         raise ConfigError("two of the data sets have the same name, so their searches would share a folder")
-    folder.mkdir(parents=True, exist_ok=True)
     return cells
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--suite-dir {folder}: it cannot be made ({error.strerror or error}); choose another folder"
+        ) from error
+    if (folder / SUMMARY).is_dir():
+        raise ConfigError(f"--suite-dir {folder}: {SUMMARY} in it is a folder; choose another folder")
 
 
 def seeds_of(text: str) -> list[int]:
     """Return the seeds that ``1,2,5`` or ``1-3`` stand for.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is neither, or they are too many.
     """
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}
     for part in _listed(text, "--seeds"):
-        first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise ConfigError(f"--seeds {text!r}: write them as 1,2,3 or 1-3")
-        seeds += range(int(first), int(last or first) + 1)
-    return list(dict.fromkeys(seeds))
+        written = _SEEDS.fullmatch(part)
+        first, last = (int(written[1]), int(written[2] or written[1])) if written else (1, 0)
+        if last < first:
+            raise ConfigError(f"--seeds {shown(text)}: write them as 1,2,3 or 1-3")
+        seeds |= dict.fromkeys(range(first, min(last, first + MOST_SEEDS) + 1))
+        if len(seeds) > MOST_SEEDS:
+            raise ConfigError(f"--seeds {shown(text)}: a suite has at most {MOST_SEEDS} seeds")
+    return list(seeds)
 
 
 def summary_text(document: dict[str, Any]) -> str:
@@ -158,8 +181,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument("--seeds", default="1-3", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(
         "--suite-dir",
-        type=Path,
-        default=Path("runs/suite"),
+        default="runs/suite",
         metavar="DIR",
         help="folder; the same command goes on with what is in it (default: runs/suite)",
     )

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ...evaluator.user_paths import checked_path
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-
+LONGEST_NUMBER = 18
+"""Characters of a number of templates."""
 
 CONCURRENCY = 4
 """Climbs, and requests in flight, at once."""
@@ -21,13 +24,25 @@ REQUEST_TIMEOUT_S = 120.0
 """Seconds that one attempt may take."""
 
 
-class Price(BaseModel):
+LONGEST_S, LONGEST_MINUTES = 1e9, 1e7
+"""The longest times that a setting may say, decades: what waits so long waits for ever."""
+MOST_A_MINUTE = 1e9
+"""The highest rate that a setting may say."""
+MOST_DOLLARS = 1e9
+"""The highest sum that a setting may say."""
+
+
+class _Part(BaseModel):
+    """A frozen value inside a config."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Price(_Part):
     """What an endpoint charges, in US dollars for a million tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    prompt: FiniteFloat = Field(ge=0)
-    completion: FiniteFloat = Field(ge=0)
+    prompt: float = Field(ge=0, le=MOST_DOLLARS)
+    completion: float = Field(ge=0, le=MOST_DOLLARS)
 
     def __str__(self) -> str:
         return f"{self.prompt:g}/{self.completion:g}"
@@ -67,30 +82,28 @@ def parse_initial(value: Any) -> int | Path:
     """Return a number of templates, or a file of them.
 
     Raises:
-        ValueError: It is neither, or too few.
+        ValueError: It is neither, or too few or too many.
     """
     text = str(value).strip()
-    if text.lstrip("+-").isdigit():
-        if int(text) < 2:
-            raise ValueError(
-                "a climb needs at least 2 initial templates: one to call best and one to call worst"
-            )
-        return int(text)
     if not text:
         raise ValueError("give a number, or a file of templates")
-    return Path(text)
+    if not text.lstrip("+-").isdecimal():
+        return Path(checked_path(text))
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("there are not so many templates; give a smaller number, or a file of templates")
+    if int(text) < 2:
+        raise ValueError("a climb needs at least 2 initial templates: one to call best and one to call worst")
+    return int(text)
 
 
-class EndpointConfig(BaseModel):
+class EndpointConfig(_Part):
     """One endpoint of several: an ``[[endpoints]]`` table in the file given by ``--config``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base_url: str = Field(repr=False)
     model: str | None = None
     key_env: str = "OPENAI_API_KEY"
-    rpm: float | None = Field(default=None, gt=0)
-    tpm: float | None = Field(default=None, gt=0)
+    rpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
+    tpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
     price: Price | None = None
 
     _price = field_validator("price", mode="before")(parse_price)

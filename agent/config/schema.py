@@ -16,9 +16,14 @@ from pydantic import field_validator, model_validator
 from ...evaluator.extras import how_to_install
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.user_paths import UserPath
 from .fields import (
     CONCURRENCY,
     DEFAULT_BASE_URL,
+    LONGEST_MINUTES,
+    LONGEST_S,
+    MOST_A_MINUTE,
+    MOST_DOLLARS,
     REQUEST_TIMEOUT_S,
     RETRY_ATTEMPTS,
     RETRY_S,
@@ -32,6 +37,11 @@ from .fields import (
 from .known_methods import KNOWN_METHODS, described
 
 LOCAL_LLM = "local"
+MOST_ROUNDS = 10_000
+"""The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that
+a mistyped number does not fill the memory."""
+MOST_COUNTED = 10**15
+"""The most requests or tokens that a limit may say."""
 
 
 class SearchConfig(EvaluatorSpec):
@@ -68,7 +78,7 @@ class SearchConfig(EvaluatorSpec):
     )
     temperature: float = setting(1.0, "the LLM's temperature", "llm", decides=True, show="T", ge=0, le=2)
     answer_tokens: int = setting(
-        512, "the longest answer asked for, in tokens", "llm", decides=True, show="N", ge=16
+        512, "the longest answer asked for, in tokens", "llm", decides=True, show="N", ge=16, le=1_000_000
     )
     llm_fallback: Literal["random"] | None = setting(
         None,
@@ -93,6 +103,7 @@ class SearchConfig(EvaluatorSpec):
         decides=True,
         show="N",
         ge=1,
+        le=MOST_ROUNDS,
     )
     resets: int = setting(
         2,
@@ -101,9 +112,16 @@ class SearchConfig(EvaluatorSpec):
         decides=True,
         show="N",
         ge=1,
+        le=MOST_ROUNDS,
     )
     iterations: int = setting(
-        6, "iterations a reset: requests of one conversation", "search", decides=True, show="N", ge=1
+        6,
+        "iterations a reset: requests of one conversation",
+        "search",
+        decides=True,
+        show="N",
+        ge=1,
+        le=MOST_ROUNDS,
     )
     proposals: int = setting(
         5, "templates asked for in an iteration", "search", decides=True, show="N", ge=1, le=100
@@ -139,30 +157,53 @@ class SearchConfig(EvaluatorSpec):
     concurrency: int = setting(
         CONCURRENCY, "climbs, and requests in flight, at once", "pace", show="N", ge=1, le=100_000
     )
-    rpm: float | None = setting(None, "requests a minute at most", "pace", show="N", gt=0)
-    tpm: float | None = setting(None, "tokens a minute at most", "pace", show="N", gt=0)
+    rpm: float | None = setting(None, "requests a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)
+    tpm: float | None = setting(None, "tokens a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)
     request_timeout: float = setting(
-        REQUEST_TIMEOUT_S, "seconds that one attempt of a request may take", "pace", show="SECONDS", gt=0
+        REQUEST_TIMEOUT_S,
+        "seconds that one attempt of a request may take",
+        "pace",
+        show="SECONDS",
+        gt=0,
+        le=LONGEST_S,
     )
     retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts a request", "pace", show="N", ge=1, le=1000)
     retry_seconds: float = setting(
-        RETRY_S, "seconds a request may take in all, waits included", "pace", show="SECONDS", gt=0
+        RETRY_S,
+        "seconds a request may take in all, waits included",
+        "pace",
+        show="SECONDS",
+        gt=0,
+        le=LONGEST_S,
     )
 
     # How far
-    max_calls: int | None = setting(None, "requests at most, over the whole run", "limits", show="N", ge=0)
-    max_tokens: int | None = setting(None, "tokens at most, in and out", "limits", show="N", ge=0)
-    max_cost: float | None = setting(None, "dollars at most; needs --price", "limits", show="DOLLARS", ge=0)
-    max_minutes: float | None = setting(None, "minutes of active time at most", "limits", show="N", ge=0)
+    max_calls: int | None = setting(
+        None, "requests at most, over the whole run", "limits", show="N", ge=0, le=MOST_COUNTED
+    )
+    max_tokens: int | None = setting(
+        None, "tokens at most, in and out", "limits", show="N", ge=0, le=MOST_COUNTED
+    )
+    max_cost: float | None = setting(
+        None, "dollars at most; needs --price", "limits", show="DOLLARS", ge=0, le=MOST_DOLLARS
+    )
+    max_minutes: float | None = setting(
+        None, "minutes of active time at most", "limits", show="N", ge=0, le=LONGEST_MINUTES
+    )
     give_up_after: float = setting(
-        30.0, "minutes without one success after which the run stops", "limits", show="MINUTES", gt=0
+        30.0,
+        "minutes without one success after which the run stops",
+        "limits",
+        show="MINUTES",
+        gt=0,
+        le=LONGEST_MINUTES,
     )
 
     # Where to
-    run_dir: Path | None = setting(
+    run_dir: UserPath | None = setting(
         None, "the run's folder (default: a new one under runs/)", "run", show="DIR"
     )
-    shared_cache: Path | None = setting(
+    shared_cache: UserPath | None = setting(
         None,
         "share scores with other runs on the same data in this folder",
         "run",

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import ValidationError
 
-from ...evaluator.settings import MOST_PROBLEMS, about, near, plain, with_settings
+from ...evaluator.settings import MOST_PROBLEMS, about, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.user_paths import user_path
 from ..errors import ConfigError
 from .schema import SearchConfig
 
@@ -22,6 +23,8 @@ Config = TypeVar("Config", bound=EvaluatorSpec)
 """A search's config, or the specification of an evaluator where nothing is searched."""
 
 PREFIX = "PROMPTCLIMB_"
+ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
+"""Places of settings; a flag is called by its name, any other setting by its place too."""
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 """Names under the prefix that other rooms read."""
 
@@ -54,12 +57,13 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
     return found, sorted(unknown)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(file: Path | str) -> dict[str, Any]:
     """Return the settings in a file.
 
     Raises:
-        ConfigError: It cannot be read or is not TOML.
+        ConfigError: It is no path, cannot be read or is not TOML.
     """
+    path = user_path(file, "--config")
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -69,7 +73,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def from_sources(
-    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | None = None
+    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
 ) -> SearchConfig:
     """Build a search's config: file, overridden by environment, overridden by flags.
 
@@ -84,8 +88,8 @@ def from_sources(
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if toml_path is not None:
         layers.append((str(toml_path), read_toml(toml_path)))
-    layers.append((_ENVIRONMENT, from_environment(environment)[0]))
-    layers.append((_COMMAND_LINE, flags))
+    layers.append((ENVIRONMENT, from_environment(environment)[0]))
+    layers.append((COMMAND_LINE, flags))
     return absolute(build(layers))
 
 
@@ -101,7 +105,7 @@ def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) 
     """
     said = from_environment(environment)[0]
     ours = {name: value for name, value in said.items() if name in EvaluatorSpec.model_fields}
-    return absolute(_build(EvaluatorSpec, [(_ENVIRONMENT, ours), (_COMMAND_LINE, flags)]))
+    return absolute(_build(EvaluatorSpec, [(ENVIRONMENT, ours), (COMMAND_LINE, flags)]))
 
 
 def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
@@ -134,9 +138,6 @@ def to_toml(config: SearchConfig) -> str:
     return tomli_w.dumps(config.to_public())
 
 
-_ENVIRONMENT, _COMMAND_LINE = "the environment", "the command line"
-
-
 def absolute(config: Config, *, labels: bool = False) -> Config:
     """Return a config whose paths are absolute, so that its run can be gone on with from another folder.
 
@@ -144,13 +145,16 @@ def absolute(config: Config, *, labels: bool = False) -> Config:
         config: As it was given.
         labels: Whether ``data`` and ``model`` are names that no folder stands for, as with a black box of the
             user's own; they are where the config names one too.
+
+    Raises:
+        ConfigError: One can be no path; see ``user_path``.
     """
     labels = labels or config.evaluator is not None
     found: dict[str, Path | str] = {}
     for name in type(config).model_fields:
         value = getattr(config, name)
         if isinstance(value, Path):
-            found[name] = _resolved(value)
+            found[name] = user_path(value, flag_of(name) or name)
         elif isinstance(value, str) and (name == "evaluator" or not labels):
             found[name] = _as_path(name, value)
     return config.model_copy(update=found)
@@ -167,28 +171,17 @@ _MODEL_FOLDER = "local-dir:"
 def _as_path(name: str, text: str) -> str:
     """Return a setting that is a name or a path: the path made absolute where there is one, else as it is."""
     if name == "model" and text.startswith(_MODEL_FOLDER):
-        return f"{_MODEL_FOLDER}{_resolved(Path(text.removeprefix(_MODEL_FOLDER)))}"
+        return f"{_MODEL_FOLDER}{user_path(text.removeprefix(_MODEL_FOLDER), '--model local-dir:')}"
     if name == "evaluator":
         source, colon, factory = text.rpartition(":")
-        return f"{_resolved(Path(source))}{colon}{factory}" if source.endswith(".py") else text
+        return f"{user_path(source, '--evaluator')}{colon}{factory}" if source.endswith(".py") else text
     if name not in _TEXTS or (name == "data" and _known_dataset(text)):
         return text
-    path = _resolved(Path(text))
-    return str(path) if _is(_TEXTS[name], path) else text
-
-
-def _resolved(path: Path) -> Path:
     try:
-        return path.expanduser().resolve()
-    except (OSError, ValueError, RuntimeError):  # a NUL, a circle of links, no such user: no file, then
-        return path
-
-
-def _is(exists: Callable[[Path], bool], path: Path) -> bool:
-    try:
-        return exists(path)
-    except (OSError, ValueError):  # a name too long or with a NUL: no file, then
-        return False
+        path = user_path(text, flag_of(name))
+        return str(path) if _TEXTS[name](path) else text
+    except (ConfigError, OSError):  # no path, or one too long: a name, then, or nothing that is there
+        return text
 
 
 def _known_dataset(name: str) -> bool:
@@ -205,11 +198,11 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
         where = places.get(field, "the config")
         return f"unknown setting {field!r} in {where}{near(field, SearchConfig.model_fields)}"
     name = _called(field, places.get(field))
-    where = "" if places.get(field) in (None, _COMMAND_LINE) else f" (from {places[field]})"
+    where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
     inside = ".".join(str(step) for step in part["loc"][1:])
     # A base URL may hold a password, so its value is never repeated.
-    shown = "" if "url" in field or field == "endpoints" else f" {values.get(field)!r}"
-    return f"{name}{'.' + inside if inside else ''}{shown}{where}: {plain(part)}"
+    value = "" if "url" in field or field == "endpoints" else f" {shown(values.get(field))}"
+    return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}"
 
 
 def _as_option(field: str, value: str | None) -> str:
@@ -217,9 +210,9 @@ def _as_option(field: str, value: str | None) -> str:
 
 
 def _called(field: str, place: str | None) -> str:
-    if place == _ENVIRONMENT:
+    if place == ENVIRONMENT:
         return PREFIX + field.upper()
-    return flag_of(field) or field if place in (None, _COMMAND_LINE) else field
+    return flag_of(field) or field if place in (None, COMMAND_LINE) else field
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

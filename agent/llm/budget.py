@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
+from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError, ConfigError, TokenUsage
 from ..events import UsageChanged
 
@@ -128,6 +129,16 @@ class Limits:
     tokens: int | None = None
     cost_usd: float | None = None
     minutes: float | None = None
+
+    @classmethod
+    def of(cls, config: SearchConfig) -> Limits:
+        """Return those of a config."""
+        return cls(
+            calls=config.max_calls,
+            tokens=config.max_tokens,
+            cost_usd=config.max_cost,
+            minutes=config.max_minutes,
+        )
 
     def need_price(self, price: Price | None) -> None:
         """Raise ConfigError where there is a limit on money but no price to count it by."""

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import tenacity
 
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
+from ..config.schema import SearchConfig
 from ..errors import ChatError, FatalChatError, RateLimitedError, RequestFailedError, UselessAnswerError
 
 Kind = Literal["no", "transient", "rate_limited", "useless"]
@@ -66,6 +67,15 @@ class RetryPolicy:
     first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
     longest_asked_s: float = 120.0
+
+    @classmethod
+    def of(cls, config: SearchConfig) -> RetryPolicy:
+        """Return that of a config."""
+        return cls(
+            attempts=config.retry_attempts,
+            total_s=config.retry_seconds,
+            attempt_s=config.request_timeout,
+        )
 
     def wait_s(self, attempt: int, decision: Decision, rng: random.Random) -> float:
         """Seconds to wait after a failed attempt: full jitter, and no less than the endpoint asks for.

@@ -14,9 +14,8 @@ from typing import Any
 
 from .chart import progress_chart
 from .result import PROMINENT, UNOPENED, SearchResult
-from .run_dir import write_atomically
+from .run_dir import REPORT, write_atomically
 
-REPORT = "report.html"
 MAX_ROWS = 100
 MAX_CLASSES = 10
 _STYLE = """

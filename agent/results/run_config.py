@@ -7,24 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from ..config.schema import SearchConfig
-from ..config.sources import build
+from ..config.sources import COMMAND_LINE, build
 from ..store import Store
 from .run_dir import CONFIG
 
 
-def stored_config(run_dir: Path, changes: Mapping[str, Any] | None = None) -> SearchConfig:
+def stored_config(
+    run_dir: Path, changes: Mapping[str, Any] | None = None, *, place: str = COMMAND_LINE
+) -> SearchConfig:
     """Return the config of a run, from its store.
 
     Args:
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own.
+        place: Where the changes come from, for the message.
 
     Raises:
         UsageError: There is no run, it was made by another version, or a change is wrong.
     """
     with Store.open(run_dir) as store:
         stored = dict(store.manifest["config"])
-    return build([(f"the run {run_dir}", stored), ("the command line", changes or {})])
+    return build([(f"the run {run_dir}", stored), (place, changes or {})])
 
 
 def stored_given(run_dir: Path) -> Mapping[str, str]:

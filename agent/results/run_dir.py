@@ -9,6 +9,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..errors import ConfigError, StoreExistsError, UsageError
 from .leaderboard import leaderboard_csv, templates_json
@@ -18,19 +19,25 @@ RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"
+REPORT = "report.html"
 STORE = "store"
 
+_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT)
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
 
 
 def new_run_dir(config: SearchConfig) -> Path:
-    """Return the folder of a new run as an absolute path; it is not made yet."""
+    """Return the folder of a new run as an absolute path; it is not made yet.
+
+    Raises:
+        ConfigError: It can be no path; see ``user_path``.
+    """
     if config.run_dir is not None:
-        return config.run_dir.expanduser().resolve()
+        return user_path(config.run_dir, "--run-dir")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data).name).strip("-.")[:40] or "data"
     now = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     stem = f"{now}-{name}-{config.method}"
-    runs = Path("runs").resolve()
+    runs = user_path("runs", "--run-dir")
     return next(path for path in (runs / f"{stem}{end}" for end in _ENDINGS) if not path.exists())
 
 
@@ -41,13 +48,15 @@ def check_run_dir(run_dir: Path) -> None:
         StoreExistsError: A run is in it already.
         ConfigError: It is not empty, or cannot be written.
     """
-    if (run_dir / STORE).exists():
-        raise StoreExistsError(
-            f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, or choose another --run-dir"
-        )
     try:
+        if (run_dir / STORE).exists():
+            raise StoreExistsError(
+                f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, "
+                "or choose another --run-dir"
+            )
         run_dir.mkdir(parents=True, exist_ok=True)
-        if any(run_dir.iterdir()):
+        # What a killed process had begun to make is swept away by the store.
+        if any(not path.name.startswith(f"{STORE}.new.") for path in run_dir.iterdir()):
             raise ConfigError(
                 f"--run-dir {run_dir}: the folder is not empty and holds no run; choose another"
             )
@@ -55,6 +64,28 @@ def check_run_dir(run_dir: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})") from error
+
+
+def check_files(run_dir: Path) -> None:
+    """Make sure that a run which goes on can replace its files.
+
+    Raises:
+        UsageError: A folder has taken the place of one.
+    """
+    if taken := [run_dir / name for name in _FILES if (run_dir / name).is_dir()]:
+        raise UsageError(f"{taken[0]} is a folder, where a file of the run belongs; move it away")
+
+
+def belongs_to_a_run(path: Path) -> bool:
+    """Return whether a file is one of those that a run lives by: of this run, or of another."""
+    # Imported here, because the command line lists the forms of exports and then needs neither.
+    from ..events.sinks.log import FILE_NAME as LOG
+    from ..store.disk import FILE_NAME as DATABASE
+
+    if path.parent.name == STORE:
+        return (path.parent / DATABASE).exists()
+    own = path.name in _FILES or path.name.startswith(LOG)
+    return own and (path.parent / STORE / DATABASE).exists()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -65,20 +96,25 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         content: All of it; text is written as UTF-8.
 
     Raises:
-        OSError: It cannot be written; the old file is as it was.
+        OSError: It cannot be written; the old file is as it was, and the error names the file.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # The reader of the message knows this file, and not the temporary one.
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
@@ -100,7 +136,12 @@ def read_result(run_dir: Path) -> SearchResult:
         ValueError: It is not a result of this program.
         OSError: It cannot be read.
     """
-    return SearchResult.from_json(json.loads((run_dir / RESULT).read_text("utf-8")))
+    text = (run_dir / RESULT).read_text("utf-8")
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("not a result: it is nested too deeply") from error
+    return SearchResult.from_json(document)
 
 
 def result_of(run_dir: Path) -> SearchResult:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
+from ..errors import UsageError
 from ..events import Bus, Listener
 from ..results.result import SearchResult
 from ..results.run_config import stored_config
@@ -39,6 +42,7 @@ async def search(
             was paid.
         PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` goes on.
     """
+    _check("search", "config", config, SearchConfig, "a SearchConfig")
     return await Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event)).start()
 
 
@@ -63,20 +67,49 @@ async def resume(
         UsageError: The folder holds no run, is in use, or a change would decide the result.
         PromptclimbError: As for ``search``.
     """
-    folder = Path(run_dir)
-    config = stored_config(folder, changes)
+    _check("resume", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
+    _check("resume", "changes", changes, (Mapping, type(None)), "a mapping of settings by name, or None")
+    folder = user_path(run_dir, "run_dir")
+    config = stored_config(folder, changes, place="changes")
     session = Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event))
     return await session.resume(folder)
 
 
 def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
-    """``search`` for programs without an event loop; the same arguments."""
+    """``search`` for programs without an event loop; the same arguments.
+
+    Raises:
+        UsageError: An event loop is running; also as for ``search``.
+    """
+    _check_no_loop("search")
     return asyncio.run(search(config, **given))
 
 
 def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
-    """``resume`` for programs without an event loop; the same arguments."""
+    """``resume`` for programs without an event loop; the same arguments.
+
+    Raises:
+        UsageError: An event loop is running; also as for ``resume``.
+    """
+    _check_no_loop("resume")
     return asyncio.run(resume(run_dir, **given))
+
+
+def _check_no_loop(function: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        f"{function}_sync cannot be called where an event loop is running, as in a notebook: "
+        f"write `await {function}(...)` there"
+    )
+
+
+def _check(function: str, name: str, given: object, kinds: Any, wanted: str) -> None:
+    """Make sure that an argument is what its annotation says, which a notebook does not."""
+    if not isinstance(given, kinds):
+        raise UsageError(f"{function}: {name} must be {wanted}, not {type(given).__qualname__}")
 
 
 def _bus(on_event: Listener | None) -> Bus:

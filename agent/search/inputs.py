@@ -10,12 +10,14 @@ from ...evaluator.custom import as_evaluator, pinned
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
+from ...evaluator.user_paths import user_path
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.template import Template, TemplateError
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..config.sources import flag_of
 from ..errors import ConfigError
 from ..events import Event, ImagesEncoded, Listener, Noted
+from ..store.shared import check_cache
 from .given import name_of
 
 
@@ -85,18 +87,18 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
     return await in_thread(lambda: open_evaluator(config, report=report, progress=progress))
 
 
-def read_template_file(path: Path, option: str) -> list[Template]:
+def read_template_file(file: Path | str, option: str) -> list[Template]:
     """Read a file of templates.
 
     Args:
-        path: A JSON list, or one template a line.
+        file: A JSON list, or one template a line.
         option: The option that names it, for the message.
 
     Raises:
-        ConfigError: It cannot be read, holds no template, or has a line that is none.
+        ConfigError: It is no path, cannot be read, holds no template, or has a line that is none.
     """
     try:
-        return read_templates(path)
+        return read_templates(user_path(file, option))
     except PoolError as error:
         raise ConfigError(f"{option}: {error}") from error
 
@@ -110,7 +112,9 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
 
     Raises:
         ConfigError: One is gone.
+        UsageError: The shared cache cannot be used; see ``check_cache``.
     """
+    check_cache(config.shared_cache)
     for name in ("data", "data_root", "pretrained", "class_names", "few_shot_file", "initial"):
         place = getattr(config, name)
         if labels and name in ("data", "pretrained"):

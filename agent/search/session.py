@@ -28,6 +28,7 @@ from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
     CONFIG,
+    check_files,
     check_run_dir,
     new_run_dir,
     read_result,
@@ -37,6 +38,7 @@ from ..results.run_dir import (
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
+from ..store.shared import check_cache
 from .adapters import GivenChat
 from .failures import single
 from .finish import Ended, finish
@@ -94,6 +96,7 @@ class Session:
         session = self._settled()
         run_dir = new_run_dir(session.config)
         pool = read_pool(session.config)
+        check_cache(session.config.shared_cache)
         check_run_dir(run_dir)
         try:
             return await session._run(run_dir, pool, None)
@@ -116,6 +119,7 @@ class Session:
             if done is not None:
                 return done
             check_places(session.config, labels=self.evaluator is not None)
+            check_files(run_dir)
             return await session._run(run_dir, read_pool(session.config), store)
 
     def _settled(self) -> Session:
@@ -265,25 +269,14 @@ class Session:
         return result
 
     def _budget(self, store: Store) -> Budget:
-        config = self.config
-        limits = Limits(
-            calls=config.max_calls,
-            tokens=config.max_tokens,
-            cost_usd=config.max_cost,
-            minutes=config.max_minutes,
-        )
-        return Budget(limits, spent=store.usage)
+        return Budget(Limits.of(self.config), spent=store.usage)
 
     def _proposer(self, endpoints: list[Endpoint], budget: Budget, store: Store) -> Proposer:
         config = self.config
         return Proposer(
             endpoints,
             budget=budget,
-            retry=RetryPolicy(
-                attempts=config.retry_attempts,
-                total_s=config.retry_seconds,
-                attempt_s=config.request_timeout,
-            ),
+            retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
             ledger=store,
             tell=self.tell,

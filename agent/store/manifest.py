@@ -14,27 +14,46 @@ FORMAT = 2
 """Goes up whenever a run of before can no longer be gone on with; 1 does not say which version made it."""
 
 
+_PARTS: Mapping[str, type] = {
+    "program": str,
+    "started": str,
+    "identity": dict,
+    "config": dict,
+    "given": dict,
+    "notes": dict,
+}
+_MAY_LACK: Mapping[str, Any] = {"program": "", "started": "", "given": {}, "notes": {}}
+
+
 def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of a run that begins now.
 
     Args:
         about: JSON values that say what the run is: ``identity`` (what decides the result), ``config``,
-            ``given`` (what came from Python in place of what the config names), ``notes``.
+            ``given`` (what came from Python in place of what the config names), ``notes``. The first two
+            are empty where they are left out.
     """
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    return {"format": FORMAT, "program": program_version(), "started": now, **about}
+    made = {"format": FORMAT, "program": program_version(), "started": now}
+    return {**made, "identity": {}, "config": {}, **about}
 
 
 def check_manifest(manifest: Any, run_dir: Path) -> Mapping[str, Any]:
     """Return a manifest that this version can work with.
 
     Raises:
-        StoreCorruptError: It is none.
+        StoreCorruptError: It is none, or one of its parts is not of its shape.
         StoreVersionError: Another version made it.
     """
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise StoreCorruptError(f"{run_dir}: its store has no manifest, so it is no run's")
     if manifest["format"] == FORMAT:
+        parts = {**_MAY_LACK, **manifest}
+        if wrong := [name for name, kind in _PARTS.items() if not isinstance(parts.get(name), kind)]:
+            raise StoreCorruptError(
+                f"{run_dir}: the manifest in its store was changed from outside: {wrong[0]!r} is missing or "
+                "of another type; put back a copy from before, or start a new run"
+            )
         return manifest
     found = manifest["format"]
     older, program = found < FORMAT, manifest.get("program")

@@ -2,14 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import functools
+import math
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ...evaluator.scoring import Rejection, Score, Verdict
 from ..errors import StoreCorruptError
 from ..llm.types import ChatAnswer
 from ..position import Position
+
+T = TypeVar("T")
+
+
+def read_row(folder: Path, key: str, read: Callable[[Any], T], row: Any) -> T:
+    """Return what a row stands for; every row that a store or a shared cache holds is read through here.
+
+    Args:
+        folder: Where the row lies, for the message.
+        key: Its key, for the message.
+        read: From the row's JSON value to what it stands for.
+        row: That value.
+
+    Raises:
+        StoreCorruptError: It is of another shape than what this program writes.
+    """
+    try:
+        value = read(row)
+        if not _whole(value):
+            raise TypeError(f"{value!r:.200} has members of other types")
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise StoreCorruptError(
+            f"{folder}: the row {key!r} is not of the shape that this program writes ({why}): it was "
+            "changed from outside; put back a copy from before, or choose another folder"
+        ) from error
+    return value
+
+
+def _whole(value: Any) -> bool:
+    """Return whether the members of a dataclass, at any depth, are of the types that it says."""
+    if not is_dataclass(value):
+        return True
+    kind: Any = type(value)
+    return all(_is(getattr(value, name), hint) for name, hint in _hints(kind).items())
+
+
+@functools.cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Return whether a value that comes from JSON is of a type; numbers that are not finite are of none."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_is(value, one) for one in inner)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(any(_is(one, each) for each in inner) for one in value)
+    if hint is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, origin or hint) and _whole(value)
 
 
 def answer_key(position: Position) -> str:
@@ -40,6 +96,15 @@ class StoredAnswer:
 
     request_hash: str
     answer: ChatAnswer
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of JSON values."""
+        return {"request": self.request_hash, "answer": self.answer.to_json()}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> StoredAnswer:
+        """Return the inverse of ``to_json``."""
+        return cls(found["request"], ChatAnswer.from_json(found["answer"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
 from ..errors import StoreExistsError, StoreMissingError
@@ -21,12 +21,21 @@ from .disk import FILE_NAME, TextCache, inspect, translated
 from .identity import check_identity
 from .lock import lock
 from .manifest import check_manifest, new_manifest
-from .records import StoredAnswer, StoredScore, answer_key, answer_position
+from .records import StoredAnswer, StoredScore, answer_key, answer_position, read_row
 from .writer import RESERVED, USAGE, Writer
 
 FOLDER = "store"
 _MANIFEST = "manifest"
 _ANSWER, _SCORE, _NOTE = "answer:", "score:", "note:"
+T = TypeVar("T")
+
+
+def _as_it_is(row: Any) -> Any:
+    return row
+
+
+def _usage(row: Any) -> Usage:
+    return Usage(**row)
 
 
 class Store:
@@ -46,10 +55,11 @@ class Store:
             inspect(folder)
             with translated(folder):
                 self._cache = TextCache(folder)
-            self._manifest = check_manifest(self._row(_MANIFEST), folder.parent)
-            spent = Usage(**(self._row(USAGE) or {}))
+            with translated(folder):
+                self._manifest = check_manifest(self._cache.read(_MANIFEST), folder.parent)
+            spent = self._row(USAGE, _usage) or NOTHING
             # What a killed process had reserved and not settled was perhaps billed, so it counts as used.
-            spent = spent.plus(Usage(**(self._row(RESERVED) or {})))
+            spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
         except BaseException:
             self._lock.release()
             raise
@@ -75,12 +85,13 @@ class Store:
             run_dir.mkdir(parents=True, exist_ok=True)
             for left in run_dir.glob(f"{FOLDER}.new.*"):
                 shutil.rmtree(left)
-            with contextlib.closing(TextCache(aside)) as cache:
-                cache.write({_MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
             try:
-                aside.rename(folder)
-            except OSError as error:
-                raise StoreExistsError(f"{run_dir}: another process has just started a run here") from error
+                with contextlib.closing(TextCache(aside)) as cache:
+                    cache.write({_MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
+                _appear(aside, folder)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
         return cls(folder)
 
     @classmethod
@@ -123,13 +134,12 @@ class Store:
 
     def answer(self, position: Position) -> StoredAnswer | None:
         """Return the journal's answer at a position, None if there is none."""
-        row = self._row(answer_key(position))
-        return None if row is None else _stored_answer(row)
+        return self._row(answer_key(position), StoredAnswer.from_json)
 
     def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
         """Yield the whole journal in the order of positions."""
-        for key, row in self._rows(_ANSWER):
-            yield answer_position(key), _stored_answer(row)
+        for key, answer in self._rows(_ANSWER, StoredAnswer.from_json):
+            yield answer_position(key), answer
 
     async def put_answer(
         self,
@@ -144,18 +154,16 @@ class Store:
             StoreError: The position is answered already, or the disk fails.
         """
         key = answer_key(position)
-        row = {"request": request_hash, "answer": answer.to_json()}
-        await self._writer.write({key: row}, bill, new=True)
+        await self._writer.write({key: StoredAnswer(request_hash, answer).to_json()}, bill, new=True)
 
     def score(self, key: str) -> StoredScore | None:
         """Return what the evaluator said of the template with that key, None if it was not asked."""
-        row = self._row(_SCORE + key)
-        return None if row is None else StoredScore.from_json(row)
+        return self._row(_SCORE + key, StoredScore.from_json)
 
     def scores(self) -> Iterator[tuple[str, StoredScore]]:
         """Yield every (key, verdict), in the order of the keys."""
-        for key, row in self._rows(_SCORE):
-            yield key.removeprefix(_SCORE), StoredScore.from_json(row)
+        for key, score in self._rows(_SCORE, StoredScore.from_json):
+            yield key.removeprefix(_SCORE), score
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
         """Write what the evaluator said of a template."""
@@ -192,14 +200,19 @@ class Store:
     ) -> None:
         self.close()
 
-    def _row(self, key: str) -> Any:
+    def _row(self, key: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
         with translated(self._folder):
-            return self._cache.read(key)
+            row = self._cache.read(key)
+        return None if row is None else read_row(self._folder, key, read, row)
 
-    def _rows(self, prefix: str) -> Iterator[tuple[str, Any]]:
+    def _rows(self, prefix: str, read: Callable[[Any], T]) -> Iterator[tuple[str, T]]:
         with translated(self._folder):
-            yield from self._cache.rows(prefix)
+            for key, row in self._cache.rows(prefix):
+                yield key, read_row(self._folder, key, read, row)
 
 
-def _stored_answer(row: Mapping[str, Any]) -> StoredAnswer:
-    return StoredAnswer(row["request"], ChatAnswer.from_json(row["answer"]))
+def _appear(aside: Path, folder: Path) -> None:
+    try:
+        aside.rename(folder)
+    except OSError as error:
+        raise StoreExistsError(f"{folder.parent}: another process has just started a run here") from error

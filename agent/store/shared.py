@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,19 +17,49 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
-from ..errors import StoreCorruptError, StoreVersionError
+from ..errors import ConfigError, StoreCorruptError, StoreVersionError
 from ..llm.budget import NO_BILL
 from ..llm.endpoint import Asker, Reply
 from ..llm.types import ChatAnswer, ChatRequest
 from ..versions import PROGRAM, program_version
 from .disk import FILE_NAME, TextCache, inspect, translated
-from .records import StoredScore
+from .records import StoredScore, read_row
 
 FORMAT = 1
 """Goes up whenever a row of before could be taken for something else."""
 _ABOUT = "shared"
 CACHE_ENDPOINT = "cache"
 T = TypeVar("T")
+
+
+def _as_it_is(row: Any) -> Any:
+    return row
+
+
+def check_cache(folder: Path | None) -> None:
+    """Make sure that a folder can be a shared cache, or is one, before anything is made or paid.
+
+    Args:
+        folder: The folder; None where nothing is shared.
+
+    Raises:
+        ConfigError: It is a file, or cannot be written.
+        StoreVersionError: Another version of the program made it.
+        StoreCorruptError: It is torn, another program's or a run's, or holds a pickle.
+        StoreError: It cannot be read.
+    """
+    if folder is None:
+        return
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"--cache {folder}: it cannot be written ({error.strerror or error}); choose another folder"
+        ) from error
+    if (folder / FILE_NAME).exists():
+        SharedCache(folder).close()
 
 
 class SharedCache:
@@ -58,9 +89,18 @@ class SharedCache:
             self.close()
             raise
 
-    async def read(self, key: str) -> Any:
-        """Return the JSON value of a key, None if there is none."""
-        return await self._run(functools.partial(self._cache.read, key))
+    async def read(self, key: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
+        """Return what the row of a key stands for, None if there is none.
+
+        Args:
+            key: The key.
+            read: From the row's JSON value to what it stands for.
+
+        Raises:
+            StoreCorruptError: The row is not of that shape.
+        """
+        row = await self._run(functools.partial(self._cache.read, key))
+        return None if row is None else read_row(self._folder, key, read, row)
 
     async def write(self, key: str, value: Any) -> None:
         """Keep a JSON value; on disk when this returns."""
@@ -116,8 +156,8 @@ class SharedScorer:
     async def score(self, template: str) -> Verdict:
         """Score one template; raises what the scorer raises, and writes nothing down then."""
         key = f"score:{self._space}:{template}"
-        if (row := await self._cache.read(key)) is not None:
-            return StoredScore.from_json(row).verdict
+        if (known := await self._cache.read(key, StoredScore.from_json)) is not None:
+            return known.verdict
         verdict = await self._scorer.score(template)
         # What was no number here may be one elsewhere.
         if not isinstance(verdict, Rejection) or verdict.reason != NOT_A_NUMBER:
@@ -144,8 +184,8 @@ class SharedAsker:
     async def ask(self, request: ChatRequest) -> Reply:
         """Get one answer, from the cache or from the asker; raises what the asker raises."""
         key = f"answer:{self._space}:{request.hash}"
-        if (row := await self._cache.read(key)) is not None:
-            return Reply(ChatAnswer.from_json(row), NO_BILL, CACHE_ENDPOINT)
+        if (known := await self._cache.read(key, ChatAnswer.from_json)) is not None:
+            return Reply(known, NO_BILL, CACHE_ENDPOINT)
         reply = await self._asker.ask(request)
         await self._cache.write(key, reply.answer.to_json())
         return reply

@@ -43,7 +43,12 @@ class Connection:
         self._lost = False
 
     def places(self) -> int:
-        """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
+        """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none.
+
+        Raises:
+            EvaluatorError: The cluster is lost.
+        """
+        self.check()
         resources = self.ray.cluster_resources()
         return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))
 

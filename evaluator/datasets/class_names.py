@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..open_clip_lists import imagenet_class_names
+from ..user_paths import user_path
 from .readers.text_files import read_text
 from .values import Splits
 
@@ -76,7 +77,7 @@ def rename(splits: Splits, choice: str | None) -> Splits:
     """
     if choice is None or choice == SPLIT:
         return splits
-    names = imagenet_class_names() if choice == OPENAI else read_names(Path(choice).expanduser())
+    names = imagenet_class_names() if choice == OPENAI else read_names(user_path(choice, "--class-names"))
     if len(names) != len(splits.classes):
         source = "open_clip's list of ImageNet class names" if choice == OPENAI else choice
         raise DataError(

@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 from ..errors import DataError
 from ..spec import EvaluatorSpec
+from ..user_paths import user_path
 from .checks import check, check_leaks
 from .class_names import OPENAI, SPLIT, read_names, rename
 from .image_checks import check_repeats
@@ -62,10 +63,15 @@ def known() -> tuple[Known, ...]:
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
-    """Return the data root that was given, else the environment's DATA, else None."""
-    if data_root is None and os.environ.get("DATA"):
-        data_root = Path(os.environ["DATA"])
-    return None if data_root is None else Path(os.path.abspath(data_root.expanduser()))  # noqa: PTH100
+    """Return the data root that was given, else the environment's DATA, else None; absolute, links kept.
+
+    Raises:
+        ConfigError: It is no path.
+    """
+    if data_root is not None:
+        return user_path(data_root, "--data-root", follow_links=False)
+    named = os.environ.get("DATA")
+    return user_path(named, "DATA", follow_links=False) if named else None
 
 
 def load_data(spec: EvaluatorSpec) -> FewShotData:
@@ -74,6 +80,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     Raises:
         DataError: Anything about the data that makes a score meaningless or impossible; the message says
             what, where, and what to do.
+        ConfigError: A path that was given is none.
     """
     root = data_root_or_default(spec.data_root)
     splits = rename(read_splits(spec.data, data_root=root, class_names=spec.class_names), spec.class_names)
@@ -107,6 +114,7 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
 
     Raises:
         DataError: Nothing is known by that name, or what it means cannot be read.
+        ConfigError: It can be no path either.
     """
     scheme, _colon, rest = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
@@ -123,25 +131,27 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
 
 
 def _read_path(raw: str, data_root: Path | None, class_names: str | None) -> Splits:
-    path = Path(raw).expanduser()
+    path = user_path(raw, "--data", follow_links=False)
     try:
         exists = path.exists()
-    except (OSError, ValueError):
+    except OSError:  # a name too long
         exists = False
     if not exists:
-        raise DataError(_unknown(raw))
+        raise DataError(_unknown(raw, path))
     if path.is_dir():
         return coop.read_in_place(path) or read_folder(path)
     if path.suffix.lower() in SUFFIXES:
         listed = class_names not in (None, OPENAI, SPLIT)
         return read_table(
-            path, data_root=data_root, names=read_names(Path(str(class_names))) if listed else None
+            path,
+            data_root=data_root,
+            names=read_names(user_path(str(class_names), "--class-names")) if listed else None,
         )
     raise DataError(f"{path} is a file, but no table ({', '.join(SUFFIXES)}) nor a folder; {LAYOUT_HELP}")
 
 
-def _unknown(raw: str) -> str:
+def _unknown(raw: str, path: Path) -> str:
     names = [entry.name for entry in known()]
     near = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known names: {', '.join(names)}"
-    return f"there is no data set called {raw!r}, and no folder or table at {Path(raw).absolute()}; {hint}"
+    return f"there is no data set called {raw!r}, and no folder or table at {path}; {hint}"

@@ -122,3 +122,14 @@ def test_credentials_are_taken_out_of_an_address(url: str, clean: str, userinfo:
 def test_no_address_makes_splitting_raise(url: str) -> None:
     """Whatever a user types as an address, taking credentials out of it is no error."""
     split_userinfo(url)
+
+
+@pytest.mark.parametrize("odd", [0xDCFF, 0xD800])
+def test_a_key_that_is_not_utf_8_is_hidden_like_any_other(odd: int) -> None:
+    """Bytes of the environment that are no text reach Python as surrogates; what is sent are the bytes."""
+    key = f"abc{chr(odd)}defghijk"
+    scrubber = Scrubber([key])
+    assert scrubber.scrub(f"x {key} y") == f"x {HIDDEN} y"
+    raw = key.encode("utf-8", "surrogateescape" if odd == 0xDCFF else "surrogatepass")
+    assert scrubber.scrub(base64.b64encode(raw).decode().rstrip("=")) == HIDDEN
+    assert scrubber.scrub(quote(raw, safe="")) == HIDDEN

@@ -15,6 +15,7 @@ import open_clip
 from ...errors import ModelError
 from ...pico import models as bundled_models
 from ...spec import Report
+from ...user_paths import user_path
 from .hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
 
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
@@ -59,7 +60,7 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
         weights = repository_files(repository, WEIGHTS_NAMES, report)
         return Source(name=f"local-dir:{folder}", weights=weights, quick_gelu=None)
     if model.startswith("local-dir:"):
-        return _local(Path(model.removeprefix("local-dir:")))
+        return _local(user_path(model.removeprefix("local-dir:"), "--model local-dir:"))
     for row in bundled_models():
         if row["name"] == model and pretrained == row["pretrained"]:
             _register(row["name"], row["config"])
@@ -120,14 +121,14 @@ def _register(name: str, config: str) -> None:
 
 
 def _file(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = user_path(name, "--pretrained")
     if not path.is_file():
-        raise ModelError(f"there is no checkpoint file {path}")
-    return path.resolve()
+        raise ModelError(f"there is no checkpoint file {name}")
+    return path
 
 
 def _looks_like_file(name: str) -> bool:
-    return Path(name).expanduser().exists() or os.sep in name or Path(name).suffix in {
+    return user_path(name, "--pretrained").exists() or os.sep in name or Path(name).suffix in {
         ".safetensors", ".pt", ".pth", ".bin", ".ckpt",
     }  # fmt: skip
 

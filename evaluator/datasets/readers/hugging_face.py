@@ -19,6 +19,7 @@ from ...cache import cache_dir
 from ...errors import DataError
 from ...extras import how_to_install
 from ...network import hub_address, hub_offline, reachable
+from ...user_paths import user_path
 from ..values import Splits
 from .numbered import Save, numbered_set
 
@@ -63,7 +64,7 @@ def read(raw: str, _data_root: Path | None) -> Splits:
 
 
 def _open(raw: str, datasets: Any) -> Any:
-    path = Path(raw).expanduser()
+    path = user_path(raw, "--data hf:", follow_links=False)
     kept = {"cache_dir": str(cache_dir() / "hugging-face")}
     try:
         if any((path / marker).is_file() for marker in SAVED):

@@ -463,6 +463,23 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert call("report", "r") == 0
     assert capsys.readouterr().out == f"{page}\n"
     assert page.read_text() == text
+    page.unlink()
+    page.mkdir()
+    assert call("report", "r") == 2
+    assert f"{page} cannot be written: Is a directory" in only_line(capsys.readouterr().err)
+    (tmp_path / "r" / "result.json").write_text("[" * 100_000)
+    assert call("report", "r") == 2
+    assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").unlink()
     assert call("report", "r") == 2
     assert "resume" in only_line(capsys.readouterr().err)
+
+
+def test_a_secret_that_is_not_utf_8_does_no_harm(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else is in the environment, a command does its work."""
+    monkeypatch.setenv("FOO_KEY", "abc\udcffdefghijk")
+    monkeypatch.setenv("FOO_URL", "http://user:\udcffdefghijk@h/")
+    assert call("models") == 0
+    assert "RN-pico" in capsys.readouterr().out

@@ -247,7 +247,69 @@ def test_a_config_made_in_python_gets_absolute_paths(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~nobody-here/x"])
-def test_a_path_that_can_be_none_stays_as_it_is(path: str) -> None:
-    """What is wrong with it is said by whoever opens it."""
-    found = absolute(SearchConfig(method="random", data=path, initial=Path(path)))
-    assert (found.data, found.initial) == (path, Path(path))
+def test_a_name_that_can_be_no_path_stays_as_it_is(path: str) -> None:
+    """What is wrong with a data set's name is said by whoever opens it."""
+    assert absolute(SearchConfig(method="random", data=path)).data == path
+
+
+@pytest.mark.parametrize("name", ["run_dir", "shared_cache", "data_root", "few_shot_file", "initial"])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "empty|give a number"),
+        ("a\0b", "NUL"),
+        ("~nobody-here/x", "no home folder for ~nobody-here"),
+        ("x\udcff", "not UTF-8"),
+        ("around/x", "circle"),
+    ],
+)
+def test_what_can_be_no_path_is_refused_with_its_setting(
+    name: str, path: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every setting that is a path is judged alike, by flag, variable, file and from Python."""
+    monkeypatch.chdir(tmp_path)
+    Path("around").symlink_to("around")
+    with pytest.raises(ConfigError, match=f"^{flag_of(name)} .*({said})"):
+        from_sources({**NO_LLM, name: path}, {})
+    with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_{name.upper()} .*({said})"):
+        from_sources(NO_LLM, {f"PROMPTCLIMB_{name.upper()}": path})
+    with pytest.raises(ConfigError, match=f"^{name}=.*({said})"):
+        SearchConfig(**NO_LLM, **{name: path})
+
+
+NUMBERS = [name for name, field in SearchConfig.model_fields.items() if "float" in str(field.annotation)]
+COUNTS = [name for name, field in SearchConfig.model_fields.items() if "int" in str(field.annotation)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400"])
+def test_a_number_that_is_not_finite_is_refused(name: str, value: str) -> None:
+    """JSON and TOML files of a run have no infinity, and a limit that is none is left out."""
+    with pytest.raises(ConfigError, match=f"^{flag_of(name)} '{value}': input should be"):
+        from_sources({**NO_LLM, name: value, "price": "1/1"}, {})
+    with pytest.raises(ConfigError, match=f"^{name}="):
+        SearchConfig(**NO_LLM, **{name: float(value)})
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_every_count_has_a_bound(name: str) -> None:
+    """A mistyped number is refused before memory is spent on it, and not repeated at length."""
+    for value in (10**21, 10**4000, 10**5000):
+        with pytest.raises(ConfigError, match=f"^{name}=") as caught:
+            SearchConfig(**NO_LLM, **{name: value})
+        assert len(str(caught.value)) < 500
+
+
+def test_there_are_numbers_and_counts_to_bound() -> None:
+    """The two tests above look at what they are meant for."""
+    assert {"rpm", "max_cost", "give_up_after"} <= set(NUMBERS)
+    assert {"restarts", "iterations", "shots", "answer_tokens", "max_calls", "workers"} <= set(COUNTS)
+
+
+@pytest.mark.parametrize("value", ["inf", "-1", "0"])
+def test_the_numbers_of_an_endpoint_are_bounded_too(value: str, tmp_path: Path) -> None:
+    """A table of the file is judged like a flag."""
+    file = tmp_path / "c.toml"
+    file.write_text(f"[[endpoints]]\nbase_url = 'http://h/v1'\nrpm = {value}\n")
+    with pytest.raises(ConfigError, match=r"endpoints\.0\.rpm"):
+        from_sources({"llm": "m"}, {}, file)

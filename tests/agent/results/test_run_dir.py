@@ -10,6 +10,7 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError, StoreExistsError, UsageError
 from promptclimb.agent.results.run_dir import (
+    check_files,
     check_run_dir,
     new_run_dir,
     read_result,
@@ -29,7 +30,7 @@ def test_a_result_reads_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "[]", '{"schema": 2}', '{"schema": 1}', "[1", '{"schema": 1, "best": 3}']
+    "text", ["{}", "[]", '{"schema": 2}', '{"schema": 1}', "[1", "[" * 100_000, '{"schema": 1, "best": 3}']
 )
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     """Torn or foreign files are an error with a reason, and wrong usage where a user asked for them."""
@@ -98,3 +99,33 @@ def test_a_new_run_needs_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="cannot be written"):
         check_run_dir(tmp_path / "file")
+
+
+def test_what_a_killed_start_left_is_no_obstacle(tmp_path: Path) -> None:
+    """The store sweeps it away; anything else in the folder is somebody's."""
+    (tmp_path / "store.new.123").mkdir()
+    check_run_dir(tmp_path)
+    (tmp_path / "store.mine").mkdir()
+    with pytest.raises(ConfigError, match="not empty"):
+        check_run_dir(tmp_path)
+
+
+def test_an_error_of_writing_names_the_file_and_no_temporary_one(tmp_path: Path) -> None:
+    """A folder in the file's place, or no folder to write into."""
+    (tmp_path / "result.json").mkdir()
+    for path in (tmp_path / "result.json", tmp_path / "absent" / "result.json"):
+        with pytest.raises(OSError, match=r"result\.json") as caught:
+            write_atomically(path, "x")
+        assert caught.value.filename == str(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    "name", ["result.json", "leaderboard.csv", "templates.json", "config.toml", "report.html"]
+)
+def test_a_folder_in_place_of_a_runs_file_is_told(tmp_path: Path, name: str) -> None:
+    """Found when the run goes on, and not when it has come to its end."""
+    check_files(tmp_path)
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=f"{name} is a folder"):
+        check_files(tmp_path)

@@ -167,11 +167,34 @@ def test_seeds_are_lists_or_ranges() -> None:
     assert seeds_of("5, 1-2,1") == [5, 1, 2]
 
 
-@pytest.mark.parametrize("text", ["", "x", "3-1", "1-", "-1", "1.5", ","])
+@pytest.mark.parametrize("text", ["", "x", "3-1", "1-", "-1", "1.5", ",", "²", "٣", "9" * 5000])
 def test_other_seeds_are_refused(text: str) -> None:
-    """With the forms that would be right."""
-    with pytest.raises(ConfigError, match="--seeds"):
+    """With the forms that would be right, and without repeating thousands of digits."""
+    with pytest.raises(ConfigError, match="--seeds") as caught:
         seeds_of(text)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("text", ["1-3000000000", "0-1000", "1-1000,2000", "1-600,1001-1600"])
+def test_seeds_have_a_bound(text: str) -> None:
+    """A mistyped range is refused with the bound before it fills the memory."""
+    with pytest.raises(ConfigError, match="at most 1000 seeds"):
+        seeds_of(text)
+    assert len(seeds_of("1-1000,7")) == 1000
+
+
+@pytest.mark.parametrize("folder", ["", "~nobody-here/x", "file", "full"])
+def test_a_suites_folder_that_cannot_be_one_is_refused(
+    folder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Before the first search: no path, a file, one whose summary could not be written."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full" / "suite.json").mkdir(parents=True)
+    assert main(["suite", "--data", "one", "--methods", "random", *SMALL, "--suite-dir", folder]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: --suite-dir")
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 
 
 def test_two_data_sets_of_one_name_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
+from promptclimb.agent.errors import ConfigError, StoreCorruptError, StoreVersionError
 from promptclimb.agent.llm.budget import NO_BILL, Bill, Usage
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
-from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer
+from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import ScoringFailedError
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
@@ -114,3 +114,31 @@ def test_a_shared_cache_of_another_version_is_told(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreVersionError, match=r"format 9, made by promptclimb 7\.5.*another folder"):
         SharedCache(tmp_path)
+
+
+async def test_a_shared_row_of_another_shape_is_named(tmp_path: Path) -> None:
+    """A score without a verdict, an answer without a text: which folder, which row."""
+    request = ChatRequest(messages=({"role": "user", "content": "x"},), model="m", seed=1)
+    with SharedCache(tmp_path) as cache:
+        await cache.write("score:a:a {}", {"template": "a {}"})
+        await cache.write(f"answer:here:{request.hash}", {"text": 3})
+        with pytest.raises(StoreCorruptError, match=f"{tmp_path}: the row 'score:a:a {{}}'"):
+            await SharedScorer(cache, Counting(), "a").score("a {}")
+        with pytest.raises(StoreCorruptError, match="the row 'answer:here:"):
+            await SharedAsker(cache, Counting(), "here").ask(request)
+
+
+def test_a_folder_is_looked_at_before_it_is_used(tmp_path: Path) -> None:
+    """A file in its place, another's store: refused beforehand; what is fine is left as it is."""
+    check_cache(None)
+    check_cache(tmp_path / "new" / "one")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match=f"--cache {place}: it cannot be written"):
+            check_cache(place)
+    Store.create(tmp_path / "run", {"identity": {}}).close()
+    with pytest.raises(StoreCorruptError, match="no shared cache"):
+        check_cache(tmp_path / "run" / "store")
+    SharedCache(tmp_path / "shared").close()
+    check_cache(tmp_path / "shared")

@@ -344,3 +344,84 @@ def test_any_text_is_kept_as_it_is(run_dir: Path, texts: dict[str, str], note: A
             assert store.note("note") == json.loads(json.dumps(note))
 
     asyncio.run(write())
+
+
+@pytest.mark.parametrize("broken", [float("inf"), object()])
+def test_a_run_that_cannot_be_written_down_leaves_nothing_behind(tmp_path: Path, broken: object) -> None:
+    """What was being built aside goes, so that the next try finds an empty folder."""
+    with pytest.raises((TypeError, ValueError)):
+        Store.create(tmp_path, {"identity": {"rpm": broken}})
+    assert not list(tmp_path.iterdir())
+
+
+TAMPERED = {
+    "usage": ['{"calls": 1, "miles": 2}', '{"calls": "many"}', "[1]", '"text"', '{"active_s": NaN}'],
+    "reserved": ['{"calls": null}', "7"],
+    "manifest": [
+        '{"format": 2, "identity": {}}',
+        '{"format": 2, "config": {}}',
+        '{"format": 2, "identity": {}, "config": []}',
+        '{"format": 2, "identity": {}, "config": {}, "given": 3}',
+        '{"format": 2, "identity": {}, "config": {}, "notes": "x"}',
+    ],
+}
+
+
+@pytest.mark.parametrize(("key", "row"), [(key, row) for key, rows in TAMPERED.items() for row in rows])
+def test_a_row_of_another_shape_is_named_on_opening(run_dir: Path, key: str, row: str) -> None:
+    """JSON that this program does not write is no traceback: which folder, which row, what to do."""
+    planted(
+        run_dir,
+        ("DELETE FROM Cache WHERE key = ?", (key,)),
+        ("INSERT INTO Cache (key, raw, mode, value) VALUES (?, 1, 1, ?)", (key, row)),
+    )
+    with pytest.raises(StoreCorruptError, match=f"{key}.*changed from outside") as caught:
+        Store.open(run_dir)
+    assert str(run_dir) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"template": "a {}"}',
+        '{"template": "a {}", "score": {"train": "much"}}',
+        '{"template": "a {}", "score": {"train": Infinity}}',
+        '{"template": "a {}", "score": {"train": 0.5, "correct": ["one"]}}',
+        '{"template": "a {}", "score": {"val": 0.5}}',
+        '{"template": "a {}", "score": 1}',
+        '{"template": 3, "score": {"train": 0.5}}',
+        '{"template": "a {}", "rejection": {"reason": "x"}}',
+        '"a {}"',
+    ],
+)
+def test_a_score_of_another_shape_is_named(run_dir: Path, row: str) -> None:
+    """One by one and all together."""
+    planted(run_dir, ("INSERT INTO Cache (key, raw, mode, value) VALUES ('score:k', 1, 1, ?)", (row,)))
+    with Store.open(run_dir) as store:
+        with pytest.raises(StoreCorruptError, match="score:k"):
+            store.score("k")
+        with pytest.raises(StoreCorruptError, match="score:k"):
+            list(store.scores())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"request": "h"}',
+        '{"request": 3, "answer": {"text": "x"}}',
+        '{"request": "h", "answer": {"text": null}}',
+        '{"request": "h", "answer": {"text": "x", "prompt_tokens": "7"}}',
+        '{"request": "h", "answer": {"words": "x"}}',
+        "3",
+    ],
+)
+def test_an_answer_of_another_shape_is_named(run_dir: Path, row: str) -> None:
+    """What was paid for is not guessed at."""
+    key = "answer:000000001.000000001.000000001.000000000"
+    planted(run_dir, ("INSERT INTO Cache (key, raw, mode, value) VALUES (?, 1, 1, ?)", (key, row)))
+    with Store.open(run_dir) as store:
+        with pytest.raises(StoreCorruptError, match="answer:000000001"):
+            store.answer(Position(1, 1, 1))
+        with pytest.raises(StoreCorruptError, match="answer:000000001"):
+            list(store.answers())

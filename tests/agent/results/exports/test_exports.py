@@ -166,3 +166,36 @@ def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Pat
     run_virtual(search(config, evaluator=FakeEvaluator()))
     with pytest.raises(UsageError, match=r"own evaluator \(.*FakeEvaluator\), so there are no class names"):
         export(tmp_path / "run", "cupl")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "result.json",
+        "leaderboard.csv",
+        "templates.json",
+        "config.toml",
+        "report.html",
+        "events.jsonl",
+        "store/cache.db",
+        "store/run.lock",
+        "exports/../result.json",
+        "link.csv",
+    ],
+)
+def test_a_runs_own_files_are_not_written_over(run_dir: Path, name: str) -> None:
+    """Nor another run's, nor through a link: an export is a copy, and those are what the run lives by."""
+    if name == "link.csv" and not (run_dir / name).is_symlink():
+        (run_dir / name).symlink_to("result.json")
+    before = (run_dir / name).read_bytes()
+    with pytest.raises(UsageError, match="own file"):
+        export(run_dir, "csv", out=run_dir / name)
+    assert (run_dir / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["result.json", "store/x.csv", "run/mine.csv"])
+def test_a_file_that_only_has_such_a_name_is_written(run_dir: Path, tmp_path: Path, name: str) -> None:
+    """Outside a run's folder it is any file, and in it other names are free."""
+    out = run_dir / "mine.csv" if name == "run/mine.csv" else tmp_path / name
+    assert export(run_dir, "csv", out=out) == out
+    assert export(run_dir, "csv", out=str(out)).read_text().startswith("rank,")

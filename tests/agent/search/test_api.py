@@ -1,0 +1,89 @@
+"""The ways into a search from Python: what is given wrongly is one clear line, and nothing is made."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import ConfigError, StoreCorruptError, UsageError
+from promptclimb.agent.search.api import resume_sync, search_sync
+from promptclimb.agent.store import Store
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+
+SMALL: dict[str, Any] = {
+    "data": "words", "method": "random", "restarts": 1, "resets": 1, "iterations": 1, "initial": 4,
+}  # fmt: skip
+
+
+async def test_the_functions_for_programs_without_a_loop_say_so_where_there_is_one() -> None:
+    """As in a notebook: what to write instead, and no warning of a coroutine that nobody awaited."""
+    calls: dict[str, Callable[[], object]] = {
+        "search": lambda: search_sync(SearchConfig(**SMALL)),
+        "resume": lambda: resume_sync("x"),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, call in calls.items():
+            with pytest.raises(UsageError, match=rf"`await {name}\(\.\.\.\)`"):
+                call()
+
+
+@pytest.mark.parametrize("given", [None, 3, {"method": "random"}, EvaluatorSpec(), SearchConfig])
+def test_what_is_no_config_is_told(given: Any) -> None:
+    """A specification of an evaluator alone does not say how to search."""
+    with pytest.raises(UsageError, match="search: config must be a SearchConfig, not "):
+        search_sync(given)
+
+
+@pytest.mark.parametrize("given", [None, 3, b"x", ["runs"]])
+def test_what_is_no_path_is_told(given: Any) -> None:
+    """A run is named by its folder."""
+    with pytest.raises(UsageError, match="resume: run_dir must be the path"):
+        resume_sync(given)
+
+
+def test_a_wrong_change_is_told_as_one(tmp_path: Path) -> None:
+    """Changes are a mapping; what is unknown or wrong in them did not come from a command line."""
+    run = tmp_path / "run"
+    search_sync(SearchConfig(**SMALL, run_dir=run), evaluator=FakeEvaluator())
+    with pytest.raises(UsageError, match="changes must be a mapping"):
+        resume_sync(run, changes=["x"], evaluator=FakeEvaluator())
+    with pytest.raises(ConfigError, match=r"unknown setting 'max_minuts' in changes; did you mean max_min"):
+        resume_sync(run, changes={"max_minuts": 3}, evaluator=FakeEvaluator())
+    with pytest.raises(ConfigError, match=r"^max_minutes inf \(from changes\): .*finite"):
+        resume_sync(run, changes={"max_minutes": float("inf")}, evaluator=FakeEvaluator())
+
+
+def test_a_stored_config_that_was_changed_from_outside_is_named(tmp_path: Path) -> None:
+    """The run is where the wrong value comes from."""
+    Store.create(tmp_path, {"identity": {}, "config": {"method": "random", "shots": "many"}}).close()
+    with pytest.raises(ConfigError, match=f"shots 'many' .from the run {tmp_path}.: "):
+        resume_sync(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["file", "run/store"])
+def test_a_shared_cache_that_is_none_is_told_before_a_run_is_made(place: str, tmp_path: Path) -> None:
+    """Nothing is left of the run that was to use it."""
+    (tmp_path / "file").write_text("x")
+    Store.create(tmp_path / "run", {"identity": {}}).close()
+    config = SearchConfig(**SMALL, run_dir=tmp_path / "new", shared_cache=tmp_path / place)
+    with pytest.raises((ConfigError, StoreCorruptError), match=f"--cache {tmp_path / place}"):
+        search_sync(config, evaluator=FakeEvaluator())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_in_place_of_a_runs_file_is_told_before_the_run_goes_on(tmp_path: Path) -> None:
+    """The end of a search is no time to find out that its result cannot be written."""
+    config = SearchConfig(**{**SMALL, "max_minutes": 0}, run_dir=tmp_path / "run")
+    evaluator = FakeEvaluator()
+    search_sync(config, evaluator=evaluator)
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "run" / "result.json").mkdir()
+    with pytest.raises(UsageError, match=r"result\.json is a folder"):
+        resume_sync(tmp_path / "run", changes={"max_minutes": 1}, evaluator=evaluator)

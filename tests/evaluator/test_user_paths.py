@@ -1,0 +1,81 @@
+"""A path that the user gave: absolute, or refused with what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from promptclimb.evaluator.cache import cache_dir
+from promptclimb.evaluator.datasets import load_data
+from promptclimb.evaluator.datasets.loading import data_root_or_default, read_splits
+from promptclimb.evaluator.errors import ConfigError, UsageError
+from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.user_paths import user_path
+
+NONE = {
+    "": "empty",
+    "a\0b": "NUL",
+    "~nobody-here/x": "no home folder for ~nobody-here",
+    "around/x": "circle",
+    "x\udcff": "not UTF-8",
+}
+"""What no file can be meant by, and what is said of it."""
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_with_a_circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of the test's own, with a link that leads to itself."""
+    monkeypatch.chdir(tmp_path)
+    Path("around").symlink_to("around")
+
+
+def test_a_path_becomes_absolute_and_need_not_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home folder and links are followed; where a link is to stay, it stays."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert user_path("~/link/x", "x") == tmp_path / "real" / "x"
+    assert user_path(Path("link"), "x", follow_links=False) == tmp_path / "link"
+
+
+@pytest.mark.parametrize("path", list(NONE))
+def test_what_can_be_no_path_is_refused_with_who_gave_it(path: str) -> None:
+    """One line: where it came from, the path, what is wrong, what to do."""
+    with pytest.raises(ConfigError, match=f"^--here .*{NONE[path]}.*") as caught:
+        user_path(path, "--here")
+    str(caught.value).encode()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_not_utf_8_is_no_place_to_start_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path is judged by what it leads to."""
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(folder)  # noqa: PTH102 - a name of bytes
+    monkeypatch.chdir(os.fsdecode(folder))
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        user_path("runs", "--run-dir")
+
+
+@pytest.mark.parametrize("path", ["~nobody-here/x", "a\0b"])
+def test_variables_and_data_are_judged_alike(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache folder, the data root, a data set's place, class names and an evaluator's file."""
+    if "\0" not in path:  # which no variable can hold
+        monkeypatch.setenv("PROMPTCLIMB_CACHE", path)
+        with pytest.raises(UsageError, match=r"^PROMPTCLIMB_CACHE"):
+            cache_dir()
+        monkeypatch.setenv("DATA", path)
+        with pytest.raises(UsageError, match=r"^DATA"):
+            data_root_or_default(None)
+        monkeypatch.undo()
+    with pytest.raises(UsageError, match=r"^--data"):
+        read_splits(path, data_root=None)
+    with pytest.raises(UsageError, match=r"^--class-names"):
+        load_data(EvaluatorSpec(data="digits", class_names=path))
+    with pytest.raises(ConfigError, match=r"^evaluator="):
+        EvaluatorSpec(evaluator=f"{path}.py:make")
