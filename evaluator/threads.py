@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -68,6 +69,26 @@ class DaemonThreads(Executor):
             threading.current_thread().name = IDLE
             self._idle.release()
         self._calls.put(None)  # for the next of them
+
+
+_turns: weakref.WeakKeyDictionary[object, threading.Semaphore] = weakref.WeakKeyDictionary()
+_finding = threading.Lock()
+
+
+def turns_of(given: object, at_once: int) -> threading.Semaphore:
+    """Return the turns that threads take with an object of the user's, whoever calls it and for whatever.
+
+    Two searches may have the same object, and a call that one of them left may still be in it.
+
+    Args:
+        given: The object.
+        at_once: How many threads may be in it at the same time; the first to ask says so.
+    """
+    with _finding:
+        try:
+            return _turns.setdefault(given, threading.Semaphore(at_once))
+        except TypeError:  # of some objects there is no weak reference, and some have no hash
+            return threading.Semaphore(at_once)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

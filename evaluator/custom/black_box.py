@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from ..errors import ConfigError, ConsumerError, EvaluatorError, PromptclimbError, TemplateRejectedError
 from ..scoring import Evaluator, EvaluatorInfo, Inspection, Rejection, Score, SplitScores, Verdict, checked
 from ..spec import DEFAULT_DATA, EvaluatorSpec
+from ..threads import turns_of
 from . import plain_values
 from .plain_values import WrongAnswerError
 from .users_code import attribute, from_keyboard, what_happened
@@ -80,6 +81,7 @@ class BlackBox(ABC):
         self._name = type(given).__name__
         self._info = info
         self.in_flight = _in_flight(given)
+        self._turns = turns_of(given, self.in_flight)
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -97,7 +99,9 @@ class BlackBox(ABC):
         """
         where = f"{self._name}.score"
         try:
-            answers = plain_values.listed(self._given.score(list(templates)), "answers", len(templates))
+            with self._turns:
+                answers = self._given.score(list(templates))
+            answers = plain_values.listed(answers, "answers", len(templates))
         except (StopIteration, asyncio.CancelledError) as error:
             # In a task, these would be taken for its own end.
             raise EvaluatorError(what_happened(where, error)) from error

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
-from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread
+from promptclimb.evaluator.custom import as_evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.threads import AT_WORK, DaemonThreads, in_thread, turns_of
 
 
 def name_of_thread() -> tuple[int, str, bool]:
@@ -85,3 +88,36 @@ async def test_an_ordinary_error_is_itself() -> None:
     """Whoever waits gets what was raised."""
     with pytest.raises(ValueError, match="invalid literal"):
         await in_thread(lambda: int("no such thing"))
+
+
+def test_searches_take_turns_with_one_object() -> None:
+    """Two of them, in two threads: never both inside at once, where it does not say that it takes both."""
+    inside, most = 0, 0
+    count = threading.Lock()
+    met = threading.Barrier(2, timeout=10)
+
+    class Box:
+        def score(self, templates: Sequence[str]) -> list[float]:
+            nonlocal inside, most
+            with count:
+                inside += 1
+                most = max(most, inside)
+            with count:
+                inside -= 1
+            return [0.5] * len(templates)
+
+    box = Box()
+
+    def search() -> None:
+        evaluator = as_evaluator(box, EvaluatorSpec(data="mine"))
+        met.wait()
+        for _ in range(200):
+            evaluator.score(["a {}"])
+
+    threads = DaemonThreads(2)
+    for one in [threads.submit(search) for _ in range(2)]:
+        one.result(20)
+    threads.shutdown()
+    assert most == 1
+    assert turns_of(box, 1) is turns_of(box, 7)
+    assert turns_of([], 1) is not turns_of([], 1)
