@@ -9,12 +9,13 @@ What counts as a proposal, and what as chatter that is passed over in silence:
 - If none of them is a template, every other line that has a slot is a proposal as well. Otherwise other
   lines are chatter.
 - Lines without a slot that end in a colon, or that have no letters, are headings and rules: chatter.
-  So is what stands before the last ``</think>``, or after a ``<think>`` that is never closed.
+  So is what stands before the last ``</think>``, or after a ``<think>`` that is never closed; other names
+  for it, such as ``<reasoning>``, are read alike.
 
 From a proposal are taken off: list marks, labels ("Template 3:"), markdown emphasis, quotes, a comma at the
-end, a score in brackets at the end ("(62.5 %)"). Where a quoted text with a slot begins the line or follows
-a colon, and is not followed by a further word, it alone is the proposal. How the slot may be written is
-told in ``prompts.slots``.
+end, a score in brackets at the end ("(62.5 %)"), and our own word on it, repeated ("(not tried: …)"). Where a
+quoted text with a slot begins the line or follows a colon, and is not followed by a further word, it alone is
+the proposal. How the slot may be written is told in ``prompts.slots``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ MAX_LINE_CHARACTERS = 4 * MAX_CHARACTERS
 MAX_PROPOSALS = 500
 _SHOWN_CHARACTERS = 200
 
-_THOUGHT = re.compile(r"\A.*</think>|<think>.*\Z", re.DOTALL | re.IGNORECASE)
+_THINKING = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+_THOUGHT = re.compile(
+    rf"\A.*(?:</{_THINKING}>|<\|channel\|>\s*final\s*<\|message\|>)|<{_THINKING}>.*\Z",
+    re.DOTALL | re.IGNORECASE,
+)
+_UNSEEN = dict.fromkeys(map(ord, "\ufeff\u200b\u200e\u200f\u2060\u00ad"))
+"""Characters that no reader sees and that void a line: byte order mark, zero-width space, soft hyphen."""
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _MARK = re.compile(r"(?:[-+•‣◦▪●·–—>]|\*(?!\*)|\(?\d{1,3}[.):\]](?!\d)|[A-Za-z]\)\s)\s*(?:\[[ xX✓]?\]\s+)?")
 _LABEL = re.compile(
@@ -44,7 +51,8 @@ _LABEL = re.compile(
 )
 _BOLD_LABEL = re.compile(r"\*\*[^*{}\[\]<>]{1,40}(?::\*\*|\*\*\s*:)\s*(?=.*\S)")
 _SCORE = re.compile(
-    r"\s*(?:\([^()]{0,60}\d\s?%[^()]{0,60}\)|(?:\||:|=|->|=>|→|[-–—]\s)\s*\d{1,3}(?:[.,]\d+)?\s?%)\s*$"
+    r"\s*(?:\([^()]{0,60}\d\s?%[^()]{0,60}\)|\(not tried: .{0,200}\)"
+    r"|(?:\||:|=|->|=>|→|[-–—]\s)\s*\d{1,3}(?:[.,]\d+)?\s?%)\s*$"
 )
 _QUOTED = re.compile(
     r"""(?<!\w)(?:f?"([^"]+)"|“([^“”]+)”|``?([^`]+)``?|\*\*([^*]+)\*\*|f?'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘]|(?<=\w)’)+)’)(?!\w)"""
@@ -85,13 +93,13 @@ def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Repl
         text: the LLM's answer.
         max_words: the most words that a template may have; None for no limit.
     """
-    cut = text[:MAX_ANSWER_CHARACTERS]
+    cut = text[:MAX_ANSWER_CHARACTERS].translate(_UNSEEN)
     marked, unmarked, complete = _proposals(_THOUGHT.sub("\n", cut))
     reply = _judge(marked, max_words)
     if not reply.templates:
         reply = _judge([*marked, *unmarked], max_words)
     ends = []
-    if len(text) > len(cut):
+    if len(text) > MAX_ANSWER_CHARACTERS:
         ends.append(_end("answer_too_long", f"only the first {MAX_ANSWER_CHARACTERS:,} characters were read"))
     if not complete or len(marked) + len(unmarked) > MAX_PROPOSALS:
         message = f"only the first {MAX_LINES:,} lines and {MAX_PROPOSALS} proposals were read"

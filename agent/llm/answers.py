@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..errors import TokenUsage, UselessAnswerError
 from ..secrets import Scrubber
+from ..text import whole_characters
 from .pacing.headers import kept_headers
 from .translate import from_reply
 from .types import ChatAnswer
@@ -52,7 +53,7 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
     text = _text(message if isinstance(message, dict) else {}, reason, useless)
     return ChatAnswer(
-        text=scrubber.scrub(text),
+        text=scrubber.scrub(whole_characters(text)),
         finish_reason=reason,
         model=scrubber.scrub(str(found.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,

@@ -6,11 +6,13 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...evaluator.threads import in_thread
 from ..errors import ConfigError, FatalChatError, PromptclimbError, TransientChatError, UselessAnswerError
 from ..llm.types import ChatAnswer, ChatRequest
+from ..text import whole_characters
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError)
 """Errors of a program, not of a network: the next attempt would end in the same."""
@@ -95,7 +97,7 @@ class GivenChat:
         if answer is None:
             raise UselessAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
         if isinstance(answer, str) and not self._takes_request:
-            return ChatAnswer(text=answer, model=request.model)
+            return ChatAnswer(text=whole_characters(answer), model=request.model)
         if not isinstance(answer, ChatAnswer):
             wanted = "a ChatAnswer" if self._takes_request else "a text"
             raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {_short(answer)}")
@@ -104,7 +106,7 @@ class GivenChat:
             raise FatalChatError(
                 f"{self._name}.chat answered {_short(answer)}, whose text or tokens are none"
             )
-        return answer
+        return replace(answer, text=whole_characters(answer.text))
 
 
 def _short(value: object) -> str:

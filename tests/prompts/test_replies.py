@@ -89,6 +89,14 @@ def reasons(reply: Reply) -> list[str]:
         'templates = [\n  f"a photo of a {class_name}",\n]',
         "<think>\n- a draft of a {}\n</think>\n\n- a photo of a {}",
         "- a draft of a {}\n</think>\n- a photo of a {}",
+        "<thinking>\n- a draft of a {}\n</thinking>\n- a photo of a {}",
+        "<reasoning>\n- a draft of a {}\n</reasoning>\n- a photo of a {}",
+        "<|channel|>analysis<|message|>- a draft of a {}<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>\n- a photo of a {}",
+        "\ufeff- a photo of a {}",
+        "- a pho\u00adto of\u200b a {}",
+        "- a photo of a {} (not tried: it was tried before)",
+        "- a photo of a {} (not tried: it has no slot {} for the class name)",
     ],
 )
 def test_one_template_in_many_forms(line: str) -> None:

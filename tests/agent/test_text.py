@@ -1,0 +1,24 @@
+"""Text for people and for machines."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptclimb.agent.text import whole_characters
+
+
+def test_a_character_that_was_cut_is_replaced() -> None:
+    """Half an emoji cannot be encoded; two halves that stand together are one."""
+    assert whole_characters("a \ud83d") == "a \ufffd"
+    assert whole_characters("\udcf7 b") == "\ufffd b"
+    assert whole_characters("\ud83d\udcf7") == "\U0001f4f7"
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_what_comes_out_can_be_encoded(text: str) -> None:
+    """And whatever could be before is as it was."""
+    found = whole_characters(text)
+    assert found.encode("utf-8").decode("utf-8") == found
+    if text.isascii():
+        assert found == text
