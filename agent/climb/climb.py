@@ -158,15 +158,20 @@ class Climb:
         """Do the steps of one iteration; False where the method has ended its reset."""
         sample = 0
         while isinstance(step := script.next(sample), Consult):
-            script.hear(Heard(text=await self._ask(step.messages, place._replace(sample=sample))))
+            thought = await self._ask(step.messages, place._replace(sample=sample))
+            script.hear(Heard(text=thought.text))
             sample += 1
         if step is None:
             return False
         before = as_fraction(self._memory.best(1)[0].value, self._objective)
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            text = await self._ask(step.messages, place._replace(sample=sample))
+            answer = await self._ask(step.messages, place._replace(sample=sample))
+            text = answer.text
             outcomes = await self._trials.judge(text, place)
+            if not outcomes:
+                self.record.empty += 1
+                self.record.cut += answer.finish_reason == "length"
         else:
             if not self._trials.has_scores_of(step.templates):
                 self._check()
@@ -174,7 +179,7 @@ class Climb:
         script.hear(Heard(text=text, outcomes=outcomes, best_before=before))
         return True
 
-    async def _ask(self, messages: Sequence[Message], position: Position) -> str:
+    async def _ask(self, messages: Sequence[Message], position: Position) -> ChatAnswer:
         config = self._config
         # The first request of an iteration has the seed that it had when there was but one.
         place = position if position.sample else position[:3]
@@ -196,7 +201,7 @@ class Climb:
                 completion_tokens=answer.completion_tokens,
             )
         )
-        return answer.text
+        return answer
 
     def _view(self, place: Callable[[], Position]) -> View:
         config = self._config

@@ -18,6 +18,8 @@ class ClimbRecord:
         rejected: How many lines and templates were refused, by reason.
         skipped: Iterations without an answer.
         answers: Answers that it got.
+        empty: Those of them in which no template was proposed, not even a wrong one.
+        cut: Those of the empty ones that were cut at the most tokens allowed.
         replayed: Those of them that were on disk already.
         unanswered: Its last iterations, if they got no answer.
         done: Whether it went through all its iterations.
@@ -28,6 +30,8 @@ class ClimbRecord:
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
     answers: int = 0
+    empty: int = 0
+    cut: int = 0
     replayed: int = 0
     unanswered: int = 0
     done: bool = False

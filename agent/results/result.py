@@ -21,7 +21,9 @@ UNEXAMINED = "unexamined"
 """The note that says why accuracies of ensembles are missing."""
 UNINSPECTED = "uninspected"
 """The note that says why nothing is told of the classes."""
-PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED)
+EMPTY = "empty_answers"
+"""The note that says how many answers held no template."""
+PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED, EMPTY)
 """The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
 T = TypeVar("T")

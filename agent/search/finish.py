@@ -18,6 +18,7 @@ from ..errors import PromptclimbError
 from ..llm.budget import PICODOLLARS
 from ..position import Position
 from ..results.result import (
+    EMPTY,
     UNOPENED,
     Best,
     Dataset,
@@ -32,6 +33,7 @@ from ..results.result import (
     Versions,
 )
 from ..store import Store
+from ..text import counted
 from ..versions import program_version, running_version
 from .last_look import Group, examined, inspected, measured, openings
 
@@ -149,7 +151,7 @@ def _result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes={**info.notes, **ended.notes, **notes},
+        notes={**info.notes, **ended.notes, **notes, **_empty_answers(ended.records)},
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),
@@ -237,6 +239,16 @@ def _row(rank: int, entry: Scored) -> Row:
         reset=entry.position.reset,
         iteration=entry.position.iteration,
     )
+
+
+def _empty_answers(records: Sequence[ClimbRecord]) -> dict[str, str]:
+    """Return a note on answers that were paid for and hold no template; none if there are none."""
+    empty, cut = sum(record.empty for record in records), sum(record.cut for record in records)
+    if not empty:
+        return {}
+    of = sum(record.answers for record in records)
+    said = f"no template could be read in {empty:,} of {counted(of, 'answer')}"
+    return {EMPTY: f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said}
 
 
 def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:

@@ -91,7 +91,7 @@ def test_a_cluster_that_is_there(
     """By its address; and when it is lost in the middle, the search says so and how to go on."""
     address, program = cluster
     assert leaderboard(tmp_path, "--method", "random", "--ray", address, "--run-dir", "r") == alone
-    long = ("--iterations", "100000", "--method", "random", "--ray", address, "--run-dir", "long")
+    long = ("--iterations", "10000", "--method", "random", "--ray", address, "--run-dir", "long")
     command = [sys.executable, "-m", "promptclimb", *SEARCH, *long]
     with subprocess.Popen(
         command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True

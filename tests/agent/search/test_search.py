@@ -25,6 +25,7 @@ from promptclimb.agent.errors import (
     UsageError,
 )
 from promptclimb.agent.events import Event
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Session
@@ -403,6 +404,19 @@ def test_a_method_without_an_llm_is_replayed_without_time(tmp_path: Path) -> Non
     result = run_virtual(resume(tmp_path / "r", changes={"max_minutes": 0}, evaluator=FakeEvaluator()))
     assert result.status == "finished"
     assert board(tmp_path / "r") == before
+
+
+@pytest.mark.parametrize(("reason", "remedy"), [("stop", ""), ("length", "raise --answer-tokens")])
+def test_answers_without_a_template_are_told(tmp_path: Path, reason: str, remedy: str) -> None:
+    """They were paid for: a search that finds nothing for that must not look like one that did well."""
+
+    class Prose:
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            return ChatAnswer(text="I am afraid that I cannot help with that.", finish_reason=reason)
+
+    result = run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=Prose()))
+    assert result.notes["empty_answers"].startswith("no template could be read in 24 of 24 answers")
+    assert result.notes["empty_answers"].endswith(remedy or "answers")
 
 
 def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
