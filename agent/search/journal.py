@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from ..climb.climb import Skipped
 from ..errors import RequestFailedError, StoreMismatchError
 from ..llm.endpoint import Asker
@@ -47,9 +50,9 @@ class Journal:
         if (stored := self._store.answer(position)) is not None:
             check_request(position, stored.request_hash, request)
             return stored.answer, True
-        if (skipped := self._store.note(_skip_name(position))) is not None:
-            check_request(position, skipped["request"], request)
-            raise Skipped(skipped["reason"])
+        if (skipped := self._store.note(_skip_name(position), _skip)) is not None:
+            check_request(position, skipped.request, request)
+            raise Skipped(skipped.reason)
         self._stop.check()
         return await self._ask(position, request), False
 
@@ -75,6 +78,18 @@ class Journal:
             place, request_hash, reason = self._skipped[0]
             await self._store.put_note(_skip_name(place), {"request": request_hash, "reason": reason})
             del self._skipped[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Skip:
+    """A request that got no answer, and why."""
+
+    request: str
+    reason: str
+
+
+def _skip(row: Any) -> _Skip:
+    return _Skip(request=row["request"], reason=row["reason"])
 
 
 def _skip_name(position: Position) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...evaluator.scoring import Evaluator, Inspector, Score, SplitScores
 from ...evaluator.threads import in_thread
@@ -33,7 +33,13 @@ class Group:
 
 def openings(store: Store) -> int:
     """Return how often the test split of a run was opened."""
-    return int(store.note(OPENINGS) or 0)
+    return store.note(OPENINGS, _count) or 0
+
+
+def _count(row: Any) -> int:
+    if not isinstance(row, int) or row < 0:
+        raise ValueError(f"{row!r:.80} is no count")
+    return row
 
 
 async def examined(

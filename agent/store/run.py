@@ -177,9 +177,17 @@ class Store:
         """Write down what an attempt may cost at most, before it is made."""
         await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)))
 
-    def note(self, name: str) -> Any:
-        """Return a small JSON value kept by name, None if there is none."""
-        return self._row(_NOTE + name)
+    def note(self, name: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
+        """Return a small JSON value kept by name, None if there is none.
+
+        Args:
+            name: Its name.
+            read: From the JSON value to what it stands for.
+
+        Raises:
+            StoreCorruptError: It is of another shape.
+        """
+        return self._row(_NOTE + name, read)
 
     async def put_note(self, name: str, value: Any) -> None:
         """Keep a small JSON value by name."""

@@ -12,6 +12,7 @@ from promptclimb.agent.errors import (
     BudgetSpentError,
     InterruptedRunError,
     RequestFailedError,
+    StoreCorruptError,
     StoreMismatchError,
 )
 from promptclimb.agent.llm.budget import Bill, Usage
@@ -19,6 +20,7 @@ from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.journal import Journal
+from promptclimb.agent.search.last_look import OPENINGS, openings
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
 
@@ -154,3 +156,19 @@ async def test_a_stop_after_an_answer_ends_the_climb_there(store: Store) -> None
     with pytest.raises(InterruptedRunError):
         await Journal(store, asker := Asker(store), stop).answer(SECOND, request())
     assert asker.asked == 0
+
+
+@pytest.mark.parametrize("row", ["text", {"request": 3, "reason": "none"}, {"reason": "none"}, [1]])
+async def test_a_skip_that_was_changed_from_outside_is_named(store: Store, row: object) -> None:
+    """Nothing of it is believed."""
+    await store.put_note("skip:1.1.1.0", row)
+    with pytest.raises(StoreCorruptError, match="skip"):
+        await Journal(store, Asker(store), Stop()).answer(FIRST, request())
+
+
+@pytest.mark.parametrize("row", ["twice", -1, 1.5])
+async def test_a_count_of_openings_that_was_changed_is_named(store: Store, row: object) -> None:
+    """How often the test split was opened stands in the result."""
+    await store.put_note(OPENINGS, row)
+    with pytest.raises(StoreCorruptError, match=OPENINGS):
+        openings(store)
