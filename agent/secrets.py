@@ -17,6 +17,7 @@ _LOOKS_SECRET = re.compile(
     r"(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9._~+/=-]{8,}|\bsk-[A-Za-z0-9_-]{8,}"
     r"|(?<=://)[^\s/@:\"']+:[^\s/@\"']*(?=@)"
 )
+_NAMES_SECRET = re.compile(r"(?:_|API)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)(?:_?\d+)?\Z", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -79,7 +80,7 @@ def split_userinfo(url: str) -> CleanUrl:
 def secrets_named_in(environment: Mapping[str, str]) -> Iterator[Secret]:
     """Yield what an environment holds under a name like ``MY_API_KEY``, and the credentials of addresses."""
     for name, value in environment.items():
-        if name.upper().endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")):
+        if _NAMES_SECRET.search(name):
             yield Secret(value)
         if name.upper().endswith("_URL"):
             yield split_userinfo(value).userinfo

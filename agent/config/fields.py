@@ -35,7 +35,7 @@ MOST_DOLLARS = 1e9
 class _Part(BaseModel):
     """A frozen value inside a config."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Price(_Part):
@@ -46,6 +46,10 @@ class Price(_Part):
 
     def __str__(self) -> str:
         return f"{self.prompt:g}/{self.completion:g}"
+
+
+FREE = Price(prompt=0, completion=0)
+"""What a model on this machine charges."""
 
 
 def parse_price(value: Any) -> Any:

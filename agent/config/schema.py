@@ -243,7 +243,7 @@ class SearchConfig(EvaluatorSpec):
     @property
     def priced(self) -> bool:
         """Whether every endpoint's price is known."""
-        if self.price is not None:
+        if self.price is not None or self.llm == LOCAL_LLM:
             return True
         return bool(self.endpoints) and all(endpoint.price is not None for endpoint in self.endpoints)
 

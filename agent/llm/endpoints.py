@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 from ...evaluator.extras import how_to_install
-from ..config.fields import DEFAULT_BASE_URL, EndpointConfig, without_credentials
+from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
 from ..config.schema import LOCAL_LLM, SearchConfig
 from ..errors import ConfigError, EndpointError
 from ..events import Listener, Noted
@@ -161,7 +161,7 @@ async def _local(
         name=LOCAL_LLM,
         client=StoppableChat(client, stop),
         model=server.model,
-        price=None,
+        price=FREE,
         limits=_limits(config, None),
     )
 

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.secrets import HIDDEN, PIECE, Scrubber, Secret, split_userinfo
+from promptclimb.agent.secrets import (
+    HIDDEN,
+    PIECE,
+    Scrubber,
+    Secret,
+    secrets_named_in,
+    split_userinfo,
+)
 
 KEY = "sk-proj-Zq8+/y7=Wx6Vu5Ts4Rr3"
 keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)
@@ -133,3 +140,18 @@ def test_a_key_that_is_not_utf_8_is_hidden_like_any_other(odd: int) -> None:
     raw = key.encode("utf-8", "surrogateescape" if odd == 0xDCFF else "surrogatepass")
     assert scrubber.scrub(base64.b64encode(raw).decode().rstrip("=")) == HIDDEN
     assert scrubber.scrub(quote(raw, safe="")) == HIDDEN
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["OPENAI_API_KEY", "OPENAI_KEY_2", "hf_token", "DB_PASSWORD", "MY_APIKEY", "X_SECRET3", "AWS_TOKEN_10"],
+)
+def test_what_is_named_like_a_secret_is_one(name: str) -> None:
+    """Several keys of one vendor are numbered."""
+    assert [one.reveal() for one in secrets_named_in({name: "value", "HOME": "/root"})] == ["value"]
+
+
+def test_credentials_of_addresses_in_the_environment_are_secrets() -> None:
+    """Of a proxy, for instance; the word alone in a longer name is none."""
+    found = secrets_named_in({"PROXY_URL": "http://me:pass@h", "KEYBOARD": "x", "MONKEY": "y"})
+    assert [one.reveal() for one in found] == ["me:pass"]

@@ -10,6 +10,7 @@ import pytest
 
 import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
+from promptclimb.agent.config.fields import EndpointConfig
 from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError
 from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.llm.endpoint import Endpoint
@@ -118,3 +119,15 @@ async def test_a_method_without_an_llm_opens_nothing() -> None:
     """No key is looked for."""
     async with opened({}, method="random", llm=None) as (endpoints, *_):
         assert endpoints == []
+
+
+def test_an_endpoint_that_is_wrong_does_not_show_its_password() -> None:
+    """What pydantic says of it holds no input."""
+    with pytest.raises(ValueError, match="base_url") as caught:
+        EndpointConfig(base_url="ftp://me:sesamopen@host/v1")
+    assert "sesamopen" not in str(caught.value)
+
+
+def test_the_local_model_needs_no_price() -> None:
+    """It costs nothing, so a limit on money holds."""
+    assert SearchConfig(data="words", llm="local", max_cost=1.0).priced
