@@ -81,12 +81,22 @@ def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[s
     assert found["rows"][0]["test"]["best"] == {"mean": None, "std": None, "n": 0}
     assert [run["seed"] for run in found["stopped"]] == [1, 2]
     assert "0 of 2" in err
-    assert err.count("stopped, in no mean: one, random, seed") == 2
+    assert err.count("not run, in no mean: one, random, seed") == 2
+    assert "the limit of 0 minutes over the whole suite is reached" in err
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["rows"][0]["test"]["best"]["n"] == 2
     assert "2 of 2" in err
-    assert "stopped, in no mean" not in err
+    assert "in no mean" not in err
+
+
+def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[str]) -> None:
+    """A search has the same options, where they are its own."""
+    assert main(["suite", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in ("calls at most", "tokens at most, in and out", "dollars at most; needs --price"):
+        assert f"{name}, over the whole suite" in text
+    assert "over the whole run" not in text
 
 
 def cell(data: str, method: str, seed: int, test: float | None, **more: Any) -> tuple[Cell, SearchResult]:
