@@ -20,7 +20,7 @@ from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
 from ..search.allowance import LIMITS, Allowance
 from ..search.session import Session
-from ..search.suite import Cell, NotRun, folder_name, run_cell, summary
+from ..search.suite import Cell, NotRun, check_cells, folder_name, run_cell, summary
 from ..stop import Stop
 from ..text import printable
 from .display import Display
@@ -42,6 +42,7 @@ def suite(arguments: argparse.Namespace) -> int:
     """Run all searches, one after another, and sum them up."""
     folder = user_path(arguments.suite_dir, "--suite-dir")
     cells = cells_of(arguments, folder)
+    check_cells(cells)
     _make(folder)
     try:
         results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))

@@ -7,15 +7,20 @@ finished searches are read, begun ones resumed. Its limits hold over all of them
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
+from ..errors import ConfigError, StoreMismatchError, UsageError
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
+from ..store import Store
 from .allowance import Allowance, told
+from .inputs import pinned_evaluator, read_pool, with_fallback
 from .session import Session
 
 SCHEMA = 2
@@ -59,6 +64,60 @@ class NotRun:
     reason: str
 
 
+def check_cells(cells: Sequence[Cell]) -> None:
+    """Make sure, before the first search begins, that none will be refused; nothing is made or paid.
+
+    What is looked at is cheap: folders, settings, files, data sets and names. What is finished is let be.
+
+    Raises:
+        UsageError: One would be refused.
+    """
+    waiting = [cell for cell in cells if not _done(cell)]
+    for config in {cell.config.initial: cell.config for cell in waiting}.values():
+        read_pool(config)
+    # The methods of a suite share its data sets.
+    specs = {(cell.config.data, cell.config.seed): cell.config for cell in waiting}
+    check_openable(list(specs.values()))
+
+
+def _done(cell: Cell) -> bool:
+    """Return whether a search is finished, once its folder is known to be this suite's.
+
+    Raises:
+        UsageError: The folder holds something else, or is in use.
+    """
+    if (cell.run_dir / STORE).exists():
+        with Store.open(cell.run_dir) as store, _own(cell):
+            now = pinned_evaluator(with_fallback(cell.config)[0]).identity()
+            store.check_identity({**store.manifest["identity"], **now})
+        return (last := _last_result(cell)) is not None and last.complete
+    if cell.run_dir.exists():
+        left = [path for path in cell.run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
+        if left:
+            raise ConfigError(
+                f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no "
+                "run; move it away, or choose another folder"
+            )
+    return False
+
+
+@contextmanager
+def _own(cell: Cell) -> Iterator[None]:
+    """Let a run with other settings be one of another suite.
+
+    Raises:
+        UsageError: It is.
+    """
+    try:
+        yield
+    except StoreMismatchError as error:
+        raise UsageError(
+            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was started with other settings "
+            f"({'; '.join(error.differences)}); give this suite a folder of its own by --suite-dir, or the "
+            "settings of before"
+        ) from error
+
+
 async def run_cell(
     cell: Cell, allowance: Allowance, opened: Callable[[SearchConfig], Session]
 ) -> SearchResult | NotRun:
@@ -82,7 +141,8 @@ async def run_cell(
         if (last := _last_result(cell)) is not None and last.status == "stopped":
             return replace(last, stop_reason=reason)
     session = opened(allowance.share(cell.config))
-    result = await (session.resume(cell.run_dir) if begun else session.start())
+    with _own(cell):
+        result = await (session.resume(cell.run_dir) if begun else session.start())
     allowance.after(cell.config, result)
     return told(cell.config, result)
 
