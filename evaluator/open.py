@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .custom import open_custom
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
@@ -40,3 +42,29 @@ def open_evaluator(
     from .clip.ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, splits, spec, report=tell)
+
+
+def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
+    """Make sure, as far as that is cheap, that evaluators can be opened, one after another, later on.
+
+    Read the data sets and decode their few-shot images as ``datasets`` does; then look for the models, of
+    which no weights are read or downloaded. Nothing is encoded, and no code of the user's own is run.
+
+    Raises:
+        DataError: A data set cannot be used.
+        ModelError: There is no such model, tag, file or device.
+    """
+    clips = [spec.bare() for spec in specs if spec.evaluator is None]
+    if not clips:
+        return
+    from .datasets import check_readable, load_data
+
+    for spec in clips:
+        data = load_data(spec)
+        list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
+    from .clip.models import check_named, parse_devices
+
+    for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in clips):
+        check_named(model, pretrained)
+    for device in dict.fromkeys(spec.device for spec in clips):
+        parse_devices(device)

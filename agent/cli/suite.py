@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evaluator.settings import shown
+from ...evaluator.settings import about, shown
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
-from ..config.sources import from_sources
+from ..config.sources import flag_of, from_sources
 from ..errors import ConfigError, UsageError
 from ..events import Bus
 from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
+from ..search.allowance import LIMITS, Allowance
 from ..search.session import Session
-from ..search.suite import Cell, folder_name, run_cell, summary
+from ..search.suite import Cell, NotRun, check_cells, folder_name, run_cell, summary
 from ..stop import Stop
 from ..text import printable
 from .display import Display
@@ -41,20 +42,10 @@ def suite(arguments: argparse.Namespace) -> int:
     """Run all searches, one after another, and sum them up."""
     folder = user_path(arguments.suite_dir, "--suite-dir")
     cells = cells_of(arguments, folder)
+    check_cells(cells)
     _make(folder)
-    screen = console()
-
-    async def run(stop: Stop) -> list[SearchResult]:
-        results = []
-        for number, cell in enumerate(cells, start=1):
-            say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
-            with Display(screen) as display:
-                session = Session(config=cell.config, tell=Bus(display), stop=stop)
-                results.append(await run_cell(cell, session))
-        return results
-
     try:
-        results = run_interruptible(run)
+        results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))
     except UsageError:
         raise
     except BaseException:
@@ -68,6 +59,25 @@ def suite(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(document)
     return 0
+
+
+async def _run_all(cells: Sequence[Cell], allowance: Allowance, stop: Stop) -> list[SearchResult | NotRun]:
+    screen = console()
+    results: list[SearchResult | NotRun] = []
+    for number, cell in enumerate(cells, start=1):
+        say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
+        with Display(screen) as display:
+            results.append(await _run_one(cell, allowance, Bus(display), stop))
+        if isinstance(found := results[-1], NotRun):
+            say(f"not run: {found.reason}")
+    return results
+
+
+async def _run_one(cell: Cell, allowance: Allowance, tell: Bus, stop: Stop) -> SearchResult | NotRun:
+    def opened(config: SearchConfig) -> Session:
+        return Session(config=config, tell=tell, stop=stop)
+
+    return await run_cell(cell, allowance, opened)
 
 
 def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
@@ -127,7 +137,7 @@ def seeds_of(text: str) -> list[int]:
 def summary_text(document: dict[str, Any]) -> str:
     """Return mean and spread on test as a table, a row for each data set and method.
 
-    The JSON has further baselines. What was stopped is named below the table, and is in no mean.
+    The JSON has further baselines. What was stopped or not run is named below the table, and is in no mean.
     """
     there = {name for row in document["rows"] for name in row["test"]}
     names = [name for name in _COLUMNS if name in there]
@@ -143,11 +153,17 @@ def summary_text(document: dict[str, Any]) -> str:
     ]
     title = "test accuracy in %, mean ± standard deviation over n seeds, the same ones for every method"
     stopped = [
-        f"stopped, in no mean: {run['data']}, {run['method']}, seed {run['seed']}: {run['stop_reason']}"
+        f"{_left_out(run)}, in no mean: {run['data']}, {run['method']}, seed {run['seed']}: "
+        f"{run['stop_reason']}"
         for run in document["stopped"]
     ]
     table = aligned([("data set", "method", "n", *names), *lines])
     return "\n".join([title, table.rstrip("\n"), *map(printable, stopped), ""])
+
+
+def _left_out(run: dict[str, Any]) -> str:
+    # One whose test split could not be read is finished, and has no figures all the same.
+    return "stopped" if run["status"] == "finished" else str(run["status"])
 
 
 _COLUMNS = ("plain", "hand-made", "initial pool", "best", "ensemble")
@@ -185,7 +201,27 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="DIR",
         help="folder; the same command goes on with what is in it (default: runs/suite)",
     )
-    add_search_options(parser, leave_out=("data", "method", "seed", "run_dir"))
+    add_search_options(parser, leave_out=("data", "method", "seed", "run_dir", *LIMITS))
+    _add_limits(parser)
     add_config_file(parser)
     add_json(parser)
     parser.set_defaults(run=suite)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the limits, which a search has too, with what they mean here."""
+    group = parser.add_argument_group("how far, over the whole suite, its earlier sessions included")
+    texts = {
+        "max_calls": "calls at most",
+        "max_tokens": "tokens at most, in and out",
+        "max_cost": "dollars at most; needs --price",
+        "max_minutes": "minutes of active time at most",
+    }
+    for name in LIMITS:
+        group.add_argument(
+            flag_of(name),
+            dest=name,
+            default=argparse.SUPPRESS,
+            metavar=about(SearchConfig.model_fields[name])["show"],
+            help=f"{texts[name]}, over the whole suite",
+        )

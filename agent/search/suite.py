@@ -1,20 +1,26 @@
 """Several searches in one go: data sets x methods x seeds, and what comes of them on average.
 
 Every search has a folder of its own in the suite's folder. Started again, a suite goes on where it was:
-finished searches are read, begun ones resumed.
+finished searches are read, begun ones resumed. Its limits hold over all of them together.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
+from ..errors import ConfigError, StoreMismatchError, UsageError
 from ..results.result import UNOPENED, SearchResult
-from ..results.run_dir import STORE
+from ..results.run_dir import STORE, read_result
+from ..store import Store
+from .allowance import Allowance, told
+from .inputs import pinned_evaluator, read_pool, with_fallback
 from .session import Session
 
 SCHEMA = 2
@@ -47,27 +53,115 @@ def folder_name(data: str, method: str, seed: int) -> str:
     return f"{name or 'data'}-{method}-seed{seed}"
 
 
-async def run_cell(cell: Cell, session: Session) -> SearchResult:
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """What there is of a search that was never begun, because nothing was left for it.
+
+    Attributes:
+        reason: Which limit is reached.
+    """
+
+    reason: str
+
+
+def check_cells(cells: Sequence[Cell]) -> None:
+    """Make sure, before the first search begins, that none will be refused; nothing is made or paid.
+
+    What is looked at is cheap: folders, settings, files, data sets and names. What is finished is let be.
+
+    Raises:
+        UsageError: One would be refused.
+    """
+    waiting = [cell for cell in cells if not _done(cell)]
+    for config in {cell.config.initial: cell.config for cell in waiting}.values():
+        read_pool(config)
+    # The methods of a suite share its data sets.
+    specs = {(cell.config.data, cell.config.seed): cell.config for cell in waiting}
+    check_openable(list(specs.values()))
+
+
+def _done(cell: Cell) -> bool:
+    """Return whether a search is finished, once its folder is known to be this suite's.
+
+    Raises:
+        UsageError: The folder holds something else, or is in use.
+    """
+    if (cell.run_dir / STORE).exists():
+        with Store.open(cell.run_dir) as store, _own(cell):
+            now = pinned_evaluator(with_fallback(cell.config)[0]).identity()
+            store.check_identity({**store.manifest["identity"], **now})
+        return (last := _last_result(cell)) is not None and last.complete
+    if cell.run_dir.exists():
+        left = [path for path in cell.run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
+        if left:
+            raise ConfigError(
+                f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no "
+                "run; move it away, or choose another folder"
+            )
+    return False
+
+
+@contextmanager
+def _own(cell: Cell) -> Iterator[None]:
+    """Let a run with other settings be one of another suite.
+
+    Raises:
+        UsageError: It is.
+    """
+    try:
+        yield
+    except StoreMismatchError as error:
+        raise UsageError(
+            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was started with other settings "
+            f"({'; '.join(error.differences)}); give this suite a folder of its own by --suite-dir, or the "
+            "settings of before"
+        ) from error
+
+
+async def run_cell(
+    cell: Cell, allowance: Allowance, opened: Callable[[SearchConfig], Session]
+) -> SearchResult | NotRun:
     """Start the search of a cell, go on with it, or read its result.
+
+    Args:
+        cell: Which one; the limits in its config are the whole suite's.
+        allowance: What they leave.
+        opened: Makes the session of a config.
 
     Raises:
         UsageError: Its folder holds a search with other settings or of another version, or something that
             was given is wrong.
         PromptclimbError: It failed; what it has is kept.
     """
-    if (cell.run_dir / STORE).exists():
-        return await session.resume(cell.run_dir)
-    return await session.start()
+    begun = (cell.run_dir / STORE).exists()
+    if (reason := allowance.reached(cell.config)) is not None:
+        if not begun:
+            return NotRun(reason)
+        # One without a result may have all its answers; going through them costs nothing.
+        if (last := _last_result(cell)) is not None and last.status == "stopped":
+            return replace(last, stop_reason=reason)
+    session = opened(allowance.share(cell.config))
+    with _own(cell):
+        result = await (session.resume(cell.run_dir) if begun else session.start())
+    allowance.after(cell.config, result)
+    return told(cell.config, result)
 
 
-def summary(cells: Sequence[Cell], results: Sequence[SearchResult]) -> dict[str, Any]:
+def _last_result(cell: Cell) -> SearchResult | None:
+    try:
+        return read_result(cell.run_dir)
+    except (OSError, ValueError):
+        return None  # missing or torn
+
+
+def summary(cells: Sequence[Cell], results: Sequence[SearchResult | NotRun]) -> dict[str, Any]:
     """Return the suite's document: a row for each data set and method, one for each method over all of them.
 
     Accuracies are on test, as ``{"mean", "std", "n"}``; ``std`` is the sample standard deviation, None where
     there is one value. Only what is alike is compared: the rows of a data set average the same seeds, those
     that every method there has finished, and the rows over data sets average the same data sets and seeds,
     first over data sets, then over seeds. A method that has finished nothing has no means and keeps no other
-    from having its own. What was stopped is listed under ``stopped``.
+    from having its own. What was stopped, or not run at all, is listed under ``stopped``.
     """
     runs = [_run(cell, result) for cell, result in zip(cells, results, strict=True)]
     keys = list(dict.fromkeys((run["data"], run["method"]) for run in runs))
@@ -77,7 +171,7 @@ def summary(cells: Sequence[Cell], results: Sequence[SearchResult]) -> dict[str,
         "rows": [_row(data, method, runs) for data, method in keys],
         "overall": [_overall(method, runs) for method in methods],
         "stopped": [
-            {name: run[name] for name in ("data", "method", "seed", "stop_reason", "run_dir")}
+            {name: run[name] for name in ("data", "method", "seed", "status", "stop_reason", "run_dir")}
             for run in runs
             if not run["counts"]
         ],
@@ -85,13 +179,23 @@ def summary(cells: Sequence[Cell], results: Sequence[SearchResult]) -> dict[str,
     }
 
 
-def _run(cell: Cell, result: SearchResult) -> dict[str, Any]:
+def _run(cell: Cell, result: SearchResult | NotRun) -> dict[str, Any]:
+    which = {"data": cell.data, "method": cell.config.method, "seed": cell.config.seed}
+    if isinstance(result, NotRun):
+        return {
+            **which,
+            "status": "not run",
+            "counts": False,
+            "stop_reason": result.reason,
+            "run_dir": str(cell.run_dir),
+            "best_template": None,
+            "test": {"best": None, "ensemble": None},
+            **dict.fromkeys(("calls", "tokens", "cost_usd", "evaluated", "wall_s"), 0),
+        }
     tests: dict[str, float | None] = {"best": result.best.test, "ensemble": result.ensemble.test}
     tests |= {name: baseline.test for name, baseline in result.baselines.items()}
     return {
-        "data": cell.data,
-        "method": cell.config.method,
-        "seed": cell.config.seed,
+        **which,
         "status": result.status,
         "counts": result.complete,
         "stop_reason": result.stop_reason or result.notes.get(UNOPENED),

@@ -68,6 +68,19 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
     return _named(model.replace("/", "-"), pretrained, report)
 
 
+def check_named(model: str, pretrained: str) -> None:
+    """Make sure that there is such a model, and such weights for it, without downloading any.
+
+    What only the hub knows is left alone.
+
+    Raises:
+        ModelError: There is no such model, tag or file.
+    """
+    listed = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
+    if not listed and not model.startswith("hf-hub:"):
+        resolve(model, pretrained, lambda _line: None)
+
+
 def _named(model: str, pretrained: str, report: Report) -> Source:
     for row in bundled_models():
         if row["name"] == model:

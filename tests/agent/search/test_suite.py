@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import seeds_of
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError
+from promptclimb.agent.errors import ConfigError, DataError
 from promptclimb.agent.results.result import UNOPENED, Best, Ensemble, SearchResult
-from promptclimb.agent.search.suite import Cell, folder_name, spread, summary
+from promptclimb.agent.results.run_dir import write_result
+from promptclimb.agent.search.suite import Cell, check_cells, folder_name, spread, summary
+from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
@@ -81,12 +85,22 @@ def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[s
     assert found["rows"][0]["test"]["best"] == {"mean": None, "std": None, "n": 0}
     assert [run["seed"] for run in found["stopped"]] == [1, 2]
     assert "0 of 2" in err
-    assert err.count("stopped, in no mean: one, random, seed") == 2
+    assert err.count("not run, in no mean: one, random, seed") == 2
+    assert "the limit of 0 minutes over the whole suite is reached" in err
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["rows"][0]["test"]["best"]["n"] == 2
     assert "2 of 2" in err
-    assert "stopped, in no mean" not in err
+    assert "in no mean" not in err
+
+
+def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[str]) -> None:
+    """A search has the same options, where they are its own."""
+    assert main(["suite", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in ("calls at most", "tokens at most, in and out", "dollars at most; needs --price"):
+        assert f"{name}, over the whole suite" in text
+    assert "over the whole run" not in text
 
 
 def cell(data: str, method: str, seed: int, test: float | None, **more: Any) -> tuple[Cell, SearchResult]:
@@ -153,12 +167,93 @@ def test_a_run_whose_test_split_failed_is_named_too() -> None:
     assert [(run["seed"], run["stop_reason"]) for run in found["stopped"]] == [(1, "torn")]
 
 
-def test_a_suite_refuses_other_settings_in_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    """Two settings in one table would compare what cannot be compared."""
-    command = ["suite", "--data", "one", "--methods", "random", "--seeds", "1", *SMALL, "--suite-dir", "s"]
-    assert main(command) == 0
-    assert main([*command, "--shots", "1"]) == 2
-    assert "shots" in capsys.readouterr().err
+def test_a_suite_refuses_other_settings_in_its_folder(
+    capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
+) -> None:
+    """Two settings in one table would compare what cannot be compared; told before any search begins."""
+    command = ["suite", "--methods", "random", "--seeds", "1", *SMALL]
+    assert main([*command, "--data", "two"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--data", "one,two", "--shots", "1"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"--suite-dir {tmp_path / 'runs' / 'suite'}: two-random-seed1" in err
+    assert "shots: it was 16, now 1" in err
+    assert "a folder of its own by --suite-dir" in err
+    assert len(fake_evaluators) == 1
+    assert not (tmp_path / "runs" / "suite" / "one-random-seed1").exists()
+
+
+def test_a_data_set_that_has_changed_is_named_in_the_suites_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its content shows only when it is opened."""
+    command = ["suite", "--data", "one", "--methods", "random", "--seeds", "1", *SMALL]
+    assert main([*command, "--max-minutes", "0.000001"]) == 0
+    stand_in(monkeypatch, lambda _spec: FakeEvaluator(seed=99))
+    capsys.readouterr()
+    assert main(command) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert "fingerprint" in line
+    assert "--suite-dir" in line
+
+
+def pictures(folder: Path, count: int = 6) -> None:
+    """A data set of two classes."""
+    for label, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8), (90 * label, 20 * number, 7)).save(folder / name / f"{number}.png")
+
+
+REFUSED = {
+    "data set": (["--data", "ok,nope"], "there is no data set called 'nope'"),
+    "image": (["--data", "ok,torn"], "torn"),
+    "method": (["--data", "ok", "--methods", "random,nope"], "nope"),
+    "model": (["--data", "ok", "--model", "RN-pcio"], "did you mean RN-pico"),
+    "weights": (["--data", "ok", "--model", "ViT-B-32", "--pretrained", "nope"], "neither a tag"),
+    "device": (["--data", "ok", "--device", "tpu"], "unknown device"),
+    "templates": (["--data", "ok", "--initial", "nope.txt"], "nope.txt"),
+    "folder": (["--data", "other,ok"], "ok-random-seed2 in it is not empty and holds no run"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_everything_is_checked_before_the_first_search_begins(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line, exit code 2, and nothing is made, however many searches would have worked."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    for name in ("ok", "other", "torn"):
+        pictures(tmp_path / name)
+    for path in (tmp_path / "torn" / "cat").iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    if what == "folder":
+        (tmp_path / "s" / "ok-random-seed2").mkdir(parents=True)
+        (tmp_path / "s" / "ok-random-seed2" / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    given, said = REFUSED[what]
+    own = ["--methods", "random", "--seeds", "1-2", *SMALL, "--shots", "2", "--suite-dir", "s", *given]
+    assert main(["suite", *own]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_finished_is_not_checked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A data set may be gone by the time its figures are asked for."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    pictures(tmp_path / "ok")
+    config = SearchConfig(data=str(tmp_path / "ok"), method="random", shots=2, run_dir=tmp_path / "r")
+    check_cells([Cell(data="ok", config=config)])
+    with Store.create(tmp_path / "r", {"identity": config.identity()}):
+        write_result(tmp_path / "r", small_result(status="finished"))
+    shutil.rmtree(tmp_path / "ok")
+    check_cells([Cell(data="ok", config=config)])
+    gone = config.model_copy(update={"run_dir": tmp_path / "new"})
+    with pytest.raises(DataError):
+        check_cells([Cell(data="ok", config=gone)])
 
 
 def test_seeds_are_lists_or_ranges() -> None:

@@ -15,7 +15,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from promptclimb.evaluator import network
-from promptclimb.evaluator.clip.models import best_dtype, devices, load_model, parse_devices, pretrained_pairs
+from promptclimb.evaluator.clip.models import (
+    best_dtype,
+    check_named,
+    devices,
+    load_model,
+    names,
+    parse_devices,
+    pretrained_pairs,
+)
 from promptclimb.evaluator.clip.models.checkpoints import read_state
 from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
 from promptclimb.evaluator.errors import ModelError
@@ -308,3 +316,28 @@ def test_the_processor_is_always_there() -> None:
     assert parse_devices("cpu") == [CPU]
     assert len(parse_devices("auto")) == 1
     assert best_dtype(CPU) in (torch.bfloat16, torch.float32)
+
+
+def test_names_are_checked_without_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a tag or the hub would bring is left to the search; what nothing can bring is refused."""
+
+    def downloading(*_given: object) -> None:
+        raise AssertionError("nothing is downloaded")
+
+    monkeypatch.setattr(names, "tagged_file", downloading)
+    monkeypatch.setattr(names, "repository_files", downloading)
+    for model, pretrained in (
+        ("ViT-B-32", "laion2b_s34b_b79k"),
+        ("ViT-B/32", "openai"),
+        ("hf-hub:a/b", ""),
+        ("RN-pico", "pico"),
+    ):
+        check_named(model, pretrained)
+    for model, pretrained in (
+        ("ViT-B-33", "openai"),
+        ("ViT-B-32", "nope"),
+        ("RN-pico", "nope"),
+        ("local-dir:/nope", ""),
+    ):
+        with pytest.raises(ModelError):
+            check_named(model, pretrained)

@@ -1,0 +1,118 @@
+"""What the limits of a suite leave: they hold over all runs in its folder together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+from ..config.schema import SearchConfig
+from ..llm.budget import NOTHING, Budget, Limits, Usage
+from ..results.result import SearchResult
+from ..results.run_dir import STORE
+from ..store import Store
+from .inputs import with_fallback
+
+_UNITS: Mapping[str, str] = MappingProxyType(
+    {"max_calls": "calls", "max_tokens": "tokens", "max_cost": "US dollars", "max_minutes": "minutes"}
+)
+"""Every setting that is a limit, and what it counts, in the words of ``BudgetSpentError``."""
+_REACHED = re.compile(rf"the limit of \S+ ({'|'.join(_UNITS.values())})\b")
+LIMITS = tuple(_UNITS)
+
+
+class Allowance:
+    """What the runs in a suite's folder have used, and what its limits leave to the next one.
+
+    A run holds to its own limits by its own store, so it is given less of each: what all others there have
+    used, the interrupted ones and what nobody knows to have been billed included, is taken off.
+
+    Args:
+        folder: The suite's folder; every run in it counts, of this suite or of an earlier one. They are read
+            where there is a limit to hold them to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._reached: set[str] = set()
+
+    @cached_property
+    def _used(self) -> dict[Path, Usage]:
+        return {store.parent: _used(store.parent) for store in sorted(self._folder.glob(f"*/{STORE}"))}
+
+    def share(self, config: SearchConfig) -> SearchConfig:
+        """Return the config of one of the runs with what the others leave of each limit.
+
+        Raises:
+            UsageError: A run in the folder cannot be read, or is in use.
+        """
+        return config.model_copy(update=self._left(config, others=True))
+
+    def reached(self, config: SearchConfig) -> str | None:
+        """Return why a search would get nothing any more; None where it may begin, or go on.
+
+        What asks no LLM waits for time alone.
+
+        Raises:
+            UsageError: A run in the folder cannot be read, or is in use.
+        """
+        left = self._left(config)
+        needed = LIMITS if with_fallback(config)[0].needs_llm else ("max_minutes",)
+        for name in needed:
+            if name in left and (not left[name] or name in self._reached):
+                return _said(config, name)
+        return None
+
+    def after(self, config: SearchConfig, result: SearchResult) -> None:
+        """Count what a session has used, and remember the limit that stopped it, if one did.
+
+        Of tokens and money something may be left by then, but less than a request may need.
+        """
+        if not _limited(config):
+            return
+        assert config.run_dir is not None
+        self._used[config.run_dir] = _used(config.run_dir)
+        if (name := _limit_of(result)) is not None:
+            self._reached.add(name)
+
+    def _left(self, config: SearchConfig, *, others: bool = False) -> dict[str, float]:
+        """Return what all runs, or all others, leave of each limit that is set, by the setting's name."""
+        if not _limited(config):
+            return {}
+        total = NOTHING
+        for run_dir, used in self._used.items():
+            if not others or run_dir != config.run_dir:
+                total = total.plus(used)
+        left = Budget(Limits.of(config), total, clock=lambda: 0.0).left()
+        found = zip(LIMITS, (left.calls, left.tokens, left.cost_usd, left.minutes), strict=True)
+        return {name: value for name, value in found if value is not None}
+
+
+def told(config: SearchConfig, result: SearchResult) -> SearchResult:
+    """Return a result that names the suite's limit in place of the share that its run had of it."""
+    name = _limit_of(result)
+    if name is None or getattr(config, name) is None:
+        return result
+    return replace(result, stop_reason=_said(config, name))
+
+
+def _limit_of(result: SearchResult) -> str | None:
+    found = _REACHED.match(result.stop_reason or "")
+    return next((name for name, unit in _UNITS.items() if found and unit == found[1]), None)
+
+
+def _said(config: SearchConfig, name: str) -> str:
+    amount = f"{getattr(config, name):,}".removesuffix(".0")
+    return f"the limit of {amount} {_UNITS[name]} over the whole suite is reached"
+
+
+def _limited(config: SearchConfig) -> bool:
+    return Limits.of(config) != Limits()
+
+
+def _used(run_dir: Path) -> Usage:
+    with Store.open(run_dir) as store:
+        return store.usage
