@@ -1,41 +1,22 @@
 """Folders of class folders: ``DIR/CLASS/*.jpg``, or ``DIR/{train,val,test}/CLASS/*``.
 
 A class is a folder with images in it or below it; its label is its place in the sorted list of folder names,
-as torchvision and CLIP_benchmark number them. Hidden files are passed over; files that are no images are
-counted and passed over. Links are followed, and a link back to a folder above is passed over.
+as torchvision and CLIP_benchmark number them.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import DataError
 from ..class_names import tidy
 from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
 from ..values import Item, Splits
+from .class_folders import LAYOUT_HELP, Listing, entries_of, is_image, list_classes, passed_over
 
-IMAGE_SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-        *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
-    }
-)
 VAL_NAMES = ("val", "valid", "validation")
-LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
-
-
-@dataclass(slots=True)
-class Listing:
-    """The class folders of one folder: items by class folder, and what was passed over."""
-
-    root: Path
-    images: dict[str, list[Path]] = field(default_factory=dict)
-    empty: list[str] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
 
 
 def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] | None = None) -> Splits:
@@ -63,7 +44,7 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         val=val,
         test=test,
         root=folder,
-        notes=(RULE, *_passed_over(listing)),
+        notes=(RULE, *passed_over(listing)),
     )
 
 
@@ -86,50 +67,15 @@ def has_split_folders(folder: Path) -> bool:
     train = folder / "train"
     if not train.is_dir():
         return False
-    entries = _entries(train)
-    return any(entry.is_dir() for entry in entries) and not any(_is_image(entry) for entry in entries)
-
-
-def list_classes(folder: Path) -> Listing:
-    """Return every class folder of a folder with its images, sorted by path.
-
-    Raises:
-        DataError: There is none, or none has an image.
-    """
-    listing = Listing(root=folder)
-    loose = 0
-    for entry in _entries(folder):
-        if not entry.is_dir():
-            loose += _is_image(entry)
-            continue
-        found = sorted(_walk(Path(entry.path), listing.ignored))
-        if found:
-            listing.images[entry.name] = found
-        else:
-            listing.empty.append(entry.name)
-    if not listing.images:
-        raise DataError(_nothing_found(folder, loose, listing))
-    return listing
-
-
-def _nothing_found(folder: Path, loose: int, listing: Listing) -> str:
-    if loose:
-        return (
-            f"{folder} has {loose} images but no class folders; put the images of each class in their folder"
-        )
-    if listing.empty:
-        return (
-            f"none of the {len(listing.empty)} folders in {folder} holds an image "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))}); {LAYOUT_HELP}"
-        )
-    return f"{folder} is empty: {LAYOUT_HELP}"
+    entries = entries_of(train)
+    return any(entry.is_dir() for entry in entries) and not any(is_image(entry) for entry in entries)
 
 
 def _read_split_folders(folder: Path, name: str, order: Sequence[str] | None) -> Splits:
     train_list = list_classes(folder / "train")
     names = _ordered(train_list, order)
     classes, train = _items(train_list, names)
-    notes = _passed_over(train_list)
+    notes = passed_over(train_list)
     val_folder = next((folder / val for val in VAL_NAMES if (folder / val).is_dir()), None)
     val = _split(val_folder, names, notes) if val_folder else ()
     if (folder / "test").is_dir():
@@ -156,7 +102,7 @@ def _split(folder: Path, names: Sequence[str], notes: list[str]) -> tuple[Item, 
         )
     if missing := [name for name in names if name not in listing.images]:
         notes.append(f"{folder.name} has no images of {len(missing)} classes, such as {missing[0]!r}")
-    notes.extend(_passed_over(listing))
+    notes.extend(passed_over(listing))
     labels = {name: label for label, name in enumerate(names)}
     return tuple(Item(path, labels[name]) for name in names for path in listing.images.get(name, ()))
 
@@ -182,42 +128,3 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
         raise DataError(f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart")
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])
     return tuple(tidy(name, where=listing.root / name) for name in names), items
-
-
-def _walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield images in a folder and below it, links followed, loops not."""
-    top = Path(os.path.realpath(folder))
-    stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
-    while stack:
-        here, above = stack.pop()
-        for entry in _entries(here):
-            if entry.is_dir():
-                real = os.path.realpath(entry.path)
-                if real not in above:
-                    stack.append((Path(entry.path), above | {real}))
-            elif _is_image(entry):
-                yield Path(entry.path)
-            else:
-                ignored[Path(entry.name).suffix.lower() or entry.name] += 1
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(
-                (entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name
-            )
-    except OSError as error:
-        raise DataError(f"the folder {folder} cannot be read: {error.strerror}") from error
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and entry.is_file()  # noqa: PTH122
-
-
-def _passed_over(listing: Listing) -> list[str]:
-    total = sum(listing.ignored.values())
-    if not total:
-        return []
-    kinds = ", ".join(kind for kind, _count in listing.ignored.most_common(3))
-    return [f"{total} files under {listing.root} are no images and were passed over ({kinds})"]
