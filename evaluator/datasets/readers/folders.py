@@ -14,9 +14,8 @@ from ...errors import DataError
 from ..class_names import tidy
 from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
 from ..values import Item, Splits
-from .class_folders import LAYOUT_HELP, Listing, entries_of, is_image, list_classes, passed_over
-
-VAL_NAMES = ("val", "valid", "validation")
+from .class_folders import LAYOUT_HELP, Listing, list_classes, passed_over
+from .split_folders import SplitFolders, find_split_folders
 
 
 def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] | None = None) -> Splits:
@@ -28,12 +27,13 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         order: Folder names in the order of their labels; sorted by code point if None.
 
     Raises:
-        DataError: No such folder, no class folders, no images, one class only, or classes without images.
+        DataError: No such folder, no class folders, no images, one class only, classes without images, or
+            folders that may be splits and may be classes.
     """
     folder = existing_folder(folder)
     name = name or folder.name
-    if has_split_folders(folder):
-        return _read_split_folders(folder, name, order)
+    if (places := find_split_folders(folder)) is not None:
+        return _read_split_folders(folder, name, order, places)
     listing = list_classes(folder)
     classes, items = _items(listing, _ordered(listing, order))
     train, val, test = divide(items, classes)
@@ -62,24 +62,16 @@ def existing_folder(folder: Path) -> Path:
     return folder
 
 
-def has_split_folders(folder: Path) -> bool:
-    """Return whether a folder holds ``train/`` with class folders in it (a class may be called so)."""
-    train = folder / "train"
-    if not train.is_dir():
-        return False
-    entries = entries_of(train)
-    return any(entry.is_dir() for entry in entries) and not any(is_image(entry) for entry in entries)
-
-
-def _read_split_folders(folder: Path, name: str, order: Sequence[str] | None) -> Splits:
-    train_list = list_classes(folder / "train")
+def _read_split_folders(folder: Path, name: str, order: Sequence[str] | None, places: SplitFolders) -> Splits:
+    train_list = list_classes(places.train)
     names = _ordered(train_list, order)
     classes, train = _items(train_list, names)
     notes = passed_over(train_list)
-    val_folder = next((folder / val for val in VAL_NAMES if (folder / val).is_dir()), None)
-    val = _split(val_folder, names, notes) if val_folder else ()
-    if (folder / "test").is_dir():
-        test = _split(folder / "test", names, notes)
+    if places.others:
+        notes.append(f"folders beside the splits were passed over: {', '.join(places.others)}")
+    val = _split(places.val, train_list, names, notes) if places.val else ()
+    if places.test:
+        test = _split(places.test, train_list, names, notes)
         if not val:
             notes.append("there is no val split: templates are chosen on the training shots alone")
     elif val:
@@ -93,11 +85,11 @@ def _read_split_folders(folder: Path, name: str, order: Sequence[str] | None) ->
     )
 
 
-def _split(folder: Path, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:
+def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:
     listing = list_classes(folder)
     if strangers := sorted(listing.images.keys() - set(names)):
         raise DataError(
-            f"{folder / strangers[0]}: this class has no images under {folder.parent / 'train'}; "
+            f"{folder / strangers[0]}: this class has no images under {train.root}; "
             f"add some or remove the folder ({len(strangers)} such classes)"
         )
     if missing := [name for name in names if name not in listing.images]:

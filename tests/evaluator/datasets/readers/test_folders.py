@@ -77,6 +77,60 @@ def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) ->
     assert read_folder(tmp_path).classes == ("bus", "train")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("Train", "Val", "Test"), ("training", "validation", "testing"), ("TRAINING", "Valid", "test")],
+)
+def test_split_folders_are_known_by_their_longer_names_in_any_casing(
+    tmp_path: Path, make_images: MakeImages, names: tuple[str, str, str]
+) -> None:
+    """Train and Test are no two classes to be told apart."""
+    for name, count in zip(names, (5, 3, 4), strict=True):
+        make_images(tmp_path / name, {"a": count, "b": count})
+    found = read_folder(tmp_path)
+    assert found.classes == ("a", "b")
+    assert (len(found.train), len(found.val), len(found.test)) == (10, 6, 8)
+    assert {item.path.parent.parent.name for item in found.test} == {names[2]}
+    make_images(tmp_path / names[2], {"c": 1})
+    with pytest.raises(DataError, match=f"no images under {tmp_path / names[0]}"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (
+            {"Train/a": 3, "Train/b": 3, "train/a": 3, "test/a": 3},
+            "both Train and train, which mean the same",
+        ),
+        ({"train/a": 3, "train/b": 3, "val/a": 1, "validation/a": 1}, "both val and validation"),
+        (
+            {"Test/a": 3, "Test/b": 3, "Trainset/a": 3},
+            "Test holds class folders .* there is no train folder;",
+        ),
+        ({"val/a": 3, "test/b": 3, "learn/a": 3}, "test and val hold class folders"),
+        ({"train/a": 3, "train/b": 3, "train": 1, "test/a": 3}, "but train has no class folders, or images"),
+        ({"Train": 4, "Test": 4}, "Test and Train are splits by their names, but hold no class folders"),
+        ({"train/steam": 3, "train/electric": 3, "bus": 6}, "but bus beside it holds images too"),
+    ],
+)
+def test_folders_that_may_be_splits_or_classes_are_refused(
+    tmp_path: Path, make_images: MakeImages, counts: dict[str, int], message: str
+) -> None:
+    """A guess would give figures that mean nothing; the message says why and what to rename."""
+    make_images(tmp_path, counts)
+    with pytest.raises(DataError, match=message) as caught:
+        read_folder(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_folders_beside_the_splits_are_named_in_a_note(tmp_path: Path, make_images: MakeImages) -> None:
+    """Images that nobody assigned to a split are passed over; a folder without images is not worth a note."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 1, "test/b": 1, "pred/x": 2, "labels": 0})
+    notes = read_folder(tmp_path).notes
+    assert any(note == "folders beside the splits were passed over: pred" for note in notes)
+
+
 def test_images_below_a_class_folder_count(tmp_path: Path, make_images: MakeImages) -> None:
     """As torchvision's ImageFolder does, sub-folders belong to their class."""
     make_images(tmp_path, {"a/one": 3, "a/two": 3, "b": 6})
