@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...counts import counted
 from ...errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
@@ -57,12 +58,11 @@ def list_classes(folder: Path) -> Listing:
 
 def _nothing_found(folder: Path, loose: int, listing: Listing) -> str:
     if loose:
-        return (
-            f"{folder} has {loose} images but no class folders; put the images of each class in their folder"
-        )
+        images = counted(loose, "image")
+        return f"{folder} has {images} but no class folders; put the images of each class in their folder"
     if listing.empty:
         return (
-            f"none of the {len(listing.empty)} folders in {folder} holds an image "
+            f"none of the folders in {folder} holds an image "
             f"({', '.join(sorted(IMAGE_SUFFIXES))}); {LAYOUT_HELP}"
         )
     return f"{folder} is empty: {LAYOUT_HELP}"
@@ -74,7 +74,8 @@ def passed_over(listing: Listing) -> list[str]:
     if not total:
         return []
     kinds = ", ".join(kind for kind, _count in listing.ignored.most_common(3))
-    return [f"{total} files under {listing.root} are no images and were passed over ({kinds})"]
+    files = counted(total, "file that is no image", "files that are no images")
+    return [f"passed over under {listing.root}: {files} ({kinds})"]
 
 
 def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:

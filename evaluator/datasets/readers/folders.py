@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...counts import counted
 from ...errors import DataError
 from ..class_names import tidy
 from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
@@ -90,10 +91,11 @@ def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str])
     if strangers := sorted(listing.images.keys() - set(names)):
         raise DataError(
             f"{folder / strangers[0]}: this class has no images under {train.root}; "
-            f"add some or remove the folder ({len(strangers)} such classes)"
+            f"add some or remove the folder ({counted(len(strangers), 'such class', 'such classes')})"
         )
     if missing := [name for name in names if name not in listing.images]:
-        notes.append(f"{folder.name} has no images of {len(missing)} classes, such as {missing[0]!r}")
+        classes = counted(len(missing), "class", "classes")
+        notes.append(f"{folder.name} has no images of {classes}, such as {missing[0]!r}")
     notes.extend(passed_over(listing))
     labels = {name: label for label, name in enumerate(names)}
     return tuple(Item(path, labels[name]) for name in names for path in listing.images.get(name, ()))
@@ -114,7 +116,7 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
     if listing.empty:
         raise DataError(
             f"{listing.root / listing.empty[0]} holds no image, so its class has none to learn from; "
-            f"add some or remove the folder ({len(listing.empty)} such folders)"
+            f"add some or remove the folder ({counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:
         raise DataError(f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart")

@@ -143,7 +143,7 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path, make_images
     for name in ("a/Thumbs.db", "a/notes.txt", "b/.DS_Store", "readme.md"):
         (tmp_path / name).write_text("no image")
     notes = read_folder(tmp_path).notes
-    assert any("2 files" in note and ".db" in note for note in notes)
+    assert any("2 files that are no images" in note and ".db" in note for note in notes)
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path: Path, make_images: MakeImages) -> None:
