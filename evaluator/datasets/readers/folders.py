@@ -7,6 +7,7 @@ as torchvision and CLIP_benchmark number them.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,28 +89,36 @@ def _read_split_folders(folder: Path, name: str, order: Sequence[str] | None, pl
 
 def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:
     listing = list_classes(folder)
-    if strangers := sorted(listing.images.keys() - set(names)):
+    labels = {composed(name): label for label, name in enumerate(names)}
+    if strangers := sorted(name for name in listing.images if composed(name) not in labels):
         raise DataError(
             f"{folder / strangers[0]}: this class has no images under {train.root}; "
             f"add some or remove the folder ({counted(len(strangers), 'such class', 'such classes')})"
         )
-    if missing := [name for name in names if name not in listing.images]:
+    items = [Item(path, labels[composed(name)]) for name, paths in listing.images.items() for path in paths]
+    seen = {item.label for item in items}
+    if missing := [name for label, name in enumerate(names) if label not in seen]:
         classes = counted(len(missing), "class", "classes")
         notes.append(f"{folder.name} has no images of {classes}, such as {missing[0]!r}")
     notes.extend(passed_over(listing))
-    labels = {name: label for label, name in enumerate(names)}
-    return tuple(Item(path, labels[name]) for name in names for path in listing.images.get(name, ()))
+    return tuple(sorted(items, key=lambda item: item.label))
 
 
 def _ordered(listing: Listing, order: Sequence[str] | None) -> list[str]:
     names = sorted(listing.images)
     if order is None:
         return names
-    if set(names) != set(order):
+    found = {composed(name): name for name in names}
+    if found.keys() != {composed(name) for name in order}:
         raise DataError(
             f"{listing.root}: its class folders are not the {len(order)} that it was written with"
         )
-    return list(order)
+    return [found[composed(name)] for name in order]
+
+
+def composed(name: str) -> str:
+    """Return the name of a folder with its accents in one form (NFC); some file systems change it."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,17 @@ def test_a_folder_by_a_relative_path_gives_absolute_paths(
     data = load("./pets", shots=1)
     assert data.name == "pets"
     assert all(item.path.is_absolute() for item in data.train)
+
+
+def test_accents_are_compared_however_they_are_written(tmp_path: Path, make_images: MakeImages) -> None:
+    """A folder copied over a Mac has the same name in other code points, and is the same class."""
+    accented = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
+    make_images(tmp_path / "train", {accented: 3, "bar": 3})
+    make_images(tmp_path / "test", {unicodedata.normalize("NFD", accented): 2, "bar": 1})
+    found = read_folder(tmp_path)
+    assert found.classes == ("bar", accented)
+    assert [item.label for item in found.test] == [0, 1, 1]
+    assert not any("has no images" in note for note in found.notes)
 
 
 NAMES = ("{braces}", "100% wool", 'it\'s "so"', "猫", "чайник", " ".join(["long"] * 40))
