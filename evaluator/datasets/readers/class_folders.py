@@ -1,7 +1,7 @@
 """Class folders and the images in them, as they lie on disk.
 
 Hidden files are passed over; files that are no images are counted and passed over. Links are followed, and a
-link back to a folder above is passed over.
+link back to a folder above is passed over. Photographs in a format that is not read are called what they are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...counts import counted
 from ...errors import DataError
+from .pictures import UNREAD_PHOTOGRAPHS, how_to_convert
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -26,11 +27,18 @@ LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
 
 @dataclass(slots=True)
 class Listing:
-    """The class folders of one folder: items by class folder, and what was passed over."""
+    """The class folders of one folder.
+
+    Attributes:
+        root: The folder.
+        images: The images by class folder.
+        empty: Folders without an image, and the suffixes of what they hold.
+        ignored: Suffixes of all files that were passed over.
+    """
 
     root: Path
     images: dict[str, list[Path]] = field(default_factory=dict)
-    empty: list[str] = field(default_factory=list)
+    empty: dict[str, Counter[str]] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
 
 
@@ -41,25 +49,28 @@ def list_classes(folder: Path) -> Listing:
         DataError: There is none, or none has an image.
     """
     listing = Listing(root=folder)
-    loose = 0
+    loose: Counter[str] = Counter()
     for entry in entries_of(folder):
         if not entry.is_dir():
-            loose += is_image(entry)
+            loose[_kind(entry)] += 1
             continue
-        found = sorted(walk(Path(entry.path), listing.ignored))
-        if found:
+        ignored: Counter[str] = Counter()
+        if found := sorted(walk(Path(entry.path), ignored)):
             listing.images[entry.name] = found
         else:
-            listing.empty.append(entry.name)
+            listing.empty[entry.name] = ignored
+        listing.ignored.update(ignored)
     if not listing.images:
         raise DataError(_nothing_found(folder, loose, listing))
     return listing
 
 
-def _nothing_found(folder: Path, loose: int, listing: Listing) -> str:
-    if loose:
+def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
+    if loose := sum(count for kind, count in files.items() if kind in IMAGE_SUFFIXES):
         images = counted(loose, "image")
         return f"{folder} has {images} but no class folders; put the images of each class in their folder"
+    if unread := unread_photographs(listing.ignored + files):
+        return f"{folder} holds no image that is read, but {unread}"
     if listing.empty:
         return (
             f"none of the folders in {folder} holds an image "
@@ -69,13 +80,39 @@ def _nothing_found(folder: Path, loose: int, listing: Listing) -> str:
 
 
 def passed_over(listing: Listing) -> list[str]:
-    """Return notes on the files that are no images."""
-    total = sum(listing.ignored.values())
-    if not total:
-        return []
-    kinds = ", ".join(kind for kind, _count in listing.ignored.most_common(3))
-    files = counted(total, "file that is no image", "files that are no images")
-    return [f"passed over under {listing.root}: {files} ({kinds})"]
+    """Return notes on the files that are no images, and on photographs in a format that is not read."""
+    notes = []
+    if unread := unread_photographs(listing.ignored):
+        notes.append(f"passed over under {listing.root}: {unread}")
+    others = Counter(
+        {kind: count for kind, count in listing.ignored.items() if kind not in UNREAD_PHOTOGRAPHS}
+    )
+    if others:
+        kinds = ", ".join(kind for kind, _count in others.most_common(3))
+        files = counted(others.total(), "file that is no image", "files that are no images")
+        notes.append(f"passed over under {listing.root}: {files} ({kinds})")
+    return notes
+
+
+def unread_photographs(kinds: Counter[str]) -> str:
+    """Return how many photographs in a format that is not read are among files, and what to do with them.
+
+    Args:
+        kinds: Number of files by suffix.
+
+    Returns:
+        Empty where there are none.
+    """
+    unread = Counter({kind: count for kind, count in kinds.items() if kind in UNREAD_PHOTOGRAPHS})
+    if not unread:
+        return ""
+    suffixes = [kind for kind, _count in unread.most_common(3)]
+    found = counted(
+        unread.total(),
+        "photograph in a format that is not read",
+        "photographs in a format that is not read",
+    )
+    return f"{found} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
 
 
 def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
@@ -92,7 +129,7 @@ def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
             elif is_image(entry):
                 yield Path(entry.path)
             else:
-                ignored[Path(entry.name).suffix.lower() or entry.name] += 1
+                ignored[_kind(entry)] += 1
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:
@@ -113,3 +150,7 @@ def entries_of(folder: Path) -> list[os.DirEntry[str]]:
 def is_image(entry: os.DirEntry[str]) -> bool:
     """Return whether an entry is a file with an image's suffix."""
     return os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and entry.is_file()  # noqa: PTH122
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower() or entry.name  # noqa: PTH122

@@ -16,7 +16,7 @@ from ...errors import DataError
 from ..class_names import tidy
 from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
 from ..values import Item, Splits
-from .class_folders import LAYOUT_HELP, Listing, list_classes, passed_over
+from .class_folders import LAYOUT_HELP, Listing, list_classes, passed_over, unread_photographs
 from .split_folders import SplitFolders, find_split_folders
 
 
@@ -123,9 +123,12 @@ def composed(name: str) -> str:
 
 def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     if listing.empty:
+        name, kinds = next(iter(listing.empty.items()))
+        unread = unread_photographs(kinds)
         raise DataError(
-            f"{listing.root / listing.empty[0]} holds no image, so its class has none to learn from; "
-            f"add some or remove the folder ({counted(len(listing.empty), 'such folder')})"
+            f"{listing.root / name} holds no image{' that is read' if unread else ''}, so its class has none "
+            f"to learn from; {unread or 'add some or remove the folder'} "
+            f"({counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:
         raise DataError(f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart")

@@ -147,6 +147,44 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path, make_images
     assert any("2 files that are no images" in note and ".db" in note for note in notes)
 
 
+def test_photographs_in_a_format_that_is_not_read_are_called_so(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    """An iPhone's HEIC is no rubbish: a note counts them and says how to convert them."""
+    make_images(tmp_path, {"a": 4, "b": 4})
+    for name in ("a/IMG_1.HEIC", "b/IMG_2.heic", "b/notes.txt"):
+        (tmp_path / name).write_bytes(b"ftypheic")
+    notes = read_folder(tmp_path).notes
+    (unread,) = (note for note in notes if "photographs in a format that is not read" in note)
+    assert "2 photographs" in unread
+    assert "(.heic); convert them to JPEG first" in unread
+    assert any("1 file that is no image (.txt)" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("counts", "photographs", "message"),
+    [
+        ({"a": 4}, ("b/1.cr2",), "b holds no image that is read, .*; 1 photograph in a .*convert them"),
+        ({"a": 0, "b": 0}, ("a/1.heic", "b/1.heic"), r"holds no image that is read, but 2 photo.*\(.heic\)"),
+        ({}, ("1.heic", "2.heic"), "holds no image that is read, but 2 photographs"),
+    ],
+)
+def test_a_class_of_nothing_but_unread_photographs_is_refused_as_such(
+    tmp_path: Path,
+    make_images: MakeImages,
+    counts: dict[str, int],
+    photographs: tuple[str, ...],
+    message: str,
+) -> None:
+    """In one class folder, in all of them, or without class folders."""
+    make_images(tmp_path, counts)
+    for name in photographs:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no PNG")
+    with pytest.raises(DataError, match=message):
+        read_folder(tmp_path)
+
+
 def test_links_are_followed_and_loops_are_not(tmp_path: Path, make_images: MakeImages) -> None:
     """Linked images and class folders are read; a link back to a folder above ends the walk."""
     make_images(tmp_path / "store", {"a": 4, "b": 4})
