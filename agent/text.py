@@ -1,11 +1,6 @@
-"""Text for people: numbers with their nouns, and nothing that a terminal would obey."""
+"""Text for people: nothing that a terminal would obey."""
 
 from __future__ import annotations
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 call``, ``1,200 calls``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -59,7 +59,8 @@ def read_templates(path: str | Path, *, max_words: int | None = None) -> list[Te
         except TemplateError as error:
             wrong.append(f"{path}: line {number}: {error}")
     if wrong:
-        others = f" ({len(wrong) - 1} more lines are wrong)" if len(wrong) > 1 else ""
+        more = len(wrong) - 1
+        others = f" ({more} more {'line is' if more == 1 else 'lines are'} wrong)" if more else ""
         raise PoolError(f"{wrong[0]}; a template looks like this: {PLAIN}{others}")
     if not templates:
         raise PoolError(f"{path}: line 1: the file holds no template; write one a line, such as: {PLAIN}")

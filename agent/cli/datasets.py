@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...evaluator.counts import counted
 from .options import add_json, add_search_options, given_spec
 from .output import print_json, print_table, say
 
@@ -67,7 +68,7 @@ def _split_table(document: dict[str, Any]) -> None:
         }
         for label, name in enumerate(classes)
     ]
-    say(f"{document['name']}: {len(classes)} classes, {document['test_size']} test images")
+    say(f"{document['name']}: {len(classes)} classes, {counted(document['test_size'], 'test image')}")
     print_table(("label", "class", *(split for split in counts if document.get(split))), rows)
     example = document["train"][0]["path"] if document["train"] else ""
     if example:

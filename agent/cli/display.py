@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ...evaluator.counts import counted
 from ..events import (
     ClimbFinished,
     EndpointRemoved,
@@ -34,7 +35,7 @@ from ..events import (
     UsageChanged,
     UsageUntold,
 )
-from ..text import counted, printable
+from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12

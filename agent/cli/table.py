@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...evaluator.counts import counted
 from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
-from ..text import counted, printable
+from ..text import printable
 
 _NAMES = {"plain": "plain template", "initial pool": "best initial template"}
 _MOST_SHOWN = 2

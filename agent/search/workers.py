@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from ...evaluator.counts import counted
 from ..climb.climb import Climb
 from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, InterruptedRunError
 from ..events import Listener, SearchStopped
 from ..stop import Stop
-from ..text import counted
 from .failures import explained, single
 
 CANCELLED = 0

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..counts import counted
 from ..errors import DataError
 from .class_names import duplicates, refuse_duplicates
 from .values import Item, Splits, count_by_label
@@ -31,9 +32,8 @@ def check(splits: Splits) -> Iterator[str]:
         if not count
     ]
     if without:
-        raise DataError(
-            f"{splits.name}: class {without[0]!r} has no training images ({len(without)} such classes)"
-        )
+        such = counted(len(without), "such class", "such classes")
+        raise DataError(f"{splits.name}: class {without[0]!r} has no training images ({such})")
     count_by_label(splits.val, len(splits.classes))
     if not any(count_by_label(splits.test, len(splits.classes))):
         raise DataError(f"{splits.name} has no test images, so nothing that is found could be judged")
@@ -54,7 +54,8 @@ def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> 
     if not leaks:
         return
     seen, tested = leaks[0]
-    fact = f"{len(leaks)} test images are also training or validation images, such as {tested} (as {seen})"
+    images = counted(len(leaks), "test image is", "test images are")
+    fact = f"{images} among the shots too, such as {tested} (as {seen})"
     if not allow:
         raise DataError(f"{fact}; remove them, or go on all the same with --allow-leak")
     yield f"a leak, which a search takes with --allow-leak only: {fact}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from ..counts import counted
 from ..errors import DataError
 from .checks import content_hash
 from .readers.pictures import open_rgb
@@ -48,11 +49,12 @@ def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str
             (same if first.label == item.label else contradicting).append((first, item))
     if same:
         one, other = same[0]
-        yield f"{len(same)} of the shots are copies of another one, such as {other.path} of {one.path}"
+        copies = counted(len(same), "copy", "copies")
+        yield f"among the shots: {copies} of another one, such as {other.path} of {one.path}"
     if contradicting:
         one, other = contradicting[0]
         yield (
-            f"{len(contradicting)} of the shots lie in two classes, such as {one.path} "
+            f"among the shots: {counted(len(contradicting), 'image')} in two classes, such as {one.path} "
             f"({classes[one.label]!r}) and {other.path} ({classes[other.label]!r})"
         )
 

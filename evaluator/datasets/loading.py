@@ -18,7 +18,8 @@ from .checks import check, check_leaks
 from .class_names import OPENAI, SPLIT, read_names, rename
 from .image_checks import check_repeats
 from .readers import bundled, coop, digits
-from .readers.folders import LAYOUT_HELP, read_folder
+from .readers.class_folders import LAYOUT_HELP
+from .readers.folders import read_folder
 from .readers.tables import SUFFIXES, read_table
 from .sampling import few_shot
 from .sampling.few_shot_file import read_few_shot_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ...spec import Report
 from ...user_paths import user_path
 from .hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
 
+FIRST_TAGS = 3
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -100,13 +101,25 @@ def _named(model: str, pretrained: str, report: Report) -> Source:
             preprocessing=settings,
             quick_gelu=bool(tag.get("quick_gelu", False)),
         )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    bundled = {row["pretrained"] for row in bundled_models()}
+    if pretrained in bundled and not Path(pretrained).is_file():
+        raise ModelError(_without_weights(model, tags))
     if _looks_like_file(pretrained):
         return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
-    tags = open_clip.list_pretrained_tags_by_model(model)
     listed = f"; open_clip has {', '.join(tags)}" if tags else "; open_clip has no weights for it"
     raise ModelError(
         f"{pretrained!r} is neither a tag of {model} nor a file{_nearest(pretrained, tags)}{listed}"
     )
+
+
+def _without_weights(model: str, tags: Sequence[str]) -> str:
+    """Say what to give with a model whose weights were not named: the default is a bundled model's."""
+    if not tags:
+        return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
+    first, more = ", ".join(tags[:FIRST_TAGS]), len(tags) - FIRST_TAGS
+    shown = f"{first} and {more} more (`promptclimb models --grep {model}` lists them)" if more > 0 else first
+    return f"{model} needs its weights: give --pretrained TAG; open_clip has {shown}"
 
 
 def _local(folder: Path) -> Source:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from ...errors import DataError
 
 WHITE = (255, 255, 255, 255)
+UNREAD_PHOTOGRAPHS = frozenset(
+    {
+        *(".heic", ".heif", ".hif", ".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf"),
+        *(".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".rwl", ".3fr", ".erf", ".kdc", ".mrw"),
+        *(".x3f", ".iiq"),
+    }
+)
+"""Suffixes of photographs that Pillow does not read: HEIC, JPEG XL, and the cameras' raw forms."""
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -32,7 +40,7 @@ def open_rgb(path: Path) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"the image {path} is too large to be opened safely: {error}") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is no image that can be read; replace or remove it") from error
+        raise DataError(_unidentified(path)) from error
     except FileNotFoundError as error:
         raise DataError(f"the image {path} does not exist") from error
     except MemoryError as error:
@@ -41,6 +49,20 @@ def open_rgb(path: Path) -> Image.Image:
         raise DataError(
             f"the image {path} cannot be read ({type(error).__name__}: {error}); replace or remove it"
         ) from error
+
+
+def how_to_convert(suffix: str) -> str:
+    """Return what to do with photographs of a form that is not read."""
+    return f"convert them to JPEG first, for example with ImageMagick: magick mogrify -format jpg *{suffix}"
+
+
+def _unidentified(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in UNREAD_PHOTOGRAPHS or (suffix == ".avif" and not features.check("avif")):
+        return (
+            f"{path} is a photograph in a format that is not read here ({suffix}); {how_to_convert(suffix)}"
+        )
+    return f"{path} is no image that can be read; replace or remove it"
 
 
 def _refuse_bomb(image: Image.Image) -> None:

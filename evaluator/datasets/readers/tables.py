@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...counts import counted
 from ...errors import DataError
 from ..class_names import refuse_duplicates, tidy
 from ..paths import inside
@@ -21,6 +22,7 @@ from ..values import Item, Splits
 from .text_files import parse_json, read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+MARKS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*DELIMITERS, *JSON_LINES)
 SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
@@ -78,11 +80,13 @@ def parse_table(text: str, *, suffix: str, where: str) -> Iterator[Row]:
 
 
 def _csv_rows(text: str, delimiter: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    _refuse_other_delimiter(text.partition("\n")[0], delimiter, where)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [column.strip().lower() for column in reader.fieldnames or ()]
         if missing := {"path", "label"} - set(columns):
-            raise DataError(f"{where} has no column {min(missing)!r} (it has {columns}); {FORM}")
+            shown = f"it has {', '.join(columns)}" if columns else "it is empty"
+            raise DataError(f"{where} has no column {min(missing)!r} ({shown}); {FORM}")
         reader.fieldnames = columns
         for cells in reader:
             if None in cells:
@@ -90,6 +94,21 @@ def _csv_rows(text: str, delimiter: str, where: str) -> Iterator[tuple[str, dict
             yield f"{where}, line {reader.line_num}", cells
     except csv.Error as error:
         raise DataError(f"{where}, line {reader.line_num}: {error}") from error
+
+
+def _refuse_other_delimiter(header: str, delimiter: str, where: str) -> None:
+    """Raise DataError if a header has its columns only when it is cut at another mark."""
+    fitting = [
+        mark
+        for mark in MARKS
+        if {"path", "label"} <= {cell.strip(' "').lower() for cell in header.split(mark)}
+    ]
+    if fitting and delimiter not in fitting:
+        wanted = MARKS[delimiter]
+        raise DataError(
+            f"{where}: its fields are separated by {MARKS[fitting[0]]}, and must be by {wanted}; "
+            f"save it with {wanted}"
+        )
 
 
 def _json_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -164,9 +183,8 @@ def _assemble(
     train, val, test = (tuple(part) for part in parts)
     notes: tuple[str, ...] = ()
     if unsplit and (train or val or test):
-        raise DataError(
-            f"{file}: {len(unsplit)} rows have no split, such as {unsplit[0].path}; fill in all or none"
-        )
+        rows = counted(len(unsplit), "row has", "rows have")
+        raise DataError(f"{file}: {rows} no split, such as {unsplit[0].path}; fill in all or none")
     if unsplit or not (val or test):
         train, val, test = divide(unsplit or train, classes)
         notes = (RULE,)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ...counts import counted
 from ...errors import DataError
 from ..readers.text_files import parse_json, read_bytes, read_text
 from ..values import Item, Splits
@@ -45,7 +46,8 @@ def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tu
     val = tuple(_items(found.get("val", {"data": []}), splits.val, f"{file}, val"))
     if missing := set(range(len(splits.classes))) - {item.label for item in train}:
         name = splits.classes[min(missing)]
-        raise DataError(f"{file} has no training image of {name!r} ({len(missing)} such classes)")
+        such = counted(len(missing), "such class", "such classes")
+        raise DataError(f"{file} has no training image of {name!r} ({such})")
     return train, val
 
 

@@ -185,6 +185,13 @@ def test_any_bytes_are_a_checkpoint_or_a_clear_error(
         ("ViT-B-32", "zzz", "is neither a tag of ViT-B-32 nor a file; open_clip has openai, "),
         ("ViT-B-32", "no/such/file.pt", "there is no checkpoint file no/such/file.pt"),
         ("tiny-clip", "zzz", "open_clip has no weights for it"),
+        (
+            "ViT-B-32",
+            "pico",
+            "ViT-B-32 needs its weights: give --pretrained TAG; open_clip has openai, laion400m_",
+        ),
+        ("ViT-B-32", "pico", "more (`promptclimb models --grep ViT-B-32` lists them)"),
+        ("tiny-clip", "pico", "no weights for tiny-clip: give a checkpoint as --pretrained FILE"),
         ("local-dir:/no/such", "", "there is no open_clip_config.json in /no/such"),
     ],
 )

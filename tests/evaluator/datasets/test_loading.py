@@ -73,7 +73,7 @@ def test_the_same_image_in_train_and_test_is_an_error(
     for folder in ("train", "val", "test"):
         make_images(tmp_path / folder, {"a": 3, "b": 3})
     shutil.copy(tmp_path / part / "a" / "000.png", tmp_path / "test" / "b" / "copy.png")
-    with pytest.raises(DataError, match=rf"1 test images are.*copy\.png.*{part}.*--allow-leak"):
+    with pytest.raises(DataError, match=rf"1 test image is among the shots.*copy\.png.*{part}.*--allow-leak"):
         load(str(tmp_path), shots=3)
     data = load(str(tmp_path), shots=3, allow_leak=True)
     assert any("a leak, which" in note for note in data.notes)
@@ -85,8 +85,8 @@ def test_copies_among_the_shots_are_noted(tmp_path: Path, make_images: MakeImage
     for target in ("a/copy.png", "b/copy.png"):
         shutil.copy(tmp_path / "train/a/000.png", tmp_path / "train" / target)
     notes = load(str(tmp_path), shots=4).notes
-    assert any("1 of the shots are copies" in note and "a/copy.png" in note for note in notes)
-    assert any("lie in two classes" in note and "b/copy.png" in note for note in notes)
+    assert any("among the shots: 1 copy of" in note and "a/copy.png" in note for note in notes)
+    assert any("1 image in two classes" in note and "b/copy.png" in note for note in notes)
 
 
 def test_unreadable_images_are_found_before_anything_is_scored(
@@ -115,7 +115,7 @@ def test_a_leak_outside_the_shots_is_none(tmp_path: Path, make_images: MakeImage
 def test_a_split_without_test_images_of_a_class_says_so(tmp_path: Path, make_images: MakeImages) -> None:
     """Accuracy on the others is still accuracy; a note tells."""
     make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 3})
-    assert any("test has no images of 1 classes" in note for note in load(str(tmp_path), shots=1).notes)
+    assert any("test has no images of 1 class," in note for note in load(str(tmp_path), shots=1).notes)
 
 
 def test_neither_torch_nor_scikit_learn_is_imported_to_read_a_folder() -> None:

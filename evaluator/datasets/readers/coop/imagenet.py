@@ -7,7 +7,7 @@ from pathlib import Path
 from ....errors import DataError
 from ...class_names import tidy
 from ...values import Item, Splits
-from ..folders import list_classes
+from ..class_folders import list_classes
 from ..text_files import read_text
 from .missing import need_file, need_folder
 from .split_file import read_split_file

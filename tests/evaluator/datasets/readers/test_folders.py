@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,60 @@ def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) ->
     assert read_folder(tmp_path).classes == ("bus", "train")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("Train", "Val", "Test"), ("training", "validation", "testing"), ("TRAINING", "Valid", "test")],
+)
+def test_split_folders_are_known_by_their_longer_names_in_any_casing(
+    tmp_path: Path, make_images: MakeImages, names: tuple[str, str, str]
+) -> None:
+    """Train and Test are no two classes to be told apart."""
+    for name, count in zip(names, (5, 3, 4), strict=True):
+        make_images(tmp_path / name, {"a": count, "b": count})
+    found = read_folder(tmp_path)
+    assert found.classes == ("a", "b")
+    assert (len(found.train), len(found.val), len(found.test)) == (10, 6, 8)
+    assert {item.path.parent.parent.name for item in found.test} == {names[2]}
+    make_images(tmp_path / names[2], {"c": 1})
+    with pytest.raises(DataError, match=f"no images under {tmp_path / names[0]}"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (
+            {"Train/a": 3, "Train/b": 3, "train/a": 3, "test/a": 3},
+            "both Train and train, which mean the same",
+        ),
+        ({"train/a": 3, "train/b": 3, "val/a": 1, "validation/a": 1}, "both val and validation"),
+        (
+            {"Test/a": 3, "Test/b": 3, "Trainset/a": 3},
+            "Test holds class folders .* there is no train folder;",
+        ),
+        ({"val/a": 3, "test/b": 3, "learn/a": 3}, "test and val hold class folders"),
+        ({"train/a": 3, "train/b": 3, "train": 1, "test/a": 3}, "but train has no class folders, or images"),
+        ({"Train": 4, "Test": 4}, "Test and Train are splits by their names, but hold no class folders"),
+        ({"train/steam": 3, "train/electric": 3, "bus": 6}, "but bus beside it holds images too"),
+    ],
+)
+def test_folders_that_may_be_splits_or_classes_are_refused(
+    tmp_path: Path, make_images: MakeImages, counts: dict[str, int], message: str
+) -> None:
+    """A guess would give figures that mean nothing; the message says why and what to rename."""
+    make_images(tmp_path, counts)
+    with pytest.raises(DataError, match=message) as caught:
+        read_folder(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_folders_beside_the_splits_are_named_in_a_note(tmp_path: Path, make_images: MakeImages) -> None:
+    """Images that nobody assigned to a split are passed over; a folder without images is not worth a note."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 1, "test/b": 1, "pred/x": 2, "labels": 0})
+    notes = read_folder(tmp_path).notes
+    assert any(note == "folders beside the splits were passed over: pred" for note in notes)
+
+
 def test_images_below_a_class_folder_count(tmp_path: Path, make_images: MakeImages) -> None:
     """As torchvision's ImageFolder does, sub-folders belong to their class."""
     make_images(tmp_path, {"a/one": 3, "a/two": 3, "b": 6})
@@ -89,7 +144,45 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path, make_images
     for name in ("a/Thumbs.db", "a/notes.txt", "b/.DS_Store", "readme.md"):
         (tmp_path / name).write_text("no image")
     notes = read_folder(tmp_path).notes
-    assert any("2 files" in note and ".db" in note for note in notes)
+    assert any("2 files that are no images" in note and ".db" in note for note in notes)
+
+
+def test_photographs_in_a_format_that_is_not_read_are_called_so(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    """An iPhone's HEIC is no rubbish: a note counts them and says how to convert them."""
+    make_images(tmp_path, {"a": 4, "b": 4})
+    for name in ("a/IMG_1.HEIC", "b/IMG_2.heic", "b/notes.txt"):
+        (tmp_path / name).write_bytes(b"ftypheic")
+    notes = read_folder(tmp_path).notes
+    (unread,) = (note for note in notes if "photographs in a format that is not read" in note)
+    assert "2 photographs" in unread
+    assert "(.heic); convert them to JPEG first" in unread
+    assert any("1 file that is no image (.txt)" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("counts", "photographs", "message"),
+    [
+        ({"a": 4}, ("b/1.cr2",), "b holds no image that is read, .*; 1 photograph in a .*convert them"),
+        ({"a": 0, "b": 0}, ("a/1.heic", "b/1.heic"), r"holds no image that is read, but 2 photo.*\(.heic\)"),
+        ({}, ("1.heic", "2.heic"), "holds no image that is read, but 2 photographs"),
+    ],
+)
+def test_a_class_of_nothing_but_unread_photographs_is_refused_as_such(
+    tmp_path: Path,
+    make_images: MakeImages,
+    counts: dict[str, int],
+    photographs: tuple[str, ...],
+    message: str,
+) -> None:
+    """In one class folder, in all of them, or without class folders."""
+    make_images(tmp_path, counts)
+    for name in photographs:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no PNG")
+    with pytest.raises(DataError, match=message):
+        read_folder(tmp_path)
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path: Path, make_images: MakeImages) -> None:
@@ -127,6 +220,17 @@ def test_a_folder_by_a_relative_path_gives_absolute_paths(
     data = load("./pets", shots=1)
     assert data.name == "pets"
     assert all(item.path.is_absolute() for item in data.train)
+
+
+def test_accents_are_compared_however_they_are_written(tmp_path: Path, make_images: MakeImages) -> None:
+    """A folder copied over a Mac has the same name in other code points, and is the same class."""
+    accented = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
+    make_images(tmp_path / "train", {accented: 3, "bar": 3})
+    make_images(tmp_path / "test", {unicodedata.normalize("NFD", accented): 2, "bar": 1})
+    found = read_folder(tmp_path)
+    assert found.classes == ("bar", accented)
+    assert [item.label for item in found.test] == [0, 1, 1]
+    assert not any("has no images" in note for note in found.notes)
 
 
 NAMES = ("{braces}", "100% wool", 'it\'s "so"', "猫", "чайник", " ".join(["long"] * 40))

@@ -132,3 +132,10 @@ def damaged(kind: str, data: st.DataObject) -> bytes:
     for _change in range(data.draw(st.integers(0, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     return bytes(raw[: data.draw(st.integers(0, len(raw)))])
+
+
+def test_a_photograph_in_a_format_that_is_not_read_is_called_so(tmp_path: Path) -> None:
+    """A table may name one; the message says how to convert it."""
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"....ftypheic")
+    with pytest.raises(DataError, match=r"IMG_1\.HEIC is a photograph .* \(\.heic\); convert them to JPEG"):
+        open_rgb(tmp_path / "IMG_1.HEIC")
