@@ -58,7 +58,7 @@ class State:
     started: SearchStarted | None = None
     usage: UsageChanged | None = None
     climbs: dict[int, Standing] = field(default_factory=dict)
-    scored: int = 0
+    templates: set[str] = field(default_factory=set)
     latest: str = ""
     opening: str = ""
 
@@ -69,7 +69,8 @@ class State:
         elif isinstance(event, UsageChanged):
             self.usage = event
         elif isinstance(event, TemplateScored):
-            self.scored += 1
+            # Restarts may come upon the same template, and the result counts it once.
+            self.templates.add(event.template)
         elif isinstance(event, PoolScored | IterationFinished | ClimbFinished):
             self.latest = ""
             standing = self.climbs.setdefault(event.position.climb, Standing())
@@ -80,6 +81,11 @@ class State:
             standing = self.climbs.setdefault(event.position.climb, Standing())
             standing.iterations += 1
             standing.skipped += 1
+
+    @property
+    def scored(self) -> int:
+        """Distinct templates with a score."""
+        return len(self.templates)
 
     @property
     def iterations(self) -> int:

@@ -77,6 +77,14 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     assert "7 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
 
 
+def test_a_template_of_two_restarts_counts_once() -> None:
+    """The live count is that of the result: distinct templates."""
+    display, stream = watched(terminal=False)
+    for event in [STARTED, *map(scored, range(6)), *map(scored, range(6)), *[over(1)] * 6]:
+        display(event)
+    assert "6 templates scored" in stream.getvalue().splitlines()[-1]
+
+
 def test_facts_and_stops_are_lines_of_their_own() -> None:
     """What is worth knowing is not lost between two ticks; what is waited for is said."""
     display, stream = watched(terminal=False)
