@@ -33,7 +33,7 @@ class Workers:
         self._climbs = climbs
         self._stop = stop
         self._tell = tell
-        self._reasons: list[str] = []
+        self._limits: list[BudgetSpentError | GaveUpError] = []
 
     async def run(self, at_once: int) -> str | None:
         """Run the climbs to their ends.
@@ -60,10 +60,11 @@ class Workers:
         if self._stop.cause is not None:
             raise explained(self._stop.cause, [climb.record for climb in self._climbs])
         # Nothing that is not through may pass for a search that is: its test split would be opened.
-        if not self._reasons and not all(climb.record.done for climb in self._climbs):
+        if not self._limits and not all(climb.record.done for climb in self._climbs):
             raise ClimbCancelledError()
-        if reason := self._reasons[0] if self._reasons else self._unanswered():
-            self._tell(SearchStopped(reason=reason))
+        first = self._limits[0] if self._limits else None
+        if reason := self._unanswered() if first is None else str(first):
+            self._tell(SearchStopped(reason=reason, limit=getattr(first, "limit", None)))
             return reason
         return None
 
@@ -73,7 +74,7 @@ class Workers:
                 with self._stop.watching():
                     await climb.run()
             except (BudgetSpentError, GaveUpError) as limit:
-                self._reasons.append(str(limit))
+                self._limits.append(limit)
                 return
             except InterruptedRunError:
                 return

@@ -226,6 +226,20 @@ def test_folders_that_cannot_take_a_run(capsys: pytest.CaptureFixture[str], tmp_
         assert said in only_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("limit", "given"),
+    [("calls", ["2"]), ("tokens", ["200"]), ("minutes", ["0.0001"]), ("cost", ["0.0001", "--price", "1/1"])],
+)
+def test_a_budget_that_is_spent_is_named_by_its_option(
+    limit: str, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To resume with the same limit would do nothing: the hint has the option that raises it."""
+    with Serving() as server:
+        call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r", f"--max-{limit}", *given)
+    last = capsys.readouterr().err.strip().splitlines()
+    assert any(line.endswith(f"resume r --max-{limit} N") for line in last[-2:])
+
+
 def test_a_budget_ends_with_0_and_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
