@@ -38,6 +38,8 @@ from ..text import counted, printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
+MOST_REASONS = 5
+"""Most reasons for a skipped iteration that get a line of their own."""
 
 
 @dataclass(slots=True)
@@ -112,6 +114,7 @@ class Display:
         self._now = clock
         self._state = State()
         self._began = self._said = clock()
+        self._reasons: set[str] = set()
         self._live = Live(
             get_renderable=self._panel,
             console=console,
@@ -146,7 +149,7 @@ class Display:
                 f"{event.name}: {', '.join(f'{name} {value}' for name, value in event.fields().items())}"
             )
         elif isinstance(event, IterationSkipped):
-            self._state.latest = f"{event.position} is skipped: {event.reason}"
+            self._skipped(event)
         if not self._console.is_terminal:
             self._tick()
 
@@ -166,6 +169,14 @@ class Display:
         text = f"restart {climb}: scoring {counted(event.templates, 'initial template')}"
         self._state.latest = text
         if not self._console.is_terminal and climb <= MOST_SHOWN:
+            self._line(text)
+
+    def _skipped(self, event: IterationSkipped) -> None:
+        """Say it below; the first of each reason in a line that stays, or nobody would hear of the failure."""
+        text = f"{event.position} is skipped: {event.reason}"
+        self._state.latest = text
+        if event.reason not in self._reasons and len(self._reasons) < MOST_REASONS:
+            self._reasons.add(event.reason)
             self._line(text)
 
     def _line(self, text: str) -> None:

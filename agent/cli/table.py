@@ -57,6 +57,8 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if usage.doubtful_tokens:
         spent += f", and at most {usage.doubtful_tokens:,} tokens more that nobody told"
     lines = [f"{counted(result.evaluated, 'template')} scored, {spent}"]
+    if usage.failed_calls:
+        lines.append(f"{counted(usage.failed_calls, 'call')} failed")
     if result.skipped:
         lines.append(f"skipped for want of an answer: {counted(result.skipped, 'iteration')}")
     lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]

@@ -20,6 +20,7 @@ class ClimbRecord:
         answers: Answers that it got.
         replayed: Those of them that were on disk already.
         unanswered: Its last iterations, if they got no answer.
+        last_skip: Why the last of the skipped iterations got no answer; empty where none was skipped.
         done: Whether it went through all its iterations.
     """
 
@@ -30,4 +31,5 @@ class ClimbRecord:
     answers: int = 0
     replayed: int = 0
     unanswered: int = 0
+    last_skip: str = ""
     done: bool = False

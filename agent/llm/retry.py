@@ -12,6 +12,7 @@ import tenacity
 
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..errors import ChatError, FatalChatError, RateLimitedError, RequestFailedError, UselessAnswerError
+from ..text import counted
 
 Kind = Literal["no", "transient", "rate_limited", "useless"]
 T = TypeVar("T")
@@ -125,7 +126,7 @@ async def retrying(
         if classify(error).kind == "no":
             raise
         raise RequestFailedError(
-            f"no usable answer in {patience.attempts} attempts: {error}",
+            f"no usable answer in {counted(patience.attempts, 'attempt')}: {error}",
             attempts=patience.attempts,
             answered=patience.in_vain,
         ) from error

@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..text import counted
 from .chart import progress_chart
 from .result import PROMINENT, UNOPENED, SearchResult
 from .run_dir import write_atomically
@@ -107,7 +108,8 @@ def _warnings(result: SearchResult) -> list[str]:
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
     if result.skipped:
-        found.append(f"{result.skipped} iterations got no answer and were skipped.")
+        failed = result.usage.failed_calls
+        found.append(f"{counted(result.skipped, 'iteration')} without an answer; {counted(failed, 'call')} failed.")
     if result.objective in ("logprob", "margin"):
         found.append("The objective looks at logits: this was no black-box search.")
     return found + [str(result.notes[name]) for name in PROMINENT if name in result.notes]

@@ -13,7 +13,6 @@ from ..climb.climb import Climb
 from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, InterruptedRunError
 from ..events import Listener, SearchStopped
 from ..stop import Stop
-from ..text import counted
 from .failures import explained, single
 
 CANCELLED = 0
@@ -88,5 +87,9 @@ class Workers:
 
     def _unanswered(self) -> str | None:
         """Return why an outage at the very end is no end: the last iterations are asked again by a resume."""
-        count = sum(climb.record.unanswered for climb in self._climbs)
-        return f"no answer in {counted(count, 'last iteration')}; resume asks again" if count else None
+        records = [climb.record for climb in self._climbs if climb.record.unanswered]
+        if not records:
+            return None
+        count = sum(record.unanswered for record in records)
+        last = "the last iteration" if count == 1 else f"the last {count:,} iterations"
+        return f"no answer in {last} ({records[-1].last_skip}); resume asks again"

@@ -254,6 +254,22 @@ def test_a_budget_ends_with_0_and_says_how_to_go_on(
     assert (result["status"], result["usage"]["calls"], result["usage"]["replayed"]) == ("finished", 6, 2)
 
 
+def test_an_endpoint_that_fails_is_named_with_what_it_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """On the terminal and on the page: its address, the last error, and how many calls failed."""
+    with Serving(faults={"500": 1.0}) as server:
+        few = ("--restarts", "1", "--iterations", "1", "--retry-attempts", "1")
+        assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == 0
+    err = capsys.readouterr().err
+    page = (tmp_path / "r" / "report.html").read_text()
+    said = f"no answer in the last iteration ({server.base_url}: no usable answer in 1 attempt: the endpoint"
+    for text in (err, page):
+        assert said in text
+        assert "1 call failed" in text
+    assert "go on with: " in err
+
+
 def test_resume_refuses_what_would_change_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     """The difference is shown."""
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0

@@ -85,6 +85,15 @@ def test_a_template_of_two_restarts_counts_once() -> None:
     assert "6 templates scored" in stream.getvalue().splitlines()[-1]
 
 
+def test_the_first_skip_of_each_reason_is_a_line_of_its_own() -> None:
+    """On a terminal too, where what is shown for a moment would be lost."""
+    for terminal in (False, True):
+        display, stream = watched(terminal=terminal)
+        for number in (1, 2):
+            display(IterationSkipped(position=Position(1, 1, number), reason="http://h: answers 500"))
+        assert stream.getvalue().count("is skipped: http://h: answers 500") == 1
+
+
 def test_facts_and_stops_are_lines_of_their_own() -> None:
     """What is worth knowing is not lost between two ticks; what is waited for is said."""
     display, stream = watched(terminal=False)
