@@ -172,7 +172,7 @@ class Display:
             self._line(text)
 
     def _skipped(self, event: IterationSkipped) -> None:
-        """Say it below; the first of each reason in a line that stays, or nobody would hear of the failure."""
+        """Say it below; the first of each reason in a line that stays, for all to hear of the failure."""
         text = f"{event.position} is skipped: {event.reason}"
         self._state.latest = text
         if event.reason not in self._reasons and len(self._reasons) < MOST_REASONS:

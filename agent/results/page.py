@@ -109,7 +109,9 @@ def _warnings(result: SearchResult) -> list[str]:
         found.append(f"Stopped before its end: {result.stop_reason}.")
     if result.skipped:
         failed = result.usage.failed_calls
-        found.append(f"{counted(result.skipped, 'iteration')} without an answer; {counted(failed, 'call')} failed.")
+        found.append(
+            f"{counted(result.skipped, 'iteration')} without an answer; {counted(failed, 'call')} failed."
+        )
     if result.objective in ("logprob", "margin"):
         found.append("The objective looks at logits: this was no black-box search.")
     return found + [str(result.notes[name]) for name in PROMINENT if name in result.notes]

@@ -270,6 +270,21 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     assert "go on with: " in err
 
 
+def test_a_forgotten_end_of_the_address_is_thought_of(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A search that gets 404 asks about /v1, and the doctor does not call such an address well."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    url = server.base_url.removesuffix("/v1")
+    assert call("search", *SMALL, "--base-url", url, "--run-dir", "r") == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "is the address right? It usually ends in /v1" in last
+    call("doctor", "--base-url", url, "--json")
+    (found,) = [one for one in json.loads(capsys.readouterr().out) if one["what"] == "endpoint"]
+    assert found["state"] == "note"
+    assert "/v1" in found["text"]
+
+
 def test_resume_refuses_what_would_change_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     """The difference is shown."""
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
