@@ -34,6 +34,7 @@ from ..events import (
     UsageChanged,
     UsageUntold,
 )
+from ..results.figures import are_shares, score_text
 from ..text import counted, printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
@@ -61,6 +62,7 @@ class State:
     usage: UsageChanged | None = None
     climbs: dict[int, Standing] = field(default_factory=dict)
     templates: set[str] = field(default_factory=set)
+    percent: bool = True
     latest: str = ""
     opening: str = ""
 
@@ -73,6 +75,7 @@ class State:
         elif isinstance(event, TemplateScored):
             # Restarts may come upon the same template, and the result counts it once.
             self.templates.add(event.template)
+            self.percent = self.percent and are_shares((event.train, event.val))
         elif isinstance(event, PoolScored | IterationFinished | ClimbFinished):
             self.latest = ""
             standing = self.climbs.setdefault(event.position.climb, Standing())
@@ -83,6 +86,10 @@ class State:
             standing = self.climbs.setdefault(event.position.climb, Standing())
             standing.iterations += 1
             standing.skipped += 1
+
+    def score(self, value: float) -> str:
+        """Return the text of a score."""
+        return score_text(value, percent=self.percent) + ("%" if self.percent else "")
 
     @property
     def scored(self) -> int:
@@ -193,7 +200,7 @@ class Display:
         state, started = self._state, self._state.started
         best = state.best
         total = started.iterations if started is not None else 0
-        ahead = f"; best {best.train:.1%}: {best.best}" if best is not None else ""
+        ahead = f"; best {state.score(best.train)}: {best.best}" if best is not None else ""
         done = f"iteration {state.iterations} of {total}, {counted(state.scored, 'template')} scored"
         latest = f"; {state.latest}" if state.latest else ""
         return f"{self._clock()} {done}, {self._spent()}{ahead}{latest}"
@@ -234,7 +241,7 @@ class Display:
             table.add_row(
                 str(number),
                 f"{standing.iterations}/{each}",
-                f"{standing.train:.1%}",
+                state.score(standing.train),
                 escape(printable(standing.best)),
             )
         bar = ProgressBar(total=max(1, started.iterations), completed=state.iterations, width=40)

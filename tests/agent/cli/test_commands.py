@@ -410,6 +410,26 @@ def test_a_black_box_of_ones_own_works_on_the_command_line(
     assert "has no test images; choose another split" in only_line(capsys.readouterr().err)
 
 
+def test_scores_outside_of_0_to_1_are_no_percentages(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The table, the lines on the way and ``evaluate`` show the numbers that the black box gives."""
+    Path("own.py").write_text(
+        "class Costs:\n"
+        "    def score(self, templates):\n"
+        "        return [-7000 - len(template) for template in templates]\n"
+    )
+    own = ("--evaluator", "own.py:Costs")
+    assert call("search", *own, "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    Path("t.txt").write_text("a {}\n")
+    assert call("evaluate", *own, "--templates", "t.txt", "--split", "train") == 0
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert "-70" in text
+        assert "%" not in text
+        assert "-700000" not in text
+
+
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It says what a search would do at most, and leaves no trace."""
     assert call("search", *SMALL, "--price", "1/2", "--rpm", "3", "--dry-run", "--json") == 0

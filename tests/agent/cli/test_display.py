@@ -94,6 +94,24 @@ def test_the_first_skip_of_each_reason_is_a_line_of_its_own() -> None:
         assert stream.getvalue().count("is skipped: http://h: answers 500") == 1
 
 
+def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
+    """A black box may score with any number."""
+    for terminal in (False, True):
+        display, stream = watched(terminal=terminal)
+        low = TemplateScored(position=Position(1), template="a {}", train=-7000.0, val=None, improved=True)
+        with display:
+            for event in [
+                STARTED,
+                low,
+                PoolScored(position=Position(1), templates=1, best="a {}", train=-7000.0),
+            ]:
+                display(event)
+            for number in range(9):
+                display(Noted(text=f"fact {number}"))
+        assert "-7000" in stream.getvalue()
+        assert "%" not in stream.getvalue()
+
+
 def test_facts_and_stops_are_lines_of_their_own() -> None:
     """What is worth knowing is not lost between two ticks; what is waited for is said."""
     display, stream = watched(terminal=False)
