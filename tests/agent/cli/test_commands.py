@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.exports import FORMS
@@ -408,6 +410,42 @@ def test_a_black_box_of_ones_own_works_on_the_command_line(
     ]
     assert call("evaluate", *own, "--templates", "t.txt") == 2
     assert "has no test images; choose another split" in only_line(capsys.readouterr().err)
+
+
+class Named(FakeEvaluator):
+    """An evaluator whose classes have names in scripts that few encodings have."""
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        names = ("café", "猫")
+        classes = tuple(ClassAccuracy(name=name, images=4, correct=3) for name in names)
+        return Inspection(classes=classes, confusions=(Confusion(*names, 3),))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_every_name_can_be_written_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an encoding lacks is written as an escape; JSON stays JSON."""
+    stand_in(monkeypatch, lambda _spec: Named())
+    Path("t.txt").write_text("a {}\nun café {}\n", "utf-8")
+    for name in ("猫", "café"):
+        for number in range(3):
+            path = Path("data", name, f"{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (80 * number, len(name), 0)).save(path)
+    written = []
+    for command in (
+        ["evaluate", "--templates", "t.txt", "--confusions"],
+        ["evaluate", "--templates", "t.txt", "--confusions", "--json"],
+        ["datasets", "data", "--shots", "1"],
+        ["datasets", "data", "--shots", "1", "--json"],
+    ):
+        out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr("sys.stdout", out)
+        assert call(*command) == 0
+        out.flush()
+        written.append(out.buffer.getvalue().decode(encoding))  # type: ignore[attr-defined]
+    assert json.loads(written[1])["classes"][1]["name"] == "猫"
+    assert set(json.loads(written[3])["classes"]) == {"café", "猫"}
+    assert all(("猫" if encoding == "utf-8" else "\\u732b") in text for text in written)
 
 
 def test_scores_outside_of_0_to_1_are_no_percentages(
