@@ -13,13 +13,19 @@ AT_WORK = "at work"  # the name that evaluator.threads gives to those threads
 def main() -> int:
     """Run the command that the arguments name, and return its exit code."""
     try:
+        # The first second goes by in imports, here and in the command: Ctrl-C is no error there either.
+        return leave(_run())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run() -> int:
+    try:
         from promptclimb.agent.cli.main import main as run
     except ModuleNotFoundError as error:
         sys.stderr.write(f"error: {error}; run `make install`, then use .venv/bin/python\n")
         return 2
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return leave(run())
+    return run()
 
 
 def leave(code: int) -> int:

@@ -35,10 +35,13 @@ from ..events import (
     UsageChanged,
     UsageUntold,
 )
+from ..results.figures import are_shares, score_text
 from ..text import printable
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
+MOST_REASONS = 5
+"""Most reasons for a skipped iteration that get a line of their own."""
 
 
 @dataclass(slots=True)
@@ -59,7 +62,8 @@ class State:
     started: SearchStarted | None = None
     usage: UsageChanged | None = None
     climbs: dict[int, Standing] = field(default_factory=dict)
-    scored: int = 0
+    templates: set[str] = field(default_factory=set)
+    percent: bool = True
     latest: str = ""
     opening: str = ""
 
@@ -70,7 +74,9 @@ class State:
         elif isinstance(event, UsageChanged):
             self.usage = event
         elif isinstance(event, TemplateScored):
-            self.scored += 1
+            # Restarts may come upon the same template, and the result counts it once.
+            self.templates.add(event.template)
+            self.percent = self.percent and are_shares((event.train, event.val))
         elif isinstance(event, PoolScored | IterationFinished | ClimbFinished):
             self.latest = ""
             standing = self.climbs.setdefault(event.position.climb, Standing())
@@ -81,6 +87,15 @@ class State:
             standing = self.climbs.setdefault(event.position.climb, Standing())
             standing.iterations += 1
             standing.skipped += 1
+
+    def score(self, value: float) -> str:
+        """Return the text of a score."""
+        return score_text(value, percent=self.percent) + ("%" if self.percent else "")
+
+    @property
+    def scored(self) -> int:
+        """Distinct templates with a score."""
+        return len(self.templates)
 
     @property
     def iterations(self) -> int:
@@ -107,6 +122,7 @@ class Display:
         self._now = clock
         self._state = State()
         self._began = self._said = clock()
+        self._reasons: set[str] = set()
         self._live = Live(
             get_renderable=self._panel,
             console=console,
@@ -141,7 +157,7 @@ class Display:
                 f"{event.name}: {', '.join(f'{name} {value}' for name, value in event.fields().items())}"
             )
         elif isinstance(event, IterationSkipped):
-            self._state.latest = f"{event.position} is skipped: {event.reason}"
+            self._skipped(event)
         if not self._console.is_terminal:
             self._tick()
 
@@ -163,6 +179,14 @@ class Display:
         if not self._console.is_terminal and climb <= MOST_SHOWN:
             self._line(text)
 
+    def _skipped(self, event: IterationSkipped) -> None:
+        """Say it below; the first of each reason in a line that stays, for all to hear of the failure."""
+        text = f"{event.position} is skipped: {event.reason}"
+        self._state.latest = text
+        if event.reason not in self._reasons and len(self._reasons) < MOST_REASONS:
+            self._reasons.add(event.reason)
+            self._line(text)
+
     def _line(self, text: str) -> None:
         self._console.print(Text(printable(text)), soft_wrap=True)
 
@@ -177,7 +201,7 @@ class Display:
         state, started = self._state, self._state.started
         best = state.best
         total = started.iterations if started is not None else 0
-        ahead = f"; best {best.train:.1%}: {best.best}" if best is not None else ""
+        ahead = f"; best {state.score(best.train)}: {best.best}" if best is not None else ""
         done = f"iteration {state.iterations} of {total}, {counted(state.scored, 'template')} scored"
         latest = f"; {state.latest}" if state.latest else ""
         return f"{self._clock()} {done}, {self._spent()}{ahead}{latest}"
@@ -218,7 +242,7 @@ class Display:
             table.add_row(
                 str(number),
                 f"{standing.iterations}/{each}",
-                f"{standing.train:.1%}",
+                state.score(standing.train),
                 escape(printable(standing.best)),
             )
         bar = ProgressBar(total=max(1, started.iterations), completed=state.iterations, width=40)

@@ -11,8 +11,10 @@ import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Literal
 
+from ...evaluator.counts import counted
 from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
@@ -136,8 +138,13 @@ def _endpoint(url: str | None) -> Finding:
     except ValueError as error:
         return Finding("endpoint", "wrong", str(error))
     seen = asyncio.run(look(address, Secret(key) if key else None, key_env=DEFAULT_KEY, model=""))
-    models: Any = f", {len(seen.models)} models" if seen.models else ""
-    return Finding("endpoint", "ok", f"{without_credentials(address)} answers{models}")
+    shown = without_credentials(address)
+    if seen.note is not None:
+        return Finding("endpoint", "note", seen.note)
+    if seen.status != HTTPStatus.OK:
+        return Finding("endpoint", "note", f"{shown}/models answers HTTP {seen.status}; a search would go on")
+    models = f", {counted(len(seen.models), 'model')}" if seen.models else ""
+    return Finding("endpoint", "ok", f"{shown} answers{models}")
 
 
 def add_parser(commands: Commands, line: str) -> None:

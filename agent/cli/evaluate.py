@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.scoring import Inspection
+from ..results.figures import are_shares, score_text
 from ..search.evaluation import Evaluation
 from ..search.evaluation import evaluate as evaluate_templates
 from ..search.inputs import read_template_file
@@ -17,6 +18,8 @@ from .output import console, print_json, say
 
 if TYPE_CHECKING:
     from .parser import Commands
+
+DIGITS = 2
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -34,19 +37,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
-
-
 def _print_table(found: Evaluation) -> None:
-    table = Table(title=f"{found.dataset}: {found.split} accuracy in %", title_justify="left")
+    percent = are_shares([*(one.accuracy for one in found.scores), found.ensemble])
+    what = "accuracy in %" if percent else "score, higher is better"
+    table = Table(title=f"{found.dataset}: {found.split} {what}", title_justify="left")
     table.add_column("template", overflow="fold")
     table.add_column(found.split, justify="right")
     for one in found.scores:
-        table.add_row(Text(one.template), _percent(one.accuracy))
+        table.add_row(Text(one.template), score_text(one.accuracy, percent=percent, digits=DIGITS))
     if len(found.scores) > 1:
         name = Text(f"ensemble of all {len(found.scores)}")
-        table.add_row(name, _percent(found.ensemble), style="bold")
+        table.add_row(name, score_text(found.ensemble, percent=percent, digits=DIGITS), style="bold")
     console(stderr=False).print(table)
 
 
@@ -56,7 +57,9 @@ def _print_inspection(found: Inspection, *, most: int) -> None:
     for name in ("class", "images", "in %"):
         classes.add_column(name, justify="left" if name == "class" else "right")
     for one in sorted(found.classes, key=lambda one: (one.accuracy is None, one.accuracy)):
-        classes.add_row(Text(one.name), str(one.images), _percent(one.accuracy))
+        classes.add_row(
+            Text(one.name), str(one.images), score_text(one.accuracy, percent=True, digits=DIGITS)
+        )
     pairs = Table(title="most often confused", title_justify="left")
     for name in ("class", "taken for", "images"):
         pairs.add_column(name, justify="right" if name == "images" else "left")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import InterruptedRunError, PromptclimbError, UsageError
 from ..secrets import Scrubber, secrets_named_in
-from .output import say
+from .output import say, take_any_text
 from .parser import make_parser
 
 FINISHED, FAILED, WRONG = 0, 1, 2
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 finished, or stopped by a budget; 1 failed; 2 wrong usage or input; 130 or 143 interrupted.
     """
+    take_any_text()
     given_arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         given = make_parser(given_arguments).parse_args(given_arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import sys
@@ -19,6 +20,16 @@ def console(*, stderr: bool = True) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
+def take_any_text() -> None:
+    """Let standard output and error take every character: one that their encoding lacks becomes an escape.
+
+    Class names and templates are in any script, and an old terminal or a pipe is not always UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
     """Write a line on standard error."""
     sys.stderr.write(text + "\n")
@@ -27,7 +38,9 @@ def say(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """Write a JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    # Escapes of JSON's own where the stream has none but Python's, which are no JSON.
+    is_utf = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not is_utf) + "\n")
     sys.stdout.flush()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..config.schema import SearchConfig
 from ..config.sources import from_environment, from_sources
-from ..events import Bus, Event, RunOpened
+from ..events import Bus, Event, RunOpened, SearchStopped
 from ..results.result import SearchResult
 from ..search.session import Session
 from ..stop import Stop
@@ -46,43 +46,52 @@ def say_unknown_variables() -> None:
         say(f"note: the variable {name} is no setting of this program; it is not used")
 
 
-class _Opened:
-    """Remembers the folder of the run that was opened."""
+class _GoingOn:
+    """Remembers what it takes to go on with a run: its folder, and the limit that it came to."""
 
     def __init__(self) -> None:
         self.run_dir: Path | None = None
+        self._limit: str | None = None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunOpened):
             self.run_dir = Path(event.run_dir)
+        elif isinstance(event, SearchStopped):
+            self._limit = event.limit
+
+    def say(self) -> None:
+        """Say how to go on, if there is a run."""
+        if self.run_dir is None:
+            return
+        command = resume_command(self.run_dir)
+        if self._limit is None:
+            say(f"everything is kept; go on with: {command}")
+        else:
+            # The limit holds over all sessions: the plain command would stop where this one did.
+            say(f"everything is kept; go on with a higher limit: {command} --max-{self._limit} N")
 
 
 def run_session(
     config: SearchConfig, work: Callable[[Session], Awaitable[SearchResult]], *, as_json: bool
 ) -> int:
     """Run a session under the eyes of the user, and print its result."""
-    screen, opened = console(), _Opened()
+    screen, going_on = console(), _GoingOn()
 
     async def run(stop: Stop) -> SearchResult:
         with Display(screen) as display:
-            return await work(Session(config=config, tell=Bus(display, opened), stop=stop))
+            return await work(Session(config=config, tell=Bus(display, going_on), stop=stop))
 
     try:
         result = run_interruptible(run)
     except BaseException:
-        _say_how_to_go_on(opened.run_dir)
+        going_on.say()
         raise
-    print_result(screen, result, opened.run_dir)
+    print_result(screen, result, going_on.run_dir)
     if result.status == "stopped":
-        _say_how_to_go_on(opened.run_dir)
+        going_on.say()
     if as_json:
         print_json(result.to_json())
     return 0
-
-
-def _say_how_to_go_on(run_dir: Path | None) -> None:
-    if run_dir is not None:
-        say(f"everything is kept; go on with: {resume_command(run_dir)}")
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
+from ..results.figures import has_accuracies, score_text
 from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
@@ -20,25 +21,27 @@ _MOST_SHOWN = 2
 
 def print_result(console: Console, result: SearchResult, run_dir: Path | None) -> None:
     """Print baselines, best and ensemble with their accuracies, what it took, and where the files are."""
-    table = Table(title=f"{result.dataset.name}: accuracy in %", title_justify="left", header_style="bold")
+    percent = has_accuracies(result)
+    what = "accuracy in %" if percent else "score, higher is better"
+    table = Table(title=f"{result.dataset.name}: {what}", title_justify="left", header_style="bold")
     table.add_column("")
     table.add_column("template", overflow="fold")
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     for name, baseline in result.baselines.items():
-        _add(table, _NAMES.get(name, name), baseline)
+        _add(table, _NAMES.get(name, name), baseline, percent=percent)
     best = result.best
     found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
-    _add(table, "best found", found, style="bold")
-    _add(table, "ensemble", result.ensemble)
+    _add(table, "best found", found, percent=percent, style="bold")
+    _add(table, "ensemble", result.ensemble, percent=percent)
     console.print(table)
     for line in _lines(result, run_dir):
         console.print(Text(line), soft_wrap=True)
 
 
-def _add(table: Table, name: str, found: Ensemble, style: str = "") -> None:
+def _add(table: Table, name: str, found: Ensemble, *, percent: bool, style: str = "") -> None:
     values = (found.train, found.val, found.test)
-    cells = [Text(_shown(found.templates)), *(Text(_percent(value)) for value in values)]
+    cells = [Text(_shown(found.templates)), *(Text(score_text(value, percent=percent)) for value in values)]
     table.add_row(name, *cells, style=style)
 
 
@@ -58,6 +61,8 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if usage.doubtful_tokens:
         spent += f", and at most {usage.doubtful_tokens:,} tokens more that nobody told"
     lines = [f"{counted(result.evaluated, 'template')} scored, {spent}"]
+    if usage.failed_calls:
+        lines.append(f"{counted(usage.failed_calls, 'call')} failed")
     if result.skipped:
         lines.append(f"skipped for want of an answer: {counted(result.skipped, 'iteration')}")
     lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
@@ -68,7 +73,3 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if run_dir is not None:
         lines.append(f"files: {run_dir}")
     return lines
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

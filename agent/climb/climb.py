@@ -149,6 +149,7 @@ class Climb:
                     return
             except Skipped as skip:
                 self.record.skipped += 1
+                self.record.last_skip = skip.reason
                 self._tell(IterationSkipped(position=place, reason=skip.reason))
             else:
                 best = self._memory.best(1)[0]

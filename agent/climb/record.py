@@ -22,6 +22,7 @@ class ClimbRecord:
         cut: Those of the empty ones that were cut at the most tokens allowed.
         replayed: Those of them that were on disk already.
         unanswered: Its last iterations, if they got no answer.
+        last_skip: Why the last of the skipped iterations got no answer; empty where none was skipped.
         done: Whether it went through all its iterations.
     """
 
@@ -34,4 +35,5 @@ class ClimbRecord:
     cut: int = 0
     replayed: int = 0
     unanswered: int = 0
+    last_skip: str = ""
     done: bool = False

@@ -174,9 +174,15 @@ class UsageChanged(Event, name="search.usage_changed"):
 
 
 class SearchStopped(Event, name="search.stopped"):
-    """A budget, an outage or a signal stopped the search before its end."""
+    """A budget or an outage stopped the search before its end.
+
+    Attributes:
+        reason: What it was.
+        limit: The limit that was reached, ``calls``, ``tokens``, ``cost`` or ``minutes``; None for an outage.
+    """
 
     reason: str
+    limit: str | None = None
 
 
 class SearchFinished(Event, name="search.finished"):

@@ -35,10 +35,12 @@ class Seen:
     Attributes:
         models: Names that it lists; empty where it lists none.
         note: A line worth telling; None where all is well.
+        status: HTTP status of its answer; None where there was none.
     """
 
     models: tuple[str, ...] = ()
     note: str | None = None
+    status: int | None = None
 
 
 async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -> Seen:
@@ -48,7 +50,7 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
         base_url: Its address; may hold ``user:password``.
         key: The key, or None.
         key_env: Name of the variable that holds the key, for messages.
-        model: The model that will be asked for.
+        model: The model that will be asked for; empty for none yet.
 
     Raises:
         EndpointError: Nothing listens there, the key is refused, or it is no such endpoint.
@@ -95,8 +97,11 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
                 f"{url} refuses the key in {key_env} (HTTP {status}); set {key_env} to a valid one"
             )
         raise EndpointError(f"{url} asks for a key (HTTP {status}); set {key_env}")
+    if status == 404:
+        ends = "" if url.endswith("/v1") else "; is the address right? It usually ends in /v1"
+        return Seen(status=status, note=f"{url}/models is not there (HTTP 404){ends}")
     if status != 200:
-        return Seen()
+        return Seen(status=status)
     try:
         document = json.loads(body)
     except ValueError:
@@ -105,11 +110,12 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
             "base URLs usually end in /v1"
         ) from None
     models = _names(document)
-    if not models or model in models:
-        return Seen(models)
+    if not models or not model or model in models:
+        return Seen(models, status=status)
     near = nearest(model, models)
     hint = f"; near it are {', '.join(near)}" if near else ""
-    return Seen(models, note=f"{url} does not list a model {model!r}{hint}; asking for it all the same")
+    note = f"{url} does not list a model {model!r}{hint}; asking for it all the same"
+    return Seen(models, note=note, status=status)
 
 
 def nearest(name: str, names: tuple[str, ...]) -> list[str]:

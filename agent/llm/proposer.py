@@ -129,9 +129,14 @@ class Proposer:
 
         try:
             return await retrying(once, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
-        except RequestFailedError:
+        except RequestFailedError as error:
             self._rest()
-            raise
+            # An object from Python has no address, and needs none to be found.
+            if "://" not in asked.endpoint:
+                raise
+            said = f"{asked.endpoint}: {error}"
+            again = RequestFailedError(said, attempts=error.attempts, answered=error.answered)
+            raise again from error.__cause__
 
     async def _attempt(self, asked: _Asked, number: int) -> Reply:
         """One attempt, at as many endpoints as it takes to find one that is not to be taken out."""

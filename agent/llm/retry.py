@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 import tenacity
 
+from ...evaluator.counts import counted
 from ..config.fields import REQUEST_TIMEOUT_S, RETRY_ATTEMPTS, RETRY_S
 from ..config.schema import SearchConfig
 from ..errors import ChatError, FatalChatError, RateLimitedError, RequestFailedError, UselessAnswerError
@@ -135,7 +136,7 @@ async def retrying(
         if classify(error).kind == "no":
             raise
         raise RequestFailedError(
-            f"no usable answer in {patience.attempts} attempts: {error}",
+            f"no usable answer in {counted(patience.attempts, 'attempt')}: {error}",
             attempts=patience.attempts,
             answered=patience.in_vain,
         ) from error

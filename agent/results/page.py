@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.counts import counted
 from .chart import progress_chart
-from .result import PROMINENT, UNOPENED, SearchResult
+from .figures import has_accuracies, score_text
+from .result import PROMINENT, UNOPENED, SearchResult, Sizes
 from .run_dir import REPORT, write_atomically
 
+ACCURACIES = "Accuracies in %."
+PLAIN_SCORES = "Scores as the black box gives them; higher is better."
 MAX_ROWS = 100
 MAX_CLASSES = 10
 _STYLE = """
@@ -51,18 +56,19 @@ def page(result: SearchResult, config_text: str) -> str:
         config_text: Its config without secrets, as TOML.
     """
     name = result.dataset.name
+    percent = has_accuracies(result)
+    best = "Best training accuracy" if percent else "Best training score"
     parts = [
         f"<h1>Templates for {escape(name)}</h1>",
         f"<p>{escape(_what(result))}</p>",
         *(f'<p class="note">{escape(text)}</p>' for text in _warnings(result)),
         "<h2>What was found</h2>",
         _comparison(result),
-        f"<p>Accuracies in %. {escape(about_test(result))}</p>",
+        f"<p>{ACCURACIES if percent else PLAIN_SCORES} {escape(about_test(result))}</p>",
         *_classes(result),
         "<h2>How the restarts went</h2>",
-        progress_chart(result.leaderboard),
-        "<p>Best training accuracy of each restart after each iteration; iteration 0 is its initial "
-        "templates.</p>",
+        progress_chart(result.leaderboard, percent=percent),
+        f"<p>{best} of each restart after each iteration; iteration 0 is its initial templates.</p>",
         "<h2>Leaderboard</h2>",
         _leaderboard(result),
         "<h2>What it took</h2>",
@@ -92,12 +98,20 @@ def about_test(result: SearchResult) -> str:
 
 def _what(result: SearchResult) -> str:
     data, sizes = result.dataset, result.dataset.sizes
+    # A black box of the user's own need not say of what it is made.
+    classes = f"{data.classes} classes" if data.classes else data.name
+    images = (
+        f", {data.shots} shots, seed {data.seed}: {sizes.train} training, {sizes.val} validation and "
+        f"{sizes.test} test images"
+        if sizes != Sizes()
+        else f", seed {data.seed}"
+    )
     asked = f"proposed by {result.llm.model}" if result.llm.model else "proposed without an LLM"
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
+    climbed = f", objective {result.objective}" if has_accuracies(result) else ""
     return (
-        f"{result.model.name}{weights} on {data.classes} classes, {data.shots} shots, seed {data.seed}: "
-        f"{sizes.train} training, {sizes.val} validation and {sizes.test} test images. Templates {asked}, "
-        f"method {result.method}, objective {result.objective}."
+        f"{result.model.name}{weights} on {classes}{images}. Templates {asked}, "
+        f"method {result.method}{climbed}."
     )
 
 
@@ -106,7 +120,10 @@ def _warnings(result: SearchResult) -> list[str]:
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
     if result.skipped:
-        found.append(f"{result.skipped} iterations got no answer and were skipped.")
+        failed = result.usage.failed_calls
+        found.append(
+            f"{counted(result.skipped, 'iteration')} without an answer; {counted(failed, 'call')} failed."
+        )
     if result.objective in ("logprob", "margin"):
         found.append("The objective looks at logits: this was no black-box search.")
     return found + [str(result.notes[name]) for name in PROMINENT if name in result.notes]
@@ -121,10 +138,10 @@ def _comparison(result: SearchResult) -> str:
         ),
         ("best found", (best.template,), [best.train, best.val, best.test], "best"),
     ]
-    ensemble = result.ensemble
+    ensemble, numbers = result.ensemble, partial(_numbers, percent=has_accuracies(result))
     rows.append(("ensemble", ensemble.templates, [ensemble.train, ensemble.val, ensemble.test], ""))
     body = "".join(
-        f'<tr class="{css}"><td>{escape(name)}</td><td>{_templates(templates)}</td>{_numbers(scores)}</tr>'
+        f'<tr class="{css}"><td>{escape(name)}</td><td>{_templates(templates)}</td>{numbers(scores)}</tr>'
         for name, templates, scores, css in rows
     )
     return f"<table>{_head('', 'template', 'train', 'val', 'test')}{body}</table>"
@@ -157,9 +174,10 @@ def _classes(result: SearchResult) -> list[str]:
 
 
 def _leaderboard(result: SearchResult) -> str:
+    numbers = partial(_numbers, percent=has_accuracies(result))
     body = "".join(
-        f'<tr><td class="n">{row.rank}</td><td>{escape(row.template)}</td>{_numbers([row.train, row.val])}'
-        f"<td>{escape(_origin(row.climb, row.reset, row.iteration))}</td></tr>"
+        f'<tr><td class="n">{row.rank}</td><td>{escape(row.template)}</td>'
+        f"{numbers([row.train, row.val])}<td>{escape(_origin(row.climb, row.reset, row.iteration))}</td></tr>"
         for row in result.leaderboard[:MAX_ROWS]
     )
     rest = len(result.leaderboard) - MAX_ROWS
@@ -224,5 +242,5 @@ def _templates(templates: Sequence[str]) -> str:
     return shown if len(templates) <= 3 else f"{shown}<br>... {len(templates)} templates averaged"
 
 
-def _numbers(values: Iterable[float | None]) -> str:
-    return "".join(f'<td class="n">{"-" if value is None else f"{100 * value:.1f}"}</td>' for value in values)
+def _numbers(values: Iterable[float | None], *, percent: bool = True) -> str:
+    return "".join(f'<td class="n">{score_text(value, percent=percent)}</td>' for value in values)

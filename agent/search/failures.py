@@ -42,7 +42,9 @@ def _remedy(cause: FatalChatError) -> str:
             "; check the key in OPENAI_API_KEY, or in the variable that `key_env` names in the --config file"
         )
     if isinstance(cause, ModelNotFoundError):
-        return "; check the model's name in --llm"
+        return (
+            "; check the model's name in --llm, and --base-url: is the address right? It usually ends in /v1"
+        )
     return ""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...evaluator.counts import counted
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
 from ...prompts.template import Template
 from ..climb.record import ClimbRecord
@@ -33,7 +34,6 @@ from ..results.result import (
     Versions,
 )
 from ..store import Store
-from ..text import counted
 from ..versions import program_version, running_version
 from .last_look import Group, examined, inspected, measured, openings
 

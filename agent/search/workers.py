@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from ...evaluator.counts import counted
 from ..climb.climb import Climb
 from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, InterruptedRunError
 from ..events import Listener, SearchStopped
@@ -33,7 +32,7 @@ class Workers:
         self._climbs = climbs
         self._stop = stop
         self._tell = tell
-        self._reasons: list[str] = []
+        self._limits: list[BudgetSpentError | GaveUpError] = []
 
     async def run(self, at_once: int) -> str | None:
         """Run the climbs to their ends.
@@ -60,10 +59,11 @@ class Workers:
         if self._stop.cause is not None:
             raise explained(self._stop.cause, [climb.record for climb in self._climbs])
         # Nothing that is not through may pass for a search that is: its test split would be opened.
-        if not self._reasons and not all(climb.record.done for climb in self._climbs):
+        if not self._limits and not all(climb.record.done for climb in self._climbs):
             raise ClimbCancelledError()
-        if reason := self._reasons[0] if self._reasons else self._unanswered():
-            self._tell(SearchStopped(reason=reason))
+        first = self._limits[0] if self._limits else None
+        if reason := self._unanswered() if first is None else str(first):
+            self._tell(SearchStopped(reason=reason, limit=getattr(first, "limit", None)))
             return reason
         return None
 
@@ -73,7 +73,7 @@ class Workers:
                 with self._stop.watching():
                     await climb.run()
             except (BudgetSpentError, GaveUpError) as limit:
-                self._reasons.append(str(limit))
+                self._limits.append(limit)
                 return
             except InterruptedRunError:
                 return
@@ -87,5 +87,9 @@ class Workers:
 
     def _unanswered(self) -> str | None:
         """Return why an outage at the very end is no end: the last iterations are asked again by a resume."""
-        count = sum(climb.record.unanswered for climb in self._climbs)
-        return f"no answer in {counted(count, 'last iteration')}; resume asks again" if count else None
+        records = [climb.record for climb in self._climbs if climb.record.unanswered]
+        if not records:
+            return None
+        count = sum(record.unanswered for record in records)
+        last = "the last iteration" if count == 1 else f"the last {count:,} iterations"
+        return f"no answer in {last} ({records[-1].last_skip}); resume asks again"

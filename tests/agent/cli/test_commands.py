@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.exports import FORMS
@@ -226,6 +228,20 @@ def test_folders_that_cannot_take_a_run(capsys: pytest.CaptureFixture[str], tmp_
         assert said in only_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("limit", "given"),
+    [("calls", ["2"]), ("tokens", ["200"]), ("minutes", ["0.0001"]), ("cost", ["0.0001", "--price", "1/1"])],
+)
+def test_a_budget_that_is_spent_is_named_by_its_option(
+    limit: str, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To resume with the same limit would do nothing: the hint has the option that raises it."""
+    with Serving() as server:
+        call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r", f"--max-{limit}", *given)
+    last = capsys.readouterr().err.strip().splitlines()
+    assert any(line.endswith(f"resume r --max-{limit} N") for line in last[-2:])
+
+
 def test_a_budget_ends_with_0_and_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -238,6 +254,37 @@ def test_a_budget_ends_with_0_and_says_how_to_go_on(
         assert call("resume", "r", "--max-calls", "100", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["status"], result["usage"]["calls"], result["usage"]["replayed"]) == ("finished", 6, 2)
+
+
+def test_an_endpoint_that_fails_is_named_with_what_it_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """On the terminal and on the page: its address, the last error, and how many calls failed."""
+    with Serving(faults={"500": 1.0}) as server:
+        few = ("--restarts", "1", "--iterations", "1", "--retry-attempts", "1")
+        assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == 0
+    err = capsys.readouterr().err
+    page = (tmp_path / "r" / "report.html").read_text()
+    said = f"no answer in the last iteration ({server.base_url}: no usable answer in 1 attempt: the endpoint"
+    for text in (err, page):
+        assert said in text
+        assert "1 call failed" in text
+    assert "go on with: " in err
+
+
+def test_a_forgotten_end_of_the_address_is_thought_of(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A search that gets 404 asks about /v1, and the doctor does not call such an address well."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    url = server.base_url.removesuffix("/v1")
+    assert call("search", *SMALL, "--base-url", url, "--run-dir", "r") == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "is the address right? It usually ends in /v1" in last
+    call("doctor", "--base-url", url, "--json")
+    (found,) = [one for one in json.loads(capsys.readouterr().out) if one["what"] == "endpoint"]
+    assert found["state"] == "note"
+    assert "/v1" in found["text"]
 
 
 def test_resume_refuses_what_would_change_the_result(capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,6 +410,62 @@ def test_a_black_box_of_ones_own_works_on_the_command_line(
     ]
     assert call("evaluate", *own, "--templates", "t.txt") == 2
     assert "has no test images; choose another split" in only_line(capsys.readouterr().err)
+
+
+class Named(FakeEvaluator):
+    """An evaluator whose classes have names in scripts that few encodings have."""
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        names = ("café", "猫")
+        classes = tuple(ClassAccuracy(name=name, images=4, correct=3) for name in names)
+        return Inspection(classes=classes, confusions=(Confusion(*names, 3),))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_every_name_can_be_written_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an encoding lacks is written as an escape; JSON stays JSON."""
+    stand_in(monkeypatch, lambda _spec: Named())
+    Path("t.txt").write_text("a {}\nun café {}\n", "utf-8")
+    for name in ("猫", "café"):
+        for number in range(3):
+            path = Path("data", name, f"{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (80 * number, len(name), 0)).save(path)
+    written = []
+    for command in (
+        ["evaluate", "--templates", "t.txt", "--confusions"],
+        ["evaluate", "--templates", "t.txt", "--confusions", "--json"],
+        ["datasets", "data", "--shots", "1"],
+        ["datasets", "data", "--shots", "1", "--json"],
+    ):
+        out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr("sys.stdout", out)
+        assert call(*command) == 0
+        out.flush()
+        written.append(out.buffer.getvalue().decode(encoding))  # type: ignore[attr-defined]
+    assert json.loads(written[1])["classes"][1]["name"] == "猫"
+    assert set(json.loads(written[3])["classes"]) == {"café", "猫"}
+    assert all(("猫" if encoding == "utf-8" else "\\u732b") in text for text in written)
+
+
+def test_scores_outside_of_0_to_1_are_no_percentages(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The table, the lines on the way and ``evaluate`` show the numbers that the black box gives."""
+    Path("own.py").write_text(
+        "class Costs:\n"
+        "    def score(self, templates):\n"
+        "        return [-7000 - len(template) for template in templates]\n"
+    )
+    own = ("--evaluator", "own.py:Costs")
+    assert call("search", *own, "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    Path("t.txt").write_text("a {}\n")
+    assert call("evaluate", *own, "--templates", "t.txt", "--split", "train") == 0
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert "-70" in text
+        assert "%" not in text
+        assert "-700000" not in text
 
 
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

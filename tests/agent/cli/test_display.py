@@ -77,6 +77,41 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     assert "7 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
 
 
+def test_a_template_of_two_restarts_counts_once() -> None:
+    """The live count is that of the result: distinct templates."""
+    display, stream = watched(terminal=False)
+    for event in [STARTED, *map(scored, range(6)), *map(scored, range(6)), *[over(1)] * 6]:
+        display(event)
+    assert "6 templates scored" in stream.getvalue().splitlines()[-1]
+
+
+def test_the_first_skip_of_each_reason_is_a_line_of_its_own() -> None:
+    """On a terminal too, where what is shown for a moment would be lost."""
+    for terminal in (False, True):
+        display, stream = watched(terminal=terminal)
+        for number in (1, 2):
+            display(IterationSkipped(position=Position(1, 1, number), reason="http://h: answers 500"))
+        assert stream.getvalue().count("is skipped: http://h: answers 500") == 1
+
+
+def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
+    """A black box may score with any number."""
+    for terminal in (False, True):
+        display, stream = watched(terminal=terminal)
+        low = TemplateScored(position=Position(1), template="a {}", train=-7000.0, val=None, improved=True)
+        with display:
+            for event in [
+                STARTED,
+                low,
+                PoolScored(position=Position(1), templates=1, best="a {}", train=-7000.0),
+            ]:
+                display(event)
+            for number in range(9):
+                display(Noted(text=f"fact {number}"))
+        assert "-7000" in stream.getvalue()
+        assert "%" not in stream.getvalue()
+
+
 def test_facts_and_stops_are_lines_of_their_own() -> None:
     """What is worth knowing is not lost between two ticks; what is waited for is said."""
     display, stream = watched(terminal=False)

@@ -84,6 +84,31 @@ def test_a_signal_while_things_are_opened(
     assert "go on with" not in capsys.readouterr().err
 
 
+STRUCK = """
+import os, signal, sys
+from promptclimb.__main__ import main
+
+struck = sys.argv[1]
+
+class Strikes:
+    def find_spec(self, name, path=None, target=None):
+        if name == struck:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Strikes())
+sys.argv = ["promptclimb", "search", "--method", "random"]
+raise SystemExit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["promptclimb.agent.cli.parser", "promptclimb.agent.config.schema"])
+def test_a_signal_while_the_program_loads_is_no_error(module: str, tmp_path: Path) -> None:
+    """Exit code 130 and not a word, whichever import it strikes."""
+    process = start(["-c", STRUCK, module], tmp_path)
+    said, err = process.communicate(timeout=30)
+    assert (process.returncode, said, err) == (130, "", "")
+
+
 LEFT_BEHIND = """
 import asyncio, atexit, contextlib, time
 import promptclimb.agent.cli.main, run_agent

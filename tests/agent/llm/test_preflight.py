@@ -11,7 +11,7 @@ from aiohttp import web
 
 import promptclimb.agent.llm.preflight
 from promptclimb.agent.errors import EndpointError
-from promptclimb.agent.llm.preflight import look
+from promptclimb.agent.llm.preflight import Seen, look
 from promptclimb.agent.secrets import Secret
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -95,11 +95,18 @@ async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
         assert (await look(url, KEY, key_env="K", model="m")).models == ("m",)
 
 
-@pytest.mark.parametrize("status", [404, 405, 429, 500, 503])
+@pytest.mark.parametrize("status", [405, 429, 500, 503])
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""
     async with serving(answering(lambda: web.Response(status=status))) as url:
-        assert await look(url, KEY, key_env="K", model="m") == promptclimb.agent.llm.preflight.Seen()
+        assert await look(url, KEY, key_env="K", model="m") == Seen(status=status)
+
+
+async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> None:
+    """Some servers have none; more often the address lacks its end."""
+    async with serving(answering(lambda: web.Response(status=404))) as url:
+        seen = await look(url.removesuffix("/v1"), KEY, key_env="K", model="m")
+        assert "It usually ends in /v1" in str(seen.note)
 
 
 @pytest.mark.parametrize("document", [[], {}, {"data": 3}, {"data": [{"name": "x"}, 4]}, "x", None])

@@ -140,7 +140,36 @@ def test_curves_never_fall() -> None:
     assert curves(rows) == {1: [0.5, 0.5, 0.7, 0.7], 2: [0.3, 0.3, 0.3, 0.3]}
 
 
+def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
+    """A black box may score with any number; what it does not tell of itself is not said either."""
+    unknown = Dataset(name="ads", classes=0, shots=16, seed=1, sizes=Sizes())
+    low = [row(1, "a {}", train=-70.5), row(2, "one {}", train=-7000.0)]
+    read = Reader(
+        page(
+            small_result(
+                dataset=unknown,
+                leaderboard=tuple(low),
+                best=Best(template="a {}", train=-70.5, val=None, test=None),
+                baselines={"plain": Ensemble(templates=("a {}",), train=-7000.0, val=None, test=None)},
+            ),
+            "",
+        )
+    )
+    assert "svg" in read.tags
+    for absent in ("Nothing was scored", " %", "ccurac", "0 classes", "0 training"):
+        assert absent not in read.text
+    for there in ("-70.5", "-7000", "higher is better", "m (p) on ads, seed 1."):
+        assert there in read.text
+
+
 def test_a_chart_of_nothing_says_so() -> None:
     """And one of a single point is drawn."""
     assert progress_chart([]) == "<p>Nothing was scored.</p>"
     assert "<polyline" in progress_chart([row(climb=1, train=0.5)])
+
+
+def test_a_restart_without_a_first_score_begins_later() -> None:
+    """Its initial template stands with another restart: there is nothing to draw at iteration 0."""
+    late = row(climb=2, train=-3.0, reset=1, iteration=1)
+    assert curves([row(climb=1, train=-5.0), late])[2] == [float("-inf"), -3.0]
+    assert "inf" not in progress_chart([row(climb=1, train=-5.0), late])

@@ -230,7 +230,7 @@ def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> Non
     wanted = config(tmp_path / "r", concurrency=1)
     stopped = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
     assert (stopped.status, stopped.skipped, stopped.usage.calls) == ("stopped", 4, 20)
-    assert "4 last iterations" in str(stopped.stop_reason)
+    assert "the last 4 iterations (no usable answer in 3 attempts: 503)" in str(stopped.stop_reason)
     done = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
     assert (done.status, done.skipped, done.usage.replayed) == ("finished", 0, 20)
     assert board(tmp_path / "r") == reference

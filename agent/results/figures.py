@@ -1,0 +1,36 @@
+"""Scores as people read them: shares of images as percent, a black box's own numbers as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .result import Ensemble, Row, SearchResult
+
+
+def are_shares(values: Iterable[float | None]) -> bool:
+    """Return whether all values may be accuracies, which lie in [0, 1]."""
+    return all(value is None or 0.0 <= value <= 1.0 for value in values)
+
+
+def has_accuracies(result: SearchResult) -> bool:
+    """Return whether a result's scores may be accuracies.
+
+    A black box of the user's own may score with any number, higher meaning better; those are no percentages.
+    """
+    best = result.best
+    found = Ensemble(templates=(), train=best.train, val=best.val, test=best.test)
+    groups: list[Ensemble | Row] = [found, result.ensemble, *result.baselines.values(), *result.leaderboard]
+    return are_shares(value for one in groups for value in (one.train, one.val))
+
+
+def score_text(value: float | None, *, percent: bool, digits: int = 1) -> str:
+    """Return the text of a score: ``62.5`` for 0.625 in percent, else the number itself; a dash for None.
+
+    Args:
+        value: The score.
+        percent: Whether it is a share, to be shown in percent.
+        digits: Digits after the point of a percentage.
+    """
+    if value is None:
+        return "-"
+    return f"{100 * value:.{digits}f}" if percent else f"{value:.6g}"
