@@ -1,9 +1,9 @@
-"""``search --dry-run``: what a search would do at most, before it does anything."""
+"""``--dry-run``: what a search, or a suite of them, would do at most, before it does anything."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from ...evaluator.scoring import Score
@@ -35,11 +35,20 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
     Raises:
         ConfigError: The initial templates cannot be used.
     """
-    found = plan(config)
+    return print_bounds(shape(config), plan(config), as_json=as_json)
+
+
+def shape(config: SearchConfig) -> str:
+    """Return what a search consists of, for people."""
+    return f"{config.restarts} restarts x {config.resets} resets x {config.iterations} iterations"
+
+
+def print_bounds(heading: str, found: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print the most that will be done, under a heading where it is for people."""
     if as_json:
         print_json(found)
         return 0
-    lines = [f"{config.restarts} restarts x {config.resets} resets x {config.iterations} iterations"]
+    lines = [heading]
     lines += [f"at most {_said(name, value)}" for name, value in found.items() if value is not None]
     lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
     print_text("\n".join(lines) + "\n")
@@ -65,6 +74,33 @@ def plan(config: SearchConfig) -> dict[str, Any]:
         "cost_usd": _cost(config, calls, tokens) if asks else 0.0,
         "evaluations": initial + config.proposals * (calls if asks else config.all_iterations),
         "minutes": _minutes(config, calls, tokens),
+    }
+
+
+def plan_of_suite(configs: Sequence[SearchConfig]) -> dict[str, Any]:
+    """Return the most that several searches do, one after another, within limits over all of them.
+
+    Args:
+        configs: Of every search; the limits are the same in each.
+
+    Returns:
+        As ``plan``, with the number of ``searches``; from their beginning, whatever is done already.
+    """
+    plans = [plan(config) for config in configs]
+    limits = configs[0]
+    calls = sum(one["calls"] for one in plans)
+    most = _least(calls, limits.max_calls)
+    # Each plan scores what its own calls propose, and some of those will not be made.
+    evaluations = sum(one["evaluations"] for one in plans) - limits.proposals * (calls - most)
+    costs = [one["cost_usd"] for one in plans]
+    minutes = [one["minutes"] for one in plans if one["minutes"] is not None]
+    return {
+        "searches": len(plans),
+        "calls": most,
+        "tokens": _least(sum(one["tokens"] for one in plans), limits.max_tokens),
+        "cost_usd": None if None in costs else round(_least(sum(costs), limits.max_cost), 6),
+        "evaluations": evaluations,
+        "minutes": round(_least(sum(minutes), limits.max_minutes), 2) if minutes else None,
     }
 
 

@@ -42,6 +42,8 @@ def suite(arguments: argparse.Namespace) -> int:
     """Run all searches, one after another, and sum them up."""
     folder = user_path(arguments.suite_dir, "--suite-dir")
     cells = cells_of(arguments, folder)
+    if arguments.dry_run:
+        return _print_plan(cells, as_json=arguments.as_json)
     check_cells(cells)
     _make(folder)
     try:
@@ -59,6 +61,14 @@ def suite(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(document)
     return 0
+
+
+def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:
+    from .plan import plan_of_suite, print_bounds, shape
+
+    configs = [cell.config for cell in cells]
+    heading = f"the whole suite, each search of {shape(configs[0])}"
+    return print_bounds(heading, plan_of_suite(configs), as_json=as_json)
 
 
 async def _run_all(cells: Sequence[Cell], allowance: Allowance, stop: Stop) -> list[SearchResult | NotRun]:
@@ -204,6 +214,11 @@ def add_parser(commands: Commands, line: str) -> None:
     add_search_options(parser, leave_out=("data", "method", "seed", "run_dir", *LIMITS))
     _add_limits(parser)
     add_config_file(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what the whole suite would do and cost at most, and do nothing",
+    )
     add_json(parser)
     parser.set_defaults(run=suite)
 

@@ -103,6 +103,42 @@ def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[
     assert "over the whole run" not in text
 
 
+def planned(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    """What a dry run says of a suite of six searches, two calls each of those three that ask an LLM."""
+    own = ["suite", "--data", "one", "--methods", "pn,random", "--llm", "m", "--seeds", "1-3", *SMALL]
+    assert main([*own, "--dry-run", "--json", *more]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_dry_run_tells_what_the_whole_suite_does_at_most(
+    capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
+) -> None:
+    """The sum of all its searches, within the limits over all of them; nothing is done."""
+    whole = planned(capsys, "--price", "1/2", "--rpm", "2")
+    assert (whole["searches"], whole["calls"], whole["evaluations"]) == (6, 6, 6 * (5 + 5 * 2))
+    assert whole["minutes"] == 3.0
+    limits = ("--max-calls", "4", "--max-tokens", "100", "--max-cost", "0.000001", "--max-minutes", "2")
+    less = planned(capsys, "--price", "1/2", "--rpm", "2", *limits)
+    assert less == {
+        "searches": 6, "calls": 4, "tokens": 100, "cost_usd": 0.000001, "evaluations": 80, "minutes": 2.0
+    }  # fmt: skip
+    assert planned(capsys)["cost_usd"] is None
+    assert planned(capsys)["minutes"] is None
+    assert fake_evaluators == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dry_run_is_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each bound."""
+    own = ["suite", "--data", "one,two", "--methods", "random", "--seeds", "1-3", *SMALL, "--dry-run"]
+    assert main(own) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("the whole suite, each search of 1 restarts x 1 resets x 2 iterations\n")
+    assert "at most 6 searches\n" in out
+
+
 def cell(data: str, method: str, seed: int, test: float | None, **more: Any) -> tuple[Cell, SearchResult]:
     """A search of a suite, finished if it has a test accuracy."""
     config = SearchConfig(data=data, method=method, llm="m", seed=seed, run_dir=Path("s") / data)
