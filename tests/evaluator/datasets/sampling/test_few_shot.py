@@ -151,6 +151,12 @@ def test_a_class_with_fewer_images_than_shots_gives_all_it_has() -> None:
     assert len(train) == 6
 
 
+def test_too_many_shots_are_answered_with_the_option_and_its_default() -> None:
+    """Whoever gave no number learns where it came from, and what to write."""
+    with pytest.raises(DataError, match=r"4 training images, too few for 16 .*default is 16.*--shots 4"):
+        draw(splits([0, 0, 1, 1, 1, 1], []), shots=16, seed=1)
+
+
 @pytest.mark.parametrize("shots", [0, -1, 5])
 def test_impossible_shots_are_refused(shots: int) -> None:
     """Not positive, or more than any class has."""
