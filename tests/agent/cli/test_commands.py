@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.exports import FORMS
@@ -466,3 +467,19 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     (tmp_path / "r" / "result.json").unlink()
     assert call("report", "r") == 2
     assert "resume" in only_line(capsys.readouterr().err)
+
+
+def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a search would refuse is a note here, images that are tested on included."""
+    for number, name in enumerate(
+        f"{part}/{label}/{n}" for part in ("train", "test") for label in "ab" for n in range(2)
+    ):
+        image = tmp_path / f"{name}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(image)
+    (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
+    assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
+    shown = " ".join("".join(capsys.readouterr()).split())
+    assert "a search takes this with --on-bad-image skip only" in shown
+    assert "test/b/1.png" in shown
+    assert "4 test images" in shown

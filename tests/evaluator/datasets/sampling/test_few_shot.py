@@ -16,6 +16,7 @@ from promptclimb.evaluator.datasets.sampling.few_shot import draw, sample
 from promptclimb.evaluator.datasets.sampling.few_shot_file import read_few_shot_file
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import stand_in
 from tests.fakes.data_sets import load
 
 PUBLISHED = ("dtd", "eurosat", "oxford_pets")
@@ -31,7 +32,7 @@ def data_root(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     for folder in {Path(path).parent for path in paths}:
         (home / "images" / folder).mkdir(parents=True)
     for path in paths:
-        (home / "images" / path).write_bytes(path.encode())
+        (home / "images" / path).write_bytes(stand_in(path))
     (home / ELEVEN["dtd"].split).write_text(text, "utf-8")
     return root
 
