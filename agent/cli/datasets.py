@@ -42,7 +42,7 @@ def datasets(arguments: argparse.Namespace) -> int:
             print_table(("name", "kind", "title", "where"), rows)
         return 0
     # This command shows what a search would refuse.
-    data = load_data(given_spec(arguments, data=arguments.dataset, allow_leak=True))
+    data = load_data(given_spec(arguments, data=arguments.dataset, allow_leak=True, on_bad_image="skip"))
     faults = list(check_readable((*data.train, *data.val), skip=True))
     document = describe(data, test=arguments.split == "test")
     if arguments.as_json:

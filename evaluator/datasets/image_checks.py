@@ -1,9 +1,11 @@
-"""Checks that look into the image files of a few-shot sample."""
+"""Checks that look into image files: those of a sample are decoded, others mostly looked at at both ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 from ..counts import counted
 from ..errors import DataError
@@ -12,6 +14,13 @@ from .readers.pictures import open_rgb
 from .values import Item
 
 WORKERS = 4
+HOW_TO_GO_ON = "to resume a run, replace the file; a new run leaves such images out with --on-bad-image skip"
+ENDS: Mapping[bytes, bytes] = MappingProxyType(
+    {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
+)
+"""How a whole JPEG and a whole PNG begin and end."""
+TAIL_BYTES = 4096
+"""Where the end is looked for; some cameras write a little after it."""
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
@@ -24,13 +33,32 @@ def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str
     Raises:
         DataError: An image cannot be read and ``skip`` is false; the first is named, the others counted.
     """
+    yield from _faults(_fault, items, skip=skip)
+
+
+def check_whole(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
+    """Look for torn images at little cost: only those whose two ends are not as they should be are decoded.
+
+    What is wrong between the ends stays unseen.
+
+    Args:
+        items: What to look at.
+        skip: Images that cannot be read are a note, not an error.
+
+    Raises:
+        DataError: An image cannot be read and ``skip`` is false; the first is named, the others counted.
+    """
+    yield from _faults(lambda item: None if _has_both_ends(item) else _fault(item), items, skip=skip)
+
+
+def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: bool) -> Iterator[str]:
     with ThreadPoolExecutor(WORKERS) as pool:
-        faults = [fault for fault in pool.map(_fault, items) if fault]
+        faults = [fault for fault in pool.map(find, items) if fault]
     if not faults:
         return
-    fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({len(faults)} such images)"
+    fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
     if not skip:
-        raise DataError(fact)
+        raise DataError(f"{fact} ({HOW_TO_GO_ON})")
     yield f"a search takes this with --on-bad-image skip only: {fact}"
 
 
@@ -65,3 +93,18 @@ def _fault(item: Item) -> str | None:
     except DataError as error:
         return str(error)
     return None
+
+
+def _has_both_ends(item: Item) -> bool:
+    """Return whether a file begins and ends as an image; False where that is not known of its format."""
+    try:
+        with item.path.open("rb") as file:
+            start = file.read(8)
+            end = next((end for begin, end in ENDS.items() if start.startswith(begin)), None)
+            if end is None:
+                return False
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            return end in file.read()
+    except OSError:
+        return False

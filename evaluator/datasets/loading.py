@@ -16,7 +16,7 @@ from ..spec import EvaluatorSpec
 from ..user_paths import user_path
 from .checks import check, check_leaks
 from .class_names import OPENAI, SPLIT, read_names, rename
-from .image_checks import check_repeats
+from .image_checks import check_repeats, check_whole
 from .readers import bundled, coop, digits
 from .readers.class_folders import LAYOUT_HELP
 from .readers.folders import read_folder
@@ -91,6 +91,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     else:
         train, val = read_few_shot_file(spec.few_shot_file, splits)
     notes.extend(check_repeats(train + val, splits.classes))
+    notes.extend(check_whole(splits.test, skip=spec.on_bad_image == "skip"))
     notes.extend(check_leaks(train + val, splits.test, allow=spec.allow_leak))
     return FewShotData(
         name=splits.name,

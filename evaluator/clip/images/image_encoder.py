@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...datasets.image_checks import HOW_TO_GO_ON
 from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
 from ...spec import Progress, Report
@@ -84,7 +85,7 @@ class ImageEncoder:
         vectors, manifest = found
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
-            raise DataError(f"{bad[0]} (--on-bad-image skip leaves such images out)")
+            raise DataError(f"{bad[0]} ({HOW_TO_GO_ON})")
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             self.report(f"images left out: {bad[0]}{more}")
@@ -117,7 +118,7 @@ class ImageEncoder:
         for index, picture in enumerate(_ordered(pool, self._decode, paths, self._window)):
             if isinstance(picture, DataError):
                 if self.on_bad_image == "fail":
-                    raise DataError(f"{picture} (--on-bad-image skip leaves such images out)") from picture
+                    raise DataError(f"{picture} ({HOW_TO_GO_ON})") from picture
                 bad.append((index, str(picture)))
             else:
                 kept.append(index)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from ...counts import counted
 from ...errors import DataError
+from ...spec import EvaluatorSpec
 from ..values import Item, Splits, count_by_label
 
 MAX_VAL_SHOTS = 4
@@ -54,7 +56,8 @@ def check_shots(splits: Splits, shots: int) -> None:
         raise DataError(f"shots must be at least 1, not {shots}")
     most = max(count_by_label(splits.train, len(splits.classes)), default=0)
     if shots > most:
+        images, default = counted(most, "training image"), EvaluatorSpec.model_fields["shots"].default
         raise DataError(
-            f"{splits.name}: {shots} shots were asked for, but the largest class has {most} training images; "
-            f"ask for {most} or fewer"
+            f"{splits.name}: the largest class has {images}, too few for {shots} shots "
+            f"(the default is {default}); give --shots {most}{' or fewer' if most > 1 else ''}"
         )

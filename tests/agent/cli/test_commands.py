@@ -586,3 +586,19 @@ def test_a_secret_that_is_not_utf_8_does_no_harm(
     monkeypatch.setenv("FOO_URL", "http://user:\udcffdefghijk@h/")
     assert call("models") == 0
     assert "RN-pico" in capsys.readouterr().out
+
+
+def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a search would refuse is a note here, images that are tested on included."""
+    for number, name in enumerate(
+        f"{part}/{label}/{n}" for part in ("train", "test") for label in "ab" for n in range(2)
+    ):
+        image = tmp_path / f"{name}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(image)
+    (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
+    assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
+    shown = " ".join("".join(capsys.readouterr()).split())
+    assert "a search takes this with --on-bad-image skip only" in shown
+    assert "test/b/1.png" in shown
+    assert "4 test images" in shown

@@ -47,6 +47,11 @@ def save_image(path: Path, number: int) -> None:
     Image.fromarray(pixels).save(path)
 
 
+def stand_in(text: str) -> bytes:
+    """A file that begins and ends as a PNG does, and that no other text gives."""
+    return b"\x89PNG\r\n\x1a\n" + text.encode() + b"IEND\xaeB`\x82"
+
+
 @pytest.fixture
 def make_images() -> MakeImages:
     """Fills a folder with so many different PNGs a sub-folder."""

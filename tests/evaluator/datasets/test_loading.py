@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from promptclimb.evaluator.datasets import check_readable, describe, known
 from promptclimb.evaluator.datasets.readers import bundled
@@ -100,6 +101,35 @@ def test_unreadable_images_are_found_before_anything_is_scored(
     with pytest.raises(DataError, match=r"\.png cannot be read.*\(2 such images\)"):
         list(check_readable(data.train))
     assert next(check_readable(data.train, skip=True)).startswith("a search takes this with --on-bad-image")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_torn_test_image_is_found_when_the_data_are_read(
+    tmp_path: Path, make_images: MakeImages, suffix: str
+) -> None:
+    """And not after the whole search; with skip it is a note, and what helps a run that was begun is said."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
+    image = tmp_path / "test" / "a" / f"whole{suffix}"
+    Image.effect_noise((60, 60), 90).convert("RGB").save(image)
+    assert load(str(tmp_path), shots=1).test.size == 5
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"whole\{suffix} .*to resume a run, replace the file; a new run"):
+        load(str(tmp_path), shots=1)
+    (note,) = (one for one in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in one)
+    assert note.startswith("a search takes this with --on-bad-image skip only: ")
+
+
+def test_an_odd_image_that_can_be_read_is_none_to_complain_of(
+    tmp_path: Path, make_images: MakeImages
+) -> None:
+    """A camera may write much behind a JPEG's end, and another format has other ends: they are decoded."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
+    picture = Image.effect_noise((60, 60), 90).convert("RGB")
+    picture.save(tmp_path / "test" / "a" / "long.jpg")
+    with (tmp_path / "test" / "a" / "long.jpg").open("ab") as file:
+        file.write(bytes(50_000))
+    picture.save(tmp_path / "test" / "b" / "other.bmp")
+    assert not any("cannot be read" in note for note in load(str(tmp_path), shots=1).notes)
 
 
 def test_a_leak_outside_the_shots_is_none(tmp_path: Path, make_images: MakeImages) -> None:

@@ -14,7 +14,7 @@ from promptclimb.evaluator.datasets.readers.coop.imagenet import SPLIT_FILE
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.datasets.readers.coop.split_file import parse_split
 from promptclimb.evaluator.errors import DataError
-from tests.evaluator.datasets.conftest import unless_refused
+from tests.evaluator.datasets.conftest import stand_in, unless_refused
 from tests.fakes.data_sets import load
 
 SPLIT_SETS = [name for name, layout in ELEVEN.items() if layout.family == "split file"]
@@ -35,7 +35,7 @@ PLACES = {
 def put(path: Path) -> str:
     """A stand-in for an image, unlike any other."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(str(path).encode())
+    path.write_bytes(stand_in(str(path)))
     return path.name
 
 

@@ -16,6 +16,7 @@ from promptclimb.evaluator.datasets.sampling.few_shot import draw, sample
 from promptclimb.evaluator.datasets.sampling.few_shot_file import read_few_shot_file
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import stand_in
 from tests.fakes.data_sets import load
 
 PUBLISHED = ("dtd", "eurosat", "oxford_pets")
@@ -31,7 +32,7 @@ def data_root(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     for folder in {Path(path).parent for path in paths}:
         (home / "images" / folder).mkdir(parents=True)
     for path in paths:
-        (home / "images" / path).write_bytes(path.encode())
+        (home / "images" / path).write_bytes(stand_in(path))
     (home / ELEVEN["dtd"].split).write_text(text, "utf-8")
     return root
 
@@ -149,6 +150,12 @@ def test_a_class_with_fewer_images_than_shots_gives_all_it_has() -> None:
     train, _val = draw(splits([0, 0, 1, 1, 1, 1], []), shots=4, seed=5)
     assert [item.path.stem for item in train[:2]] == ["0", "1"]
     assert len(train) == 6
+
+
+def test_too_many_shots_are_answered_with_the_option_and_its_default() -> None:
+    """Whoever gave no number learns where it came from, and what to write."""
+    with pytest.raises(DataError, match=r"4 training images, too few for 16 .*default is 16.*--shots 4"):
+        draw(splits([0, 0, 1, 1, 1, 1], []), shots=16, seed=1)
 
 
 @pytest.mark.parametrize("shots", [0, -1, 5])
