@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -16,96 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..events import (
-    ClimbFinished,
-    EndpointRemoved,
-    Event,
-    GaveUp,
-    ImagesEncoded,
-    IterationFinished,
-    IterationSkipped,
-    ListenerFailed,
-    Noted,
-    PoolDrawn,
-    PoolScored,
-    Rested,
-    SearchStarted,
-    SearchStopped,
-    TemplateScored,
-    UsageChanged,
-    UsageUntold,
-)
-from ..results.figures import are_shares, score_text
+from ..events import Event, ImagesEncoded, IterationSkipped, PoolDrawn, SearchStarted
 from ..text import printable
+from .event_lines import sentence
+from .progress import State
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
+BAR_WIDTH = 40
 MOST_REASONS = 5
 """Most reasons for a skipped iteration that get a line of their own."""
-
-
-@dataclass(slots=True)
-class Standing:
-    """How a climb stands."""
-
-    iterations: int = 0
-    skipped: int = 0
-    best: str = ""
-    train: float = 0.0
-    done: bool = False
-
-
-@dataclass(slots=True)
-class State:
-    """What the display knows; made of events alone."""
-
-    started: SearchStarted | None = None
-    usage: UsageChanged | None = None
-    climbs: dict[int, Standing] = field(default_factory=dict)
-    templates: set[str] = field(default_factory=set)
-    percent: bool = True
-    latest: str = ""
-    opening: str = ""
-
-    def take(self, event: Event) -> None:
-        """Learns from an event."""
-        if isinstance(event, SearchStarted):
-            self.started = event
-        elif isinstance(event, UsageChanged):
-            self.usage = event
-        elif isinstance(event, TemplateScored):
-            # Restarts may come upon the same template, and the result counts it once.
-            self.templates.add(event.template)
-            self.percent = self.percent and are_shares((event.train, event.val))
-        elif isinstance(event, PoolScored | IterationFinished | ClimbFinished):
-            self.latest = ""
-            standing = self.climbs.setdefault(event.position.climb, Standing())
-            standing.best, standing.train = event.best, event.train
-            standing.iterations += isinstance(event, IterationFinished)
-            standing.done = standing.done or isinstance(event, ClimbFinished)
-        elif isinstance(event, IterationSkipped):
-            standing = self.climbs.setdefault(event.position.climb, Standing())
-            standing.iterations += 1
-            standing.skipped += 1
-
-    def score(self, value: float) -> str:
-        """Return the text of a score."""
-        return score_text(value, percent=self.percent) + ("%" if self.percent else "")
-
-    @property
-    def scored(self) -> int:
-        """Distinct templates with a score."""
-        return len(self.templates)
-
-    @property
-    def iterations(self) -> int:
-        """Iterations that are over."""
-        return sum(standing.iterations for standing in self.climbs.values())
-
-    @property
-    def best(self) -> Standing | None:
-        """The climb that is ahead."""
-        return max(self.climbs.values(), key=lambda standing: standing.train, default=None)
 
 
 class Display:
@@ -134,28 +53,15 @@ class Display:
     def __call__(self, event: Event) -> None:
         """Take an event."""
         self._state.take(event)
-        if isinstance(event, Noted):
-            self._line(event.text)
-        elif isinstance(event, ImagesEncoded):
-            text = f"{event.done:,} of {event.of:,} images encoded"
-            self._state.opening = text
-            if self._state.started is not None:
-                self._state.latest = f"opening the test split: {text}"
+        if (text := sentence(event)) is not None:
+            self._line(text)
+        if isinstance(event, SearchStarted):
+            # The clock of the result runs from here too: what is opened before it is no active time.
+            self._began = self._said = self._now()
+        elif isinstance(event, ImagesEncoded) and self._state.started is not None:
+            self._state.latest = f"opening the test split: {self._state.opening}"
         elif isinstance(event, PoolDrawn):
             self._wait_for(event)
-        elif isinstance(event, SearchStarted):
-            self._line(_opening(event))
-        elif isinstance(event, SearchStopped):
-            self._line(f"stopping: {event.reason}")
-        elif isinstance(event, UsageUntold):
-            self._line(
-                f"{event.endpoint} does not say how many tokens its answers cost: "
-                "each counts against limits with the most that it can have cost"
-            )
-        elif isinstance(event, EndpointRemoved | Rested | GaveUp | ListenerFailed):
-            self._line(
-                f"{event.name}: {', '.join(f'{name} {value}' for name, value in event.fields().items())}"
-            )
         elif isinstance(event, IterationSkipped):
             self._skipped(event)
         if not self._console.is_terminal:
@@ -204,23 +110,12 @@ class Display:
         ahead = f"; best {state.score(best.train)}: {best.best}" if best is not None else ""
         done = f"iteration {state.iterations} of {total}, {counted(state.scored, 'template')} scored"
         latest = f"; {state.latest}" if state.latest else ""
-        return f"{self._clock()} {done}, {self._spent()}{ahead}{latest}"
+        figures = ", ".join((done, *state.spent, *(f"{text} left" for text in state.left)))
+        return f"{self._clock()} {figures}{ahead}{latest}"
 
     def _clock(self) -> str:
         minutes, seconds = divmod(int(self._now() - self._began), 60)
         return f"[{minutes:d}:{seconds:02d}]"
-
-    def _spent(self) -> str:
-        used = self._state.usage
-        if used is None:
-            return "0 calls"
-        parts = [counted(used.calls, "call"), f"{used.prompt_tokens + used.completion_tokens:,} tokens"]
-        if used.doubtful_tokens:
-            parts[-1] += f" (at most {used.doubtful_tokens:,} more)"
-        if used.cost_usd:
-            parts.append(f"${used.cost_usd:.4f}")
-        parts += [f"{_left(name, value)} left" for name, value in used.left.items()]
-        return ", ".join(parts)
 
     def _panel(self) -> Group | Text:
         state, started = self._state, self._state.started
@@ -245,29 +140,15 @@ class Display:
                 state.score(standing.train),
                 escape(printable(standing.best)),
             )
-        bar = ProgressBar(total=max(1, started.iterations), completed=state.iterations, width=40)
-        lines: list[RenderableType] = [
-            table,
-            bar,
-            Text(f"{self._clock()} {counted(state.scored, 'template')} scored, {self._spent()}"),
-        ]
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            ProgressBar(total=max(1, started.iterations), completed=state.iterations, width=BAR_WIDTH),
+            f"{state.iterations:,} of {counted(started.iterations, 'iteration')}, {self._clock()[1:-1]}",
+        )
+        lines: list[RenderableType] = [table, bar]
+        lines.append(Text(", ".join((f"{counted(state.scored, 'template')} scored", *state.spent))))
+        if state.left:
+            lines.append(Text(f"left: {', '.join(state.left)}"))
         if state.latest:
             lines.append(Text(printable(state.latest), style="yellow"))
         return Group(*lines)
-
-
-def _opening(event: SearchStarted) -> str:
-    who = f"LLM {event.llm}" if event.llm else "no LLM"
-    verb = "going on with" if event.resumed else "searching"
-    # A black box need not say of what it is made.
-    classes = f" ({event.classes} classes)" if event.classes else ""
-    return (
-        f"{verb} {event.dataset}{classes} with {event.model}, {who}, method {event.method}: "
-        f"{counted(event.restarts, 'restart')}, {counted(event.iterations, 'iteration')}, in {event.run_dir}"
-    )
-
-
-def _left(name: str, value: float) -> str:
-    if name.startswith("cost"):
-        return f"${value:.4f}"
-    return f"{value:,.1f} minutes" if name == "minutes" else f"{value:,.0f} {name}"

@@ -55,7 +55,7 @@ def _shown(templates: Sequence[str]) -> str:
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     usage = result.usage
     tokens = usage.prompt_tokens + usage.completion_tokens
-    spent = f"{counted(usage.calls, 'call')}, {tokens:,} tokens, {result.wall_s:.0f} s"
+    spent = f"{counted(usage.calls, 'call')}, {tokens:,} tokens, {result.wall_s:,.0f} s of active time"
     if usage.cost_usd:
         spent += f", ${usage.cost_usd:.4f}"
     if usage.doubtful_tokens:

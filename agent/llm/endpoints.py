@@ -153,6 +153,10 @@ async def _local(
             "--llm-fallback random does without"
         )
     server = await stack.enter_async_context(LocalLLM())
+    if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
+        # It may come from OPENAI_BASE_URL, so it is no error; nor may anybody believe that it is asked.
+        shown = without_credentials(address)
+        tell(Noted(text=f"--llm local runs in this program: nothing is asked of {shown} (--base-url)"))
     tell(Noted(text="the local language model is loaded; it listens on loopback only"))
     client = await stack.enter_async_context(
         OpenAIChat(server.base_url, None, scrubber=scrubber, max_connections=config.concurrency)

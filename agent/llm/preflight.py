@@ -10,6 +10,8 @@ import asyncio
 import base64
 import difflib
 import json
+import os
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +76,8 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
             except aiohttp.ClientConnectorError as error:
                 if attempt == TRIES:
                     raise EndpointError(
-                        f"nothing answers at {clean.url} ({_reason(error)}); is the server running, and is "
-                        "the address right? Give another with --base-url"
+                        f"nothing answers at {clean.url} ({why_unconnected(error)}); is the server running, "
+                        "and is the address right? Give another with --base-url"
                     ) from None
             except _NotJsonError as error:
                 # A gateway in trouble answers a page now and then; one that does so each time is no endpoint.
@@ -130,5 +132,9 @@ def _names(document: Any) -> tuple[str, ...]:
     return tuple(str(item["id"]) for item in items if isinstance(item, dict) and item.get("id"))
 
 
-def _reason(error: aiohttp.ClientConnectorError) -> str:
-    return error.os_error.strerror or type(error.os_error).__name__ if error.os_error else "no connection"
+def why_unconnected(error: aiohttp.ClientConnectorError) -> str:
+    """Return in a few words why a connection was not made: ``Connection refused``."""
+    cause = error.os_error
+    if cause.errno and cause.errno > 0 and not isinstance(cause, ssl.SSLError):
+        return os.strerror(cause.errno)  # asyncio writes the address in place of the reason
+    return cause.strerror or str(cause) or type(cause).__name__

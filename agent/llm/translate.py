@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import aiohttp
 import httpx2
@@ -21,6 +22,9 @@ from ..errors import (
     UselessAnswerError,
 )
 from .pacing.headers import kept_headers, parse_moment, retry_after
+from .preflight import why_unconnected
+
+E = TypeVar("E", bound=BaseException)
 
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 TRANSIENT_STATUS = frozenset({408, 409, 425})
@@ -63,6 +67,8 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
         return from_reply(error.status_code, error.body or error.message, error.response.headers, scrub)
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UselessAnswerError("the endpoint's answer is not the JSON it should be", reason="bad_json")
+    if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
+        return TransientChatError(_cut(scrub(_no_connection(refused))), perhaps_billed=False)
     cause = error.__cause__
     said = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
     return TransientChatError(_cut(scrub(said)), perhaps_billed=not _never_sent(error))
@@ -118,14 +124,23 @@ def _said(body: object) -> str:
 
 def _never_sent(error: BaseException) -> bool:
     """Whether the request cannot have reached the endpoint."""
+    return any(_in_chain(error, kind) for kind in (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
+
+
+def _in_chain(error: BaseException, kind: type[E]) -> E | None:
+    """Return the first error of a kind among an error and what led to it."""
     seen: BaseException | None = error
     for _ in range(8):
-        if seen is None:
-            return False
-        if isinstance(seen, aiohttp.ClientConnectorError | httpx2.UnsupportedProtocol | httpx2.InvalidURL):
-            return True
+        if seen is None or isinstance(seen, kind):
+            return seen
         seen = seen.__cause__ or seen.__context__
-    return False
+    return None
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> str:
+    # The SDK calls it a timeout, whatever kept the connection from being made.
+    host = f"[{error.host}]" if ":" in error.host else error.host
+    return f"no connection to {host}:{error.port} ({why_unconnected(error)})"
 
 
 def _cut(text: str) -> str:

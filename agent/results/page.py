@@ -200,7 +200,7 @@ def _costs(result: SearchResult) -> dict[str, str]:
         "tokens": f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out"
         + (f", at most {usage.doubtful_tokens:,} more that nobody told" if usage.doubtful_tokens else ""),
         "cost": "unknown (no price given)" if usage.cost_usd is None else f"${usage.cost_usd:.4f}",
-        "time": f"{result.wall_s:,.0f} s",
+        "active time": f"{result.wall_s:,.0f} s",
     }
 
 

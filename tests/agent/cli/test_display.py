@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from promptclimb.agent.cli.display import Display
 from promptclimb.agent.events import (
     ClimbFinished,
+    EndpointRemoved,
+    Event,
+    GaveUp,
     ImagesEncoded,
     IterationFinished,
     IterationSkipped,
+    ListenerFailed,
     Noted,
     PoolDrawn,
     PoolScored,
+    Rested,
     SearchStarted,
     SearchStopped,
     TemplateScored,
@@ -110,6 +117,80 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
                 display(Noted(text=f"fact {number}"))
         assert "-7000" in stream.getvalue()
         assert "%" not in stream.getvalue()
+
+
+def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
+    """Nothing of it is cut off beside the bar."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    display = Display(console, clock=itertools.count().__next__)
+    used = UsageChanged(
+        calls=1234, failed_calls=3, retries=2, prompt_tokens=123456, completion_tokens=234567, cost_usd=1.25,
+        doubtful_tokens=42839,
+        left={"calls": 3766.0, "tokens": 642000.0, "minutes": 92.5, "cost_usd": 3.45},
+    )  # fmt: skip
+    with display:
+        for event in [STARTED, used, POOL, over(1)]:
+            display(event)
+    shown = " ".join(stream.getvalue().split())
+    assert "1,234 calls, 3 failed, 358,023 tokens (at most 42,839 more), $1.2500" in shown
+    assert "left: 3,766 calls, 642,000 tokens, 92.5 minutes, $3.4500" in shown
+    assert "1 of 8 iterations" in shown
+
+
+def test_without_an_llm_nothing_is_said_of_calls() -> None:
+    """Nothing is asked, so nothing is spent."""
+    display, stream = watched(terminal=False)
+    for event in [replace(STARTED, llm=None), replace(USED, calls=0, left={}), POOL, *[over(1)] * 6]:
+        display(event)
+    last = stream.getvalue().splitlines()[-1]
+    assert "calls" not in last
+    assert "tokens" not in last
+
+
+def test_the_clock_runs_from_the_start_of_the_search() -> None:
+    """As that of the result does: to open data and model is no active time."""
+    now = [0.0]
+    stream = io.StringIO()
+    display = Display(Console(file=stream, width=100), clock=lambda: now[0])
+    now[0] = 3600.0
+    display(STARTED)
+    now[0] = 3665.0
+    display(POOL)
+    assert "[1:05]" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            EndpointRemoved(endpoint="http://h/v1", message="the endpoint answers 401: no", left=1),
+            "http://h/v1 is not used any more (the endpoint answers 401: no); 1 endpoint left",
+        ),
+        (
+            EndpointRemoved(endpoint="http://h/v1", message="no quota", left=0),
+            "http://h/v1 is not used any more (no quota); no endpoint is left",
+        ),
+        (
+            Rested(endpoint="http://h/v1", asked_s=3600.0, wait_s=120.0),
+            "http://h/v1 asks for a wait of 3,600 s; it is tried again in 120 s",
+        ),
+        (
+            GaveUp(endpoint="http://h/v1", failing_s=1800.0, message="the endpoint answers 500: no"),
+            "giving up: no call has succeeded for 1,800 s; the last error, from http://h/v1: the endpoint "
+            "answers 500: no",
+        ),
+        (
+            ListenerFailed(listener="Mine", error="KeyError: 'x'"),
+            "the listener Mine failed and hears of nothing any more (KeyError: 'x')",
+        ),
+    ],
+)
+def test_what_happens_is_said_in_sentences(event: Event, line: str) -> None:
+    """No event is shown as its fields."""
+    display, stream = watched(terminal=False)
+    display(event)
+    assert stream.getvalue().strip() == line
 
 
 def test_facts_and_stops_are_lines_of_their_own() -> None:

@@ -131,3 +131,31 @@ def test_an_endpoint_that_is_wrong_does_not_show_its_password() -> None:
 def test_the_local_model_needs_no_price() -> None:
     """It costs nothing, so a limit on money holds."""
     assert SearchConfig(data="words", llm="local", max_cost=1.0).priced
+
+
+class Server:
+    """What stands in for the local server."""
+
+    base_url, model = "http://127.0.0.1:9/v1", "small"
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "noted"), [({}, False), ({"base_url": "http://me:pw-0123456789@elsewhere/v1"}, True)]
+)
+async def test_an_address_that_a_local_llm_does_not_ask_is_noted(
+    settings: Mapping[str, str], noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is to believe that their server is asked; the password in its address is not shown."""
+    monkeypatch.setattr("promptclimb.agent.llm.local.LocalLLM", Server)
+    monkeypatch.setattr("promptclimb.agent.llm.local.is_available", lambda: None)
+    heard: list[Event] = []
+    async with opened({}, heard, llm="local", **settings):
+        texts = [event.text for event in heard if isinstance(event, Noted)]
+    assert any("nothing is asked of http://elsewhere/v1" in text for text in texts) == noted
+    assert not any("pw-0123456789" in text for text in texts)

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
@@ -128,6 +129,8 @@ async def test_an_endpoint_that_is_down_was_not_paid() -> None:
     down = await fails(server)
     assert isinstance(down, TransientChatError)
     assert (cut.perhaps_billed, down.perhaps_billed) == (True, False)
+    # The SDK would call it a timeout.
+    assert str(down) == f"no connection to 127.0.0.1:{urlsplit(server.base_url).port} (Connection refused)"
 
 
 async def test_the_key_is_in_no_error_even_when_the_endpoint_echoes_it() -> None:
