@@ -76,8 +76,8 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
             except aiohttp.ClientConnectorError as error:
                 if attempt == TRIES:
                     raise EndpointError(
-                        f"nothing answers at {clean.url} ({why_unconnected(error)}); is the server running, and is "
-                        "the address right? Give another with --base-url"
+                        f"nothing answers at {clean.url} ({why_unconnected(error)}); is the server running, "
+                        "and is the address right? Give another with --base-url"
                     ) from None
             except _NotJsonError as error:
                 # A gateway in trouble answers a page now and then; one that does so each time is no endpoint.
