@@ -17,20 +17,24 @@ def models(arguments: argparse.Namespace) -> int:
     from ...evaluator.pico import models as bundled
 
     rows = [{name: str(value) for name, value in model.items()} for model in bundled()]
+    matches: list[dict[str, str]] = []
     if arguments.grep is not None:
         from ...evaluator.clip.models import pretrained_pairs
 
         text = arguments.grep.lower()
-        rows += [
+        matches = [
             {"name": name, "pretrained": tag}
             for name, tag in pretrained_pairs()
             if text in name.lower() or text in tag.lower()
         ]
+        rows += matches
     if arguments.as_json:
         print_json(rows)
         return 0
     print_table(("name", "pretrained", "file", "config"), rows)
-    if arguments.grep is None:
+    if arguments.grep is not None and not matches:
+        say(f"no pretrained model of open_clip has {arguments.grep!r} in its name or tag")
+    elif arguments.grep is None:
         say("open_clip's own models work too: `models --grep ViT-B-32` lists them")
     return 0
 

@@ -171,7 +171,7 @@ def _least(value: T, limit: T | None) -> T:
 def _said(name: str, value: float) -> str:
     said: Mapping[str, str] = {
         "cost_usd": f"${value:.4f}",
-        "calls": f"{value:,} requests",
+        "calls": f"{value:,} calls",
         "evaluations": f"{value:,} templates scored",
         "minutes": f"{value:,.1f} minutes at the limits given",
     }

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..results.figures import has_accuracies, score_text
+from ..results.figures import has_accuracies, score_text, untold
 from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
@@ -48,19 +48,22 @@ def _add(table: Table, name: str, found: Ensemble, *, percent: bool, style: str 
 def _shown(templates: Sequence[str]) -> str:
     lines = list(map(printable, templates[:_MOST_SHOWN]))
     if len(templates) > _MOST_SHOWN:
-        lines.append(f"... {len(templates)} templates averaged")
+        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
     return "\n".join(lines)
 
 
 def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     usage = result.usage
     tokens = usage.prompt_tokens + usage.completion_tokens
-    spent = f"{counted(usage.calls, 'call')}, {tokens:,} tokens, {result.wall_s:,.0f} s of active time"
+    spent = [f"{counted(result.evaluated, 'template')} scored"]
+    if result.llm.model is not None:
+        spent += [counted(usage.calls, "call"), f"{tokens:,} tokens"]
+    spent.append(f"{result.wall_s:,.0f} s of active time")
     if usage.cost_usd:
-        spent += f", ${usage.cost_usd:.4f}"
-    if usage.doubtful_tokens:
-        spent += f", and at most {usage.doubtful_tokens:,} tokens more that nobody told"
-    lines = [f"{counted(result.evaluated, 'template')} scored, {spent}"]
+        spent.append(f"${usage.cost_usd:.4f}")
+    if doubtful := untold(usage):
+        spent.append(f"and {doubtful}")
+    lines = [", ".join(spent)]
     if usage.failed_calls:
         lines.append(f"{counted(usage.failed_calls, 'call')} failed")
     if result.skipped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .result import Ensemble, Row, SearchResult
+from .result import Ensemble, Row, SearchResult, Usage
 
 
 def are_shares(values: Iterable[float | None]) -> bool:
@@ -21,6 +21,14 @@ def has_accuracies(result: SearchResult) -> bool:
     found = Ensemble(templates=(), train=best.train, val=best.val, test=best.test)
     groups: list[Ensemble | Row] = [found, result.ensemble, *result.baselines.values(), *result.leaderboard]
     return are_shares(value for one in groups for value in (one.train, one.val))
+
+
+def untold(usage: Usage) -> str:
+    """Return in words what calls may have cost beyond what was reported; empty where nothing is in doubt."""
+    if not usage.doubtful_tokens:
+        return ""
+    dollars = f" (${usage.doubtful_usd:.4f})" if usage.doubtful_usd else ""
+    return f"at most {usage.doubtful_tokens:,} more tokens{dollars} that the endpoint did not report"
 
 
 def score_text(value: float | None, *, percent: bool, digits: int = 1) -> str:

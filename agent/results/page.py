@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ...evaluator.counts import counted
 from .chart import progress_chart
-from .figures import has_accuracies, score_text
+from .figures import has_accuracies, score_text, untold
 from .result import PROMINENT, UNOPENED, SearchResult, Sizes
 from .run_dir import REPORT, write_atomically
 
@@ -23,6 +24,25 @@ ACCURACIES = "Accuracies in %."
 PLAIN_SCORES = "Scores as the black box gives them; higher is better."
 MAX_ROWS = 100
 MAX_CLASSES = 10
+MAX_TEMPLATES = 3
+REJECTED: Mapping[str, str] = MappingProxyType(
+    {
+        "answer_too_long": "answers too long to be read to their ends",
+        "control_character": "with a control character",
+        "duplicate": "proposed twice in one answer",
+        "empty": "empty",
+        "scorer_failed": "that make the evaluator fail",
+        "no_slot": "without the slot {}",
+        "not_a_number": "scored with something that is not a number",
+        "stray_brace": "with a brace that is no slot",
+        "too_long": "with too many characters",
+        "too_many_lines": "answers with too many lines to be read to their ends",
+        "too_many_proposals": "beyond the number asked for",
+        "too_many_tokens": "too long for the model's text encoder",
+        "too_many_words": "with too many words",
+    }
+)
+"""Reasons of a rejection in words, after the number of lines; another evaluator may have more."""
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -161,9 +181,11 @@ def _classes(result: SearchResult) -> list[str]:
         f'<tr><td>{escape(one.true)}</td><td>{escape(one.taken_for)}</td><td class="n">{one.images}</td></tr>'
         for one in look.confusions[:MAX_CLASSES]
     )
+    some = len(worst) < len(look.classes)
+    which = f"{len(worst)} of {len(look.classes)}" if some else f"all {len(worst)}"
     about = (
-        f"Under the best template, on {look.split}: the {len(worst)} of {len(look.classes)} classes that are "
-        "correctly classified least often, and what is most often taken for what."
+        f"Under the best template, on {look.split}: {which} classes, those correctly classified least often "
+        "first, and what is most often taken for what."
     )
     found = [
         "<h2>Which classes are hardest</h2>",
@@ -192,16 +214,24 @@ def _origin(restart: int, reset: int, iteration: int) -> str:
 
 def _costs(result: SearchResult) -> dict[str, str]:
     usage = result.usage
-    refused = ", ".join(f"{reason} {count}" for reason, count in result.rejected.items()) or "none"
-    return {
-        "templates scored": f"{result.evaluated:,}",
-        "refused": refused,
-        "requests": f"{usage.calls:,} ({usage.failed_calls:,} failed, {usage.retries:,} retries)",
-        "tokens": f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out"
-        + (f", at most {usage.doubtful_tokens:,} more that nobody told" if usage.doubtful_tokens else ""),
-        "cost": "unknown (no price given)" if usage.cost_usd is None else f"${usage.cost_usd:.4f}",
-        "active time": f"{result.wall_s:,.0f} s",
-    }
+    rejected = "; ".join(f"{count:,} {_why(reason)}" for reason, count in result.rejected.items())
+    found = {"templates scored": f"{result.evaluated:,}", "rejected": rejected or "none"}
+    if result.llm.model is not None:
+        doubtful = f", and {text}" if (text := untold(usage)) else ""
+        found["calls"] = f"{usage.calls:,} ({usage.failed_calls:,} failed, {usage.retries:,} retries)"
+        found["tokens"] = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out{doubtful}"
+        found["cost"] = _cost(usage.cost_usd)
+    return found | {"active time": f"{result.wall_s:,.0f} s"}
+
+
+def _why(reason: str) -> str:
+    return REJECTED.get(reason, reason.replace("_", " "))
+
+
+def _cost(dollars: float | None) -> str:
+    if dollars is None:
+        return "unknown (no price given)"
+    return f"${dollars:.4f}" if dollars else "nothing"
 
 
 def _notes(result: SearchResult) -> dict[str, str]:
@@ -238,8 +268,10 @@ def _head(*names: str) -> str:
 
 
 def _templates(templates: Sequence[str]) -> str:
-    shown = "<br>".join(escape(template) for template in templates[:3])
-    return shown if len(templates) <= 3 else f"{shown}<br>... {len(templates)} templates averaged"
+    lines = [escape(template) for template in templates[:MAX_TEMPLATES]]
+    if len(templates) > MAX_TEMPLATES:
+        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
+    return "<br>".join(lines)
 
 
 def _numbers(values: Iterable[float | None], *, percent: bool = True) -> str:

@@ -468,6 +468,14 @@ def test_scores_outside_of_0_to_1_are_no_percentages(
         assert "-700000" not in text
 
 
+def test_models_that_nothing_matches_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """The bundled ones are listed all the same, on standard output."""
+    assert call("models", "--grep", "zzz") == 0
+    assert "no pretrained model of open_clip has 'zzz' in its name or tag" in only_line(
+        capsys.readouterr().err
+    )
+
+
 def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It says what a search would do at most, and leaves no trace."""
     assert call("search", *SMALL, "--price", "1/2", "--rpm", "3", "--dry-run", "--json") == 0

@@ -14,11 +14,14 @@ from promptclimb.agent.results.result import (
     Best,
     Dataset,
     Ensemble,
+    Inspected,
     Llm,
     Model,
     SearchResult,
     Sizes,
+    Usage,
 )
+from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""
@@ -120,6 +123,33 @@ def test_all_notes_are_on_the_page() -> None:
 def test_what_became_of_the_test_split_is_said(changes: dict[str, Any], said: str) -> None:
     """A dash in its column has a reason."""
     assert said in Reader(page(small_result(**changes), "")).text
+
+
+def test_what_it_took_is_said_in_words() -> None:
+    """No code names, and no calls or dollars where no LLM was asked."""
+    spent = Usage(calls=9, failed_calls=2, doubtful_tokens=42_839, doubtful_usd=0.25, cost_usd=1.5)
+    rejected = {"too_many_proposals": 57, "of_their_own": 1}
+    asked = Llm(model="l", base_url=None)
+    text = Reader(page(small_result(usage=spent, rejected=rejected, llm=asked), "")).text
+    assert "57 beyond the number asked for; 1 of their own" in text
+    assert "and at most 42,839 more tokens ($0.2500) that the endpoint did not report" in text
+    assert "9 (2 failed, 0 retries)" in text
+    free = Reader(page(small_result(), "")).text
+    assert not any(word in free for word in ("retries", "cost", "$0.0000"))
+
+
+@pytest.mark.parametrize(("count", "said"), [(4, "all 4 classes,"), (12, "10 of 12 classes,")])
+def test_the_hardest_classes_are_counted(count: int, said: str) -> None:
+    """All of a few, or some of many."""
+    classes = tuple(ClassAccuracy(name=str(n), images=9, correct=n % 9) for n in range(count))
+    look = Inspected(split="test", classes=classes, confusions=())
+    assert said in Reader(page(small_result(inspection=look), "")).text
+
+
+def test_an_average_is_called_that_before_its_templates() -> None:
+    """Nobody takes the number for that of further templates."""
+    four = Ensemble(templates=("a {}", "b {}", "c {}", "d {}"), train=0.5, val=None, test=None)
+    assert "4 templates averaged:a {}b {}c {}..." in Reader(page(small_result(ensemble=four), "")).text
 
 
 def test_a_long_leaderboard_is_cut_and_says_so() -> None:

@@ -1,0 +1,46 @@
+"""The final table: what was found, and what it took, in words that cannot be misread."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from promptclimb.agent.cli.table import print_result
+from promptclimb.agent.results.result import Ensemble, Llm, SearchResult, Usage
+from tests.fakes.small_result import small_result
+
+
+def printed(result: SearchResult) -> str:
+    """What is printed of a result, on one line a line."""
+    stream = io.StringIO()
+    print_result(Console(file=stream, width=100), result, None)
+    return stream.getvalue()
+
+
+def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
+    """Calls, failures, tokens, dollars, and what the endpoint did not report."""
+    spent = Usage(
+        calls=9, failed_calls=2, prompt_tokens=1000, doubtful_tokens=42_839, doubtful_usd=0.25, cost_usd=1.5
+    )
+    text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
+    assert (
+        "2 templates scored, 9 calls, 1,000 tokens, 2 s of active time, $1.5000, and at most 42,839 more "
+        "tokens ($0.2500) that the endpoint did not report\n2 calls failed\n"
+    ) in text
+
+
+def test_without_an_llm_there_are_no_calls() -> None:
+    """Nothing was asked, so nothing is said of it."""
+    assert "2 templates scored, 2 s of active time\n" in printed(small_result())
+
+
+def test_an_average_is_called_that_before_its_templates() -> None:
+    """Nobody takes the number for that of further templates."""
+    three = Ensemble(templates=("a {}", "b {}", "c {}"), train=0.5, val=None, test=None)
+    lines = [
+        line.split("│")[2].strip()
+        for line in printed(small_result(ensemble=three)).splitlines()
+        if "│" in line
+    ]
+    assert lines[-4:] == ["3 templates averaged:", "a {}", "b {}", "..."]
