@@ -237,7 +237,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     ),
     "shots 0": (lambda p: p.search(shots=0), "--shots"),
     "shots that are no number": (lambda p: p.search(shots="many"), "--shots"),
-    "shots over the count": (lambda p: p.search(shots=3), "ask for 2 or fewer"),
+    "shots over the count": (lambda p: p.search(shots=3), "give --shots 2 or fewer"),
     # The templates.
     "an empty template file": (lambda p: p.search(initial=p.file("t.txt", "\n\n")), "empty"),
     "templates that are not UTF-8": (lambda p: p.search(initial=p.file("t.txt", b"caf\xe9 {}\n")), "UTF-8"),
