@@ -40,8 +40,14 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
         print_json(found)
         return 0
     lines = [f"{config.restarts} restarts x {config.resets} resets x {config.iterations} iterations"]
-    lines += [f"at most {_said(name, value)}" for name, value in found.items() if value is not None]
-    lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
+    idle = () if config.needs_llm else ("calls", "tokens", "cost_usd")
+    lines += [
+        f"at most {_said(name, value)}"
+        for name, value in found.items()
+        if value is not None and name not in idle
+    ]
+    if config.needs_llm:
+        lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
     print_text("\n".join(lines) + "\n")
     return 0
 
