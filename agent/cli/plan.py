@@ -48,9 +48,11 @@ def print_bounds(heading: str, found: Mapping[str, Any], *, as_json: bool) -> in
     if as_json:
         print_json(found)
         return 0
-    lines = [heading]
-    lines += [f"at most {_said(name, value)}" for name, value in found.items() if value is not None]
-    lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
+    idle = () if found["calls"] else ("calls", "tokens", "cost_usd")
+    shown = {name: value for name, value in found.items() if value is not None and name not in idle}
+    lines = [heading, *(f"at most {_said(name, value)}" for name, value in shown.items())]
+    if found["calls"]:
+        lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
     print_text("\n".join(lines) + "\n")
     return 0
 

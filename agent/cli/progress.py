@@ -94,7 +94,7 @@ class State:
             return ["0 calls"]
         parts = [counted(used.calls, "call")]
         if used.failed_calls:
-            parts.append(f"{used.failed_calls:,} failed")
+            parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
         if used.doubtful_tokens:
             parts[-1] += f" (at most {used.doubtful_tokens:,} more)"

@@ -65,7 +65,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         spent.append(f"and {doubtful}")
     lines = [", ".join(spent)]
     if usage.failed_calls:
-        lines.append(f"{counted(usage.failed_calls, 'call')} failed")
+        lines.append(f"{counted(usage.failed_calls, 'attempt')} failed")
     if result.skipped:
         lines.append(f"skipped for want of an answer: {counted(result.skipped, 'iteration')}")
     lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]

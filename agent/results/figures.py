@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .result import Ensemble, Row, SearchResult, Usage
+from .result import Best, Ensemble, Row, SearchResult, Usage
 
 
 def are_shares(values: Iterable[float | None]) -> bool:
@@ -17,10 +17,9 @@ def has_accuracies(result: SearchResult) -> bool:
 
     A black box of the user's own may score with any number, higher meaning better; those are no percentages.
     """
-    best = result.best
-    found = Ensemble(templates=(), train=best.train, val=best.val, test=best.test)
-    groups: list[Ensemble | Row] = [found, result.ensemble, *result.baselines.values(), *result.leaderboard]
-    return are_shares(value for one in groups for value in (one.train, one.val))
+    found: list[Best | Ensemble | Row] = [result.best, result.ensemble, *result.baselines.values()]
+    found += result.leaderboard
+    return are_shares(value for one in found for value in (one.train, one.val))
 
 
 def untold(usage: Usage) -> str:

@@ -142,7 +142,7 @@ def _warnings(result: SearchResult) -> list[str]:
     if result.skipped:
         failed = result.usage.failed_calls
         found.append(
-            f"{counted(result.skipped, 'iteration')} without an answer; {counted(failed, 'call')} failed."
+            f"{counted(result.skipped, 'iteration')} without an answer; {counted(failed, 'attempt')} failed."
         )
     if result.objective in ("logprob", "margin"):
         found.append("The objective looks at logits: this was no black-box search.")
@@ -218,7 +218,9 @@ def _costs(result: SearchResult) -> dict[str, str]:
     found = {"templates scored": f"{result.evaluated:,}", "rejected": rejected or "none"}
     if result.llm.model is not None:
         doubtful = f", and {text}" if (text := untold(usage)) else ""
-        found["calls"] = f"{usage.calls:,} ({usage.failed_calls:,} failed, {usage.retries:,} retries)"
+        found["calls"] = (
+            f"{usage.calls:,} ({counted(usage.failed_calls, 'failed attempt')}, {usage.retries:,} retries)"
+        )
         found["tokens"] = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out{doubtful}"
         found["cost"] = _cost(usage.cost_usd)
     return found | {"active time": f"{result.wall_s:,.0f} s"}

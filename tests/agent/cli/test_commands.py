@@ -268,7 +268,7 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     said = f"no answer in the last iteration ({server.base_url}: no usable answer in 1 attempt: the endpoint"
     for text in (err, page):
         assert said in text
-        assert "1 call failed" in text
+        assert "1 attempt failed" in text
     assert "go on with: " in err
 
 
@@ -483,6 +483,10 @@ def test_the_dry_run_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert (found["calls"], found["evaluations"], found["minutes"]) == (6, 38, 2.0)
     assert found["cost_usd"] > 0
     assert list(tmp_path.iterdir()) == []
+    assert call("search", "--method", "random", "--dry-run") == 0
+    free = capsys.readouterr().out
+    assert "templates scored" in free
+    assert not any(word in free for word in ("calls", "tokens", "$"))
 
 
 def test_an_unexpected_error_is_a_line_and_a_file(

@@ -133,7 +133,7 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
         for event in [STARTED, used, POOL, over(1)]:
             display(event)
     shown = " ".join(stream.getvalue().split())
-    assert "1,234 calls, 3 failed, 358,023 tokens (at most 42,839 more), $1.2500" in shown
+    assert "1,234 calls, 3 failed attempts, 358,023 tokens (at most 42,839 more), $1.2500" in shown
     assert "left: 3,766 calls, 642,000 tokens, 92.5 minutes, $3.4500" in shown
     assert "1 of 8 iterations" in shown
 

@@ -26,7 +26,7 @@ def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
     text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
     assert (
         "2 templates scored, 9 calls, 1,000 tokens, 2 s of active time, $1.5000, and at most 42,839 more "
-        "tokens ($0.2500) that the endpoint did not report\n2 calls failed\n"
+        "tokens ($0.2500) that the endpoint did not report\n2 attempts failed\n"
     ) in text
 
 

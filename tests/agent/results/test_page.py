@@ -133,7 +133,7 @@ def test_what_it_took_is_said_in_words() -> None:
     text = Reader(page(small_result(usage=spent, rejected=rejected, llm=asked), "")).text
     assert "57 beyond the number asked for; 1 of their own" in text
     assert "and at most 42,839 more tokens ($0.2500) that the endpoint did not report" in text
-    assert "9 (2 failed, 0 retries)" in text
+    assert "9 (2 failed attempts, 0 retries)" in text
     free = Reader(page(small_result(), "")).text
     assert not any(word in free for word in ("retries", "cost", "$0.0000"))
 
