@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 HIDDEN = "[secret]"
 SHORTEST = 6
@@ -75,6 +75,17 @@ def split_userinfo(url: str) -> CleanUrl:
     if not at:
         return CleanUrl(url, Secret(""))
     return CleanUrl(urlunsplit(parts._replace(netloc=host)), Secret(unquote(userinfo)))
+
+
+def split_query(url: str) -> tuple[str, dict[str, str]]:
+    """Take the query out of an address, such as ``?api-version=1``: what is asked for comes before it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url, {}
+    if not parts.query:
+        return url, {}
+    return urlunsplit(parts._replace(query="", fragment="")).rstrip("/"), dict(parse_qsl(parts.query))
 
 
 def secrets_named_in(environment: Mapping[str, str]) -> Iterator[Secret]:

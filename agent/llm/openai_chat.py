@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ..config.fields import CONCURRENCY
 from ..errors import ConfigError
-from ..secrets import Scrubber, Secret, split_userinfo
+from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .answers import MAX_BODY, Reply, read_answer
 from .translate import FOREIGN_ERRORS, translate
 from .types import ChatAnswer, ChatRequest
@@ -29,8 +29,8 @@ class OpenAIChat:
     The SDK's own retries are off. A deadline is the caller's: cancel ``chat`` and the connection is closed.
 
     Args:
-        base_url: Address up to ``/v1``; ``user:password@`` in it is sent as basic authentication where
-            there is no key, and never shown.
+        base_url: Address up to ``/v1``; a query after it is sent with every request; ``user:password@`` in it
+            is sent as basic authentication where there is no key, and never shown.
         api_key: Sent as a bearer token; None or empty sends none, as local servers want it.
         scrubber: Told of the secrets, and used on all that the endpoint says.
         max_connections: Most connections at once.
@@ -49,13 +49,14 @@ class OpenAIChat:
     ) -> None:
         url, userinfo = split_userinfo(base_url)
         key = api_key.reveal() if isinstance(api_key, Secret) else api_key or ""
+        url, query = split_query(url)
         self.base_url = url
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
         self._scrubber.add(userinfo)
         self._refused: set[str] = set()
         self._headers = _authorization(_clean_key(key), userinfo.reveal())
-        self._client = _sdk_client(url, _clean_key(key), max_connections)
+        self._client = _sdk_client(url, query, _clean_key(key), max_connections)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -127,7 +128,7 @@ def _authorization(key: str, userinfo: str) -> dict[str, Any]:
     return {"Authorization": openai.Omit()}
 
 
-def _sdk_client(url: str, key: str, max_connections: int) -> AsyncOpenAI:
+def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int) -> AsyncOpenAI:
     limits = httpx2.Limits(
         max_connections=max_connections,
         max_keepalive_connections=max_connections,
@@ -138,6 +139,7 @@ def _sdk_client(url: str, key: str, max_connections: int) -> AsyncOpenAI:
             base_url=url,
             api_key=key or NO_KEY,
             max_retries=0,
+            default_query=query,
             timeout=None,
             http_client=DefaultAioHttpClient(limits=limits, timeout=None),
         )

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from ..errors import EndpointError
-from ..secrets import Secret, split_userinfo
+from ..secrets import Secret, split_query, split_userinfo
 
 TRIES = 4
 PAUSE_S = 0.5
@@ -58,6 +58,7 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
         EndpointError: Nothing listens there, the key is refused, or it is no such endpoint.
     """
     clean = split_userinfo(base_url)
+    url, query = split_query(clean.url)
     headers = {}
     if key:
         headers["Authorization"] = f"Bearer {key.reveal()}"
@@ -68,15 +69,13 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
         for attempt in range(1, TRIES + 1):
             try:
-                async with session.get(f"{clean.url}/models", headers=headers) as reply:
+                async with session.get(f"{url}/models", params=query, headers=headers) as reply:
                     body = await reply.content.read(_MAX_BODY)
-                    return _judge(
-                        clean.url, reply.status, body, has_key=bool(key), key_env=key_env, model=model
-                    )
+                    return _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
             except aiohttp.ClientConnectorError as error:
                 if attempt == TRIES:
                     raise EndpointError(
-                        f"nothing answers at {clean.url} ({why_unconnected(error)}); is the server running, "
+                        f"nothing answers at {url} ({why_unconnected(error)}); is the server running, "
                         "and is the address right? Give another with --base-url"
                     ) from None
             except _NotJsonError as error:
@@ -84,10 +83,10 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
                 if attempt == TRIES:
                     raise EndpointError(str(error)) from None
             except aiohttp.InvalidURL:
-                raise EndpointError(f"{clean.url} is not an address; give another with --base-url") from None
+                raise EndpointError(f"{url} is not an address; give another with --base-url") from None
             except (aiohttp.ClientError, TimeoutError) as error:
                 if attempt == TRIES:
-                    return Seen(note=f"{clean.url}/models did not answer ({type(error).__name__}); going on")
+                    return Seen(note=f"{url}/models did not answer ({type(error).__name__}); going on")
             await asyncio.sleep(PAUSE_S)
     raise AssertionError("unreachable")
 

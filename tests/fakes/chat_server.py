@@ -124,7 +124,9 @@ class ChatServer:
         stats.in_flight += 1
         stats.most_in_flight = max(stats.most_in_flight, stats.in_flight)
         try:
-            self.seen.append({"body": body, "headers": dict(request.headers), "at": now})
+            self.seen.append(
+                {"body": body, "headers": dict(request.headers), "at": now, "query": request.query_string}
+            )
             if options.key is not None and request.headers.get("Authorization") != f"Bearer {options.key}":
                 return await faults.answer("wrong_key", request, {})
             if options.model is not None and body["model"] != options.model:

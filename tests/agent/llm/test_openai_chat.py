@@ -31,6 +31,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.llm.answers import MAX_BODY
 from promptclimb.agent.llm.openai_chat import OpenAIChat
+from promptclimb.agent.llm.preflight import look
 from promptclimb.agent.llm.translate import translate
 from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.secrets import Scrubber
@@ -362,3 +363,13 @@ def test_equal_requests_have_equal_hashes() -> None:
     assert same.hash == REQUEST.hash
     assert ChatRequest(messages=REQUEST.messages, model="fake", seed=8).hash != REQUEST.hash
     assert json.dumps(REQUEST.hash)
+
+
+async def test_a_query_in_the_address_comes_after_the_path() -> None:
+    """Some vendors want a version there; it is sent with every request, the look included."""
+    async with ChatServer() as server, OpenAIChat(f"{server.base_url}/?api-version=2026-01") as chat:
+        assert (await chat.chat(REQUEST)).text
+        assert chat.base_url == server.base_url
+        assert [seen["query"] for seen in server.seen] == ["api-version=2026-01"]
+        seen = await look(f"{server.base_url}?api-version=2026-01", None, key_env="K", model="fake")
+    assert seen.models == ("fake",)
