@@ -35,6 +35,7 @@ from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
 from .retry import Decision, RetryPolicy, retrying
 from .spending import Ledger, Spending
+from .standing import Standing
 from .token_bound import TokenBound
 from .types import ChatAnswer, ChatRequest
 
@@ -50,7 +51,7 @@ class Proposer:
     and the reservation is settled with what the endpoint says it billed; an attempt that was cut off, or an
     answer without usage, counts with all that was reserved. A failed attempt is made again as ``retry``
     decides. An endpoint that rejects its key, has no such model or no quota left is taken out; the others go
-    on.
+    on. What a refusal means depends on whether the endpoint has answered before (``standing``).
 
     An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
     are left alone for a growing while before the next (``outage``), so that it does not eat every iteration.
@@ -92,6 +93,7 @@ class Proposer:
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         limiters = [self._limiter(endpoint) for endpoint in endpoints]
         self._endpoints = dict(zip(limiters, endpoints, strict=True))
+        self._standings = {limiter: Standing() for limiter in limiters}
         self._pacer = Pacer(limiters)
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
@@ -169,11 +171,13 @@ class Proposer:
             answer = await attempt(
                 endpoint.client, request, deadline_s=self._policy.attempt_s, clock=self._clock
             )
-        except ChatError as error:
-            self._failed(error, request, permit, spending)
+        except ChatError as said:
+            error = self._standings[permit.limiter].taken(said)
+            failure = said if isinstance(error, RequestFailedError) else error
+            self._failed(failure, request, permit, spending)
             await self._write(spending)
-            self._breaker(error, endpoint)
-            raise
+            self._breaker(failure, endpoint)
+            raise error from said.__cause__
         except asyncio.CancelledError:
             spending.untold()
             await self._write(spending)
@@ -194,6 +198,7 @@ class Proposer:
         else:
             spending.untold()
             self._warn(limiter)
+        self._standings[limiter].answered()
         limiter.heard(permit, answer.headers)
         limiter.succeeded(permit, answer.usage.total if answer.usage_told else permit.tokens)
         self._outage.succeeded()

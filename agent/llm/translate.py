@@ -33,6 +33,7 @@ MAX_BODY_READ = 10_000
 _DELAY = re.compile(
     r"(?:\"retryDelay\": \"|try again in )((?:\d+(?:\.\d+)?(?:ms|[smh]))+)", re.ASCII | re.IGNORECASE
 )
+_FLAGGED = re.compile(r"moderation|flagged|content[ _-]?(?:policy|filter)|safety", re.IGNORECASE)
 _BY_STATUS: Mapping[int, type[ChatError]] = {
     401: KeyRejectedError,
     402: QuotaSpentError,
@@ -96,6 +97,8 @@ def from_reply(
 def _kind(status: int, body: object) -> type[ChatError]:
     if _is_quota(body):
         return QuotaSpentError
+    if status == 403 and _FLAGGED.search(json.dumps(body, default=str)[:MAX_BODY_READ]):
+        return BadRequestError  # of what was asked, not of who asks
     if status in TRANSIENT_STATUS or status >= 500:
         return TransientChatError
     return _BY_STATUS.get(status, BadRequestError)

@@ -32,7 +32,7 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.answers import MAX_BODY
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.preflight import look
-from promptclimb.agent.llm.translate import translate
+from promptclimb.agent.llm.translate import from_reply, translate
 from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from tests.fakes.chat_server import ChatServer, ServerOptions
@@ -373,3 +373,16 @@ async def test_a_query_in_the_address_comes_after_the_path() -> None:
         assert [seen["query"] for seen in server.seen] == ["api-version=2026-01"]
         seen = await look(f"{server.base_url}?api-version=2026-01", None, key_env="K", model="fake")
     assert seen.models == ("fake",)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Your chosen model requires moderation and your input was flagged", BadRequestError),
+        ("blocked by content policy", BadRequestError),
+        ("you are not allowed to use this model", KeyRejectedError),
+    ],
+)
+def test_a_403_is_of_the_request_or_of_the_key(message: str, kind: type[ChatError]) -> None:
+    """A filter judges what was asked, not who asks."""
+    assert type(from_reply(403, {"message": message}, {}, str)) is kind

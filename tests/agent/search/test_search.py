@@ -19,6 +19,7 @@ from promptclimb.agent.errors import (
     EndpointError,
     EvaluationFailedError,
     InterruptedRunError,
+    QuotaSpentError,
     StoreExistsError,
     StoreMismatchError,
     TransientChatError,
@@ -267,14 +268,31 @@ def test_a_refusal_later_fails_the_run_and_keeps_it(tmp_path: Path, reference: b
 
     def fail(request: Any, number: int) -> None:
         if number > 9:
-            raise BadRequestError("no more", status=400)
+            raise QuotaSpentError("no more", status=402)
 
-    with pytest.raises(BadRequestError):
+    with pytest.raises(QuotaSpentError):
         run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
     chat = ChatByHash()
     run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
     assert board(tmp_path / "r") == reference
     assert len(chat.asked) <= 24 - 9
+
+
+def test_one_refused_request_costs_its_iteration_and_no_more(tmp_path: Path) -> None:
+    """A content filter or a full context concerns one request; a resume does not meet it again."""
+
+    def fail(request: Any, number: int) -> None:
+        if number == 9:
+            raise BadRequestError("the context is full", status=400)
+
+    result = run_virtual(
+        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail))
+    )
+    assert (result.status, result.skipped) == ("finished", 1)
+    (tmp_path / "r" / "result.json").unlink()
+    chat = ChatByHash()
+    again = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    assert (again.skipped, chat.asked) == (1, [])
 
 
 @virtual_time

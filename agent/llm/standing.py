@@ -1,0 +1,52 @@
+"""What an endpoint has shown so far, which decides what a refusal of it means."""
+
+from __future__ import annotations
+
+from ..errors import (
+    BadRequestError,
+    ChatError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    RequestFailedError,
+    TransientChatError,
+)
+
+STRAYS = 2
+"""Refusals in a row of a key or a model that passed before, which may be a gateway's slip."""
+UNFIT_REQUESTS = 9
+"""Requests in a row that an endpoint which has answered may refuse, before it is taken to refuse them all."""
+
+
+class Standing:
+    """Whether one endpoint has answered, and how often in a row it has refused since."""
+
+    def __init__(self) -> None:
+        self._has_answered = False
+        self._strays = 0
+        self._unfit = 0
+
+    def answered(self) -> None:
+        """Note an answer."""
+        self._has_answered = True
+        self._strays = self._unfit = 0
+
+    def taken(self, error: ChatError) -> ChatError | RequestFailedError:
+        """Return a failure as it is to be taken.
+
+        Once the endpoint has answered, a refused key or model may be a slip, so that it is asked again; and a
+        refused request (a content filter, a conversation that outgrew the context) concerns that request.
+        """
+        if not self._has_answered:
+            return error
+        if isinstance(error, KeyRejectedError | ModelNotFoundError):
+            self._strays += 1
+            if self._strays <= STRAYS:
+                stray = TransientChatError(str(error), status=error.status, headers=error.headers)
+                stray.took_s = error.took_s
+                return stray
+        if isinstance(error, BadRequestError):
+            self._unfit += 1
+            if self._unfit <= UNFIT_REQUESTS:
+                # It was answered, in a way: asked again it would be refused again, in the next session too.
+                return RequestFailedError(f"the request is refused: {error}", attempts=1, answered=True)
+        return error

@@ -1,0 +1,61 @@
+"""What a refusal means depends on what its endpoint has shown before."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptclimb.agent.errors import (
+    BadRequestError,
+    ChatError,
+    KeyRejectedError,
+    ModelNotFoundError,
+    QuotaSpentError,
+    RateLimitedError,
+    RequestFailedError,
+    TransientChatError,
+)
+from promptclimb.agent.llm.standing import STRAYS, UNFIT_REQUESTS, Standing
+
+
+@pytest.mark.parametrize("kind", [KeyRejectedError, ModelNotFoundError, BadRequestError, QuotaSpentError])
+def test_before_any_answer_a_refusal_is_what_it_says(kind: type[ChatError]) -> None:
+    """The settings are wrong, and the user is to mend them."""
+    error = kind("no", status=400)
+    assert Standing().taken(error) is error
+
+
+@pytest.mark.parametrize("kind", [KeyRejectedError, ModelNotFoundError])
+def test_a_stray_refusal_is_asked_again(kind: type[ChatError]) -> None:
+    """After answers, a few in a row may be a slip; a key that is really revoked ends it."""
+    standing = Standing()
+    standing.answered()
+    for _ in range(2):
+        for _ in range(STRAYS):
+            taken = standing.taken(kind("no", status=401))
+            assert isinstance(taken, TransientChatError)
+            assert taken.status == 401
+        standing.answered()
+    errors = [kind("no") for _ in range(STRAYS + 1)]
+    assert [standing.taken(error) is error for error in errors] == [False] * STRAYS + [True]
+
+
+def test_a_refused_request_is_given_up_for_good() -> None:
+    """It would be refused again; many in a row mean that the endpoint refuses all."""
+    standing = Standing()
+    standing.answered()
+    for _ in range(UNFIT_REQUESTS):
+        taken = standing.taken(BadRequestError("flagged", status=400))
+        assert isinstance(taken, RequestFailedError)
+        assert taken.answered
+    last = BadRequestError("flagged", status=400)
+    assert standing.taken(last) is last
+
+
+@pytest.mark.parametrize(
+    "error", [QuotaSpentError("none left"), RateLimitedError("slow"), TransientChatError("x")]
+)
+def test_other_failures_are_what_they_are(error: ChatError) -> None:
+    """Whatever was answered before."""
+    standing = Standing()
+    standing.answered()
+    assert standing.taken(error) is error
