@@ -10,6 +10,9 @@ from pydantic import BeforeValidator
 
 from .errors import ConfigError
 
+LONGEST_NAME, LONGEST_PATH = 255, 4_000
+"""Bytes of one name and of a whole path, with room for what is written below it."""
+
 
 def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = True) -> Path:
     """Return a path that the user gave as an absolute one, ``~`` replaced; nothing need be there.
@@ -68,4 +71,7 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
         raise ValueError(
             "it, or the folder that it starts from, is not UTF-8 text; choose another path"
         ) from None
+    longest = max(len(os.fsencode(name)) for name in path.parts)
+    if longest > LONGEST_NAME or len(os.fsencode(path)) > LONGEST_PATH:
+        raise ValueError("it, or a name in it, is longer than a path can be; choose another")
     return path

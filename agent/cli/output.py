@@ -62,8 +62,10 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def program() -> str:
     """Return how this program was called, for commands that it suggests."""
-    names = {"run_agent.py": "python run_agent.py", "__main__.py": "python -m promptclimb"}
-    return names.get(Path(sys.argv[0]).name, "promptclimb")
+    called = Path(sys.argv[0])
+    if called.name == "run_agent.py":
+        return f"python {shlex.quote(str(called))}"
+    return "python -m promptclimb" if called.name == "__main__.py" else "promptclimb"
 
 
 def resume_command(run_dir: Path) -> str:

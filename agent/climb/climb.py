@@ -119,11 +119,19 @@ class Climb:
         best, position = self._memory.best(1)[0], Position(self.record.number)
         self._tell(ClimbFinished(position=position, best=best.text, train=best.score.train))
 
-    async def _score_pool(self) -> None:
-        config, position = self._config, Position(self.record.number)
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier session, or another climb, has scored all its initial templates."""
+        return self._trials.has_scores_of(self._sample())
+
+    def _sample(self) -> Sequence[Template]:
+        config = self._config
         wanted = config.initial if isinstance(config.initial, int) else MAX_FROM_FILE
         rng = rng_for(config.seed, "initial", self.record.number)
-        sample = draw(self._pool, min(wanted, len(self._pool)), rng)
+        return draw(self._pool, min(wanted, len(self._pool)), rng)
+
+    async def _score_pool(self) -> None:
+        position, sample = Position(self.record.number), self._sample()
         self._tell(PoolDrawn(position=position, templates=len(sample)))
         await self._trials.score(sample, position)
         if not len(self._memory):

@@ -50,7 +50,7 @@ def progress_chart(rows: Sequence[Row], *, percent: bool = True) -> str:
     if not values:
         return "<p>Nothing was scored.</p>"
     low, high = min(values), max(values)
-    span = (high - low) or 0.01
+    span = (high / 2 - low / 2) or 0.005
     unit = " %" if percent else ""
     steps = max(len(line) for line in lines.values()) - 1 or 1
 
@@ -58,14 +58,15 @@ def progress_chart(rows: Sequence[Row], *, percent: bool = True) -> str:
         return LEFT + (WIDTH - LEFT - RIGHT) * step / steps
 
     def y(value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / span)
+        # Halved, for numbers whose difference is none that a float can hold.
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value / 2 - low / 2) / span)
 
     drawn = []
     for place, (restart, line) in enumerate(lines.items()):
         points = [f"{x(step):.1f},{y(value):.1f}" for step, value in enumerate(line) if value > NOTHING_YET]
         title = f"restart {restart}: {score_text(line[-1], percent=percent)}{unit}"
         drawn.append(_polyline(points, title, _colour(place)))
-    for value in (low, (low + high) / 2, high):
+    for value in (low, low / 2 + high / 2, high):
         text = score_text(value, percent=percent)
         drawn.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{text}</text>')
     drawn += [

@@ -1,7 +1,7 @@
 """The workers of a session: each takes the next climb, and none of them ever fails.
 
-What ends a climb early is either a limit, and the search ends when all have come to it, or an error or a
-signal, and the ``Stop`` ends the others without losing what is paid for.
+What ends a climb early is either a limit, and the search ends when all that were begun have come to it, or
+an error or a signal, and the ``Stop`` ends the others without losing what is paid for.
 """
 
 from __future__ import annotations
@@ -69,12 +69,15 @@ class Workers:
 
     async def _work(self, waiting: Iterator[Climb]) -> None:
         for climb in waiting:
+            if self._limits and not climb.begun:
+                continue
             try:
                 with self._stop.watching():
                     await climb.run()
             except (BudgetSpentError, GaveUpError) as limit:
+                # Climbs that an earlier session began are gone through all the same: what is on disk costs
+                # nothing, and without it the result would be poorer than the one that was there.
                 self._limits.append(limit)
-                return
             except InterruptedRunError:
                 return
             except asyncio.CancelledError:

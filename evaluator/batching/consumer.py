@@ -30,7 +30,7 @@ class Consumer:
         max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
         queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
         grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
-            that takes longer is left behind in its thread.
+            that takes longer, or any where the context ends by an error, is left behind in its thread.
 
     Raises:
         ConfigError: The scorer's ``in_flight`` is not a number of batches.
@@ -67,7 +67,8 @@ class Consumer:
         self._closing = True
         self._changed.set()
         try:
-            await asyncio.wait({self._work}, timeout=self._grace_s)
+            # Nobody waits any more for what is being scored when the search is cut short.
+            await asyncio.wait({self._work}, timeout=self._grace_s if error is None else 0)
         finally:
             self._work.cancel()
             self._caller.close()

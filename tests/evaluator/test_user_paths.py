@@ -79,3 +79,12 @@ def test_variables_and_data_are_judged_alike(path: str, monkeypatch: pytest.Monk
         load_data(EvaluatorSpec(data="digits", class_names=path))
     with pytest.raises(ConfigError, match=r"^evaluator="):
         EvaluatorSpec(evaluator=f"{path}.py:make")
+
+
+@pytest.mark.parametrize("raw", ["x" * 300, "/b" * 2_500, "\N{SNOWMAN}" * 100])
+def test_a_name_that_no_folder_can_have_is_refused(raw: str) -> None:
+    """Here, and not by the system where it is first used."""
+    with pytest.raises(ConfigError, match=r"longer than a path can be|cannot be followed"):
+        user_path(raw, "--run-dir")
+    with pytest.raises(ConfigError, match="longer than a path can be"):
+        user_path(raw, "--run-dir", follow_links=False)

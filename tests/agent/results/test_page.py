@@ -195,6 +195,9 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
 def test_a_chart_of_nothing_says_so() -> None:
     """And one of a single point is drawn."""
     assert progress_chart([]) == "<p>Nothing was scored.</p>"
+    huge = progress_chart([row(climb=1, train=-1e308), row(climb=2, train=1e308)], percent=False)
+    assert "inf" not in huge
+    assert "nan" not in huge
     assert "<polyline" in progress_chart([row(climb=1, train=0.5)])
 
 

@@ -413,6 +413,30 @@ def test_a_resume_without_time_loses_nothing(tmp_path: Path) -> None:
     assert board(tmp_path / "r") == before
 
 
+@pytest.mark.parametrize("changes", [{"concurrency": 1}, {"concurrency": 1, "max_calls": 10}])
+def test_a_resume_with_fewer_at_once_loses_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Climbs that come after the limit was met again are gone through as far as they have come."""
+    wanted = config(tmp_path / "r", max_calls=9, concurrency=4)
+    before = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    evaluator = FakeEvaluator()
+    after = run_virtual(resume(tmp_path / "r", changes=changes, evaluator=evaluator, chat=ChatByHash()))
+    templates = {row.template for row in before.leaderboard}
+    assert templates <= {row.template for row in after.leaderboard}
+    assert after.evaluated >= before.evaluated
+
+
+def test_after_a_limit_no_climb_is_begun(tmp_path: Path) -> None:
+    """Its initial templates would be scored for nothing."""
+    few = run_virtual(
+        search(
+            config(tmp_path / "r", max_calls=1, concurrency=1, restarts=40),
+            evaluator=(evaluator := FakeEvaluator()), chat=ChatByHash(),
+        )
+    )  # fmt: skip
+    assert few.status == "stopped"
+    assert sum(map(len, evaluator.batches)) < 40
+
+
 def test_a_method_without_an_llm_is_replayed_without_time(tmp_path: Path) -> None:
     """All its scores are on disk: it goes to its end again."""
     wanted = config(tmp_path / "r", method="random", llm=None)
