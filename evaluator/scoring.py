@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from .errors import UsageError
+from .errors import ConfigError, UsageError
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+MAX_IN_FLIGHT = 256
+"""Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
 """Reason of a rejection: the evaluator answered with nan or infinity."""
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
@@ -270,3 +272,21 @@ class Inspector(Protocol):
             EvaluatorError: The ensemble or the split is empty.
         """
         ...
+
+
+def batches_at_once(owner: str, found: object) -> int:
+    """Return how many batches a scorer takes at once, as its ``in_flight`` says.
+
+    Args:
+        owner: The scorer's class, for the message.
+        found: The attribute.
+
+    Raises:
+        ConfigError: It is not a whole number from 1 to 256.
+    """
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= MAX_IN_FLIGHT:
+        raise ConfigError(
+            f"{owner}.in_flight is {found!r:.80}; it says how many batches are taken at once, a whole number "
+            f"from 1 to {MAX_IN_FLIGHT}"
+        )
+    return found

@@ -13,14 +13,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import ConfigError, ConsumerError, CrashingTemplateError, ScoringFailedError
-from ..scoring import Score, Scorer, Verdict, checked
+from ..errors import ConsumerError, CrashingTemplateError, ScoringFailedError
+from ..scoring import Score, Scorer, Verdict, batches_at_once, checked
 from ..threads import DaemonThreads
 
 MAX_FAILURES = 3
 """Calls with one template alone that may fail before it is blamed; where nothing has been scored yet, also
 templates that may fail alone before the scorer is."""
-MAX_IN_FLIGHT = 256
 _SHOWN = 300
 
 
@@ -96,7 +95,7 @@ class Caller:
     """
 
     def __init__(self, scorer: Scorer, *, max_batch: int) -> None:
-        self.in_flight = in_flight_of(scorer)
+        self.in_flight = batches_at_once(type(scorer).__name__, getattr(scorer, "in_flight", 1))
         self.max_batch = max_batch
         self._scorer = scorer
         self._threads = DaemonThreads(self.in_flight)
@@ -199,21 +198,6 @@ class Caller:
                 self._witness = job.template
             job.settle(verdict)
         return again
-
-
-def in_flight_of(scorer: object) -> int:
-    """Return how many batches a scorer takes at once: its ``in_flight``, else one.
-
-    Raises:
-        ConfigError: It is not a whole number from 1 to 256.
-    """
-    found = getattr(scorer, "in_flight", 1)
-    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= MAX_IN_FLIGHT:
-        raise ConfigError(
-            f"in_flight of {type(scorer).__name__} is {found!r}; it says how many batches are taken at once, "
-            f"1 to {MAX_IN_FLIGHT}"
-        )
-    return found
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -17,7 +17,17 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, ConsumerError, EvaluatorError, PromptclimbError, TemplateRejectedError
-from ..scoring import Evaluator, EvaluatorInfo, Inspection, Rejection, Score, SplitScores, Verdict, checked
+from ..scoring import (
+    Evaluator,
+    EvaluatorInfo,
+    Inspection,
+    Rejection,
+    Score,
+    SplitScores,
+    Verdict,
+    batches_at_once,
+    checked,
+)
 from ..spec import DEFAULT_DATA, EvaluatorSpec
 from ..threads import turns_of
 from . import plain_values
@@ -26,8 +36,6 @@ from .users_code import attribute, from_keyboard, what_happened
 
 T = TypeVar("T")
 _NOTHING = object()
-MAX_IN_FLIGHT = 256
-"""Most batches at once: each takes a thread."""
 
 
 def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
@@ -80,7 +88,7 @@ class BlackBox(ABC):
         self._given: Any = given
         self._name = type(given).__name__
         self._info = info
-        self.in_flight = _in_flight(given)
+        self.in_flight = batches_at_once(type(given).__name__, attribute(given, "in_flight", 1))
         self._turns = turns_of(given, self.in_flight)
 
     @property
@@ -253,16 +261,6 @@ class CheckedInspector(CheckedEvaluator):
         return self._ask(
             "inspect", lambda: plain_values.inspection(self._given.inspect(list(ensemble), split=split))
         )
-
-
-def _in_flight(given: object) -> int:
-    found = attribute(given, "in_flight", 1)
-    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= MAX_IN_FLIGHT:
-        raise ConfigError(
-            f"{type(given).__name__}.in_flight is {plain_values.shown(found)}; it says how many batches are "
-            f"taken at once, a whole number from 1 to {MAX_IN_FLIGHT}"
-        )
-    return found
 
 
 def _fingerprint(given: object) -> str:

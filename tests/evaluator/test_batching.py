@@ -386,7 +386,7 @@ def test_in_flight_is_a_number_of_batches(in_flight: object) -> None:
     """Anything else is the user's to mend."""
     scorer = FakeEvaluator()
     scorer.in_flight = in_flight  # type: ignore[assignment]
-    with pytest.raises(ConfigError, match="in_flight of FakeEvaluator"):
+    with pytest.raises(ConfigError, match=r"FakeEvaluator\.in_flight"):
         Consumer(scorer)
 
 
