@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from .errors import ConfigError, UsageError
+from .settings import shown
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -286,7 +287,7 @@ def batches_at_once(owner: str, found: object) -> int:
     """
     if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= MAX_IN_FLIGHT:
         raise ConfigError(
-            f"{owner}.in_flight is {found!r:.80}; it says how many batches are taken at once, a whole number "
-            f"from 1 to {MAX_IN_FLIGHT}"
+            f"{owner}.in_flight is {shown(found)}; it says how many batches are taken at once, a whole "
+            f"number from 1 to {MAX_IN_FLIGHT}"
         )
     return found

@@ -149,7 +149,7 @@ def near(name: str, names: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return how a value is written in a message: its middle left out where it is long."""
+    """Return how a value is written in a message: its middle left out where it is long; never raises."""
     try:
         return _SHOWN.repr(value)
     except ValueError:  # Python writes no number of more than some thousand digits

@@ -77,7 +77,8 @@ class Climb:
         pool: What initial templates are drawn from.
         answers: Gets the LLM's answers.
         scores: Scores templates.
-        check: Called before each iteration; raises where the search is to stop.
+        check: Called before templates that no LLM proposed are scored anew; raises where the search is to
+            stop.
         tell: Hears of events.
 
     Attributes:

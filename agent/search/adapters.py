@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
 from ..errors import ConfigError, FatalChatError, PromptclimbError, TransientChatError, UselessAnswerError
 from ..llm.types import ChatAnswer, ChatRequest
@@ -50,7 +51,7 @@ class GivenChat:
         said = getattr(chat, "in_flight", 1 if self._blocks else None)
         if said is not None and (not isinstance(said, int) or said < 1):
             raise ConfigError(
-                f"in_flight of {self._name} is {said!r}; it says how many calls it takes at once"
+                f"in_flight of {self._name} is {shown(said)}; it says how many calls it takes at once"
             )
         self.in_flight: int | None = said
         self._places = asyncio.Semaphore(said or 1)
@@ -100,18 +101,11 @@ class GivenChat:
             return ChatAnswer(text=whole_characters(answer), model=request.model)
         if not isinstance(answer, ChatAnswer):
             wanted = "a ChatAnswer" if self._takes_request else "a text"
-            raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {_short(answer)}")
+            raise FatalChatError(f"{self._name}.chat must answer with {wanted}; it answered {shown(answer)}")
         counts = (answer.prompt_tokens, answer.completion_tokens)
         if not isinstance(answer.text, str) or not all(isinstance(one, int) and one >= 0 for one in counts):
-            raise FatalChatError(
-                f"{self._name}.chat answered {_short(answer)}, whose text or tokens are none"
-            )
+            raise FatalChatError(f"{self._name}.chat answered {shown(answer)}, whose text or tokens are none")
         return replace(answer, text=whole_characters(answer.text))
-
-
-def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
 def _first_parameter(call: Callable[..., Any]) -> str:

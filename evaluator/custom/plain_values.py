@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import operator
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, SupportsIndex, cast
@@ -24,19 +23,11 @@ from ..scoring import (
     SplitScores,
     Verdict,
 )
+from ..settings import shown
 
 
 class WrongAnswerError(ValueError):
     """An answer is not what was asked for; ``str()`` goes on from the name of what answered."""
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxother = _SHORT.maxstring = 120
-
-
-def shown(value: object) -> str:
-    """Return a value as it stands in a message: short, whatever its own ``repr`` does."""
-    return _SHORT.repr(value)
 
 
 def listed(answer: object, kind: str, count: int) -> list[Any]:

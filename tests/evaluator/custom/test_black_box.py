@@ -320,3 +320,24 @@ def test_classes_of_one_name_in_two_modules_are_two_black_boxes() -> None:
     """Their module tells them apart where they have no fingerprint."""
     first, second = (type("Box", (Answers,), {"__module__": module})() for module in ("a", "b"))
     assert ScorerEvaluator(first, SPEC).info.fingerprint != ScorerEvaluator(second, SPEC).info.fingerprint
+
+
+class Unshown:
+    """Cannot be written in a message by itself."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text of it")
+
+
+@pytest.mark.parametrize("odd", [Unshown(), 10**5000], ids=["repr raises", "a number too long"])
+def test_what_cannot_be_shown_does_not_hide_what_is_wrong(odd: object) -> None:
+    """The message is made all the same."""
+
+    class Box:
+        in_flight = odd
+
+        def score(self, templates: Sequence[str]) -> list[float]:
+            return []
+
+    with pytest.raises(ConfigError, match=r"Box\.in_flight is"):
+        as_evaluator(Box(), EvaluatorSpec(data="mine"))
