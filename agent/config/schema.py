@@ -9,34 +9,17 @@ change between two sessions of a run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
 from ...evaluator.extras import how_to_install
 from ...evaluator.settings import about, known_name, setting
-from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import UserPath
-from .fields import (
-    CONCURRENCY,
-    DEFAULT_BASE_URL,
-    LONGEST_MINUTES,
-    LONGEST_S,
-    MOST_A_MINUTE,
-    MOST_DOLLARS,
-    REQUEST_TIMEOUT_S,
-    RETRY_ATTEMPTS,
-    RETRY_S,
-    EndpointConfig,
-    Price,
-    check_url,
-    parse_initial,
-    parse_price,
-    without_credentials,
-)
+from .fields import DEFAULT_BASE_URL, LONGEST_MINUTES, MOST_DOLLARS, parse_initial, without_credentials
 from .known_methods import KNOWN_METHODS, described
+from .llm_config import LOCAL_LLM, LLMConfig
 
-LOCAL_LLM = "local"
 MOST_ROUNDS = 10_000
 """The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that
 a mistyped number does not fill the memory."""
@@ -44,8 +27,8 @@ MOST_COUNTED = 10**15
 """The most requests or tokens that a limit may say."""
 
 
-class SearchConfig(EvaluatorSpec):
-    """What to search, with whom, how, and how far; what is scored stands in ``EvaluatorSpec``.
+class SearchConfig(LLMConfig):
+    """How to search, and how far; what is scored stands in ``EvaluatorSpec``, who is asked in ``LLMConfig``.
 
     The defaults: 4 restarts of 2 resets of 6 iterations, 5 proposals each: 48 requests, which a small
     hosted model answers for a few cents.
@@ -53,40 +36,6 @@ class SearchConfig(EvaluatorSpec):
     Raises:
         ConfigError: A value is wrong; the message names the field.
     """
-
-    # Who proposes
-    llm: str | None = setting(
-        None,
-        "model that the endpoint knows, or `local` for the one that the extra [local] brings",
-        "llm",
-        decides=True,
-        show="MODEL|local",
-        min_length=1,
-    )
-    base_url: str | None = setting(
-        None,
-        "OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, then OpenAI)",
-        "llm",
-        show="URL",
-        repr=False,
-    )
-    endpoints: tuple[EndpointConfig, ...] = setting(
-        (), "several endpoints as one pool (only in --config)", "llm", flag=""
-    )
-    price: Price | None = setting(
-        None, "dollars for a million tokens in and out, such as 0.15/0.60", "llm", show="IN/OUT"
-    )
-    temperature: float = setting(1.0, "the LLM's temperature", "llm", decides=True, show="T", ge=0, le=2)
-    answer_tokens: int = setting(
-        512, "the longest answer asked for, in tokens", "llm", decides=True, show="N", ge=16, le=1_000_000
-    )
-    llm_fallback: Literal["random"] | None = setting(
-        None,
-        "method to use, and say so, where --llm local is not installed",
-        "llm",
-        decides=True,
-        show="random",
-    )
 
     # How it climbs
     method: str = setting(
@@ -153,30 +102,6 @@ class SearchConfig(EvaluatorSpec):
         3, "best templates that make the ensemble", "search", decides=True, show="N", ge=1, le=1000
     )
 
-    # How fast
-    concurrency: int = setting(
-        CONCURRENCY, "climbs, and requests in flight, at once", "pace", show="N", ge=1, le=100_000
-    )
-    rpm: float | None = setting(None, "requests a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)
-    tpm: float | None = setting(None, "tokens a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)
-    request_timeout: float = setting(
-        REQUEST_TIMEOUT_S,
-        "seconds that one attempt of a request may take",
-        "pace",
-        show="SECONDS",
-        gt=0,
-        le=LONGEST_S,
-    )
-    retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts a request", "pace", show="N", ge=1, le=1000)
-    retry_seconds: float = setting(
-        RETRY_S,
-        "seconds a request may take in all, waits included",
-        "pace",
-        show="SECONDS",
-        gt=0,
-        le=LONGEST_S,
-    )
-
     # How far
     max_calls: int | None = setting(
         None, "requests at most, over the whole run", "limits", show="N", ge=0, le=MOST_COUNTED
@@ -212,9 +137,6 @@ class SearchConfig(EvaluatorSpec):
     )
     cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)", "run")
 
-    _price = field_validator("price", mode="before")(parse_price)
-    _url = field_validator("base_url")(check_url)
-
     _initial = field_validator("initial", mode="before")(parse_initial)
 
     @field_validator("method")
@@ -239,13 +161,6 @@ class SearchConfig(EvaluatorSpec):
     def needs_llm(self) -> bool:
         """Whether the method asks a chat LLM."""
         return KNOWN_METHODS[self.method].requests > 0
-
-    @property
-    def priced(self) -> bool:
-        """Whether every endpoint's price is known."""
-        if self.price is not None or self.llm == LOCAL_LLM:
-            return True
-        return bool(self.endpoints) and all(endpoint.price is not None for endpoint in self.endpoints)
 
     @property
     def shown_url(self) -> str | None:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
-from ..config.schema import LOCAL_LLM, SearchConfig
+from ..config.llm_config import LOCAL_LLM
+from ..config.schema import SearchConfig
 from ..errors import ConfigError, EndpointError
 from ..events import Listener, Noted
 from ..secrets import Scrubber, Secret, split_userinfo

@@ -14,7 +14,8 @@ from ...prompts.template import Template
 from ..climb.record import ClimbRecord
 from ..climb.scored import Scored
 from ..climb.selection import select
-from ..config.schema import LOCAL_LLM, SearchConfig
+from ..config.llm_config import LOCAL_LLM
+from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..llm.budget import PICODOLLARS
 from ..position import Position

@@ -13,7 +13,8 @@ from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.template import Template, TemplateError
-from ..config.schema import LOCAL_LLM, SearchConfig
+from ..config.llm_config import LOCAL_LLM
+from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..errors import ConfigError
 from ..events import Event, ImagesEncoded, Listener, Noted

@@ -1,0 +1,100 @@
+"""Whom a search asks, and how fast: the part of its config that the LLM concerns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator
+
+from ...evaluator.settings import setting
+from ...evaluator.spec import EvaluatorSpec
+from .fields import (
+    CONCURRENCY,
+    LONGEST_S,
+    MOST_A_MINUTE,
+    REQUEST_TIMEOUT_S,
+    RETRY_ATTEMPTS,
+    RETRY_S,
+    EndpointConfig,
+    Price,
+    check_url,
+    parse_price,
+)
+
+LOCAL_LLM = "local"
+
+
+class LLMConfig(EvaluatorSpec):
+    """The black box, and the chat LLM that proposes for it.
+
+    Raises:
+        ConfigError: A value is wrong; the message names the field.
+    """
+
+    # Who proposes
+    llm: str | None = setting(
+        None,
+        "model that the endpoint knows, or `local` for the one that the extra [local] brings",
+        "llm",
+        decides=True,
+        show="MODEL|local",
+        min_length=1,
+    )
+    base_url: str | None = setting(
+        None,
+        "OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, then OpenAI)",
+        "llm",
+        show="URL",
+        repr=False,
+    )
+    endpoints: tuple[EndpointConfig, ...] = setting(
+        (), "several endpoints as one pool (only in --config)", "llm", flag=""
+    )
+    price: Price | None = setting(
+        None, "dollars for a million tokens in and out, such as 0.15/0.60", "llm", show="IN/OUT"
+    )
+    temperature: float = setting(1.0, "the LLM's temperature", "llm", decides=True, show="T", ge=0, le=2)
+    answer_tokens: int = setting(
+        512, "the longest answer asked for, in tokens", "llm", decides=True, show="N", ge=16, le=1_000_000
+    )
+    llm_fallback: Literal["random"] | None = setting(
+        None,
+        "method to use, and say so, where --llm local is not installed",
+        "llm",
+        decides=True,
+        show="random",
+    )
+
+    # How fast
+    concurrency: int = setting(
+        CONCURRENCY, "climbs, and requests in flight, at once", "pace", show="N", ge=1, le=100_000
+    )
+    rpm: float | None = setting(None, "requests a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)
+    tpm: float | None = setting(None, "tokens a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)
+    request_timeout: float = setting(
+        REQUEST_TIMEOUT_S,
+        "seconds that one attempt of a request may take",
+        "pace",
+        show="SECONDS",
+        gt=0,
+        le=LONGEST_S,
+    )
+    retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts a request", "pace", show="N", ge=1, le=1000)
+    retry_seconds: float = setting(
+        RETRY_S,
+        "seconds a request may take in all, waits included",
+        "pace",
+        show="SECONDS",
+        gt=0,
+        le=LONGEST_S,
+    )
+
+    _price = field_validator("price", mode="before")(parse_price)
+    _url = field_validator("base_url")(check_url)
+
+    @property
+    def priced(self) -> bool:
+        """Whether every endpoint's price is known."""
+        if self.price is not None or self.llm == LOCAL_LLM:
+            return True
+        return bool(self.endpoints) and all(endpoint.price is not None for endpoint in self.endpoints)
