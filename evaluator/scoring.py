@@ -183,6 +183,7 @@ class EvaluatorInfo:
             ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
         shareable: Whether the fingerprint is known to tell these scores from all others, so that runs may
             share them.
+        class_names: Names of the classes by label, for who is told them; empty where they are not known.
     """
 
     dataset: str
@@ -197,6 +198,7 @@ class EvaluatorInfo:
     precision: str = "fp32"
     notes: Mapping[str, Any] = field(default_factory=dict)
     shareable: bool = True
+    class_names: tuple[str, ...] = ()
 
 
 @runtime_checkable

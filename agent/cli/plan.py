@@ -145,6 +145,7 @@ def _longest_view(config: SearchConfig) -> View:
         max_words=config.max_words,
         max_turns=config.max_turns,
         rng=random.Random,
+        description=config.description,
     )
 
 

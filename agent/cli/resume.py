@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...evaluator.user_paths import user_path
 from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
+from ..config.sources import with_files
 from ..results.run_config import stored_config
 from .options import add_json, add_search_options, given_settings
 from .search import run_session
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
     run_dir = user_path(arguments.directory, "RUN_DIR")
-    config = _with_credentials(stored_config(run_dir, given_settings(arguments)))
+    config = _with_credentials(stored_config(run_dir, with_files(given_settings(arguments))))
     return run_session(config, lambda session: session.resume(run_dir), as_json=arguments.as_json)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.pools import draw
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
@@ -75,6 +76,7 @@ class Climb:
         number: Its number, from 1.
         config: The search's config.
         pool: What initial templates are drawn from.
+        info: What is scored on: its class names are told unless the config says ``blind``.
         answers: Gets the LLM's answers.
         scores: Scores templates.
         check: Called before templates that no LLM proposed are scored anew; raises where the search is to
@@ -91,6 +93,7 @@ class Climb:
         config: SearchConfig,
         *,
         pool: Sequence[Template],
+        info: EvaluatorInfo,
         answers: Answers,
         scores: Scores,
         check: Callable[[], None],
@@ -101,6 +104,7 @@ class Climb:
         self._objective = config.objective
         self._memory = Memory(derived(config.seed, "ties", number))
         self._pool = pool
+        self._info = info
         self._answers = answers
         self._trials = Trials(self._memory, self.record, scores, config, tell)
         self._check = check
@@ -223,4 +227,6 @@ class Climb:
             max_words=config.max_words,
             max_turns=config.max_turns,
             rng=lambda: rng_for(config.seed, *place()[:3]),
+            description=config.description,
+            class_names=() if config.blind else self._info.class_names,
         )

@@ -16,6 +16,7 @@ from pydantic import field_validator, model_validator
 from ...evaluator.extras import how_to_install
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.user_paths import UserPath
+from .description import parse_description
 from .fields import DEFAULT_BASE_URL, LONGEST_MINUTES, MOST_DOLLARS, parse_initial, without_credentials
 from .known_methods import KNOWN_METHODS, described
 from .llm_config import LOCAL_LLM, LLMConfig
@@ -44,6 +45,19 @@ class SearchConfig(LLMConfig):
         "search",
         decides=True,
         show="NAME",
+    )
+    describe: str | None = setting(
+        None,
+        "what the pictures show, in your words: a sentence, or a file with one",
+        "search",
+        decides=True,
+        show="TEXT|FILE",
+    )
+    blind: bool = setting(
+        False,
+        "tell the method neither what the pictures show nor the class names (pn, p, ape and opro never do)",
+        "search",
+        decides=True,
     )
     restarts: int = setting(
         4,
@@ -137,6 +151,7 @@ class SearchConfig(LLMConfig):
     )
     cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)", "run")
 
+    _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
 
     @field_validator("method")
@@ -175,6 +190,18 @@ class SearchConfig(LLMConfig):
     def all_iterations(self) -> int:
         """Iterations of all resets of all restarts."""
         return self.restarts * self.resets * self.iterations
+
+    @property
+    def description(self) -> str:
+        """What a method is told that the pictures show; empty where nothing is."""
+        return "" if self.blind else self.describe or ""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the result; see ``Settings.identity``.
+
+        A description is its text, also where that begins like a path.
+        """
+        return {**super().identity(), "describe": self.describe}
 
     def to_public(self) -> dict[str, Any]:
         """Return every field that is set, as JSON values, without what is secret."""

@@ -17,6 +17,7 @@ from ...evaluator.settings import MOST_PROBLEMS, about, near, plain, shown, with
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
 from ..errors import ConfigError
+from .description import text_or_file
 from .schema import SearchConfig
 
 Config = TypeVar("Config", bound=EvaluatorSpec)
@@ -90,7 +91,12 @@ def from_sources(
         layers.append((str(toml_path), read_toml(toml_path)))
     layers.append((ENVIRONMENT, from_environment(environment)[0]))
     layers.append((COMMAND_LINE, flags))
-    return absolute(build(layers))
+    return absolute(build([(place, with_files(layer)) for place, layer in layers]))
+
+
+def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that came as text from outside, with a path where ``describe`` names a file."""
+    return {name: text_or_file(value) if name == "describe" else value for name, value in layer.items()}
 
 
 def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> EvaluatorSpec:

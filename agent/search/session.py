@@ -230,6 +230,7 @@ class Session:
                         number,
                         config,
                         pool=pool,
+                        info=evaluator.info,
                         answers=Journal(store, asker, self.stop),
                         scores=scorebook,
                         check=check,

@@ -201,6 +201,7 @@ def _info(
     return EvaluatorInfo(
         dataset=data.name,
         classes=len(data.classes),
+        class_names=tuple(data.classes),
         shots=data.shots,
         seed=data.seed,
         sizes={"train": sizes[0], "val": sizes[1], "test": data.test.size},

@@ -114,6 +114,10 @@ def info(answer: object) -> EvaluatorInfo:
         },
         notes=notes(answer.notes),
         shareable=bool(answer.shareable),
+        class_names=tuple(
+            text("a name in info.class_names", one)
+            for one in _sequence("info.class_names", answer.class_names)
+        ),
     )
 
 

@@ -39,6 +39,9 @@ class View:
         top_k: How many templates are shown, best and worst each.
         max_words: The longest template, in words.
         max_turns: How many turns of a conversation are shown.
+        description: What the user says that the pictures show, one line; empty where nothing is said or told.
+        class_names: All of them, by label; empty where they are not known or not told. A method that shows
+            them decides how many.
         rng: Gives the random stream of the current iteration, from its beginning.
     """
 
@@ -49,6 +52,8 @@ class View:
     max_words: int
     max_turns: int
     rng: Callable[[], random.Random]
+    description: str = ""
+    class_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
