@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "search": "search for better templates",
         "resume": "go on with a run that was stopped",
+        "status": "say how runs stand, live ones too",
         "evaluate": "score templates of your own",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
