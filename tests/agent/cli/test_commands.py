@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -614,3 +615,27 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     assert "a search takes this with --on-bad-image skip only" in shown
     assert "test/b/1.png" in shown
     assert "4 test images" in shown
+
+
+def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stopped run is shown with its reason and how to go on; finished, nothing is left to go on with."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert main(["status"]) == 0
+    assert "no runs" in capsys.readouterr().out
+    assert main(["search", *SMALL, "--base-url", server.base_url, "--max-calls", "2"]) == 0
+    (run_dir,) = Path("runs").iterdir()
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    assert re.search(r"runs/\S+ +stopped +2 of 6 +2 ", capsys.readouterr().out)
+    assert main(["status", str(run_dir)]) == 0
+    shown = capsys.readouterr().out
+    assert f"to go on: python run_agent.py resume {run_dir}" in shown
+    assert "left of --max-calls: 0" in shown
+    assert main(["resume", "--max-calls", "99"]) == 0
+    assert f"the latest unfinished run, {run_dir}" in capsys.readouterr().err
+    assert main(["status", str(run_dir), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "finished"
+    assert main(["resume"]) == 2
+    assert main(["status", "elsewhere"]) == 2

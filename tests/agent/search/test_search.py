@@ -153,6 +153,20 @@ def test_a_lost_result_is_made_again_from_the_journal(tmp_path: Path, reference:
     assert (chat.asked, evaluator.batches, result.usage.replayed) == ([], [], 24)
 
 
+def test_a_lost_result_is_made_again_without_an_endpoint(tmp_path: Path) -> None:
+    """All answers are on disk, so no endpoint need be there to give any: none is opened."""
+    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    (tmp_path / "r" / "result.json").unlink()
+
+    class Counting(ChatByHash):
+        @property
+        def in_flight(self) -> int:
+            raise AssertionError("it is opened")
+
+    result = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=Counting()))
+    assert (result.status, result.usage.replayed) == ("finished", 24)
+
+
 def test_the_test_split_is_opened_once_and_after_the_last_score(tmp_path: Path) -> None:
     """Selection never sees it."""
     evaluator = FakeEvaluator(before_batch=lambda _templates: opened.append(evaluator.opened))
