@@ -20,6 +20,7 @@ MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
 """Reason of a rejection: the evaluator answered with nan or infinity."""
+MOST_CONFUSED = 3
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
 
 
@@ -34,6 +35,7 @@ class Score:
         class_mean: Mean over classes of the training accuracy of each.
         logprob: Mean log-probability of the true class on train (nats); only when that is the objective.
         margin: Mean of logit of the true class minus the best other one; only when that is the objective.
+        confused: The pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if untold.
     """
 
     train: float
@@ -42,6 +44,7 @@ class Score:
     class_mean: float | None = None
     logprob: float | None = None
     margin: float | None = None
+    confused: tuple[Confusion, ...] | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search climbs: higher is better.
@@ -64,6 +67,8 @@ class Score:
         values = dict(found)
         if values.get("correct") is not None:
             values["correct"] = tuple(values["correct"])
+        if values.get("confused") is not None:
+            values["confused"] = tuple(Confusion(**one) for one in values["confused"])
         return cls(**values)
 
 

@@ -8,13 +8,15 @@ stands, and an *iteration* is the next turn of that conversation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.pools import draw
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
+from ...prompts.wordings import Wordings
 from ..config.known_methods import KNOWN_METHODS
+from ..config.reading import style_of
 from ..config.schema import SearchConfig
 from ..errors import UsageError
 from ..events import (
@@ -77,6 +79,7 @@ class Climb:
         config: The search's config.
         pool: What initial templates are drawn from.
         info: What is scored on: its class names are told unless the config says ``blind``.
+        wordings: How the LLM is addressed.
         answers: Gets the LLM's answers.
         scores: Scores templates.
         check: Called before templates that no LLM proposed are scored anew; raises where the search is to
@@ -94,6 +97,7 @@ class Climb:
         *,
         pool: Sequence[Template],
         info: EvaluatorInfo,
+        wordings: Wordings,
         answers: Answers,
         scores: Scores,
         check: Callable[[], None],
@@ -105,6 +109,8 @@ class Climb:
         self._memory = Memory(derived(config.seed, "ties", number))
         self._pool = pool
         self._info = info
+        self._wordings = wordings
+        self._kept: dict[str, Any] = {}
         self._answers = answers
         self._trials = Trials(self._memory, self.record, scores, config, tell)
         self._check = check
@@ -229,4 +235,7 @@ class Climb:
             rng=lambda: rng_for(config.seed, *place()[:3]),
             description=config.description,
             class_names=() if config.blind else self._info.class_names,
+            style=config.style or style_of(config.llm),
+            wordings=self._wordings,
+            kept=self._kept,
         )

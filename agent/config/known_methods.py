@@ -27,6 +27,7 @@ class KnownMethod(NamedTuple):
 
 KNOWN_METHODS: Mapping[str, KnownMethod] = MappingProxyType(
     {
+        "guided": KnownMethod("told what you know", "guided"),
         "pn": KnownMethod("best and worst shown", "pn"),
         "p": KnownMethod("best only", "p"),
         "ape": KnownMethod("other wordings of the best", "ape"),

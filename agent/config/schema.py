@@ -19,6 +19,7 @@ from ...evaluator.user_paths import UserPath
 from .description import parse_description
 from .fields import DEFAULT_BASE_URL, LONGEST_MINUTES, MOST_DOLLARS, parse_initial, without_credentials
 from .known_methods import KNOWN_METHODS, described
+from .reading import Style
 from .llm_config import LOCAL_LLM, LLMConfig
 
 MOST_ROUNDS = 10_000
@@ -58,6 +59,17 @@ class SearchConfig(LLMConfig):
         "tell the method neither what the pictures show nor the class names (pn, p, ape and opro never do)",
         "search",
         decides=True,
+    )
+    style: Style | None = setting(
+        None,
+        "how guided asks: rich, a conversation with scores, or short requests for a small model "
+        "(default: by the model's name, else by its answers)",
+        "search",
+        decides=True,
+        show="rich|short",
+    )
+    wordings: UserPath | None = setting(
+        None, "texts of your own for the requests of guided, TOML", "search", decides=True, show="FILE"
     )
     restarts: int = setting(
         4,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from ...evaluator.custom import as_evaluator, pinned
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator
+from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
+from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template, TemplateError
+from ...prompts.wordings import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
 from ..config.llm_config import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
@@ -116,7 +119,7 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
         UsageError: The shared cache cannot be used; see ``check_cache``.
     """
     check_cache(config.shared_cache)
-    for name in ("data", "data_root", "pretrained", "class_names", "few_shot_file", "initial"):
+    for name in ("data", "data_root", "pretrained", "class_names", "few_shot_file", "initial", "wordings"):
         place = getattr(config, name)
         if labels and name in ("data", "pretrained"):
             continue
@@ -159,6 +162,33 @@ def read_pool(config: SearchConfig) -> list[Template]:
     return [Template.parse(text, max_words=None) for text in BUILT_IN]
 
 
-def pool_hash(pool: list[Template]) -> str:
-    """Return a hash of a pool's content."""
-    return hashlib.sha256("\n".join(template.text for template in pool).encode()).hexdigest()[:16]
+def read_wordings(config: SearchConfig) -> Wordings:
+    """Return how the LLM is addressed by the method ``guided``.
+
+    Raises:
+        ConfigError: The user's file of wordings cannot be used.
+    """
+    if config.wordings is None:
+        return built_in()
+    try:
+        with user_path(config.wordings, "--wordings").open(encoding="utf-8-sig") as file:
+            return with_changes(file.read(SIZE_LIMIT + 1))
+    except UnicodeDecodeError:
+        raise ConfigError(f"--wordings {config.wordings}: it is not UTF-8 text; save it as UTF-8") from None
+    except (OSError, WordingsError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"--wordings {config.wordings}: {why}") from error
+
+
+def identity_of(
+    config: SearchConfig, info: EvaluatorInfo, pool: list[Template], wordings: Wordings
+) -> dict[str, Any]:
+    """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
+    texts = "\0".join(template.text for template in pool)
+    return {
+        **config.identity(),
+        "fingerprint": info.fingerprint,
+        "pool": hashlib.sha256(texts.encode()).hexdigest(),
+        "prompts_version": PROMPTS_VERSION,
+        **({} if config.wordings is None else {"wordings": wordings.hash}),
+    }

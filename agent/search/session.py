@@ -12,8 +12,8 @@ from typing import Any
 
 from ...evaluator.batching import Consumer
 from ...evaluator.scoring import Evaluator
-from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template
+from ...prompts.wordings import Wordings
 from ..climb.climb import Climb
 from ..climb.seeds import rng_for
 from ..config.schema import SearchConfig
@@ -44,7 +44,7 @@ from .adapters import GivenChat
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
-from .inputs import check_places, pinned_evaluator, pool_hash, read_pool, ready_evaluator, with_fallback
+from .inputs import check_places, identity_of, pinned_evaluator, read_pool, read_wordings, ready_evaluator, with_fallback
 from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared
@@ -84,6 +84,10 @@ class Session:
         """
         return Scrubber(secrets_named_in(self.environment))
 
+    @cached_property
+    def _wordings(self) -> Wordings:
+        return read_wordings(self.config)
+
     @property
     def given(self) -> dict[str, str]:
         """What came from Python in place of what the config names."""
@@ -99,7 +103,7 @@ class Session:
         """
         session = self._settled()
         run_dir = new_run_dir(session.config)
-        pool = read_pool(session.config)
+        pool, _ = read_pool(session.config), session._wordings
         check_cache(session.config.shared_cache)
         check_run_dir(run_dir)
         try:
@@ -179,12 +183,7 @@ class Session:
     ) -> Iterator[Store]:
         """Return the run on disk: the one that was opened, or a new one; the config's file beside it."""
         config = self.config
-        identity = {
-            **config.identity(),
-            "fingerprint": evaluator.info.fingerprint,
-            "pool": pool_hash(pool),
-            "prompts_version": PROMPTS_VERSION,
-        }
+        identity = identity_of(config, evaluator.info, pool, self._wordings)
         about = {
             "identity": identity,
             "config": config.to_public(),
@@ -239,6 +238,7 @@ class Session:
                         config,
                         pool=pool,
                         info=evaluator.info,
+                        wordings=self._wordings,
                         answers=Journal(store, asker, self.stop),
                         scores=scorebook,
                         check=check,

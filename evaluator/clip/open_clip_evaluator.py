@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import EvaluatorError, TemplateRejectedError
 from ..scoring import (
     GREY_BOX,
+    MOST_CONFUSED,
     ClassAccuracy,
     Confusion,
     EvaluatorInfo,
@@ -120,10 +121,7 @@ class OpenClipEvaluator:
         counts = zip(self._names, by_class(decisions, labelled), strict=True)
         return Inspection(
             classes=tuple(ClassAccuracy(name, images=of, correct=right) for name, (right, of) in counts),
-            confusions=tuple(
-                Confusion(self._names[true], self._names[taken_for], images)
-                for true, taken_for, images in confusions(decisions, labelled)
-            ),
+            confusions=self._confusions(decisions, labelled),
         )
 
     @property
@@ -175,6 +173,15 @@ class OpenClipEvaluator:
             class_mean=mean,
             logprob=None if grey is None else grey.logprob,
             margin=None if grey is None else grey.margin,
+            confused=self._confusions(decided, train, MOST_CONFUSED),
+        )
+
+    def _confusions(
+        self, decisions: Tensor, split: Labelled, most: int | None = None
+    ) -> tuple[Confusion, ...]:
+        return tuple(
+            Confusion(self._names[true], self._names[taken_for], images)
+            for true, taken_for, images in confusions(decisions, split, most)
         )
 
 

@@ -97,13 +97,19 @@ def class_mean(decisions: Tensor, split: Labelled) -> float:
     return sum(found) / len(found)
 
 
-def confusions(decisions: Tensor, split: Labelled) -> list[tuple[int, int, int]]:
-    """Return true class, class taken for and number of images, the most frequent first; ties by label."""
+def confusions(decisions: Tensor, split: Labelled, most: int | None = None) -> list[tuple[int, int, int]]:
+    """Return true class, class taken for and number of images, the most frequent first; ties by label.
+
+    Args:
+        decisions: [n], the class of each image.
+        split: What is true.
+        most: How many pairs at most; None for all.
+    """
     labels = split.labels
     wrong = decisions != labels
     pairs, counts = torch.unique(labels[wrong] * split.classes + decisions[wrong], return_counts=True)
-    found = [
+    first = torch.sort(counts, descending=True, stable=True).indices[:most]
+    return [
         (pair // split.classes, pair % split.classes, count)
-        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
+        for pair, count in zip(pairs[first].tolist(), counts[first].tolist(), strict=True)
     ]
-    return sorted(found, key=lambda one: (-one[2], one[0], one[1]))

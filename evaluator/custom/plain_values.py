@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, SupportsIndex, cast
 
 from ..scoring import (
+    MOST_CONFUSED,
     ClassAccuracy,
     Confusion,
     EvaluatorInfo,
@@ -55,6 +56,7 @@ def verdict(answer: object) -> Verdict:
             class_mean=_number_or_none("class_mean", answer.class_mean),
             logprob=_number_or_none("logprob", answer.logprob),
             margin=_number_or_none("margin", answer.margin),
+            confused=_confused(answer.confused),
         )
     try:
         return Score(train=_number("", answer))
@@ -189,6 +191,12 @@ def _class(value: object) -> ClassAccuracy:
         raise WrongAnswerError(f"answered with {shown(value)} among the classes, which is no ClassAccuracy")
     images, correct = _count("images of a class", value.images), _count("correct of a class", value.correct)
     return ClassAccuracy(text("name of a class", value.name), images, correct)
+
+
+def _confused(answer: object) -> tuple[Confusion, ...] | None:
+    if answer is None:
+        return None
+    return tuple(_confusion(one) for one in _sequence("confused", answer))[:MOST_CONFUSED]
 
 
 def _confusion(value: object) -> Confusion:

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 from ....prompts.requests import Message, Outcome, feedback
 from ....prompts.template import Template
+from ....prompts.wordings import Wordings, built_in
+from ...config.reading import Style
 from ..memory import Memory
 from ..scored import Scored
 
@@ -42,6 +44,9 @@ class View:
         description: What the user says that the pictures show, one line; empty where nothing is said or told.
         class_names: All of them, by label; empty where they are not known or not told. A method that shows
             them decides how many.
+        style: How the LLM is best asked; None where that is not known.
+        wordings: How it is addressed.
+        kept: What the method itself hands on from one reset of the climb to the next.
         rng: Gives the random stream of the current iteration, from its beginning.
     """
 
@@ -54,6 +59,9 @@ class View:
     rng: Callable[[], random.Random]
     description: str = ""
     class_names: Sequence[str] = ()
+    style: Style | None = None
+    wordings: Wordings = field(default_factory=built_in)
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

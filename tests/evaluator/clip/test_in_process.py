@@ -222,6 +222,16 @@ def test_a_closer_look(evaluator: OpenClipEvaluator) -> None:
         evaluator.inspect(["a {} " * 60], split="train")
 
 
+def test_a_score_names_what_is_most_confused(evaluator: OpenClipEvaluator) -> None:
+    """On train alone, the most frequent pairs, as the closer look has them; it survives being written."""
+    (score,) = evaluator.score(["an old drawing of the {}"])
+    assert isinstance(score, Score)
+    seen = evaluator.inspect(["an old drawing of the {}"], split="train")
+    assert score.confused == seen.confusions[:MOST_CONFUSED]
+    assert len(score.confused) == MOST_CONFUSED < len(seen.confusions)
+    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+
+
 def test_an_image_left_out_shrinks_its_split_and_is_told(
     spec: EvaluatorSpec, folder: Path, tmp_path: Path
 ) -> None:

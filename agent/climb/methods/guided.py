@@ -1,0 +1,128 @@
+"""The default method: the LLM is told what the user knows of the pictures, and calls go where they pay.
+
+Two ways of finding templates share a climb's iterations. The LLM is one: in a conversation with scores, or,
+where it is small, by short requests that stand by themselves (``prompts.guided``). The other costs no call:
+words of the description in caption frames (``combine``), or, where nothing is described, words that did well
+(``words``). A bandit gives the next iteration to the one that has brought more templates among the best ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ....prompts.guided import BEST_REPEATED, BEST_SHOWN, WORST_SHOWN, Told, Wanted
+from ....prompts.guided import next_turn, opening, short_request
+from ....prompts.measures import MEASURES
+from ....prompts.requests import Outcome
+from ..bandit import Bandit
+from ..conversation import Conversation
+from .base import Ask, Heard, Method, Steps, View, shown
+from .combine import METHOD as COMBINE
+from .words import METHOD as WORDS
+
+AMONG = 10
+"""A template that comes among so many best ones has paid."""
+FIRST_ANSWERS = 3
+"""Answers after which a model that was not known to be small is judged by their share of usable lines."""
+LEAST_USABLE = 1 / 3
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a climb's resets hand on.
+
+    Attributes:
+        bandit: What each way has brought.
+        answers: Answers of the LLM.
+        usable: Sum over them of the share of templates asked for that were new and could be scored.
+        resets: Resets begun.
+    """
+
+    bandit: Bandit = field(default_factory=Bandit)
+    answers: int = 0
+    usable: float = 0.0
+    resets: int = 0
+
+    def heard(self, heard: Heard, wanted: int) -> None:
+        """Take in an answer."""
+        self.answers += 1
+        self.usable += min(sum(one.score is not None for one in heard.outcomes) / wanted, 1.0)
+
+    @property
+    def reads_little(self) -> bool:
+        """Whether the model has shown that it cannot follow a conversation."""
+        return self.answers >= FIRST_ANSWERS and self.usable / self.answers < LEAST_USABLE
+
+
+class Guided:
+    """Ask the LLM, told what is known, or combine words, whichever has paid."""
+
+    def reset(self, view: View) -> Steps:
+        """Deal out the iterations of one reset."""
+        known: _Known = view.kept.setdefault("guided", _Known())
+        known.resets += 1
+        free = COMBINE if view.description else WORDS
+        ways: dict[str, Callable[[], Steps]] = {
+            "rich": lambda: _conversation(view, known),
+            "short": lambda: _requests(view, known),
+            "free": lambda: free.reset(view),
+        }
+        begun: dict[str, Steps] = {}
+        heard: dict[str, Heard] = {}
+        while True:
+            llm = "short" if view.style == "short" or (view.style is None and known.reads_little) else "rich"
+            arm = known.bandit.choose((llm, "free"))
+            if arm not in begun:
+                begun[arm] = ways[arm]()
+            # Only now, so that it sees what the other way has found meanwhile.
+            step = begun[arm].send(heard[arm]) if arm in heard else next(begun[arm])
+            before = {entry.key for entry in view.memory.best(AMONG)}
+            heard[arm] = yield step
+            came = sum(entry.key not in before for entry in view.memory.best(AMONG))
+            known.bandit.learn(arm, min(came / view.proposals, 1.0))
+
+
+def _conversation(view: View, known: _Known) -> Steps:
+    wanted = Wanted(
+        proposals=view.proposals, max_words=view.max_words, measure=MEASURES[view.objective]
+    )
+    best, worst = view.memory.best(BEST_SHOWN), view.memory.worst(WORST_SHOWN)
+    first = opening(
+        view.wordings,
+        _told(view),
+        wanted,
+        best=shown(best, scores=True),
+        worst=shown(reversed(worst), scores=True),
+        anew=known.resets > 1,
+    )
+    conversation = Conversation(first, max_turns=view.max_turns)
+    while True:
+        heard = yield Ask(conversation.messages())
+        known.heard(heard, view.proposals)
+        best = view.memory.best(BEST_REPEATED)
+        turn = next_turn(
+            view.wordings,
+            wanted,
+            outcomes=heard.outcomes,
+            best=shown(best, scores=True),
+            confused=[(one.true, one.taken_for) for one in best[0].score.confused or ()] if view.class_names else [],
+        )
+        conversation.add(heard.text, turn)
+
+
+def _requests(view: View, known: _Known) -> Steps:
+    while True:
+        heard = yield Ask(short_request(view.wordings, _told(view), proposals=view.proposals))
+        known.heard(heard, view.proposals)
+
+
+def _told(view: View) -> Told:
+    return Told(
+        description=view.description,
+        class_names=view.class_names,
+        angle=view.rng().choice(view.wordings.angles),
+    )
+
+
+METHOD: Method = Guided()

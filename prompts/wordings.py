@@ -1,0 +1,128 @@
+"""What the method ``guided`` says to the LLM, as data: ``wordings.toml``, or a user's file in its place.
+
+A text has places written ``$name``, filled when it is said; which places a text may have is what the built-in
+one has. The texts of a file replace the built-in ones one by one.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from string import Template as Text
+from typing import Any
+
+from .template import SLOT
+
+SIZE_LIMIT = 64 * 1024
+"""Characters of a file of wordings: far more than a request should have."""
+_WITH_SLOT = ("rich.task", "rich.form")
+
+
+class WordingsError(ValueError):
+    """A file of wordings cannot be used; the message says which text of it, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wordings:
+    """All texts.
+
+    Attributes:
+        texts: By name, ``rich.task`` and so on.
+        examples: Requests with their answers that show a small model the form.
+        angles: Where to look first when nothing is said about the pictures.
+    """
+
+    texts: Mapping[str, str]
+    examples: tuple[tuple[str, str], ...]
+    angles: tuple[str, ...]
+
+    def say(self, name: str, **values: object) -> str:
+        """Return a text with its places filled."""
+        return Text(self.texts[name]).substitute({place: str(value) for place, value in values.items()})
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all of it: equal wordings, equal hashes."""
+        whole = repr((sorted(self.texts.items()), self.examples, self.angles))
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@functools.cache
+def built_in() -> Wordings:
+    """Return the wordings that come with the program."""
+    return _read(tomllib.loads(files(__package__).joinpath("wordings.toml").read_text("utf-8")))
+
+
+def with_changes(text: str) -> Wordings:
+    """Return the built-in wordings with those of a file in their place.
+
+    Args:
+        text: The file's content, TOML.
+
+    Raises:
+        WordingsError: It is no TOML, too long, or has a text that is unknown, empty, or has other places than
+            the built-in one.
+    """
+    if len(text) > SIZE_LIMIT:
+        raise WordingsError(f"it has more than {SIZE_LIMIT // 1024} KiB")
+    try:
+        changes = _read(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise WordingsError(f"it is not TOML: {error}") from None
+    ours = built_in()
+    for name, changed in changes.texts.items():
+        _check(name, changed, ours.texts)
+    return Wordings(
+        {**ours.texts, **changes.texts}, changes.examples or ours.examples, changes.angles or ours.angles
+    )
+
+
+def _read(document: Mapping[str, Any]) -> Wordings:
+    texts: dict[str, str] = {}
+    examples: Sequence[Any] = ()
+    angles: Sequence[Any] = ()
+    for group, members in document.items():
+        if not isinstance(members, dict):
+            raise WordingsError(f"{group} stands outside of a table such as [rich]")
+        for name, value in members.items():
+            if (group, name) == ("short", "examples"):
+                examples = _list(value, "short.examples")
+            elif (group, name) == ("guesses", "angles"):
+                angles = _list(value, "guesses.angles")
+            else:
+                texts[f"{group}.{name}"] = _text(value, f"{group}.{name}")
+    pairs = [(_member(each, "ask"), _member(each, "answer")) for each in examples]
+    return Wordings(texts, tuple(pairs), tuple(_text(each, "guesses.angles") for each in angles))
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise WordingsError(f"{name} is not a list with something in it")
+    return value
+
+
+def _member(example: Any, name: str) -> str:
+    return _text(example.get(name) if isinstance(example, dict) else None, f"short.examples: {name}")
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise WordingsError(f"{name} is no text, or an empty one")
+    return value.strip("\n")
+
+
+def _check(name: str, changed: str, ours: Mapping[str, str]) -> None:
+    if name not in ours:
+        raise WordingsError(f"there is no text {name}; known are {', '.join(ours)}")
+    if not Text(changed).is_valid():
+        raise WordingsError(f"{name} has a $ that begins no name; write $$ for a dollar sign")
+    places = set(Text(ours[name]).get_identifiers())
+    if unknown := sorted(set(Text(changed).get_identifiers()) - places):
+        known = ", ".join(f"${place}" for place in sorted(places)) or "none"
+        raise WordingsError(f"{name} has the place ${unknown[0]}; it may have {known}")
+    if name in _WITH_SLOT and SLOT not in changed:
+        raise WordingsError(f"{name} does not say how the slot {SLOT} is written")
