@@ -117,7 +117,8 @@ def next_turn(
     parts.append(listed(words.say("rich.best_so_far"), best, wanted.measure))
     if confused:
         pairs = [
-            words.say("rich.confusion", true=one_line(true), taken_for=one_line(other)) for true, other in confused
+            words.say("rich.confusion", true=one_line(true), taken_for=one_line(other))
+            for true, other in confused
         ]
         parts.append(words.say("rich.confused", confusions=", ".join(pairs)))
     parts.append(words.say("rich.next", count=wanted.proposals))

@@ -11,9 +11,10 @@ iteration that brings one template in five among the best has done well."""
 
 
 class Bandit:
-    """UCB1 over arms with rewards in [0, 1] (P. Auer et al., "Finite-time Analysis of the Multiarmed Bandit
-    Problem", Machine Learning 47, 2002): the arm with the highest mean reward plus a bonus for being little
-    known. What it chooses follows from what it was told alone.
+    """UCB1: the arm with the highest mean reward plus a bonus for being little known.
+
+    P. Auer et al., "Finite-time Analysis of the Multiarmed Bandit Problem", Machine Learning 47, 2002. What it
+    chooses follows from what it was told alone.
     """
 
     def __init__(self) -> None:

@@ -19,8 +19,8 @@ from ...evaluator.user_paths import UserPath
 from .description import parse_description
 from .fields import DEFAULT_BASE_URL, LONGEST_MINUTES, MOST_DOLLARS, parse_initial, without_credentials
 from .known_methods import KNOWN_METHODS, described
-from .reading import Style
 from .llm_config import LOCAL_LLM, LLMConfig
+from .reading import Style
 
 MOST_ROUNDS = 10_000
 """The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that

@@ -184,11 +184,11 @@ def identity_of(
     config: SearchConfig, info: EvaluatorInfo, pool: list[Template], wordings: Wordings
 ) -> dict[str, Any]:
     """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
-    texts = "\0".join(template.text for template in pool)
+    texts = "\n".join(template.text for template in pool)
     return {
         **config.identity(),
         "fingerprint": info.fingerprint,
-        "pool": hashlib.sha256(texts.encode()).hexdigest(),
+        "pool": hashlib.sha256(texts.encode()).hexdigest()[:16],
         "prompts_version": PROMPTS_VERSION,
         **({} if config.wordings is None else {"wordings": wordings.hash}),
     }

@@ -44,7 +44,15 @@ from .adapters import GivenChat
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
-from .inputs import check_places, identity_of, pinned_evaluator, read_pool, read_wordings, ready_evaluator, with_fallback
+from .inputs import (
+    check_places,
+    identity_of,
+    pinned_evaluator,
+    read_pool,
+    read_wordings,
+    ready_evaluator,
+    with_fallback,
+)
 from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared

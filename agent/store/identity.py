@@ -8,6 +8,8 @@ from typing import Any
 from ..errors import StoreMismatchError
 
 _ABSENT = object()
+_UNUSED = (None, False)
+"""What an option says that is not used: a run that was begun before there was such an option has none."""
 _NAMES = {
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
@@ -36,7 +38,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -
         old, new = before.get(name, _ABSENT), now.get(name, _ABSENT)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")
-        elif old != new:
+        elif old != new and not (old is _ABSENT and new in _UNUSED):
             lines.append(f"{_NAMES.get(name, path + name)}: it was {_shown(old)}, now {_shown(new)}")
     return lines
 

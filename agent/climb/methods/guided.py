@@ -11,10 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ....prompts.guided import BEST_REPEATED, BEST_SHOWN, WORST_SHOWN, Told, Wanted
-from ....prompts.guided import next_turn, opening, short_request
+from ....prompts.guided import (
+    BEST_REPEATED,
+    BEST_SHOWN,
+    WORST_SHOWN,
+    Told,
+    Wanted,
+    next_turn,
+    opening,
+    short_request,
+)
 from ....prompts.measures import MEASURES
-from ....prompts.requests import Outcome
 from ..bandit import Bandit
 from ..conversation import Conversation
 from .base import Ask, Heard, Method, Steps, View, shown
@@ -84,9 +91,7 @@ class Guided:
 
 
 def _conversation(view: View, known: _Known) -> Steps:
-    wanted = Wanted(
-        proposals=view.proposals, max_words=view.max_words, measure=MEASURES[view.objective]
-    )
+    wanted = Wanted(proposals=view.proposals, max_words=view.max_words, measure=MEASURES[view.objective])
     best, worst = view.memory.best(BEST_SHOWN), view.memory.worst(WORST_SHOWN)
     first = opening(
         view.wordings,
@@ -106,7 +111,9 @@ def _conversation(view: View, known: _Known) -> Steps:
             wanted,
             outcomes=heard.outcomes,
             best=shown(best, scores=True),
-            confused=[(one.true, one.taken_for) for one in best[0].score.confused or ()] if view.class_names else [],
+            confused=[(one.true, one.taken_for) for one in best[0].score.confused or ()]
+            if view.class_names
+            else [],
         )
         conversation.add(heard.text, turn)
 
