@@ -13,8 +13,8 @@ iteration that brings one template in five among the best has done well."""
 class Bandit:
     """UCB1: the arm with the highest mean reward plus a bonus for being little known.
 
-    P. Auer et al., "Finite-time Analysis of the Multiarmed Bandit Problem", Machine Learning 47, 2002. What it
-    chooses follows from what it was told alone.
+    P. Auer et al., "Finite-time Analysis of the Multiarmed Bandit Problem", Machine Learning 47, 2002. What
+    it chooses follows from what it was told alone.
     """
 
     def __init__(self) -> None:

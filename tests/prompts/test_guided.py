@@ -93,7 +93,7 @@ def test_an_answer_without_a_template_is_told_the_form() -> None:
 
 
 def test_a_short_request_stands_by_itself() -> None:
-    """Worked examples as earlier turns, no scores, no lists, and of class names none where pictures are described."""
+    """Worked examples as earlier turns, no scores, and no class names where the pictures are described."""
     *before, last = short_request(WORDS, TOLD, proposals=20)
     assert [message["role"] for message in before] == ["system", "user", "assistant", "user", "assistant"]
     assert f"Write {SHORT_LINES} caption templates" in last["content"]

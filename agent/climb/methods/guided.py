@@ -106,14 +106,13 @@ def _conversation(view: View, known: _Known) -> Steps:
         heard = yield Ask(conversation.messages())
         known.heard(heard, view.proposals)
         best = view.memory.best(BEST_REPEATED)
+        pairs = best[0].score.confused if view.class_names else None
         turn = next_turn(
             view.wordings,
             wanted,
             outcomes=heard.outcomes,
             best=shown(best, scores=True),
-            confused=[(one.true, one.taken_for) for one in best[0].score.confused or ()]
-            if view.class_names
-            else [],
+            confused=[(one.true, one.taken_for) for one in pairs or ()],
         )
         conversation.add(heard.text, turn)
 

@@ -22,7 +22,7 @@ from promptclimb.evaluator.errors import (
     TemplateRejectedError,
 )
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.scoring import Evaluator, Inspector, Rejection, Score
+from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Inspector, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
 
