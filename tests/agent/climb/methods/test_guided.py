@@ -1,0 +1,140 @@
+"""The default method: it tells what is known, shares iterations out, and goes the same way when resumed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb import SearchConfig, resume, search
+from promptclimb.agent.climb.memory import Memory
+from promptclimb.agent.climb.methods import Ask, Heard, Propose, Step, View
+from promptclimb.agent.climb.methods.guided import FIRST_ANSWERS, METHOD
+from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.position import Position
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Confusion, Score
+from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.requests import Outcome
+from promptclimb.prompts.template import Template
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual
+
+CONFUSED = (Confusion("three", "thirteen", 4),)
+
+
+def add(memory: Memory, text: str, value: float) -> Outcome:
+    """One more scored template."""
+    score = Score(train=value, confused=CONFUSED)
+    memory.add(Scored(template=Template.parse(text), score=score, value=value, position=Position(1)))
+    return Outcome(text, score=value)
+
+
+def view(**more: Any) -> View:
+    """A climb after its initial templates."""
+    memory = Memory(1)
+    for place, text in enumerate(BUILT_IN[:20]):
+        add(memory, text, 0.5 - place / 100)
+    found = View(
+        memory=memory, pool=[Template.parse(text) for text in BUILT_IN[:60]], proposals=4, top_k=3, max_words=15,
+        max_turns=4, rng=lambda: random.Random(1), description="numerals on stone", class_names=("three", "four"),
+    )  # fmt: skip
+    return replace(found, **more)
+
+
+def said(step: Step) -> str:
+    """The last message of a request."""
+    assert isinstance(step, Ask)
+    return step.messages[-1]["content"]
+
+
+def played(seen: View, *, llm: Sequence[float], free: float, iterations: int) -> Iterator[Step]:
+    """Steps of a reset in which the LLM's templates score so, in turn, and the free ones always the same."""
+    steps, step = METHOD.reset(seen), None
+    heard: Heard | None = None
+    asked = 0
+    for number in range(iterations):
+        step = next(steps) if heard is None else steps.send(heard)
+        yield step
+        value = free
+        if isinstance(step, Ask):
+            value, asked = llm[asked % len(llm)], asked + 1
+        outcomes = [add(seen.memory, f"found {number} {place} a {{}}", value) for place in range(4)]
+        heard = Heard(text="- a {}", outcomes=outcomes)
+
+
+def test_it_opens_with_what_is_known_and_goes_on_with_scores_and_confusions() -> None:
+    """The second request repeats the conversation and says what came of it."""
+    seen = view(style="rich")
+    asked = [step for step in played(seen, llm=[0.9], free=0.1, iterations=4) if isinstance(step, Ask)]
+    assert "numerals on stone" in said(asked[0])
+    assert "three, four" in said(asked[0])
+    assert BUILT_IN[0] in said(asked[0])
+    assert asked[1].messages[0] == asked[0].messages[0]
+    assert "90.0 %" in said(asked[1])
+    assert "'three' is most often taken for 'thirteen'" in said(asked[1])
+
+
+def test_iterations_go_to_what_pays() -> None:
+    """To the LLM where its templates come among the best, to combining words where they do."""
+    for llm, free, calls in ((0.9, 0.1, range(6, 12)), (0.1, 0.9, range(1, 5))):
+        steps = list(played(view(style="rich"), llm=[llm], free=free, iterations=12))
+        assert sum(isinstance(step, Ask) for step in steps) in calls
+        assert sum(isinstance(step, Propose) for step in steps) >= 1
+
+
+def test_a_small_model_is_asked_shortly() -> None:
+    """Requests that stand by themselves, none of them with scores or earlier answers."""
+    steps = list(played(view(style="short"), llm=[0.9], free=0.1, iterations=4))
+    asked = [step for step in steps if isinstance(step, Ask)]
+    assert len(asked) > 1
+    assert all(step.messages == asked[0].messages for step in asked)
+    assert all(BUILT_IN[0] not in said(step) for step in asked)
+
+
+def test_a_model_that_cannot_follow_is_asked_shortly_from_then_on() -> None:
+    """Where its size is not known, its first answers decide."""
+    seen, heard = view(), Heard(text="I am a language model")
+    steps = METHOD.reset(seen)
+    asked = [step for step in [next(steps), *(steps.send(heard) for _ in range(12))] if isinstance(step, Ask)]
+    rich = ["Scores of templates" in step.messages[0]["content"] for step in asked]
+    assert rich == [True] * FIRST_ANSWERS + [False] * (len(asked) - FIRST_ANSWERS)
+    assert len(asked) > FIRST_ANSWERS
+
+
+def test_without_a_description_words_that_did_well_are_the_other_way() -> None:
+    """Something is proposed without a call all the same."""
+    steps = list(played(view(style="rich", description=""), llm=[0.1], free=0.9, iterations=6))
+    assert any(isinstance(step, Propose) and step.templates for step in steps)
+    assert "numerals" not in str(steps)
+
+
+def test_a_blind_climb_tells_no_class_name() -> None:
+    """Neither as such nor in a confusion."""
+    seen = view(style="rich", description="", class_names=())
+    texts = [said(step) for step in played(seen, llm=[0.9], free=0.1, iterations=4) if isinstance(step, Ask)]
+    assert not any("thirteen" in text or "classes are" in text for text in texts)
+
+
+CONFIG: dict[str, Any] = {
+    "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "resets": 2, "iterations": 4, "initial": 8,
+    "proposals": 3, "top_k": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{}, {"describe": "old stone walls"}, {"style": "short"}, {"blind": True}])
+def test_a_guided_search_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, more: dict[str, Any]) -> None:
+    """What the bandit knows is made again from the journal."""
+    boards = []
+    for name, calls in (("whole", None), ("cut", 5)):
+        config = SearchConfig(**CONFIG, **more, run_dir=tmp_path / name, max_calls=calls)
+        run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        if calls is not None:
+            changes = {"max_calls": None}
+            run_virtual(resume(tmp_path / name, changes=changes, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        boards.append((tmp_path / name / "leaderboard.csv").read_bytes())
+    assert boards[0] == boards[1]
