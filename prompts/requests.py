@@ -28,6 +28,7 @@ RULE_SLOT = f"every template has the slot {SLOT} where the name of the class goe
 RULE_LENGTH = "words at most, and is built much like those that do best"
 RULE_LINES = "on a line of its own"
 RULE_FORM = 'that begins with "- ", and nothing else'
+LEARN = "Learn from what helped and what did not"
 UNREADABLE = f"No template could be read in your answer. A template is one line with a slot {SLOT}."
 _REFUSED_CHARACTERS = 120
 
@@ -159,7 +160,7 @@ def feedback(
     told = "\n".join([measure.outcomes, *(_told(outcome, best_before, measure) for outcome in outcomes)])
     best = max([best_before, *(o.score for o in outcomes if o.score is not None)])
     task = (
-        f"The best so far is {measure.written(best)}. Learn from what helped and what did not, and write "
+        f"The best so far is {measure.written(best)}. {LEARN}, and write "
         f"{_count(proposals, 'new template')} that should do better."
     )
     return _user(told if outcomes else UNREADABLE, f"{task}\n{_rules(proposals, max_words)}")
