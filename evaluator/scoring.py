@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from .errors import ConfigError, UsageError
+from .inspection import Confusion
 from .settings import shown
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
@@ -36,6 +37,7 @@ class Score:
         logprob: Mean log-probability of the true class on train (nats); only when that is the objective.
         margin: Mean of logit of the true class minus the best other one; only when that is the objective.
         confused: The pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if untold.
+        val_class_mean, val_logprob, val_margin: The same on the validation images; None where there are none.
     """
 
     train: float
@@ -45,6 +47,9 @@ class Score:
     logprob: float | None = None
     margin: float | None = None
     confused: tuple[Confusion, ...] | None = None
+    val_class_mean: float | None = None
+    val_logprob: float | None = None
+    val_margin: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search climbs: higher is better.
@@ -56,6 +61,10 @@ class Score:
         if found is None:
             raise UsageError(f"the evaluator was not opened for the objective {objective!r}")
         return float(found)
+
+    def val_value(self, objective: Objective = "accuracy") -> float | None:
+        """Return the objective's value on the validation images; None where it was not computed."""
+        return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values; what is None is left out."""
@@ -101,7 +110,11 @@ Verdict: TypeAlias = Score | Rejection
 def checked(verdict: Verdict) -> Verdict:
     """Return a verdict that can be ranked: a score with a value that is no finite number is a rejection."""
     if isinstance(verdict, Score):
-        values = (verdict.train, verdict.val, verdict.class_mean, verdict.logprob, verdict.margin)
+        values = [
+            getattr(verdict, each.name)
+            for each in fields(verdict)
+            if each.name not in ("correct", "confused")
+        ]
         if bad := [value for value in values if value is not None and not math.isfinite(value)]:
             return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
     return verdict
@@ -114,56 +127,6 @@ class SplitScores:
     train: float | None
     val: float | None
     test: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ClassAccuracy:
-    """How one class fares.
-
-    Attributes:
-        name: Its name; two classes may share one.
-        images: Number of its images.
-        correct: Those of them that are correctly classified.
-    """
-
-    name: str
-    images: int
-    correct: int
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of its images that are correctly classified; None where there are none."""
-        return self.correct / self.images if self.images else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
-        return {**asdict(self), "accuracy": self.accuracy}
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """How many images of one class were taken for another, classes by name."""
-
-    true: str
-    taken_for: str
-    images: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a dictionary of JSON values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """One ensemble on one split, looked at closely.
-
-    Attributes:
-        classes: How each class fares, by label.
-        confusions: Every pair of classes that was confused, the most frequent first.
-    """
-
-    classes: tuple[ClassAccuracy, ...]
-    confusions: tuple[Confusion, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,9 +149,8 @@ class EvaluatorInfo:
             to say: ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the
             data was read: splits made by rule, copies, leaks that were let through), ``model`` (corrections),
             ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
-        shareable: Whether the fingerprint is known to tell these scores from all others, so that runs may
-            share them.
         class_names: Names of the classes by label, for who is told them; empty where they are not known.
+        shareable: Whether equal fingerprints are known to mean equal scores, so that runs may share them.
     """
 
     dataset: str
@@ -264,20 +226,6 @@ class Evaluator(Scorer, Protocol):
 
         Raises:
             TemplateRejectedError: A template cannot be scored by this model.
-        """
-        ...
-
-
-@runtime_checkable
-class Inspector(Protocol):
-    """What an evaluator may do besides: tell which classes are confused."""
-
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble on ``train``, ``val`` or ``test``, which opens it.
-
-        Raises:
-            TemplateRejectedError: A template cannot be scored by this model.
-            EvaluatorError: The ensemble or the split is empty.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ...evaluator.scoring import Inspection
+from ...evaluator.inspection import Inspection
 from ..results.figures import are_shares, score_text
 from ..search.evaluation import Evaluation
 from ..search.evaluation import evaluate as evaluate_templates

@@ -35,7 +35,6 @@ from .methods import Ask, Consult, Heard, View, method_named
 from .record import ClimbRecord
 from .script import Script
 from .seeds import derived, rng_for
-from .selection import as_fraction
 from .trials import Scores, Trials
 
 MAX_FROM_FILE = 100
@@ -105,7 +104,6 @@ class Climb:
     ) -> None:
         self.record = ClimbRecord(number)
         self._config = config
-        self._objective = config.objective
         self._memory = Memory(derived(config.seed, "ties", number))
         self._pool = pool
         self._info = info
@@ -183,7 +181,7 @@ class Climb:
             sample += 1
         if step is None:
             return False
-        before = as_fraction(self._memory.best(1)[0].value, self._objective)
+        before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer = await self._ask(step.messages, place._replace(sample=sample))
@@ -238,4 +236,5 @@ class Climb:
             style=config.style or style_of(config.llm),
             wordings=self._wordings,
             kept=self._kept,
+            objective=config.objective,
         )

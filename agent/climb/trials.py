@@ -15,7 +15,6 @@ from ..position import Position
 from .memory import Memory
 from .record import ClimbRecord
 from .scored import Scored
-from .selection import as_fraction
 
 MOST_SHOWN_OF_A_LINE = 200
 
@@ -108,7 +107,7 @@ class Trials:
                 improved=improved,
             )
         )
-        return Outcome(template.text, score=as_fraction(value, self._objective))
+        return Outcome(template.text, score=value)
 
     def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
         self._record.rejected[reason] += 1

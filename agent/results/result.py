@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
-from ...evaluator.scoring import ClassAccuracy, Confusion
+from ...evaluator.inspection import ClassAccuracy, Confusion
 
 SCHEMA = 1
 MOST_CONFUSIONS = 20

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ...evaluator.custom import as_evaluator
+from ...evaluator.inspection import Inspection, Inspector
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator, Inspection, Inspector, SplitScores
+from ...evaluator.scoring import Evaluator, SplitScores
 from ...evaluator.spec import EvaluatorSpec
 from ...prompts.template import Template, TemplateError
 from ..errors import TemplateRejectedError, UsageError

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ...evaluator.scoring import Evaluator, Inspector, Score, SplitScores
+from ...evaluator.inspection import Inspector
+from ...evaluator.scoring import Evaluator, Score, SplitScores
 from ...evaluator.threads import in_thread
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
 from ..results.result import MOST_CONFUSIONS, UNEXAMINED, UNINSPECTED, UNOPENED, Ensemble, Inspected

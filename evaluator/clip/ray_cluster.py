@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
-from ..scoring import EvaluatorInfo, Inspection, SplitScores, Verdict
+from ..inspection import Inspection
+from ..scoring import EvaluatorInfo, SplitScores, Verdict
 from ..spec import EvaluatorSpec, Report
 from .in_process import SearchSplits, build_encoder
 from .models import load_model, parse_devices

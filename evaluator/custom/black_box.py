@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, ConsumerError, EvaluatorError, PromptclimbError, TemplateRejectedError
+from ..inspection import Inspection
 from ..scoring import (
     Evaluator,
     EvaluatorInfo,
-    Inspection,
     Rejection,
     Score,
     SplitScores,

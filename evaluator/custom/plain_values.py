@@ -13,17 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, SupportsIndex, cast
 
-from ..scoring import (
-    MOST_CONFUSED,
-    ClassAccuracy,
-    Confusion,
-    EvaluatorInfo,
-    Inspection,
-    Rejection,
-    Score,
-    SplitScores,
-    Verdict,
-)
+from ..inspection import ClassAccuracy, Confusion, Inspection
+from ..scoring import MOST_CONFUSED, EvaluatorInfo, Rejection, Score, SplitScores, Verdict
 from ..settings import shown
 
 
@@ -57,6 +48,9 @@ def verdict(answer: object) -> Verdict:
             logprob=_number_or_none("logprob", answer.logprob),
             margin=_number_or_none("margin", answer.margin),
             confused=_confused(answer.confused),
+            val_class_mean=_number_or_none("val_class_mean", answer.val_class_mean),
+            val_logprob=_number_or_none("val_logprob", answer.val_logprob),
+            val_margin=_number_or_none("val_margin", answer.val_margin),
         )
     try:
         return Score(train=_number("", answer))

@@ -20,14 +20,23 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypedDict
 
+from ....evaluator.scoring import Objective
 from ....prompts.requests import Message, Outcome, feedback
 from ....prompts.template import Template
 from ....prompts.wordings import Wordings, built_in
 from ...config.reading import Style
 from ..memory import Memory
 from ..scored import Scored
+
+
+class Asked(TypedDict):
+    """The keyword arguments that all requests of ``prompts.requests`` have."""
+
+    proposals: int
+    max_words: int
+    objective: Objective
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,7 @@ class View:
         wordings: How it is addressed.
         kept: What the method itself hands on from one reset of the climb to the next.
         rng: Gives the random stream of the current iteration, from its beginning.
+        objective: What is climbed.
     """
 
     memory: Memory
@@ -62,6 +72,12 @@ class View:
     style: Style | None = None
     wordings: Wordings = field(default_factory=built_in)
     kept: dict[str, Any] = field(default_factory=dict)
+    objective: Objective = "accuracy"
+
+    @property
+    def asked(self) -> Asked:
+        """What every request says of what is wanted: how many templates, how long, to what end."""
+        return {"proposals": self.proposals, "max_words": self.max_words, "objective": self.objective}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,7 @@ class Heard:
     Attributes:
         text: What the LLM answered; empty after ``Propose``.
         outcomes: What became of each proposal; empty after ``Consult``.
-        best_before: The best value known before the proposals, a fraction of 1.
+        best_before: The objective's best value known before the proposals.
     """
 
     text: str = ""
@@ -131,9 +147,4 @@ def shown(entries: Sequence[Scored], *, scores: bool = False) -> list[Outcome]:
 
 def told(view: View, heard: Heard) -> Message:
     """Return the turn that tells the LLM what its proposals scored, and asks for the next."""
-    return feedback(
-        heard.outcomes,
-        best_before=heard.best_before,
-        proposals=view.proposals,
-        max_words=view.max_words,
-    )
+    return feedback(heard.outcomes, best_before=heard.best_before, **view.asked)

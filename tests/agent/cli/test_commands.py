@@ -22,7 +22,7 @@ from PIL import Image
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
+from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.paths import ROOT

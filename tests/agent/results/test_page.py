@@ -21,7 +21,7 @@ from promptclimb.agent.results.result import (
     Sizes,
     Usage,
 )
-from promptclimb.evaluator.scoring import ClassAccuracy
+from promptclimb.evaluator.inspection import ClassAccuracy
 from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""

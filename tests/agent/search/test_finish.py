@@ -20,7 +20,8 @@ from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, Score, SplitScores
+from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
+from promptclimb.evaluator.scoring import Score, SplitScores
 from promptclimb.prompts.template import Template
 
 CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)

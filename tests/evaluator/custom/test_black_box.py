@@ -22,15 +22,8 @@ from promptclimb.evaluator.errors import (
     TemplateRejectedError,
 )
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import (
-    ClassAccuracy,
-    Confusion,
-    Inspection,
-    Inspector,
-    Rejection,
-    Score,
-    SplitScores,
-)
+from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection, Inspector
+from promptclimb.evaluator.scoring import Rejection, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 SPEC = EvaluatorSpec(data="mine")

@@ -17,7 +17,8 @@ from promptclimb.agent.climb.methods.guided import FIRST_ANSWERS, METHOD
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.scoring import Confusion, Score
+from promptclimb.evaluator.inspection import Confusion
+from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template
@@ -127,7 +128,9 @@ CONFIG: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("more", [{}, {"describe": "old stone walls"}, {"style": "short"}, {"blind": True}])
-def test_a_guided_search_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, more: dict[str, Any]) -> None:
+def test_a_guided_search_that_was_stopped_ends_as_if_it_had_not_been(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
     """What the bandit knows is made again from the journal."""
     boards = []
     for name, calls in (("whole", None), ("cut", 5)):
@@ -135,6 +138,8 @@ def test_a_guided_search_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: P
         run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash()))
         if calls is not None:
             changes = {"max_calls": None}
-            run_virtual(resume(tmp_path / name, changes=changes, evaluator=FakeEvaluator(), chat=ChatByHash()))
+            run_virtual(
+                resume(tmp_path / name, changes=changes, evaluator=FakeEvaluator(), chat=ChatByHash())
+            )
         boards.append((tmp_path / name / "leaderboard.csv").read_bytes())
     assert boards[0] == boards[1]
