@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .captions import CAPTIONS
@@ -17,6 +18,8 @@ BUILT_IN: tuple[str, ...] = tuple(CAPTIONS.splitlines())
 
 PLAIN = "a photo of a {}"
 MAX_FILE_BYTES = 5_000_000
+_LOOKED_AT = 8
+"""Templates of a group that a draw for variety chooses among."""
 
 _JSON_LIST = re.compile(r"""\s*\[\s*(?:["\[{]|\]\s*\Z|\Z)""")
 _KINDS = {
@@ -78,6 +81,40 @@ def draw(pool: Sequence[str | Template], n: int, rng: random.Random) -> list[Tem
         raise PoolError(f"cannot draw {n} templates from a pool of {len(pool)}: ask for 1 to {len(pool)}")
     drawn = rng.sample(list(pool), n)
     return [item if isinstance(item, Template) else Template.parse(item, max_words=None) for item in drawn]
+
+
+def draw_varied(groups: Iterable[Sequence[Template]], n: int, rng: random.Random) -> list[Template]:
+    """Draw ``n`` templates without repetition that differ: from one group after the other, in rare words.
+
+    The groups take turns, in an order that is drawn anew each turn. Of a few templates of a group the one
+    whose words were drawn least so far is taken.
+
+    Raises:
+        PoolError: if ``n`` is not between 1 and the number of all templates.
+    """
+    left = [rng.sample(list(group), len(group)) for group in groups]
+    total = sum(map(len, left))
+    if not 1 <= n <= total:
+        raise PoolError(f"cannot draw {n} templates from a pool of {total}: ask for 1 to {total}")
+    drawn: list[Template] = []
+    used: Counter[str] = Counter()
+    while len(drawn) < n:
+        left = [group for group in left if group]
+        for group in rng.sample(left, len(left))[: n - len(drawn)]:
+            place = min(range(-min(_LOOKED_AT, len(group)), 0), key=lambda at: _worn(group[at], used))
+            template = group.pop(place)
+            drawn.append(template)
+            used.update(_said(template))
+    return drawn
+
+
+def _said(template: Template) -> list[str]:
+    return [word.strip(".,;:!?") for word in template.key.split() if SLOT not in word]
+
+
+def _worn(template: Template, used: Mapping[str, int]) -> float:
+    words = _said(template)
+    return sum(used[word] for word in words) / max(len(words), 1)
 
 
 def _read(path: Path) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ...evaluator.scoring import EvaluatorInfo
-from ...prompts.pools import draw
+from ...prompts.caption_grammar import grammar
+from ...prompts.pools import draw, draw_varied
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
 from ...prompts.wordings import Wordings
@@ -25,11 +26,13 @@ from ..events import (
     IterationFinished,
     IterationSkipped,
     Listener,
+    Noted,
     PoolDrawn,
     PoolScored,
 )
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import Position
+from .endings import Endings
 from .memory import Memory
 from .methods import Ask, Consult, Heard, View, method_named
 from .record import ClimbRecord
@@ -111,6 +114,7 @@ class Climb:
         self._kept: dict[str, Any] = {}
         self._answers = answers
         self._trials = Trials(self._memory, self.record, scores, config, tell)
+        self._endings = Endings(self.record, config, info.sizes)
         self._check = check
         self._tell = tell
 
@@ -122,6 +126,8 @@ class Climb:
         """
         await self._score_pool()
         for reset in range(1, self._config.resets + 1):
+            if self._endings.of_climb is not None:
+                break
             await self._reset(reset)
         self.record.unanswered = self._answers.unanswered
         self.record.done = True
@@ -137,6 +143,8 @@ class Climb:
         config = self._config
         wanted = config.initial if isinstance(config.initial, int) else MAX_FROM_FILE
         rng = rng_for(config.seed, "initial", self.record.number)
+        if config.draws_from_grammar:
+            return draw_varied(grammar().values(), wanted, rng)
         return draw(self._pool, min(wanted, len(self._pool)), rng)
 
     async def _score_pool(self) -> None:
@@ -148,6 +156,7 @@ class Climb:
                 f"none of the {len(sample)} initial templates can be scored by this model "
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with --initial"
             )
+        self._endings.look()
         best = self._memory.best(1)[0]
         self._tell(
             PoolScored(position=position, templates=len(self._memory), best=best.text, train=best.score.train)
@@ -159,6 +168,7 @@ class Climb:
         name = self._config.method
         steps = method_named(name).reset(self._view(lambda: place))
         script = Script(steps, most_requests=KNOWN_METHODS[name].requests)
+        self._endings.begin_reset()
         for iteration in range(1, self._config.iterations + 1):
             place = Position(self.record.number, reset, iteration)
             try:
@@ -171,6 +181,10 @@ class Climb:
             else:
                 best = self._memory.best(1)[0]
                 self._tell(IterationFinished(position=place, best=best.text, train=best.score.train))
+                self._endings.look()
+                if reason := self._endings.of_climb or self._endings.of_reset:
+                    self._tell(Noted(text=f"restart {place.climb}, reset {reset} ends here: {reason}"))
+                    return
 
     async def _iterate(self, script: Script, place: Position) -> bool:
         """Do the steps of one iteration; False where the method has ended its reset."""

@@ -62,6 +62,20 @@ def parse_price(value: Any) -> Any:
     return {"prompt": parts[0].strip(), "completion": parts[1].strip()}
 
 
+def parse_share(value: Any) -> Any:
+    """Return ``"95%"`` as 0.95; anything else as it is, for pydantic to judge.
+
+    Raises:
+        ValueError: What stands before the sign is no number.
+    """
+    if not isinstance(value, str) or not value.strip().endswith("%"):
+        return value
+    try:
+        return float(value.strip().removesuffix("%")) / 100
+    except ValueError:
+        raise ValueError("write a share such as 0.95, or 95%") from None
+
+
 def check_url(url: str | None) -> str | None:
     """Return a base URL without its final slash.
 

@@ -33,6 +33,9 @@ KNOWN_METHODS: Mapping[str, KnownMethod] = MappingProxyType(
         "ape": KnownMethod("other wordings of the best", "ape"),
         "opro": KnownMethod("the best with their scores", "opro"),
         "random": KnownMethod("no LLM", "random_words", requests=0),
+        "combine": KnownMethod("no LLM: frames with the words of --describe", "combine", requests=0),
+        "words": KnownMethod("no LLM: what words are worth, by regression", "words", requests=0),
+        "mutate": KnownMethod("no LLM: swaps and crosses of the best", "mutate", requests=0),
     }
 )
 

@@ -57,12 +57,12 @@ class LLMConfig(EvaluatorSpec):
     answer_tokens: int = setting(
         512, "the longest answer asked for, in tokens", "llm", decides=True, show="N", ge=16, le=1_000_000
     )
-    llm_fallback: Literal["random"] | None = setting(
+    llm_fallback: Literal["combine", "words", "mutate", "random"] | None = setting(
         None,
-        "method to use, and say so, where --llm local is not installed",
+        "method without an LLM to use, and say so, where --llm local is not installed",
         "llm",
         decides=True,
-        show="random",
+        show="NAME",
     )
 
     # How fast

@@ -9,7 +9,7 @@ change between two sessions of a run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -17,7 +17,14 @@ from ...evaluator.extras import how_to_install
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.user_paths import UserPath
 from .description import parse_description
-from .fields import DEFAULT_BASE_URL, LONGEST_MINUTES, MOST_DOLLARS, parse_initial, without_credentials
+from .fields import (
+    DEFAULT_BASE_URL,
+    LONGEST_MINUTES,
+    MOST_DOLLARS,
+    parse_initial,
+    parse_share,
+    without_credentials,
+)
 from .known_methods import KNOWN_METHODS, described
 from .llm_config import LOCAL_LLM, LLMConfig
 from .reading import Style
@@ -104,6 +111,13 @@ class SearchConfig(LLMConfig):
     top_k: int = setting(
         15, "templates shown to the LLM, best and worst each", "search", decides=True, show="K", ge=1, le=1000
     )
+    initial_pool: Literal["captions", "grammar"] = setting(
+        "captions",
+        "built-in pool: captions (308, of a person's hand) or grammar (thousands, made of what captions say)",
+        "search",
+        decides=True,
+        show="captions|grammar",
+    )
     initial: int | Path = setting(
         80,
         "initial templates a climb, drawn from the built-in pool, or a file of your own "
@@ -126,6 +140,24 @@ class SearchConfig(LLMConfig):
     )
     ensemble_size: int = setting(
         3, "best templates that make the ensemble", "search", decides=True, show="N", ge=1, le=1000
+    )
+
+    patience: int | None = setting(
+        None,
+        "end a restart after so many iterations without a better template",
+        "search",
+        decides=True,
+        show="N",
+        ge=1,
+        le=MOST_ROUNDS,
+    )
+    until: float | None = setting(
+        None,
+        "end a restart once a template has this accuracy on train and val together, such as 0.95 or 95%",
+        "search",
+        decides=True,
+        show="ACC",
+        gt=0,
     )
 
     # How far
@@ -163,6 +195,7 @@ class SearchConfig(LLMConfig):
     )
     cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)", "run")
 
+    _until = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
 
@@ -202,6 +235,11 @@ class SearchConfig(LLMConfig):
     def all_iterations(self) -> int:
         """Iterations of all resets of all restarts."""
         return self.restarts * self.resets * self.iterations
+
+    @property
+    def draws_from_grammar(self) -> bool:
+        """Whether initial templates are drawn from the grammar, and not from the captions or a file."""
+        return self.initial_pool == "grammar" and isinstance(self.initial, int)
 
     @property
     def description(self) -> str:

@@ -12,6 +12,7 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
+from ...prompts.caption_grammar import all_of_grammar
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template, TemplateError
@@ -157,9 +158,13 @@ def read_pool(config: SearchConfig) -> list[Template]:
                 f"--initial {config.initial}: it has one template only; a climb needs at least 2"
             )
         return unique
-    if config.initial > len(BUILT_IN):
-        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(BUILT_IN)} templates")
-    return [Template.parse(text, max_words=None) for text in BUILT_IN]
+    if config.draws_from_grammar:
+        pool = list(all_of_grammar())
+    else:
+        pool = [Template.parse(text, max_words=None) for text in BUILT_IN]
+    if config.initial > len(pool):
+        raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
+    return pool
 
 
 def read_wordings(config: SearchConfig) -> Wordings:

@@ -73,7 +73,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
         UsageError: One would be refused.
     """
     waiting = [cell for cell in cells if not _done(cell)]
-    for config in {cell.config.initial: cell.config for cell in waiting}.values():
+    for config in {(cell.config.initial, cell.config.initial_pool): cell.config for cell in waiting}.values():
         read_pool(config)
     # The methods of a suite share its data sets.
     specs = {(cell.config.data, cell.config.seed): cell.config for cell in waiting}

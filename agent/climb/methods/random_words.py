@@ -6,11 +6,11 @@ It is the baseline that a language model has to beat, and what stands in where n
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 
 from ....prompts.pools import BUILT_IN
-from ....prompts.template import SLOT, Template, TemplateError
+from ....prompts.template import Template, TemplateError
 from .base import Method, Propose, Steps, View
+from .rewording import one_word_changed, vocabulary
 
 _ATTEMPTS = 50
 """Tries a proposal before the iteration is left with fewer: a small pool may simply have no more to give."""
@@ -26,7 +26,7 @@ class RandomWords:
 
     def _proposals(self, view: View, rng: random.Random) -> list[Template]:
         taken: dict[str, Template] = {}
-        words = _words(template.text for template in view.pool) or _words(BUILT_IN)
+        words = vocabulary(template.text for template in view.pool) or vocabulary(BUILT_IN)
         for _ in range(_ATTEMPTS * view.proposals):
             if len(taken) == view.proposals:
                 break
@@ -40,27 +40,10 @@ class RandomWords:
             return rng.choice(view.pool)
         parent = rng.choice(view.memory.best(view.top_k)).text
         try:
-            return Template.parse(" ".join(_mutated(parent.split(), words, rng)), max_words=view.max_words)
+            child = " ".join(one_word_changed(parent.split(), words, rng))
+            return Template.parse(child, max_words=view.max_words)
         except TemplateError:
             return None
 
 
 METHOD: Method = RandomWords()
-
-
-def _words(templates: Iterable[str]) -> list[str]:
-    return sorted({word for text in templates for word in text.split() if SLOT not in word})
-
-
-def _mutated(parent: list[str], words: list[str], rng: random.Random) -> list[str]:
-    """Return the parent with one word put in, taken out or changed; its slots are left where they are."""
-    child = list(parent)
-    free = [place for place, word in enumerate(child) if SLOT not in word]
-    action = rng.choice(("put in", "take out", "change") if free else ("put in",))
-    if action == "put in":
-        child.insert(rng.randint(0, len(child)), rng.choice(words))
-    elif action == "take out":
-        del child[rng.choice(free)]
-    else:
-        child[rng.choice(free)] = rng.choice(words)
-    return child

@@ -1,0 +1,77 @@
+"""A search without an LLM: caption frames filled with the words of the description.
+
+Without a description the frames are filled with words of form that fit any class.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from ....prompts.frames import DOUBLE_FRAMES, FRAMES, NEUTRAL, framed, phrases
+from ....prompts.template import Template
+from .base import Method, Propose, Steps, View
+from .rewording import fresh
+from .word_effects import Prediction, WordEffects, features
+
+_CANDIDATES = 300
+"""Fillings that are looked at in an iteration."""
+
+
+class Combine:
+    """Half the proposals are what promises most by what was scored, half what was tried least."""
+
+    def reset(self, view: View) -> Steps:
+        """Propose fillings; fewer than asked for where nothing new is left."""
+        while True:
+            yield Propose(self._proposals(view, view.rng()))
+
+    def _proposals(self, view: View, rng: random.Random) -> list[Template]:
+        candidates = fresh(combinations(view, _CANDIDATES, rng), view)
+        effects = WordEffects(view.memory)
+        predicted = effects.predict([template.text for template in candidates])
+        return chosen(candidates, predicted, view)
+
+
+def combinations(view: View, number: int, rng: random.Random) -> list[str]:
+    """Return captions that say what the description says, at random."""
+    gaps = phrases(view.description, view.class_names) or NEUTRAL
+    return [_one(gaps, rng) for _ in range(number)]
+
+
+def chosen(candidates: Sequence[Template], predicted: Sequence[Prediction], view: View) -> list[Template]:
+    """Return the proposals: in turn one of words tried least, and one that promises most."""
+    tried: dict[str, int] = {}
+    for entry in view.memory:
+        _count(tried, entry.text)
+    left = list(range(len(candidates)))
+    found: list[Template] = []
+    while left and len(found) < view.proposals:
+        if len(found) % 2 == 0:
+            place = min(left, key=lambda at: (_worn(tried, candidates[at].text), at))
+        else:
+            place = max(left, key=lambda at: (predicted[at].value, -at))
+        left.remove(place)
+        found.append(candidates[place])
+        _count(tried, candidates[place].text)
+    return found
+
+
+def _one(gaps: Sequence[str], rng: random.Random) -> str:
+    if rng.random() < 0.7:
+        return framed(rng.choice(FRAMES), rng.choice(gaps))
+    return framed(rng.choice(DOUBLE_FRAMES), rng.choice(gaps), rng.choice(gaps))
+
+
+def _count(tried: dict[str, int], text: str) -> None:
+    for word in features(text):
+        tried[word] = tried.get(word, 0) + 1
+
+
+def _worn(tried: dict[str, int], text: str) -> float:
+    """Return how often the words of a template were tried, on average."""
+    words = features(text)
+    return sum(tried.get(word, 0) for word in words) / len(words)
+
+
+METHOD: Method = Combine()
