@@ -48,7 +48,7 @@ class SearchConfig(LLMConfig):
 
     # How it climbs
     method: str = setting(
-        "pn",
+        "guided",
         described(),
         "search",
         decides=True,

@@ -29,6 +29,7 @@ class _Measured:
     class_mean: float | None = None
     logprob: float | None = None
     margin: float | None = None
+    confused: tuple[Confusion, ...] | None = None
 
 
 class OpenClipEvaluator:
@@ -170,6 +171,7 @@ class OpenClipEvaluator:
             class_mean=found.class_mean,
             logprob=found.logprob,
             margin=found.margin,
+            confused=found.confused,
             val_class_mean=on_val.class_mean,
             val_logprob=on_val.logprob,
             val_margin=on_val.margin,
@@ -183,7 +185,7 @@ class OpenClipEvaluator:
             class_mean=class_mean(decided, split),
             logprob=None if grey is None else grey.logprob,
             margin=None if grey is None else grey.margin,
-            confused=self._confusions(decided, train, MOST_CONFUSED),
+            confused=self._confusions(decided, split, MOST_CONFUSED),
         )
 
     def _confusions(

@@ -72,7 +72,7 @@ class Guided:
         free = COMBINE if view.description else WORDS
         ways: dict[str, Callable[[], Steps]] = {
             "rich": lambda: _conversation(view, known),
-            "short": lambda: _requests(view, known),
+            "short": lambda: _requests(view),
             "free": lambda: free.reset(view),
         }
         begun: dict[str, Steps] = {}
@@ -86,6 +86,8 @@ class Guided:
             step = begun[arm].send(heard[arm]) if arm in heard else next(begun[arm])
             before = {entry.key for entry in view.memory.best(AMONG)}
             heard[arm] = yield step
+            if isinstance(step, Ask):
+                known.heard(heard[arm], view.proposals)
             came = sum(entry.key not in before for entry in view.memory.best(AMONG))
             known.bandit.learn(arm, min(came / view.proposals, 1.0))
 
@@ -104,7 +106,6 @@ def _conversation(view: View, known: _Known) -> Steps:
     conversation = Conversation(first, max_turns=view.max_turns)
     while True:
         heard = yield Ask(conversation.messages())
-        known.heard(heard, view.proposals)
         best = view.memory.best(BEST_REPEATED)
         pairs = best[0].score.confused if view.class_names else None
         turn = next_turn(
@@ -117,10 +118,9 @@ def _conversation(view: View, known: _Known) -> Steps:
         conversation.add(heard.text, turn)
 
 
-def _requests(view: View, known: _Known) -> Steps:
+def _requests(view: View) -> Steps:
     while True:
-        heard = yield Ask(short_request(view.wordings, _told(view), proposals=view.proposals))
-        known.heard(heard, view.proposals)
+        yield Ask(short_request(view.wordings, _told(view), proposals=view.proposals))
 
 
 def _told(view: View) -> Told:

@@ -55,7 +55,7 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
     [
         ({"shots": "0"}, ["--shots", "'0'", "greater than or equal to 1"]),
         ({"shots": "many"}, ["--shots", "'many'", "integer"]),
-        ({"method": "pm"}, ["--method", "'pm'", "known are pn, p, ape, opro, random"]),
+        ({"method": "pm"}, ["--method", "'pm'", "known are guided, pn, p, ape, opro, random"]),
         ({"objective": "loss"}, ["--objective", "accuracy"]),
         ({"base_url": "localhost:8000"}, ["--base-url", "http://"]),
         ({"base_url": SECRET_URL}, ["--base-url", "http://"]),
@@ -81,7 +81,7 @@ def test_a_wrong_value_is_named_with_what_would_be_right(flags: dict[str, str], 
     ("given", "said"),
     [
         ({"shots": 0}, "shots=0: input should be greater than or equal to 1"),
-        ({"method": "pm"}, "method='pm': unknown method; known are pn, p, ape, opro, random"),
+        ({"method": "pm"}, "method='pm': unknown method; known are guided, pn, p, ape, opro, random"),
         ({"objective": "loss"}, "objective='loss': unknown objective; known are accuracy, class_mean"),
         ({"shot": 1}, "unknown setting 'shot'; did you mean shots"),
         ({"method": "pn"}, 'give llm=MODEL, or llm="local" for the one'),

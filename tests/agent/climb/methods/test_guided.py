@@ -41,9 +41,16 @@ def view(**more: Any) -> View:
     for place, text in enumerate(BUILT_IN[:20]):
         add(memory, text, 0.5 - place / 100)
     found = View(
-        memory=memory, pool=[Template.parse(text) for text in BUILT_IN[:60]], proposals=4, top_k=3, max_words=15,
-        max_turns=4, rng=lambda: random.Random(1), description="numerals on stone", class_names=("three", "four"),
-    )  # fmt: skip
+        memory=memory,
+        pool=[Template.parse(text) for text in BUILT_IN[:60]],
+        proposals=4,
+        top_k=3,
+        max_words=15,
+        max_turns=4,
+        rng=lambda: random.Random(1),
+        description="numerals on stone",
+        class_names=("three", "four"),
+    )
     return replace(found, **more)
 
 
@@ -122,8 +129,8 @@ def test_a_blind_climb_tells_no_class_name() -> None:
 
 
 CONFIG: dict[str, Any] = {
-    "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "resets": 2, "iterations": 4, "initial": 8,
-    "proposals": 3, "top_k": 3,
+    "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "resets": 2, "iterations": 4,
+    "initial": 8, "proposals": 3, "top_k": 3,
 }  # fmt: skip
 
 
