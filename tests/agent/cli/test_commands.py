@@ -253,10 +253,12 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
         async def chat(self, messages: object) -> str:
             return "I would rather not."
 
-    config = SearchConfig(
-        data="fake", llm="m", restarts=1, resets=1, iterations=2, initial=5, run_dir=Path("r")
+    config = SearchConfig(data="fake", llm="m", restarts=1, resets=1, iterations=2, run_dir=Path("r"))
+    code = run_session(
+        config,
+        lambda session: replace(session, chat=Prose(), evaluator=FakeEvaluator()).start(),
+        as_json=False,
     )
-    code = run_session(config, lambda session: replace(session, chat=Prose()).start(), as_json=False)
     assert code == NOTHING_USABLE
     assert "proposed no new template that could be scored" in capsys.readouterr().err
     assert call("resume", "r") == NOTHING_USABLE
