@@ -41,6 +41,7 @@ from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
+from .empty_answers import EmptyAnswers
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -232,13 +233,14 @@ class Session:
 
         async with Consumer(evaluator) as consumer:
             with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
+                empty_answers = EmptyAnswers()
                 scorebook = Scorebook(store, scorer, scrub=self._private.scrub)
                 climbs = [
                     Climb(
                         number,
                         config,
                         pool=pool,
-                        answers=Journal(store, asker, self.stop),
+                        answers=Journal(store, asker, self.stop, empty_answers),
                         scores=scorebook,
                         check=check,
                         tell=self.tell,
