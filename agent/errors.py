@@ -26,7 +26,7 @@
     │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
     ├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
     ├── BudgetSpentError                a limit that the user set is reached; the run stops
-    ├── GaveUpError                     nothing has succeeded for too long; the run stops
+    ├── GaveUpError                     nothing has succeeded, or been of use, for too long; the run stops
     ├── InterruptedRunError             a signal asked the run to stop; everything is kept
     ├── ClimbCancelledError             a climb was cancelled from within; everything is kept
     ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
@@ -207,7 +207,7 @@ class BudgetSpentError(PromptclimbError):
 
 
 class GaveUpError(PromptclimbError):
-    """Nothing has succeeded for as long as the user allows."""
+    """Nothing has succeeded for as long as the user allows, or answer after answer was of no use."""
 
 
 class InterruptedRunError(PromptclimbError):

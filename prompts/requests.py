@@ -18,7 +18,7 @@ from typing import Literal, TypedDict
 from .measures import MEASURES, Measure
 from .template import SLOT
 
-PROMPTS_VERSION = 1
+PROMPTS_VERSION = 2
 
 BEST_HEADING = "These templates do best, the best one first:"
 WORST_HEADING = "These templates do badly, the worst one last:"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from ..config.schema import SearchConfig
 from ..config.sources import from_environment, from_sources
 from ..events import Bus, Event, RunOpened, SearchStopped
-from ..results.result import SearchResult
+from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.session import Session
 from ..stop import Stop
+from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings
@@ -91,7 +92,7 @@ def run_session(
         going_on.say()
     if as_json:
         print_json(result.to_json())
-    return 0
+    return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -23,7 +23,9 @@ UNINSPECTED = "uninspected"
 """The note that says why nothing is told of the classes."""
 EMPTY = "empty_answers"
 """The note that says how many answers held no template."""
-PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED, EMPTY)
+NOTHING_USABLE = "nothing_usable"
+"""The note that says that no answer at all held a new template that could be scored."""
+PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
 """The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
 T = TypeVar("T")

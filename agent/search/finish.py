@@ -21,6 +21,7 @@ from ..llm.budget import PICODOLLARS
 from ..position import Position
 from ..results.result import (
     EMPTY,
+    NOTHING_USABLE,
     UNOPENED,
     Best,
     Dataset,
@@ -152,7 +153,7 @@ def _result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes={**info.notes, **ended.notes, **notes, **_empty_answers(ended.records)},
+        notes={**info.notes, **ended.notes, **notes, **_notes_on_answers(ended)},
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),
@@ -242,14 +243,19 @@ def _row(rank: int, entry: Scored) -> Row:
     )
 
 
-def _empty_answers(records: Sequence[ClimbRecord]) -> dict[str, str]:
-    """Return a note on answers that were paid for and hold no template; none if there are none."""
-    empty, cut = sum(record.empty for record in records), sum(record.cut for record in records)
-    if not empty:
-        return {}
-    of = sum(record.answers for record in records)
-    said = f"no template could be read in {empty:,} of {counted(of, 'answer')}"
-    return {EMPTY: f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said}
+def _notes_on_answers(ended: Ended) -> dict[str, str]:
+    """Return notes on answers that were paid for and brought nothing; none where there are none."""
+    records = ended.records
+    answers, empty, cut = (
+        sum(getattr(record, count) for record in records) for count in ("answers", "empty", "cut")
+    )
+    found = {}
+    if empty:
+        said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
+        found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
+    if answers and all(entry.position.initial for entry in ended.scored):
+        found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
+    return found
 
 
 def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:

@@ -10,21 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.batching import Consumer
 from ...evaluator.scoring import Evaluator
 from ...prompts.template import Template
 from ...prompts.wordings import Wordings
-from ..climb.climb import Climb
-from ..climb.seeds import rng_for
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
-from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints
-from ..llm.proposer import Proposer
-from ..llm.retry import RetryPolicy
 from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -41,6 +35,7 @@ from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
+from .climbing import ALL_CLIMBED, Climbing
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -53,13 +48,6 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
-from .journal import Journal
-from .scorebook import Scorebook
-from .sharing import shared
-from .workers import Workers
-
-ALL_CLIMBED = "all_climbed"
-"""The note that all iterations are done, and how many there were: what is left needs no LLM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,41 +216,20 @@ class Session:
         self, pool: Sequence[Template], store: Store, endpoints: list[Endpoint], evaluator: Evaluator
     ) -> Ended:
         """Run all climbs to their ends, or to what ends them early."""
-        config = self.config
-        budget = Budget(Limits.of(config), spent=store.usage)
-        proposer = self._proposer(endpoints, budget, store)
-        self.tell(budget.usage_changed())
-
-        def check() -> None:
-            self.stop.check()
-            budget.check_time()
-
-        async with Consumer(evaluator) as consumer:
-            with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
-                scorebook = Scorebook(store, scorer, scrub=self._private.scrub)
-                climbs = [
-                    Climb(
-                        number,
-                        config,
-                        pool=pool,
-                        info=evaluator.info,
-                        wordings=self._wordings,
-                        answers=Journal(store, asker, self.stop),
-                        scores=scorebook,
-                        check=check,
-                        tell=self.tell,
-                    )
-                    for number in range(1, config.restarts + 1)
-                ]
-                workers = Workers(climbs, stop=self.stop, tell=self.tell)
-                stop_reason = await workers.run(config.concurrency)
-        proposer.close()
-        if stop_reason is None:
-            await store.put_note(ALL_CLIMBED, config.all_iterations)
+        climbing = Climbing(
+            config=self.config,
+            pool=pool,
+            wordings=self._wordings,
+            given=self.given,
+            scrub=self._private.scrub,
+            stop=self.stop,
+            tell=self.tell,
+        )
+        climbed = await climbing.run(store, endpoints, evaluator)
         return Ended(
-            records=[climb.record for climb in climbs],
-            stop_reason=stop_reason,
-            budget=budget.usage_changed().left,
+            records=climbed.records,
+            stop_reason=climbed.stop_reason,
+            budget=climbed.left,
             notes={**store.manifest.get("notes", {}), **self.notes},
             given={**store.manifest.get("given", {}), **self.given},
         )
@@ -286,18 +253,6 @@ class Session:
             )
         )
         return result
-
-    def _proposer(self, endpoints: list[Endpoint], budget: Budget, store: Store) -> Proposer:
-        config = self.config
-        return Proposer(
-            endpoints,
-            budget=budget,
-            retry=RetryPolicy.of(config),
-            give_up_after_s=60 * config.give_up_after,
-            ledger=store,
-            tell=self.tell,
-            rng=rng_for(config.seed, "jitter"),
-        )
 
 
 def _finished(run_dir: Path) -> SearchResult | None:

@@ -18,7 +18,7 @@ next; the method hears nothing of it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypedDict
 
@@ -140,7 +140,7 @@ class Method(Protocol):
         ...
 
 
-def shown(entries: Sequence[Scored], *, scores: bool = False) -> list[Outcome]:
+def shown(entries: Iterable[Scored], *, scores: bool = False) -> list[Outcome]:
     """Return templates as a request shows them; without scores, as in the paper, unless asked for."""
     return [Outcome(entry.text, entry.value if scores else None) for entry in entries]
 

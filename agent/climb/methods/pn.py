@@ -13,7 +13,7 @@ class PositiveNegative:
     def reset(self, view: View) -> Steps:
         """Open with both lists; what is as good as the last of the best is in no list of bad ones."""
         best, worst = view.memory.best(view.top_k), view.memory.worst(view.top_k)
-        opening = request_pn(shown(best), shown(worst), **view.asked)
+        opening = request_pn(shown(best), shown(reversed(worst)), **view.asked)
         conversation = Conversation(opening, max_turns=view.max_turns)
         while True:
             heard = yield Ask(conversation.messages())

@@ -13,13 +13,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.search import run_session
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
@@ -241,6 +245,24 @@ def test_a_budget_that_is_spent_is_named_by_its_option(
         call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r", f"--max-{limit}", *given)
     last = capsys.readouterr().err.strip().splitlines()
     assert any(line.endswith(f"resume r --max-{limit} N") for line in last[-2:])
+
+
+def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether the search finished or was stopped for it; the table says so too."""
+
+    class Prose:
+        async def chat(self, messages: object) -> str:
+            return "I would rather not."
+
+    config = SearchConfig(data="fake", llm="m", restarts=1, resets=1, iterations=2, run_dir=Path("r"))
+    code = run_session(
+        config,
+        lambda session: replace(session, chat=Prose(), evaluator=FakeEvaluator()).start(),
+        as_json=False,
+    )
+    assert code == NOTHING_USABLE
+    assert "proposed no new template that could be scored" in capsys.readouterr().err
+    assert call("resume", "r") == NOTHING_USABLE
 
 
 def test_a_budget_ends_with_0_and_says_how_to_go_on(

@@ -78,6 +78,14 @@ def test_pn_shows_both_ends_and_p_only_the_best() -> None:
     assert TEXTS[-1] not in best
 
 
+def test_pn_shows_the_worst_one_last() -> None:
+    """As the heading says."""
+    text = asked(next(method_named("pn").reset(view(memory_of(TEXTS)))))
+    assert [line for line in text.splitlines() if line.startswith("- template")][3:] == [
+        f"- {text}" for text in TEXTS[-3:]
+    ]
+
+
 def test_pn_shows_no_template_as_bad_that_is_as_good_as_the_best() -> None:
     """Where all score alike there is no direction to read, and the request is that of method p."""
     memory = Memory(1)

@@ -1,0 +1,125 @@
+"""The climbs of a session, with all that they share: evaluator, LLM, budget, and what ends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ...evaluator.batching import Consumer
+from ...evaluator.scoring import Evaluator
+from ...prompts.template import Template
+from ...prompts.wordings import Wordings
+from ..climb.climb import Climb
+from ..climb.record import ClimbRecord
+from ..climb.seeds import rng_for
+from ..config.schema import SearchConfig
+from ..events import Listener
+from ..llm.budget import Budget, Limits
+from ..llm.endpoint import Endpoint
+from ..llm.proposer import Proposer
+from ..llm.retry import RetryPolicy
+from ..stop import Stop
+from ..store import Store
+from .empty_answers import EmptyAnswers
+from .journal import Journal
+from .scorebook import Scorebook
+from .sharing import shared
+from .workers import Workers
+
+ALL_CLIMBED = "all_climbed"
+"""The note that all iterations are done, and how many there were: what is left needs no LLM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """What the climbs have done.
+
+    Attributes:
+        records: What each did.
+        stop_reason: What stopped them; None where they went to their ends.
+        left: What is left of each limit that was set.
+    """
+
+    records: Sequence[ClimbRecord]
+    stop_reason: str | None
+    left: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbing:
+    """All climbs of one session.
+
+    Attributes:
+        config: What is searched.
+        pool: What initial templates are drawn from.
+        wordings: How the LLM is addressed.
+        given: What came from Python in place of what the config names.
+        scrub: Takes secrets out of what the user's own objects say.
+        stop: Ends the work early.
+        tell: Hears of everything.
+    """
+
+    config: SearchConfig
+    pool: Sequence[Template]
+    wordings: Wordings
+    given: Mapping[str, str]
+    scrub: Callable[[str], str]
+    stop: Stop
+    tell: Listener
+
+    async def run(self, store: Store, endpoints: Sequence[Endpoint], evaluator: Evaluator) -> Climbed:
+        """Run all climbs to their ends, or to what ends them early.
+
+        Args:
+            store: The run on disk.
+            endpoints: Who proposes; none where no answer is wanted.
+            evaluator: What scores.
+
+        Raises:
+            PromptclimbError: A signal, or an error of one climb.
+        """
+        config = self.config
+        budget = Budget(Limits.of(config), spent=store.usage)
+        proposer = self._proposer(endpoints, budget, store)
+        self.tell(budget.usage_changed())
+
+        def check() -> None:
+            self.stop.check()
+            budget.check_time()
+
+        async with Consumer(evaluator) as consumer:
+            with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
+                empty_answers = EmptyAnswers()
+                scorebook = Scorebook(store, scorer, scrub=self.scrub)
+                climbs = [
+                    Climb(
+                        number,
+                        config,
+                        pool=self.pool,
+                        info=evaluator.info,
+                        wordings=self.wordings,
+                        answers=Journal(store, asker, self.stop, empty_answers),
+                        scores=scorebook,
+                        check=check,
+                        tell=self.tell,
+                    )
+                    for number in range(1, config.restarts + 1)
+                ]
+                workers = Workers(climbs, stop=self.stop, tell=self.tell)
+                stop_reason = await workers.run(config.concurrency)
+        proposer.close()
+        if stop_reason is None:
+            await store.put_note(ALL_CLIMBED, config.all_iterations)
+        return Climbed([climb.record for climb in climbs], stop_reason, budget.usage_changed().left)
+
+    def _proposer(self, endpoints: Sequence[Endpoint], budget: Budget, store: Store) -> Proposer:
+        config = self.config
+        return Proposer(
+            endpoints,
+            budget=budget,
+            retry=RetryPolicy.of(config),
+            give_up_after_s=60 * config.give_up_after,
+            ledger=store,
+            tell=self.tell,
+            rng=rng_for(config.seed, "jitter"),
+        )
