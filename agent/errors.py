@@ -216,11 +216,13 @@ class BudgetSpentError(PromptclimbError):
 
     Attributes:
         limit: "calls", "tokens", "cost" or "minutes".
+        limits: All that are reached: going on takes more of each.
     """
 
-    def __init__(self, message: str, *, limit: str) -> None:
+    def __init__(self, message: str, *, limit: str, limits: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.limit = limit
+        self.limits = limits or (limit,)
 
 
 class GaveUpError(PromptclimbError):

@@ -96,6 +96,8 @@ class State:
         if used.failed_calls:
             parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
+        if used.cached_tokens:
+            parts[-1] += f" ({used.cached_tokens:,} cached)"
         if used.doubtful_tokens:
             parts[-1] += f" (at most {used.doubtful_tokens:,} more)"
         if used.cost_usd:

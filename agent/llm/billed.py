@@ -2,9 +2,9 @@
 
 How vendors count, each as its pages and the users' reports have it:
 
-- OpenAI, Azure, OpenRouter, Mistral, vLLM: what was read from the cache (``prompt_tokens_details.cached_tokens``)
-  and written to it (``cache_write_tokens``) is part of ``prompt_tokens``, and thinking
-  (``completion_tokens_details.reasoning_tokens``) part of ``completion_tokens``.
+- OpenAI, Azure, OpenRouter, Mistral, vLLM: what was read from the cache (``cached_tokens`` in
+  ``prompt_tokens_details``) and written to it (``cache_write_tokens``) is part of ``prompt_tokens``, and
+  thinking (``completion_tokens_details.reasoning_tokens``) part of ``completion_tokens``.
 - xAI, and Gemini's compatible endpoint: thinking is not in ``completion_tokens``, but in ``total_tokens``
   (https://docs.x.ai/developers/rate-limits: it is billed at the price of the answer).
 - DeepSeek: ``prompt_cache_hit_tokens``, a part of ``prompt_tokens``
@@ -28,6 +28,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any, TypeGuard
 
 from ..errors import TokenUsage
+from ..rates import PICODOLLARS
 
 _READ = (
     ("prompt_tokens_details", "cached_tokens"),
@@ -52,7 +53,6 @@ _THOUGHT = (
     ("output_tokens_details", "thinking_tokens"),
     ("reasoning_tokens",),
 )
-_PICODOLLARS = 10**12
 _PICODOLLARS_A_TICK = 100
 _MOST = 10**15
 """More than any answer has of anything; a larger number is a fault of the endpoint."""
@@ -112,7 +112,7 @@ def _told(found: Mapping[str, Any]) -> int | None:
     """Return the picodollars that the endpoint says it charged, rounded up; None where it says nothing."""
     ticks = found.get("cost_in_usd_ticks")
     if _is_amount(ticks):
-        return min(math.ceil(ticks), _MOST * _PICODOLLARS) * _PICODOLLARS_A_TICK
+        return min(math.ceil(ticks), _MOST) * _PICODOLLARS_A_TICK
     dollars = found.get("cost")
     if not _is_amount(dollars):
         return None
@@ -123,7 +123,7 @@ def _told(found: Mapping[str, Any]) -> int | None:
     # Without ``is_byok``, a fee that is smaller than what it is a fee for tells the same.
     if _is_amount(behind) and (own_key is True or (own_key is None and behind > dollars)):
         charged += Decimal(str(behind))
-    return int((min(charged, Decimal(_MOST)) * _PICODOLLARS).to_integral_value(ROUND_CEILING))
+    return int((min(charged, Decimal(_MOST)) * PICODOLLARS).to_integral_value(ROUND_CEILING))
 
 
 def _most(found: Mapping[str, Any], places: tuple[tuple[str, ...], ...]) -> int:

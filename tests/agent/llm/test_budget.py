@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import BudgetSpentError, ConfigError, TokenUsage
-from promptclimb.agent.llm.budget import NOTHING, Budget, Limits, Usage, cost
+from promptclimb.agent.llm.budget import Budget, Limits
+from promptclimb.agent.llm.usage import NOTHING, Usage, cost
 from tests.fakes.clock import run_virtual, virtual_time
 
-PRICE = SimpleNamespace(prompt=0.15, completion=0.6)
+PRICE = Price(prompt=0.15, completion=0.6)
 
 
 def test_money_is_exact() -> None:

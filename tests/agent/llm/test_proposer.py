@@ -8,13 +8,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import (
     BudgetSpentError,
     ChatError,
@@ -30,19 +30,20 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.events import EndpointRemoved, Event, GaveUp, RetryScheduled, UsageUntold, unheard
-from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
+from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 
-PRICE = SimpleNamespace(prompt=1.0, completion=2.0)
+PRICE = Price(prompt=1.0, completion=2.0)
 
 
 def request(number: int = 0, max_tokens: int = 100) -> ChatRequest:

@@ -11,7 +11,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.llm.budget import Bill, Usage
+from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.results.run_dir import STORE

@@ -15,9 +15,9 @@ from promptclimb.agent.errors import (
     StoreCorruptError,
     StoreMismatchError,
 )
-from promptclimb.agent.llm.budget import Bill, Usage
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.journal import Journal
 from promptclimb.agent.search.last_look import OPENINGS, openings

@@ -29,8 +29,8 @@ from promptclimb.agent.errors import (
     StoreVersionError,
     UsageError,
 )
-from promptclimb.agent.llm.budget import Bill, Usage
 from promptclimb.agent.llm.types import ChatAnswer
+from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
