@@ -81,7 +81,9 @@ def _completion(reply: Reply, kept: Mapping[str, str], scrubber: Scrubber) -> di
     if (told := found.get("error")) and not found.get("choices"):
         code = told.get("code") if isinstance(told, dict) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
-        raise from_reply(status, told, reply.headers, scrubber.scrub_quoted)
+        failed = from_reply(status, told, reply.headers, scrubber.scrub_quoted)
+        failed.usage = billed(found)
+        raise failed
     return found
 
 

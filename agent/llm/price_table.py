@@ -211,7 +211,10 @@ def _about(provider: Provider, model: ModelInfo, steps: Steps, now: datetime) ->
 
 @functools.cache
 def _newest(today: date) -> date:
-    """Return the day on which the newest price of the table began: the table says no other date."""
+    """Return the day on which the newest price of the table began: the table says no other date.
+
+    Of a clock that goes before them all, the first.
+    """
     from genai_prices.types import ModelPrice
 
     days = [
@@ -220,6 +223,6 @@ def _newest(today: date) -> date:
         for model in provider.models
         if not isinstance(model.prices, ModelPrice)
         for one in model.prices
-        if (started := getattr(one.constraint, "start_date", None)) is not None and started <= today
+        if (started := getattr(one.constraint, "start_date", None)) is not None
     ]
-    return max(days)
+    return max((day for day in days if day <= today), default=min(days))
