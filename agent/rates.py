@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
-from .errors import TokenUsage
+from .token_usage import TokenUsage
 
 PICODOLLARS = 10**12
 """In a dollar."""

@@ -15,7 +15,7 @@ from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError, ConfigError, TokenUsage
 from ..events import UsageChanged
 from ..rates import PICODOLLARS
-from .usage import NOTHING, Price, Usage
+from .usage import NOTHING, Price, Usage, cost_at_most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class Budget:
             BudgetSpentError: What is left is not enough, or the time is up.
         """
         self.check_time()
-        most = 0 if price is None else math.ceil(price.most(tokens) * self._dearer)
+        most = math.ceil(cost_at_most(tokens, price) * self._dearer)
         need = Usage(calls=1, doubtful_tokens=tokens.total, doubtful_picodollars=most)
         if not self._waiting and self._room(need):
             self._reserved = self._reserved.plus(need)

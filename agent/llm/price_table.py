@@ -29,7 +29,7 @@ from .usage import Price
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
-    from genai_prices.types import ModelInfo, ModelPrice, Provider
+    from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 PACKAGE = "genai-prices"
 AHEAD = timedelta(days=7)
@@ -60,16 +60,25 @@ class Row:
 
     def __str__(self) -> str:
         about = self.about
-        prices = ", ".join(f"${dollars:g} {kind}" for kind, dollars in about["dollars_per_million"].items())
+        tiers = about.get("service_tiers", {})
+        said = _in_words(about["dollars_per_million"])
+        said += "".join(f"; {tier}: {_in_words(prices)}" for tier, prices in tiers.items())
         above = f"; more above {about['more_above']:,} prompt tokens" if about["more_above"] else ""
         return (
-            f"{about['provider']} {about['model']}: {prices} for a million tokens{above} "
+            f"{about['provider']} {about['model']}: {said} for a million tokens{above} "
             f"({about['table']}, newest price of {about['table_date']})"
         )
 
 
+def _in_words(prices: Mapping[str, float]) -> str:
+    return ", ".join(f"${dollars:g} {kind}" for kind, dollars in prices.items())
+
+
 def priced(
-    given: GivenPrice | Literal["auto"] | None, base_url: str | None, model: str
+    given: GivenPrice | Literal["auto"] | None,
+    base_url: str | None,
+    model: str,
+    service_tier: str | None = None,
 ) -> tuple[Price | None, Row | None]:
     """Return the price that a setting means, and the row that it comes from where it is the table's.
 
@@ -77,6 +86,7 @@ def priced(
         given: The setting.
         base_url: The endpoint's address; None for one without, such as an object from Python.
         model: Its name of the model.
+        service_tier: The service tier that is asked for; None for none.
 
     Raises:
         ConfigError: The table is asked for a price that it does not have.
@@ -87,7 +97,7 @@ def priced(
         raise ConfigError(
             f"--price auto goes by the address of an endpoint, and there is none here; {_BY_HAND}"
         )
-    row = row_of(base_url, model)
+    row = row_of(base_url, model, service_tier=service_tier)
     return row.tariff, row
 
 
@@ -121,6 +131,8 @@ def row_of(base_url: str, model: str, *, service_tier: str | None = None, now: d
             f"{provider.name}'s {found.id}; {_BY_HAND}"
         )
     about = _about(provider, found, steps, now)
+    if service_tier in services:
+        about["service_tiers"] = {service_tier: _told(services[service_tier])}
     return Row(tariff=Tariff(standard=steps, services=services, asked=service_tier), about=about)
 
 
@@ -190,23 +202,28 @@ def _rates(prices: Sequence[ModelPrice], start: int) -> Rates:
 
 def _dollars(price: ModelPrice, names: Sequence[str], start: int) -> Decimal:
     """Return the first price that there is of several names, for prompts just above a length; 0 for none."""
-    value = next((found for name in names if (found := getattr(price, name)) is not None), Decimal(0))
+    found: list[Decimal | TieredPrices | None] = [getattr(price, name) for name in names]
+    value = next((one for one in found if one is not None), Decimal(0))
     if isinstance(value, Decimal):
         return value
     return next((tier.price for tier in reversed(value.tiers) if tier.start <= start), value.base)
 
 
 def _about(provider: Provider, model: ModelInfo, steps: Steps, now: datetime) -> dict[str, Any]:
-    rates = steps[0][1]
-    names = {"in": "prompt", "cached": "cached", "written": "written", "out": "completion"}
     return {
         "table": _source(),
         "table_date": _newest(now.date()).isoformat(),
         "provider": provider.id,
         "model": model.id,
-        "dollars_per_million": {said: getattr(rates, kind) / 10**6 for said, kind in names.items()},
+        "dollars_per_million": _told(steps),
         "more_above": steps[1][0] if len(steps) > 1 else None,
     }
+
+
+def _told(steps: Steps) -> dict[str, float]:
+    """Return the prices of short prompts in dollars for a million tokens."""
+    names = {"in": "prompt", "cached": "cached", "written": "written", "out": "completion"}
+    return {said: getattr(steps[0][1], kind) / 10**6 for said, kind in names.items()}
 
 
 @functools.cache
@@ -215,14 +232,14 @@ def _newest(today: date) -> date:
 
     Of a clock that goes before them all, the first.
     """
-    from genai_prices.types import ModelPrice
+    from genai_prices.types import ModelPrice, StartDateConstraint
 
     days = [
-        started
+        one.constraint.start_date
         for provider in _table().providers
         for model in provider.models
         if not isinstance(model.prices, ModelPrice)
         for one in model.prices
-        if (started := getattr(one.constraint, "start_date", None)) is not None
+        if isinstance(one.constraint, StartDateConstraint)
     ]
     return max((day for day in days if day <= today), default=min(days))

@@ -31,6 +31,11 @@ def cost(usage: TokenUsage, price: Price | None) -> int:
     return 0 if price is None else price.charge(usage)
 
 
+def cost_at_most(tokens: TokenUsage, price: Price | None) -> int:
+    """Return what so many tokens can cost at most, in picodollars; 0 where there is no price."""
+    return 0 if price is None else price.most(tokens)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What a run has used up to now, resumed sessions included.

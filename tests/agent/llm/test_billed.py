@@ -128,10 +128,7 @@ def test_whatever_comes_is_read_and_its_parts_are_parts(usage: dict[str, Any]) -
     found = billed({"usage": usage})
     if found is None:
         return
-    assert 0 <= found.kept_tokens <= found.cache_written_tokens
-    assert 0 <= found.cached_tokens + found.cache_written_tokens <= found.prompt_tokens
-    assert 0 <= found.reasoning_tokens <= found.completion_tokens
-    assert (found.told_picodollars or 0) >= 0
+    assert found.possible
     total = usage.get("total_tokens")
     if isinstance(total, int) and not isinstance(total, bool):
         assert found.total >= min(total, 10**15)

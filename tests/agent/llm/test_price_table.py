@@ -128,6 +128,10 @@ def test_a_service_tier_has_its_price_if_it_is_served() -> None:
     assert charged("flex-1", TokenUsage(2, 2, service_tier="flex"), "flex") == 3
     assert charged("flex-1", TokenUsage(2, 2), "flex") == 6
     assert charged("plain-1", TokenUsage(2, 2, service_tier="flex"), "flex") == 6
+    row = row_of(URL, "flex-1", service_tier="flex", now=NOW)
+    assert row.about["service_tiers"] == {"flex": {"in": 0.5, "cached": 0.5, "written": 0.5, "out": 1.0}}
+    assert "; flex: $0.5 in, $0.5 cached, $0.5 written, $1 out for a million tokens (" in str(row)
+    assert priced(AUTO, URL, "flex-1", "flex")[1] is not None
     with pytest.raises(ConfigError, match=r"no price for the service tier 'priority'.*--price IN/OUT"):
         row_of(URL, "plain-1", service_tier="priority", now=NOW)
 

@@ -29,7 +29,15 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events import EndpointRemoved, Event, GaveUp, RetryScheduled, UsageUntold, unheard
+from promptclimb.agent.events import (
+    EndpointRemoved,
+    Event,
+    GaveUp,
+    RetryScheduled,
+    UsageChanged,
+    UsageUntold,
+    unheard,
+)
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
@@ -480,3 +488,38 @@ def test_an_endpoint_that_tells_nothing_is_still_used_well() -> None:
     billed, refused = run_virtual(two_minutes())
     assert refused < billed
     assert billed >= 0.9 * 180
+
+
+@virtual_time
+async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
+    """Of answers, and of useless ones too."""
+    usage = TokenUsage(
+        100, 30, cached_tokens=60, cache_written_tokens=20, reasoning_tokens=25, told_picodollars=9
+    )
+
+    class Telling:
+        calls = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.calls += 1
+            if self.calls == 1:
+                raise UselessAnswerError("none", reason="no_content", usage=usage)
+            return ChatAnswer(text="- a {}", prompt_tokens=100, completion_tokens=30, billed=usage)
+
+    ledger, heard = Ledger(), list[Event]()
+    reply = await proposer(Telling(), heard, ledger=ledger).ask(request())
+    billed = Usage(
+        calls=1,
+        prompt_tokens=100,
+        completion_tokens=30,
+        cached_tokens=60,
+        cache_written_tokens=20,
+        reasoning_tokens=25,
+        picodollars=9,
+        told_calls=1,
+        told_picodollars=9,
+    )
+    assert reply.bill.usage == billed.plus(Usage(retries=1))
+    assert ledger.usage == billed.plus(Usage(failed_calls=1))
+    changed = [event for event in heard if isinstance(event, UsageChanged)][-1]
+    assert (changed.cached_tokens, changed.cache_written_tokens, changed.reasoning_tokens) == (120, 40, 50)
