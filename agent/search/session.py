@@ -22,7 +22,7 @@ from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
-from ..llm.endpoints import open_endpoints
+from ..llm.endpoints import open_endpoints, price_notes
 from ..llm.proposer import Proposer
 from ..llm.retry import RetryPolicy
 from ..results.page import write_report
@@ -248,15 +248,16 @@ class Session:
                     for number in range(1, config.restarts + 1)
                 ]
                 workers = Workers(climbs, stop=self.stop, tell=self.tell)
-                stop_reason = await workers.run(config.concurrency)
+                stopped = await workers.run(config.concurrency)
         proposer.close()
         if stop_reason is None:
             await store.put_note(ALL_CLIMBED, config.all_iterations)
         return Ended(
             records=[climb.record for climb in climbs],
-            stop_reason=stop_reason,
+            stop_reason=None if stopped is None else stopped.reason,
+            limits=() if stopped is None else stopped.limits,
             budget=budget.usage_changed().left,
-            notes={**store.manifest.get("notes", {}), **self.notes},
+            notes={**store.manifest.get("notes", {}), **self.notes, **price_notes(endpoints)},
             given={**store.manifest.get("given", {}), **self.given},
         )
 
