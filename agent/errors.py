@@ -42,7 +42,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..evaluator.errors import (
@@ -75,21 +74,9 @@ from ..evaluator.errors import (
 from ..evaluator.errors import (
     UsageError as UsageError,
 )
+from .token_usage import TokenUsage as TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
-    """Tokens that one answer was billed for."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    @property
-    def total(self) -> int:
-        """Both kinds together."""
-        return self.prompt_tokens + self.completion_tokens
 
 
 class EndpointError(UsageError):
@@ -199,11 +186,13 @@ class BudgetSpentError(PromptclimbError):
 
     Attributes:
         limit: "calls", "tokens", "cost" or "minutes".
+        limits: All that are reached: going on takes more of each.
     """
 
-    def __init__(self, message: str, *, limit: str) -> None:
+    def __init__(self, message: str, *, limit: str, limits: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.limit = limit
+        self.limits = limits or (limit,)
 
 
 class GaveUpError(PromptclimbError):

@@ -13,7 +13,7 @@ from ..climb.climb import Climb
 from ..climb.record import ClimbRecord
 from ..climb.seeds import rng_for
 from ..config.schema import SearchConfig
-from ..events import Listener
+from ..events import Listener, SearchStopped
 from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
 from ..llm.proposer import Proposer
@@ -36,12 +36,12 @@ class Climbed:
 
     Attributes:
         records: What each did.
-        stop_reason: What stopped them; None where they went to their ends.
+        stopped: What stopped them; None where they went to their ends.
         left: What is left of each limit that was set.
     """
 
     records: Sequence[ClimbRecord]
-    stop_reason: str | None
+    stopped: SearchStopped | None
     left: Mapping[str, float]
 
 
@@ -106,11 +106,11 @@ class Climbing:
                     for number in range(1, config.restarts + 1)
                 ]
                 workers = Workers(climbs, stop=self.stop, tell=self.tell)
-                stop_reason = await workers.run(config.concurrency)
+                stopped = await workers.run(config.concurrency)
         proposer.close()
-        if stop_reason is None:
+        if stopped is None:
             await store.put_note(ALL_CLIMBED, config.all_iterations)
-        return Climbed([climb.record for climb in climbs], stop_reason, budget.usage_changed().left)
+        return Climbed([climb.record for climb in climbs], stopped, budget.usage_changed().left)
 
     def _proposer(self, endpoints: Sequence[Endpoint], budget: Budget, store: Store) -> Proposer:
         config = self.config

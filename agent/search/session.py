@@ -18,7 +18,7 @@ from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.endpoint import Endpoint
-from ..llm.endpoints import open_endpoints
+from ..llm.endpoints import open_endpoints, price_notes
 from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -48,6 +48,9 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
+
+PRICES = "prices"
+"""The note of the prices that were paid, for a session that needs no endpoint any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,12 +228,17 @@ class Session:
             stop=self.stop,
             tell=self.tell,
         )
+        if prices := price_notes(endpoints):
+            await store.put_note(PRICES, prices)
+        else:
+            prices = store.note(PRICES) or {}
         climbed = await climbing.run(store, endpoints, evaluator)
         return Ended(
             records=climbed.records,
-            stop_reason=climbed.stop_reason,
+            stop_reason=None if climbed.stopped is None else climbed.stopped.reason,
+            limits=() if climbed.stopped is None else climbed.stopped.limits,
             budget=climbed.left,
-            notes={**store.manifest.get("notes", {}), **self.notes},
+            notes={**store.manifest.get("notes", {}), **self.notes, **prices},
             given={**store.manifest.get("given", {}), **self.given},
         )
 

@@ -265,6 +265,47 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
     assert call("resume", "r") == NOTHING_USABLE
 
 
+def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """More of one alone would not go on."""
+    with Serving() as server:
+        more = ("--base-url", server.base_url, "--run-dir", "r", "--max-calls", "0", "--max-tokens", "9")
+        assert call("search", *SMALL, *more) == 0
+    err = capsys.readouterr().err
+    assert "the limits of 0 calls and 9 tokens (the next request may need more than is left) are" in err
+    assert "go on with higher limits: python run_agent.py resume r --max-calls N --max-tokens N" in err
+
+
+def test_a_price_that_no_table_has_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """A server of one's own is in no table: the line says so, and what to give."""
+    with Serving() as server:
+        for more in ((), ("--dry-run",)):
+            given = ("--base-url", server.base_url, "--price", "auto", "--max-cost", "1")
+            assert call("search", *SMALL, *given, *more) == 2
+            said = capsys.readouterr().err
+            assert f"knows no vendor at {server.base_url}; give its price by --price IN/OUT" in only_line(
+                said
+            )
+    assert server.statistics.requests == 0
+
+
+def test_the_dry_run_knows_prices_from_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what is asked at most of the dearest kind of token."""
+    vendor = (
+        "--base-url",
+        "https://api.anthropic.com/v1",
+        "--llm",
+        "claude-haiku-4-5",
+        "--dry-run",
+        "--json",
+    )
+    costs = []
+    for price in ("1/5", "2/5", "auto"):
+        assert call("search", *SMALL, *vendor, "--price", price, "--dry-run", "--json") == 0
+        costs.append(json.loads(capsys.readouterr().out)["cost_usd"])
+    # Written to a cache for an hour, a token of the messages costs twice as much.
+    assert costs[0] < costs[1] == costs[2]
+
+
 def test_a_budget_ends_with_0_and_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

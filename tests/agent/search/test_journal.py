@@ -17,9 +17,9 @@ from promptclimb.agent.errors import (
     StoreMismatchError,
     UselessAnswerError,
 )
-from promptclimb.agent.llm.budget import Bill, Usage
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW, EmptyAnswers
 from promptclimb.agent.search.journal import Journal
