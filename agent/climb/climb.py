@@ -15,7 +15,7 @@ from ...prompts.caption_grammar import grammar
 from ...prompts.pools import draw, draw_varied
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
-from ...prompts.wordings import Wordings
+from ...prompts.wording import Wordings
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import style_of
 from ..config.schema import SearchConfig

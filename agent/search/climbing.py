@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...evaluator.batching import Consumer
 from ...evaluator.scoring import Evaluator
 from ...prompts.template import Template
-from ...prompts.wordings import Wordings
+from ...prompts.wording import Wordings
 from ..climb.climb import Climb
 from ..climb.record import ClimbRecord
 from ..climb.seeds import rng_for

@@ -16,7 +16,7 @@ from ...prompts.caption_grammar import all_of_grammar
 from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template, TemplateError
-from ...prompts.wordings import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
+from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
 from ..config.llm_config import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of

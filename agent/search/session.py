@@ -12,7 +12,7 @@ from typing import Any
 
 from ...evaluator.scoring import Evaluator
 from ...prompts.template import Template
-from ...prompts.wordings import Wordings
+from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted

@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeAlias, TypedDict
 from ....evaluator.scoring import Objective
 from ....prompts.requests import Message, Outcome, feedback
 from ....prompts.template import Template
-from ....prompts.wordings import Wordings, built_in
+from ....prompts.wording import Wordings, built_in
 from ...config.reading import Style
 from ..memory import Memory
 from ..scored import Scored

@@ -1,7 +1,7 @@
 """The default method: the LLM is told what the user knows of the pictures, and calls go where they pay.
 
 Two ways of finding templates share a climb's iterations. The LLM is one: in a conversation with scores, or,
-where it is small, by short requests that stand by themselves (``prompts.guided``). The other costs no call:
+where it is small, by short requests that stand by themselves (``prompts.telling``). The other costs no call:
 words of the description in caption frames (``combine``), or, where nothing is described, words that did well
 (``words``). A bandit gives the next iteration to the one that has brought more templates among the best ten.
 """
@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ....prompts.guided import (
+from ....prompts.measures import MEASURES
+from ....prompts.telling import (
     BEST_REPEATED,
     BEST_SHOWN,
     WORST_SHOWN,
@@ -21,7 +22,6 @@ from ....prompts.guided import (
     opening,
     short_request,
 )
-from ....prompts.measures import MEASURES
 from ..bandit import Bandit
 from ..conversation import Conversation
 from .base import Ask, Heard, Method, Steps, View, shown

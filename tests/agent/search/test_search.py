@@ -41,6 +41,7 @@ from tests.fakes.clock import run_virtual, virtual_time
 SMALL: dict[str, Any] = {
     "data": "fake",
     "llm": "fake",
+    "method": "pn",
     "restarts": 4,
     "resets": 2,
     "iterations": 3,

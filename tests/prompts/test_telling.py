@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from promptclimb.prompts.guided import (
+from promptclimb.prompts.measures import MEASURES
+from promptclimb.prompts.requests import Outcome
+from promptclimb.prompts.telling import (
     MOST_NAMES,
     NAMES_OF_MANY,
     SHORT_LINES,
@@ -15,9 +17,7 @@ from promptclimb.prompts.guided import (
     opening,
     short_request,
 )
-from promptclimb.prompts.measures import MEASURES
-from promptclimb.prompts.requests import Outcome
-from promptclimb.prompts.wordings import built_in
+from promptclimb.prompts.wording import built_in
 
 WORDS = built_in()
 TOLD = Told(description="roman numerals on stone", class_names=("one", "two\nlines"), angle="a dial")

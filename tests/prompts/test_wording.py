@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.prompts.replies import parse_reply
-from promptclimb.prompts.wordings import SIZE_LIMIT, WordingsError, built_in, with_changes
+from promptclimb.prompts.wording import SIZE_LIMIT, WordingsError, built_in, with_changes
 
 BAD = {
     "no TOML": ("rich = [", "not TOML"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from .measures import Measure
 from .requests import Message, Outcome, listed, untried, user_turn
-from .wordings import Wordings
+from .wording import Wordings
 
 BEST_SHOWN, WORST_SHOWN, BEST_REPEATED = 10, 6, 5
 """Scored templates in the opening, and best ones in each later turn."""
