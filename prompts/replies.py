@@ -86,6 +86,11 @@ class Reply:
     refused: tuple[Refusal, ...]
 
 
+def without_thoughts(text: str) -> str:
+    """Return an answer without what the model thought aloud before it; empty where it never ended."""
+    return _THOUGHT.sub("\n", text)
+
+
 def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Reply:
     """Read an answer by the rules above. Never raises, and reads a bounded part of a huge one.
 
@@ -94,7 +99,7 @@ def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Repl
         max_words: the most words that a template may have; None for no limit.
     """
     cut = text[:MAX_ANSWER_CHARACTERS].translate(_UNSEEN)
-    marked, unmarked, complete = _proposals(_THOUGHT.sub("\n", cut))
+    marked, unmarked, complete = _proposals(without_thoughts(cut))
     reply = _judge(marked, max_words)
     if not reply.templates:
         reply = _judge([*marked, *unmarked], max_words)

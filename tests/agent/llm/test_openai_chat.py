@@ -107,7 +107,7 @@ async def test_credentials_in_the_address_are_sent_and_never_shown() -> None:
 )
 async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], usage: bool) -> None:
     """What an endpoint does wrong is told apart, with the usage that a useless answer was billed."""
-    async with ChatServer(ServerOptions(script=(fault,))) as server:
+    async with ChatServer(ServerOptions(script=(fault,) * 3)) as server:
         error = await fails(server)
     assert type(error) is kind
     assert error.__cause__ is not None or isinstance(error, UselessAnswerError)
