@@ -102,7 +102,7 @@ def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _error_in(found: Mapping[str, Any]) -> object:
-    """Return an error that stands in place of the answer: on top, in the choice, or as the reason of its end."""
+    """Return an error in place of the answer: on top, in the choice, or as the reason of its end."""
     choices = found.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from ...evaluator.extras import how_to_install
@@ -63,7 +65,7 @@ async def open_endpoints(
             yield [await _local(stack, config, stop, scrubber, tell)]
         else:
             usable = await _usable(config, environment, scrubber, tell)
-            yield [await _remote(stack, one, key, config, stop, scrubber) for one, key in usable]
+            yield [await _remote(stack, one, key, config, stop, scrubber, tell) for one, key in usable]
 
 
 async def _usable(
@@ -127,11 +129,19 @@ async def _remote(
     config: SearchConfig,
     stop: Stop,
     scrubber: Scrubber,
+    tell: Listener,
 ) -> Endpoint:
     from .openai_chat import OpenAIChat
 
     client = await stack.enter_async_context(
-        OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
+        OpenAIChat(
+            endpoint.base_url,
+            key,
+            scrubber=scrubber,
+            max_connections=config.concurrency,
+            options=_options(endpoint, config),
+            tell=tell,
+        )
     )
     return Endpoint(
         name=_name(endpoint, config),
@@ -169,6 +179,15 @@ async def _local(
         price=FREE,
         limits=_limits(config, None),
     )
+
+
+def _options(endpoint: EndpointConfig, config: SearchConfig) -> dict[str, Any]:
+    """Return what is sent to an endpoint in place of what the search's requests say."""
+    own = {
+        "reasoning_effort": endpoint.reasoning_effort,
+        "service_tier": endpoint.service_tier or config.service_tier,
+    }
+    return {name: word for name, word in own.items() if word} | json.loads(endpoint.extra_body or "{}")
 
 
 def _name(endpoint: EndpointConfig, config: SearchConfig) -> str:

@@ -38,8 +38,7 @@ class OpenAIChat:
     Args:
         base_url: Address up to ``/v1``; a query after it is sent with every request; ``user:password@`` in it
             is sent as basic authentication where there is no key, and never shown.
-        api_key: Sent as a bearer token, and as Azure wants it; None or empty sends none, as local servers want
-            it.
+        api_key: Sent as a bearer token, and as Azure wants it; None or empty sends none, for local servers.
         scrubber: Told of the secrets, and used on all that the endpoint says.
         max_connections: Most connections at once.
         options: Optional parameters of every request, such as ``service_tier``; they come before its own.
@@ -48,6 +47,7 @@ class OpenAIChat:
 
     Attributes:
         dialect: What the endpoint was found to take.
+        requests: How many were sent, refused ones among them.
 
     Raises:
         ConfigError: The address or the key cannot be used.
@@ -69,6 +69,7 @@ class OpenAIChat:
         url, query = split_query(url)
         self.base_url = url
         self.dialect = Dialect()
+        self.requests = 0
         self._scrubber = scrubber or Scrubber()
         self._scrubber.add(key)
         self._scrubber.add(userinfo)
@@ -126,6 +127,7 @@ class OpenAIChat:
             raise _RefusedError(error, error_object(reply), error.__cause__) from None
 
     async def _send(self, sent: Sent) -> Reply:
+        self.requests += 1
         # Read here rather than by the SDK: so it is bounded, and what is no completion is told apart.
         async with self._client.chat.completions.with_streaming_response.create(
             model=sent.model,
@@ -167,8 +169,8 @@ class OpenAIChat:
             counted = f"{answer.prompt_tokens} tokens in and {answer.completion_tokens} out"
             self._tell(
                 Noted(
-                    text=f"{self.base_url} seems to cut conversations to its context ({counted}); raise it there: "
-                    "num_ctx or OLLAMA_CONTEXT_LENGTH of Ollama, --ctx-size of llama.cpp"
+                    text=f"{self.base_url} seems to cut conversations to its context ({counted}); "
+                    "raise it there: num_ctx or OLLAMA_CONTEXT_LENGTH of Ollama, --ctx-size of llama.cpp"
                 )
             )
 

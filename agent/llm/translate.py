@@ -33,8 +33,12 @@ QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "bi
 TRANSIENT_STATUS = frozenset({408, 409, 425})
 MAX_MESSAGE = 300
 _FLAGGED = re.compile(r"moderation|flagged|content[ _-]?(?:policy|filter)|safety", re.IGNORECASE)
-_BAD_KEY = re.compile(r"(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|expired)", re.IGNORECASE)
-_NO_MODEL = re.compile(r"not a valid model|model_not_found|model \S+ (?:does not exist|not found)", re.IGNORECASE)
+_BAD_KEY = re.compile(
+    r"(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|expired)", re.IGNORECASE
+)
+_NO_MODEL = re.compile(
+    r"not a valid model|model_not_found|model \S+ (?:does not exist|not found)", re.IGNORECASE
+)
 _BY_STATUS: Mapping[int, type[ChatError]] = {
     401: KeyRejectedError,
     402: QuotaSpentError,

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..errors import StoreMismatchError
 
-_ABSENT = object()
 _NAMES = {
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
@@ -33,7 +32,8 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
     lines: list[str] = []
     for name in sorted({*before, *now}):
-        old, new = before.get(name, _ABSENT), now.get(name, _ABSENT)
+        # A setting that a newer program knows of, and that is not set, is none that the run lacks.
+        old, new = before.get(name), now.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")
         elif old != new:
@@ -42,4 +42,4 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -
 
 
 def _shown(value: object) -> str:
-    return "not set" if value is _ABSENT else repr(value)
+    return "not set" if value is None else repr(value)

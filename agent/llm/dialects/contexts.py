@@ -24,9 +24,8 @@ _ENOUGH = 2_000
 
 def size(messages: Sequence[Message]) -> int:
     """Bytes of a conversation, the measure that the bound of an endpoint is kept in."""
-    return sum(
-        len(str(message["content"]).encode("utf-8", "surrogatepass")) + BYTES_A_MESSAGE for message in messages
-    )
+    texts = (str(message["content"]) for message in messages)
+    return sum(len(text.encode("utf-8", "surrogatepass")) + BYTES_A_MESSAGE for text in texts)
 
 
 def room(told: Overlong, messages: Sequence[Message], max_tokens: int) -> int:

@@ -148,9 +148,9 @@ def _merged(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return a conversation without system messages, and with turns of one role made one."""
     found: list[Message] = []
     for message in messages:
-        role = "user" if message["role"] == "system" else message["role"]
+        role, text = message["role"], message["content"]
+        role = "user" if role == "system" else role
         if found and found[-1]["role"] == role:
-            found[-1] = {"role": found[-1]["role"], "content": f"{found[-1]['content']}\n\n{message['content']}"}
-        else:
-            found.append({"role": role, "content": message["content"]})
+            text = f"{found.pop()['content']}\n\n{text}"
+        found.append({"role": role, "content": text})
     return tuple(found)

@@ -77,14 +77,14 @@ FAMILIES = (
         no_system=r"System role (?:is )?not supported|roles must alternate",
         overlong=(
             r"maximum context length is (?P<window>\d+) tokens and your request has (?P<prompt>\d+) input",
-            r"maximum context length is (?P<window>\d+) tokens.{0,80}?contains at least (?P<prompt>\d+) input",
+            r"maximum context length is (?P<window>\d+) tokens.{0,80}?at least (?P<prompt>\d+) input",
             r"max_tokens must be at least 1, got -\d+",
             r"passed (?P<prompt>\d+) input tokens.{0,80}?context length is only (?P<window>\d+)",
         ),
     ),
     Family(
         name="SGLang",
-        overlong=(r"input \((?P<prompt>\d+) tokens\) is longer than the model's context length \((?P<window>\d+)",),
+        overlong=(r"\((?P<prompt>\d+) tokens\) is longer than the model's context length \((?P<window>\d+)",),
     ),
     Family(
         name="TGI",
@@ -102,9 +102,7 @@ FAMILIES = (
     ),
     Family(
         name="LM Studio",
-        overlong=(
-            r"keep the first (?P<prompt>\d+) tokens when context the overflows.{0,80}length of only (?P<window>\d+)",
-        ),
+        overlong=(r"keep the first (?P<prompt>\d+) tokens when .{0,100}length of only (?P<window>\d+)",),
     ),
     Family(
         name="GitHub Models",
@@ -113,7 +111,8 @@ FAMILIES = (
     Family(
         name="any",
         overlong=(
-            r"context (?:length|window|size)\b.{0,60}\bexceed|exceed\w*\b.{0,60}\bcontext (?:length|window|size)",
+            r"context (?:length|window|size)\b.{0,60}\bexceed",
+            r"\bexceed\w*\b.{0,60}\bcontext (?:length|window|size)",
             r"(?:prompt|input|conversation) is too long",
         ),
     ),

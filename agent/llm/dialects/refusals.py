@@ -22,8 +22,9 @@ _REFUSES = re.compile(
     re.IGNORECASE,
 )
 _CEILING = re.compile(
-    r"<=? ?|≤ ?|at most |less than(?: or equal to)? |no (?:more|greater|larger) than |maximum(?: \w+){0,2} (?:is |of )"
-    r"|between [-\d.]+ and |(?:\[|\(|: )[-\d.]+(?:\.\.| ?, ?| to | ?- ?)|or 0\.\.|> (?=\d+, which is the maximum)",
+    r"<= ?|(?<=\s)< ?|≤ ?|at most |less than(?: or equal to)? |no (?:more|greater|larger) than "
+    r"|maximum(?: \w+){0,2} (?:is |of )|between [-\d.]+ and |(?:\[|\(|: )[-\d.]+(?:\.\.| ?, ?| to | ?- ?)|or 0\.\."
+    r"|> (?=\d+, which is the maximum)",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"`?(\d+(?:\.\d+)?)", re.ASCII)
@@ -61,7 +62,9 @@ class Refusal:
         if (most := self.numbers.get("le")) is not None:
             return most
         for text in self.texts:
-            if _spelled(parameter).search(text) or any(_spelled(parameter).search(one) for one in self.fields):
+            if _spelled(parameter).search(text) or any(
+                _spelled(parameter).search(one) for one in self.fields
+            ):
                 ends = (_NUMBER.match(text, found.end()) for found in _CEILING.finditer(text))
                 if tops := [float(end[1]) for end in ends if end]:
                     return tops[0]

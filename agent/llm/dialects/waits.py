@@ -10,11 +10,13 @@ from .refusals import read_refusal
 
 _DURATION = r"(?:\d+(?:\.\d+)?\s*(?:ms|milliseconds?|s|sec|seconds?|m|min|minutes?|h|hours?)(?![a-z])\s*)+"
 _ASKED = re.compile(
-    rf"(?:try again|retry|wait|available|resets?)(?: \w+)?(?: in| after| for)?:? ({_DURATION})|\A({_DURATION})\Z",
+    rf"(?:try again|retry|wait|available|resets?)(?: \w+)?(?: in| after| for)?:? ({_DURATION})"
+    rf"|\A({_DURATION})\Z",
     re.ASCII | re.IGNORECASE,
 )
 _UNIT = re.compile(
-    r"\s*(m)(?:illi)(s)econds?\s*|\s*(s|m|h)(?:ec(?:onds?)?|in(?:utes?)?|ours?)\s*|\s+", re.ASCII | re.IGNORECASE
+    r"\s*(m)(?:illi)(s)econds?\s*|\s*(s|m|h)(?:ec(?:onds?)?|in(?:utes?)?|ours?)\s*|\s+",
+    re.ASCII | re.IGNORECASE,
 )
 _MEMBERS = ("retry_after", "retry_after_seconds", "retryAfter", "retry_after_s")
 
