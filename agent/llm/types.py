@@ -74,8 +74,8 @@ class ChatAnswer:
     """What the model said.
 
     Attributes:
-        text: The message, free of secrets and of what the model thought aloud before it. Of an answer cut at ``max_tokens`` the unfinished last line is
-            gone.
+        text: The message, free of secrets and of what the model thought aloud before it. Of an answer cut at
+            ``max_tokens`` the unfinished last line is gone.
         finish_reason: The endpoint's own word, "stop" as a rule, "length" for a cut answer.
         model: The model that the endpoint says it used.
         prompt_tokens: Tokens billed for the messages.

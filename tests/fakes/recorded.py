@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -110,7 +111,7 @@ class RecordedServer:
             "above": lambda tops: any(body.get(name, 0) > top for name, top in tops.items()),
             "below": lambda tops: any(body.get(name, top) < top for name, top in tops.items()),
             "role": lambda role: role in roles,
-            "repeated_role": lambda _: any(one == two for one, two in zip(roles, roles[1:], strict=False)),
+            "repeated_role": lambda _: any(one == two for one, two in pairwise(roles)),
             "longer_than": lambda share: _length(body) > share * _length(self.seen[0]),
         }
         return any(found[name](value) for name, value in when.items())

@@ -23,8 +23,8 @@ _REFUSES = re.compile(
 )
 _CEILING = re.compile(
     r"<= ?|(?<=\s)< ?|≤ ?|at most |less than(?: or equal to)? |no (?:more|greater|larger) than "
-    r"|maximum(?: \w+){0,2} (?:is |of )|between [-\d.]+ and |(?:\[|\(|: )[-\d.]+(?:\.\.| ?, ?| to | ?- ?)|or 0\.\."
-    r"|> (?=\d+, which is the maximum)",
+    r"|maximum(?: \w+){0,2} (?:is |of )|between [-\d.]+ and |(?:\[|\(|: )[-\d.]+(?:\.\.| ?, ?| to | ?- ?)"
+    r"|or 0\.\.|> (?=\d+, which is the maximum)",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"`?(\d+(?:\.\d+)?)", re.ASCII)

@@ -4,8 +4,8 @@ Read are ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` (OpenAI's, an
 it), ``anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}``, the bare
 ``x-ratelimit-{limit,remaining,reset}`` and ``ratelimit-{limit,remaining,reset}`` (requests),
 Cerebras' and Mistral's names with ``-minute`` after them, ``retry-after-ms``, Azure's
-``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare seconds),
-Unix times or ISO 8601 dates.
+``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare
+seconds), Unix times or ISO 8601 dates.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ async def test_a_conversation_is_shortened_at_its_oldest_turns(name: str) -> Non
     messages = server.seen[-1]["messages"]
     assert messages[:2] == list(OPENING)
     assert messages[-1] == NEWEST
-    kept = [message for message in messages[2:-1]]
+    kept = list(messages[2:-1])
     assert kept == list(request.messages)[-len(kept) - 1 : -1]
 
 
