@@ -11,7 +11,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ..config.fields import CONCURRENCY
-from ..errors import BadRequestError, ChatError, ConfigError, TransientChatError
+from ..errors import BadRequestError, ChatError, ConfigError, TransientChatError, UselessAnswerError
 from ..events import Listener, Noted, unheard
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .answers import MAX_BODY, Reply, error_object, read_answer
@@ -96,12 +96,15 @@ class OpenAIChat:
             try:
                 answer = await self._once(sent)
             except _RefusedError as refused:
+                if isinstance(refused.error, UselessAnswerError):
+                    self._keep(dialect)  # an answer all the same: it was put as the endpoint takes it
                 learned = self._learned(dialect, refused, sent)
                 if learned is None or number == self._most_refusals:
                     raise refused.error from refused.cause
                 dialect = learned
             else:
-                self._took(dialect, sent, answer)
+                self._keep(dialect)
+                self._look_for_a_cut(sent, answer)
                 return answer
         raise AssertionError("unreachable")
 
@@ -152,12 +155,14 @@ class OpenAIChat:
             return dialect.after(refused.body, sent, bare=False, sure=True)
         return None
 
-    def _took(self, dialect: Dialect, sent: Sent, answer: ChatAnswer) -> None:
+    def _keep(self, dialect: Dialect) -> None:
         """Keep what led to an answer, and say what is new."""
         before, self.dialect = self.dialect, self.dialect.joined(dialect)
         self._has_answered = True
         if news := self.dialect.news(before):
             self._tell(Noted(text=f"{self.base_url}: {news}"))
+
+    def _look_for_a_cut(self, sent: Sent, answer: ChatAnswer) -> None:
         if not self._cut and silently_cut(
             sent.messages,
             sent.max_tokens,

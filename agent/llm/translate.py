@@ -34,7 +34,9 @@ TRANSIENT_STATUS = frozenset({408, 409, 425})
 MAX_MESSAGE = 300
 _FLAGGED = re.compile(r"moderation|flagged|content[ _-]?(?:policy|filter)|safety", re.IGNORECASE)
 _BAD_KEY = re.compile(
-    r"(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|expired)", re.IGNORECASE
+    # LiteLLM's proxy looks for a key that is not its own in a data base, and may have none.
+    r"(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|expired)|no connected db",
+    re.IGNORECASE,
 )
 _NO_MODEL = re.compile(
     r"not a valid model|model_not_found|model \S+ (?:does not exist|not found)", re.IGNORECASE
