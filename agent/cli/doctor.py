@@ -20,7 +20,7 @@ from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
 from ..llm.endpoints import DEFAULT_KEY
 from ..llm.preflight import Seen, look
-from ..secrets import Secret
+from ..secrets import Secret, split_query
 from .options import add_json, given_settings
 from .output import print_json, print_text
 
@@ -141,7 +141,7 @@ def _endpoint(url: str | None, model: str | None) -> list[Finding]:
         seen = asyncio.run(look(address, secret, key_env=DEFAULT_KEY, model=model or ""))
     except (ValueError, PromptclimbError) as error:
         return [Finding("endpoint", "wrong", str(error))]
-    found = [_listed(without_credentials(address), seen)]
+    found = [_listed(split_query(without_credentials(address))[0], seen)]
     model = model or (seen.models[0] if len(seen.models) == 1 else None)
     if model is None:
         advice = f"give --llm MODEL to see what it can do, in {REQUESTS} requests at most"

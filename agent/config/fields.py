@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -80,9 +80,10 @@ def check_url(url: str | None) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL with neither user, password nor query: what may be written down."""
+    """Return a URL with neither user, password nor query, but for Azure's version: fit to be written down."""
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    plain = [(name, value) for name, value in parse_qsl(parts.query) if name == "api-version"]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(plain), ""))
 
 
 def parse_initial(value: Any) -> int | Path:

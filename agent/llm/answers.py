@@ -62,14 +62,16 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     message = message if isinstance(message, dict) else {}
     reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
     said = _content(message.get("content"))
-    text = _text(message, said, reason, useless)
+    answer = without_thoughts(said) if "<" in said else said
+    thought = _thought(message) or answer != said
+    text = _text(answer.lstrip("\n"), message, reason, useless, thought=thought)
     return ChatAnswer(
         text=scrubber.scrub(whole_characters(text)),
         finish_reason=reason,
         model=scrubber.scrub(str(found.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
-        thought=_thought(message) or text not in said,
+        thought=thought,
         usage_told=usage is not None,
         headers=kept,
     )
@@ -137,14 +139,20 @@ def _thought(message: Mapping[str, Any]) -> bool:
     )
 
 
-def _text(message: Mapping[str, Any], said: str, reason: str, useless: Callable[[str, str], NoReturn]) -> str:
-    text = without_thoughts(said).lstrip("\n") if "<" in said else said
+def _text(
+    text: str,
+    message: Mapping[str, Any],
+    reason: str,
+    useless: Callable[[str, str], NoReturn],
+    *,
+    thought: bool,
+) -> str:
     if reason == "content_filter":
         useless("content_filter", "the endpoint's content filter cut the answer")
     if not text.strip():
         if message.get("refusal"):
             useless("refusal", "the model refuses to answer")
-        if _thought(message) or said.strip():
+        if thought:
             cut = reason == "length"
             why = "was cut while the model thought; raise --answer-tokens" if cut else "is all thinking"
             useless("length" if cut else "no_content", f"the endpoint's answer {why}")

@@ -23,7 +23,7 @@ _REFUSES = re.compile(
 )
 _CEILING = re.compile(
     r"<= ?|(?<=\s)< ?|≤ ?|at most |less than(?: or equal to)? |no (?:more|greater|larger) than "
-    r"|maximum(?: \w+){0,2} (?:is |of )|between [-\d.]+ and |(?:\[|\(|: )[-\d.]+(?:\.\.| ?, ?| to | ?- ?)"
+    r"|maximum(?: \w+){0,3} is |maximum of |between [-\d.]+ and |(?:\[|\(|: )[-\d.]+(?:\.\.| ?, ?| to | ?- ?)"
     r"|or 0\.\.|> (?=\d+, which is the maximum)",
     re.IGNORECASE,
 )
