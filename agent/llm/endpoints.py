@@ -183,11 +183,12 @@ async def _local(
 
 def _options(endpoint: EndpointConfig, config: SearchConfig) -> dict[str, Any]:
     """Return what is sent to an endpoint in place of what the search's requests say."""
-    own = {
+    words = {
         "reasoning_effort": endpoint.reasoning_effort,
         "service_tier": endpoint.service_tier or config.service_tier,
     }
-    return {name: word for name, word in own.items() if word} | json.loads(endpoint.extra_body or "{}")
+    more: dict[str, Any] = json.loads(endpoint.extra_body or "{}")
+    return {name: word for name, word in words.items() if word} | more
 
 
 def _name(endpoint: EndpointConfig, config: SearchConfig) -> str:
