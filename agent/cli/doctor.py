@@ -20,7 +20,9 @@ from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
 from ..llm.endpoints import DEFAULT_KEY
 from ..llm.preflight import Seen, look
+from ..llm.probe import REQUESTS, probe
 from ..secrets import Secret, split_query
+from .endpoint_lines import lines_of
 from .options import add_json, given_settings
 from .output import print_json, print_text
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 State = Literal["ok", "note", "wrong"]
-REQUESTS = 3
 PATIENCE_S = 60.0
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
 
@@ -159,9 +160,6 @@ def _listed(shown: str, seen: Seen) -> Finding:
 
 
 def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[Finding]:
-    from ..llm.probe import probe
-    from .endpoint_lines import lines_of
-
     async def within() -> list[Finding]:
         async with asyncio.timeout(PATIENCE_S):
             probed = await probe(address, key, model)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ..secrets import Secret
 from .dialects.dialect import Dialect
-from .openai_chat import OpenAIChat
 from .types import ChatAnswer, ChatRequest
 
 REQUESTS = 3
@@ -63,6 +62,8 @@ async def probe(base_url: str, key: Secret | None, model: str) -> Probed:
         ChatError: It does not answer within three requests.
         ConfigError: The address or the key cannot be used.
     """
+    from .openai_chat import OpenAIChat  # its SDK takes a second to load, and help needs none of it
+
     request = ChatRequest(
         messages=(
             {"role": "system", "content": "You answer in JSON."},
