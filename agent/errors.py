@@ -22,6 +22,7 @@
     │       ├── KeyRejectedError        401, 403
     │       ├── ModelNotFoundError      404
     │       ├── BadRequestError         400, 422 and other 4xx
+    │       │   └── ContextTooLongError the conversation is longer than the model's context
     │       ├── QuotaSpentError         the account has nothing left
     │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
     ├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
@@ -157,6 +158,10 @@ class ModelNotFoundError(FatalChatError):
 
 class BadRequestError(FatalChatError):
     """The endpoint refuses the request as it stands (400, 422, other 4xx)."""
+
+
+class ContextTooLongError(BadRequestError):
+    """The conversation is longer than the endpoint takes, and no turn of it is left that could go."""
 
 
 class QuotaSpentError(FatalChatError):

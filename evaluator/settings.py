@@ -134,8 +134,12 @@ def _in_python(error: ValidationError, values: Mapping[str, Any], names: Iterabl
             return with_settings(plain(part), _as_argument)
         if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
             return f"unknown setting {field!r}{near(field, names)}"
-        # A base URL may hold a password, so its value is never repeated.
-        value = "" if "url" in field or len(part["loc"]) > 1 else f"={shown(values.get(field))}"
+        # A base URL may hold a password, and a body a key, so their values are never repeated.
+        value = (
+            ""
+            if "url" in field or "body" in field or len(part["loc"]) > 1
+            else f"={shown(values.get(field))}"
+        )
         inside = "".join(f".{step}" for step in part["loc"][1:])
         return f"{field}{inside}{value}: {plain(part)}"
 

@@ -19,8 +19,10 @@ from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
 from ..llm.endpoints import DEFAULT_KEY
-from ..llm.preflight import look
-from ..secrets import Secret
+from ..llm.preflight import Seen, look
+from ..llm.probe import REQUESTS, probe
+from ..secrets import Secret, split_query
+from .endpoint_lines import lines_of
 from .options import add_json, given_settings
 from .output import print_json, print_text
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 State = Literal["ok", "note", "wrong"]
+PATIENCE_S = 60.0
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
 
 
@@ -51,9 +54,9 @@ def doctor(arguments: argparse.Namespace) -> int:
         ("bundled models", _bundled),
         ("local LLM", _local),
         ("key", _key),
-        ("endpoint", lambda: _endpoint(url)),
     ]
     findings = [_checked(what, check) for what, check in checks]
+    findings += _endpoint(url, given_settings(arguments).get("llm"))
     if arguments.as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -129,22 +132,45 @@ def _key() -> Finding:
     return Finding("key", "note", f"{DEFAULT_KEY} is not set; --llm local and servers of your own need none")
 
 
-def _endpoint(url: str | None) -> Finding:
+def _endpoint(url: str | None, model: str | None) -> list[Finding]:
     key = os.environ.get(DEFAULT_KEY)
     if url is None and not key:
-        return Finding("endpoint", "note", "none given and no key: not tried")
+        return [Finding("endpoint", "note", "none given and no key: not tried")]
+    secret = Secret(key) if key else None
     try:
         address = check_url(url) or DEFAULT_BASE_URL
-    except ValueError as error:
-        return Finding("endpoint", "wrong", str(error))
-    seen = asyncio.run(look(address, Secret(key) if key else None, key_env=DEFAULT_KEY, model=""))
-    shown = without_credentials(address)
+        seen = asyncio.run(look(address, secret, key_env=DEFAULT_KEY, model=model or ""))
+    except (ValueError, PromptclimbError) as error:
+        return [Finding("endpoint", "wrong", str(error))]
+    found = [_listed(split_query(without_credentials(address))[0], seen)]
+    model = model or (seen.models[0] if len(seen.models) == 1 else None)
+    if model is None:
+        advice = f"give --llm MODEL to see what it can do, in {REQUESTS} requests at most"
+        return [*found, Finding("chat", "note", advice)]
+    return [*found, *_asked(address, secret, model, seen.context)]
+
+
+def _listed(shown: str, seen: Seen) -> Finding:
     if seen.note is not None:
         return Finding("endpoint", "note", seen.note)
     if seen.status != HTTPStatus.OK:
         return Finding("endpoint", "note", f"{shown}/models answers HTTP {seen.status}; a search would go on")
     models = f", {counted(len(seen.models), 'model')}" if seen.models else ""
     return Finding("endpoint", "ok", f"{shown} answers{models}")
+
+
+def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[Finding]:
+    async def within() -> list[Finding]:
+        async with asyncio.timeout(PATIENCE_S):
+            probed = await probe(address, key, model)
+        return [Finding(f"chat, {what}", "ok", text) for what, text in lines_of(probed, context)]
+
+    try:
+        return asyncio.run(within())
+    except TimeoutError:
+        return [Finding("chat", "wrong", f"{model} has not answered within {PATIENCE_S:.0f} s")]
+    except PromptclimbError as error:
+        return [Finding("chat", "wrong", f"{model} does not answer: {error}")]
 
 
 def add_parser(commands: Commands, line: str) -> None:
@@ -155,6 +181,12 @@ def add_parser(commands: Commands, line: str) -> None:
         default=argparse.SUPPRESS,
         metavar="URL",
         help="endpoint to try (default: $OPENAI_BASE_URL)",
+    )
+    parser.add_argument(
+        "--llm",
+        default=argparse.SUPPRESS,
+        metavar="MODEL",
+        help=f"its model, to see what it can do: {REQUESTS} requests at most, which may cost a little",
     )
     add_json(parser)
     parser.set_defaults(run=doctor)

@@ -156,7 +156,13 @@ def _longest_view(config: SearchConfig) -> View:
 def _cost(config: SearchConfig, calls: int, tokens: int) -> float | None:
     asked = config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),)
     prices = [
-        priced(one.price or config.price, one.base_url, one.model or config.llm or "")[0] for one in asked
+        priced(
+            one.price or config.price,
+            one.base_url,
+            one.model or config.llm or "",
+            one.service_tier or config.service_tier,
+        )[0]
+        for one in asked
     ]
     known = [price for price in prices if price is not None]
     if len(known) < len(prices):

@@ -230,6 +230,8 @@ class Climb:
             temperature=config.temperature,
             max_tokens=config.answer_tokens,
             seed=derived(config.seed, *place),
+            reasoning_effort=config.reasoning_effort,
+            extra_body=config.extra_body,
         )
         answer, replayed = await self._answers.answer(position, request)
         self.record.answers += 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...evaluator.user_paths import checked_path
 from ..errors import TokenUsage
 from ..rates import Rates, per_token
+from .extra_body import parse_extra_body
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 LONGEST_NUMBER = 18
@@ -28,6 +29,8 @@ REQUEST_TIMEOUT_S = 120.0
 
 LONGEST_S, LONGEST_MINUTES = 1e9, 1e7
 """The longest times that a setting may say, decades: what waits so long waits for ever."""
+WORD = r"^[a-z][a-z0-9_-]{0,31}$"
+"""A word of an endpoint's own, such as the name of a tier."""
 MOST_A_MINUTE = 1e9
 """The highest rate that a setting may say."""
 MOST_DOLLARS = 1e9
@@ -134,9 +137,10 @@ def check_url(url: str | None) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL with neither user, password nor query: what may be written down."""
+    """Return a URL with neither user, password nor query, but for Azure's version: fit to be written down."""
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    plain = [(name, value) for name, value in parse_qsl(parts.query) if name == "api-version"]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(plain), ""))
 
 
 def parse_initial(value: Any) -> int | Path:
@@ -166,6 +170,10 @@ class EndpointConfig(_Part):
     rpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
     tpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
     price: Price | Literal["auto"] | None = None
+    reasoning_effort: str | None = Field(default=None, pattern=WORD)
+    service_tier: str | None = Field(default=None, pattern=WORD)
+    extra_body: str | None = Field(default=None, repr=False)
 
+    _extra = field_validator("extra_body", mode="before")(parse_extra_body)
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)

@@ -8,6 +8,7 @@ from pydantic import field_validator
 
 from ...evaluator.settings import setting
 from ...evaluator.spec import EvaluatorSpec
+from .extra_body import parse_extra_body
 from .fields import (
     CONCURRENCY,
     LONGEST_S,
@@ -15,6 +16,7 @@ from .fields import (
     REQUEST_TIMEOUT_S,
     RETRY_ATTEMPTS,
     RETRY_S,
+    WORD,
     EndpointConfig,
     Price,
     check_url,
@@ -61,6 +63,28 @@ class LLMConfig(EvaluatorSpec):
     answer_tokens: int = setting(
         512, "the longest answer asked for, in tokens", "llm", decides=True, show="N", ge=16, le=1_000_000
     )
+    reasoning_effort: str | None = setting(
+        None,
+        "how much a reasoning model thinks, in the endpoint's words: none, minimal, low, medium, high …",
+        "llm",
+        decides=True,
+        show="LEVEL",
+        pattern=WORD,
+    )
+    service_tier: str | None = setting(
+        None,
+        "the endpoint's tier, such as flex: the same answers, slower, for half the price at OpenAI",
+        "llm",
+        show="TIER",
+        pattern=WORD,
+    )
+    extra_body: str | None = setting(
+        None,
+        "more members of each request, such as '{\"top_p\": 0.9}'; never a key",
+        "llm",
+        decides=True,
+        show="JSON",
+    )
     llm_fallback: Literal["combine", "words", "mutate", "random"] | None = setting(
         None,
         "method without an LLM to use, and say so, where --llm local is not installed",
@@ -95,6 +119,7 @@ class LLMConfig(EvaluatorSpec):
 
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
+    _extra = field_validator("extra_body", mode="before")(parse_extra_body)
 
     @property
     def priced(self) -> bool:

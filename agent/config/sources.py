@@ -206,8 +206,9 @@ def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) ->
     name = _called(field, places.get(field))
     where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
     inside = ".".join(str(step) for step in part["loc"][1:])
-    # A base URL may hold a password, so its value is never repeated.
-    value = "" if "url" in field or field == "endpoints" else f" {shown(values.get(field))}"
+    # A base URL may hold a password, and a body a key, so their values are never repeated.
+    hidden = "url" in field or field in ("endpoints", "extra_body")
+    value = "" if hidden else f" {shown(values.get(field))}"
     return f"{name}{'.' + inside if inside else ''}{value}{where}: {plain(part)}"
 
 

@@ -6,16 +6,23 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import UselessAnswerError
+from ...prompts.thinking import without_thinking
+from ..errors import ChatError, TokenUsage, UselessAnswerError
 from ..secrets import Scrubber
 from ..text import whole_characters
 from .billed import billed
 from .pacing.headers import kept_headers
-from .translate import from_reply
+from .translate import from_reply, status_in
 from .types import ChatAnswer
 
 MAX_BODY = 4 * 2**20
 """Bytes of a reply that are read; no completion is near it."""
+
+
+_THINKING = frozenset({"thinking", "reasoning", "redacted_thinking", "reasoning_content", "summary"})
+"""Kinds of parts that hold what the model thought."""
+_SHOWN_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+"""Members of a message that hold it."""
 
 
 class Reply(NamedTuple):
@@ -37,11 +44,13 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
 
     Raises:
         UselessAnswerError: Nothing to use, with the tokens that the reply says were billed.
-        ChatError: The body is an error object, as some vendors send with a 200.
+        ChatError: The body is an error object, as some vendors send with a 200, alone or in a choice.
     """
     kept = kept_headers(reply.headers)
-    found = _completion(reply, kept, scrubber)
+    found = _completion(reply, kept)
     usage = billed(found)
+    if (told := _error_in(found)) is not None:
+        raise _failure(told, reply, usage, scrubber)
 
     def useless(reason: str, message: str) -> NoReturn:
         raise UselessAnswerError(message, reason=reason, status=reply.status, headers=kept, usage=usage)
@@ -50,21 +59,35 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         useless("no_choices", "the endpoint's answer has no choices")
     message = choices[0].get("message")
+    message = message if isinstance(message, dict) else {}
     reason = scrubber.scrub(str(choices[0].get("finish_reason") or "stop"))
-    text = _text(message if isinstance(message, dict) else {}, reason, useless)
+    said = _content(message.get("content"))
+    answer = without_thinking(said)
+    thought = _thought(message) or answer != said
+    text = _text(answer.lstrip("\n"), message, reason, useless, thought=thought)
     return ChatAnswer(
         text=scrubber.scrub(whole_characters(text)),
         finish_reason=reason,
         model=scrubber.scrub(str(found.get("model") or "")),
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
+        thought=thought,
         usage_told=usage is not None,
         billed=usage,
         headers=kept,
     )
 
 
-def _completion(reply: Reply, kept: Mapping[str, str], scrubber: Scrubber) -> dict[str, Any]:
+def error_object(reply: Reply) -> object:
+    """Return the error in the body of a reply that is no status of an error; None where there is none."""
+    try:
+        found = json.loads(reply.body[:MAX_BODY])
+    except (ValueError, RecursionError):
+        return None
+    return _error_in(found) if isinstance(found, dict) else None
+
+
+def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
     if len(reply.body) > MAX_BODY:
         raise UselessAnswerError(
             f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB", reason="too_big", headers=kept
@@ -78,24 +101,62 @@ def _completion(reply: Reply, kept: Mapping[str, str], scrubber: Scrubber) -> di
         raise UselessAnswerError(f"the endpoint's answer is {what}", reason=reason, headers=kept) from error
     if not isinstance(found, dict):
         raise UselessAnswerError("the endpoint's answer is no JSON object", reason="bad_json", headers=kept)
-    if (told := found.get("error")) and not found.get("choices"):
-        code = told.get("code") if isinstance(told, dict) else None
-        status = code if isinstance(code, int) and 400 <= code < 600 else 502
-        failed = from_reply(status, told, reply.headers, scrubber.scrub_quoted)
-        failed.usage = billed(found)
-        raise failed
     return found
 
 
-def _text(message: dict[str, Any], reason: str, useless: Callable[[str, str], NoReturn]) -> str:
-    text = message.get("content")
-    if isinstance(text, list):
-        text = "".join(str(part.get("text") or "") for part in text if isinstance(part, dict))
+def _error_in(found: Mapping[str, Any]) -> object:
+    """Return an error in place of the answer: on top, in the choice, or as the reason of its end."""
+    choices = found.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    message = choice.get("message")
+    answered = isinstance(message, dict) and bool(message.get("content"))
+    if (told := found.get("error")) and not answered:
+        return told
+    if (told := choice.get("error")) or choice.get("finish_reason") == "error":
+        return told or {"message": "the answer ended in an error"}
+    return None
+
+
+def _failure(told: object, reply: Reply, usage: TokenUsage | None, scrubber: Scrubber) -> ChatError:
+    error = from_reply(status_in(told), told, reply.headers, scrubber.scrub_quoted)
+    error.usage = usage
+    return error
+
+
+def _content(content: object) -> str:
+    """Return the text of a message, without the parts of it that are thoughts."""
+    if isinstance(content, list):
+        parts = (part if isinstance(part, dict) else {"text": part} for part in content)
+        content = "".join(str(part.get("text") or "") for part in parts if part.get("type") not in _THINKING)
+    return content if isinstance(content, str) else ""
+
+
+def _thought(message: Mapping[str, Any]) -> bool:
+    """Whether a message shows that the model thought, beside or in its content."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return any(message.get(name) for name in _SHOWN_THOUGHTS) or any(
+        isinstance(part, dict) and part.get("type") in _THINKING for part in parts
+    )
+
+
+def _text(
+    text: str,
+    message: Mapping[str, Any],
+    reason: str,
+    useless: Callable[[str, str], NoReturn],
+    *,
+    thought: bool,
+) -> str:
     if reason == "content_filter":
         useless("content_filter", "the endpoint's content filter cut the answer")
-    if not isinstance(text, str) or not text.strip():
+    if not text.strip():
         if message.get("refusal"):
             useless("refusal", "the model refuses to answer")
+        if thought:
+            cut = reason == "length"
+            why = "was cut while the model thought; raise --answer-tokens" if cut else "is all thinking"
+            useless("length" if cut else "no_content", f"the endpoint's answer {why}")
         useless("length" if reason == "length" else "no_content", "the endpoint's answer has no text")
     if reason == "length":
         text = text.rpartition("\n")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -66,7 +67,7 @@ async def open_endpoints(
             yield [await _local(stack, config, stop, scrubber, tell)]
         else:
             usable = await _usable(config, environment, scrubber, tell)
-            opened = [await _remote(stack, one, key, config, stop, scrubber) for one, key in usable]
+            opened = [await _remote(stack, one, key, config, stop, scrubber, tell) for one, key in usable]
             for endpoint in opened:
                 if endpoint.row is not None:
                     tell(Noted(text=f"price of {endpoint.name}: {endpoint.row}"))
@@ -140,12 +141,25 @@ async def _remote(
     config: SearchConfig,
     stop: Stop,
     scrubber: Scrubber,
+    tell: Listener,
 ) -> Endpoint:
     from .openai_chat import OpenAIChat
 
-    price, row = priced(endpoint.price or config.price, endpoint.base_url, endpoint.model or config.llm or "")
+    price, row = priced(
+        endpoint.price or config.price,
+        endpoint.base_url,
+        endpoint.model or config.llm or "",
+        endpoint.service_tier or config.service_tier,
+    )
     client = await stack.enter_async_context(
-        OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
+        OpenAIChat(
+            endpoint.base_url,
+            key,
+            scrubber=scrubber,
+            max_connections=config.concurrency,
+            options=_options(endpoint, config),
+            tell=tell,
+        )
     )
     return Endpoint(
         name=_name(endpoint, config),
@@ -184,6 +198,16 @@ async def _local(
         price=FREE,
         limits=_limits(config, None),
     )
+
+
+def _options(endpoint: EndpointConfig, config: SearchConfig) -> dict[str, Any]:
+    """Return what is sent to an endpoint in place of what the search's requests say."""
+    words = {
+        "reasoning_effort": endpoint.reasoning_effort,
+        "service_tier": endpoint.service_tier or config.service_tier,
+    }
+    more: dict[str, Any] = json.loads(endpoint.extra_body or "{}")
+    return {name: word for name, word in words.items() if word} | more
 
 
 def _name(endpoint: EndpointConfig, config: SearchConfig) -> str:

@@ -14,6 +14,7 @@ import openai
 from ..errors import (
     BadRequestError,
     ChatError,
+    ContextTooLongError,
     KeyRejectedError,
     ModelNotFoundError,
     QuotaSpentError,
@@ -21,7 +22,9 @@ from ..errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from .pacing.headers import kept_headers, parse_moment, retry_after
+from .dialects.refusals import overlong, read_refusal
+from .dialects.waits import wait_in
+from .pacing.headers import kept_headers, retry_after
 from .preflight import why_unconnected
 
 E = TypeVar("E", bound=BaseException)
@@ -31,11 +34,15 @@ TRANSIENT_STATUS = frozenset({408, 409, 425})
 GATEWAY_TIMEOUTS = frozenset({504, 524})
 """A gateway has left a server that was at work, and may well be billed for it."""
 MAX_MESSAGE = 300
-MAX_BODY_READ = 10_000
-_DELAY = re.compile(
-    r"(?:\"retryDelay\": \"|try again in )((?:\d+(?:\.\d+)?(?:ms|[smh]))+)", re.ASCII | re.IGNORECASE
-)
 _FLAGGED = re.compile(r"moderation|flagged|content[ _-]?(?:policy|filter)|safety", re.IGNORECASE)
+_BAD_KEY = re.compile(
+    # LiteLLM's proxy looks for a key that is not its own in a data base, and may have none.
+    r"(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|expired)|no connected db",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"not a valid model|model_not_found|model \S+ (?:does not exist|not found)", re.IGNORECASE
+)
 _BY_STATUS: Mapping[int, type[ChatError]] = {
     401: KeyRejectedError,
     402: QuotaSpentError,
@@ -43,6 +50,11 @@ _BY_STATUS: Mapping[int, type[ChatError]] = {
     404: ModelNotFoundError,
     429: RateLimitedError,
 }
+
+_STATUS_WORDS = (
+    (429, re.compile(r"rate.?limit|too many requests|resource_exhausted", re.IGNORECASE)),
+    (400, re.compile(r"invalid_request|invalid_argument|bad.?request|context_length", re.IGNORECASE)),
+)
 
 FOREIGN_ERRORS = (
     openai.OpenAIError,
@@ -91,8 +103,8 @@ def from_reply(
     kept = kept_headers(headers)
     message = _cut(scrub(f"the endpoint answers {status}: {_said(body)}"))
     asked = retry_after(kept)
-    if asked is None and status in (429, 503):
-        asked = _wait_in_body(body)
+    if asked is None and (status == 429 or status >= 500):
+        asked = wait_in(body)
     return _kind(status, body)(
         message, status=status, headers=kept, retry_after=asked, perhaps_billed=status in GATEWAY_TIMEOUTS
     )
@@ -101,8 +113,15 @@ def from_reply(
 def _kind(status: int, body: object) -> type[ChatError]:
     if _is_quota(body):
         return QuotaSpentError
-    if status == 403 and _FLAGGED.search(json.dumps(body, default=str)[:MAX_BODY_READ]):
+    refusal = read_refusal(body)
+    if overlong(refusal) is not None:
+        return ContextTooLongError
+    if status == 403 and _FLAGGED.search(refusal.text):
         return BadRequestError  # of what was asked, not of who asks
+    if status == 400 and _BAD_KEY.search(refusal.text):
+        return KeyRejectedError
+    if status == 400 and _NO_MODEL.search(refusal.text):
+        return ModelNotFoundError
     if status in TRANSIENT_STATUS or status >= 500:
         return TransientChatError
     return _BY_STATUS.get(status, BadRequestError)
@@ -113,18 +132,29 @@ def _is_quota(body: object) -> bool:
     return bool({str(fields.get("code")), str(fields.get("type"))} & QUOTA_CODES)
 
 
-def _wait_in_body(body: object) -> float | None:
-    """Return the wait that some vendors write into the error instead of a header; None where there is none.
+def flagged(body: object) -> bool:
+    """Whether a refusal judges what was asked (a content filter), so that nothing else about it can help."""
+    return bool(_FLAGGED.search(read_refusal(body).text))
 
-    Google's error details have ``"retryDelay": "34s"``, OpenAI's message ends with "try again in 1.2s".
-    """
-    found = _DELAY.search(json.dumps(body, default=str)[:MAX_BODY_READ])
-    return parse_moment(found[1]) if found else None
+
+def status_in(told: object) -> int:
+    """Return the HTTP status that an error object in a reply of 200 stands for; 502 where it does not say."""
+    code = told.get("code", told.get("status")) if isinstance(told, Mapping) else None
+    if isinstance(code, int | str) and str(code).isdecimal() and 400 <= int(code) < 600:
+        return int(code)
+    said = read_refusal(told).text
+    return next((status for status, words in _STATUS_WORDS if words.search(said)), 502)
 
 
 def _said(body: object) -> str:
+    if isinstance(body, list) and body:
+        body = body[0]
     if isinstance(body, Mapping):
-        body = body.get("message", body.get("detail", body))
+        body = body.get("error") or body
+    if isinstance(body, Mapping):
+        inner = body.get("metadata")
+        raw = inner.get("raw") if isinstance(inner, Mapping) else None
+        body = raw or body.get("message", body.get("detail", body))
     text = body if isinstance(body, str) else "" if body is None else json.dumps(body, default=str)
     return "an HTML page" if text.lstrip()[:1] == "<" else text
 

@@ -28,6 +28,8 @@ class ChatRequest:
         temperature: Sampling temperature.
         max_tokens: Most tokens that the answer may have.
         seed: Sampling seed, for endpoints that honour one; None sends none.
+        reasoning_effort: How much a reasoning model is to think, in the endpoint's words; None sends none.
+        extra_body: More members of the request, as canonical JSON; None for none.
     """
 
     messages: tuple[Message, ...]
@@ -35,11 +37,15 @@ class ChatRequest:
     temperature: float = 1.0
     max_tokens: int = 1024
     seed: int | None = None
+    reasoning_effort: str | None = None
+    extra_body: str | None = None
 
     @property
     def hash(self) -> str:
         """SHA-256 of the request as canonical JSON: equal requests, equal hashes, on every machine."""
         body = [list(self.messages), self.model, self.temperature, self.max_tokens, self.seed]
+        if self.reasoning_effort is not None or self.extra_body is not None:
+            body += [self.reasoning_effort, self.extra_body]
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -68,12 +74,13 @@ class ChatAnswer:
     """What the model said.
 
     Attributes:
-        text: The message, free of secrets. Of an answer cut at ``max_tokens`` the unfinished last line is
-            gone.
+        text: The message, free of secrets and of what the model thought aloud before it. Of an answer cut at
+            ``max_tokens`` the unfinished last line is gone.
         finish_reason: The endpoint's own word, "stop" as a rule, "length" for a cut answer.
         model: The model that the endpoint says it used.
         prompt_tokens: Tokens billed for the messages.
         completion_tokens: Tokens billed for the answer.
+        thought: Whether the model thought first, and the endpoint shows it; not part of the answer's value.
         usage_told: Whether the endpoint says what it billed; not part of the answer's value.
         billed: All that it says of that, None where the two counts are all; not part of the answer's value.
         headers: The reply's rate-limit headers, names in lower case; not part of the answer's value.
@@ -84,6 +91,7 @@ class ChatAnswer:
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    thought: bool = field(default=False, repr=False, compare=False)
     usage_told: bool = field(default=True, repr=False, compare=False)
     billed: TokenUsage | None = field(default=None, repr=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False, compare=False)

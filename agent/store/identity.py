@@ -7,9 +7,6 @@ from typing import Any
 
 from ..errors import StoreMismatchError
 
-_ABSENT = object()
-_UNUSED = (None, False)
-"""What an option says that is not used: a run that was begun before there was such an option has none."""
 _NAMES = {
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
@@ -35,13 +32,14 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
     lines: list[str] = []
     for name in sorted({*before, *now}):
-        old, new = before.get(name, _ABSENT), now.get(name, _ABSENT)
+        # A setting that a newer program knows of, and that is not set, is none that the run lacks.
+        old, new = before.get(name), now.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")
-        elif old != new and not (old is _ABSENT and new in _UNUSED):
+        elif old != new and (old or new):
             lines.append(f"{_NAMES.get(name, path + name)}: it was {_shown(old)}, now {_shown(new)}")
     return lines
 
 
 def _shown(value: object) -> str:
-    return "not set" if value is _ABSENT else repr(value)
+    return "not set" if value is None else repr(value)

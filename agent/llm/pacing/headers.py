@@ -3,8 +3,9 @@
 Read are ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` (OpenAI's, and those of the many that copy
 it), ``anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}``, the bare
 ``x-ratelimit-{limit,remaining,reset}`` and ``ratelimit-{limit,remaining,reset}`` (requests),
-``retry-after-ms`` and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare seconds), Unix
-times or ISO 8601 dates.
+Cerebras' and Mistral's names with ``-minute`` after them, ``retry-after-ms``, Azure's
+``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare
+seconds), Unix times or ISO 8601 dates.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
-_KEPT = re.compile(r"(?:x-|anthropic-)?ratelimit-.*|retry-after(?:-ms)?", re.ASCII)
+_KEPT = re.compile(r"(?:x-|anthropic-)?ratelimit-.*|(?:x-ms-)?retry-after(?:-ms)?", re.ASCII)
+_KINDS: tuple[Kind, ...] = ("requests", "tokens")
 _UNIX_TIME_FROM = 1e9
 _MAX_VALUE = 64
 
@@ -63,6 +65,8 @@ def retry_after(
 ) -> float | None:
     """Seconds that a reply asks to wait: ``retry-after-ms``, else ``retry-after`` (seconds or an HTTP date).
 
+    Where there is neither, the time until a limit that has nothing left is full again.
+
     Args:
         headers: Names in lower case.
         now: The wall clock, in seconds since 1970.
@@ -71,13 +75,14 @@ def retry_after(
     Returns:
         None where nothing sensible is asked; 0 for a moment already past.
     """
-    for name, read in (("retry-after-ms", _milliseconds), ("retry-after", _seconds_or_date)):
+    for name, read in _ASKED:
         if (value := headers.get(name)) is not None:
             wait = read(value.strip(), now)
             if wait is not None and 0 <= wait <= LONGEST_WAIT:
                 return wait
             _tell(ignored, name, value)
-    return None
+    spent = [told for kind in _KINDS if (told := allowance(headers, kind, now=now)).remaining == 0]
+    return max((told.reset_s for told in spent if told.reset_s is not None), default=None)
 
 
 def allowance(
@@ -119,8 +124,11 @@ def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float |
 
 
 def _names(member: str, kind: Kind) -> tuple[str, ...]:
-    names = (f"x-ratelimit-{member}-{kind}", f"anthropic-ratelimit-{kind}-{member}")
-    return (*names, f"x-ratelimit-{member}", f"ratelimit-{member}") if kind == "requests" else names
+    names: tuple[str, ...] = (f"x-ratelimit-{member}-{kind}", f"anthropic-ratelimit-{kind}-{member}")
+    names += (f"x-ratelimit-{member}-{kind}-minute",)
+    if kind == "tokens":
+        return names
+    return (*names, f"x-ratelimit-{member}-req-minute", f"x-ratelimit-{member}", f"ratelimit-{member}")
 
 
 def _number(
@@ -160,3 +168,10 @@ def _until_date(text: str, now: Callable[[], float]) -> float | None:
 def _tell(ignored: Ignored | None, name: str, value: str) -> None:
     if ignored is not None:
         ignored(name, value[:_MAX_VALUE])
+
+
+_ASKED = (
+    ("retry-after-ms", _milliseconds),
+    ("x-ms-retry-after-ms", _milliseconds),
+    ("retry-after", _seconds_or_date),
+)

@@ -351,6 +351,38 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
     assert "/v1" in found["text"]
 
 
+def test_the_doctor_says_what_an_endpoint_can_do(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In three requests at most: parameters, usage, limits, seed, schema, thinking, context and speed."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    call("doctor", "--base-url", server.base_url, "--llm", "fake", "--json")
+    found = {one["what"]: one["text"] for one in json.loads(capsys.readouterr().out)}
+    assert server.statistics.requests == 2
+    assert "takes max_tokens, temperature, seed, top_p, stop, response_format" in found["chat, parameters"]
+    assert found["chat, usage"] == "told"
+    assert found["chat, seed"] == "taken, and repeats"
+    assert "does not follow" in found["chat, JSON schema"]
+    assert found["chat, thinking"] == "none seen"
+    assert {"chat, answer", "chat, rate limits", "chat, context"} <= set(found)
+    capsys.readouterr()
+    call("doctor", "--base-url", "http://127.0.0.1:9/v1", "--llm", "fake")
+    assert "nothing answers" in capsys.readouterr().out
+
+
+def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a list has several, or none: it would cost somebody something."""
+    with Serving(script=("wrong_key",)) as server:
+        assert call("doctor", "--base-url", server.base_url, "--llm", "fake", "--json") == 1
+        found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
+        assert found["chat"]["state"] == "wrong"
+        assert "wrong API key" in found["chat"]["text"]
+        call("doctor", "--base-url", server.base_url.removesuffix("/v1"), "--json")
+        found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
+        assert "give --llm MODEL" in found["chat"]["text"]
+        assert server.statistics.requests == 1
+
+
 def test_resume_refuses_what_would_change_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     """The difference is shown."""
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0

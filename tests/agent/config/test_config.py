@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,65 @@ def test_every_setting_has_a_flag_and_a_line_of_help() -> None:
 def test_credentials_and_queries_leave_an_address() -> None:
     """Only scheme, host, port and path of an address are written down."""
     assert without_credentials("https://u:p@h:8/v1?k=1#x") == "https://h:8/v1"
+
+
+def test_the_version_that_azure_wants_stays_in_an_address() -> None:
+    """It is no secret, and a run that is gone on with needs it."""
+    url = "https://h/openai/deployments/d?api-version=2024-10-21&key=pw-secret"
+    assert without_credentials(url) == "https://h/openai/deployments/d?api-version=2024-10-21"
+
+
+def test_more_members_of_a_request_are_kept_as_canonical_json(tmp_path: Path) -> None:
+    """As text or as a table, here or of an endpoint: the same thing has one form."""
+    file = tmp_path / "c.toml"
+    file.write_text(
+        "llm = 'm'\n[extra_body]\ntop_k = 5\nmin_p = 0.1\n[[endpoints]]\nbase_url = 'http://h/v1'\n"
+    )
+    from_table = from_sources({}, {}, file)
+    from_text = from_sources({"llm": "m", "extra_body": '{"top_k": 5, "min_p": 0.1}'}, {})
+    assert from_table.extra_body == from_text.extra_body == '{"min_p":0.1,"top_k":5}'
+    assert from_sources({"llm": "m", "extra_body": "{}"}, {}).extra_body is None
+    assert build([("file", tomllib.loads(to_toml(from_text)))]).extra_body == from_text.extra_body
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("x", "write a JSON object"), ("[1]", "write a JSON object"), ('{"seed": 1}', "--seed"),
+        ('{"max_tokens": 1}', "--answer-tokens"), ('{"stream": true}', "read whole"),
+        ('{"x": NaN}', "JSON does not know"), ('{"x": "' + "y" * 10_000 + '"}', "longer than"),
+        ('{"api_key": "hunter2hunter2"}', "seems to hold a secret"), ("[" * 100_000, "write a JSON object"),
+        ('{"a": {"b": ["sk-hunter2hunter2"]}}', "seems to hold a secret"),
+    ],
+)  # fmt: skip
+def test_what_has_no_place_in_a_request_is_refused(value: str, said: str) -> None:
+    """With the right way to give it; a value that may be a key is not repeated."""
+    given = {"llm": "m", "extra_body": value}
+    for build_it in (lambda: from_sources(given, {}), lambda: SearchConfig(**given)):
+        with pytest.raises(ConfigError) as caught:
+            build_it()
+        assert said in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_members_with_token_or_key_in_their_names_are_no_secrets() -> None:
+    """Words of the vendors' own."""
+    body = {
+        "prompt_cache_key": "climbs",
+        "min_tokens": 3,
+        "stop_token_ids": [1],
+        "logit_bias": {"50256": -100},
+    }
+    assert SearchConfig(llm="m", extra_body=json.dumps(body)).extra_body is not None
+
+
+def test_what_changes_answers_decides_and_what_makes_them_cheaper_does_not() -> None:
+    """A run that did not know of these settings can be gone on with where they are not set."""
+    deciding = set(SearchConfig.deciding())
+    assert {"reasoning_effort", "extra_body"} <= deciding
+    assert "service_tier" not in deciding
+    with pytest.raises(ConfigError, match="service_tier"):
+        SearchConfig(llm="m", service_tier="Very Cheap")
 
 
 def test_an_existing_folder_is_kept_as_an_absolute_path(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -95,6 +96,20 @@ async def test_of_a_pool_what_is_down_is_left_out_and_told_of() -> None:
     with pytest.raises(EndpointError, match="nothing answers"):
         async with opened({}, endpoints=({"base_url": NOBODY},)):
             pytest.fail("it must not open")
+
+
+async def test_an_endpoint_of_a_pool_has_options_of_its_own() -> None:
+    """They are sent in place of what the search's requests say; a tier of the search holds for all others."""
+    request = replace(REQUEST, reasoning_effort="low", extra_body='{"top_k":5}')
+    own = {"reasoning_effort": "high", "service_tier": "priority", "extra_body": {"top_k": 9}}
+    async with ChatServer() as one, ChatServer() as two:
+        pool = ({"base_url": one.base_url, **own}, {"base_url": two.base_url})
+        async with opened({}, endpoints=pool, service_tier="flex") as (endpoints, *_):
+            for endpoint in endpoints:
+                await endpoint.client.chat(request)
+    sent = [server.seen[0]["body"] for server in (one, two)]
+    named = ("reasoning_effort", "service_tier", "top_k")
+    assert [[body[name] for name in named] for body in sent] == [["high", "priority", 9], ["low", "flex", 5]]
 
 
 async def test_two_keys_at_one_address_are_told_apart_by_their_variables() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +23,7 @@ from promptclimb.agent.errors import (
     BadRequestError,
     ChatError,
     ConfigError,
+    ContextTooLongError,
     FatalChatError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -37,6 +41,7 @@ from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 KEY = "sk-proj-0123456789abcdefABCDEF"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="fake", seed=7)
 
@@ -107,7 +112,7 @@ async def test_credentials_in_the_address_are_sent_and_never_shown() -> None:
 )
 async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], usage: bool) -> None:
     """What an endpoint does wrong is told apart, with the usage that a useless answer was billed."""
-    async with ChatServer(ServerOptions(script=(fault,))) as server:
+    async with ChatServer(ServerOptions(script=(fault,) * 3)) as server:
         error = await fails(server)
     assert type(error) is kind
     assert error.__cause__ is not None or isinstance(error, UselessAnswerError)
@@ -223,20 +228,25 @@ async def says(body: object) -> Any:
     return await against(handler)
 
 
-async def against(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Any:
+async def against(handler: Handler) -> Any:
     """One attempt at a server of one handler: an answer, or the error."""
+    try:
+        async with served(handler) as url, OpenAIChat(url, KEY, scrubber=Scrubber()) as chat:
+            return await chat.chat(REQUEST)
+    except ChatError as error:
+        return error
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[str]:
+    """The address of a server of one handler."""
     app = web.Application()
     app.router.add_post("/v1/chat/completions", handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with OpenAIChat(
-            f"http://127.0.0.1:{runner.addresses[0][1]}/v1", KEY, scrubber=Scrubber()
-        ) as chat:
-            return await chat.chat(REQUEST)
-    except ChatError as error:
-        return error
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     finally:
         await runner.cleanup()
 
@@ -386,3 +396,171 @@ async def test_a_query_in_the_address_comes_after_the_path() -> None:
 def test_a_403_is_of_the_request_or_of_the_key(message: str, kind: type[ChatError]) -> None:
     """A filter judges what was asked, not who asks."""
     assert type(from_reply(403, {"message": message}, {}, str)) is kind
+
+
+def test_options_that_are_not_given_leave_a_request_as_it_was() -> None:
+    """Journals of runs that knew of none are found again; what changes an answer changes the hash."""
+    plain = ChatRequest(messages=REQUEST.messages, model="fake", seed=7)
+    body = [[{"content": "templates, please", "role": "user"}], "fake", 1.0, 1024, 7]
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert plain.hash == hashlib.sha256(text.encode()).hexdigest()
+    others = [replace(plain, reasoning_effort="low"), replace(plain, extra_body='{"top_k":5}')]
+    assert len({plain.hash, *(each.hash for each in others)}) == 3
+
+
+async def test_a_deployment_at_azure_is_asked_as_azure_wants_it() -> None:
+    """The path with the deployment, the version after it, the key in either header."""
+    asked: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.json_response(completion("- a {}"))
+
+    app = web.Application()
+    app.router.add_post("/openai/deployments/mini/chat/completions", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/openai/deployments/mini?api-version=2024-10-21"
+    async with OpenAIChat(url, KEY) as chat:
+        assert (await chat.chat(REQUEST)).text == "- a {}"
+    await runner.cleanup()
+    (request,) = asked
+    assert request.query_string == "api-version=2024-10-21"
+    assert (request.headers["api-key"], request.headers["Authorization"]) == (KEY, f"Bearer {KEY}")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "<think>hm - a {}</think>\n- the {}"}, {"content": "<thinking>hm</thinking>- the {}"},
+        {"content": "<reasoning>\n- a {}\n</reasoning>\n\n- the {}"},
+        {"content": "- the {}", "reasoning": "hm"},
+        {"content": "- the {}", "reasoning_content": "hm"},
+        {"content": [{"type": "reasoning", "text": "- a {}"}, {"type": "text", "text": "- the {}"}]},
+        {"content": ["- the {}", {"type": "redacted_thinking", "text": "- a {}"}]},
+    ],
+)  # fmt: skip
+async def test_what_a_model_thought_is_no_part_of_its_answer(message: dict[str, Any]) -> None:
+    """However it is shown; that it is shown is known."""
+    answer = await says({"choices": [{"message": message, "finish_reason": "stop"}]})
+    assert (answer.text, answer.thought) == ("- the {}", True)
+
+
+async def test_an_answer_without_thoughts_has_none() -> None:
+    """A template may hold an angle bracket."""
+    answer = await says(completion("- a {} < b"))
+    assert (answer.text, answer.thought) == ("- a {} < b", False)
+
+
+@pytest.mark.parametrize(
+    ("message", "end", "reason"),
+    [
+        ({"content": "<think>first, the classes\n- a"}, "length", "length"),
+        ({"content": "", "reasoning_content": "first"}, "length", "length"),
+        ({"content": [{"type": "thinking", "thinking": "first"}]}, "length", "length"),
+        ({"content": None, "reasoning": "first"}, "stop", "no_content"),
+    ],
+)
+async def test_an_answer_that_is_all_thinking_is_useless_and_billed(
+    message: dict[str, Any], end: str, reason: str
+) -> None:
+    """Cut while it thought, more room would help; the tokens are counted."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}
+    error = await says({"choices": [{"message": message, "finish_reason": end}], "usage": usage})
+    assert isinstance(error, UselessAnswerError)
+    assert (error.reason, error.usage) == (reason, TokenUsage(5, 9))
+    assert "the model thought" in str(error) or "all thinking" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"code": 429}, "choices": [{"message": {"content": None}}]}, RateLimitedError),
+        ({"choices": [{"error": {"code": 502}, "message": {"content": ""}}]}, TransientChatError),
+        ({"choices": [{"finish_reason": "error", "message": {"content": "- a"}}]}, TransientChatError),
+        ({"error": {"message": "Rate limit reached", "type": "rate_limit_exceeded"}}, RateLimitedError),
+        ({"error": {"code": "429", "message": "no"}}, RateLimitedError),
+        ({"error": {"message": "prompt is too long", "type": "invalid_request_error"}}, ContextTooLongError),
+    ],
+)  # fmt: skip
+async def test_an_error_may_stand_anywhere_in_a_200(body: dict[str, Any], kind: type[ChatError]) -> None:
+    """On top, in the choice, as the reason of its end; its kind by code or by words."""
+    assert type(await says(body)) is kind
+
+
+async def test_an_error_beside_an_answer_does_not_hide_it() -> None:
+    """A warning of a gateway is not worth the answer."""
+    assert (await says({**completion("- a {}"), "error": {"message": "slow"}})).text == "- a {}"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Incorrect API key provided: x", KeyRejectedError), ("API key not valid.", KeyRejectedError),
+        ("nope is not a valid model ID", ModelNotFoundError),
+        ("blocked by the content filter", BadRequestError),
+    ],
+)  # fmt: skip
+async def test_a_400_that_nothing_can_mend_is_not_asked_again(message: str, kind: type[ChatError]) -> None:
+    """Key, model, and what a filter says of the text."""
+    asked = 0
+
+    async def refuse(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.json_response({"error": {"message": message}}, status=400)
+
+    assert type(await against(refuse)) is kind
+    assert asked == 1
+
+
+async def test_a_refusal_that_names_nothing_sends_the_request_out_bare() -> None:
+    """Once, and with the bound of the answer; an endpoint that has answered means the request itself."""
+    seen: list[dict[str, Any]] = []
+
+    async def picky(request: web.Request) -> web.Response:
+        body = await request.json()
+        seen.append(body)
+        if "seed" in body or len(seen) > 2:
+            return web.json_response({"error": {"message": "Bad request"}}, status=400)
+        return web.json_response(completion("- a {}"))
+
+    async with served(picky) as url, OpenAIChat(url) as chat:
+        assert (await chat.chat(REQUEST)).text == "- a {}"
+        assert set(seen[-1]) == {"messages", "model", "max_tokens"}
+        with pytest.raises(BadRequestError):
+            await chat.chat(REQUEST)
+    assert len(seen) == 3
+
+
+async def test_what_was_learned_on_the_way_to_a_useless_answer_is_kept() -> None:
+    """It was put as the endpoint takes it, and is not paid for again."""
+    seen: list[dict[str, Any]] = []
+
+    async def picky(request: web.Request) -> web.Response:
+        body = await request.json()
+        seen.append(body)
+        if "seed" in body:
+            return web.json_response({"error": {"message": "no", "param": "seed"}}, status=400)
+        return web.json_response(completion(None))
+
+    async with served(picky) as url, OpenAIChat(url) as chat:
+        for _ in range(2):
+            with pytest.raises(UselessAnswerError):
+                await chat.chat(REQUEST)
+    assert len(seen) == 3
+
+
+async def test_an_endpoint_that_refuses_whatever_is_sent_is_left_in_the_end() -> None:
+    """Each refusal teaches something new, so that there are not many."""
+    asked = 0
+
+    async def refuse(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        names = [name for name in await request.json() if name not in ("messages", "model")]
+        return web.json_response({"error": {"message": "no", "param": (names or ["x"])[0]}}, status=400)
+
+    assert type(await against(refuse)) is BadRequestError
+    assert asked <= 9

@@ -65,14 +65,63 @@ async def test_a_model_that_is_not_listed_is_told_with_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_key_is_called_by_the_name_of_its_variable(status: int) -> None:
-    """With a key and without one the advice differs; the key itself is not told."""
-    async with serving(answering(lambda: web.Response(status=status))) as url:
+async def test_a_refused_list_is_left_to_the_first_request(status: int) -> None:
+    """Some vendors guard it in another way; with a key and without one the advice differs."""
+    async with serving(answering(lambda: web.Response(status=status, text="no"))) as url:
+        with_key = await look(url, KEY, key_env="MY_KEY", model="m")
+        without = await look(url, None, key_env="MY_KEY", model="m")
+    assert with_key.status == without.status == status
+    assert "set MY_KEY to a valid one" in str(with_key.note)
+    assert str(without.note).endswith("set MY_KEY")
+    assert KEY.reveal() not in str(with_key.note)
+
+
+async def test_a_key_that_is_none_is_called_by_the_name_of_its_variable() -> None:
+    """OpenAI's own code leaves no doubt; the key itself is not told."""
+    error = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
+    async with serving(answering(lambda: web.json_response(error, status=401))) as url:
         with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as caught:
             await look(url, KEY, key_env="MY_KEY", model="m")
-        with pytest.raises(EndpointError, match="asks for a key"):
-            await look(url, None, key_env="MY_KEY", model="m")
     assert KEY.reveal() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("item", "context"),
+    [
+        ({"max_model_len": 4096}, 4096), ({"context_length": 131072}, 131072),
+        ({"meta": {"n_ctx": 1024}}, 1024),
+        ({"context_window": "8k"}, None), ({}, None), ({"meta": 3}, None),
+    ],
+)  # fmt: skip
+async def test_the_context_is_read_where_a_list_tells_it(
+    item: dict[str, object], context: int | None
+) -> None:
+    """By any of the names that vendors have for it."""
+    document = {"data": [{"id": "other", "max_model_len": 1}, {"id": "m", **item}]}
+    async with serving(answering(lambda: web.json_response(document))) as url:
+        assert (await look(url, KEY, key_env="K", model="m")).context == context
+
+
+async def test_an_azure_deployment_has_no_list_and_a_header_of_its_own() -> None:
+    """The key goes as Azure wants it, the version after the path, and nobody asks about `/v1`."""
+    asked: list[web.Request] = []
+
+    async def missing(request: web.Request) -> web.StreamResponse:
+        asked.append(request)
+        return web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_get("/openai/deployments/d/models", missing)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/openai/deployments/d?api-version=2024-10-21"
+    seen = await look(url, KEY, key_env="K", model="m")
+    await runner.cleanup()
+    assert "/v1" not in str(seen.note)
+    (request,) = asked
+    assert request.query_string == "api-version=2024-10-21"
+    assert request.headers["api-key"] == KEY.reveal()
 
 
 async def test_a_web_page_is_no_endpoint() -> None:

@@ -87,6 +87,14 @@ def test_vendors_with_headers_for_both_kinds(vendor: str) -> None:
         assert said.reset_s == pytest.approx(state.reset_s, abs=0.5)
 
 
+def test_limits_of_a_minute_are_read_by_their_longer_names() -> None:
+    """Cerebras' and Mistral's; a limit of the day is not taken for one of the minute."""
+    headers = {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-remaining-req-minute": "59"}
+    headers |= {"x-ratelimit-limit-tokens-minute": "90000", "x-ratelimit-limit-requests-day": "9"}
+    assert allowance(headers, "requests") == Allowance(60, 59, None)
+    assert allowance(headers, "tokens") == Allowance(90000, None, None)
+
+
 def test_a_vendor_with_bare_headers_means_requests() -> None:
     """`x-ratelimit-limit` without a kind is about requests."""
     headers = limit_headers("plain", {"requests": State(60, 3, 1.5)})
@@ -113,6 +121,10 @@ def test_missing_and_nonsense_members_are_left_out_and_told() -> None:
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30), ({"retry-after": "1m"}, 60), ({}, None),
         ({"retry-after": "-1"}, None), ({"retry-after": "31536000"}, None), ({"retry-after": "nan"}, None),
         ({"retry-after": datetime.fromtimestamp(NOW - 60, UTC).isoformat()}, 0),
+        ({"x-ms-retry-after-ms": "1500"}, 1.5), ({"retry-after": "500ms"}, 0.5),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{(NOW + 40) * 1000:.0f}"}, 40),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m2s"}, 62),
+        ({"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "1m2s"}, None),
     ],
 )  # fmt: skip
 def test_retry_after_in_all_its_forms(headers: dict[str, str], wait: float | None) -> None:
