@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .limiter import LimiterStatistics, Permit, RateLimiter, RateLimits
+from .limiter import RateLimiter
+from .limits import LimiterStatistics, RateLimits
 from .pacer import Pacer
+from .permit import Permit
 
 __all__ = ["LimiterStatistics", "Pacer", "Permit", "RateLimiter", "RateLimits"]

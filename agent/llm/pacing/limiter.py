@@ -6,16 +6,16 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
-from ...config.fields import CONCURRENCY
 from ...errors import FatalChatError
 from ...events import HeaderIgnored, LimitLearned, Listener, Paused, Rested, unheard
+from .breaker import Breaker
 from .headers import Kind, allowance
 from .headers import retry_after as read_retry_after
-from .window import Taken, Window
+from .limits import LimiterStatistics, RateLimits
+from .permit import Permit
+from .speed import Speed
+from .window import Window
 
 FIRST_IN_FLIGHT = 4
 NO_GROWTH_S = 10.0
@@ -23,40 +23,8 @@ LONGEST_OWN_PAUSE_S = 30.0
 SAMPLES = 32
 HEADROOM = 1.05
 SLACKENING = 0.999
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimits:
-    """What an endpoint may be asked at most.
-
-    Attributes:
-        rpm: Requests a minute; None where only the endpoint itself says.
-        tpm: Tokens a minute, prompt and answer; None likewise.
-        concurrency: Requests in flight.
-    """
-
-    rpm: float | None = None
-    tpm: float | None = None
-    concurrency: int = CONCURRENCY
-
-
-@dataclass(frozen=True, slots=True)
-class LimiterStatistics:
-    """How an endpoint stands now.
-
-    Attributes:
-        in_flight: Requests under way.
-        ceiling: How many may be.
-        rpm: The limit obeyed, None for none.
-        tpm: Likewise for tokens.
-        paused_s: Seconds until it is asked again; 0 if it is not paused.
-    """
-
-    in_flight: int
-    ceiling: int
-    rpm: float | None
-    tpm: float | None
-    paused_s: float
+BELIEVED = 2
+"""Pauses in a row that are as short as the endpoint says; then it is not believed any more."""
 
 
 class RateLimiter:
@@ -70,7 +38,11 @@ class RateLimiter:
     Tokens: the most that a request can be billed for is what must fit into the limit at all; what is set
     aside while it runs is that times the largest share that recent answers really used, and 5 % more. An
     endpoint that refuses because of tokens may count what was asked for, whatever was used: then all of it is
-    set aside and stays so, and with each success a thousandth less.
+    set aside and stays so, and with each success a thousandth less. A limit that a header tells paces, and
+    forbids nothing: one answer that was billed more than that shows that it is none.
+
+    Pauses: as long as the endpoint asks for, twice in a row; after that no shorter than the doubling ones of
+    our own, for as long as nothing succeeds.
 
     Args:
         name: For reports.
@@ -79,6 +51,12 @@ class RateLimiter:
         rng: Where jitter comes from.
         longest_pause_s: Longest wait that the endpoint may ask for.
         tell: Hears what is learned.
+
+    Attributes:
+        name: For reports.
+        closed: Why it is not used any more; None while it is.
+        breaker: Whether it is to be asked, where there are others.
+        speed: How long it takes to answer.
     """
 
     def __init__(
@@ -93,6 +71,8 @@ class RateLimiter:
     ) -> None:
         self.name = name
         self.closed: FatalChatError | None = None
+        self.breaker = Breaker(clock)
+        self.speed = Speed()
         self._limits = limits
         self._clock = clock
         self._rng = rng
@@ -107,10 +87,11 @@ class RateLimiter:
         self._heard = False
         self._growth_from = self._ready_at = -math.inf
         self._ramp = 0
-        self._refusals = 0
+        self._refusals = self._pauses = 0
         self._shrunk_at = -math.inf
         self._shares: deque[float] = deque(maxlen=SAMPLES)
         self._least_share = 0.0
+        self._most_billed = 0
         self._warned: set[str] = set()
 
     def statistics(self) -> LimiterStatistics:
@@ -122,19 +103,35 @@ class RateLimiter:
         )
 
     def fits(self, tokens: int) -> bool:
-        """Whether a request of so many tokens can ever be made here."""
-        window = self._windows.get("tokens")
-        return window is None or tokens <= window.limit
+        """Whether the setting allows a request of so many tokens at all."""
+        return self._limits.tpm is None or tokens <= self._limits.tpm
 
     def token_limit(self) -> float | None:
-        """Tokens a minute, None for no limit."""
-        window = self._windows.get("tokens")
-        return None if window is None else window.limit
+        """Tokens a minute as they are set, None for no limit."""
+        return self._limits.tpm
 
     def delay(self, tokens: int) -> float:
         """Seconds until a request may go; infinite while only another one's end can make room."""
-        if self.closed or self._in_flight >= int(self._ceiling) or not self.fits(tokens):
+        if self.closed or self._full or not self.fits(tokens):
             return math.inf
+        return self._paced(tokens)
+
+    def expected_wait_s(self, tokens: int) -> float:
+        """Like ``delay``, but with a guess at when another one ends."""
+        if self.closed or not self.fits(tokens):
+            return math.inf
+        return max(self._paced(tokens), self.speed.mean_s / self._in_flight if self._full else 0.0)
+
+    def interval_s(self, tokens: int) -> float:
+        """Seconds between two requests of a long queue."""
+        spacings = [self._windows[kind].interval_s(weight) for kind, weight in self._weights(tokens).items()]
+        return max(self.speed.mean_s / int(self._ceiling), *spacings, 0.0)
+
+    @property
+    def _full(self) -> bool:
+        return self._in_flight >= int(self._ceiling)
+
+    def _paced(self, tokens: int) -> float:
         now = self._clock()
         waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
         return max(self._ready_at - now, 0.0, *waits)
@@ -147,6 +144,7 @@ class RateLimiter:
         """Let a request go now."""
         now = self._clock()
         self._in_flight += 1
+        probe = self.breaker.admit()
         if self._ramp > 0:
             # After a pause everybody is ready at once; let them go one by one.
             self._ramp -= 1
@@ -154,11 +152,12 @@ class RateLimiter:
         taken = {
             kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()
         }
-        return Permit(self, tokens, now, taken)
+        return Permit(self, tokens, now, taken, probe=probe)
 
     def leave(self, permit: Permit) -> None:
         """Note that a request has ended."""
         self._in_flight -= 1
+        self.breaker.leave(probe=permit.probe)
         if not self._heard:
             self._heard = True
             if not self._refusals:
@@ -180,7 +179,8 @@ class RateLimiter:
         self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
         if permit.tokens > 0:
             self._shares.append(tokens / permit.tokens)
-        self._refusals = 0
+        self._refusals = self._pauses = 0
+        self._disprove(tokens)
         if self._clock() >= self._growth_from:
             self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self._limits.concurrency))
 
@@ -213,13 +213,16 @@ class RateLimiter:
         self._pause(retry_after)
 
     def _pause(self, asked: float | None) -> None:
-        if asked is None:
-            bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(self._refusals, 10) / 2)
-            wait = self._rng.uniform(bound / 2, bound)
-        else:
-            wait = min(asked, self._longest_pause_s)
-            wait += self._rng.uniform(0.0, min(1.0, wait / 10))
-        until = self._clock() + wait
+        now = self._clock()
+        # Those that were under way when a pause began say nothing new.
+        self._pauses += now >= self._ready_at
+        bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(max(self._refusals, self._pauses), 10) / 2)
+        wait = self._rng.uniform(bound / 2, bound)
+        if asked is not None:
+            told = min(asked, self._longest_pause_s)
+            told += self._rng.uniform(0.0, min(1.0, told / 10))
+            wait = max(told, wait if self._pauses > BELIEVED else 0.0)
+        until = now + wait
         if until <= self._ready_at:
             return
         self._ready_at = until
@@ -234,17 +237,20 @@ class RateLimiter:
 
     def _weights(self, tokens: int) -> dict[Kind, float]:
         weights: dict[Kind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
-        return {kind: weight for kind, weight in weights.items() if kind in self._windows}
+        return {kind: min(weights[kind], window.limit) for kind, window in self._windows.items()}
 
     def _expected(self, tokens: int) -> int:
         share = max(max(self._shares) * HEADROOM, self._least_share) if self._shares else 1.0
         return max(math.ceil(tokens * min(share, 1.0)), 1)
 
     def _settle(self, permit: Permit, tokens: int) -> None:
-        if (taken := permit.taken.get("tokens")) is not None:
-            self._windows["tokens"].settle(taken, float(tokens))
+        taken, window = permit.taken.get("tokens"), self._windows.get("tokens")
+        if taken is not None and window is not None:
+            window.settle(taken, float(tokens))
 
     def _learn(self, kind: Kind, told: float, configured: float | None, permit: Permit) -> None:
+        if kind == "tokens" and told < self._most_billed:
+            return
         limit = told if configured is None else min(told, configured)
         window = self._windows.get(kind)
         if window is not None and window.limit == limit:
@@ -258,41 +264,19 @@ class RateLimiter:
         window.limit = limit
         self._tell(LimitLearned(endpoint=self.name, limit=kind, value=limit))
 
+    def _disprove(self, billed: int) -> None:
+        """Drop a limit that a header told and one answer alone went beyond."""
+        self._most_billed = max(self._most_billed, billed)
+        window = self._windows.get("tokens")
+        if window is None or billed <= window.limit or window.limit == self._limits.tpm:
+            return
+        self._ignore("x-ratelimit-limit-tokens", f"{window.limit:g}, and {billed} were answered")
+        if self._limits.tpm is None:
+            self._windows.pop("tokens").close()
+        else:
+            window.limit = self._limits.tpm
+
     def _ignore(self, header: str, value: str) -> None:
         if header not in self._warned:
             self._warned.add(header)
             self._tell(HeaderIgnored(endpoint=self.name, header=header, value=value))
-
-
-class Permit:
-    """Leave for one request; a context manager that gives it back, whatever happens."""
-
-    __slots__ = ("_left", "_on_leave", "admitted", "limiter", "taken", "tokens")
-
-    def __init__(self, limiter: RateLimiter, tokens: int, admitted: float, taken: dict[Kind, Taken]) -> None:
-        self.limiter = limiter
-        self.tokens = tokens
-        self.admitted = admitted
-        self.taken = taken
-        self._left = False
-        self._on_leave: Callable[[], None] | None = None
-
-    def on_leave(self, call: Callable[[], None]) -> None:
-        """Have something done once it is given back."""
-        self._on_leave = call
-
-    def leave(self) -> None:
-        """Give it back; a second time does nothing."""
-        if not self._left:
-            self._left = True
-            self.limiter.leave(self)
-            if self._on_leave is not None:
-                self._on_leave()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.leave()
