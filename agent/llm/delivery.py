@@ -192,9 +192,7 @@ class Delivery:
             return False
         member.answers = "trying"
         self._tell(
-            AnswerTokensRaised(
-                endpoint=member.endpoint.name, before=request.max_tokens, now=longer.max_tokens
-            )
+            AnswerTokensRaised(endpoint=member.limiter.name, before=request.max_tokens, now=longer.max_tokens)
         )
         return True
 
@@ -228,7 +226,7 @@ class Delivery:
 
 
 def _is_of_the_request(error: ChatError) -> bool:
-    """Whether a failure speaks against a request, or its pace, rather than against an endpoint that answers."""
+    """Whether a failure speaks against a request, or its pace, and not against an endpoint that answers."""
     if isinstance(error, UselessAnswerError):
         return error.reason in OF_THE_REQUEST
     return isinstance(error, RateLimitedError | BadRequestError)

@@ -1,4 +1,4 @@
-"""Asks chat endpoints for one answer: budget, then pacing, then the attempt; elsewhere or again if that helps."""
+"""Asks chat endpoints for one answer: budget, pacing, the attempt; elsewhere, or again, if that helps."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Proposer:
 
     An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
     are left alone for a growing while before the next (``outage``), so that it does not eat every iteration.
-    When attempts have failed for ``give_up_after_s`` seconds and none has succeeded since, every request fails
-    with GaveUpError.
+    When attempts have failed for ``give_up_after_s`` seconds and none has succeeded since, every request
+    fails with GaveUpError.
 
     Args:
         endpoints: At least one.
@@ -158,7 +158,7 @@ class Proposer:
         limiter = asked.tried[-1]
         if self._members[limiter].lengthened(asked.request).max_tokens != asked.max_tokens:
             asked.tried.pop()
-        elif len(self._pacer.limiters) < 2 or not self._pacer.has_hope(asked.tried):
+        elif len(asked.tried) > len(self._members) or not self._pacer.has_hope(asked.tried):
             return False
         self._tell(
             RetryScheduled(endpoint=limiter.name, attempt=asked.number, wait_s=0.0, reason=decision.kind)
@@ -227,7 +227,7 @@ class Proposer:
 
 @dataclass(slots=True)
 class _Asked:
-    """One request on its way: the attempt's number, where it was made, and how long an answer was asked for."""
+    """One request on its way: the attempt's number, where it was made, and how many tokens it asked for."""
 
     request: ChatRequest
     endpoint: str = ""

@@ -81,7 +81,7 @@ class RetryPolicy:
     def wait_s(self, attempt: int, decision: Decision, rng: random.Random) -> float:
         """Seconds to wait after a failed attempt: full jitter, and no less than the endpoint asks for.
 
-        An endpoint that asks for one second, again and again, is in an outage that it knows nothing of: so the
+        An endpoint that asks for one second again and again is in an outage that it knows nothing of: so the
         jitter's bound grows there too.
 
         Full jitter (a uniform draw up to the exponential bound) is the variant with the least competing

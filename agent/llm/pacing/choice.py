@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from .limiter import RateLimiter
 
 AS_FAST = 1.2
-"""Endpoints are taken to be as fast as each other up to this ratio: the mean of a few answers is no better."""
+"""Up to this ratio endpoints are taken to be equally fast: the mean of a few answers is no better."""
 SHORTEST_PATIENCE_S = 1.0
 FIRST_PATIENCE_S = 10.0
 """What an endpoint gets of which nothing is known, while another of which nothing is known is idle; and the

@@ -85,7 +85,7 @@ class RateLimiter:
         self._in_flight = 0
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
         self._heard = False
-        self._growth_from = self._ready_at = -math.inf
+        self._growth_from = self._ready_at = self._paused_until = -math.inf
         self._ramp = 0
         self._refusals = self._pauses = 0
         self._shrunk_at = -math.inf
@@ -215,7 +215,7 @@ class RateLimiter:
     def _pause(self, asked: float | None) -> None:
         now = self._clock()
         # Those that were under way when a pause began say nothing new.
-        self._pauses += now >= self._ready_at
+        self._pauses += now >= self._paused_until
         bound = min(LONGEST_OWN_PAUSE_S, 2.0 ** min(max(self._refusals, self._pauses), 10) / 2)
         wait = self._rng.uniform(bound / 2, bound)
         if asked is not None:
@@ -223,6 +223,7 @@ class RateLimiter:
             told += self._rng.uniform(0.0, min(1.0, told / 10))
             wait = max(told, wait if self._pauses > BELIEVED else 0.0)
         until = now + wait
+        self._paused_until = max(until, self._paused_until)
         if until <= self._ready_at:
             return
         self._ready_at = until

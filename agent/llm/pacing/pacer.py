@@ -25,8 +25,8 @@ class _Waiter:
 class Pacer:
     """A queue in front of one endpoint or several: first come, first served.
 
-    Where the first in the queue goes, ``choice`` decides. A request that has failed at one endpoint comes back
-    to the front. Nobody overtakes, but for an endpoint that those before avoid because they have failed there.
+    Where the first in the queue goes, ``choice`` decides. A request that has failed at one endpoint comes
+    back to the front. Nobody overtakes, but to an endpoint that those before have failed at and avoid.
     No task runs of its own: the queue moves when a request comes, ends or is cancelled, and by one timer.
 
     Args:
