@@ -11,6 +11,7 @@ from .types import ChatAnswer, ChatClient, ChatRequest
 
 LOOK_AGAIN_S = 1.0
 """Seconds after which it is asked again how long an attempt is worth waiting for."""
+SOONEST_S = 0.01
 
 
 async def attempt(
@@ -72,7 +73,7 @@ def _watched(
         if left <= 0:
             deadline.reschedule(loop.time())
         else:
-            timer = loop.call_later(min(left, LOOK_AGAIN_S), look)
+            timer = loop.call_later(min(max(left, SOONEST_S), LOOK_AGAIN_S), look)
 
     timer = loop.call_later(LOOK_AGAIN_S, look)
     try:

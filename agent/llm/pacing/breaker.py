@@ -68,14 +68,9 @@ class Breaker:
         return self._closed
 
     @property
-    def hopeful(self) -> bool:
-        """Whether a request that failed elsewhere may go here: it answers, or nothing speaks against it."""
-        return self._closed or not self._in_a_row
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody has asked it yet."""
-        return self.hopeful and not self._closed and not self._probing
+    def due(self) -> bool:
+        """Whether a probe may go now."""
+        return not self._closed and self.wait_s() <= 0
 
     @property
     def failures(self) -> int:

@@ -1,7 +1,7 @@
 """Which endpoint of a pool a request goes to, and how long it is waited for there.
 
-An endpoint that is known to answer (its breaker is closed) is preferred; the others are asked by a probe at a
-time, when no other has room. Of several that answer, a slower one is used when the queue is so long that the
+Whoever is due for a probe is asked by the next in the queue. All others go where they are answered (where the
+breaker is closed). Of several that answer, a slower one is used when the queue is so long that the
 last in it would wait longer for the faster one: the threshold policy that is optimal for two servers of
 unequal speed (W. Lin and P. R. Kumar, "Optimal Control of a Queueing System with Two Heterogeneous Servers",
 IEEE Transactions on Automatic Control 29(8), 1984). Of equal ones, the one with the smallest share of its
@@ -11,16 +11,18 @@ room taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from .breaker import HOLD_SHARE
 from .limiter import RateLimiter
 
 AS_FAST = 1.2
-"""Up to this ratio endpoints are taken to be equally fast: the mean of a few answers is no better."""
+"""Up to this ratio endpoints are taken to be equally fast, and one more by the number of answers known: the
+mean of a few is no better. A slower one that is idle is asked again as seldom as a probe would be."""
 SHORTEST_PATIENCE_S = 1.0
 FIRST_PATIENCE_S = 10.0
-"""What an endpoint gets of which nothing is known, while another of which nothing is known is idle; and the
-least that one gets which has answered."""
+"""What a probe gets while nobody is known to answer and another endpoint could be tried; and the least that an
+endpoint gets which has answered."""
 PROBE_TIMES = 2.0
 MOST_PROBE_TIMES = 16.0
 ANSWERED_TIMES = 4.0
@@ -52,25 +54,24 @@ def choose(
     if not has_hope(able):
         able = list(limiters)
     known = [one for one in able if one.breaker.closed]
-    waits = {one: one.delay(tokens) for one in known}
-    ready = [one for one in known if waits[one] <= 0 and _pays(one, known, tokens, waiting)]
-    if ready:
-        return 0.0, min(ready, key=RateLimiter.load)
-    if not known or not moved:
-        alone = not any(one.breaker.closed for one in limiters)
-        for one in able:
-            if not one.breaker.closed:
-                waits[one] = max(one.delay(tokens), one.breaker.wait_s(alone=alone))
-    # One with room that does not pay is no reason to wake up: another one's end is.
-    later = {one: math.inf if one in known and wait <= 0 else wait for one, wait in waits.items()}
-    return min(((wait, one.breaker.failures, one) for one, wait in later.items()), key=lambda each: each[:2])[
-        ::2
-    ]
+    probed = [] if known and moved else [one for one in able if not one.breaker.closed]
+    alone = not any(one.breaker.closed for one in limiters)
+    waits = {one: max(one.delay(tokens), one.breaker.wait_s(alone=alone)) for one in probed}
+    for one in known:
+        wait = one.delay(tokens)
+        # One with room that does not pay is no reason to wake up: another one's end is.
+        waits[one] = wait if wait > 0 or _pays(one, known, tokens, waiting) else math.inf
+    return _soonest(waits)
+
+
+def _soonest(waits: Mapping[RateLimiter, float]) -> tuple[float, RateLimiter]:
+    found = min(waits, key=lambda one: (waits[one], one.breaker.closed, one.breaker.failures, one.load()))
+    return waits[found], found
 
 
 def has_hope(limiters: Collection[RateLimiter]) -> bool:
-    """Whether one of them may well answer."""
-    return any(one.breaker.hopeful for one in limiters)
+    """Whether one of them answers, or may be found to do so."""
+    return any(one.breaker.closed or one.breaker.due for one in limiters)
 
 
 def patience_s(
@@ -80,7 +81,7 @@ def patience_s(
 
     An endpoint that has answered gets four times its own slowest answer of late, or of the others' if that is
     more. A probe gets twice what the others would take, and twice as much with each that fails, up to
-    sixteen times.
+    sixteen times; more while few answers of theirs are known, for the second may well take longer.
 
     Args:
         limiter: Where the attempt is made.
@@ -90,13 +91,15 @@ def patience_s(
         probe: Whether it is a probe.
     """
     others = [one for one in limiters if one is not limiter]
-    there = elsewhere_s([one for one in others if one.breaker.closed], tokens, waiting + 1, slowest=True)
-    if math.isinf(there):
-        return FIRST_PATIENCE_S if probe and any(one.breaker.idle for one in others) else math.inf
-    if probe:
-        times = min(PROBE_TIMES * 2.0 ** min(limiter.breaker.failures, 10), MOST_PROBE_TIMES)
-        return max(times * there, SHORTEST_PATIENCE_S)
-    return max(ANSWERED_TIMES * max(limiter.speed.slowest_s, there), FIRST_PATIENCE_S)
+    known = [one for one in others if one.breaker.closed]
+    if not known and not any(one.breaker.due for one in others):
+        return math.inf
+    there = elsewhere_s(known, tokens, waiting + 1, slowest=True) if known else 0.0
+    if not probe or not known:
+        return max(ANSWERED_TIMES * max(limiter.speed.slowest_s, there), FIRST_PATIENCE_S)
+    times = PROBE_TIMES * 2.0 ** min(limiter.breaker.failures, 10)
+    few = PROBE_TIMES / max(sum(one.speed.answers for one in known), 1)
+    return max(min(times + few, MOST_PROBE_TIMES) * there, SHORTEST_PATIENCE_S)
 
 
 def elsewhere_s(known: Collection[RateLimiter], tokens: int, waiting: int, *, slowest: bool = False) -> float:
@@ -112,4 +115,7 @@ def elsewhere_s(known: Collection[RateLimiter], tokens: int, waiting: int, *, sl
 
 def _pays(one: RateLimiter, known: Collection[RateLimiter], tokens: int, waiting: int) -> bool:
     others = [other for other in known if other is not one]
-    return one.speed.mean_s <= AS_FAST * elsewhere_s(others, tokens, waiting)
+    ratio = AS_FAST + 1.0 / one.speed.answers
+    return one.speed.mean_s <= ratio * elsewhere_s(others, tokens, waiting) or (
+        one.idle_s > HOLD_SHARE * one.speed.mean_s
+    )

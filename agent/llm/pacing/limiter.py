@@ -83,6 +83,7 @@ class RateLimiter:
             if limit is not None:
                 self._windows[kind] = Window(limit)
         self._in_flight = 0
+        self._asked_at = clock()
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
         self._heard = False
         self._growth_from = self._ready_at = self._paused_until = -math.inf
@@ -136,13 +137,18 @@ class RateLimiter:
         waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
         return max(self._ready_at - now, 0.0, *waits)
 
+    @property
+    def idle_s(self) -> float:
+        """Seconds since it was last asked."""
+        return self._clock() - self._asked_at
+
     def load(self) -> float:
         """Share of the room that is taken, to choose between endpoints."""
         return self._in_flight / self._ceiling
 
     def admit(self, tokens: int) -> Permit:
         """Let a request go now."""
-        now = self._clock()
+        now = self._asked_at = self._clock()
         self._in_flight += 1
         probe = self.breaker.admit()
         if self._ramp > 0:

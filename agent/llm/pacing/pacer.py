@@ -14,6 +14,9 @@ from .limiter import RateLimiter
 from .permit import Permit
 
 
+SHORTEST_WAIT_S = 0.001
+
+
 @dataclass(slots=True, eq=False)
 class _Waiter:
     tokens: int
@@ -104,7 +107,9 @@ class Pacer:
                 open_to = avoided if open_to is None else open_to & avoided
         self._waiting.extendleft(reversed(blocked))
         if math.isfinite(shortest):
-            self._timer = asyncio.get_running_loop().call_later(shortest, self.move)
+            # Sums of times round: waiting for less than the clock tells apart would be waiting for nothing.
+            wait = max(shortest, SHORTEST_WAIT_S)
+            self._timer = asyncio.get_running_loop().call_later(wait, self.move)
 
     def has_hope(self, avoid: Collection[RateLimiter]) -> bool:
         """Whether another endpoint than these may well answer."""

@@ -15,6 +15,11 @@ class Speed:
         self._took: deque[float] = deque(maxlen=ANSWERS)
 
     @property
+    def answers(self) -> int:
+        """How many are known."""
+        return len(self._took)
+
+    @property
     def mean_s(self) -> float:
         """Seconds that an answer takes; 0 while none is known."""
         return sum(self._took) / len(self._took) if self._took else 0.0
