@@ -8,6 +8,8 @@ from typing import Any
 from ..errors import StoreMismatchError
 
 _ABSENT = object()
+NO_LONGER = frozenset({"answer_tokens"})
+"""What decided in runs of earlier versions and does not any more."""
 _NAMES = {
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
@@ -32,7 +34,7 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
     lines: list[str] = []
-    for name in sorted({*before, *now}):
+    for name in sorted({*before, *now} - NO_LONGER):
         old, new = before.get(name, _ABSENT), now.get(name, _ABSENT)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             lines += _differences(old, new, f"{path}{name}.")

@@ -21,8 +21,8 @@ AS_FAST = 1.2
 mean of a few is no better. A slower one that is idle is asked again as seldom as a probe would be."""
 SHORTEST_PATIENCE_S = 1.0
 FIRST_PATIENCE_S = 10.0
-"""What a probe gets while nobody is known to answer and another endpoint could be tried; and the least that an
-endpoint gets which has answered."""
+"""What a probe gets while nobody is known to answer and another endpoint could be tried; and the least that
+an endpoint gets which has answered."""
 PROBE_TIMES = 2.0
 MOST_PROBE_TIMES = 16.0
 ANSWERED_TIMES = 4.0
@@ -70,8 +70,8 @@ def _soonest(waits: Mapping[RateLimiter, float]) -> tuple[float, RateLimiter]:
 
 
 def has_hope(limiters: Collection[RateLimiter]) -> bool:
-    """Whether one of them answers, or may be found to do so."""
-    return any(one.breaker.closed or one.breaker.due for one in limiters)
+    """Whether one of them answers, or may be found to do so, and asks for no pause."""
+    return any((one.breaker.closed or one.breaker.due) and not one.pauses for one in limiters)
 
 
 def patience_s(
@@ -92,7 +92,7 @@ def patience_s(
     """
     others = [one for one in limiters if one is not limiter]
     known = [one for one in others if one.breaker.closed]
-    if not known and not any(one.breaker.due for one in others):
+    if not known and not has_hope(others):
         return math.inf
     there = elsewhere_s(known, tokens, waiting + 1, slowest=True) if known else 0.0
     if not probe or not known:

@@ -23,6 +23,7 @@ LONGEST_OWN_PAUSE_S = 30.0
 SAMPLES = 32
 HEADROOM = 1.05
 SLACKENING = 0.999
+MOMENT_S = 1.0
 BELIEVED = 2
 """Pauses in a row that are as short as the endpoint says; then it is not believed any more."""
 
@@ -136,6 +137,11 @@ class RateLimiter:
         now = self._clock()
         waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
         return max(self._ready_at - now, 0.0, *waits)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it is left alone for longer than a moment, because it asked for that."""
+        return self._ready_at - self._clock() > MOMENT_S
 
     @property
     def idle_s(self) -> float:

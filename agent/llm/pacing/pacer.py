@@ -13,7 +13,6 @@ from .choice import choose, has_hope, patience_s
 from .limiter import RateLimiter
 from .permit import Permit
 
-
 SHORTEST_WAIT_S = 0.001
 
 
