@@ -172,21 +172,22 @@ class Delivery:
             # Before the permit is given back, or it would let the next one run into the same refusal.
             left = self._pacer.remove(limiter, error)
             self._tell(EndpointRemoved(endpoint=limiter.name, message=str(error), left=left))
-        elif not (member.asked_too_much(error) or self._lengthened(member, error, request)):
+        elif not (member.asked_too_much(error) or self._lengthened(member, error, request, spending)):
             self._set_aside(member, error, permit)
         name, billed = type(error).__name__, bool(spending.used.calls)
         self._tell(ChatFailed(endpoint=limiter.name, error=name, message=str(error), billed=billed))
 
-    def _lengthened(self, member: Member, error: ChatError, request: ChatRequest) -> bool:
+    def _lengthened(self, member: Member, error: ChatError, request: ChatRequest, spending: Spending) -> bool:
         """Ask for longer answers where they are cut before they begin, if limits allow for it."""
         if not member.cut_short(error):
             return False
         longer = member.longest(request)
         most, left = self._bound.of(longer), self._budget.left()
-        money = cost(most, member.endpoint.price)
+        tokens = most.total + spending.used.tokens_at_most
+        money = cost(most, member.endpoint.price) + spending.used.picodollars_at_most
         if (
             not member.limiter.fits(longer.tokens_at_most)
-            or (left.tokens is not None and most.total > left.tokens)
+            or (left.tokens is not None and tokens > left.tokens)
             or (left.cost_usd is not None and money > left.cost_usd * PICODOLLARS)
         ):
             return False
