@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from ..errors import (
-    BadRequestError,
     ChatError,
     FatalChatError,
     GaveUpError,
@@ -118,7 +117,8 @@ class Delivery:
         except ChatError as said:
             error = member.standing.taken(said)
             failure = said if isinstance(error, RequestFailedError) else error
-            self._failed(member, failure, request, permit, spending)
+            spared = _is_of_the_request(error) and not permit.probe
+            self._failed(member, failure, request, permit, spending, spared=spared)
             await self._write(spending)
             self._check_outage(failure, member)
             raise error from said.__cause__
@@ -154,7 +154,14 @@ class Delivery:
         self._outage.succeeded()
 
     def _failed(
-        self, member: Member, error: ChatError, request: ChatRequest, permit: Permit, spending: Spending
+        self,
+        member: Member,
+        error: ChatError,
+        request: ChatRequest,
+        permit: Permit,
+        spending: Spending,
+        *,
+        spared: bool,
     ) -> None:
         spending.failed = 1
         if error.usage is not None:
@@ -172,7 +179,9 @@ class Delivery:
             # Before the permit is given back, or it would let the next one run into the same refusal.
             left = self._pacer.remove(limiter, error)
             self._tell(EndpointRemoved(endpoint=limiter.name, message=str(error), left=left))
-        elif not (member.asked_too_much(error) or self._lengthened(member, error, request, spending)):
+        elif not (
+            member.asked_too_much(error) or self._lengthened(member, error, request, spending) or spared
+        ):
             self._set_aside(member, error, permit)
         name, billed = type(error).__name__, bool(spending.used.calls)
         self._tell(ChatFailed(endpoint=limiter.name, error=name, message=str(error), billed=billed))
@@ -200,7 +209,7 @@ class Delivery:
     def _set_aside(self, member: Member, error: ChatError, permit: Permit) -> None:
         """Let the breaker know, where there are other endpoints."""
         limiters, breaker = self._pacer.limiters, permit.limiter.breaker
-        if len(limiters) < 2 or (breaker.closed and _is_of_the_request(error)):
+        if len(limiters) < 2:
             return
         last = not any(one.breaker.closed for one in limiters if one is not permit.limiter)
         wait = breaker.failed(error.took_s, probe=permit.probe, last=last)
@@ -226,8 +235,8 @@ class Delivery:
             await self._ledger.put_usage(spending.bill)
 
 
-def _is_of_the_request(error: ChatError) -> bool:
+def _is_of_the_request(error: ChatError | RequestFailedError) -> bool:
     """Whether a failure speaks against a request, or its pace, and not against an endpoint that answers."""
     if isinstance(error, UselessAnswerError):
         return error.reason in OF_THE_REQUEST
-    return isinstance(error, RateLimitedError | BadRequestError)
+    return isinstance(error, RateLimitedError | RequestFailedError)

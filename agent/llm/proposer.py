@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TokenUsage
+from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TokenUsage, TransientChatError
 from ..events import EndpointPaced, Listener, RetryScheduled, unheard
 from .budget import NOTHING, Budget, Price, cost
 from .delivery import UNFIT, Delivery
@@ -133,7 +133,7 @@ class Proposer:
     async def _attempt(self, asked: _Asked) -> Reply:
         """One attempt, at as many endpoints as there is hope for."""
         asked.tried.clear()
-        worth_another: ChatError | None = None
+        failures: list[ChatError | RequestFailedError] = []
         while True:
             try:
                 return await self._send(asked)
@@ -143,15 +143,30 @@ class Proposer:
             except RequestTooLargeError:
                 raise
             except (ChatError, RequestFailedError) as error:
-                decision = classify(error)
-                if decision.kind != "no" and isinstance(error, ChatError):
-                    worth_another = worth_another or error
-                if not self._goes_on(asked, decision):
-                    if len(self._pacer.limiters) > 1 and isinstance(worth_another, ChatError):
-                        # Each endpoint's pause holds it back by itself: another one may be ready sooner.
-                        worth_another.retry_after = None
-                        raise worth_another from error
-                    raise
+                failures.append(error)
+                if not self._goes_on(asked, classify(error)):
+                    raise self._verdict(asked, failures)  # noqa: B904 - it has a cause of its own
+
+    def _verdict(
+        self, asked: _Asked, failures: Sequence[ChatError | RequestFailedError]
+    ) -> ChatError | RequestFailedError:
+        """Return what one attempt comes to that has failed at each endpoint that it was made at.
+
+        Another attempt, if one of them is worth it; the end of the request, if it is refused by one that
+        answers others; the end of all only if every endpoint refuses.
+        """
+        last = failures[-1]
+        if len(self._members) < 2:
+            return last
+        for error in failures:
+            if isinstance(error, ChatError) and classify(error).kind != "no":
+                # Each endpoint's pause holds it back by itself: another one may be ready sooner.
+                error.retry_after = None
+                return error
+        refused = next((error for error in failures if isinstance(error, RequestFailedError)), None)
+        if refused is not None or set(self._pacer.limiters) <= {*asked.tried}:
+            return refused or last
+        return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
 
     def _goes_on(self, asked: _Asked, decision: Decision) -> bool:
         """Whether a request that has failed is asked again at once."""

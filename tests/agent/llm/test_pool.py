@@ -150,6 +150,22 @@ async def test_where_all_refuse_from_the_first_the_settings_are_wrong() -> None:
 
 
 @virtual_time
+async def test_one_that_refuses_all_is_not_the_end_while_the_other_is_down() -> None:
+    """The settings are wrong only if every endpoint refuses; the iteration is asked again by a resume."""
+    refusing, down = Chat(), Chat()
+    asker = pool(refusing, down, retry=RetryPolicy(attempts=2))
+    await asyncio.gather(*(asker.ask(request(number)) for number in range(8)))
+    refusing.error = lambda: BadRequestError("flagged", status=403)
+    down.error = lambda: TransientChatError("down")
+    for number in range(12):
+        with pytest.raises(RequestFailedError):
+            await asker.ask(request(number))
+    down.error = None
+    await asyncio.sleep(300)
+    assert (await asker.ask(request())).endpoint == "1"
+
+
+@virtual_time
 async def test_a_pool_waits_out_an_outage_of_all() -> None:
     """Ten minutes without any endpoint cost few turns, and the first to come back is found soon."""
     chats = [Chat(took_s=0.1), Chat(took_s=0.1)]
