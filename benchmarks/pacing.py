@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import random
 import sys
@@ -163,7 +162,7 @@ def main() -> None:
     parser.add_argument("--soak", type=int, metavar="TURNS", help="soak for so many turns, and nothing else")
     given = parser.parse_args()
     if given.soak is not None:
-        print(json.dumps({"soak": dataclasses.asdict(soak(given.soak))}, indent=1))
+        print(json.dumps({"soak": vars(soak(given.soak))}, indent=1))
         return
     sliding = ServerOptions(style="sliding", rpm=RPM, latency_s=LATENCY)
     set_rpm = proposer(RateLimits(rpm=RPM, concurrency=CLIMBS))

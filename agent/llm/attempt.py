@@ -66,6 +66,7 @@ def _watched(
         yield
         return
     loop, started = asyncio.get_running_loop(), clock()
+    timer = loop.call_later(LOOK_AGAIN_S, lambda: look())
 
     def look() -> None:
         nonlocal timer
@@ -75,7 +76,6 @@ def _watched(
         else:
             timer = loop.call_later(min(max(left, SOONEST_S), LOOK_AGAIN_S), look)
 
-    timer = loop.call_later(LOOK_AGAIN_S, look)
     try:
         yield
     finally:

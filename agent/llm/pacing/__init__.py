@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .limiter import RateLimiter
+from .limiter import Permit, RateLimiter
 from .limits import LimiterStatistics, RateLimits
 from .pacer import Pacer
-from .permit import Permit
 
 __all__ = ["LimiterStatistics", "Pacer", "Permit", "RateLimiter", "RateLimits"]

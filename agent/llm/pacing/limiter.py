@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
 from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
 
 from ...errors import FatalChatError
-from ...events import HeaderIgnored, LimitLearned, Listener, Paused, Rested, unheard
+from ...events import Listener, Paused, Rested, unheard
 from .breaker import Breaker
-from .headers import Kind, allowance
-from .headers import retry_after as read_retry_after
+from .headers import Kind
 from .limits import LimiterStatistics, RateLimits
-from .permit import Permit
+from .minute import MinuteLimits
 from .speed import Speed
-from .window import Window
+from .window import Taken
 
 FIRST_IN_FLIGHT = 4
 NO_GROWTH_S = 10.0
 LONGEST_OWN_PAUSE_S = 30.0
-SAMPLES = 32
-HEADROOM = 1.05
-SLACKENING = 0.999
 MOMENT_S = 1.0
 BELIEVED = 2
 """Pauses in a row that are as short as the endpoint says; then it is not believed any more."""
@@ -35,12 +32,6 @@ class RateLimiter:
     to the setting with the first outcome. Only a rate-limit reply shrinks it (by half, once for all the
     requests that were under way then); each success grows it by one over itself, up to the setting; a
     failure of another kind pauses growth for ten seconds.
-
-    Tokens: the most that a request can be billed for is what must fit into the limit at all; what is set
-    aside while it runs is that times the largest share that recent answers really used, and 5 % more. An
-    endpoint that refuses because of tokens may count what was asked for, whatever was used: then all of it is
-    set aside and stays so, and with each success a thousandth less. A limit that a header tells paces, and
-    forbids nothing: one answer that was billed more than that shows that it is none.
 
     Pauses: as long as the endpoint asks for, twice in a row; after that no shorter than the doubling ones of
     our own, for as long as nothing succeeds.
@@ -79,10 +70,7 @@ class RateLimiter:
         self._rng = rng
         self._longest_pause_s = longest_pause_s
         self._tell = tell
-        self._windows: dict[Kind, Window] = {}
-        for kind, limit in self._set().items():
-            if limit is not None:
-                self._windows[kind] = Window(limit)
+        self._minute = MinuteLimits(name, limits, clock=clock, tell=tell)
         self._in_flight = 0
         self._asked_at = clock()
         self._ceiling = float(min(limits.concurrency, FIRST_IN_FLIGHT))
@@ -91,18 +79,12 @@ class RateLimiter:
         self._ramp = 0
         self._refusals = self._pauses = 0
         self._shrunk_at = -math.inf
-        self._shares: deque[float] = deque(maxlen=SAMPLES)
-        self._least_share = 0.0
-        self._most_billed = 0
-        self._warned: set[str] = set()
 
     def statistics(self) -> LimiterStatistics:
         """How it stands now."""
-        limits = {kind: window.limit for kind, window in self._windows.items()}
         paused = max(self._ready_at - self._clock(), 0.0)
-        return LimiterStatistics(
-            self._in_flight, int(self._ceiling), limits.get("requests"), limits.get("tokens"), paused
-        )
+        rpm, tpm = self._minute.limit("requests"), self._minute.limit("tokens")
+        return LimiterStatistics(self._in_flight, int(self._ceiling), rpm, tpm, paused)
 
     def fits(self, tokens: int) -> bool:
         """Whether the setting allows a request of so many tokens at all."""
@@ -126,17 +108,14 @@ class RateLimiter:
 
     def interval_s(self, tokens: int) -> float:
         """Seconds between two requests of a long queue."""
-        spacings = [self._windows[kind].interval_s(weight) for kind, weight in self._weights(tokens).items()]
-        return max(self.speed.mean_s / int(self._ceiling), *spacings, 0.0)
+        return max(self.speed.mean_s / int(self._ceiling), self._minute.interval_s(tokens))
 
     @property
     def _full(self) -> bool:
         return self._in_flight >= int(self._ceiling)
 
     def _paced(self, tokens: int) -> float:
-        now = self._clock()
-        waits = [self._windows[kind].delay(now, weight) for kind, weight in self._weights(tokens).items()]
-        return max(self._ready_at - now, 0.0, *waits)
+        return max(self._ready_at - self._clock(), self._minute.delay(tokens), 0.0)
 
     @property
     def pauses(self) -> bool:
@@ -161,10 +140,7 @@ class RateLimiter:
             # After a pause everybody is ready at once; let them go one by one.
             self._ramp -= 1
             self._ready_at = now + self._rng.uniform(0.02, 0.2)
-        taken = {
-            kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()
-        }
-        return Permit(self, tokens, now, taken, probe=probe)
+        return Permit(self, tokens, now, self._minute.take(tokens), probe=probe)
 
     def leave(self, permit: Permit) -> None:
         """Note that a request has ended."""
@@ -177,22 +153,12 @@ class RateLimiter:
 
     def heard(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Learn from a reply's headers."""
-        read_retry_after(headers, ignored=self._ignore)
-        for kind, configured in self._set().items():
-            said = allowance(headers, kind, ignored=self._ignore)
-            if said.limit is not None:
-                self._learn(kind, said.limit, configured, permit)
-            if said.remaining is not None and (window := self._windows.get(kind)) is not None:
-                window.told(self._clock(), said.remaining, said.reset_s)
+        self._minute.heard(headers, in_flight=self._in_flight, tokens=permit.tokens)
 
     def succeeded(self, permit: Permit, tokens: int) -> None:
         """Note that a request was answered, and billed for so many tokens."""
-        self._settle(permit, max(tokens, math.ceil(permit.tokens * self._least_share)))
-        self._least_share = self._least_share * SLACKENING if self._least_share > 0.05 else 0.0
-        if permit.tokens > 0:
-            self._shares.append(tokens / permit.tokens)
+        self._minute.answered(permit.taken, permit.tokens, tokens)
         self._refusals = self._pauses = 0
-        self._disprove(tokens)
         if self._clock() >= self._growth_from:
             self._ceiling = min(self._ceiling + 1.0 / self._ceiling, float(self._limits.concurrency))
 
@@ -211,17 +177,14 @@ class RateLimiter:
 
     def refused(self, permit: Permit, retry_after: float | None, *, tokens: bool = False) -> None:
         """Slow down: the endpoint answered that it is asked too much, of ``tokens`` if it says so."""
-        self._settle(permit, 0)
-        if tokens:
-            self._least_share = 1.0
+        self._minute.refused(permit.taken, tokens=tokens)
         now = self._clock()
         if permit.admitted > self._shrunk_at:
             self._refusals += 1
             self._shrunk_at = now
             self._ceiling = max(self._ceiling / 2, 1.0)
             self._growth_from = now
-            for window in self._windows.values():
-                window.refused()
+            self._minute.keep_away()
         self._pause(retry_after)
 
     def _pause(self, asked: float | None) -> None:
@@ -245,51 +208,53 @@ class RateLimiter:
         else:
             self._tell(Paused(endpoint=self.name, wait_s=wait))
 
-    def _set(self) -> dict[Kind, float | None]:
-        return {"requests": self._limits.rpm, "tokens": self._limits.tpm}
 
-    def _weights(self, tokens: int) -> dict[Kind, float]:
-        weights: dict[Kind, float] = {"requests": 1.0, "tokens": float(self._expected(tokens))}
-        return {kind: min(weights[kind], window.limit) for kind, window in self._windows.items()}
+class Permit:
+    """Leave for one request; a context manager that gives it back, whatever happens.
 
-    def _expected(self, tokens: int) -> int:
-        share = max(max(self._shares) * HEADROOM, self._least_share) if self._shares else 1.0
-        return max(math.ceil(tokens * min(share, 1.0)), 1)
+    Args:
+        limiter: The endpoint that it is for.
+        tokens: The most that the request can be billed for.
+        admitted: When it was given.
+        taken: What it takes of each limit a minute.
+        probe: Whether the request is to find out if the endpoint answers.
+    """
 
-    def _settle(self, permit: Permit, tokens: int) -> None:
-        taken, window = permit.taken.get("tokens"), self._windows.get("tokens")
-        if taken is not None and window is not None:
-            window.settle(taken, float(tokens))
+    __slots__ = ("_left", "_on_leave", "admitted", "limiter", "probe", "taken", "tokens")
 
-    def _learn(self, kind: Kind, told: float, configured: float | None, permit: Permit) -> None:
-        if kind == "tokens" and told < self._most_billed:
-            return
-        limit = told if configured is None else min(told, configured)
-        window = self._windows.get(kind)
-        if window is not None and window.limit == limit:
-            return
-        if window is None:
-            window = self._windows[kind] = Window(limit)
-            # What is under way already counts there too, though it was not paced.
-            for _ in range(self._in_flight):
-                weight = 1.0 if kind == "requests" else float(self._expected(permit.tokens))
-                window.take(self._clock(), weight)
-        window.limit = limit
-        self._tell(LimitLearned(endpoint=self.name, limit=kind, value=limit))
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        tokens: int,
+        admitted: float,
+        taken: Mapping[Kind, Taken],
+        *,
+        probe: bool = False,
+    ) -> None:
+        self.limiter = limiter
+        self.tokens = tokens
+        self.admitted = admitted
+        self.taken = taken
+        self.probe = probe
+        self._left = False
+        self._on_leave: Callable[[], None] | None = None
 
-    def _disprove(self, billed: int) -> None:
-        """Drop a limit that a header told and one answer alone went beyond."""
-        self._most_billed = max(self._most_billed, billed)
-        window = self._windows.get("tokens")
-        if window is None or billed <= window.limit or window.limit == self._limits.tpm:
-            return
-        self._ignore("x-ratelimit-limit-tokens", f"{window.limit:g}, and {billed} were answered")
-        if self._limits.tpm is None:
-            self._windows.pop("tokens").close()
-        else:
-            window.limit = self._limits.tpm
+    def on_leave(self, call: Callable[[], None]) -> None:
+        """Have something done once it is given back."""
+        self._on_leave = call
 
-    def _ignore(self, header: str, value: str) -> None:
-        if header not in self._warned:
-            self._warned.add(header)
-            self._tell(HeaderIgnored(endpoint=self.name, header=header, value=value))
+    def leave(self) -> None:
+        """Give it back; a second time does nothing."""
+        if not self._left:
+            self._left = True
+            self.limiter.leave(self)
+            if self._on_leave is not None:
+                self._on_leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from ...errors import FatalChatError, PromptclimbError, RequestTooLargeError
 from .choice import choose, has_hope, patience_s
-from .limiter import RateLimiter
-from .permit import Permit
+from .limiter import Permit, RateLimiter
 
 SHORTEST_WAIT_S = 0.001
 
