@@ -1,7 +1,8 @@
-"""How much of a rate limit is used, and how often the endpoint refuses: the proposer beside two usual ways.
+"""How much of a rate limit is used, what a sick endpoint of a pool costs, and whether limits hold for long.
 
-Three minutes against a real HTTP endpoint on loopback that allows 600 requests in any 60 seconds, asked by 32
-climbs, each of which asks again as soon as it has its answer. Answers take 0.3 to 1.2 s. Compared in one run:
+Limits (the proposer beside two usual ways): three minutes against a real HTTP endpoint on loopback that
+allows 600 requests in any 60 seconds, asked by 32 climbs, each of which asks again as soon as it has its
+answer. Answers take 0.3 to 1.2 s. Compared in one run:
 
 - ours: the proposer, told the limit; ``learned``: told nothing, it reads the endpoint's headers
 - serial: one request at a time
@@ -11,6 +12,14 @@ climbs, each of which asks again as soon as it has its answer. Answers take 0.3 
 
 ``share`` is what was answered of what the limit allows, ``refused`` the part of all requests that got a 429.
 Time is virtual (the loop's clock jumps when nothing is to be done), sockets are real; ``--real`` waits.
+
+Pool (``pool``): a healthy endpoint (answers after 1 to 3 s) beside one that is sick in one way, 8 climbs of
+24 turns, each order of the two, all in virtual time. ``times`` is how much longer it takes than with the
+healthy endpoint alone, in the worse order; ``lost`` are turns without an answer, ``asked`` the attempts at
+the sick one.
+
+Soak (``soak``, by ``--soak TURNS``): 16 climbs ask four endpoints that change between health and every fault;
+limits on calls, tokens, requests a minute and in flight are checked from outside after each turn.
 """
 
 from __future__ import annotations
@@ -35,6 +44,8 @@ from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatRequest
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
+from tests.fakes.sick_chat import SICK, SickChat, Sickness, climb_pool
+from tests.fakes.soak import soak
 
 MINUTES = 3
 CLIMBS = 32
@@ -122,6 +133,24 @@ async def measure(way: Way, options: ServerOptions) -> dict[str, float]:
     }
 
 
+def pool_case(sickness: Sickness, alone_s: float) -> dict[str, float]:
+    """Put a sick endpoint beside a healthy one, in both orders."""
+    found = []
+    for sick_at in (0, 1):
+        chats = [SickChat(None), SickChat(None)]
+        chats[sick_at] = SickChat(sickness)
+        climbed = run_virtual(climb_pool(chats))
+        found.append((climbed.seconds, climbed.lost, climbed.attempts[sick_at]))
+    seconds, lost, asked = (max(each) for each in zip(*found, strict=True))
+    return {"times": round(seconds / alone_s, 3), "lost": lost, "asked": asked}
+
+
+def pool() -> dict[str, dict[str, float]]:
+    """Measure every way to be sick."""
+    alone_s = run_virtual(climb_pool([SickChat(None)])).seconds
+    return {name: pool_case(sickness, alone_s) for name, sickness in SICK.items()}
+
+
 def main() -> None:
     """Measure each way and print the figures."""
     parser = argparse.ArgumentParser(
@@ -129,8 +158,12 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--real", action="store_true", help="in real time: three minutes for each way")
-    parser.add_argument("--only", nargs="*", default=None, help="these ways alone")
+    parser.add_argument("--only", nargs="*", default=None, help="these ways alone, `pool` for the pool")
+    parser.add_argument("--soak", type=int, metavar="TURNS", help="soak for so many turns, and nothing else")
     given = parser.parse_args()
+    if given.soak is not None:
+        print(json.dumps({"soak": vars(soak(given.soak))}, indent=1))
+        return
     sliding = ServerOptions(style="sliding", rpm=RPM, latency_s=LATENCY)
     set_rpm = proposer(RateLimits(rpm=RPM, concurrency=CLIMBS))
     tpm = 120_000
@@ -147,9 +180,11 @@ def main() -> None:
         "bucket": (set_rpm, ServerOptions(style="bucket", rpm=RPM, latency_s=LATENCY)),
     }
     run: Any = asyncio.run if given.real else run_virtual
-    figures = {
+    figures: dict[str, Any] = {
         name: run(measure(*how)) for name, how in ways.items() if given.only is None or name in given.only
     }
+    if given.only is None or "pool" in given.only:
+        figures["pool"] = pool()
     print(
         json.dumps(
             figures if given.json else {**figures, "time": "real" if given.real else "virtual"}, indent=1

@@ -32,6 +32,15 @@ def test_the_pool_that_the_page_shows_is_a_config() -> None:
 
 
 @pytest.mark.slow
+def test_ten_thousand_turns_hold_every_limit_and_no_memory() -> None:
+    """Through every fault, in virtual time; a limit that is overrun ends the benchmark."""
+    found = figures("pacing", "--soak", "10000")["soak"]
+    assert found["turns"] == 10_000
+    assert found["lost"] < 1_500
+    assert found["grew_kib"] < 256
+
+
+@pytest.mark.slow
 def test_kills_change_nothing_lose_nothing_and_overrun_nothing() -> None:
     """A faulty run that is killed a dozen times ends as an undisturbed one."""
     found = figures("chaos", "--kills", "12")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ...evaluator.counts import counted
 from ..events import (
+    AnswerTokensRaised,
+    EndpointBack,
     EndpointRemoved,
+    EndpointSetAside,
     Event,
     GaveUp,
     ListenerFailed,
@@ -33,6 +36,15 @@ def sentence(event: Event) -> str | None:
         case EndpointRemoved():
             left = f"{counted(event.left, 'endpoint')} left" if event.left else "no endpoint is left"
             return f"{event.endpoint} is not used any more ({event.message}); {left}"
+        case EndpointSetAside():
+            return f"{event.endpoint} fails ({event.message}); the other endpoints are asked in its place"
+        case EndpointBack():
+            return f"{event.endpoint} answers again"
+        case AnswerTokensRaised():
+            return (
+                f"{event.endpoint} used up {event.before:,} tokens before an answer began: "
+                f"{event.now:,} are allowed there from now on (--answer-tokens)"
+            )
         case Rested():
             return (
                 f"{event.endpoint} asks for a wait of {event.asked_s:,.0f} s; "

@@ -61,7 +61,7 @@ class LLMConfig(EvaluatorSpec):
     )
     temperature: float = setting(1.0, "the LLM's temperature", "llm", decides=True, show="T", ge=0, le=2)
     answer_tokens: int = setting(
-        512, "the longest answer asked for, in tokens", "llm", decides=True, show="N", ge=16, le=1_000_000
+        512, "the longest answer asked for, in tokens", "llm", show="N", ge=16, le=1_000_000
     )
     reasoning_effort: str | None = setting(
         None,

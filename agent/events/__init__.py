@@ -7,10 +7,13 @@ The log, the live display and a listener of your own hear the same. A kind of ev
 from __future__ import annotations
 
 from .asking import (
+    AnswerTokensRaised,
     ChatFailed,
+    EndpointBack,
     EndpointEvent,
     EndpointPaced,
     EndpointRemoved,
+    EndpointSetAside,
     GaveUp,
     HeaderIgnored,
     LimitLearned,
@@ -40,12 +43,15 @@ from .searching import (
 
 __all__ = [
     "AnswerReceived",
+    "AnswerTokensRaised",
     "Bus",
     "ChatFailed",
     "ClimbFinished",
+    "EndpointBack",
     "EndpointEvent",
     "EndpointPaced",
     "EndpointRemoved",
+    "EndpointSetAside",
     "Event",
     "GaveUp",
     "HeaderIgnored",

@@ -125,6 +125,34 @@ class EndpointRemoved(EndpointEvent, name="endpoint.removed"):
     left: int
 
 
+class EndpointSetAside(EndpointEvent, name="endpoint.set_aside"):
+    """Other endpoints are asked in its place; told when that begins, not for each probe that fails after it.
+
+    Attributes:
+        message: Why.
+        wait_s: Seconds until one request may see whether it answers again.
+    """
+
+    message: str
+    wait_s: float
+
+
+class EndpointBack(EndpointEvent, name="endpoint.back"):
+    """An endpoint that was set aside has answered and is used again."""
+
+
+class AnswerTokensRaised(EndpointEvent, name="endpoint.answer_tokens_raised"):
+    """Answers were cut before they began: from now on more tokens are asked for here.
+
+    Attributes:
+        before: Tokens of the longest answer asked for until now.
+        now: From now on.
+    """
+
+    before: int
+    now: int
+
+
 class GaveUp(EndpointEvent, name="endpoint.gave_up"):
     """Nothing has succeeded for too long.
 

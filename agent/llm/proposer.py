@@ -1,64 +1,46 @@
-"""Asks a chat model for one answer: budget, then pacing, then the attempt; again if that is worth it."""
+"""Asks chat endpoints for one answer: budget, pacing, the attempt; elsewhere, or again, if that helps."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
-from ..errors import (
-    ChatError,
-    FatalChatError,
-    GaveUpError,
-    KeyRejectedError,
-    ModelNotFoundError,
-    QuotaSpentError,
-    RateLimitedError,
-    RequestFailedError,
-    TokenUsage,
-)
-from ..events import (
-    ChatFailed,
-    EndpointPaced,
-    EndpointRemoved,
-    GaveUp,
-    Listener,
-    RetryScheduled,
-    UsageUntold,
-    unheard,
-)
-from .attempt import attempt
+from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TokenUsage, TransientChatError
+from ..events import EndpointPaced, Listener, RetryScheduled, unheard
 from .budget import Budget
+from .delivery import UNFIT, Delivery
 from .endpoint import Endpoint, Reply
+from .member import Member
 from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
-from .retry import Decision, RetryPolicy, retrying
+from .retry import Decision, RetryPolicy, classify, retrying
 from .spending import Ledger, Spending
-from .standing import Standing
 from .token_bound import TokenBound
-from .types import ChatAnswer, ChatRequest
-from .usage import NO_BILL, NOTHING, Price, cost_at_most
+from .types import ChatRequest
+from .usage import NOTHING, Price, cost_at_most
 
 GIVE_UP_AFTER_S = 1800.0
-UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
-"""What makes an endpoint useless for good, though others may still serve."""
 
 
 class Proposer:
     """Asks one endpoint or several, within the limits.
 
     For each attempt the most that it can cost is reserved (``budget``), leave is waited for (``pacing``),
-    and the reservation is settled with what the endpoint says it billed; an attempt that was cut off, or an
-    answer without usage, counts with all that was reserved. A failed attempt is made again as ``retry``
-    decides. An endpoint that rejects its key, has no such model or no quota left is taken out; the others go
-    on. What a refusal means depends on whether the endpoint has answered before (``standing``).
+    and the reservation is settled with what the endpoint says it billed (``delivery``); an attempt that was
+    cut off, or an answer without usage, counts with all that was reserved. A failed attempt is made again as
+    ``retry`` decides. An endpoint that rejects its key, has no such model or no quota left is taken out; the
+    others go on. What a refusal means depends on whether the endpoint has answered before (``standing``).
+
+    Several endpoints: what fails at one is asked of another at once, as long as there is one that answers and
+    has not failed this request; only when all have is one attempt used up. Whoever fails is set aside for a
+    growing while (``pacing.breaker``).
 
     An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
     are left alone for a growing while before the next (``outage``), so that it does not eat every iteration.
-
-    The breaker: when attempts have failed for ``give_up_after_s`` seconds and none has succeeded since, every
-    request fails with GaveUpError.
+    When attempts have failed for ``give_up_after_s`` seconds and none has succeeded since, every request
+    fails with GaveUpError.
 
     Args:
         endpoints: At least one.
@@ -88,18 +70,25 @@ class Proposer:
             budget.limits.need_price(endpoint.price)
         self.budget = budget
         self._policy = retry or RetryPolicy()
-        self._ledger = ledger
         self._tell = tell
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        limiters = [self._limiter(endpoint) for endpoint in endpoints]
-        self._endpoints = dict(zip(limiters, endpoints, strict=True))
-        self._standings = {limiter: Standing() for limiter in limiters}
-        self._pacer = Pacer(limiters)
+        members = [Member(endpoint, self._limiter(endpoint)) for endpoint in endpoints]
+        self._members = {member.limiter: member for member in members}
+        self._pacer = Pacer(list(self._members))
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
-        self._gave_up = False
-        self._silent: set[RateLimiter] = set()
+        self._delivery = Delivery(
+            self._members,
+            pacer=self._pacer,
+            budget=budget,
+            bound=self._bound,
+            outage=self._outage,
+            ledger=ledger,
+            attempt_s=self._policy.attempt_s,
+            tell=tell,
+            clock=self._clock,
+        )
 
     def close(self) -> None:
         """Tell how each endpoint that is still in use has come to be paced."""
@@ -128,7 +117,8 @@ class Proposer:
             )
 
         async def once(number: int) -> Reply:
-            return await self._attempt(asked, number)
+            asked.number = number
+            return await self._attempt(asked)
 
         try:
             return await retrying(once, self._policy, rng=self._rng, sleep=self._sleep, on_retry=told)
@@ -141,122 +131,91 @@ class Proposer:
             again = RequestFailedError(said, attempts=error.attempts, answered=error.answered)
             raise again from error.__cause__
 
-    async def _attempt(self, asked: _Asked, number: int) -> Reply:
-        """One attempt, at as many endpoints as it takes to find one that is not to be taken out."""
+    async def _attempt(self, asked: _Asked) -> Reply:
+        """One attempt, at as many endpoints as there is hope for."""
+        asked.tried.clear()
+        failures: list[ChatError | RequestFailedError] = []
         while True:
-            most = self._bound.of(asked.request)
-            reserved = await self.budget.reserve(most, self._dearest(most))
-            spending = Spending(reserved)
             try:
-                with await self._leave(asked.request.tokens_at_most) as permit:
-                    asked.endpoint = permit.limiter.name
-                    spending.retries = int(number > 1)
-                    return await self._send(asked.request, permit, spending)
+                return await self._send(asked)
             except UNFIT:
                 if not self._pacer.limiters:
                     raise
-            finally:
-                self.budget.settle(reserved, spending.used)
-                if spending.used != NOTHING:
-                    self._tell(self.budget.usage_changed())
+            except RequestTooLargeError:
+                raise
+            except (ChatError, RequestFailedError) as error:
+                failures.append(error)
+                if not self._goes_on(asked, classify(error)):
+                    raise self._verdict(asked, failures)  # noqa: B904 - it has a cause of its own
 
-    async def _send(self, request: ChatRequest, permit: Permit, spending: Spending) -> Reply:
-        endpoint = self._endpoints[permit.limiter]
-        if endpoint.model is not None:
-            request = replace(request, model=endpoint.model)
+    def _verdict(
+        self, asked: _Asked, failures: Sequence[ChatError | RequestFailedError]
+    ) -> ChatError | RequestFailedError:
+        """Return what one attempt comes to that has failed at each endpoint that it was made at.
+
+        Another attempt, if one of them is worth it; the end of the request, if it is refused by one that
+        answers others; the end of all only if every endpoint refuses.
+        """
+        last = failures[-1]
+        if len(self._members) < 2:
+            return last
+        for error in failures:
+            if isinstance(error, ChatError) and classify(error).kind != "no":
+                # Each endpoint's pause holds it back by itself: another one may be ready sooner.
+                error.retry_after = None
+                return error
+        refused = next((error for error in failures if isinstance(error, RequestFailedError)), None)
+        if refused is not None or set(self._pacer.limiters) <= {*asked.tried}:
+            return refused or last
+        return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
+
+    def _goes_on(self, asked: _Asked, decision: Decision) -> bool:
+        """Whether a request that has failed is asked again at once."""
+        limiter = asked.tried[-1]
+        if self._members[limiter].lengthened(asked.request).max_tokens != asked.max_tokens:
+            asked.tried.pop()
+        elif len(asked.tried) > len(self._members) or not self._pacer.has_hope(asked.tried):
+            return False
+        self._tell(
+            RetryScheduled(endpoint=limiter.name, attempt=asked.number, wait_s=0.0, reason=decision.kind)
+        )
+        return True
+
+    async def _send(self, asked: _Asked) -> Reply:
+        request = asked.request
+        longest = max(
+            (self._members[limiter].lengthened(request) for limiter in self._pacer.limiters),
+            key=lambda each: each.max_tokens,
+            default=request,
+        )
+        most = self._bound.of(longest)
+        reserved = await self.budget.reserve(most, self._dearest(most))
+        spending = Spending(reserved)
         try:
-            if self._ledger is not None and self.budget.counts:
-                spending.written = spending.reserved
-                await self._ledger.put_reserved(spending.reserved)
-            spending.sent = True
-            answer = await attempt(
-                endpoint.client, request, deadline_s=self._policy.attempt_s, clock=self._clock
-            )
-        except ChatError as said:
-            error = self._standings[permit.limiter].taken(said)
-            failure = said if isinstance(error, RequestFailedError) else error
-            self._failed(failure, request, permit, spending)
-            await self._write(spending)
-            self._breaker(failure, endpoint)
-            raise error from said.__cause__
-        except asyncio.CancelledError:
-            spending.untold()
-            await self._write(spending)
-            raise
-        except Exception:
-            await self._write(spending)
-            raise
-        self._succeeded(answer, request, permit, spending)
-        return Reply(answer, spending.bill, endpoint.name)
-
-    def _succeeded(
-        self, answer: ChatAnswer, request: ChatRequest, permit: Permit, spending: Spending
-    ) -> None:
-        limiter = permit.limiter
-        if answer.usage_told:
-            spending.known(answer.usage, self._endpoints[limiter].price)
-            self._bound.learn(request, answer.usage)
-        else:
-            spending.untold()
-            self._warn(limiter)
-        self._standings[limiter].answered()
-        limiter.heard(permit, answer.headers)
-        limiter.succeeded(permit, answer.usage.total if answer.usage_told else permit.tokens)
-        self._outage.succeeded()
-
-    def _failed(self, error: ChatError, request: ChatRequest, permit: Permit, spending: Spending) -> None:
-        spending.failed = 1
-        if error.usage is not None:
-            spending.known(error.usage, self._endpoints[permit.limiter].price)
-            self._bound.learn(request, error.usage)
-        elif error.perhaps_billed:
-            spending.untold()
-        limiter = permit.limiter
-        limiter.heard(permit, error.headers)
-        if isinstance(error, RateLimitedError):
-            limiter.refused(permit, error.retry_after, tokens="token" in str(error).lower())
-        else:
-            limiter.failed(error.retry_after)
-        billed = bool(spending.used.calls)
-        if isinstance(error, UNFIT) and limiter.closed is None:
-            # Before the permit is given back, or it would let the next one run into the same refusal.
-            left = self._pacer.remove(limiter, error)
-            self._tell(EndpointRemoved(endpoint=limiter.name, message=str(error), left=left))
-        name = type(error).__name__
-        self._tell(ChatFailed(endpoint=limiter.name, error=name, message=str(error), billed=billed))
-
-    def _warn(self, limiter: RateLimiter) -> None:
-        if limiter not in self._silent:
-            self._silent.add(limiter)
-            self._tell(UsageUntold(endpoint=limiter.name))
+            with await self._leave(longest.tokens_at_most, asked.tried) as permit:
+                member, moved = self._members[permit.limiter], bool(asked.tried)
+                asked.endpoint = permit.limiter.name
+                asked.tried.append(permit.limiter)
+                addressed = member.addressed(request)
+                asked.max_tokens = addressed.max_tokens
+                spending.retries = int(asked.number > 1 or moved)
+                answer = await self._delivery.send(addressed, permit, spending, moved=moved)
+                return Reply(answer, spending.bill, member.endpoint.name)
+        finally:
+            self.budget.settle(reserved, spending.used)
+            if spending.used != NOTHING:
+                self._tell(self.budget.usage_changed())
 
     def _rest(self) -> None:
         if wait := self._outage.rest_s():
             for limiter in self._pacer.limiters:
                 limiter.rest(wait)
 
-    def _breaker(self, error: ChatError, endpoint: Endpoint) -> None:
-        if isinstance(error, FatalChatError):
-            return
-        self._outage.failed(error.took_s)
-        if not self._outage.over_the_limit or self._gave_up:
-            return
-        self._gave_up = True
-        failing_s = self._outage.lasted_s
-        gave_up = GaveUpError(f"nothing has succeeded for {failing_s:.0f} s; the last error: {error}")
-        self._tell(GaveUp(endpoint=endpoint.name, failing_s=failing_s, message=str(error)))
-        self._pacer.fail(gave_up)
-        raise gave_up from error
-
-    async def _write(self, spending: Spending) -> None:
-        if self._ledger is not None and spending.bill != NO_BILL:
-            await self._ledger.put_usage(spending.bill)
-
-    async def _leave(self, tokens: int) -> Permit:
+    async def _leave(self, tokens: int, tried: Collection[RateLimiter]) -> Permit:
         """Wait for leave to send, but not beyond the active time that is left."""
         try:
             async with asyncio.timeout(self.budget.left_s()):
-                return await self._pacer.acquire(tokens)
+                return await self._pacer.acquire(tokens, avoid=tried, moved=bool(tried))
         except TimeoutError:
             raise self.budget.spent_minutes() from None
 
@@ -267,9 +226,8 @@ class Proposer:
             raise self.budget.spent_minutes()
 
     def _dearest(self, tokens: TokenUsage) -> Price | None:
-        prices = [
-            price for limiter in self._pacer.limiters if (price := self._endpoints[limiter].price) is not None
-        ]
+        found = (self._members[limiter].endpoint.price for limiter in self._pacer.limiters)
+        prices = [price for price in found if price is not None]
         return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
 
     def _limiter(self, endpoint: Endpoint) -> RateLimiter:
@@ -285,7 +243,10 @@ class Proposer:
 
 @dataclass(slots=True)
 class _Asked:
-    """One request on its way, and where it was last sent."""
+    """One request on its way: the attempt's number, where it was made, and how many tokens it asked for."""
 
     request: ChatRequest
     endpoint: str = ""
+    number: int = 1
+    tried: list[RateLimiter] = field(default_factory=list)
+    max_tokens: int = 0

@@ -52,9 +52,9 @@ class RetryPolicy:
     """How much patience one request gets.
 
     Attributes:
-        attempts: Attempts in all.
+        attempts: Attempts in all, without those after which the endpoint asked for a wait: time ends these.
         useless_attempts: Attempts that may be paid for and give nothing to use.
-        total_s: Seconds in attempts and in waits between them; waiting for a rate limit is not counted.
+        total_s: Seconds in attempts and in waits between them; waiting in the queue is not counted.
         attempt_s: Seconds that one attempt may take.
         first_wait_s: Longest wait after the first failure; it doubles with each.
         longest_wait_s: Longest wait between two attempts of our own choosing.
@@ -81,6 +81,9 @@ class RetryPolicy:
     def wait_s(self, attempt: int, decision: Decision, rng: random.Random) -> float:
         """Seconds to wait after a failed attempt: full jitter, and no less than the endpoint asks for.
 
+        An endpoint that asks for one second again and again is in an outage that it knows nothing of: so the
+        jitter's bound grows there too.
+
         Full jitter (a uniform draw up to the exponential bound) is the variant with the least competing
         work in M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 
@@ -93,7 +96,7 @@ class RetryPolicy:
         jitter = rng.uniform(0.0, bound)
         if decision.retry_after is None:
             return jitter
-        return min(decision.retry_after, self.longest_asked_s) + min(jitter, 1.0)
+        return max(min(decision.retry_after, self.longest_asked_s) + min(jitter, 1.0), jitter)
 
 
 OnRetry = Callable[[int, float, Decision], None]
@@ -147,6 +150,7 @@ class _Patience:
 
     def __init__(self, policy: RetryPolicy, rng: random.Random, on_retry: OnRetry | None) -> None:
         self.attempts = 0
+        self._counted = 0
         self._policy = policy
         self._rng = rng
         self._on_retry = on_retry
@@ -167,13 +171,14 @@ class _Patience:
         except ChatError as error:
             self._decision = classify(error)
             self._useless += self._decision.kind == "useless"
+            self._counted += self._decision.kind != "rate_limited" and self._decision.retry_after is None
             self._worked += error.took_s
             raise
 
     def over(self, state: tenacity.RetryCallState) -> bool:
         policy = self._policy
         return (
-            self.attempts >= policy.attempts or self.in_vain or self._worked + self._waited >= policy.total_s
+            self._counted >= policy.attempts or self.in_vain or self._worked + self._waited >= policy.total_s
         )
 
     def wait(self, state: tenacity.RetryCallState) -> float:

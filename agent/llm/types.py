@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CHARACTERS_PER_TOKEN = 3.0
 TOKENS_PER_MESSAGE = 8
+HASHED_MAX_TOKENS = 512
+"""What stands in a hash in the place of ``max_tokens``, which once was part of it: the default of then, so
+that the requests of most runs of that time are still called what they were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,15 @@ class ChatRequest:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the request as canonical JSON: equal requests, equal hashes, on every machine."""
-        body = [list(self.messages), self.model, self.temperature, self.max_tokens, self.seed]
+        """SHA-256 of the request as canonical JSON: equal requests, equal hashes, on every machine.
+
+        ``max_tokens`` is no part of it: how long an answer may get is no other question.
+        """
+        return self.hash_with(HASHED_MAX_TOKENS)
+
+    def hash_with(self, max_tokens: int) -> str:
+        """Return the hash that also tells apart how long an answer may get."""
+        body = [list(self.messages), self.model, self.temperature, max_tokens, self.seed]
         if self.reasoning_effort is not None or self.extra_body is not None:
             body += [self.reasoning_effort, self.extra_body]
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

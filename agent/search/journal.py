@@ -54,10 +54,10 @@ class Journal:
             GaveUpError: Too many answers in a row held no template.
         """
         if (stored := self._store.answer(position)) is not None:
-            check_request(position, stored.request_hash, request)
+            self._check(position, stored.request_hash, request)
             return stored.answer, True
         if (skipped := self._store.note(_skip_name(position), _skip)) is not None:
-            check_request(position, skipped.request, request)
+            self._check(position, skipped.request, request)
             raise Skipped(skipped.reason)
         self._stop.check()
         self._empty.check()
@@ -86,6 +86,9 @@ class Journal:
         self._stop.check()
         return reply.answer
 
+    def _check(self, position: Position, stored_hash: str, request: ChatRequest) -> None:
+        check_request(position, stored_hash, request, self._store.manifest["identity"].get("answer_tokens"))
+
     async def _write_skipped(self) -> None:
         while self._skipped:
             place, request_hash, reason = self._skipped[0]
@@ -109,12 +112,22 @@ def _skip_name(position: Position) -> str:
     return "skip:" + ".".join(str(number) for number in position)
 
 
-def check_request(position: Position, stored_hash: str, request: ChatRequest) -> None:
+def check_request(
+    position: Position, stored_hash: str, request: ChatRequest, answer_tokens: int | None = None
+) -> None:
     """Make sure that an answer on disk answers this request.
+
+    Args:
+        position: Where the answer lies.
+        stored_hash: Of the request that it answers.
+        request: What is asked now.
+        answer_tokens: What the hashes of a run were made with that is of the time when they told that apart.
 
     Raises:
         StoreMismatchError: It answers another: the program, its data or the files of the run have changed.
     """
+    if answer_tokens is not None and stored_hash == request.hash_with(answer_tokens):
+        return
     if stored_hash != request.hash:
         raise StoreMismatchError(
             f"the answer on disk at {position} belongs to another request ({stored_hash[:12]}, now "

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..errors import StoreMismatchError
 
+NO_LONGER = frozenset({"answer_tokens"})
+"""What decided in runs of earlier versions and does not any more."""
 _NAMES = {
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
@@ -31,7 +33,7 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
     lines: list[str] = []
-    for name in sorted({*before, *now}):
+    for name in sorted({*before, *now} - NO_LONGER):
         # A setting that a newer program knows of, and that is not set, is none that the run lacks.
         old, new = before.get(name), now.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -183,7 +183,7 @@ class SharedAsker:
 
     async def ask(self, request: ChatRequest) -> Reply:
         """Get one answer, from the cache or from the asker; raises what the asker raises."""
-        key = f"answer:{self._space}:{request.hash}"
+        key = f"answer:{self._space}:{request.hash_with(request.max_tokens)}"
         if (known := await self._cache.read(key, ChatAnswer.from_json)) is not None:
             return Reply(known, NO_BILL, CACHE_ENDPOINT)
         reply = await self._asker.ask(request)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .limiter import LimiterStatistics, Permit, RateLimiter, RateLimits
+from .limiter import Permit, RateLimiter
+from .limits import LimiterStatistics, RateLimits
 from .pacer import Pacer
 
 __all__ = ["LimiterStatistics", "Pacer", "Permit", "RateLimiter", "RateLimits"]

@@ -57,12 +57,16 @@ class Window:
             return max(spread, 0.0)
         return max(spread, self._freed(over) - now, 0.0)
 
+    def interval_s(self, weight: float) -> float:
+        """Seconds in which so much is earned."""
+        return weight * PERIOD_S / self.limit
+
     def take(self, now: float, weight: float) -> Taken:
         """Use so much now."""
         taken = Taken(now, weight)
         self._log.append(taken)
         self._used += weight
-        self._due = max(self._due, now) + weight * PERIOD_S / self.limit
+        self._due = max(self._due, now) + self.interval_s(weight)
         return taken
 
     def settle(self, taken: Taken, weight: float) -> None:
@@ -71,7 +75,7 @@ class Window:
         taken.weight = weight
         if taken.counted:
             self._used += change
-        self._due += change * PERIOD_S / self.limit
+        self._due += self.interval_s(change)
 
     def told(self, now: float, remaining: float, reset_s: float | None) -> None:
         """Take in how much the server says is left: where that is less than we know, others used it."""
@@ -80,6 +84,11 @@ class Window:
         if missing > self._others:
             self._others = missing
             self._others_until = now + min(PERIOD_S if reset_s is None else reset_s, PERIOD_S)
+
+    def close(self) -> None:
+        """Let go of what is counted: the limit does not hold any more."""
+        for taken in self._log:
+            taken.counted = False
 
     def refused(self) -> None:
         """Keep further away from the limit: the server refused although we kept to it."""

@@ -31,7 +31,7 @@ from ...errors import ModelError, UsageError
 from .. import NAMES, models, sets
 from .findings import Row, summary, table, transfer
 from .model import encode_text, fast
-from .wording import NEUTRAL, PLAIN, TEMPLATES, wording_of
+from .wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 SHOTS = 16
 SEEDS = (1, 2, 3)

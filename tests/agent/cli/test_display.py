@@ -11,8 +11,11 @@ from rich.console import Console
 
 from promptclimb.agent.cli.display import Display
 from promptclimb.agent.events import (
+    AnswerTokensRaised,
     ClimbFinished,
+    EndpointBack,
     EndpointRemoved,
+    EndpointSetAside,
     Event,
     GaveUp,
     ImagesEncoded,
@@ -173,6 +176,16 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
         (
             EndpointRemoved(endpoint="http://h/v1", message="no quota", left=0),
             "http://h/v1 is not used any more (no quota); no endpoint is left",
+        ),
+        (
+            EndpointSetAside(endpoint="http://h/v1", message="the endpoint answers 500: no", wait_s=1.0),
+            "http://h/v1 fails (the endpoint answers 500: no); the other endpoints are asked in its place",
+        ),
+        (EndpointBack(endpoint="http://h/v1"), "http://h/v1 answers again"),
+        (
+            AnswerTokensRaised(endpoint="http://h/v1", before=512, now=2048),
+            "http://h/v1 used up 512 tokens before an answer began: 2,048 are allowed there from now on "
+            "(--answer-tokens)",
         ),
         (
             Rested(endpoint="http://h/v1", asked_s=3600.0, wait_s=120.0),

@@ -70,7 +70,15 @@ def method(monkeypatch: pytest.MonkeyPatch) -> CritiqueThenRewrite:
 def config(run_dir: Path, **more: int) -> SearchConfig:
     """A search by that method."""
     return SearchConfig(
-        data="fake", llm="fake", restarts=1, resets=1, iterations=6, initial=6, run_dir=run_dir, **more
+        data="fake",
+        llm="fake",
+        method="pn",
+        restarts=1,
+        resets=1,
+        iterations=6,
+        initial=6,
+        run_dir=run_dir,
+        **more,
     )
 
 

@@ -368,10 +368,11 @@ def test_a_key_that_no_header_can_carry_is_told_without_showing_it(key: str) -> 
 
 
 def test_equal_requests_have_equal_hashes() -> None:
-    """The hash is of the value, not of the object, and any change of it shows."""
+    """The hash is of the value, not of the object, and any change of it shows; but for the longest answer."""
     same = ChatRequest(messages=({"content": "templates, please", "role": "user"},), model="fake", seed=7)
     assert same.hash == REQUEST.hash
     assert ChatRequest(messages=REQUEST.messages, model="fake", seed=8).hash != REQUEST.hash
+    assert ChatRequest(messages=REQUEST.messages, model="fake", seed=7, max_tokens=99).hash == REQUEST.hash
     assert json.dumps(REQUEST.hash)
 
 

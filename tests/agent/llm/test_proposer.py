@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import (
+    BadRequestError,
     BudgetSpentError,
     ChatError,
     ConfigError,
@@ -30,15 +31,26 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.events import (
+<<<<<<< HEAD
+=======
+    AnswerTokensRaised,
+>>>>>>> wt-pool
     EndpointRemoved,
     Event,
     GaveUp,
     RetryScheduled,
+<<<<<<< HEAD
     UsageChanged,
     UsageUntold,
     unheard,
 )
 from promptclimb.agent.llm.budget import Budget, Limits
+=======
+    UsageUntold,
+    unheard,
+)
+from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
+>>>>>>> wt-pool
 from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
@@ -254,6 +266,122 @@ async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
     good.always = lambda: ModelNotFoundError("gone")
     with pytest.raises(ModelNotFoundError):
         await asker.ask(request())
+
+
+class Thinker:
+    """A client that thinks for so many tokens before it answers."""
+
+    def __init__(self, thinks: int, most: int = 10**6) -> None:
+        self.asked: list[int] = []
+        self._thinks = thinks
+        self._most = most
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked.append(request.max_tokens)
+        await asyncio.sleep(1)
+        if request.max_tokens > self._most:
+            raise BadRequestError("max_tokens is too large", status=400)
+        if request.max_tokens <= self._thinks:
+            usage = TokenUsage(10, request.max_tokens)
+            raise UselessAnswerError("all of it was thinking", reason="length", usage=usage)
+        return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=self._thinks + 5)
+
+
+@virtual_time
+async def test_an_answer_that_is_all_thinking_is_asked_for_again_with_more_tokens() -> None:
+    """Once, at once, for later requests too, and the user is told; what is set aside is the larger figure."""
+    heard: list[Event] = []
+    client = Thinker(300)
+    asker = proposer(client, heard, limits=Limits(tokens=10_000))
+    await asker.ask(request(1))
+    waiting = asyncio.create_task(asker.ask(request(2)))
+    await asyncio.sleep(0.5)
+    assert asker.budget.reserved.tokens_at_most > 400
+    await waiting
+    assert client.asked == [100, 400, 400]
+    assert asyncio.get_running_loop().time() == 3
+    assert [event.fields() for event in heard if isinstance(event, AnswerTokensRaised)] == [
+        {"endpoint": "one", "before": 100, "now": 400}
+    ]
+
+
+@virtual_time
+async def test_answers_are_not_made_longer_than_limits_allow() -> None:
+    """A budget, a limit of tokens a minute, an endpoint that refuses such a request: it stays as it was."""
+    client = Thinker(300)
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await proposer(client, limits=Limits(tokens=520)).ask(request())
+    assert set(client.asked) == {100}
+    limited = Thinker(300)
+    endpoint = Endpoint(name="one", client=limited, limits=RateLimits(tpm=350))
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await proposer([endpoint]).ask(request())
+    assert set(limited.asked) == {100}
+    capped = Thinker(300, most=200)
+    asker = proposer(capped)
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await asker.ask(request())
+    assert capped.asked.count(400) == 1
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await asker.ask(request(2))
+    assert capped.asked.count(400) == 1
+
+
+@virtual_time
+@pytest.mark.parametrize("kind", ["503", "429"])
+async def test_a_short_wait_that_never_ends_is_survived(kind: str) -> None:
+    """An outage of a minute behind "Retry-After: 1" costs no turn, and not sixty attempts either."""
+    loop = asyncio.get_running_loop()
+
+    class Overloaded:
+        attempts = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.attempts += 1
+            if loop.time() >= 60:
+                return ChatAnswer(text="- a {}", prompt_tokens=1, completion_tokens=1)
+            if kind == "429":
+                raise RateLimitedError("429", status=429, retry_after=1.0)
+            raise TransientChatError("503 overloaded", status=503, retry_after=1.0)
+
+    for seed in range(5):
+        started, client = loop.time(), Overloaded()
+        asker = Proposer(
+            [Endpoint(name="one", client=client)], budget=Budget(Limits()), rng=random.Random(seed)
+        )
+        await asyncio.gather(*(asker.ask(request(number)) for number in range(4)))
+        assert client.attempts < 40
+        assert loop.time() - started < 130
+
+
+@virtual_time
+async def test_a_wait_that_never_ends_is_ended_by_time() -> None:
+    """Attempts are not counted then; the seconds that a request may take are."""
+    client = Scripted(always=lambda: RateLimitedError("429", status=429, retry_after=1.0), latency_s=0.0)
+    with pytest.raises(RequestFailedError) as caught:
+        await proposer(client, retry=RetryPolicy(attempts=2, total_s=100)).ask(request())
+    assert 4 < caught.value.attempts < 40
+    assert 90 < asyncio.get_running_loop().time() < 250
+
+
+@virtual_time
+async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
+    """Answers beyond it show that it is none."""
+
+    class Told(Scripted):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            answer = await super().chat(request)
+            return replace(
+                answer,
+                prompt_tokens=90,
+                completion_tokens=50,
+                headers={"x-ratelimit-limit-tokens": "30"},
+            )
+
+    asker = proposer(Told())
+    for number in range(20):
+        await asker.ask(request(number))
+    assert asyncio.get_running_loop().time() == 20
 
 
 @virtual_time

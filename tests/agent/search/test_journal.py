@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,25 @@ async def test_an_answer_of_another_request_is_refused_with_its_place(store: Sto
     await Journal(store, Asker(store), Stop()).answer(FIRST, request("one"))
     with pytest.raises(StoreMismatchError, match="restart 1, reset 1, iteration 1"):
         await Journal(store, Asker(store), Stop()).answer(FIRST, request("another"))
+
+
+async def test_longer_answers_may_be_asked_for_on_the_way(store: Store) -> None:
+    """How long an answer may get is no other request: what is on disk is used."""
+    short, long = (replace(request(), max_tokens=number) for number in (512, 4096))
+    await Journal(store, Asker(store), Stop()).answer(FIRST, short)
+    answer, replayed = await Journal(store, asker := Asker(store), Stop()).answer(FIRST, long)
+    assert (answer.text, replayed, asker.asked) == ("answer 1", True, 0)
+
+
+async def test_answers_of_the_time_when_their_length_was_hashed_are_used(tmp_path: Path) -> None:
+    """A run that says so in its identity, whatever it is resumed with."""
+    old, now = (replace(request(), max_tokens=number) for number in (1000, 4096))
+    with Store.create(tmp_path / "old", {"identity": {"answer_tokens": 1000}}) as store:
+        await store.put_answer(FIRST, old.hash_with(1000), ChatAnswer(text="of old"), Bill())
+        answer, replayed = await Journal(store, Asker(store), Stop()).answer(FIRST, now)
+        assert (answer.text, replayed) == ("of old", True)
+        store.check_identity({})
+    assert replace(request(), max_tokens=512).hash_with(512) == now.hash
 
 
 async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: Store) -> None:

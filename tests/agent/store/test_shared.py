@@ -121,7 +121,7 @@ async def test_a_shared_row_of_another_shape_is_named(tmp_path: Path) -> None:
     request = ChatRequest(messages=({"role": "user", "content": "x"},), model="m", seed=1)
     with SharedCache(tmp_path) as cache:
         await cache.write("score:a:a {}", {"template": "a {}"})
-        await cache.write(f"answer:here:{request.hash}", {"text": 3})
+        await cache.write(f"answer:here:{request.hash_with(request.max_tokens)}", {"text": 3})
         with pytest.raises(StoreCorruptError, match=f"{tmp_path}: the row 'score:a:a {{}}'"):
             await SharedScorer(cache, Counting(), "a").score("a {}")
         with pytest.raises(StoreCorruptError, match="the row 'answer:here:"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 
@@ -171,7 +172,7 @@ async def hold(pacer: Pacer) -> None:
 
 @virtual_time
 async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
-    """It would wait for ever; also when the limit is learned while it waits."""
+    """It would wait for ever; but only a limit that was set says so, a header may be wrong."""
     pacer = Pacer([limiter(RateLimits(tpm=1000))])
     with pytest.raises(RequestTooLargeError, match=r"1001 tokens.*1000"):
         await pacer.acquire(1001)
@@ -182,8 +183,44 @@ async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
     await asyncio.sleep(0)
     learning.heard(permit, {"x-ratelimit-limit-tokens": "1000"})
     permit.leave()
-    with pytest.raises(RequestTooLargeError):
-        await waiting
+    (await waiting).leave()
+    assert asyncio.get_running_loop().time() <= 61
+
+
+@virtual_time
+async def test_an_answer_shows_that_a_limit_told_is_none() -> None:
+    """What was billed for one request alone cannot be more than a minute allows; a limit set stays."""
+    told = {"x-ratelimit-limit-tokens": "300"}
+    for tpm, then in ((None, None), (5000, 5000)):
+        heard: list[Event] = []
+        one = limiter(RateLimits(tpm=tpm), heard)
+        permit = await Pacer([one]).acquire(1000)
+        one.heard(permit, told)
+        assert one.statistics().tpm == 300
+        one.succeeded(permit, 950)
+        one.heard(permit, told)
+        assert one.statistics().tpm == then
+        assert [notice.header for notice in heard if isinstance(notice, HeaderIgnored)] == [*told]
+        one.heard(permit, {"x-ratelimit-limit-tokens": "2000"})
+        assert one.statistics().tpm == 2000
+
+
+@virtual_time
+async def test_an_endpoint_that_asks_for_a_second_for_ever_is_not_believed() -> None:
+    """Two such pauses in a row are obeyed; those after them grow, until something succeeds."""
+    one, starts = limiter(RateLimits(concurrency=1)), list[float]()
+    pacer = Pacer([one])
+    for _ in range(9):
+        with await pacer.acquire(1) as permit:
+            starts.append(asyncio.get_running_loop().time())
+            one.failed(1.0)
+    gaps = [after - before for before, after in itertools.pairwise(starts)]
+    assert max(gaps[:2]) < 1.5
+    assert 15 < gaps[-1] <= 31
+    with await pacer.acquire(1) as permit:
+        one.succeeded(permit, 1)
+        one.failed(1.0)
+    assert one.statistics().paused_s < 1.5
 
 
 @virtual_time

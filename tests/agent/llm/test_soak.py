@@ -1,0 +1,15 @@
+"""An hour of virtual time through every fault; a longer one is in test_unattended_proofs."""
+
+from __future__ import annotations
+
+from tests.fakes.soak import FAULTS, HANGS, SLOW, STRAY, soak
+
+
+def test_hundreds_of_turns_through_every_fault_hold_every_limit() -> None:
+    """Calls, tokens, requests a minute and in flight are checked from outside after each turn; all end."""
+    soaked = soak(400, seed=2)
+    assert soaked.faults.keys() <= {*FAULTS, HANGS, SLOW, STRAY}
+    assert len(soaked.faults) > 8
+    assert {"EndpointSetAside", "EndpointBack", "AnswerTokensRaised"} <= soaked.events.keys()
+    assert "EndpointRemoved" not in soaked.events
+    assert soaked.lost < 60

@@ -1,0 +1,254 @@
+"""Ten thousand turns against endpoints that go wrong in every way, with their limits checked from outside.
+
+Each endpoint has moods that change every few minutes of virtual time: well, or one of the faults most of the
+time. All else is drawn at random for each attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tracemalloc
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from promptclimb.agent.errors import (
+    BadRequestError,
+    ChatError,
+    KeyRejectedError,
+    RateLimitedError,
+    RequestFailedError,
+    TokenUsage,
+    TransientChatError,
+    UselessAnswerError,
+)
+from promptclimb.agent.events import Event
+from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
+from promptclimb.agent.llm.endpoint import Endpoint
+from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.proposer import Proposer
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from tests.fakes.clock import run_virtual
+
+FAULTS: Mapping[str, Callable[[], ChatError]] = {
+    "refuses": lambda: TransientChatError("no connection"),
+    "500": lambda: TransientChatError("500", status=500),
+    "503": lambda: TransientChatError("503", status=503, retry_after=1.0),
+    "cut": lambda: TransientChatError("cut", perhaps_billed=True),
+    "429": lambda: RateLimitedError("429", status=429),
+    "429 short": lambda: RateLimitedError("429", status=429, retry_after=1.0),
+    "429 long": lambda: RateLimitedError("429", status=429, retry_after=3600.0),
+    "garbage": lambda: UselessAnswerError("no JSON", reason="bad_json"),
+    "empty": lambda: UselessAnswerError("empty", reason="no_content", usage=TokenUsage(20, 0)),
+    "refusal": lambda: UselessAnswerError("no", reason="refusal", usage=TokenUsage(20, 10)),
+    "filter": lambda: BadRequestError("flagged", status=403),
+}
+HANGS, SLOW, STRAY = "hangs", "slow", "stray 401"
+MOODS = ("well", "well", "well", *FAULTS, HANGS, SLOW)
+MOOD_S = (60.0, 600.0)
+NOISE = 0.03
+"""Part of the attempts that fail whatever the mood."""
+
+
+@dataclass
+class MoodyChat:
+    """An endpoint with moods; it refuses nothing because of its limits, but counts what breaks them."""
+
+    rpm: int
+    concurrency: int
+    rng: random.Random
+    in_flight: int = 0
+    most_in_flight: int = 0
+    most_in_a_minute: int = 0
+    calls: int = 0
+    tokens: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    _mood: str = "well"
+    _until: float = 0.0
+    _starts: deque[float] = field(default_factory=deque)
+    _strays: int = 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Make one attempt."""
+        self._arrive()
+        try:
+            return await self._answer(request)
+        finally:
+            self.in_flight -= 1
+
+    def _arrive(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        while self._starts and self._starts[0] <= now - 60.0:
+            self._starts.popleft()
+        self._starts.append(now)
+        self.most_in_a_minute = max(self.most_in_a_minute, len(self._starts))
+        if now >= self._until:
+            self._mood, self._until = self.rng.choice(MOODS), now + self.rng.uniform(*MOOD_S)
+
+    def _fault(self) -> str | None:
+        if self.rng.random() < NOISE:
+            return self.rng.choice([*FAULTS, HANGS, SLOW, STRAY])
+        return self._mood if self._mood != "well" and self.rng.random() < 0.9 else None
+
+    async def _answer(self, request: ChatRequest) -> ChatAnswer:
+        kind = self._fault()
+        # Three in a row are a key that is revoked, before an answer even one: no stray one.
+        if kind == STRAY and self._strays != 0:
+            kind = None
+        if kind is not None:
+            self.faults[kind] += 1
+        if kind == HANGS:
+            self._bill(request.max_tokens)
+            await asyncio.Event().wait()
+        await asyncio.sleep(self.rng.uniform(30, 90) if kind == SLOW else self.rng.uniform(0.5, 4))
+        if kind == STRAY:
+            self._strays = 1
+            raise KeyRejectedError("401", status=401)
+        if kind in FAULTS:
+            error = FAULTS[kind]()
+            if error.usage is not None or error.perhaps_billed:
+                self._bill(error.usage.total if error.usage else 20)
+            raise error
+        if request.max_tokens < 200 and self.rng.random() < 0.05:
+            self._bill(20 + request.max_tokens)
+            usage = TokenUsage(20, request.max_tokens)
+            raise UselessAnswerError("all thinking", reason="length", usage=usage)
+        self._strays = 0
+        told = self.rng.random() < 0.95
+        completion = self.rng.randint(5, request.max_tokens)
+        self._bill(20 + completion)
+        return ChatAnswer(
+            text="- a {}",
+            prompt_tokens=20 if told else 0,
+            completion_tokens=completion if told else 0,
+            usage_told=told,
+            headers={"x-ratelimit-limit-requests": str(self.rpm), "retry-after": "soon"},
+        )
+
+    def _bill(self, tokens: int) -> None:
+        self.calls += 1
+        self.tokens += tokens
+
+
+class SumLedger:
+    """A ledger that keeps sums."""
+
+    def __init__(self) -> None:
+        self.usage = self.reserved = NOTHING
+
+    async def put_usage(self, bill: Bill) -> None:
+        """Add a bill."""
+        self.usage = self.usage.plus(bill.usage)
+        self.reserved = self.reserved.minus(bill.reserved)
+
+    async def put_reserved(self, reserved: Usage) -> None:
+        """Add a reservation."""
+        self.reserved = self.reserved.plus(reserved)
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What came of it.
+
+    Attributes:
+        turns: Turns asked for.
+        lost: Those without an answer.
+        hours: Virtual hours.
+        calls: Calls and tokens billed by the endpoints, which the budget was never below.
+        tokens: Likewise.
+        faults: How often each fault was made.
+        events: How often each event was told.
+        grew_kib: How much more memory was held at the end than after a fifth of the turns.
+    """
+
+    turns: int
+    lost: int
+    hours: float
+    calls: int
+    tokens: int
+    faults: Mapping[str, int]
+    events: Mapping[str, int]
+    grew_kib: float
+
+
+async def _soak(turns: int, seed: int, climbs: int) -> Soaked:
+    rng = random.Random(seed)
+    chats = [
+        MoodyChat(rpm=rpm, concurrency=concurrency, rng=random.Random(rng.random()))
+        for rpm, concurrency in ((60, 4), (120, 8), (30, 3), (600, 6))
+    ]
+    endpoints = [
+        Endpoint(
+            name=str(number),
+            client=chat,
+            limits=RateLimits(rpm=chat.rpm, tpm=200_000, concurrency=chat.concurrency),
+        )
+        for number, chat in enumerate(chats)
+    ]
+    budget = Budget(Limits(calls=turns * 3, tokens=turns * 1000))
+    ledger, events = SumLedger(), Counter[str]()
+
+    def tell(event: Event) -> None:
+        events[type(event).__name__] += 1
+
+    asker = Proposer(endpoints, budget=budget, ledger=ledger, rng=rng, tell=tell)
+    left, lost, done, first_kib = iter(range(turns)), 0, 0, 0.0
+
+    async def climb() -> None:
+        nonlocal lost, done, first_kib
+        for turn in left:
+            message = {"role": "user", "content": f"turn {turn}"}
+            try:
+                reply = await asker.ask(ChatRequest(messages=(message,), model="m", max_tokens=100))
+            except RequestFailedError:
+                lost += 1
+            else:
+                await ledger.put_usage(reply.bill)
+            done += 1
+            if done == turns // 5:
+                first_kib = tracemalloc.get_traced_memory()[0] / 1024
+            _check(chats, budget)
+
+    await asyncio.gather(*(climb() for _ in range(climbs)))
+    assert budget.reserved == NOTHING
+    assert ledger.reserved == NOTHING
+    assert (ledger.usage.calls, ledger.usage.tokens_at_most) == (
+        budget.spent.calls,
+        budget.spent.tokens_at_most,
+    )
+    faults = sum((chat.faults for chat in chats), Counter[str]())
+    calls, tokens = (sum(getattr(chat, name) for chat in chats) for name in ("calls", "tokens"))
+    grew = tracemalloc.get_traced_memory()[0] / 1024 - first_kib
+    hours = asyncio.get_running_loop().time() / 3600
+    return Soaked(turns, lost, round(hours, 1), calls, tokens, faults, events, round(grew, 1))
+
+
+def _check(chats: list[MoodyChat], budget: Budget) -> None:
+    """Hold what the endpoints have seen against what was set."""
+    spent, limits = budget.spent, budget.limits
+    assert limits.calls is not None
+    assert limits.tokens is not None
+    counted = spent.plus(budget.reserved)
+    assert counted.calls <= limits.calls
+    assert counted.tokens_at_most <= limits.tokens
+    assert sum(chat.calls for chat in chats) <= counted.calls
+    assert sum(chat.tokens for chat in chats) <= counted.tokens_at_most
+    for chat in chats:
+        assert chat.most_in_flight <= chat.concurrency
+        assert chat.most_in_a_minute <= chat.rpm
+
+
+def soak(turns: int, *, seed: int = 0, climbs: int = 16) -> Soaked:
+    """Ask for so many turns, through the proposer, in virtual time.
+
+    Raises:
+        AssertionError: A limit was overrun, or something was left reserved.
+    """
+    tracemalloc.start()
+    try:
+        return run_virtual(_soak(turns, seed, climbs))
+    finally:
+        tracemalloc.stop()
