@@ -26,14 +26,16 @@ from ..events import (
     Listener,
     UsageUntold,
 )
+from ..rates import PICODOLLARS
 from .attempt import attempt
-from .budget import NO_BILL, PICODOLLARS, Budget, cost
+from .budget import Budget
 from .member import Member
 from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
 from .types import ChatAnswer, ChatRequest
+from .usage import NO_BILL, cost_at_most
 
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
 """What makes an endpoint useless for good, though others may still serve."""
@@ -193,7 +195,7 @@ class Delivery:
         longer = member.longest(request)
         most, left = self._bound.of(longer), self._budget.left()
         tokens = most.total + spending.used.tokens_at_most
-        money = cost(most, member.endpoint.price) + spending.used.picodollars_at_most
+        money = cost_at_most(most, member.endpoint.price) + spending.used.picodollars_at_most
         if (
             not member.limiter.fits(longer.tokens_at_most)
             or (left.tokens is not None and tokens > left.tokens)

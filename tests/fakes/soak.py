@@ -24,11 +24,12 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.events import Event
-from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
+from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {

@@ -22,12 +22,13 @@ from promptclimb.agent.errors import (
     TransientChatError,
 )
 from promptclimb.agent.events import EndpointBack, EndpointSetAside, Event, RetryScheduled
-from promptclimb.agent.llm.budget import NOTHING, Budget, Limits
+from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.usage import NOTHING
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.sick_chat import SICK, Climbed, SickChat, climb_pool
 

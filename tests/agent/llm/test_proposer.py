@@ -31,26 +31,16 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.events import (
-<<<<<<< HEAD
-=======
     AnswerTokensRaised,
->>>>>>> wt-pool
     EndpointRemoved,
     Event,
     GaveUp,
     RetryScheduled,
-<<<<<<< HEAD
     UsageChanged,
     UsageUntold,
     unheard,
 )
 from promptclimb.agent.llm.budget import Budget, Limits
-=======
-    UsageUntold,
-    unheard,
-)
-from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
->>>>>>> wt-pool
 from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
