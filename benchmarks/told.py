@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+
 from promptclimb import SearchConfig, search
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
@@ -132,7 +134,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default=",".join(SETS), help="sets, of those in this file")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds 1 to N")
+    parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--initial", type=int, default=80)
     parser.add_argument("--more", type=int, default=60, help="templates proposed, a multiple of 5")
     parser.add_argument("--pool", default="captions", help="captions or grammar")
@@ -142,9 +144,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
     arms = [ARMS[int(place)] for place in options.arms.split(",")] if options.arms else list(ARMS)
+    torch.set_num_threads(1)  # small matrices; on a busy machine several threads wait for each other
     rows: list[dict[str, Any]] = []
     for data in options.data.split(","):
-        for seed in range(1, options.seeds + 1):
+        for seed in map(int, options.seeds.split(",")):
             evaluator = open_evaluator(EvaluatorSpec(data=data, seed=seed, model=options.model))
             for arm in arms:
                 found = asyncio.run(chosen(evaluator, arm, SETS[data], options, seed))

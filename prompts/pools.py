@@ -7,6 +7,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from .captions import CAPTIONS
@@ -108,8 +109,9 @@ def draw_varied(groups: Iterable[Sequence[Template]], n: int, rng: random.Random
     return drawn
 
 
-def _said(template: Template) -> list[str]:
-    return [word.strip(".,;:!?") for word in template.key.split() if SLOT not in word]
+@lru_cache(maxsize=10_000)
+def _said(template: Template) -> tuple[str, ...]:
+    return tuple(word.strip(".,;:!?") for word in template.key.split() if SLOT not in word)
 
 
 def _worn(template: Template, used: Mapping[str, int]) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.llm.local.listing import read_chat
+from promptclimb.prompts.caption_grammar import all_of_grammar
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
@@ -125,6 +126,7 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "refused": refused,
     "lines": lines,
     "local": lambda: said(read_chat(request_pn(BEST, WORST, proposals=5, max_words=15)).prompt.rstrip("\n")),
+    "grammar": lambda: said("\n".join(one.text for one in all_of_grammar()[::350])),
     "pool": lambda: said("\n".join(BUILT_IN[::20])),
 }
 
@@ -138,8 +140,10 @@ def test_every_example_on_the_page_is_what_the_code_gives() -> None:
 
 
 def test_the_page_counts_the_pool() -> None:
-    """The number of built-in templates on the page is the number there is."""
-    assert f"{len(BUILT_IN)} caption templates" in PAGE.read_text("utf-8")
+    """The numbers of built-in templates on the page are the numbers there are."""
+    page = PAGE.read_text("utf-8")
+    assert f"{len(BUILT_IN)} caption templates" in page
+    assert f"{len(all_of_grammar()):,} templates that a grammar makes" in page
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ class SearchConfig(LLMConfig):
         15, "templates shown to the LLM, best and worst each", "search", decides=True, show="K", ge=1, le=1000
     )
     initial_pool: Literal["captions", "grammar"] = setting(
-        "captions",
+        "grammar",
         "built-in pool: captions (308, of a person's hand) or grammar (thousands, made of what captions say)",
         "search",
         decides=True,

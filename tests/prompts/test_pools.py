@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptclimb.prompts.pools import BUILT_IN, PLAIN, PoolError, draw, read_templates
+from promptclimb.prompts.pools import BUILT_IN, PLAIN, PoolError, draw, draw_varied, read_templates
 from promptclimb.prompts.template import Template
 
 
@@ -152,3 +152,30 @@ def test_a_draw_outside_the_pool_is_refused(n: int) -> None:
     """More templates than there are cannot be drawn, and the size is said."""
     with pytest.raises(PoolError, match=f"cannot draw {n} templates from a pool of {len(BUILT_IN)}"):
         draw(BUILT_IN, n, random.Random(0))
+
+
+GROUPS = [[Template.parse(f"{kind} {number} {{}}") for number in range(30)] for kind in ("a", "b", "c", "d")]
+
+
+def test_a_varied_draw_takes_from_every_group_in_turn() -> None:
+    """As many of each as can be, none twice, decided by the stream."""
+    drawn = draw_varied(GROUPS, 10, random.Random(1))
+    assert drawn == draw_varied(GROUPS, 10, random.Random(1)) != draw_varied(GROUPS, 10, random.Random(2))
+    assert len(set(drawn)) == 10
+    assert sorted(sum(one in group for one in drawn) for group in GROUPS) == [2, 2, 3, 3]
+
+
+def test_a_varied_draw_prefers_words_that_were_not_drawn() -> None:
+    """Of one group with two words, neither comes thrice before the other has come."""
+    group = [Template.parse(f"{word} {{}} {number}") for word in ("red", "blue") for number in range(20)]
+    drawn = draw_varied([group], 10, random.Random(3))
+    assert 3 <= sum("red" in one.text for one in drawn) <= 7
+
+
+def test_a_varied_draw_may_take_all_and_no_more() -> None:
+    """Groups that are used up are passed over."""
+    groups = [GROUPS[0], [], GROUPS[1][:1]]
+    assert len(set(draw_varied(groups, 31, random.Random(1)))) == 31
+    for wanted in (0, 32):
+        with pytest.raises(PoolError, match="from a pool of 31: ask for 1 to 31"):
+            draw_varied(groups, wanted, random.Random(1))

@@ -6,7 +6,8 @@ Without a description the frames are filled with words of form that fit any clas
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from ....prompts.frames import DOUBLE_FRAMES, FRAMES, NEUTRAL, framed, phrases
 from ....prompts.template import Template
@@ -14,8 +15,10 @@ from .base import Method, Propose, Steps, View
 from .rewording import fresh
 from .word_effects import Prediction, WordEffects, features
 
-_CANDIDATES = 300
+_CANDIDATES = 200
 """Fillings that are looked at in an iteration."""
+_UNTOLD = 0.25
+"""Share of them in words of form that nobody told: the user's words need not be those of the black box."""
 
 
 class Combine:
@@ -35,43 +38,41 @@ class Combine:
 
 def combinations(view: View, number: int, rng: random.Random) -> list[str]:
     """Return captions that say what the description says, at random."""
-    gaps = phrases(view.description, view.class_names) or NEUTRAL
-    return [_one(gaps, rng) for _ in range(number)]
+    told = phrases(view.description, view.class_names)
+    return [_one(told if told and rng.random() >= _UNTOLD else NEUTRAL, rng) for _ in range(number)]
 
 
 def chosen(candidates: Sequence[Template], predicted: Sequence[Prediction], view: View) -> list[Template]:
     """Return the proposals: in turn one of words tried least, and one that promises most."""
-    tried: dict[str, int] = {}
+    tried: Counter[str] = Counter()
     for entry in view.memory:
-        _count(tried, entry.text)
+        tried.update(features(entry.text))
+    said = [features(template.text) for template in candidates]
     left = list(range(len(candidates)))
     found: list[Template] = []
     while left and len(found) < view.proposals:
         if len(found) % 2 == 0:
-            place = min(left, key=lambda at: (_worn(tried, candidates[at].text), at))
+            place = min(left, key=lambda at: (_worn(tried, said[at]), at))
         else:
             place = max(left, key=lambda at: (predicted[at].value, -at))
         left.remove(place)
         found.append(candidates[place])
-        _count(tried, candidates[place].text)
+        tried.update(said[place])
     return found
 
 
 def _one(gaps: Sequence[str], rng: random.Random) -> str:
     if rng.random() < 0.7:
         return framed(rng.choice(FRAMES), rng.choice(gaps))
-    return framed(rng.choice(DOUBLE_FRAMES), rng.choice(gaps), rng.choice(gaps))
+    first, second = rng.choice(gaps), rng.choice(gaps)
+    if not set(first.split()).isdisjoint(second.split()):  # "the colour of ink, ink" says no more than one
+        return framed(rng.choice(FRAMES), first)
+    return framed(rng.choice(DOUBLE_FRAMES), first, second)
 
 
-def _count(tried: dict[str, int], text: str) -> None:
-    for word in features(text):
-        tried[word] = tried.get(word, 0) + 1
-
-
-def _worn(tried: dict[str, int], text: str) -> float:
+def _worn(tried: Mapping[str, int], words: frozenset[str]) -> float:
     """Return how often the words of a template were tried, on average."""
-    words = features(text)
-    return sum(tried.get(word, 0) for word in words) / len(words)
+    return sum(tried[word] for word in words) / len(words)
 
 
 METHOD: Method = Combine()

@@ -15,7 +15,7 @@ from .combine import combinations
 from .rewording import children, fresh, vocabulary
 from .word_effects import WordEffects, features
 
-_CANDIDATES = 300
+_CANDIDATES = 150
 """Templates of each kind that are looked at in an iteration."""
 
 

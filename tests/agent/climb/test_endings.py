@@ -1,0 +1,175 @@
+"""When a reset or a climb is over before its iterations are used up, and that it ends there again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb import SearchConfig, resume, search
+from promptclimb.agent.climb.endings import Endings
+from promptclimb.agent.climb.record import ClimbRecord
+from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.config.sources import from_sources
+from promptclimb.agent.errors import ConfigError
+from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.position import Position
+from promptclimb.agent.store import Store
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Score
+from promptclimb.prompts.template import Template
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual
+
+SIZES = {"train": 100, "val": 100}
+
+
+class Climbed:
+    """A climb's record that grows by hand."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.record = ClimbRecord(1)
+        config = SearchConfig(method="random", **settings)
+        self.endings = Endings(self.record, config, SIZES)
+
+    def iteration(self, *values: float, val: float | None = None, refused: tuple[str, ...] = ()) -> None:
+        """Score templates, refuse others."""
+        for value in values:
+            template = Template.parse(f"{len(self.record.scored)} {{}}")
+            score = Score(train=value, val=val)
+            self.record.scored.append(
+                Scored(template=template, score=score, value=value, position=Position(1))
+            )
+        self.record.rejected.update(refused)
+        self.endings.look()
+
+
+def test_a_climb_ends_after_iterations_without_a_better_template() -> None:
+    """Equal is no better; a better one begins the count anew; initial templates are no iteration."""
+    climbed = Climbed(patience=2)
+    for values in ((0.5, 0.2), (0.5,), (0.6,), (0.6,)):
+        climbed.iteration(*values)
+        assert climbed.endings.of_climb is None
+    climbed.iteration()
+    assert climbed.endings.of_climb == "no better template in 2 iterations"
+
+
+def test_a_climb_ends_where_train_and_val_together_reach_the_target() -> None:
+    """Neither alone will do."""
+    climbed = Climbed(until="80%")
+    climbed.iteration(0.9, val=0.6)
+    assert climbed.endings.of_climb is None
+    climbed.iteration(0.8, val=0.8)
+    assert climbed.endings.of_climb == "a template reached 0.8"
+
+
+def test_nothing_ends_a_climb_that_was_not_asked_for() -> None:
+    """No patience, no target."""
+    climbed = Climbed()
+    for _ in range(50):
+        climbed.iteration(1.0)
+    assert (climbed.endings.of_climb, climbed.endings.of_reset) == (None, None)
+
+
+def test_a_reset_ends_after_two_answers_of_nothing_new() -> None:
+    """Known and repeated proposals are nothing new; a reset begins without them."""
+    climbed = Climbed()
+    climbed.iteration(0.5)
+    climbed.iteration(refused=("known", "duplicate"))
+    assert climbed.endings.of_reset is None
+    climbed.iteration(refused=("known",))
+    assert climbed.endings.of_reset == "2 answers in a row held nothing new"
+    climbed.endings.begin_reset()
+    assert climbed.endings.of_reset is None
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [((0.1,), ("known",)), ((), ("known", "no_slot")), ((), ()), ((), ("too_many_tokens",))],
+)
+def test_an_answer_with_anything_else_is_no_repetition(
+    values: tuple[float, ...], refused: tuple[str, ...]
+) -> None:
+    """A new template, a broken one, or none at all: the conversation may still get on."""
+    climbed = Climbed()
+    climbed.iteration(0.5)
+    for answer in (("known",), refused, ("known",)):
+        climbed.iteration(*(values if answer is refused else ()), refused=answer)
+    assert climbed.endings.of_reset is None
+
+
+class Parrot:
+    """Says the same in every answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked += 1
+        await asyncio.sleep(1)
+        return ChatAnswer(text="- a parrot of a {}\n- a parrot of the {}")
+
+
+def config(run_dir: Path, **more: Any) -> SearchConfig:
+    """A small search."""
+    given = {"restarts": 2, "resets": 2, "iterations": 6, "proposals": 3, "initial": 12, "method": "pn"}
+    return SearchConfig(data="fake", llm="fake", run_dir=run_dir, **{**given, **more})
+
+
+def positions(run_dir: Path) -> list[tuple[int, ...]]:
+    """Where answers are filed."""
+    with Store.open(run_dir) as store:
+        return sorted(tuple(position[:3]) for position, _ in store.answers())
+
+
+def test_a_conversation_that_repeats_itself_is_begun_anew(tmp_path: Path) -> None:
+    """The first answer is new, the next two are not; the second reset has nothing new from its beginning."""
+    heard: list[Event] = []
+    small = config(tmp_path / "r", restarts=1)
+    result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Parrot(), on_event=heard.append))
+    assert positions(tmp_path / "r") == [(1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 1), (1, 2, 2)]
+    assert result.status == "finished"
+    said = [event.text for event in heard if isinstance(event, Noted)]
+    assert said == [
+        f"restart 1, reset {reset} ends here: 2 answers in a row held nothing new" for reset in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("more", [{"patience": 2}, {"until": 0.6}, {"patience": 1, "until": 0.9}])
+def test_a_run_that_ends_early_ends_there_again(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Cut off and gone on with, one climb after the other or side by side: the same answers and result."""
+    whole = run_virtual(search(config(tmp_path / "a", **more), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    run_virtual(
+        search(
+            config(tmp_path / "b", **more, max_calls=3, concurrency=1),
+            evaluator=FakeEvaluator(),
+            chat=ChatByHash(),
+        )
+    )
+    again = run_virtual(
+        resume(tmp_path / "b", changes={"max_calls": 100}, evaluator=FakeEvaluator(), chat=ChatByHash())
+    )
+    assert (whole.status, again.status) == ("finished", "finished")
+    assert positions(tmp_path / "a") == positions(tmp_path / "b")
+    assert len(positions(tmp_path / "a")) < 2 * 2 * 6
+    board = "leaderboard.csv"
+    assert (tmp_path / "a" / board).read_bytes() == (tmp_path / "b" / board).read_bytes()
+
+
+def test_a_target_that_the_initial_templates_reach_asks_for_nothing(tmp_path: Path) -> None:
+    """No request is made, and the search is finished."""
+    chat = Parrot()
+    result = run_virtual(search(config(tmp_path / "r", until=0.01), evaluator=FakeEvaluator(), chat=chat))
+    assert (result.status, chat.asked) == ("finished", 0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("patience", "0"), ("until", "0"), ("until", "x%"), ("until", "-1")]
+)
+def test_a_wrong_stop_is_refused(flag: str, value: str) -> None:
+    """With the option's name."""
+    with pytest.raises(ConfigError, match=f"--{flag} '{value}'"):
+        from_sources({"method": "random", flag: value}, {})

@@ -1,0 +1,63 @@
+"""The grammar of captions: many, varied, valid, and the same every time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from promptclimb.prompts.caption_grammar import (
+    MOST_OF_A_PATTERN,
+    PRODUCTIONS,
+    SYMBOLS,
+    all_of_grammar,
+    grammar,
+)
+from promptclimb.prompts.template import DEFAULT_MAX_WORDS, Template
+
+
+def test_there_are_thousands_and_none_stands_twice() -> None:
+    """Spellings of one template count once, over all productions."""
+    templates = all_of_grammar()
+    assert len(templates) >= 5_000
+    assert len({template.key for template in templates}) == len(templates)
+    assert grammar() is grammar()
+
+
+def test_all_are_templates_of_a_searchs_length() -> None:
+    """One slot, tidy, no symbol left over, no longer than what an LLM is asked for."""
+    for template in all_of_grammar():
+        assert Template.parse(template.text, max_words=DEFAULT_MAX_WORDS) == template
+        assert template.text.count("{}") == 1
+        assert not re.search(r"[<>\n]|  ", template.text)
+
+
+def test_every_symbol_is_there_and_used() -> None:
+    """The patterns and the lists agree; no word stands twice in a list."""
+    used = set(re.findall(r"<(\w+)>", " ".join(pattern for each in PRODUCTIONS.values() for pattern in each)))
+    assert used == set(SYMBOLS)
+    for name, words in SYMBOLS.items():
+        assert len(set(words)) == len(words) > 2, name
+        assert all(words), name
+
+
+def test_no_production_outweighs_the_others() -> None:
+    """Each has templates of its own, and at most as many as its patterns may give."""
+    for name, templates in grammar().items():
+        assert 10 <= len(templates) <= MOST_OF_A_PATTERN * len(PRODUCTIONS[name]), name
+
+
+def test_the_words_are_spread() -> None:
+    """Where not all combinations are taken, all words of a symbol still come up."""
+    said = Counter(word for template in all_of_grammar() for word in template.text.split())
+    for words in SYMBOLS.values():
+        assert all(said[part] for entry in words for part in entry.split()[1:])
+    assert len(said) > 1_000
+
+
+def test_articles_fit_the_word_that_follows() -> None:
+    """*An* before a vowel's sound, *a* before any other."""
+    texts = {template.text for template in all_of_grammar()}
+    assert {"an old {}", "an image of a {} at night"} & texts
+    assert not [
+        text for text in texts if re.search(r"\ba (?:old|image|icon|empty)\b|\ban (?:photo|unit)\b", text)
+    ]
