@@ -18,7 +18,7 @@ from ...evaluator.settings import about, known_name, setting
 from ...evaluator.user_paths import UserPath
 from .fields import DEFAULT_BASE_URL, LONGEST_MINUTES, MOST_DOLLARS, parse_initial, without_credentials
 from .known_methods import KNOWN_METHODS, described
-from .llm_config import LOCAL_LLM, LLMConfig
+from .llm_config import LLMConfig
 
 MOST_ROUNDS = 10_000
 """The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that
@@ -165,7 +165,7 @@ class SearchConfig(LLMConfig):
     @property
     def shown_url(self) -> str | None:
         """The endpoint's address as it may be written down: no user, no password."""
-        if not self.needs_llm or self.llm == LOCAL_LLM:
+        if not self.needs_llm or self.is_local:
             return None
         if self.endpoints:
             return ", ".join(without_credentials(endpoint.base_url) for endpoint in self.endpoints)

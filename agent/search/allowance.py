@@ -14,7 +14,7 @@ from ..llm.budget import NOTHING, Budget, Limits, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE
 from ..store import Store
-from .inputs import with_fallback
+from .inputs import fallen_back
 
 _UNITS: Mapping[str, str] = MappingProxyType(
     {"max_calls": "calls", "max_tokens": "tokens", "max_cost": "US dollars", "max_minutes": "minutes"}
@@ -60,7 +60,7 @@ class Allowance:
             UsageError: A run in the folder cannot be read, or is in use.
         """
         left = self._left(config)
-        needed = LIMITS if with_fallback(config)[0].needs_llm else ("max_minutes",)
+        needed = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
         for name in needed:
             if name in left and (not left[name] or name in self._reached):
                 return _said(config, name)

@@ -14,7 +14,6 @@ from ...prompts.template import Template
 from ..climb.record import ClimbRecord
 from ..climb.scored import Scored
 from ..climb.selection import select
-from ..config.llm_config import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..llm.budget import PICODOLLARS
@@ -260,7 +259,7 @@ def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -> Usage:
-    free = not config.needs_llm or config.llm == LOCAL_LLM
+    free = not config.needs_llm or config.is_local
     spent = store.usage
     known, doubtful = (
         0.0 if free else round(money / PICODOLLARS, 9) if config.priced else None

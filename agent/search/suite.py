@@ -20,7 +20,7 @@ from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
 from .allowance import Allowance, told
-from .inputs import pinned_evaluator, read_pool, with_fallback
+from .inputs import FALLBACK, fallen_back, pinned_evaluator, read_pool, without_llm
 from .session import Session
 
 SCHEMA = 2
@@ -88,7 +88,10 @@ def _done(cell: Cell) -> bool:
     """
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _own(cell):
-            now = pinned_evaluator(with_fallback(cell.config)[0]).identity()
+            begun = cell.config
+            if begun.llm_fallback is not None and FALLBACK in store.manifest.get("notes", {}):
+                begun = without_llm(begun)
+            now = pinned_evaluator(fallen_back(begun)).identity()
             store.check_identity({**store.manifest["identity"], **now})
         return (last := _last_result(cell)) is not None and last.complete
     if cell.run_dir.exists():
