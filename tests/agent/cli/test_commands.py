@@ -325,7 +325,7 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Alone it is an error; with a fallback the result says what was used."""
-    monkeypatch.setattr("promptclimb.agent.llm.local.is_available", lambda: "not installed here")
+    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
     assert call("search", "--llm", "local", "--run-dir", "r") == 2
     assert "'.[local]'" in only_line(capsys.readouterr().err)
     fallback = ("--llm-fallback", "random", "--restarts", "1", "--run-dir", "r", "--json")
@@ -333,7 +333,7 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert (result["method"], result["llm"]["model"]) == ("random", None)
-    assert "not installed here" in result["notes"]["llm_fallback"]
+    assert "not_there is not installed" in result["notes"]["llm_fallback"]
     assert err.splitlines()[0].startswith("the local LLM cannot be used")
 
 
