@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -19,26 +18,10 @@ import pytest
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings
 from promptclimb.agent.llm.local.llama_server import CHILD
-from tests.paths import ROOT
+from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 pytestmark = pytest.mark.usefixtures("llama")
 Model = Callable[..., Path]
-LONG_S = 60
-
-PARENT = """
-import asyncio, sys
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings
-
-async def main():
-    server = LlamaServer(LlamaSettings(model=Path({model!r}), name="m"))
-    await server.start()
-    print(server.pid, flush=True)
-    await asyncio.sleep(600)
-
-asyncio.run(main())
-"""
 LOADS_FOR_EVER = """
 import os, time
 with open({pid!r}, "w") as file:
@@ -49,18 +32,6 @@ time.sleep(600)
 
 def settings(model: Path) -> LlamaSettings:
     return LlamaSettings(model=model, name="a-model", threads=1)
-
-
-def ends(pid: int) -> bool:
-    """Whether a process that need not be ours ends soon."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([handle], [], [], LONG_S)[0])
-    finally:
-        os.close(handle)
 
 
 async def status(server: LlamaServer, key: str) -> int:
@@ -166,16 +137,11 @@ async def test_cancelled_while_it_loads_it_leaves_nothing(model: Model, tmp_path
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_it_does_not_outlive_a_parent_that_is_killed(number: signal.Signals, model: Model) -> None:
     """Whatever ends the process that started it, the server ends too."""
-    script = PARENT.format(root=str(ROOT), model=str(model()))
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
+    with parent_of_server(model()) as (parent, pid):
         os.kill(pid, 0)
         parent.send_signal(number)
         parent.wait(LONG_S)
-    assert ends(pid)
+        assert ends(pid)
 
 
 def child(told: dict[str, Any]) -> subprocess.Popen[str]:
