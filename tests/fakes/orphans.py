@@ -1,4 +1,4 @@
-"""A process that starts a local LLM's server and does nothing else, to be killed; and whether a process ends."""
+"""A process that starts a local LLM's server, to be killed; and whether a process ends."""
 
 from __future__ import annotations
 

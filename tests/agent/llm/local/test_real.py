@@ -141,7 +141,7 @@ async def test_its_memory_is_flat(model: Path, record_property: Callable[[str, o
             messages = opening(number % 40)
             if number % 3 == 0:
                 messages += [
-                    {"role": "assistant", "content": f"- a {SLOT}"},
+                    {"role": "assistant", "content": "- a {}"},
                     {"role": "user", "content": "More."},
                 ]
             await ask(chat, messages, seed=number, max_tokens=8)
