@@ -8,15 +8,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
 import platformdirs
 import pytest
 
-from promptclimb.agent.errors import BadRequestError, EndpointError
+from promptclimb.agent.errors import BadRequestError, EndpointError, UselessAnswerError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, LocalChat, make_ready
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
@@ -97,7 +97,7 @@ async def test_a_conversation_that_outgrows_the_context_is_refused(model: Path) 
         long: list[Message] = [{"role": "user", "content": "a photo of a {}\n" * 1_000}]
         with pytest.raises(BadRequestError, match="exceeds the available context size"):
             await ask(chat, long, seed=1)
-        assert (await ask(chat, opening(1), seed=1, max_tokens=16)).finish_reason == "length"
+        assert (await ask(chat, opening(1), seed=1)).text
         assert server.is_alive
 
 
@@ -105,7 +105,7 @@ async def test_two_searches_at_once_have_servers_of_their_own(model: Path) -> No
     """Both get their answers."""
     async with chatting(model) as (one, first), chatting(model) as (other, second):
         assert one.pid != other.pid
-        found = await asyncio.gather(*(ask(chat, opening(1), 1, 16) for chat in (first, second)))
+        found = await asyncio.gather(*(ask(chat, opening(1), seed=1) for chat in (first, second)))
     assert all(answer.text for answer in found)
 
 
@@ -116,7 +116,7 @@ async def test_a_request_that_is_given_up_does_not_hold_up_the_next(model: Path)
         await asyncio.wait([endless], timeout=1.0)
         endless.cancel()
         await asyncio.gather(endless, return_exceptions=True)
-        assert (await ask(chat, opening(1), seed=2, max_tokens=4)).usage.completion_tokens <= 4
+        assert (await ask(chat, opening(1), seed=2)).usage.completion_tokens <= 120
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for a process by its id")
@@ -130,7 +130,7 @@ def test_a_killed_search_leaves_no_server(model: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-async def test_its_memory_is_flat(model: Path, record_property: Callable[[str, object], None]) -> None:
+async def test_its_memory_is_flat(model: Path) -> None:
     """After the prompts that it keeps have found their room, requests of all lengths add next to nothing."""
     async with chatting(model) as (server, chat):
         assert server.pid is not None
@@ -144,11 +144,12 @@ async def test_its_memory_is_flat(model: Path, record_property: Callable[[str, o
                     {"role": "assistant", "content": "- a {}"},
                     {"role": "user", "content": "More."},
                 ]
-            await ask(chat, messages, seed=number, max_tokens=8)
+            with suppress(UselessAnswerError):  # a line that is cut
+                await ask(chat, messages, seed=number, max_tokens=8)
             seen.append(memory(server.pid))
     half = len(seen) // 2
     grown = max(seen[half:]) - max(seen[:half])
-    record_property("requests", number)
-    record_property("memory_mb", [round(one / 1e6) for one in (seen[0], max(seen[:half]), max(seen[half:]))])
+    told = [f"{one / 1e6:.0f} MB" for one in (seen[0], max(seen[:half]), max(seen[half:]))]
+    sys.stdout.write(f"{number} requests: {', '.join(told)} at first, at most in either half\n")
     assert grown < 64e6
     assert max(seen) < 2e9
