@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from ...evaluator.custom import as_evaluator, pinned
 from ...evaluator.open import open_evaluator
@@ -130,18 +133,23 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
             )
 
 
-async def with_fallback(config: SearchConfig, tell: Listener) -> tuple[SearchConfig, dict[str, str]]:
+async def with_fallback(
+    config: SearchConfig, tell: Listener, begun: Mapping[str, Any]
+) -> tuple[SearchConfig, dict[str, str]]:
     """Try whether a local LLM that a method may stand in for can be used; its model is fetched for that.
 
     Args:
         config: What is to be searched.
         tell: Hears how far a download is, and which method stands in.
+        begun: Notes of the run that is gone on with: one that began without an LLM goes on without.
 
     Returns:
         The config to search with, and the note that belongs into the result where a method stands in.
     """
     if not _may_fall_back(config):
         return config, {}
+    if FALLBACK in begun:
+        return without_llm(config), {}
     from ..llm.local import is_available, make_ready
 
     llm = config.llm or ""
@@ -156,13 +164,14 @@ async def with_fallback(config: SearchConfig, tell: Listener) -> tuple[SearchCon
     return without_llm(config), {FALLBACK: note}
 
 
-def fallen_back(config: SearchConfig) -> SearchConfig:
-    """Return the config to search with, as far as it is known in this process; nothing is fetched."""
+def fallen_back(config: SearchConfig, begun: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
+    """Return the same config as far as it is known in this process; nothing is fetched."""
     if not _may_fall_back(config):
         return config
     from ..llm.local import is_available
 
-    return config if is_available(config.llm or "") is None else without_llm(config)
+    usable = FALLBACK not in begun and is_available(config.llm or "") is None
+    return config if usable else without_llm(config)
 
 
 def without_llm(config: SearchConfig) -> SearchConfig:

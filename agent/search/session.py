@@ -111,8 +111,8 @@ class Session:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        session = await self._settled()
         with Store.open(run_dir) as store:
+            session = await self._settled(store.manifest.get("notes", {}))
             if (done := _finished(run_dir)) is None:
                 check_given(run_dir, store.manifest.get("given", {}), session.given)
             store.check_identity({**store.manifest["identity"], **session.config.identity()})
@@ -122,12 +122,12 @@ class Session:
             check_files(run_dir)
             return await session._run(run_dir, read_pool(session.config), store)
 
-    async def _settled(self) -> Session:
+    async def _settled(self, begun: Mapping[str, Any] | None = None) -> Session:
         """Return the session with absolute paths, and a method in place of a local LLM that is not there."""
         config, notes = self.config, self.notes
         if self.chat is None:
             with self.stop.watching():
-                config, found = await with_fallback(config, self.tell)
+                config, found = await with_fallback(config, self.tell, begun or {})
                 notes = {**notes, **found}
         config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
         return replace(self, config=config, notes=notes)

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import EndpointError
+from promptclimb.agent.errors import EndpointError, PromptclimbError
 from promptclimb.agent.events import Event, ModelFetched, Noted
 from promptclimb.agent.llm.local import is_available, make_ready, model_name, readiness
 from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
+from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.suite import Cell, check_cells
 from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
 
 Model = Callable[..., Path]
 
@@ -92,7 +95,7 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
     heard: list[Event] = []
     assert fallen_back(config()) == config()
     for _ in range(2):
-        found, notes = await with_fallback(config(), heard.append)
+        found, notes = await with_fallback(config(), heard.append, {})
         assert (found.method, found.llm) == ("random", None)
         assert "the index is offline" in notes[FALLBACK]
     assert fetching == ["local"]
@@ -104,8 +107,26 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
 @pytest.mark.parametrize("more", [{"llm_fallback": None}, {"method": "random"}, {"llm": "gpt-4o-mini"}])
 async def test_where_nothing_stands_in_nothing_is_tried(more: dict[str, object], fetching: list[str]) -> None:
     """The search itself finds out, after all that is cheaper to look at."""
-    assert await with_fallback(config(**more), pytest.fail) == (config(**more), {})
+    assert await with_fallback(config(**more), pytest.fail, {}) == (config(**more), {})
     assert fetching == []
+
+
+@pytest.mark.usefixtures("llama")
+async def test_a_run_that_began_without_an_llm_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can be had meanwhile does not make another run of it, nor of a search of a suite."""
+    one = config(data="digits", run_dir=tmp_path / "run", restarts=1, iterations=1, initial=4)
+    broken = FakeEvaluator(before_batch=lambda _: 1 / 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(readiness, "PACKAGE", "not_there")
+        with pytest.raises(PromptclimbError):
+            await Session(config=one, evaluator=broken).start()
+    assert is_available() is None
+    check_cells([Cell(data="digits", config=one)])
+    result = await Session(config=one, evaluator=FakeEvaluator()).resume(tmp_path / "run")
+    assert (result.status, result.method) == ("finished", "random")
+    assert "not_there is not installed" in result.notes[FALLBACK]
 
 
 def test_an_error_of_it_is_the_users_to_mend() -> None:
