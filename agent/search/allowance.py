@@ -15,7 +15,7 @@ from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE
 from ..store import Store
-from .inputs import with_fallback
+from .inputs import fallen_back
 
 _UNITS: Mapping[str, str] = MappingProxyType(
     {"max_calls": "call", "max_tokens": "token", "max_cost": "US dollar", "max_minutes": "minute"}
@@ -60,7 +60,7 @@ class Allowance:
             UsageError: A run in the folder cannot be read, or is in use.
         """
         left = self._left(config)
-        needed = LIMITS if with_fallback(config)[0].needs_llm else ("max_minutes",)
+        needed = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
         names = [name for name in needed if name in left and (not left[name] or name in self._reached)]
         return _said(config, *names) if names else None
 

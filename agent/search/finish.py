@@ -14,7 +14,6 @@ from ...prompts.template import Template
 from ..climb.record import ClimbRecord
 from ..climb.scored import Scored
 from ..climb.selection import select
-from ..config.llm_config import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..position import Position
@@ -270,7 +269,7 @@ def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -> Usage:
     spent = store.usage
-    free = not config.needs_llm or config.llm == LOCAL_LLM
+    free = not config.needs_llm or config.is_local
     known = free or config.priced or 0 < spent.calls == spent.told_calls
     return Usage(
         calls=spent.calls,

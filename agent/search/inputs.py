@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ...evaluator.custom import as_evaluator, pinned
@@ -17,13 +20,15 @@ from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template, TemplateError
 from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
-from ..config.llm_config import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
-from ..errors import ConfigError
+from ..errors import ConfigError, EndpointError
 from ..events import Event, ImagesEncoded, Listener, Noted
 from ..store.shared import check_cache
 from .given import name_of
+
+FALLBACK = "llm_fallback"
+"""The note of a run in which a method stands in for the local LLM."""
 
 
 async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
@@ -131,17 +136,54 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
             )
 
 
-def with_fallback(config: SearchConfig) -> tuple[SearchConfig, str | None]:
-    """Return the config to search with, and what to say where a method stands in for the local LLM."""
-    if config.llm != LOCAL_LLM or config.llm_fallback is None or not config.needs_llm:
-        return config, None
-    from ..llm.local import is_available
+async def with_fallback(
+    config: SearchConfig, tell: Listener, begun: Mapping[str, Any]
+) -> tuple[SearchConfig, dict[str, str]]:
+    """Try whether a local LLM that a method may stand in for can be used; its model is fetched for that.
 
-    if (reason := is_available()) is None:
-        return config, None
+    Args:
+        config: What is to be searched.
+        tell: Hears how far a download is, and which method stands in.
+        begun: Notes of the run that is gone on with: one that began without an LLM goes on without.
+
+    Returns:
+        The config to search with, and the note that belongs into the result where a method stands in.
+    """
+    if not _may_fall_back(config):
+        return config, {}
+    if FALLBACK in begun:
+        return without_llm(config), {}
+    from ..llm.local import is_available, make_ready
+
+    llm = config.llm or ""
+    if is_available(llm) is None:
+        with suppress(EndpointError):  # it is remembered
+            await make_ready(llm, tell)
+    if (reason := is_available(llm)) is None:
+        return config, {}
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
-    return config.model_copy(update={"method": method, "llm": None}), note
+    tell(Noted(text=note))
+    return without_llm(config), {FALLBACK: note}
+
+
+def fallen_back(config: SearchConfig, begun: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
+    """Return the same config as far as it is known in this process; nothing is fetched."""
+    if not _may_fall_back(config):
+        return config
+    from ..llm.local import is_available
+
+    usable = FALLBACK not in begun and is_available(config.llm or "") is None
+    return config if usable else without_llm(config)
+
+
+def without_llm(config: SearchConfig) -> SearchConfig:
+    """Return the config of a search in which the method that it names stands in for the local LLM."""
+    return config.model_copy(update={"method": config.llm_fallback, "llm": None})
+
+
+def _may_fall_back(config: SearchConfig) -> bool:
+    return config.is_local and config.llm_fallback is not None and config.needs_llm
 
 
 def read_pool(config: SearchConfig) -> list[Template]:

@@ -15,7 +15,7 @@ from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
-from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
+from ..events import Bus, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
@@ -100,7 +100,7 @@ class Session:
                 behind.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        session = self._settled()
+        session = await self._settled()
         run_dir = new_run_dir(session.config)
         pool, _ = read_pool(session.config), session._wordings
         check_cache(session.config.shared_cache)
@@ -118,8 +118,8 @@ class Session:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        session = self._settled()
         with Store.open(run_dir) as store:
+            session = await self._settled(store.manifest.get("notes", {}))
             if (done := _finished(run_dir)) is None:
                 check_given(run_dir, store.manifest.get("given", {}), session.given)
             store.check_identity({**store.manifest["identity"], **session.config.identity()})
@@ -129,14 +129,15 @@ class Session:
             check_files(run_dir)
             return await session._run(run_dir, read_pool(session.config), store)
 
-    def _settled(self) -> Session:
+    async def _settled(self, begun: Mapping[str, Any] | None = None) -> Session:
         """Return the session with absolute paths, and a method in place of a local LLM that is not there."""
-        config, note = with_fallback(self.config) if self.chat is None else (self.config, None)
+        config, notes = self.config, self.notes
+        if self.chat is None:
+            with self.stop.watching():
+                config, found = await with_fallback(config, self.tell, begun or {})
+                notes = {**notes, **found}
         config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
-        if note is None:
-            return replace(self, config=config)
-        self.tell(Noted(text=note))
-        return replace(self, config=config, notes={**self.notes, "llm_fallback": note})
+        return replace(self, config=config, notes=notes)
 
     async def _run(self, run_dir: Path, pool: list[Template], opened: Store | None) -> SearchResult:
         """Open everything, let the workers work, conclude."""

@@ -20,7 +20,7 @@ from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
 from .allowance import Allowance, told
-from .inputs import pinned_evaluator, read_pool, with_fallback
+from .inputs import fallen_back, pinned_evaluator, read_pool
 from .session import Session
 
 SCHEMA = 2
@@ -88,7 +88,8 @@ def _done(cell: Cell) -> bool:
     """
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _own(cell):
-            now = pinned_evaluator(with_fallback(cell.config)[0]).identity()
+            begun = fallen_back(cell.config, store.manifest.get("notes", {}))
+            now = pinned_evaluator(begun).identity()
             store.check_identity({**store.manifest["identity"], **now})
         return (last := _last_result(cell)) is not None and last.complete
     if cell.run_dir.exists():

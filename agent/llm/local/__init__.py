@@ -1,9 +1,10 @@
-"""A small language model without a key: an OpenAI-compatible chat server on loopback, run by llama.cpp.
+"""A small language model without a key: llama.cpp's own chat server, a child process on loopback.
 
-``async with LocalLLM() as server`` gives ``server.base_url`` and ``server.model``; ``is_available``
-says why it cannot be had, or None.
+``make_ready`` fetches the model, ``LlamaServer`` is the child, and ``LocalChat`` asks it.
 """
 
-from .server import LocalLLM, is_available
+from .llama_server import LlamaServer, LlamaSettings
+from .local_chat import LocalChat
+from .readiness import is_available, make_ready, model_name
 
-__all__ = ["LocalLLM", "is_available"]
+__all__ = ["LlamaServer", "LlamaSettings", "LocalChat", "is_available", "make_ready", "model_name"]

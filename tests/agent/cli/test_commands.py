@@ -422,15 +422,20 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], method: str
 ) -> None:
     """Alone it is an error; with a fallback the result says what was used."""
-    monkeypatch.setattr("promptclimb.agent.llm.local.is_available", lambda: "not installed here")
+    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
     assert call("search", "--llm", "local", "--run-dir", "r") == 2
     assert "'.[local]'" in only_line(capsys.readouterr().err)
     fallback = ("--llm-fallback", method, "--restarts", "1", "--run-dir", "r", "--json")
     assert call("search", "--llm", "local", *fallback) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
+<<<<<<< HEAD
     assert (result["method"], result["llm"]["model"]) == (method, None)
     assert "not installed here" in result["notes"]["llm_fallback"]
+=======
+    assert (result["method"], result["llm"]["model"]) == ("random", None)
+    assert "not_there is not installed" in result["notes"]["llm_fallback"]
+>>>>>>> wt-localllm
     assert err.splitlines()[0].startswith("the local LLM cannot be used")
 
 

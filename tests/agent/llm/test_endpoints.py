@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+<<<<<<< HEAD
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+=======
+from pathlib import Path
+>>>>>>> wt-localllm
 from typing import Any
 
 import pytest
@@ -153,34 +157,22 @@ def test_the_local_model_needs_no_price() -> None:
     assert SearchConfig(data="words", llm="local", max_cost=1.0).priced
 
 
-class Server:
-    """What stands in for the local server."""
-
-    base_url, model = "http://127.0.0.1:9/v1", "small"
-
-    async def __aenter__(self) -> Server:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-
+@pytest.mark.usefixtures("llama")
 @pytest.mark.parametrize(
     ("settings", "noted"), [({}, False), ({"base_url": "http://me:pw-0123456789@elsewhere/v1"}, True)]
 )
 async def test_an_address_that_a_local_llm_does_not_ask_is_noted(
-    settings: Mapping[str, str], noted: bool, monkeypatch: pytest.MonkeyPatch
+    settings: Mapping[str, str], noted: bool, model: Callable[..., Path]
 ) -> None:
     """Nobody is to believe that their server is asked; the password in its address is not shown."""
-    monkeypatch.setattr("promptclimb.agent.llm.local.LocalLLM", Server)
-    monkeypatch.setattr("promptclimb.agent.llm.local.is_available", lambda: None)
     heard: list[Event] = []
-    async with opened({}, heard, llm="local", **settings):
+    async with opened({}, heard, llm=f"local:{model()}", **settings):
         texts = [event.text for event in heard if isinstance(event, Noted)]
     assert any("nothing is asked of http://elsewhere/v1" in text for text in texts) == noted
     assert not any("pw-0123456789" in text for text in texts)
 
 
+<<<<<<< HEAD
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of prices that knows one vendor, on this machine."""
@@ -220,4 +212,22 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
         assert server.statistics.requests == 0
     with pytest.raises(ConfigError, match="--price auto goes by the address of an endpoint"):
         async with opened({}, chat=Fixed(), price="auto"):
+=======
+@pytest.mark.usefixtures("llama")
+async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable[..., Path]) -> None:
+    """It is reached by a key of its own, costs nothing, and what it cannot work on waits here."""
+    async with opened({}, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _, _):
+        (one,) = endpoints
+        assert (one.name, one.model, one.limits.concurrency) == ("local", "a-model", 2)
+        assert one.price is not None
+        assert one.price.prompt == one.price.completion == 0
+        assert (await one.client.chat(REQUEST)).text.startswith("- a photo")
+
+
+async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not installed is named, with what brings it and what does without."""
+    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
+    with pytest.raises(ConfigError, match=r"not_there is not installed; .*\[local\].* --llm-fallback"):
+        async with opened({}, llm="local"):
+>>>>>>> wt-localllm
             pytest.fail("it must not open")

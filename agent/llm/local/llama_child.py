@@ -1,0 +1,74 @@
+"""llama.cpp's own chat server, in a process of its own that ends with the one that started it.
+
+Run as a script by ``llama_server``; it imports nothing of ours, so that it starts fast and stays small. It
+reads its settings as one line of JSON from standard input, writes its address as one line of JSON to standard
+output, and serves until standard input ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+HOST = "127.0.0.1"
+ERRORS_ONLY = 1
+PROMPTS_KEPT_MIB = 512
+"""Memory for conversations that another one has taken the place of; llama.cpp's own limit is 8 GiB."""
+
+
+def main() -> None:
+    """Serve until the parent is gone."""
+    settings: dict[str, Any] = json.loads(sys.stdin.readline() or "null") or sys.exit()
+    die_with(settings["parent"])
+    threading.Thread(target=_watch, daemon=True).start()
+    # What llama.cpp prints on its own is no address.
+    address = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    import xllamacpp
+
+    server = xllamacpp.Server(_params(xllamacpp, settings))
+    address.write(json.dumps({"url": server.listening_address}) + "\n")
+    address.flush()
+    threading.Event().wait()
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, however that dies; on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have died before that.
+    if os.getppid() != parent:
+        sys.exit()
+
+
+def _watch() -> None:
+    """End with the parent's end of the pipe, on every system."""
+    sys.stdin.read()
+    os._exit(0)
+
+
+def _params(xllamacpp: Any, settings: dict[str, Any]) -> Any:
+    params = xllamacpp.CommonParams()
+    params.model.path = settings["model"]
+    params.model_alias = {settings["name"]}
+    params.hostnames = [HOST]
+    params.port = 0
+    params.api_keys = [settings["key"]]
+    params.ui = params.endpoint_slots = False
+    params.verbosity = ERRORS_ONLY
+    # Every slot may fill the whole context, as long as all of them together do not.
+    params.n_parallel, params.kv_unified, params.n_ctx = settings["slots"], True, settings["context"]
+    params.cache_ram_mib = PROMPTS_KEPT_MIB
+    for cores in (params.cpuparams, params.cpuparams_batch):
+        cores.n_threads = settings["threads"]
+    return params
+
+
+if __name__ == "__main__":
+    main()

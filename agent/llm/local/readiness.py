@@ -1,0 +1,92 @@
+"""Whether the local language model can be used: found out before a search begins."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from ....evaluator.threads import in_thread
+from ...config.local_llm import LOCAL_LLM, local_model
+from ...errors import EndpointError
+from ...events import Listener, ModelFetched
+from .known_models import KNOWN_MODELS
+from .model_file import model_file
+
+PACKAGE = "xllamacpp"
+EVERY_S = 2.0
+_unusable: dict[str, str] = {}
+"""Why a model could not be made ready in this process: the searches of a suite go on alike."""
+
+
+def is_available(llm: str = LOCAL_LLM) -> str | None:
+    """Why a local language model cannot be used here, as far as is known without asking for it; or None."""
+    if importlib.util.find_spec(PACKAGE) is None:
+        return f"{PACKAGE} is not installed"
+    return _unusable.get(llm)
+
+
+async def make_ready(llm: str, tell: Listener) -> Path:
+    """Return a local model's file, fetched if need be; and see that llama.cpp runs on this machine.
+
+    Args:
+        llm: What ``--llm`` says.
+        tell: Hears how far a download is.
+
+    Raises:
+        EndpointError: It cannot be used.
+    """
+    loop = asyncio.get_running_loop()
+    given_up = threading.Event()
+    name = model_name(llm)
+    size = KNOWN_MODELS[known].size if isinstance(known := local_model(llm), str) else 0
+    told, last = 0.0, -1
+
+    def progress(source: str, done: int) -> None:
+        nonlocal told, last
+        if given_up.is_set():
+            raise EndpointError("the search was stopped")
+        if done > last and (done == size or time.monotonic() >= told + EVERY_S):
+            told, last = time.monotonic(), done
+            event = ModelFetched(model=name, source=source, done=done, of=size)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(tell, event)
+
+    def work() -> Path:
+        _check_library()
+        return model_file(llm, progress)
+
+    try:
+        found = await in_thread(work)
+        _unusable.pop(llm, None)
+        return found
+    except EndpointError as error:
+        _unusable[llm] = str(error)
+        raise
+    finally:
+        given_up.set()  # nobody waits for it any more
+
+
+def model_name(llm: str) -> str:
+    """Return what the server of a local model calls it."""
+    found = local_model(llm)
+    return found.stem if isinstance(found, Path) else KNOWN_MODELS[found].name
+
+
+def _check_library() -> None:
+    """Load llama.cpp in a process that may die of it: one built for newer processors takes its own with it.
+
+    Raises:
+        EndpointError: It cannot be loaded.
+    """
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise EndpointError(f"{PACKAGE} is not installed")
+    command = [sys.executable, "-P", "-c", f"import {PACKAGE}"]
+    found = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if found.returncode:
+        lines = found.stderr.strip().splitlines() or [f"exit code {found.returncode}"]
+        raise EndpointError(f"{PACKAGE} does not run here: {lines[-1][:300]}")

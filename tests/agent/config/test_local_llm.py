@@ -1,0 +1,57 @@
+"""`--llm local`, `local:NAME`, `local:FILE.gguf`: what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.config.local_llm import LOCAL_MODELS, absolute_llm, check_llm, is_local, local_model
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.sources import absolute
+from promptclimb.agent.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("llm", "local"),
+    [
+        (None, False),
+        ("gpt-4o-mini", False),
+        ("localhost-model", False),
+        ("local", True),
+        ("local:1.5b", True),
+        ("local:x.gguf", True),
+    ],
+)
+def test_what_runs_here_is_known_by_its_name(llm: str | None, local: bool) -> None:
+    """In one place for all who ask."""
+    assert is_local(llm) == local
+    assert SearchConfig(data="words", method="random", llm=llm).is_local == local
+
+
+def test_a_name_alone_stands_for_the_first_model() -> None:
+    """The others are named."""
+    assert local_model("local") == local_model(f"local:{LOCAL_MODELS[0]}") == LOCAL_MODELS[0]
+    assert local_model(f"local:{LOCAL_MODELS[1]}") == LOCAL_MODELS[1]
+
+
+@pytest.mark.parametrize("llm", ["local:", "local:7b", "local:model.bin", "local: 0.5b"])
+def test_a_model_that_is_none_is_refused(llm: str) -> None:
+    """The message names those that there are."""
+    with pytest.raises(ValueError, match=r"no local model: write local:0\.5b, local:1\.5b, or local:FILE"):
+        check_llm(llm)
+    with pytest.raises(ConfigError, match="is no local model"):
+        SearchConfig(data="words", llm=llm)
+
+
+def test_a_file_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its path is made absolute, with a black box of the user's own too; a link is not followed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blob").write_bytes(b"GGUF")
+    (tmp_path / "m.GGUF").symlink_to("blob")
+    assert local_model("local:m.GGUF") == tmp_path / "m.GGUF"
+    for labels in (False, True):
+        config = absolute(SearchConfig(data="words", llm="local:m.GGUF"), labels=labels)
+        assert config.llm == f"local:{tmp_path / 'm.GGUF'}"
+    assert absolute_llm("local:0.5b") == "local:0.5b"
+    assert absolute_llm("a.gguf") == "a.gguf"
