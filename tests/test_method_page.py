@@ -11,11 +11,7 @@ from pathlib import Path
 
 import pytest
 
-<<<<<<< HEAD
-from promptclimb.agent.llm.local.listing import read_chat
 from promptclimb.prompts.caption_grammar import all_of_grammar
-=======
->>>>>>> wt-localllm
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
@@ -128,11 +124,7 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "keys": keys,
     "refused": refused,
     "lines": lines,
-<<<<<<< HEAD
-    "local": lambda: said(read_chat(request_pn(BEST, WORST, proposals=5, max_words=15)).prompt.rstrip("\n")),
     "grammar": lambda: said("\n".join(one.text for one in all_of_grammar()[::350])),
-=======
->>>>>>> wt-localllm
     "pool": lambda: said("\n".join(BUILT_IN[::20])),
 }
 

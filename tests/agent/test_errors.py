@@ -17,13 +17,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.paths import ROOT
 
 CAUGHT_INSIDE = {
-<<<<<<< HEAD
-    "agent.llm.local.generator.GenerationCancelledError": "ends one generation in the local LLM's server",
-    "agent.llm.local.generator.GenerationFailedError": "becomes a reply of the local LLM's server",
-    "agent.llm.local.protocol.RequestError": "becomes a reply of the local LLM's server",
     "agent.llm.openai_chat._RefusedError": "teaches how to ask otherwise, or becomes a ChatError",
-=======
->>>>>>> wt-localllm
     "agent.llm.preflight._NotJsonError": "becomes an EndpointError",
     "agent.climb.climb.Skipped": "ends an iteration, not the climb",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",

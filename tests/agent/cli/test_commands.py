@@ -429,13 +429,8 @@ def test_a_missing_local_llm_is_replaced_only_when_asked(
     assert call("search", "--llm", "local", *fallback) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
-<<<<<<< HEAD
     assert (result["method"], result["llm"]["model"]) == (method, None)
-    assert "not installed here" in result["notes"]["llm_fallback"]
-=======
-    assert (result["method"], result["llm"]["model"]) == ("random", None)
     assert "not_there is not installed" in result["notes"]["llm_fallback"]
->>>>>>> wt-localllm
     assert err.splitlines()[0].startswith("the local LLM cannot be used")
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-<<<<<<< HEAD
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-=======
 from pathlib import Path
->>>>>>> wt-localllm
 from typing import Any
 
 import pytest
@@ -172,7 +169,6 @@ async def test_an_address_that_a_local_llm_does_not_ask_is_noted(
     assert not any("pw-0123456789" in text for text in texts)
 
 
-<<<<<<< HEAD
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of prices that knows one vendor, on this machine."""
@@ -212,7 +208,9 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
         assert server.statistics.requests == 0
     with pytest.raises(ConfigError, match="--price auto goes by the address of an endpoint"):
         async with opened({}, chat=Fixed(), price="auto"):
-=======
+            pytest.fail("it must not open")
+
+
 @pytest.mark.usefixtures("llama")
 async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable[..., Path]) -> None:
     """It is reached by a key of its own, costs nothing, and what it cannot work on waits here."""
@@ -229,5 +227,4 @@ async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pyt
     monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
     with pytest.raises(ConfigError, match=r"not_there is not installed; .*\[local\].* --llm-fallback"):
         async with opened({}, llm="local"):
->>>>>>> wt-localllm
             pytest.fail("it must not open")
