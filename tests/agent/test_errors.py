@@ -20,6 +20,7 @@ CAUGHT_INSIDE = {
     "agent.llm.openai_chat._RefusedError": "teaches how to ask otherwise, or becomes a ChatError",
     "agent.llm.preflight._NotJsonError": "becomes an EndpointError",
     "agent.climb.climb.Skipped": "ends an iteration, not the climb",
+    "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
     "evaluator.clip.images.features.BrokenFeaturesError": "has the features made again",
     "evaluator.clip.texts.tower.NotCausalError": "has the slow path taken",

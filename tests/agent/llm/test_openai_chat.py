@@ -37,7 +37,7 @@ from promptclimb.agent.llm.answers import MAX_BODY
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.preflight import look
 from promptclimb.agent.llm.translate import from_reply, translate
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.types import HASHED_MAX_TOKENS, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
@@ -402,7 +402,7 @@ def test_a_403_is_of_the_request_or_of_the_key(message: str, kind: type[ChatErro
 def test_options_that_are_not_given_leave_a_request_as_it_was() -> None:
     """Journals of runs that knew of none are found again; what changes an answer changes the hash."""
     plain = ChatRequest(messages=REQUEST.messages, model="fake", seed=7)
-    body = [[{"content": "templates, please", "role": "user"}], "fake", 1.0, 1024, 7]
+    body = [[{"content": "templates, please", "role": "user"}], "fake", 1.0, HASHED_MAX_TOKENS, 7]
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert plain.hash == hashlib.sha256(text.encode()).hexdigest()
     others = [replace(plain, reasoning_effort="low"), replace(plain, extra_body='{"top_k":5}')]

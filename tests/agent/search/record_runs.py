@@ -24,6 +24,7 @@ from tests.paths import ROOT
 
 RUNS = ROOT / "tests" / "data" / "recorded_runs"
 SMALL = {
+    "initial_pool": "captions",
     "data": "fake",
     "restarts": 2,
     "resets": 2,

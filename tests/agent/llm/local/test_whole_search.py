@@ -30,7 +30,7 @@ def servers() -> list[int]:
 
 
 def config(model: Path, run_dir: Path, **more: object) -> SearchConfig:
-    small = {"restarts": 1, "resets": 1, "iterations": 2, "initial": 4, "concurrency": 2}
+    small = {"method": "pn", "restarts": 1, "resets": 1, "iterations": 2, "initial": 4, "concurrency": 2}
     return SearchConfig(**{"data": "words", "llm": f"local:{model}", "run_dir": run_dir, **small, **more})
 
 
