@@ -22,6 +22,7 @@ from promptclimb.evaluator.errors import (
     TemplateRejectedError,
 )
 from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.predicting import Predictor
 from promptclimb.evaluator.scoring import Evaluator, Inspector, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
@@ -220,6 +221,18 @@ def test_a_closer_look(evaluator: OpenClipEvaluator) -> None:
     assert all(one.true != one.taken_for for one in seen.confusions)
     with pytest.raises(TemplateRejectedError):
         evaluator.inspect(["a {} " * 60], split="train")
+
+
+def test_predictions_are_what_is_counted(evaluator: OpenClipEvaluator) -> None:
+    """Image by image, in the order of the split, for single templates and averaged ones."""
+    assert isinstance(evaluator, Predictor)
+    ensembles = [["a {}"], ["a {}", "an old drawing of the {}"]]
+    for split in ("train", "val", "test"):
+        told = evaluator.predict(ensembles, split=split)
+        for labels, scores in zip(told.predicted, evaluator.examine(ensembles), strict=True):
+            assert labels is not None
+            right = sum(one == other for one, other in zip(labels, told.labels, strict=True))
+            assert right / len(labels) == getattr(scores, split)
 
 
 def test_an_image_left_out_shrinks_its_split_and_is_told(
