@@ -51,11 +51,10 @@ def check(run: dict[str, Any], run_dir: Path, result: Any) -> None:
     assert now == [[turn["position"], turn["request"], turn["answer"]] for turn in run["turns"]]
     assert (run_dir / "leaderboard.csv").read_text("utf-8") == run["leaderboard"]
     document = result.to_json()
-    assert (document["rejected"], document["best"], document["ensemble"]) == (
-        run["rejected"],
-        run["best"],
-        run["ensemble"],
-    )
+    assert (document["rejected"], document["best"]) == (run["rejected"], run["best"])
+    # Recorded when the first few were averaged; an ensemble begins with them now, and may have grown.
+    first = run["ensemble"]["templates"]
+    assert document["ensemble"]["templates"][: len(first)] == first
 
 
 def config_of(run: dict[str, Any], run_dir: Path) -> SearchConfig:
