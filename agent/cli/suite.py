@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...evaluator.counts import counted
 from ...evaluator.settings import about, shown
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
@@ -168,7 +169,20 @@ def summary_text(document: dict[str, Any]) -> str:
         for run in document["stopped"]
     ]
     table = aligned([("data set", "method", "n", *names), *lines])
-    return "\n".join([title, table.rstrip("\n"), *map(printable, stopped), ""])
+    return "\n".join([title, table.rstrip("\n"), *_verdicts(document["runs"]), *map(printable, stopped), ""])
+
+
+def _verdicts(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Return, for each method, in how many of its runs the interval of the gain over plain leaves 0."""
+    edges: dict[str, list[tuple[float, float]]] = {}
+    for run in runs:
+        if run["gain"] is not None and "plain" in run["gain"]["over"]:
+            edges.setdefault(run["method"], []).append(run["gain"]["over"]["plain"]["interval"])
+    return [
+        f"{method}: by its 95 % interval best is better than plain in {sum(low > 0 for low, _ in found)} of "
+        f"{counted(len(found), 'run')}, and worse in {sum(high < 0 for _, high in found)}"
+        for method, found in edges.items()
+    ]
 
 
 def _left_out(run: dict[str, Any]) -> str:

@@ -64,7 +64,8 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         spent.append(f"${usage.cost_usd:.4f}")
     if doubtful := untold(usage):
         spent.append(f"and {doubtful}")
-    lines = [", ".join(spent)]
+    lines = [] if result.gain is None else [f"on test: {result.gain.verdict}"]
+    lines.append(", ".join(spent))
     if usage.failed_calls:
         lines.append(f"{counted(usage.failed_calls, 'attempt')} failed")
     if result.skipped:

@@ -7,7 +7,7 @@ every text is escaped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Any
 
 from ...evaluator.counts import counted
+from .cells import gain_table, head, number_cells, pairs
 from .chart import progress_chart
-from .figures import has_accuracies, kinds_of_tokens, score_text, untold
+from .figures import has_accuracies, kinds_of_tokens, untold
 from .result import PROMINENT, UNOPENED, SearchResult, Sizes
 from .run_dir import REPORT, write_atomically
 
@@ -85,6 +86,7 @@ def page(result: SearchResult, config_text: str) -> str:
         "<h2>What was found</h2>",
         _comparison(result),
         f"<p>{ACCURACIES if percent else PLAIN_SCORES} {escape(about_test(result))}</p>",
+        *gain_table(result.gain),
         *_classes(result),
         "<h2>How the restarts went</h2>",
         progress_chart(result.leaderboard, percent=percent),
@@ -92,9 +94,9 @@ def page(result: SearchResult, config_text: str) -> str:
         "<h2>Leaderboard</h2>",
         _leaderboard(result),
         "<h2>What it took</h2>",
-        _pairs(_costs(result)),
+        pairs(_costs(result)),
         "<h2>Notes</h2>",
-        _pairs(_notes(result)),
+        pairs(_notes(result)),
         "<h2>Settings</h2>",
         f"<pre>{escape(config_text)}</pre>",
     ]
@@ -158,13 +160,13 @@ def _comparison(result: SearchResult) -> str:
         ),
         ("best found", (best.template,), [best.train, best.val, best.test], "best"),
     ]
-    ensemble, numbers = result.ensemble, partial(_numbers, percent=has_accuracies(result))
+    ensemble, numbers = result.ensemble, partial(number_cells, percent=has_accuracies(result))
     rows.append(("ensemble", ensemble.templates, [ensemble.train, ensemble.val, ensemble.test], ""))
     body = "".join(
         f'<tr class="{css}"><td>{escape(name)}</td><td>{_templates(templates)}</td>{numbers(scores)}</tr>'
         for name, templates, scores, css in rows
     )
-    return f"<table>{_head('', 'template', 'train', 'val', 'test')}{body}</table>"
+    return f"<table>{head('', 'template', 'train', 'val', 'test')}{body}</table>"
 
 
 def _classes(result: SearchResult) -> list[str]:
@@ -174,10 +176,10 @@ def _classes(result: SearchResult) -> list[str]:
     counted = [one for one in look.classes if one.accuracy is not None]
     worst = sorted(counted, key=lambda one: one.accuracy or 0.0)[:MAX_CLASSES]
     classes = "".join(
-        f'<tr><td>{escape(one.name)}</td><td class="n">{one.images}</td>{_numbers([one.accuracy])}</tr>'
+        f'<tr><td>{escape(one.name)}</td><td class="n">{one.images}</td>{number_cells([one.accuracy])}</tr>'
         for one in worst
     )
-    pairs = "".join(
+    confused = "".join(
         f'<tr><td>{escape(one.true)}</td><td>{escape(one.taken_for)}</td><td class="n">{one.images}</td></tr>'
         for one in look.confusions[:MAX_CLASSES]
     )
@@ -190,13 +192,13 @@ def _classes(result: SearchResult) -> list[str]:
     found = [
         "<h2>Which classes are hardest</h2>",
         f"<p>{escape(about)}</p>",
-        f"<table>{_head('class', 'images', look.split)}{classes}</table>",
+        f"<table>{head('class', 'images', look.split)}{classes}</table>",
     ]
-    return [*found, f"<table>{_head('class', 'taken for', 'images')}{pairs}</table>"] if pairs else found
+    return [*found, f"<table>{head('class', 'taken for', 'images')}{confused}</table>"] if confused else found
 
 
 def _leaderboard(result: SearchResult) -> str:
-    numbers = partial(_numbers, percent=has_accuracies(result))
+    numbers = partial(number_cells, percent=has_accuracies(result))
     body = "".join(
         f'<tr><td class="n">{row.rank}</td><td>{escape(row.template)}</td>'
         f"{numbers([row.train, row.val])}<td>{escape(_origin(row.climb, row.reset, row.iteration))}</td></tr>"
@@ -204,7 +206,7 @@ def _leaderboard(result: SearchResult) -> str:
     )
     rest = len(result.leaderboard) - MAX_ROWS
     more = f"<p>... and {rest} more in leaderboard.csv.</p>" if rest > 0 else ""
-    return f"<table>{_head('rank', 'template', 'train', 'val', 'from')}{body}</table>{more}"
+    return f"<table>{head('rank', 'template', 'train', 'val', 'from')}{body}</table>{more}"
 
 
 def _origin(restart: int, reset: int, iteration: int) -> str:
@@ -256,26 +258,8 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _pairs(pairs: Mapping[str, str]) -> str:
-    body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in pairs.items())
-    return f"<table>{body}</table>"
-
-
-def _head(*names: str) -> str:
-    numbers = {"train", "val", "test", "rank", "images"}
-    cells = "".join(
-        f'<th class="n">{escape(name)}</th>' if name in numbers else f"<th>{escape(name)}</th>"
-        for name in names
-    )
-    return f"<thead><tr>{cells}</tr></thead>"
-
-
 def _templates(templates: Sequence[str]) -> str:
     lines = [escape(template) for template in templates[:MAX_TEMPLATES]]
     if len(templates) > MAX_TEMPLATES:
         lines = [f"{len(templates)} templates averaged:", *lines, "..."]
     return "<br>".join(lines)
-
-
-def _numbers(values: Iterable[float | None], *, percent: bool = True) -> str:
-    return "".join(f'<td class="n">{score_text(value, percent=percent)}</td>' for value in values)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ...evaluator.inspection import ClassAccuracy, Confusion
+from .gain import Gain
+from .plain_json import made, plain
 from .spent import Usage as Usage
 
 SCHEMA = 1
@@ -22,6 +24,10 @@ UNEXAMINED = "unexamined"
 """The note that says why accuracies of ensembles are missing."""
 UNINSPECTED = "uninspected"
 """The note that says why nothing is told of the classes."""
+UNGROWN = "ensemble_ungrown"
+"""The note that says why an ensemble was not chosen with care."""
+UNPAIRED = "unpaired"
+"""The note that says why the intervals of the gain are wider than need be."""
 EMPTY = "empty_answers"
 """The note that says how many answers held no template."""
 NOTHING_USABLE = "nothing_usable"
@@ -29,7 +35,6 @@ NOTHING_USABLE = "nothing_usable"
 PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
 """The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +161,7 @@ class SearchResult:
         method: Name of the method.
         objective: What was climbed.
         best: The template that the selection rule puts first.
-        ensemble: The first few of the leaderboard, averaged.
+        ensemble: Templates of the leaderboard, averaged; one that stands there twice weighs twice.
         baselines: By name: hand-made templates, and the best initial one.
         leaderboard: Every template scored, best first.
         usage: What it took.
@@ -176,6 +181,8 @@ class SearchResult:
             not count.
         limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``; going on takes more
             of each.
+        gain: What the test images say of the choice, with intervals; None where they stayed sealed,
+            or an older program did not say.
     """
 
     status: Status
@@ -202,6 +209,7 @@ class SearchResult:
     device: str | None = None
     test_opened: int | None = None
     limits: tuple[str, ...] = ()
+    gain: Gain | None = None
 
     @property
     def complete(self) -> bool:
@@ -210,7 +218,7 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values, in the order of the documentation."""
-        return {"schema": SCHEMA, **_plain(self)}
+        return {"schema": SCHEMA, **plain(self)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SearchResult:
@@ -227,23 +235,25 @@ class SearchResult:
             )
         try:
             values = dict(document)
-            values["dataset"] = _made(
-                Dataset, {**values["dataset"], "sizes": _made(Sizes, values["dataset"]["sizes"])}
+            values["dataset"] = made(
+                Dataset, {**values["dataset"], "sizes": made(Sizes, values["dataset"]["sizes"])}
             )
             for name, kind in (("model", Model), ("llm", Llm), ("best", Best), ("usage", Usage)):
-                values[name] = _made(kind, values[name])
+                values[name] = made(kind, values[name])
             values["ensemble"] = _ensemble(values["ensemble"])
             values["baselines"] = {name: _ensemble(found) for name, found in values["baselines"].items()}
-            values["leaderboard"] = tuple(_made(Row, row) for row in values["leaderboard"])
+            values["leaderboard"] = tuple(made(Row, row) for row in values["leaderboard"])
             values["limits"] = tuple(values.get("limits", ()))
             if (look := values.get("inspection")) is not None:
-                classes = tuple(_made(ClassAccuracy, one) for one in look["classes"])
-                confusions = tuple(_made(Confusion, one) for one in look["confusions"])
+                classes = tuple(made(ClassAccuracy, one) for one in look["classes"])
+                confusions = tuple(made(Confusion, one) for one in look["confusions"])
                 values["inspection"] = Inspected(split=look["split"], classes=classes, confusions=confusions)
             if values.get("versions") is not None:
-                values["versions"] = _made(Versions, values["versions"])
-            return _made(cls, values)
-        except (KeyError, TypeError, AttributeError) as error:
+                values["versions"] = made(Versions, values["versions"])
+            if values.get("gain") is not None:
+                values["gain"] = Gain.from_json(values["gain"])
+            return made(cls, values)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a result: {error}") from error
 
     def dumps(self) -> str:
@@ -255,22 +265,6 @@ class SearchResult:
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _made(kind: type[T], found: Mapping[str, Any]) -> T:
-    """Return a value from those members of a JSON object that it has."""
-    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]  # every kind here is a dataclass
-    return kind(**{name: found[name] for name in known if name in found})
-
-
 def _ensemble(found: Mapping[str, Any]) -> Ensemble:
     # A baseline may come without ``val``.
-    return _made(Ensemble, {"val": None, **found, "templates": tuple(found["templates"])})
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
+    return made(Ensemble, {"val": None, **found, "templates": tuple(found["templates"])})

@@ -18,6 +18,7 @@ from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..position import Position
 from ..rates import PICODOLLARS
+from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Gain, gain_of
 from ..results.result import (
     EMPTY,
     NOTHING_USABLE,
@@ -36,11 +37,7 @@ from ..results.result import (
 )
 from ..store import Store
 from ..versions import program_version, running_version
-from .last_look import Group, examined, inspected, measured, openings
-
-INITIAL_POOL = "initial pool"
-HAND_MADE = "hand-made"
-BEST_HAND_MADE = "best hand-made"
+from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +72,15 @@ class _Choice:
 
     Attributes:
         ranked: All templates, best first.
-        ensemble: The first few.
+        ensemble: Those that are averaged.
         baselines: What they are compared with, by name.
+        notes: Why something was chosen with less care.
     """
 
     ranked: list[Scored]
     ensemble: Group
     baselines: Mapping[str, Group]
+    notes: Mapping[str, str]
 
 
 async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended: Ended) -> SearchResult:
@@ -105,11 +104,15 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
     groups = [_single(choice.ranked[0]), choice.ensemble, *choice.baselines.values()]
     found, notes = await examined(evaluator, store, groups, test=opens)
     look: Inspected | None = None
+    gain: Gain | None = None
     if opens and UNOPENED not in notes:
         look, more = await inspected(evaluator, choice.ranked[0].text)
-        notes |= more
+        (best, ensemble, *others), further = await compared(evaluator, groups, found)
+        named = dict(zip(choice.baselines, others, strict=True))
+        gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
+        notes |= more | further
     result = _result(config, evaluator.info, store, ended, choice, found, notes)
-    return replace(result, inspection=look)
+    return replace(result, inspection=look, gain=gain)
 
 
 async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _Choice:
@@ -119,9 +122,10 @@ async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
         )
-    together = tuple(entry.text for entry in ranked[: config.ensemble_size])
+    texts = [entry.text for entry in ranked]
+    together, notes = await ensemble_of(evaluator, texts, config.ensemble_size)
     ensemble = Group(together, ranked[0].score if len(together) == 1 else None)
-    return _Choice(ranked, ensemble, await _baselines(config, evaluator, scored))
+    return _Choice(ranked, ensemble, await _baselines(config, evaluator, scored), notes)
 
 
 def _result(
@@ -155,7 +159,7 @@ def _result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes={**info.notes, **ended.notes, **notes, **_notes_on_answers(ended)},
+        notes={**info.notes, **ended.notes, **choice.notes, **notes, **_notes_on_answers(ended)},
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),

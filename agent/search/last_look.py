@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...evaluator.inspection import Inspector
+from ...evaluator.predicting import Predictor
 from ...evaluator.scoring import Evaluator, Score, SplitScores
 from ...evaluator.threads import in_thread
+from ..climb.ensembles import grown
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
-from ..results.result import MOST_CONFUSIONS, UNEXAMINED, UNINSPECTED, UNOPENED, Ensemble, Inspected
+from ..results.gain import Examined
+from ..results.result import (
+    MOST_CONFUSIONS,
+    UNEXAMINED,
+    UNGROWN,
+    UNINSPECTED,
+    UNOPENED,
+    UNPAIRED,
+    Ensemble,
+    Inspected,
+)
 from ..store import Store
+from . import votes
 
 T = TypeVar("T")
 
@@ -78,6 +91,27 @@ async def examined(
     return [_accuracies(group, scores) for group, scores in zip(groups, found, strict=True)], notes
 
 
+async def ensemble_of(
+    evaluator: Evaluator, ranked: Sequence[str], size: int
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the templates to average, and a note where they could not be chosen with care.
+
+    Args:
+        evaluator: What scored; its test split stays sealed.
+        ranked: Templates, best first.
+        size: How many an ensemble begins with.
+    """
+
+    async def measure(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
+        return await measured(lambda: evaluator.examine(ensembles, test=False))
+
+    try:
+        return await grown(ranked, measure, start=size, sizes=evaluator.info.sizes), {}
+    except Exception as error:  # noqa: BLE001 - told in the result
+        said = f"the ensemble is the first {size} of the ranking: {_reason(error)}"
+        return tuple(ranked[:size]), {UNGROWN: said}
+
+
 async def inspected(evaluator: Evaluator, template: str) -> tuple[Inspected | None, dict[str, str]]:
     """Return how each class fares under a template on test, and a note where that could not be had.
 
@@ -92,6 +126,34 @@ async def inspected(evaluator: Evaluator, template: str) -> tuple[Inspected | No
     except Exception as error:  # noqa: BLE001 - told in the result
         return None, {UNINSPECTED: f"the classes could not be told apart: {_reason(error)}"}
     return Inspected(split="test", classes=look.classes, confusions=look.confusions[:MOST_CONFUSIONS]), {}
+
+
+async def compared(
+    evaluator: Evaluator, groups: Sequence[Group], found: Sequence[Ensemble]
+) -> tuple[list[Examined], dict[str, str]]:
+    """Return groups as they were examined on test, image by image, and a note where that could not be had.
+
+    Args:
+        evaluator: What scored; of one that does not tell its predictions the accuracies are known alone.
+        groups: Templates whose test accuracies are known.
+        found: Those accuracies.
+    """
+    hits: list[list[bool] | None] = [None] * len(groups)
+    notes: dict[str, str] = {}
+    if isinstance(evaluator, Predictor):
+        asked = [place for place, one in enumerate(found) if one.test is not None]
+        try:
+            told = await measured(
+                lambda: votes.hits(evaluator, [groups[place].templates for place in asked], "test")
+            )
+            for place, bits in zip(asked, told, strict=True):
+                hits[place] = bits
+        except Exception as error:  # noqa: BLE001 - told in the result
+            notes[UNPAIRED] = f"intervals are not paired, as no predictions could be had: {_reason(error)}"
+    return [
+        Examined(templates=group.templates, test=one.test, hits=bits)
+        for group, one, bits in zip(groups, found, hits, strict=True)
+    ], notes
 
 
 async def measured(work: Callable[[], T]) -> T:
@@ -117,7 +179,9 @@ async def _scores(
         TemplateRejectedError: Not a single one can be read.
     """
     try:
-        return await measured(lambda: evaluator.examine([group.templates for group in groups], test=test))
+        return await measured(
+            lambda: votes.examine(evaluator, [group.templates for group in groups], test=test)
+        )
     except TemplateRejectedError as error:
         # Only a hand-made template can be new to the evaluator here, and one too long must not cost the
         # others theirs.

@@ -16,6 +16,7 @@ from typing import Any
 from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
 from ..errors import ConfigError, StoreMismatchError, UsageError
+from ..results.plain_json import plain
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
@@ -191,6 +192,7 @@ def _run(cell: Cell, result: SearchResult | NotRun) -> dict[str, Any]:
             "run_dir": str(cell.run_dir),
             "best_template": None,
             "test": {"best": None, "ensemble": None},
+            "gain": None,
             **dict.fromkeys(("calls", "tokens", "cost_usd", "evaluated", "wall_s"), 0),
         }
     tests: dict[str, float | None] = {"best": result.best.test, "ensemble": result.ensemble.test}
@@ -203,6 +205,7 @@ def _run(cell: Cell, result: SearchResult | NotRun) -> dict[str, Any]:
         "run_dir": str(cell.run_dir),
         "best_template": result.best.template,
         "test": tests,
+        "gain": None if result.gain is None else plain(result.gain),
         "calls": result.usage.calls,
         "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
         "cost_usd": result.usage.cost_usd,

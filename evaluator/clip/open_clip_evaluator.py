@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import EvaluatorError, TemplateRejectedError
 from ..inspection import ClassAccuracy, Confusion, Inspection
+from ..predicting import Predictions
 from ..scoring import GREY_BOX, MOST_CONFUSED, EvaluatorInfo, Objective, Score, SplitScores, Verdict
 from .texts.replicas import Encoder
 from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, correct, decide, grey_box
@@ -65,6 +66,7 @@ class OpenClipEvaluator:
         self._open_test = open_test
         self._grey = objective in GREY_BOX
         self._logit_scale = logit_scale
+        self._kept: dict[str, Tensor] = {}
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -125,6 +127,19 @@ class OpenClipEvaluator:
             confusions=self._confusions(decisions, labelled),
         )
 
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Classify the images of a split; see ``Predictor``.
+
+        Raises:
+            TemplateRejectedError: A template cannot be read by this model.
+            EvaluatorError: An ensemble is empty.
+        """
+        labelled = self._split(split)
+        weights = [self._classifier(ensemble) for ensemble in ensembles]
+        with torch.inference_mode():
+            found = [tuple(decide(labelled, one).tolist()) for one in weights]
+        return Predictions(tuple(labelled.labels.tolist()), tuple(found))
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names by label."""
@@ -150,10 +165,20 @@ class OpenClipEvaluator:
         for template in ensemble:
             if (rejection := self._encoder.check(template)) is not None:
                 raise TemplateRejectedError(template, rejection.reason, rejection.message)
-        held = self._at_once()
-        parts = [self._encoder.vectors(ensemble[i : i + held]) for i in range(0, len(ensemble), held)]
         with torch.inference_mode():
-            return classifier(torch.cat(parts))
+            return classifier(torch.stack(self._vectors(ensemble)))
+
+    def _vectors(self, ensemble: Sequence[str]) -> list[Tensor]:
+        """Return the class vectors of each template; some are kept, as ensembles share many."""
+        found = {template: self._kept[template] for template in ensemble if template in self._kept}
+        missing = [template for template in dict.fromkeys(ensemble) if template not in found]
+        held = self._at_once()
+        for start in range(0, len(missing), held):
+            part = missing[start : start + held]
+            found |= zip(part, self._encoder.vectors(part), strict=True)
+        room = max(0, held - len(self._kept))
+        self._kept |= {template: found[template].clone() for template in missing[:room]}
+        return [found[template] for template in ensemble]
 
     def _at_once(self) -> int:
         width = self._splits["train"].features.shape[1]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
 from ..inspection import Inspection
+from ..predicting import Predictions
 from ..scoring import EvaluatorInfo, SplitScores, Verdict
 from ..spec import EvaluatorSpec, Report
 from .in_process import SearchSplits, build_encoder
@@ -140,6 +141,10 @@ class ClusterEvaluator:
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
         """Look at one ensemble in this process; see ``Inspector``."""
         return self._local.inspect(ensemble, split=split)
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Classify images in this process; see ``Predictor``."""
+        return self._local.predict(ensembles, split=split)
 
     def score(self, templates: Sequence[str]) -> Answers:
         """Score templates on the actors; see ``Scorer``.

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, ConsumerError, EvaluatorError, PromptclimbError, TemplateRejectedError
 from ..inspection import Inspection
+from ..predicting import Predictions
 from ..scoring import (
     Evaluator,
     EvaluatorInfo,
@@ -32,7 +32,7 @@ from ..spec import DEFAULT_DATA, EvaluatorSpec
 from ..threads import turns_of
 from . import plain_values
 from .plain_values import WrongAnswerError
-from .users_code import attribute, from_keyboard, what_happened
+from .users_code import attribute, check_takes, fingerprint_of, from_keyboard, what_happened
 
 T = TypeVar("T")
 _NOTHING = object()
@@ -60,14 +60,17 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
         )
     if not callable(attribute(given, "score")):
         raise ConfigError(f"an evaluator needs a method score(templates), and {name} has none")
-    _check_takes(given, "score", ["a {}"])
+    check_takes(given, "score", ["a {}"])
     if not callable(attribute(given, "examine")) or attribute(given, "info", _NOTHING) is _NOTHING:
         return ScorerEvaluator(given, spec)
-    _check_takes(given, "examine", [["a {}"]], test=True)
-    if not callable(attribute(given, "inspect")):
-        return CheckedEvaluator(given)
-    _check_takes(given, "inspect", ["a {}"], split="test")
-    return CheckedInspector(given)
+    check_takes(given, "examine", [["a {}"]], test=True)
+    inspects = callable(attribute(given, "inspect"))
+    predicts = callable(attribute(given, "predict"))
+    if inspects:
+        check_takes(given, "inspect", ["a {}"], split="test")
+    if predicts:
+        check_takes(given, "predict", [["a {}"]], split="test")
+    return _KINDS[inspects, predicts](given)
 
 
 class BlackBox(ABC):
@@ -163,7 +166,7 @@ class ScorerEvaluator(BlackBox):
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         kind = type(scorer)
         name = kind.__qualname__
-        own = _fingerprint(scorer)
+        own = fingerprint_of(scorer)
         # Without a fingerprint the same class on other data is another black box.
         mark = own or f"{kind.__module__}.{name} {json.dumps(spec.bare().identity())}"
         info = EvaluatorInfo(
@@ -263,35 +266,31 @@ class CheckedInspector(CheckedEvaluator):
         )
 
 
-def _fingerprint(given: object) -> str:
-    """Return the user's fingerprint, empty where there is none."""
-    found = attribute(given, "fingerprint")
-    if found is None:
-        return ""
-    name = f"{type(given).__name__}.fingerprint"
-    if callable(found):
-        raise ConfigError(f"{name} is a method; make it an attribute or a property, which is a text")
-    try:
-        return plain_values.text(name, found)
-    except WrongAnswerError as wrong:
-        raise ConfigError(str(wrong)) from None
+class CheckedPredictor(CheckedEvaluator):
+    """An evaluator of the user's own that tells what it takes each image for."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Ask for predictions; see ``Predictor``.
+
+        Raises:
+            TemplateRejectedError: It cannot score a template.
+            EvaluatorError: It fails, or answers something else.
+        """
+        questions = [list(ensemble) for ensemble in ensembles]
+        return self._ask(
+            "predict",
+            lambda: plain_values.predictions(self._given.predict(questions, split=split), len(questions)),
+        )
 
 
-def _check_takes(given: object, method: str, *arguments: object, **options: object) -> None:
-    """Make sure that a method can be called as it is going to be, before anything depends on it.
+class CheckedBoth(CheckedInspector, CheckedPredictor):
+    """An evaluator of the user's own that tells its classes apart and its predictions as well."""
 
-    Raises:
-        ConfigError: It is async, or takes other arguments.
-    """
-    found = getattr(given, method)
-    name = f"{type(given).__name__}.{method}"
-    if inspect.iscoroutinefunction(found):
-        raise ConfigError(f"{name} is async, and is called in a thread: make it a plain function")
-    try:
-        signature = inspect.signature(found)
-    except (TypeError, ValueError):  # some that are written in C do not say
-        return
-    try:
-        signature.bind(*arguments, **options)
-    except TypeError as error:
-        raise ConfigError(f"{name}{signature} cannot be called as it will be: {error}") from None
+
+_KINDS: Mapping[tuple[bool, bool], type[CheckedEvaluator]] = {
+    (False, False): CheckedEvaluator,
+    (True, False): CheckedInspector,
+    (False, True): CheckedPredictor,
+    (True, True): CheckedBoth,
+}
+"""By whether it has ``inspect`` and ``predict``."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, SupportsIndex, cast
 
 from ..inspection import ClassAccuracy, Confusion, Inspection
+from ..predicting import Predictions
 from ..scoring import MOST_CONFUSED, EvaluatorInfo, Rejection, Score, SplitScores, Verdict
 from ..settings import shown
 
@@ -82,6 +83,27 @@ def inspection(answer: object) -> Inspection:
         classes=tuple(_class(one) for one in _sequence("classes", answer.classes)),
         confusions=tuple(_confusion(one) for one in _sequence("confusions", answer.confusions)),
     )
+
+
+def predictions(answer: object, count: int) -> Predictions:
+    """Return what each of ``count`` ensembles takes the images for."""
+    if not isinstance(answer, Predictions):
+        raise WrongAnswerError(f"answered {shown(answer)}, which is no Predictions")
+    labels = tuple(_count("a label", label) for label in _sequence("labels", _as_list(answer.labels)))
+    found = listed(answer.predicted, "lists of labels", count)
+    return Predictions(labels, tuple(_labels(one, len(labels)) for one in found))
+
+
+def _labels(answer: object, count: int) -> tuple[int, ...] | None:
+    if answer is None:
+        return None
+    return tuple(_count("a predicted label", label) for label in listed(_as_list(answer), "labels", count))
+
+
+def _as_list(value: object) -> object:
+    """Return an array of NumPy or torch as a list, and anything else as it is."""
+    convert = getattr(value, "tolist", None)
+    return convert() if callable(convert) else value
 
 
 def info(answer: object) -> EvaluatorInfo:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, UsageError
+from . import plain_values
 
 T = TypeVar("T")
 _MISSING = object()
@@ -66,3 +67,37 @@ def attribute(given: object, name: str, default: Any = None) -> Any:
             raise
 
     return opened(f"{type(given).__name__}.{name}", read)
+
+
+def check_takes(given: object, method: str, *arguments: object, **options: object) -> None:
+    """Make sure that a method can be called as it is going to be, before anything depends on it.
+
+    Raises:
+        ConfigError: It is async, or takes other arguments.
+    """
+    found = getattr(given, method)
+    name = f"{type(given).__name__}.{method}"
+    if inspect.iscoroutinefunction(found):
+        raise ConfigError(f"{name} is async, and is called in a thread: make it a plain function")
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name}{signature} cannot be called as it will be: {error}") from None
+
+
+def fingerprint_of(given: object) -> str:
+    """Return the user's fingerprint, empty where there is none."""
+    found = attribute(given, "fingerprint")
+    if found is None:
+        return ""
+    name = f"{type(given).__name__}.fingerprint"
+    if callable(found):
+        raise ConfigError(f"{name} is a method; make it an attribute or a property, which is a text")
+    try:
+        return plain_values.text(name, found)
+    except plain_values.WrongAnswerError as wrong:
+        raise ConfigError(str(wrong)) from None

@@ -72,7 +72,7 @@ def test_a_document_of_before_is_read() -> None:
 
 def test_a_document_of_later_is_read_as_far_as_it_is_known() -> None:
     """Fields may be added without another schema."""
-    later = document(gain={"verdict": "better"})
+    later = document(omens={"verdict": "good"})
     later["usage"]["joules"] = 3
     assert SearchResult.from_json(later) == small_result()
 

@@ -16,13 +16,15 @@ from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
 from promptclimb.agent.llm.usage import Bill
 from promptclimb.agent.llm.usage import Usage as LedgerUsage
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, SearchResult
+from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
+from promptclimb.agent.search import votes
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
+from promptclimb.evaluator.predicting import Predictions
 from promptclimb.evaluator.scoring import Score, SplitScores
 from promptclimb.prompts.template import Template
 
@@ -99,8 +101,11 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
     board = [row.template for row in result.leaderboard]
     assert (result.status, result.stop_reason, result.complete) == ("finished", None, True)
     assert sorted(board) == sorted((*INITIAL, *FOUND))
-    assert (result.best.template, result.ensemble.templates) == (board[0], tuple(board[:2]))
-    best, ensemble = FakeEvaluator().examine([board[:1], board[:2]])
+    assert (result.best.template, result.ensemble.templates[:2]) == (board[0], tuple(board[:2]))
+    best, ensemble, two = FakeEvaluator().examine([board[:1], result.ensemble.templates, board[:2]])
+    assert ensemble.train is not None
+    assert two.train is not None
+    assert ensemble.train > two.train
     assert (result.best.train, result.best.val, result.best.test) == (best.train, best.val, best.test)
     assert (result.ensemble.train, result.ensemble.test) == (ensemble.train, ensemble.test)
     assert set(result.baselines) == {"plain", "hand-made", "initial pool"}
@@ -297,3 +302,84 @@ async def test_an_inspection_that_fails_costs_itself_alone(store: Store) -> None
     found = await finish(CONFIG, Broken(), store, ended(Broken()))
     assert (found.inspection, found.best.test is not None) == (None, True)
     assert "device lost" in found.notes[UNINSPECTED]
+
+
+class Predicting(Words):
+    """A FakeEvaluator that tells what it takes each of ten test images for."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Tell that the more words a template has, the more images are sorted correctly."""
+        assert split == "test"
+        assert self.opened
+        right = [len(ensemble[0].split()) for ensemble in ensembles]
+        return Predictions((1,) * 10, tuple((1,) * count + (0,) * (10 - count) for count in right))
+
+
+async def test_a_finished_search_tells_its_gain_with_paired_intervals(store: Store) -> None:
+    """From predictions on test, once it is open; no prediction is in the result, their counts are."""
+    stopped = await finish(CONFIG, Predicting(), store, ended(Predicting(), stop_reason="7 calls"))
+    assert stopped.gain is None
+    done = await finish(CONFIG, Predicting(), store, ended(Predicting()))
+    assert done.gain is not None
+    one = done.gain.over["plain"]
+    words = [len(template.split()) for template in (done.best.template, "a photo of a {}")]
+    assert (one.better, one.worse) == (max(words[0] - words[1], 0), max(words[1] - words[0], 0))
+    assert one.paired
+    assert done.test_opened == 1
+    assert SearchResult.from_json(done.to_json()) == done
+
+
+async def test_without_predictions_the_gain_says_that_it_is_not_paired(store: Store) -> None:
+    """Of a black box that tells accuracies alone, and of one that fails to tell more; the run stands."""
+
+    class Broken(Words):
+        def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+            raise RuntimeError("device lost")
+
+    plain = await finish(CONFIG, Words(), store, ended(Words()))
+    broken = await finish(CONFIG, Broken(), store, ended(Broken()))
+    assert plain.gain is not None
+    assert plain.gain == broken.gain
+    assert not plain.gain.over["plain"].paired
+    assert "device lost" in broken.notes[UNPAIRED]
+    assert UNPAIRED not in plain.notes
+
+
+class Voting(Words):
+    """A black box that cannot average, and takes all images for one class, which depends on the template."""
+
+    def __init__(self) -> None:
+        super().__init__(unknown=lambda templates: len(templates) > 1)
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Tell for single templates that images of class 1 are of class 1, unless it has a "the"."""
+        found = [None if len(one) > 1 else (int("the" not in one[0].split()),) * 4 for one in ensembles]
+        return Predictions((1, 1, 1, 0), tuple(found))
+
+
+async def test_templates_that_cannot_be_averaged_vote_where_labels_are_told(store: Store) -> None:
+    """On every split, and image by image for the gain; the majority decides, and the earliest a draw."""
+    evaluator = Voting()
+    config = CONFIG.model_copy(update={"ensemble_size": 5})
+    done = await finish(config, evaluator, store, ended(evaluator))
+    board = [row.template for row in done.leaderboard]
+    assert done.ensemble.templates == tuple(board)
+    assert (done.ensemble.train, done.ensemble.val, done.ensemble.test) == (0.75, 0.75, 0.75)
+    assert done.gain is not None
+    assert done.gain.ensemble is not None
+    assert done.gain.ensemble.paired
+
+
+def test_the_first_of_several_labels_that_are_level_wins() -> None:
+    """So that the order of the templates, and nothing else, decides."""
+
+    class Three(Voting):
+        def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+            return Predictions((2,), tuple(None if len(one) > 1 else (len(one[0]),) for one in ensembles))
+
+    assert votes.hits(Three(), [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]], "val") == [
+        [True],
+        [False],
+        [True],
+        [True],
+    ]

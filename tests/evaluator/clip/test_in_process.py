@@ -23,6 +23,7 @@ from promptclimb.evaluator.errors import (
 )
 from promptclimb.evaluator.inspection import Inspector
 from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.predicting import Predictor
 from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
@@ -235,6 +236,18 @@ def test_a_score_names_what_is_most_confused(evaluator: OpenClipEvaluator) -> No
     assert score.confused == seen.confusions[:MOST_CONFUSED]
     assert len(score.confused) == MOST_CONFUSED < len(seen.confusions)
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+
+
+def test_predictions_are_what_is_counted(evaluator: OpenClipEvaluator) -> None:
+    """Image by image, in the order of the split, for single templates and averaged ones."""
+    assert isinstance(evaluator, Predictor)
+    ensembles = [["a {}"], ["a {}", "an old drawing of the {}"]]
+    for split in ("train", "val", "test"):
+        told = evaluator.predict(ensembles, split=split)
+        for labels, scores in zip(told.predicted, evaluator.examine(ensembles), strict=True):
+            assert labels is not None
+            right = sum(one == other for one, other in zip(labels, told.labels, strict=True))
+            assert right / len(labels) == getattr(scores, split)
 
 
 def test_an_image_left_out_shrinks_its_split_and_is_told(

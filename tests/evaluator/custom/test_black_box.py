@@ -23,6 +23,7 @@ from promptclimb.evaluator.errors import (
 )
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection, Inspector
+from promptclimb.evaluator.predicting import Predictions, Predictor
 from promptclimb.evaluator.scoring import Rejection, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec
 
@@ -97,6 +98,18 @@ class Saying(FakeEvaluator):
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
         """As told."""
         return self._say("inspect")
+
+
+class Labelling(FakeEvaluator):
+    """A FakeEvaluator that tells predictions as it is told, and may tell its classes apart."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self._told = answer
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Any:
+        """As told."""
+        return self._told() if callable(self._told) else self._told
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -336,3 +349,49 @@ def test_what_cannot_be_shown_does_not_hide_what_is_wrong(odd: object) -> None:
 
     with pytest.raises(ConfigError, match=r"Box\.in_flight is"):
         as_evaluator(Box(), EvaluatorSpec(data="mine"))
+
+
+def test_predictions_are_plain() -> None:
+    """Labels of NumPy are int; None stands for what cannot be asked."""
+    told = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]
+    box = as_evaluator(Labelling(told), SPEC)
+    assert isinstance(box, Predictor)
+    assert not isinstance(box, Inspector)
+    assert box.predict([["a {}"], ["a {}", "b {}"]], split="val") == Predictions((0, 1), ((0, 0), None))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Predictions((0, 1), ()),
+        Predictions((0, 1), ((0,),)),
+        Predictions((0, 1), ((0, "cat"),)),  # type: ignore[arg-type]
+        Predictions((0, -1), ((0, 1),)),
+        raising(RuntimeError("lost")),
+    ],
+)
+def test_predictions_that_go_wrong_are_one_error(answer: Any) -> None:
+    """Too few, too many, or no labels: it says so, and whose answer it was."""
+    box = as_evaluator(Labelling(answer), SPEC)
+    assert isinstance(box, Predictor)
+    with pytest.raises(EvaluatorError, match=r"Labelling\.predict"):
+        box.predict([["a {}"]], split="test")
+
+
+def test_what_tells_classes_and_predictions_is_asked_for_both() -> None:
+    """And ``predict`` has to take what it will be given, before anything depends on it."""
+
+    class Both(Labelling):
+        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+            return Inspection((), ())
+
+    class Old(FakeEvaluator):
+        def predict(self, ensembles: Sequence[Sequence[str]]) -> Predictions:
+            return Predictions((), ())
+
+    box = as_evaluator(Both(Predictions((), ((),))), SPEC)
+    assert isinstance(box, Inspector)
+    assert isinstance(box, Predictor)
+    with pytest.raises(ConfigError, match=r"Old\.predict\(.*unexpected keyword argument 'split'"):
+        as_evaluator(Old(), SPEC)

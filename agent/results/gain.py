@@ -1,0 +1,180 @@
+"""What a search gained, with intervals, and one sentence that says what is certain of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .intervals import Interval, Z, certain, paired, unpaired
+from .plain_json import made
+
+PLAIN = "plain"
+HAND_MADE = "hand-made"
+BEST_HAND_MADE = "best hand-made"
+INITIAL_POOL = "initial pool"
+ENSEMBLE = "ensemble"
+_COMPARED = {PLAIN: "plain", BEST_HAND_MADE: "the best hand-made", INITIAL_POOL: "the initial pool's pick"}
+"""What ``best`` is compared with, and how it is called in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """One template, or several together, on the test images.
+
+    Attributes:
+        templates: Their texts.
+        test: Share of the test images that are correctly classified; None where it was not measured.
+        hits: Whether each test image is correctly classified; None where the black box does not tell.
+    """
+
+    templates: tuple[str, ...]
+    test: float | None
+    hits: Sequence[bool] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """By how much one is better than another on the test images, in percentage points.
+
+    Attributes:
+        points: The difference that was seen.
+        interval: Its 95 % interval.
+        paired: Whether the interval is over pairs of decisions on the same images; else it takes the two
+            accuracies for independent, and is wider than need be.
+        images: Test images.
+        better: Images that only the first classifies correctly; None where that is not told.
+        worse: Images that only the second classifies correctly; None where that is not told.
+    """
+
+    points: float
+    interval: Interval
+    paired: bool
+    images: int
+    better: int | None = None
+    worse: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """What came of a search.
+
+    Attributes:
+        over: By how much ``best`` is better than each thing that it is compared with, by name.
+        ensemble: By how much the ensemble is better than ``best``; None where it was not measured.
+        verdict: One sentence.
+    """
+
+    over: Mapping[str, Difference]
+    ensemble: Difference | None
+    verdict: str
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Gain:
+        """Return the gain that a JSON object holds."""
+        over = {name: _difference(one) for name, one in found["over"].items()}
+        ensemble = found.get("ensemble")
+        return cls(
+            over=over,
+            ensemble=None if ensemble is None else _difference(ensemble),
+            verdict=str(found["verdict"]),
+        )
+
+
+def gain_of(
+    best: Examined, ensemble: Examined, baselines: Mapping[str, Examined], *, images: int
+) -> Gain | None:
+    """Return what a search gained; None where its test accuracies are not known, or are no shares.
+
+    Args:
+        best: The template that the search chose.
+        ensemble: The templates that it chose together.
+        baselines: What they are compared with, by name. All were chosen without the test images.
+        images: Test images.
+    """
+    over = {
+        name: difference
+        for name, one in _compared(baselines).items()
+        if (difference := _between(best, one, images)) is not None
+    }
+    if not over:
+        return None
+    together = _between(ensemble, best, images)
+    return Gain(over=over, ensemble=together, verdict=_verdict(over, together))
+
+
+def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:
+    found = {name: baselines[name] for name in _COMPARED if name in baselines}
+    hand_made = baselines.get(HAND_MADE)
+    # A single hand-made template is the best of its list.
+    if BEST_HAND_MADE not in found and hand_made is not None and len(hand_made.templates) == 1:
+        found[BEST_HAND_MADE] = hand_made
+    return {name: found[name] for name in _COMPARED if name in found}
+
+
+def _between(first: Examined, second: Examined, images: int) -> Difference | None:
+    shares = [one.test for one in (first, second)]
+    if images < 1 or any(share is None or not 0.0 <= share <= 1.0 for share in shares):
+        return None
+    if first.hits is not None and second.hits is not None and first.hits:
+        pairs = list(zip(first.hits, second.hits, strict=True))
+        better, worse = sum(one > other for one, other in pairs), sum(one < other for one, other in pairs)
+        same = first.templates == second.templates
+        interval = (0.0, 0.0) if same else paired(better, worse, len(pairs))
+        points = (better - worse) / len(pairs)
+        return _in_points(points, interval, paired=True, images=len(pairs), better=better, worse=worse)
+    ours, theirs = (float(share) for share in shares if share is not None)
+    if first.templates == second.templates:
+        return _in_points(0.0, (0.0, 0.0), paired=True, images=images)
+    return _in_points(ours - theirs, unpaired(ours, theirs, images), paired=False, images=images)
+
+
+def _in_points(share: float, interval: Interval, **more: Any) -> Difference:
+    low, high = (round(100 * edge, 4) for edge in interval)
+    return Difference(points=round(100 * share, 4), interval=(low, high), **more)
+
+
+def _verdict(over: Mapping[str, Difference], ensemble: Difference | None) -> str:
+    """Return one sentence: what is better, what is worse, what cannot be told apart, what is the same."""
+    named = [(_COMPARED[name], one) for name, one in over.items()]
+    alone = "the best alone"
+    everything = dict(named) if ensemble is None else {**dict(named), alone: ensemble}
+    same = [name for name, one in named if one.interval == (0.0, 0.0)]
+    claimed = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
+    parts = [_told(one, name) for name, one in named if name in claimed]
+    unsure = [name for name, _ in named if name not in claimed and name not in same]
+    if same:
+        parts.append(f"the same template as {_listed(same, 'and')}")
+    if unsure:
+        parts.append(f"not distinguishable from {_listed(unsure, 'or')}")
+    if ensemble is not None and alone in claimed:
+        parts.append(f"the ensemble {_told(ensemble, alone)}")
+    if not all(one.paired for one in over.values()):
+        parts.append("intervals are not paired, as the black box does not tell image by image")
+    return "; ".join(parts)
+
+
+def _statistic(one: Difference) -> float:
+    """Return a difference in standard errors under the assumption that there is none."""
+    if one.better is not None and one.worse is not None:
+        return (one.better - one.worse) / math.sqrt(one.better + one.worse or 1)
+    low, high = one.interval
+    return 2 * Z * one.points / (high - low) if high > low else 0.0
+
+
+def _told(difference: Difference, name: str) -> str:
+    low, high = difference.interval
+    size, word = abs(difference.points), "better"
+    if difference.points < 0.0:
+        low, high, word = -high, -low, "worse"
+    return f"{size:.1f} points {word} than {name} ({low:.1f} to {high:.1f})"
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def _difference(found: Mapping[str, Any]) -> Difference:
+    low, high = found["interval"]
+    return made(Difference, {**found, "interval": (float(low), float(high))})

@@ -1,0 +1,69 @@
+"""Ensembles of a black box that tells labels and cannot average: by vote, the earliest deciding a draw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ...evaluator.predicting import Predictor
+from ...evaluator.scoring import Evaluator, SplitScores
+
+
+def examine(
+    evaluator: Evaluator, ensembles: Sequence[Sequence[str]], *, test: bool
+) -> list[SplitScores | None]:
+    """Score ensembles as the evaluator does, and by vote those that it cannot average but predicts.
+
+    Args:
+        evaluator: What scores.
+        ensembles: See ``Evaluator.examine``.
+        test: Whether to open the test split.
+    """
+    found = list(evaluator.examine(ensembles, test=test))
+    if not isinstance(evaluator, Predictor):
+        return found
+    left = [
+        place
+        for place, one in enumerate(found)
+        if len(ensembles[place]) > 1 and (one is None or one.train is None)
+    ]
+    shares: dict[str, list[float | None]] = {}
+    for split in ("train", "val", "test") if left else ():
+        if evaluator.info.sizes.get(split, 0) and (test or split != "test"):
+            bits = hits(evaluator, [ensembles[place] for place in left], split)
+            shares[split] = [None if not one else sum(one) / len(one) for one in bits]
+    for number, place in enumerate(left):
+        train, val, of_test = (
+            shares[split][number] if split in shares else None for split in ("train", "val", "test")
+        )
+        found[place] = None if train is None else SplitScores(train, val, of_test)
+    return found
+
+
+def hits(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> list[list[bool] | None]:
+    """Return whether each ensemble classifies each image correctly; None for what cannot be told."""
+    told = predictor.predict(ensembles, split=split)
+    apart = [
+        ensemble
+        for ensemble, labels in zip(ensembles, told.predicted, strict=True)
+        if labels is None and len(ensemble) > 1
+    ]
+    single = list(dict.fromkeys(template for ensemble in apart for template in ensemble))
+    alone = predictor.predict([[one] for one in single], split=split).predicted if single else ()
+    by_template = dict(zip(single, alone, strict=True))
+    found: list[list[bool] | None] = []
+    for ensemble, labels in zip(ensembles, told.predicted, strict=True):
+        decided = _voted([by_template.get(one) for one in ensemble]) if labels is None else labels
+        found.append(
+            None if decided is None else [one == true for one, true in zip(decided, told.labels, strict=True)]
+        )
+    return found
+
+
+def _voted(predicted: Sequence[Sequence[int] | None]) -> list[int] | None:
+    """Return the label that most templates give each image; the first of those that are level."""
+    there = [one for one in predicted if one is not None]
+    if len(there) < len(predicted):
+        return None
+    # Counter lists what is level in the order in which it came.
+    return [Counter(votes).most_common(1)[0][0] for votes in zip(*there, strict=True)]
