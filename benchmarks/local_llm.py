@@ -39,8 +39,7 @@ from promptclimb.prompts.requests import Message, Outcome, feedback, request_p
 from promptclimb.prompts.template import Template
 
 PROPOSALS = 5
-LINE = 'root ::= line{5}\nline ::= "- " word{0,12} "{}" after{0,12} "\\n"\n'
-GRAMMAR = LINE + 'word ::= [A-Za-z,\'-]{1,14} " "\nafter ::= " "? [A-Za-z,\'-]{1,14}\n'
+GRAMMAR = 'root ::= line{5}\nline ::= "- " [^{}\\n]* "{}" [^{}\\n]* "\\n"\n'
 SCHEMA = {
     "type": "array",
     "items": {"type": "string", "pattern": "^[^{}\\n]{0,60}\\{\\}[^{}\\n]{0,60}$"},
@@ -60,7 +59,9 @@ class Asked:
     def __init__(self, server: LlamaServer) -> None:
         self._server = server
         key = server.key.reveal()
-        self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"})
+        self.session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {key}"}, timeout=aiohttp.ClientTimeout(total=None)
+        )
         self.timings: list[dict[str, float]] = []
 
     async def chat(self, messages: Sequence[Message], *, seed: int, tokens: int = 160, **form: Any) -> str:

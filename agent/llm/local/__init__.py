@@ -5,6 +5,14 @@
 
 from .llama_server import LlamaServer, LlamaSettings
 from .local_chat import LocalChat
-from .readiness import is_available, make_ready, model_name
+from .readiness import is_available, is_installed, make_ready, model_name
 
-__all__ = ["LlamaServer", "LlamaSettings", "LocalChat", "is_available", "make_ready", "model_name"]
+__all__ = [
+    "LlamaServer",
+    "LlamaSettings",
+    "LocalChat",
+    "is_available",
+    "is_installed",
+    "make_ready",
+    "model_name",
+]

@@ -196,7 +196,8 @@ class LlamaServer:
         raise await self._not_started()
 
     async def _not_started(self) -> EndpointError:
-        return EndpointError(f"the local language model does not start ({await self.last_words()})")
+        name = self.settings.name
+        return EndpointError(f"the local language model {name} does not start ({await self.last_words()})")
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None

@@ -57,11 +57,9 @@ def _checked(path: Path) -> Path:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
     except OSError as error:
-        raise EndpointError(
-            f"--llm local: the model {path} cannot be read: {error.strerror or error}"
-        ) from error
+        raise EndpointError(f"the model {path} cannot be read: {error.strerror or error}") from error
     if magic != _MAGIC:
-        raise EndpointError(f"--llm local: {path} is no GGUF file")
+        raise EndpointError(f"{path} is no GGUF file")
     return path
 
 

@@ -25,9 +25,12 @@ _unusable: dict[str, str] = {}
 
 def is_available(llm: str = LOCAL_LLM) -> str | None:
     """Why a local language model cannot be used here, as far as is known without asking for it; or None."""
-    if importlib.util.find_spec(PACKAGE) is None:
-        return f"{PACKAGE} is not installed"
-    return _unusable.get(llm)
+    return _unusable.get(llm) if is_installed() else f"{PACKAGE} is not installed"
+
+
+def is_installed() -> bool:
+    """Whether the extra that brings llama.cpp is installed."""
+    return importlib.util.find_spec(PACKAGE) is not None
 
 
 async def make_ready(llm: str, tell: Listener) -> Path:
@@ -83,7 +86,7 @@ def _check_library() -> None:
     Raises:
         EndpointError: It cannot be loaded.
     """
-    if importlib.util.find_spec(PACKAGE) is None:
+    if not is_installed():
         raise EndpointError(f"{PACKAGE} is not installed")
     command = [sys.executable, "-P", "-c", f"import {PACKAGE}"]
     found = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

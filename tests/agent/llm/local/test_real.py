@@ -138,7 +138,7 @@ async def test_its_memory_is_flat(model: Path) -> None:
         began, number = time.monotonic(), 0
         while time.monotonic() < began + FLAT_S or number < 40:
             number += 1
-            messages = opening(number % 40)
+            messages = opening(number % 10)
             if number % 3 == 0:
                 messages += [
                     {"role": "assistant", "content": "- a {}"},
