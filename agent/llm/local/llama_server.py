@@ -28,6 +28,7 @@ CONTEXT = 8_192
 START_S = 600.0
 """A large model from a slow disk takes its time; one that cannot be loaded dies, and is not waited for."""
 POLL_S = 0.1
+_LONGEST_LINE = 4096
 _WORDS = 300
 
 
@@ -201,5 +202,11 @@ class LlamaServer:
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
+        rest = b""
         while chunk := await process.stderr.read(4096):
-            self._log.extend(line for line in chunk.split(b"\n") if line.strip())
+            # A chunk ends where it likes, not where a line does.
+            *lines, rest = (rest + chunk).split(b"\n")
+            self._log.extend(line for line in lines if line.strip())
+            rest = rest[-_LONGEST_LINE:]
+        if rest.strip():
+            self._log.append(rest)

@@ -23,6 +23,7 @@ def run(run_dir: Path, **more: Any) -> Path:
     config = SearchConfig(
         data="fake",
         llm="fake",
+        method="pn",
         restarts=2,
         resets=1,
         iterations=3,

@@ -10,10 +10,11 @@ import pytest
 from promptclimb import search
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError
-from promptclimb.agent.search.inputs import pool_hash, read_pool
+from promptclimb.agent.search.inputs import identity_of, read_pool
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.caption_grammar import all_of_grammar, grammar
 from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.wording import built_in
 from tests.fakes.clock import run_virtual
 
 
@@ -27,7 +28,9 @@ def test_the_grammar_is_the_default_and_the_captions_are_there_as_before() -> No
     by_default, captions = read_pool(config()), read_pool(config(initial_pool="captions"))
     assert tuple(by_default) == all_of_grammar()
     assert [template.text for template in captions] == list(BUILT_IN)
-    assert pool_hash(by_default) != pool_hash(captions)
+    info = FakeEvaluator().info
+    told = [identity_of(config(), info, pool, built_in())["pool"] for pool in (by_default, captions)]
+    assert told[0] != told[1]
 
 
 def test_a_file_wins_over_both(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class Server:
     def __init__(self, params: Any) -> None:
         options = json.loads(Path(params.model.path).read_bytes().removeprefix(b"GGUF") or b"{}")
         if "fails" in options:
-            sys.stderr.write(f"0.00.001 E load: {options['fails']}\n0.00.002 E init: exiting\n")
+            for character in f"0.00.001 E load: {options['fails']}\n0.00.002 E init: exiting\n":
+                os.write(sys.stderr.fileno(), character.encode())  # as a pipe may give it
             raise RuntimeError("Failed to init server, please check the input params.")
         sys.stdout.write("llama.cpp says something of its own\n")
         sys.stdout.flush()
