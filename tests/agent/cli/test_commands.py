@@ -34,7 +34,7 @@ from tests.paths import ROOT
 KEY = "sk-test-0123456789abcdefghij"
 SMALL = (
     *("--restarts", "2", "--resets", "1", "--iterations", "3", "--proposals", "3"),
-    *("--initial", "10", "--top-k", "3", "--llm", "fake"),
+    *("--initial", "10", "--top-k", "3", "--llm", "fake", "--method", "pn"),
 )
 
 
@@ -254,7 +254,9 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
         async def chat(self, messages: object) -> str:
             return "I would rather not."
 
-    config = SearchConfig(data="fake", llm="m", restarts=1, resets=1, iterations=2, run_dir=Path("r"))
+    config = SearchConfig(
+        data="fake", llm="m", method="pn", restarts=1, resets=1, iterations=2, run_dir=Path("r")
+    )
     code = run_session(
         config,
         lambda session: replace(session, chat=Prose(), evaluator=FakeEvaluator()).start(),

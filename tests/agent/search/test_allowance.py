@@ -42,7 +42,9 @@ def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
     return [
         Cell(
             data="d",
-            config=SearchConfig(data="d", llm="m", seed=seed, run_dir=folder / f"s{seed}", **SMALL, **limits),
+            config=SearchConfig(
+                data="d", llm="m", method="pn", seed=seed, run_dir=folder / f"s{seed}", **SMALL, **limits
+            ),
         )
         for seed in range(1, count + 1)
     ]

@@ -22,6 +22,7 @@ from tests.fakes.clock import run_virtual
 SMALL: dict[str, Any] = {
     "data": "words",
     "llm": "mine",
+    "method": "pn",
     "restarts": 1,
     "resets": 1,
     "iterations": 2,

@@ -42,7 +42,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     run_dir = tmp_path_factory.mktemp("done") / "run"
     config = SearchConfig(
-        data="fake", llm="fake", restarts=3, resets=2, iterations=2, proposals=2, initial=6, top_k=3,
+        data="fake", llm="fake", method="pn",
+        restarts=3, resets=2, iterations=2, proposals=2, initial=6, top_k=3,
         concurrency=2, run_dir=run_dir,
     )  # fmt: skip
     run_virtual(search(config, evaluator=FakeEvaluator(), chat=NeverTheSame()))
@@ -113,7 +114,8 @@ class RefusesTheSecond(NeverTheSame):
 def test_a_refusal_of_the_last_iteration_is_an_end(tmp_path: Path) -> None:
     """It was answered and paid for: the run is finished, and a resume asks for nothing."""
     config = SearchConfig(
-        data="fake", llm="fake", restarts=2, resets=1, iterations=2, proposals=2, initial=6, top_k=3,
+        data="fake", llm="fake", method="pn",
+        restarts=2, resets=1, iterations=2, proposals=2, initial=6, top_k=3,
         run_dir=tmp_path / "run",
     )  # fmt: skip
     result = run_virtual(search(config, evaluator=FakeEvaluator(), chat=RefusesTheSecond()))
