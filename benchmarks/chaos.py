@@ -350,7 +350,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="print JSON alone")
-    parser.add_argument("--kills", type=int, default=30, help="at least so many, and as many other strikes")
+    parser.add_argument("--kills", type=int, default=30, help="at least so many, and each other strike once")
     parser.add_argument("--real", action="store_true", help="the real evaluator, with a bundled model")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--library", type=json.loads, metavar="SETTINGS", help=argparse.SUPPRESS)
@@ -362,7 +362,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, small_disk(Path(name) / "disk") as disk:
         figures.disk = "tmpfs" if disk.mounted else "RLIMIT_FSIZE"
         chaos = Chaos(REAL if given.real else FAKE, disk, figures, random.Random(given.seed))
-        while figures.strikes["kill"] < given.kills:
+        while figures.strikes["kill"] < given.kills or not all(figures.strikes[kind] for kind in DECK):
             calm_s = chaos.round(Path(name), given.seed + figures.rounds)
             if figures.rounds == 1:
                 chaos.limited(Path(name), calm_s)

@@ -26,7 +26,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,10 +34,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIMB, SEARCH, LLM = "tests/agent/climb", "tests/agent/search", "tests/agent/llm"
-STORE = ("tests/agent/store/test_store.py", f"{SEARCH}/test_journal.py")
+STORE = ("tests/agent/store/test_writer.py", "tests/agent/store/test_store.py")
 PACING = (f"{LLM}/pacing",)
 TARGETS: dict[str, tuple[str, ...]] = {
-    "agent/climb/climb.py": (CLIMB, f"{SEARCH}/test_search.py"),
+    "agent/climb/climb.py": (f"{CLIMB}/test_one_climb.py", CLIMB),
     "agent/climb/memory.py": (f"{CLIMB}/test_memory.py",),
     "agent/climb/selection.py": (f"{CLIMB}/test_selection.py",),
     "agent/search/journal.py": (f"{SEARCH}/test_journal.py",),
@@ -234,7 +234,7 @@ def warm_up(path: Path, tests: tuple[str, ...]) -> float:
     return seconds
 
 
-def figures(name: str, lines: range, most: int, seed: int) -> dict[str, Any]:
+def figures(name: str, lines: Container[int], most: int, seed: int) -> dict[str, Any]:
     """Change a file in so many places at random, one at a time, and count."""
     path, tests, survivors, late = ROOT / name, TARGETS[name], [], 0
     tree = ast.parse(path.read_text("utf-8"))
@@ -256,15 +256,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="*", default=list(TARGETS), help="as FILE, or FILE:LINE; default: all")
+    parser.add_argument(
+        "files", nargs="*", default=list(TARGETS), help="as FILE, or FILE:LINE,LINE; default: all"
+    )
     parser.add_argument("--sample", type=int, default=60, help="most changes a file")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="as everywhere; there is no other form")
     given = parser.parse_args()
     os.chdir(ROOT)
-    for name, _, line in (file.partition(":") for file in given.files):
-        lines = range(int(line), int(line) + 1) if line else range(1, 10**6)
-        print(json.dumps(figures(name, lines, given.sample, given.seed)), flush=True)
+    for name, _, lines in (file.partition(":") for file in given.files):
+        only = {int(line) for line in lines.split(",")} if lines else range(1, 10**6)
+        print(json.dumps(figures(name, only, given.sample, given.seed)), flush=True)
 
 
 if __name__ == "__main__":
