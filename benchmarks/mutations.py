@@ -58,7 +58,6 @@ OTHER = {
     ast.FloorDiv: ast.Mult, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.USub: ast.UAdd,
 }  # fmt: skip
 OURS = ("promptclimb", "agent", "evaluator", "prompts", "tests", "test_", "conftest", "__")
-BLOCKS = ("body", "orelse", "finalbody")
 UNTOUCHED = {"annotation", "returns", "decorator_list", "bases", "type_params"}
 
 
@@ -72,29 +71,22 @@ class Change(NamedTuple):
     value: Any
 
 
-def parts(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and what lies in it, without what nobody executes or reads."""
-    yield node
+def parts(node: ast.AST, *, told: bool = False) -> Iterator[ast.AST]:
+    """Yield a node and what lies in it, without what nobody executes, and without texts for people."""
+    told = told or isinstance(node, ast.Raise) or ast.unparse(node).startswith("TypeVar(")
+    if not (told and isinstance(node, ast.Constant)):
+        yield node
     for name, value in ast.iter_fields(node):
-        if name not in UNTOUCHED:
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if name not in UNTOUCHED and not docstring:
             for each in value if isinstance(value, list) else [value]:
-                text = isinstance(each, ast.JoinedStr) or (isinstance(node, ast.Expr) and name == "value"
-                       and isinstance(each, ast.Constant)) or _is_protocol(each)  # fmt: skip
-                if isinstance(each, ast.AST) and not text:
-                    yield from parts(each)
+                protocol = isinstance(each, ast.ClassDef) and "Protocol" in map(ast.unparse, each.bases)
+                if isinstance(each, ast.AST) and not isinstance(each, ast.JoinedStr) and not protocol:
+                    yield from parts(each, told=told)
 
 
-def _is_protocol(node: object) -> bool:
-    return isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases)
-
-
-def _says(node: ast.AST) -> bool:
-    """Return whether the texts in a node are for people or for tools alone."""
-    named = isinstance(node, ast.Call) and ast.unparse(node.func) in ("TypeVar", "partial", "cast")
-    return named or isinstance(node, ast.Raise)
-
-
-def _may_go(statement: ast.stmt) -> bool:
+def may_go(statement: ast.stmt) -> bool:
+    """Return whether a block makes sense without a statement."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Call | ast.Await)
     if isinstance(statement, ast.Assign):
@@ -102,65 +94,48 @@ def _may_go(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.AugAssign | ast.Delete | ast.Raise | ast.Continue | ast.Break)
 
 
-def changes_of(node: Any) -> Iterator[tuple[str, str, Any]]:
-    """Yield the changes that may be made to one node: what, which field, to what value."""
-    for field in BLOCKS:
-        for place, each in enumerate(block if isinstance(block := getattr(node, field, None), list) else []):
-            if _may_go(each):
-                without = [*block[:place], ast.Pass(), *block[place + 1 :]]
-                yield f"left out: {ast.unparse(each)}", field, without
+def changes_of(node: Any) -> Iterator[Change]:
+    """Yield the changes that may be made to one node."""
+
+    def change(what: str, field: str, value: Any, at: Any = node) -> Change:
+        return Change(at.lineno, what, node, field, value)
+
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, None)
+        for place, each in enumerate(block if isinstance(block, list) else []):
+            if may_go(each):
+                rest = [*block[:place], ast.Pass(), *block[place + 1 :]]
+                yield change(f"left out: {ast.unparse(each)}", field, rest, each)
     if isinstance(node, ast.If | ast.While | ast.IfExp):
-        yield f"turned round: {ast.unparse(node.test)}", "test", ast.UnaryOp(ast.Not(), node.test)
+        yield change(f"turned round: {ast.unparse(node.test)}", "test", ast.UnaryOp(ast.Not(), node.test))
     if isinstance(node, ast.comprehension) and node.ifs:
-        yield f"without if {ast.unparse(node.ifs[0])}", "ifs", []
+        yield change(f"without if {ast.unparse(node.ifs[0])}", "ifs", [], node.ifs[0])
     if isinstance(node, ast.For):
-        yield f"loop over nothing, not {ast.unparse(node.iter)}", "iter", ast.Tuple([], ast.Load())
+        yield change(f"over nothing, not {ast.unparse(node.iter)}", "iter", ast.Tuple([], ast.Load()))
     if isinstance(node, ast.Return) and node.value and ast.unparse(node.value) not in ("None", "self"):
-        yield f"return None, not {ast.unparse(node.value)}", "value", None
+        yield change(f"return None, not {ast.unparse(node.value)}", "value", None)
     if isinstance(node, ast.Compare) and (other := OTHER.get(type(node.ops[0]))):
-        yield f"{other.__name__} in {ast.unparse(node)}", "ops", [other(), *node.ops[1:]]
-    if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign | ast.UnaryOp) and type(node.op) in OTHER:
-        other = OTHER[type(node.op)]
-        yield f"{other.__name__} in {ast.unparse(node)}", "op", other()
+        yield change(f"{other.__name__} in {ast.unparse(node)}", "ops", [other(), *node.ops[1:]])
+    if hasattr(node, "op") and (other := OTHER.get(type(node.op))):
+        yield change(f"{other.__name__} in {ast.unparse(node)}", "op", other())
     if isinstance(node, ast.Call):
         for place, keyword in enumerate(node.keywords):
             rest = [*node.keywords[:place], *node.keywords[place + 1 :]]
-            yield f"without {ast.unparse(keyword)} in {ast.unparse(node)}", "keywords", rest
+            yield change(f"without {ast.unparse(keyword)} in {ast.unparse(node)}", "keywords", rest)
     if isinstance(node, ast.Name) and node.id in ("min", "max"):
-        yield f"other than {node.id}", "id", "max" if node.id == "min" else "min"
+        yield change(f"not {node.id}", "id", "max" if node.id == "min" else "min")
     if (
         isinstance(node, ast.Constant)
-        and isinstance(node.value, bool | int | float | str)
-        and node.value != ""
+        and isinstance(old := node.value, bool | int | float | str)
+        and old != ""
     ):
-        value = node.value
-        new = (
-            (not value) if isinstance(value, bool) else f"xx{value}" if isinstance(value, str) else value + 1
-        )
-        yield f"{new!r}, not {value!r}", "value", new
-
-
-def line_of(node: Any, field: str, value: Any) -> int:
-    """Return where a change is made: a statement that is left out leaves a ``pass`` in its place."""
-    if field in BLOCKS:
-        return next(
-            old.lineno for old, new in zip(getattr(node, field), value, strict=True) if old is not new
-        )
-    return getattr(node, "lineno", 0)
+        new = f"xx{old}" if isinstance(old, str) else not old if isinstance(old, bool) else old + 1
+        yield change(f"{new!r}, not {old!r}", "value", new)
 
 
 def changes(tree: ast.Module) -> list[Change]:
     """Return all changes that may be made to a module, in the order of its text."""
-    raised = {part for node in ast.walk(tree) if _says(node) for part in ast.walk(node)}
-    found = [
-        Change(
-            getattr(value[0] if what.startswith("left out") else node, "lineno", 0), what, node, field, value
-        )
-        for node in parts(tree)
-        if not (isinstance(node, ast.Constant) and node in raised)
-        for what, field, value in changes_of(node)
-    ]
-    return sorted(found, key=lambda change: (change.line, change.what))
+    return sorted((each for node in parts(tree) for each in changes_of(node)), key=lambda each: each[:2])
 
 
 def changed(tree: ast.Module, change: Change) -> str:
@@ -188,18 +163,11 @@ def run_tests(path: Path, source: str, tests: tuple[str, ...], say: Any = None) 
     os.dup2(nowhere, 2)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = scratch
-        given = [
-            "-x",
-            "-q",
-            "--assert=plain",
-            "-p",
-            "no:cacheprovider",
-            "--hypothesis-seed=0",
-            f"--basetemp={scratch}/tmp",
-        ]
-        code = pytest.main([*given, *tests])
+        options = f"-x -q --assert=plain -p no:cacheprovider --hypothesis-seed=0 --basetemp={scratch}/tmp"
+        code = pytest.main([*options.split(), *tests])
     if say is not None:
-        say.send(list(sys.modules))
+        # Few enough to lie in a pipe that nobody reads yet.
+        say.send([name for name in sys.modules if name.count(".") < 2])
     os._exit(int(code))
 
 
@@ -216,21 +184,20 @@ def outcome(limit_s: float, *arguments: Any) -> str:
 
 
 def warm_up(path: Path, tests: tuple[str, ...]) -> float:
-    """Import what the tests import of others; how many seconds the unchanged sources then take.
+    """Import what the tests import of others; how many seconds the tests take with nothing changed.
 
     Raises:
         RuntimeError: A test fails as it is.
     """
     hear, say = multiprocessing.Pipe(duplex=False)
-    for _ in range(2):
-        began = time.monotonic()
-        if outcome(600, path, path.read_text("utf-8"), tests, say) != "passed":
-            raise RuntimeError(f"{' '.join(tests)}: a test fails with nothing changed")
-        seconds = time.monotonic() - began
-        for name in hear.recv():
-            if not any(part.startswith(OURS) for part in name.split(".")):
-                with contextlib.suppress(ImportError):
-                    importlib.import_module(name)
+    began = time.monotonic()
+    if outcome(600, path, path.read_text("utf-8"), tests, say) != "passed":
+        raise RuntimeError(f"{' '.join(tests)}: a test fails with nothing changed")
+    seconds = time.monotonic() - began
+    for name in hear.recv():
+        if not any(part.startswith(OURS) for part in name.split(".")):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
     return seconds
 
 
@@ -240,7 +207,7 @@ def figures(name: str, lines: Container[int], most: int, seed: int) -> dict[str,
     tree = ast.parse(path.read_text("utf-8"))
     found = [each for each in changes(tree) if each.line in lines]
     sample = sorted(random.Random(seed).sample(range(len(found)), min(most, len(found))))
-    limit_s = 10 + 4 * warm_up(path, tests)
+    limit_s = 10 + 3 * warm_up(path, tests)
     for change in (found[place] for place in sample):
         ended = outcome(limit_s, path, changed(tree, change), tests)
         late += ended == "timeout"
@@ -256,9 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "files", nargs="*", default=list(TARGETS), help="as FILE, or FILE:LINE,LINE; default: all"
-    )
+    parser.add_argument("files", nargs="*", default=[*TARGETS], help="FILE or FILE:LINE,LINE; default: all")
     parser.add_argument("--sample", type=int, default=60, help="most changes a file")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="as everywhere; there is no other form")
