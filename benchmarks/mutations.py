@@ -35,7 +35,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CLIMB, SEARCH, LLM = "tests/agent/climb", "tests/agent/search", "tests/agent/llm"
 STORE = ("tests/agent/store/test_writer.py", "tests/agent/store/test_store.py")
-PACING = (f"{LLM}/pacing",)
+PACING = tuple(f"{LLM}/pacing/test_{name}.py" for name in ("window", "limiter", "pacing"))
 TARGETS: dict[str, tuple[str, ...]] = {
     "agent/climb/climb.py": (f"{CLIMB}/test_one_climb.py", CLIMB),
     "agent/climb/memory.py": (f"{CLIMB}/test_memory.py",),
@@ -44,8 +44,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "agent/store/run.py": STORE,
     "agent/store/records.py": STORE,
     "agent/store/writer.py": STORE,
-    "agent/llm/budget.py": (f"{LLM}/test_budget.py", f"{LLM}/test_proposer.py"),
-    "agent/llm/retry.py": (f"{LLM}/test_retry.py", f"{LLM}/test_proposer.py"),
+    "agent/llm/budget.py": (f"{LLM}/test_limits.py", f"{LLM}/test_budget.py"),
+    "agent/llm/retry.py": (f"{LLM}/test_retry.py",),
     "agent/llm/pacing/limiter.py": PACING,
     "agent/llm/pacing/pacer.py": PACING,
     "agent/llm/pacing/window.py": PACING,
