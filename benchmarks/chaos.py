@@ -24,8 +24,8 @@ What is counted:
 - ``wrong_ends``: children that ended with another exit code than their strike has, or with a traceback
 - ``overrun``: one more run, with ``--max-calls``, killed again and again: calls billed beyond the limit
 
-Templates are scored by the fake evaluator that comes with the library, so that a child starts in a second;
-``--real`` uses RN-pico on a bundled set.
+Templates are scored by the fake evaluator that comes with the library; ``--real`` uses RN-pico on a bundled
+set. A child is a fork that runs the command line's own entry, so that torch is not imported anew each time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import resource
@@ -47,10 +49,13 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[1]
+FORK = multiprocessing.get_context("fork")
+Child: TypeAlias = ForkProcess
 CONCURRENCY = 4
 MAX_CALLS = 30
 UNBILLED = {"500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04}
@@ -67,16 +72,13 @@ REAL = {"data": "backgrounds", "model": "RN-pico", "pretrained": "pico", "shots"
 CANCELLED = 90
 """The exit code of a child whose search was cancelled."""
 DECK = ("kill", "kill", "kill", "kill", "interrupt", "terminate", "cancel", "full")
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM,
            "cancel": signal.SIGUSR1}  # fmt: skip
-# A signal that comes before Python has taken it over ends the process by its own number.
-ENDS = {
-    "kill": (-9,),
-    "interrupt": (130, -2),
-    "terminate": (143, -15),
-    "cancel": (CANCELLED, -10),
-    "full": (1, 2),
-}
+# SIGTERM that comes before the search has taken it over ends the process by its own number.
+ENDS = {"kill": (-9,), "interrupt": (130,), "terminate": (143, -15), "cancel": (CANCELLED,), "full": (1, 2)}
+IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.session", "openai", "aiohttp", "httpx2")
+REAL_IMPORTED = ("torch", "torchvision", "open_clip", "promptclimb.evaluator.clip.open_clip_evaluator")
 DISK_BYTES = 24 * 2**20
 OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm")
 """Members of a result that tell how it came about; the endpoint's address is another one each time."""
@@ -110,7 +112,7 @@ class Disk:
     folder: Path
     mounted: bool
 
-    def fill(self, child: subprocess.Popen[bytes]) -> None:
+    def fill(self, child: Child) -> None:
         """Take all room away from a child that runs."""
         if not self.mounted:
             # Whatever is written beyond a file's first byte fails; what is there can be read.
@@ -173,29 +175,22 @@ class Run:
     settings: dict[str, Any]
     run_dir: Path
     log: Path
-    cache: Path
 
-    def child(self, *, library: bool = False) -> subprocess.Popen[bytes]:
+    def child(self, *, library: bool = False) -> Child:
         """Start the run, or go on with it."""
         settings = {**self.settings, "run_dir": str(self.run_dir)}
-        resumable = (self.run_dir / "store").exists()
+        options = (("--" + name.replace("_", "-"), str(value)) for name, value in settings.items())
+        arguments = ["search", *(part for option in options for part in option)]
+        if (self.run_dir / "store").exists():
+            arguments = ["resume", str(self.run_dir)]
+        child = FORK.Process(target=as_command, args=(self.log, arguments))
         if library:
-            command = [__file__, "--library", json.dumps(settings)]
-        elif resumable:
-            command = [str(ROOT / "run_agent.py"), "resume", str(self.run_dir)]
-        else:
-            options = (("--" + name.replace("_", "-"), str(value)) for name, value in settings.items())
-            command = [str(ROOT / "run_agent.py"), "search", *(part for option in options for part in option)]
-        environment = {
-            **os.environ,
-            "OPENAI_API_KEY": "sk-not-a-real-key",
-            "PROMPTCLIMB_CACHE": str(self.cache),
-            "PYTHONPATH": str(ROOT),
-        }
-        with self.log.open("ab") as sink:
-            return subprocess.Popen(
-                [sys.executable, *command], cwd=self.log.parent, env=environment, stdout=sink, stderr=sink
-            )
+            child = FORK.Process(target=as_library, args=(self.log, settings))
+        # What a signal does is decided by the child: none may come before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+        child.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+        return child
 
     def journal(self) -> dict[str, str]:
         """Return every answer on disk, by position."""
@@ -205,9 +200,10 @@ class Run:
         with contextlib.closing(sqlite3.connect(path)) as database:
             return dict(database.execute("SELECT key, value FROM Cache WHERE key LIKE 'answer:%'"))
 
-    def finish(self, child: subprocess.Popen[bytes]) -> None:
+    def finish(self, child: Child) -> None:
         """Wait for a child that has to succeed."""
-        if (code := child.wait(600)) != 0:
+        child.join(900)
+        if (code := child.exitcode) != 0:
             raise RuntimeError(f"exit code {code}:\n{self.log.read_text('utf-8')[-3000:]}")
 
     def result(self) -> dict[str, Any]:
@@ -216,22 +212,43 @@ class Run:
         return found
 
 
-def as_library(settings: dict[str, Any]) -> int:
+def begin(log: Path) -> None:
+    """Make this process one of its own: where it writes to, and what signals do."""
+    with log.open("ab") as sink:
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def as_command(log: Path, arguments: list[str]) -> None:
+    """Run a command in this process, which ends with it."""
+    begin(log)
+    code = 130
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+        from promptclimb.agent.cli.main import main as run
+
+        code = run(arguments)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def as_library(log: Path, settings: dict[str, Any]) -> None:
     """Start a run or go on with it from Python; SIGUSR1 cancels the task that awaits it."""
+    begin(log)
     from promptclimb import SearchConfig, resume, search
 
-    async def main() -> int:
+    async def run() -> int:
         run_dir = Path(settings["run_dir"])
         started = resume(run_dir) if (run_dir / "store").exists() else search(SearchConfig(**settings))
         task = asyncio.ensure_future(started)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, task.cancel)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
         await asyncio.wait({task})
-        if task.cancelled():
-            return CANCELLED
-        task.result()
-        return 0
+        return CANCELLED if task.cancelled() else int(task.result() is None)
 
-    return asyncio.run(main())
+    os._exit(asyncio.run(run()))
 
 
 class Chaos:
@@ -279,7 +296,7 @@ class Chaos:
     def _run(self, name: str, folder: Path, endpoint: Endpoint, **more: Any) -> Run:
         settings = {**self._task, **SEARCH, "base_url": endpoint.base_url, **more}
         return Run(settings=settings, run_dir=self._disk.folder / f"{name}-{self.figures.rounds}",
-                   log=folder / f"{name}.log", cache=folder / "cache")  # fmt: skip
+                   log=folder / f"{name}.log")  # fmt: skip
 
     def _strikes(
         self, run: Run, endpoint: Endpoint, calm_s: float, only: str = ""
@@ -289,32 +306,34 @@ class Chaos:
         Yields:
             What struck, and how many answers did not come to disk.
         """
-        unkept = 0
+        unkept, longest_s = 0, 0.15 * calm_s
         while True:
-            kind = only or self._card()
+            kind, before = only or self._card(), len(run.journal())
             child = run.child(library=kind == "cancel")
-            try:
-                child.wait(self._rng.uniform(0.1, 0.4 * calm_s))
-            except subprocess.TimeoutExpired:
-                if self._strike(kind, child, run):
-                    return
-                self.figures.strikes[kind] += 1
-                given = sum(endpoint.statistics()["answered"].values()) - len(run.journal())
-                yield kind, given - unkept
-                unkept = given
-            else:
+            child.join(self._rng.uniform(0.05, longest_s))
+            if child.exitcode is not None:
                 run.finish(child)
                 return
+            if self._strike(kind, child, run):
+                return
+            self.figures.strikes[kind] += 1
+            answers = len(run.journal())
+            given = sum(endpoint.statistics()["answered"].values()) - answers
+            yield kind, given - unkept
+            unkept = given
+            # A machine that has more to do than before must not keep the run from its end.
+            longest_s *= 1.0 if answers > before else 1.2
 
-    def _strike(self, kind: str, child: subprocess.Popen[bytes], run: Run) -> bool:
+    def _strike(self, kind: str, child: Child, run: Run) -> bool:
         """Strike; whether the child came to its end before it felt it."""
         length = run.log.stat().st_size
         if kind == "full":
             self._disk.fill(child)
         else:
-            child.send_signal(SIGNALS[kind])
-        code = child.wait(120)
+            os.kill(child.pid or 0, SIGNALS[kind])
+        child.join(300)
         self._disk.clear()
+        code = child.exitcode
         said = run.log.read_bytes()[length:].decode("utf-8", "replace")
         if code == 0 and kind != "kill":
             return True
@@ -344,7 +363,7 @@ class Chaos:
         figures.skipped += second["skipped"]
 
 
-def main() -> int:
+def main() -> None:
     """Strike often enough and print the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -353,14 +372,16 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=30, help="at least so many, and each other strike once")
     parser.add_argument("--real", action="store_true", help="the real evaluator, with a bundled model")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--library", type=json.loads, metavar="SETTINGS", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.library:
-        return as_library(given.library)
-    os.nice(10)  # The children inherit it.
     figures, began = Figures("RN-pico" if given.real else "fake"), time.monotonic()
+    os.nice(10)  # The children inherit it, and what is imported, which takes longer than most searches here.
+    os.environ |= {"OPENAI_API_KEY": "sk-not-a-real-key", "OMP_NUM_THREADS": "1"}
+    sys.path.insert(0, str(ROOT))
+    for module in (*IMPORTED, *(REAL_IMPORTED if given.real else ())):
+        importlib.import_module(module)
     with tempfile.TemporaryDirectory() as name, small_disk(Path(name) / "disk") as disk:
         figures.disk = "tmpfs" if disk.mounted else "RLIMIT_FSIZE"
+        os.environ["PROMPTCLIMB_CACHE"] = f"{name}/cache"
         chaos = Chaos(REAL if given.real else FAKE, disk, figures, random.Random(given.seed))
         while figures.strikes["kill"] < given.kills or not all(figures.strikes[kind] for kind in DECK):
             calm_s = chaos.round(Path(name), given.seed + figures.rounds)
@@ -369,8 +390,7 @@ def main() -> int:
             if not given.json:
                 print(figures, file=sys.stderr)
     print(json.dumps({**vars(figures), "seconds": round(time.monotonic() - began)}))
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()
