@@ -26,7 +26,7 @@
     │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
     ├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
     ├── BudgetSpentError                a limit that the user set is reached; the run stops
-    ├── GaveUpError                     nothing has succeeded for too long; the run stops
+    ├── GaveUpError                     nothing has succeeded, or been of use, for too long; the run stops
     ├── InterruptedRunError             a signal asked the run to stop; everything is kept
     ├── ClimbCancelledError             a climb was cancelled from within; everything is kept
     ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
@@ -42,7 +42,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..evaluator.errors import (
@@ -75,21 +74,9 @@ from ..evaluator.errors import (
 from ..evaluator.errors import (
     UsageError as UsageError,
 )
+from .token_usage import TokenUsage as TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
-    """Tokens that one answer was billed for."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    @property
-    def total(self) -> int:
-        """Both kinds together."""
-        return self.prompt_tokens + self.completion_tokens
 
 
 class EndpointError(UsageError):
@@ -199,15 +186,17 @@ class BudgetSpentError(PromptclimbError):
 
     Attributes:
         limit: "calls", "tokens", "cost" or "minutes".
+        limits: All that are reached: going on takes more of each.
     """
 
-    def __init__(self, message: str, *, limit: str) -> None:
+    def __init__(self, message: str, *, limit: str, limits: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.limit = limit
+        self.limits = limits or (limit,)
 
 
 class GaveUpError(PromptclimbError):
-    """Nothing has succeeded for as long as the user allows."""
+    """Nothing has succeeded for as long as the user allows, or answer after answer was of no use."""
 
 
 class InterruptedRunError(PromptclimbError):

@@ -115,6 +115,7 @@ class FakeEvaluator:
             val=None if val is None else val / sizes["val"],
             correct=(train, val),
             class_mean=train / sizes["train"],
+            val_class_mean=None if val is None else val / sizes["val"],
         )
 
     def _examine(self, ensemble: list[str]) -> SplitScores:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from .errors import ConfigError, UsageError
@@ -34,6 +34,7 @@ class Score:
         class_mean: Mean over classes of the training accuracy of each.
         logprob: Mean log-probability of the true class on train (nats); only when that is the objective.
         margin: Mean of logit of the true class minus the best other one; only when that is the objective.
+        val_class_mean, val_logprob, val_margin: The same on the validation images; None where there are none.
     """
 
     train: float
@@ -42,6 +43,9 @@ class Score:
     class_mean: float | None = None
     logprob: float | None = None
     margin: float | None = None
+    val_class_mean: float | None = None
+    val_logprob: float | None = None
+    val_margin: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search climbs: higher is better.
@@ -53,6 +57,10 @@ class Score:
         if found is None:
             raise UsageError(f"the evaluator was not opened for the objective {objective!r}")
         return float(found)
+
+    def val_value(self, objective: Objective = "accuracy") -> float | None:
+        """Return the objective's value on the validation images; None where it was not computed."""
+        return self.val if objective == "accuracy" else getattr(self, f"val_{objective}")
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values; what is None is left out."""
@@ -96,7 +104,7 @@ Verdict: TypeAlias = Score | Rejection
 def checked(verdict: Verdict) -> Verdict:
     """Return a verdict that can be ranked: a score with a value that is no finite number is a rejection."""
     if isinstance(verdict, Score):
-        values = (verdict.train, verdict.val, verdict.class_mean, verdict.logprob, verdict.margin)
+        values = [getattr(verdict, each.name) for each in fields(verdict) if each.name != "correct"]
         if bad := [value for value in values if value is not None and not math.isfinite(value)]:
             return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
     return verdict
@@ -181,8 +189,7 @@ class EvaluatorInfo:
             to say: ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the
             data was read: splits made by rule, copies, leaks that were let through), ``model`` (corrections),
             ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
-        shareable: Whether the fingerprint is known to tell these scores from all others, so that runs may
-            share them.
+        shareable: Whether equal fingerprints are known to mean equal scores, so that runs may share them.
     """
 
     dataset: str

@@ -14,6 +14,8 @@ _MEMBERS = frozenset(
 )
 _MAX_DOCUMENTS = 100
 _MAX_STRINGS = 1_000
+_MOST_READINGS = 4
+"""How often a text may be gone through in vain: each of a hundred brackets that nothing closes begins one."""
 _START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
 
 
@@ -30,15 +32,19 @@ def strings_in_json(text: str) -> tuple[list[str], str]:
     decoder = json.JSONDecoder()
     proposals: list[str] = []
     rest: list[str] = []
-    done = 0
+    done = wasted = 0
     for count, match in enumerate(_START.finditer(text)):
-        if count >= _MAX_DOCUMENTS:
+        if count >= _MAX_DOCUMENTS or wasted > _MOST_READINGS * len(text):
             break
         if match.end() < done:
             continue
         try:
             document, end = decoder.raw_decode(text, match.end())
-        except (ValueError, RecursionError):
+        except json.JSONDecodeError as error:
+            wasted += error.pos - match.end()
+            continue
+        except (ValueError, RecursionError):  # a number of thousands of digits; brackets in brackets
+            wasted += len(text) - match.end()
             continue
         found = _strings(document)
         # "[] of {}" and "{}" alone are lines with a slot, not documents.

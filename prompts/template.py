@@ -27,6 +27,7 @@ _QUOTES = "".join(sorted({mark for pair in _QUOTE_PAIRS for mark in pair}))
 _JOINERS = "\u200c\u200d"  # part of words in some scripts and of emoji, so allowed in a text
 _ANY_QUOTE_OR_JOINER = re.compile(f"[{re.escape(_QUOTES)}{_JOINERS}]")
 _SPACE_BEFORE_MARK = re.compile(r"\s+(?=[,.;:!?])")
+_SPACES = re.compile(r"[^\S\n\r\v\f\x1c-\x1f\x85\u2028\u2029]+")
 _ARTICLES = frozenset({"a", "an", "the"})
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -98,9 +99,14 @@ class Template:
         return self.text
 
 
-def _tidy(raw: str) -> str:
+def single_spaced(text: str) -> str:
+    """Return a text with one space for several."""
     # Only spaces and tabs: a line break within a template is an error that _check names.
-    text = re.sub(r"[^\S\n\r\v\f\x1c-\x1f\x85\u2028\u2029]+", " ", raw.strip())
+    return _SPACES.sub(" ", text)
+
+
+def _tidy(raw: str) -> str:
+    text = single_spaced(raw.strip())
     while (bare := _without_quotes(text)) != text:
         text = bare
     return text

@@ -68,10 +68,14 @@ LINES = [
     '{"template": "a photo of a <class>", "why": "plain"}',
     "- a {} beside another {}",
     '- a sign that says "no {} allowed"',
+    "- a {} in a lake: because water is good",
+    "- a {} in bloom -> rose",
+    "- a photo of a [COLOUR]",
     "- a photo of a flower",
     "- {adjective} {}",
     "Sure, here are some templates with {}:",
     "I hope that helps!",
+    "- every template has the slot {} where the name of the class goes",
 ]
 
 

@@ -33,9 +33,18 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
             say("stopping: waiting for what is paid for (a second signal leaves at once)")
             stop.ask(InterruptedRunError(number))
 
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt, number)
+            _on_signal(number, interrupt)
         return await work(stop)
 
     return asyncio.run(main())
+
+
+def _on_signal(number: int, call: Callable[[int], None]) -> None:
+    """Have a function called in the running loop when a signal comes, on Windows too."""
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(number, call, number)
+    except NotImplementedError:
+        # Windows' loop has none, but is woken by a signal.
+        signal.signal(number, lambda came, _frame: loop.call_soon_threadsafe(call, came))

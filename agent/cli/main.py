@@ -13,17 +13,17 @@ from pathlib import Path
 
 from ..errors import InterruptedRunError, PromptclimbError, UsageError
 from ..secrets import Scrubber, secrets_named_in
+from .exit_codes import FAILED, WRONG
 from .output import say, take_any_text
 from .parser import make_parser
-
-FINISHED, FAILED, WRONG = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 finished, or stopped by a budget; 1 failed; 2 wrong usage or input; 130 or 143 interrupted.
+        0 finished, or stopped by a budget; 1 failed; 2 wrong usage or input; 3 searched, but the LLM gave
+        nothing usable; 130 or 143 interrupted.
     """
     take_any_text()
     given_arguments = sys.argv[1:] if arguments is None else list(arguments)

@@ -70,10 +70,11 @@ def program() -> str:
 
 def resume_command(run_dir: Path) -> str:
     """Return the command that goes on with a run."""
-    return f"{program()} resume {shlex.quote(_short(run_dir))}"
+    return f"{program()} resume {shlex.quote(short_path(run_dir))}"
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
+    """Return a path as it is seen from the working directory, where it lies in it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

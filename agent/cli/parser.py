@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "search": "search for better templates",
         "resume": "go on with a run that was stopped",
+        "status": "say how runs stand, live ones too",
         "evaluate": "score templates of your own",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
@@ -42,19 +43,42 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **given: Any) -> None:
         super().__init__(allow_abbrev=False, **given)
 
+    def known_options(self) -> list[str]:
+        """Return its options as they are written, ``--data``."""
+        return [name for name in self._option_string_actions if name.startswith("--")]
+
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
         self.exit(WRONG_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
-def make_parser(arguments: Sequence[str]) -> Parser:
+class _Program(Parser):
+    """The parser of the whole command line, which reports what no command takes."""
+
+    called: Parser | None = None
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return what was given; of an option that there is not the nearest is named."""
+        given, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = self.called or self
+            if not unknown[0].startswith("-"):
+                parser.error(f"it takes no argument {unknown[0]!r}")
+            name = unknown[0].partition("=")[0]  # what follows may be a key
+            near = difflib.get_close_matches(name, parser.known_options(), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            parser.error(f"there is no option {name!r}{hint}")
+        return given
+
+
+def make_parser(arguments: Sequence[str]) -> _Program:
     """Return the parser of a command line.
 
     Args:
         arguments: The command line; decides which command's options are added.
     """
     called = Path(sys.argv[0]).name if sys.argv else ""
-    parser = Parser(
+    parser = _Program(
         prog=called if called in _PROGRAMS else "promptclimb",
         description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.",
     )
@@ -70,4 +94,5 @@ def make_parser(arguments: Sequence[str]) -> Parser:
             importlib.import_module(f".{name}", __package__).add_parser(commands, line)
         else:
             commands.add_parser(name, help=line)
+    parser.called = commands.choices.get(wanted or "")
     return parser

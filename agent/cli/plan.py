@@ -14,11 +14,15 @@ from ..climb.conversation import MAX_ANSWER_CHARACTERS
 from ..climb.memory import Memory
 from ..climb.methods import Heard, Propose, View, method_named
 from ..climb.scored import Scored
-from ..config.fields import Price
+from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
+from ..errors import TokenUsage
+from ..llm.price_table import priced
 from ..llm.types import ChatRequest
+from ..llm.usage import Price
 from ..position import Position
+from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
 from .output import print_json, print_text
 
@@ -149,13 +153,26 @@ def _longest_view(config: SearchConfig) -> View:
 
 
 def _cost(config: SearchConfig, calls: int, tokens: int) -> float | None:
-    prices = [endpoint.price or config.price for endpoint in config.endpoints] or [config.price]
-    known = [price for price in prices if isinstance(price, Price)]
+    asked = config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),)
+    prices = [
+        priced(one.price or config.price, one.base_url, one.model or config.llm or "")[0] for one in asked
+    ]
+    known = [price for price in prices if price is not None]
     if len(known) < len(prices):
         return None
     answers = min(tokens, calls * config.answer_tokens)
-    worst = max(((tokens - answers) * one.prompt + answers * one.completion) / 1e6 for one in known)
-    return round(_least(worst, config.max_cost), 6)
+    longest = max(_tokens_a_call(config) - config.answer_tokens, 1)
+    worst = max(_most(price, calls, tokens - answers, answers, longest=longest) for price in known)
+    return round(_least(worst / PICODOLLARS, config.max_cost), 6)
+
+
+def _most(price: Price, calls: int, prompt: int, answers: int, *, longest: int) -> float:
+    """Return what calls cost at most in picodollars, at what is asked of the longest of them."""
+    call = price.most(TokenUsage())
+    with_prompt = price.most(TokenUsage(longest))
+    a_prompt_token = (with_prompt - call) / longest
+    an_answer_token = price.most(TokenUsage(longest, 1)) - with_prompt
+    return calls * call + prompt * a_prompt_token + answers * an_answer_token
 
 
 def _minutes(config: SearchConfig, calls: int, tokens: int) -> float | None:

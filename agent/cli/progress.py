@@ -96,8 +96,10 @@ class State:
         if used.failed_calls:
             parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
-        if used.doubtful_tokens:
-            parts[-1] += f" (at most {used.doubtful_tokens:,} more)"
+        aside = [f"{used.cached_tokens:,} cached"] if used.cached_tokens else []
+        aside += [f"at most {used.doubtful_tokens:,} more"] if used.doubtful_tokens else []
+        if aside:
+            parts[-1] += f" ({', '.join(aside)})"
         if used.cost_usd:
             parts.append(f"${used.cost_usd:.4f}")
         return parts

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...evaluator.user_paths import user_path
 from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
+from ..errors import UsageError
 from ..results.run_config import stored_config
+from ..results.run_state import runs_in, state_of
 from .options import add_json, add_search_options, given_settings
+from .output import say, short_path
 from .search import run_session
 
 if TYPE_CHECKING:
@@ -19,9 +23,22 @@ if TYPE_CHECKING:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    run_dir = user_path(arguments.directory, "RUN_DIR")
+    run_dir = _latest() if arguments.directory is None else user_path(arguments.directory, "RUN_DIR")
     config = _with_credentials(stored_config(run_dir, given_settings(arguments)))
     return run_session(config, lambda session: session.resume(run_dir), as_json=arguments.as_json)
+
+
+def _latest() -> Path:
+    """Return the newest run in ``runs/`` that is not finished.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for run_dir in runs_in(user_path("runs", "RUN_DIR")):
+        if state_of(run_dir).state in ("stopped", "unfinished"):
+            say(f"going on with the latest unfinished run, {short_path(run_dir)}")
+            return run_dir
+    raise UsageError("no run in runs/ waits to be gone on with; give a run's folder")
 
 
 def _with_credentials(config: SearchConfig) -> SearchConfig:
@@ -35,7 +52,9 @@ def _with_credentials(config: SearchConfig) -> SearchConfig:
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``resume``."""
     parser = commands.add_parser("resume", help=line)
-    parser.add_argument("directory", metavar="RUN_DIR")
+    parser.add_argument(
+        "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
+    )
     add_search_options(parser, leave_out=("run_dir",))
     add_json(parser)
     parser.set_defaults(run=resume)

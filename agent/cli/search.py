@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from ..config.schema import SearchConfig
 from ..config.sources import from_environment, from_sources
 from ..events import Bus, Event, RunOpened, SearchStopped
-from ..results.result import SearchResult
+from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.session import Session
 from ..stop import Stop
+from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings
@@ -47,28 +48,30 @@ def say_unknown_variables() -> None:
 
 
 class _GoingOn:
-    """Remembers what it takes to go on with a run: its folder, and the limit that it came to."""
+    """Remembers what it takes to go on with a run: its folder, and the limits that it came to."""
 
     def __init__(self) -> None:
         self.run_dir: Path | None = None
-        self._limit: str | None = None
+        self._limits: tuple[str, ...] = ()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunOpened):
             self.run_dir = Path(event.run_dir)
         elif isinstance(event, SearchStopped):
-            self._limit = event.limit
+            self._limits = event.limits
 
     def say(self) -> None:
         """Say how to go on, if there is a run."""
         if self.run_dir is None:
             return
         command = resume_command(self.run_dir)
-        if self._limit is None:
+        if not self._limits:
             say(f"everything is kept; go on with: {command}")
         else:
-            # The limit holds over all sessions: the plain command would stop where this one did.
-            say(f"everything is kept; go on with a higher limit: {command} --max-{self._limit} N")
+            # Limits hold over all sessions: the plain command would stop where this one did.
+            more = " ".join(f"--max-{limit} N" for limit in self._limits)
+            what = "a higher limit" if len(self._limits) == 1 else "higher limits"
+            say(f"everything is kept; go on with {what}: {command} {more}")
 
 
 def run_session(
@@ -91,7 +94,7 @@ def run_session(
         going_on.say()
     if as_json:
         print_json(result.to_json())
-    return 0
+    return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..results.figures import has_accuracies, score_text, untold
+from ..results.figures import has_accuracies, kinds_of_tokens, score_text, untold
 from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
@@ -57,7 +57,8 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     tokens = usage.prompt_tokens + usage.completion_tokens
     spent = [f"{counted(result.evaluated, 'template')} scored"]
     if result.llm.model is not None:
-        spent += [counted(usage.calls, "call"), f"{tokens:,} tokens"]
+        kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
+        spent += [counted(usage.calls, "call"), f"{tokens:,} tokens{kinds}"]
     spent.append(f"{result.wall_s:,.0f} s of active time")
     if usage.cost_usd:
         spent.append(f"${usage.cost_usd:.4f}")

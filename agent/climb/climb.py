@@ -32,7 +32,6 @@ from .methods import Ask, Consult, Heard, View, method_named
 from .record import ClimbRecord
 from .script import Script
 from .seeds import derived, rng_for
-from .selection import as_fraction
 from .trials import Scores, Trials
 
 MAX_FROM_FILE = 100
@@ -60,6 +59,10 @@ class Answers(Protocol):
             Skipped: There is none, and will be none.
             PromptclimbError: A budget, an outage, a signal or a failure.
         """
+        ...
+
+    def heard(self, *, empty: bool, cut: bool) -> None:
+        """Take what came of an answer that was not on disk: whether it held no template, and was cut."""
         ...
 
     @property
@@ -98,7 +101,6 @@ class Climb:
     ) -> None:
         self.record = ClimbRecord(number)
         self._config = config
-        self._objective = config.objective
         self._memory = Memory(derived(config.seed, "ties", number))
         self._pool = pool
         self._answers = answers
@@ -168,20 +170,18 @@ class Climb:
         """Do the steps of one iteration; False where the method has ended its reset."""
         sample = 0
         while isinstance(step := script.next(sample), Consult):
-            thought = await self._ask(step.messages, place._replace(sample=sample))
+            thought, _ = await self._ask(step.messages, place._replace(sample=sample))
             script.hear(Heard(text=thought.text))
             sample += 1
         if step is None:
             return False
-        before = as_fraction(self._memory.best(1)[0].value, self._objective)
+        before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
-            answer = await self._ask(step.messages, place._replace(sample=sample))
-            text = answer.text
-            outcomes = await self._trials.judge(text, place)
-            if not outcomes:
-                self.record.empty += 1
-                self.record.cut += answer.finish_reason == "length"
+            answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
+            text, reply = answer.text, self._trials.read(answer.text)
+            self._note(answer, empty=not reply.templates, replayed=replayed)
+            outcomes = await self._trials.judge(reply, place)
         else:
             if not self._trials.has_scores_of(step.templates):
                 self._check()
@@ -189,7 +189,14 @@ class Climb:
         script.hear(Heard(text=text, outcomes=outcomes, best_before=before))
         return True
 
-    async def _ask(self, messages: Sequence[Message], position: Position) -> ChatAnswer:
+    def _note(self, answer: ChatAnswer, *, empty: bool, replayed: bool) -> None:
+        cut = empty and answer.finish_reason == "length"
+        self.record.empty += empty
+        self.record.cut += cut
+        if not replayed:
+            self._answers.heard(empty=empty, cut=cut)
+
+    async def _ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
         config = self._config
         # The first request of an iteration has the seed that it had when there was but one.
         place = position if position.sample else position[:3]
@@ -211,7 +218,7 @@ class Climb:
                 completion_tokens=answer.completion_tokens,
             )
         )
-        return answer
+        return answer, replayed
 
     def _view(self, place: Callable[[], Position]) -> View:
         config = self._config
@@ -223,4 +230,5 @@ class Climb:
             max_words=config.max_words,
             max_turns=config.max_turns,
             rng=lambda: rng_for(config.seed, *place()[:3]),
+            objective=config.objective,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...prompts.requests import Message
+from ...prompts.thinking import without_thinking
 
 MAX_ANSWER_CHARACTERS = 4_000
 """Of an answer, what later turns repeat to the LLM: templates are short, and chatter costs each time."""
@@ -25,8 +26,10 @@ class Conversation:
         self._max_turns = max_turns
 
     def add(self, answer: str, feedback: Message) -> None:
-        """Add what the LLM said and what it is told of it."""
-        said: Message = {"role": "assistant", "content": answer[:MAX_ANSWER_CHARACTERS] or "(nothing)"}
+        """Add what the LLM said, without its thinking, and what it is told of it."""
+        # First: of a long thought and a short answer, the answer is what the cut must leave.
+        content = without_thinking(answer)[:MAX_ANSWER_CHARACTERS] or "(nothing)"
+        said: Message = {"role": "assistant", "content": content}
         self._turns.append((said, feedback))
         # The turn to come is one of those that are shown.
         del self._turns[: max(0, len(self._turns) - (self._max_turns - 1))]

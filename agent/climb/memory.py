@@ -10,6 +10,9 @@ from sortedcontainers import SortedList
 
 from .scored import Scored
 
+_TIE_BYTES = 8
+_AFTER_ALL_TIES = b"\xff" * (_TIE_BYTES + 1)
+
 
 class Memory:
     """Scored templates in ranked order.
@@ -18,9 +21,11 @@ class Memory:
     (BLAKE2b, keyed with the seed): neither insertion order, which would favour the old, nor the alphabet,
     which would favour "a". So the order depends on what was added and on the seed, never on when.
 
-    Views: ``best(k)`` are the first min(k, n) templates. ``worst(k)`` are the last min(k, n - min(k, n))
-    ones, worst first: with at least 2k templates both have k; with fewer, the best have precedence and the
-    worst get what is left, down to nothing. So the two never overlap for the same k.
+    Views: ``best(k)`` are the first min(k, n) templates. ``worst(k)`` are the last ones, worst first, k at
+    most, that are neither among the best k nor equal in value to the last of these: which of several equal
+    ones is shown as good is a coin's choice, and none of the others may be shown as bad for it. So for the
+    same k whatever is among the worst is worse than all of the best; in a small pool, or where many are
+    equal, there are fewer than k of them, down to nothing.
 
     Spellings of one template (equal ``Template.key``) are one entry, the first of them. A template that could
     not be scored is not added: it is absent, not zero.
@@ -60,8 +65,13 @@ class Memory:
         return [self._known[key] for _, _, key in self._order[: max(k, 0)]]
 
     def worst(self, k: int) -> list[Scored]:
-        """Return the last min(k, n - min(k, n)) templates, worst first; none that ``best(k)`` holds."""
-        start = max(len(self._order) - max(k, 0), max(k, 0))
+        """Return the last k templates, worst first; none that is as good as the last of ``best(k)``."""
+        if not 0 < k < len(self._order):
+            return []
+        value = self._order[k - 1][0]
+        # Ties are in the order of hashes: after this one comes what is worse.
+        worse = self._order.bisect_right((value, _AFTER_ALL_TIES, ""))
+        start = max(len(self._order) - k, worse)
         return [self._known[key] for _, _, key in reversed(self._order[start:])]
 
     def get(self, key: str) -> Scored | None:
@@ -79,4 +89,6 @@ class Memory:
         return (self._known[key] for _, _, key in self._order)
 
     def _tie(self, key: str) -> bytes:
-        return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, key=self._seed).digest()
+        return hashlib.blake2b(
+            key.encode("utf-8", "surrogatepass"), digest_size=_TIE_BYTES, key=self._seed
+        ).digest()

@@ -18,7 +18,7 @@ class ClimbRecord:
         rejected: How many lines and templates were refused, by reason.
         skipped: Iterations without an answer.
         answers: Answers that it got.
-        empty: Those of them in which no template was proposed, not even a wrong one.
+        empty: Those of them in which no template could be read.
         cut: Those of the empty ones that were cut at the most tokens allowed.
         replayed: Those of them that were on disk already.
         unanswered: Its last iterations, if they got no answer.

@@ -2,42 +2,38 @@
 
 The rule, in order:
 
-1. the objective. For accuracy this is the share of training and validation images correctly classified, both
-   splits pooled: few-shot accuracy is coarse, and the validation images are evidence not yet used up;
-2. training accuracy (or the objective on train), which decides where the pooled share is equal;
+1. the objective, on the training and validation images pooled: few-shot accuracy is coarse, and the
+   validation images are evidence not yet used up. Each split counts with the number of its images. For
+   accuracy, logprob and margin, which are means over images, this is the mean over all of them. For
+   class_mean it is the mean over the classes of all of them where every class has equally many images in a
+   split, as in few-shot ones; where it has not, the splits still count by their sizes, and the classes alike
+   within each;
+2. the objective on train, which decides where the pooled value is equal;
 3. fewer words: of two templates that do equally well, the plainer one;
 4. a hash of the seed and the text: as good as a coin, and the same coin every time.
 
-Spellings of one template (equal ``Template.key``) are one entry, the best of them by this rule.
+Where the objective was not computed on val for one of the templates, val counts for none: values on different
+images are not compared. Spellings of one template (equal ``Template.key``) are one entry, the best of them by
+this rule.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping
 
 from ...evaluator.scoring import Objective, Score
 from .scored import Scored
 
 
-def pooled(score: Score, sizes: Mapping[str, int]) -> float:
-    """Return the share of the images of train and val, taken together, that were correctly classified."""
-    n_val = sizes.get("val", 0) if score.val is not None else 0
-    n_train = sizes.get("train", 0)
-    if not n_val or not n_train or score.val is None:
-        return score.train
+def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accuracy") -> float:
+    """Return the objective on the images of train and val taken together; on train where it has no val."""
+    train, val = score.value(objective), score.val_value(objective)
+    n_train, n_val = sizes.get("train", 0), sizes.get("val", 0)
+    if not n_val or not n_train or val is None:
+        return train
     # Rounded, so that equal counts are equal numbers whichever way they were divided.
-    return round((score.train * n_train + score.val * n_val) / (n_train + n_val), 9)
-
-
-def as_fraction(value: float, objective: Objective) -> float:
-    """Return what the LLM is told of a value: an accuracy as it is, others in [0, 1] in the same order."""
-    if objective == "logprob":
-        return math.exp(min(value, 0.0))
-    if objective == "margin":
-        return 0.5 * (1 + math.tanh(value / 2))
-    return value
+    return round((train * n_train + val * n_val) / (n_train + n_val), 9)
 
 
 def select(
@@ -51,14 +47,16 @@ def select(
         objective: What the search climbs.
         seed: Decides what the rule leaves open.
     """
+    entries = list(found)
+    pools = all(entry.score.val_value(objective) is not None for entry in entries)
 
     def rank(entry: Scored) -> tuple[float, float, int, str]:
-        first = pooled(entry.score, sizes) if objective == "accuracy" else entry.value
+        first = pooled(entry.score, sizes, objective) if pools else entry.value
         coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
         return (-first, -entry.value, len(entry.text.split()), coin)
 
     best: dict[str, Scored] = {}
-    ordered = sorted(found, key=lambda entry: (*rank(entry), entry.position))
+    ordered = sorted(entries, key=lambda entry: (*rank(entry), entry.position))
     for entry in ordered:
         best.setdefault(entry.key, entry)
     return list(best.values())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ...evaluator.scoring import Rejection, Score, Verdict
-from ...prompts.replies import parse_reply
+from ...prompts.replies import Reply, parse_reply
 from ...prompts.requests import Outcome
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
@@ -15,7 +15,6 @@ from ..position import Position
 from .memory import Memory
 from .record import ClimbRecord
 from .scored import Scored
-from .selection import as_fraction
 
 MOST_SHOWN_OF_A_LINE = 200
 
@@ -58,9 +57,12 @@ class Trials:
         self._max_words = config.max_words
         self._tell = tell
 
-    async def judge(self, text: str, position: Position) -> list[Outcome]:
+    def read(self, text: str) -> Reply:
+        """Return what an answer holds."""
+        return parse_reply(text, max_words=self._max_words)
+
+    async def judge(self, reply: Reply, position: Position) -> list[Outcome]:
         """Return what became of each proposal in an answer; no more are tried than were asked for."""
-        reply = parse_reply(text, max_words=self._max_words)
         refused: list[Outcome] = []
         fresh: list[Template] = []
         for template in reply.templates:
@@ -108,7 +110,7 @@ class Trials:
                 improved=improved,
             )
         )
-        return Outcome(template.text, score=as_fraction(value, self._objective))
+        return Outcome(template.text, score=value)
 
     def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
         self._record.rejected[reason] += 1

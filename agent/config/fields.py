@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...evaluator.user_paths import checked_path
+from ..errors import TokenUsage
+from ..rates import Rates, per_token
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 LONGEST_NUMBER = 18
@@ -39,27 +41,68 @@ class _Part(BaseModel):
 
 
 class Price(_Part):
-    """What an endpoint charges, in US dollars for a million tokens."""
+    """What an endpoint charges, in US dollars for a million tokens.
+
+    Attributes:
+        prompt: Of the messages.
+        completion: Of the answer, thinking included.
+        cached: Of the messages, read from the vendor's cache; None for the price of the others. What is
+            written to a cache counts as ``prompt``.
+    """
 
     prompt: float = Field(ge=0, le=MOST_DOLLARS)
     completion: float = Field(ge=0, le=MOST_DOLLARS)
+    cached: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
 
     def __str__(self) -> str:
-        return f"{self.prompt:g}/{self.completion:g}"
+        parts = (self.prompt, self.cached, self.completion)
+        return "/".join(f"{part:g}" for part in parts if part is not None)
+
+    def charge(self, usage: TokenUsage) -> int:
+        """Return what these tokens cost, in picodollars."""
+        return self._rates.charge(usage)
+
+    def most(self, usage: TokenUsage) -> int:
+        """Return what so many tokens cost at most, whichever of them are cached, in picodollars."""
+        return self._rates.most(usage)
+
+    @property
+    def _rates(self) -> Rates:
+        prompt = per_token(self.prompt)
+        return Rates(
+            prompt=prompt,
+            cached=prompt if self.cached is None else per_token(self.cached),
+            written=prompt,
+            kept=prompt,
+            completion=per_token(self.completion),
+        )
 
 
+AUTO: Final = "auto"
+"""The price that a table of prices knows."""
 FREE = Price(prompt=0, completion=0)
 """What a model on this machine charges."""
 
 
-def parse_price(value: Any) -> Any:
-    """Return ``"0.15/0.60"`` as a Price; anything else as it is, for pydantic to judge."""
+def parse_price(value: Any) -> Price | Literal["auto"] | None:
+    """Return ``"0.15/0.60"`` or ``"0.15/0.075/0.60"`` as a Price, and ``"auto"`` as it is.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if value is None:
+        return None
     if not isinstance(value, str):
-        return value
-    parts = value.split("/")
-    if len(parts) != 2:
-        raise ValueError("write it as IN/OUT, dollars for a million tokens, such as 0.15/0.60")
-    return {"prompt": parts[0].strip(), "completion": parts[1].strip()}
+        return Price.model_validate(value)
+    if value.strip().lower() == AUTO:
+        return AUTO
+    names = {2: ("prompt", "completion"), 3: ("prompt", "cached", "completion")}
+    parts = [part.strip() for part in value.split("/")]
+    if len(parts) not in names:
+        raise ValueError(
+            "write it as IN/OUT or IN/CACHED/OUT, dollars for a million tokens, such as 0.15/0.60, or auto"
+        )
+    return Price.model_validate(dict(zip(names[len(parts)], parts, strict=True)))
 
 
 def check_url(url: str | None) -> str | None:
@@ -108,7 +151,7 @@ class EndpointConfig(_Part):
     key_env: str = "OPENAI_API_KEY"
     rpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
     tpm: float | None = Field(default=None, gt=0, le=MOST_A_MINUTE)
-    price: Price | None = None
+    price: Price | Literal["auto"] | None = None
 
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)

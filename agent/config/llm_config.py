@@ -50,8 +50,12 @@ class LLMConfig(EvaluatorSpec):
     endpoints: tuple[EndpointConfig, ...] = setting(
         (), "several endpoints as one pool (only in --config)", "llm", flag=""
     )
-    price: Price | None = setting(
-        None, "dollars for a million tokens in and out, such as 0.15/0.60", "llm", show="IN/OUT"
+    price: Price | Literal["auto"] | None = setting(
+        None,
+        "dollars for a million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
+        "auto: as a table of vendors' prices says",
+        "llm",
+        show="IN/OUT|auto",
     )
     temperature: float = setting(1.0, "the LLM's temperature", "llm", decides=True, show="T", ge=0, le=2)
     answer_tokens: int = setting(

@@ -154,7 +154,9 @@ class SearchConfig(LLMConfig):
         if self.cache_answers and self.shared_cache is None:
             raise ValueError("{cache_answers} needs {shared_cache=DIR}")
         if self.max_cost is not None and self.needs_llm and not self.priced:
-            raise ValueError("{max_cost} needs a price: give {price=IN/OUT}, dollars for a million tokens")
+            raise ValueError(
+                "{max_cost} needs a price: give {price=IN/OUT}, dollars for a million tokens, or {price=auto}"
+            )
         return self
 
     @property

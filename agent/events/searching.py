@@ -158,6 +158,9 @@ class UsageChanged(Event, name="search.usage_changed"):
         retries: Attempts after a failed one.
         prompt_tokens: Tokens billed for messages.
         completion_tokens: Tokens billed for answers.
+        cached_tokens: Those of the messages that came from a vendor's cache.
+        cache_written_tokens: Those of the messages that were written to one.
+        reasoning_tokens: Those of the answers that were thought and not said.
         cost_usd: US dollars that are known to have been billed.
         doubtful_tokens: The most tokens that attempts can have cost of which nobody says what they cost.
         left: What is left of each limit that was set, by the limit's name.
@@ -168,6 +171,9 @@ class UsageChanged(Event, name="search.usage_changed"):
     retries: int
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    cache_written_tokens: int = 0
+    reasoning_tokens: int = 0
     cost_usd: float
     doubtful_tokens: int
     left: Mapping[str, float]
@@ -179,10 +185,12 @@ class SearchStopped(Event, name="search.stopped"):
     Attributes:
         reason: What it was.
         limit: The limit that was reached, ``calls``, ``tokens``, ``cost`` or ``minutes``; None for an outage.
+        limits: All limits that were reached.
     """
 
     reason: str
     limit: str | None = None
+    limits: tuple[str, ...] = ()
 
 
 class SearchFinished(Event, name="search.finished"):

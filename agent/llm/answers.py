@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import TokenUsage, UselessAnswerError
+from ..errors import UselessAnswerError
 from ..secrets import Scrubber
 from ..text import whole_characters
+from .billed import billed
 from .pacing.headers import kept_headers
 from .translate import from_reply
 from .types import ChatAnswer
@@ -41,7 +41,7 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     """
     kept = kept_headers(reply.headers)
     found = _completion(reply, kept, scrubber)
-    usage = _usage(found.get("usage"))
+    usage = billed(found)
 
     def useless(reason: str, message: str) -> NoReturn:
         raise UselessAnswerError(message, reason=reason, status=reply.status, headers=kept, usage=usage)
@@ -59,6 +59,7 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
         usage_told=usage is not None,
+        billed=usage,
         headers=kept,
     )
 
@@ -80,7 +81,9 @@ def _completion(reply: Reply, kept: Mapping[str, str], scrubber: Scrubber) -> di
     if (told := found.get("error")) and not found.get("choices"):
         code = told.get("code") if isinstance(told, dict) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
-        raise from_reply(status, told, reply.headers, scrubber.scrub_quoted)
+        failed = from_reply(status, told, reply.headers, scrubber.scrub_quoted)
+        failed.usage = billed(found)
+        raise failed
     return found
 
 
@@ -99,23 +102,3 @@ def _text(message: dict[str, Any], reason: str, useless: Callable[[str, str], No
         if not text.strip():
             useless("length", "the answer was cut before its first line ended; raise max_tokens")
     return text
-
-
-def _usage(found: object) -> TokenUsage | None:
-    """Return what was billed, None where the reply does not say: no answer is made of no tokens.
-
-    Some vendors count what the model thought in the total alone; it is billed as part of the answer.
-    """
-    if not isinstance(found, dict):
-        return None
-    prompt, completion, total = (
-        _count(found.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-    )
-    usage = TokenUsage(prompt, max(completion, total - prompt))
-    return usage if usage.total else None
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return 0
-    return max(int(value), 0)

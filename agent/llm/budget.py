@@ -3,115 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from typing import Protocol
+from fractions import Fraction
 
+from ...evaluator.counts import counted
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError, ConfigError, TokenUsage
 from ..events import UsageChanged
-
-PICODOLLARS = 10**12
-"""Money is counted in whole picodollars: a price for a million tokens has at most six decimals."""
-
-
-class Price(Protocol):
-    """US dollars for a million tokens."""
-
-    @property
-    def prompt(self) -> float:
-        """For tokens of the messages."""
-        ...
-
-    @property
-    def completion(self) -> float:
-        """For tokens of the answer."""
-        ...
-
-
-def cost(usage: TokenUsage, price: Price | None) -> int:
-    """Return what tokens cost, in picodollars; 0 where there is no price."""
-    if price is None:
-        return 0
-    prompt, completion = (round(Decimal(str(each)) * 10**6) for each in (price.prompt, price.completion))
-    return usage.prompt_tokens * prompt + usage.completion_tokens * completion
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What a run has used up to now, resumed sessions included.
-
-    An attempt that was cut off may have been billed, and nobody says for how much; some endpoints never say
-    it. Such an attempt counts against the
-    limits with the most it can have cost, kept apart from what is known.
-
-    Attributes:
-        calls: Attempts that were billed, or may have been.
-        failed_calls: Attempts that gave no usable answer, billed or not.
-        retries: Attempts made again after a failed one.
-        prompt_tokens: Tokens billed for messages.
-        completion_tokens: Tokens billed for answers.
-        picodollars: Money for those tokens, in 1e-12 US dollars.
-        doubtful_tokens: The most tokens that those attempts can have been billed for.
-        doubtful_picodollars: The most money for them.
-        active_s: Seconds of work.
-    """
-
-    calls: int = 0
-    failed_calls: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    picodollars: int = 0
-    doubtful_tokens: int = 0
-    doubtful_picodollars: int = 0
-    active_s: float = 0.0
-
-    @property
-    def tokens_at_most(self) -> int:
-        """All tokens, the doubtful ones included: what a limit is held against."""
-        return self.prompt_tokens + self.completion_tokens + self.doubtful_tokens
-
-    @property
-    def picodollars_at_most(self) -> int:
-        """All money, the doubtful included: what a limit is held against."""
-        return self.picodollars + self.doubtful_picodollars
-
-    @property
-    def cost_usd(self) -> float:
-        """Money that is known to have been billed, in US dollars."""
-        return self.picodollars / PICODOLLARS
-
-    def plus(self, other: Usage) -> Usage:
-        """Return the sum of both."""
-        names = self.__dataclass_fields__
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
-    def minus(self, other: Usage) -> Usage:
-        """Return what is left of this when the other is taken away."""
-        names = self.__dataclass_fields__
-        return Usage(**{name: getattr(self, name) - getattr(other, name) for name in names})
-
-
-NOTHING = Usage()
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """What one attempt cost, and what had been written down for it before it was made.
-
-    Attributes:
-        usage: What to add to the totals.
-        reserved: The reservation that this settles.
-    """
-
-    usage: Usage = NOTHING
-    reserved: Usage = NOTHING
-
-
-NO_BILL = Bill()
+from ..rates import PICODOLLARS
+from .usage import NOTHING, Price, Usage, cost_at_most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +48,7 @@ class Limits:
         """Raise ConfigError where there is a limit on money but no price to count it by."""
         if self.cost_usd is not None and price is None:
             raise ConfigError(
-                "a cost limit needs a price; give --price IN/OUT, US dollars for a million tokens"
+                "a cost limit needs a price: --price IN/OUT, dollars for a million tokens, or --price auto"
             )
 
 
@@ -155,6 +59,8 @@ class Budget:
     never exceed a limit together. Where only reservations stand in the way it waits for them, first come
     first served; where what is spent leaves no room it raises. ``settle`` replaces a reservation by what it
     really cost. Both change plain numbers between two awaits, so no interleaving or cancellation can leak.
+
+    An endpoint that tells a higher cost than its price can explain raises what is set aside from then on.
 
     Args:
         limits: What may be used in all.
@@ -171,6 +77,7 @@ class Budget:
         self._spent = spent
         self._reserved = NOTHING
         self._waiting: deque[tuple[Usage, asyncio.Future[None]]] = deque()
+        self._dearer = Fraction(1)
         dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
         self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
 
@@ -220,6 +127,9 @@ class Budget:
             retries=spent.retries,
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
+            cached_tokens=spent.cached_tokens,
+            cache_written_tokens=spent.cache_written_tokens,
+            reasoning_tokens=spent.reasoning_tokens,
             cost_usd=spent.cost_usd,
             doubtful_tokens=spent.doubtful_tokens,
             left={name: value for name, value in left.items() if value is not None},
@@ -239,7 +149,8 @@ class Budget:
             BudgetSpentError: What is left is not enough, or the time is up.
         """
         self.check_time()
-        need = Usage(calls=1, doubtful_tokens=tokens.total, doubtful_picodollars=cost(tokens, price))
+        most = math.ceil(cost_at_most(tokens, price) * self._dearer)
+        need = Usage(calls=1, doubtful_tokens=tokens.total, doubtful_picodollars=most)
         if not self._waiting and self._room(need):
             self._reserved = self._reserved.plus(need)
             return need
@@ -258,11 +169,14 @@ class Budget:
         """Replace a reservation by what it really cost; by nothing if it was not billed."""
         self._reserved = self._reserved.minus(reserved)
         self._spent = self._spent.plus(used)
+        if used.told_picodollars > reserved.doubtful_picodollars > 0:
+            self._dearer *= Fraction(used.told_picodollars, reserved.doubtful_picodollars)
         self._serve()
 
     def spent_minutes(self) -> BudgetSpentError:
         """Return the error that says that the time is over."""
-        return BudgetSpentError(f"the limit of {self.limits.minutes:g} minutes is reached", limit="minutes")
+        minutes = f"{self.limits.minutes:g} minute{'' if self.limits.minutes == 1 else 's'}"
+        return BudgetSpentError(f"the limit of {minutes} is reached", limit="minutes")
 
     def _serve(self) -> None:
         while self._waiting:
@@ -284,17 +198,22 @@ class Budget:
         """Whether there is room now; raises BudgetSpentError where there never will be."""
         if self.left_s() == 0.0:
             raise self.spent_minutes()
-        hopeless = self._exceeded(self._spent.plus(need))
-        if hopeless:
-            raise BudgetSpentError(f"the limit of {hopeless[1]} is reached", limit=hopeless[0])
-        return self._exceeded(self._spent.plus(self._reserved).plus(need)) is None
+        if hopeless := self._exceeded(self._spent.plus(need)):
+            said = " and ".join(hopeless.values())
+            verb = f"limit of {said} is" if len(hopeless) == 1 else f"limits of {said} are"
+            raise BudgetSpentError(f"the {verb} reached", limit=next(iter(hopeless)), limits=tuple(hopeless))
+        return not self._exceeded(self._spent.plus(self._reserved).plus(need))
 
-    def _exceeded(self, total: Usage) -> tuple[str, str] | None:
+    def _exceeded(self, total: Usage) -> dict[str, str]:
+        """Return every limit that a total exceeds, in words, by its name."""
         limits = self.limits
+        found = {}
         if limits.calls is not None and total.calls > limits.calls:
-            return "calls", f"{limits.calls} calls"
+            found["calls"] = counted(limits.calls, "call")
         if limits.tokens is not None and total.tokens_at_most > limits.tokens:
-            return "tokens", f"{limits.tokens} tokens (the next request may need more than is left)"
+            found["tokens"] = (
+                f"{counted(limits.tokens, 'token')} (the next request may need more than is left)"
+            )
         if self._picodollars is not None and total.picodollars_at_most > self._picodollars:
-            return "cost", f"{limits.cost_usd} US dollars (the next request may cost more than is left)"
-        return None
+            found["cost"] = f"{limits.cost_usd} US dollars (the next request may cost more than is left)"
+        return found

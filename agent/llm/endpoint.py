@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .budget import Bill, Price
 from .pacing import RateLimits
+from .price_table import Row
 from .types import ChatAnswer, ChatClient, ChatRequest
+from .usage import Bill, Price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Endpoint:
         model: Its own name of the model, where it differs from the request's.
         price: What it charges, None if that is not known.
         limits: What it may be asked at most.
+        row: The row of the table of prices that its price comes from, None where it does not.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Endpoint:
     model: str | None = None
     price: Price | None = None
     limits: RateLimits = field(default_factory=RateLimits)
+    row: Row | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from ...evaluator.extras import how_to_install
@@ -17,6 +18,7 @@ from ..stop import Stop
 from .endpoint import Endpoint
 from .pacing import RateLimits
 from .preflight import look
+from .price_table import priced
 from .stoppable import StoppableChat
 from .types import ChatClient
 
@@ -51,11 +53,12 @@ async def open_endpoints(
         if not config.needs_llm:
             yield []
         elif chat is not None:
+            price, _ = priced(config.price, None, config.llm or "")
             yield [
                 Endpoint(
                     name="given",
                     client=StoppableChat(chat, stop),
-                    price=config.price,
+                    price=price,
                     limits=_limits(config, None, in_flight=getattr(chat, "in_flight", None)),
                 )
             ]
@@ -63,7 +66,11 @@ async def open_endpoints(
             yield [await _local(stack, config, stop, scrubber, tell)]
         else:
             usable = await _usable(config, environment, scrubber, tell)
-            yield [await _remote(stack, one, key, config, stop, scrubber) for one, key in usable]
+            opened = [await _remote(stack, one, key, config, stop, scrubber) for one, key in usable]
+            for endpoint in opened:
+                if endpoint.row is not None:
+                    tell(Noted(text=f"price of {endpoint.name}: {endpoint.row}"))
+            yield opened
 
 
 async def _usable(
@@ -94,6 +101,12 @@ async def _usable(
     for fault in faults:
         tell(Noted(text=scrubber.scrub_quoted(f"going on without an endpoint: {fault}")))
     return found
+
+
+def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return what a result says of prices that come from a table, by endpoint; nothing where none do."""
+    rows = {one.name: dict(one.row.about) for one in endpoints if one.row is not None}
+    return {"prices": rows} if rows else {}
 
 
 def _wanted(config: SearchConfig) -> Sequence[EndpointConfig]:
@@ -130,6 +143,7 @@ async def _remote(
 ) -> Endpoint:
     from .openai_chat import OpenAIChat
 
+    price, row = priced(endpoint.price or config.price, endpoint.base_url, endpoint.model or config.llm or "")
     client = await stack.enter_async_context(
         OpenAIChat(endpoint.base_url, key, scrubber=scrubber, max_connections=config.concurrency)
     )
@@ -137,8 +151,9 @@ async def _remote(
         name=_name(endpoint, config),
         client=StoppableChat(client, stop),
         model=endpoint.model,
-        price=endpoint.price or config.price,
+        price=price,
         limits=_limits(config, endpoint),
+        row=row,
     )
 
 

@@ -29,7 +29,7 @@ from ..events import (
     unheard,
 )
 from .attempt import attempt
-from .budget import NO_BILL, NOTHING, Budget, Price, cost
+from .budget import Budget
 from .endpoint import Endpoint, Reply
 from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
@@ -38,6 +38,7 @@ from .spending import Ledger, Spending
 from .standing import Standing
 from .token_bound import TokenBound
 from .types import ChatAnswer, ChatRequest
+from .usage import NO_BILL, NOTHING, Price, cost_at_most
 
 GIVE_UP_AFTER_S = 1800.0
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
@@ -269,7 +270,7 @@ class Proposer:
         prices = [
             price for limiter in self._pacer.limiters if (price := self._endpoints[limiter].price) is not None
         ]
-        return max(prices, key=lambda price: cost(tokens, price), default=None)
+        return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
 
     def _limiter(self, endpoint: Endpoint) -> RateLimiter:
         return RateLimiter(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..errors import TokenUsage
-from .budget import NOTHING, Bill, Price, Usage, cost
+from .usage import NOTHING, Bill, Price, Usage, cost
 
 
 class Ledger(Protocol):
@@ -51,7 +51,12 @@ class Spending:
             calls=1,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_written_tokens=usage.cache_written_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             picodollars=cost(usage, price),
+            told_calls=int(usage.told_picodollars is not None),
+            told_picodollars=usage.told_picodollars or 0,
         )
 
     def untold(self) -> None:

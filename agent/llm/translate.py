@@ -28,6 +28,8 @@ E = TypeVar("E", bound=BaseException)
 
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 TRANSIENT_STATUS = frozenset({408, 409, 425})
+GATEWAY_TIMEOUTS = frozenset({504, 524})
+"""A gateway has left a server that was at work, and may well be billed for it."""
 MAX_MESSAGE = 300
 MAX_BODY_READ = 10_000
 _DELAY = re.compile(
@@ -91,7 +93,9 @@ def from_reply(
     asked = retry_after(kept)
     if asked is None and status in (429, 503):
         asked = _wait_in_body(body)
-    return _kind(status, body)(message, status=status, headers=kept, retry_after=asked)
+    return _kind(status, body)(
+        message, status=status, headers=kept, retry_after=asked, perhaps_billed=status in GATEWAY_TIMEOUTS
+    )
 
 
 def _kind(status: int, body: object) -> type[ChatError]:

@@ -75,6 +75,7 @@ class ChatAnswer:
         prompt_tokens: Tokens billed for the messages.
         completion_tokens: Tokens billed for the answer.
         usage_told: Whether the endpoint says what it billed; not part of the answer's value.
+        billed: All that it says of that, None where the two counts are all; not part of the answer's value.
         headers: The reply's rate-limit headers, names in lower case; not part of the answer's value.
     """
 
@@ -84,12 +85,13 @@ class ChatAnswer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usage_told: bool = field(default=True, repr=False, compare=False)
+    billed: TokenUsage | None = field(default=None, repr=False, compare=False)
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, repr=False, compare=False)
 
     @property
     def usage(self) -> TokenUsage:
         """What the answer was billed for."""
-        return TokenUsage(self.prompt_tokens, self.completion_tokens)
+        return self.billed or TokenUsage(self.prompt_tokens, self.completion_tokens)
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer as a dictionary of JSON values, without the headers."""

@@ -22,6 +22,16 @@ def has_accuracies(result: SearchResult) -> bool:
     return are_shares(value for one in found for value in (one.train, one.val))
 
 
+def kinds_of_tokens(usage: Usage) -> str:
+    """Return in words which tokens cost more or less than others; empty where an endpoint tells of none."""
+    kinds = {
+        "from a cache": usage.cached_tokens,
+        "written to a cache": usage.cache_written_tokens,
+        "of thinking": usage.reasoning_tokens,
+    }
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+
+
 def untold(usage: Usage) -> str:
     """Return in words what calls may have cost beyond what was reported; empty where nothing is in doubt."""
     if not usage.doubtful_tokens:

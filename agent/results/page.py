@@ -16,7 +16,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from .chart import progress_chart
-from .figures import has_accuracies, score_text, untold
+from .figures import has_accuracies, kinds_of_tokens, score_text, untold
 from .result import PROMINENT, UNOPENED, SearchResult, Sizes
 from .run_dir import REPORT, write_atomically
 
@@ -221,7 +221,8 @@ def _costs(result: SearchResult) -> dict[str, str]:
         found["calls"] = (
             f"{usage.calls:,} ({counted(usage.failed_calls, 'failed attempt')}, {usage.retries:,} retries)"
         )
-        found["tokens"] = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out{doubtful}"
+        kinds = f" ({kinds})" if (kinds := kinds_of_tokens(usage)) else ""
+        found["tokens"] = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out{kinds}{doubtful}"
         found["cost"] = _cost(usage.cost_usd)
     return found | {"active time": f"{result.wall_s:,.0f} s"}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 from ...evaluator.scoring import ClassAccuracy, Confusion
+from .spent import Usage as Usage
 
 SCHEMA = 1
 MOST_CONFUSIONS = 20
@@ -23,7 +24,9 @@ UNINSPECTED = "uninspected"
 """The note that says why nothing is told of the classes."""
 EMPTY = "empty_answers"
 """The note that says how many answers held no template."""
-PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED, EMPTY)
+NOTHING_USABLE = "nothing_usable"
+"""The note that says that no answer at all held a new template that could be scored."""
+PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
 """The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
 T = TypeVar("T")
@@ -116,34 +119,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What a run used, all its sessions together.
-
-    Attributes:
-        calls: Requests that were answered, usefully or not.
-        failed_calls: Requests that were given up.
-        retries: Attempts after the first.
-        replayed: Answers that this session found on disk.
-        prompt_tokens: Tokens sent.
-        completion_tokens: Tokens received.
-        cost_usd: Dollars, by the prices given; None where no price is known.
-        doubtful_tokens: The most tokens that requests can have cost of which nobody says what they cost:
-            they were cut off, or the endpoint does not tell. They count against limits.
-        doubtful_usd: The most dollars for those.
-    """
-
-    calls: int = 0
-    failed_calls: int = 0
-    retries: int = 0
-    replayed: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float | None = None
-    doubtful_tokens: int = 0
-    doubtful_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
     """How the best template does class by class.
 
@@ -199,6 +174,8 @@ class SearchResult:
         device: Where the black box computed; None where the evaluator does not say.
         test_opened: How often the test split was opened over the run's life; None where an older program did
             not count.
+        limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``; going on takes more
+            of each.
     """
 
     status: Status
@@ -224,6 +201,7 @@ class SearchResult:
     started: str | None = None
     device: str | None = None
     test_opened: int | None = None
+    limits: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -257,6 +235,7 @@ class SearchResult:
             values["ensemble"] = _ensemble(values["ensemble"])
             values["baselines"] = {name: _ensemble(found) for name, found in values["baselines"].items()}
             values["leaderboard"] = tuple(_made(Row, row) for row in values["leaderboard"])
+            values["limits"] = tuple(values.get("limits", ()))
             if (look := values.get("inspection")) is not None:
                 classes = tuple(_made(ClassAccuracy, one) for one in look["classes"])
                 confusions = tuple(_made(Confusion, one) for one in look["confusions"])

@@ -11,7 +11,14 @@ from typing import Any
 
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
-from ..errors import ConfigError, FatalChatError, PromptclimbError, TransientChatError, UselessAnswerError
+from ..errors import (
+    ConfigError,
+    FatalChatError,
+    PromptclimbError,
+    TokenUsage,
+    TransientChatError,
+    UselessAnswerError,
+)
 from ..llm.types import ChatAnswer, ChatRequest
 from ..text import whole_characters
 
@@ -105,6 +112,8 @@ class GivenChat:
         counts = (answer.prompt_tokens, answer.completion_tokens)
         if not isinstance(answer.text, str) or not all(isinstance(one, int) and one >= 0 for one in counts):
             raise FatalChatError(f"{self._name}.chat answered {shown(answer)}, whose text or tokens are none")
+        if (billed := answer.billed) is not None and not (isinstance(billed, TokenUsage) and billed.possible):
+            raise FatalChatError(f"{self._name}.chat answered {shown(billed)} as billed, which cannot be")
         return replace(answer, text=whole_characters(answer.text))
 
 

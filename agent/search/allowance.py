@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
+from ...evaluator.counts import counted
 from ..config.schema import SearchConfig
-from ..llm.budget import NOTHING, Budget, Limits, Usage
+from ..llm.budget import Budget, Limits
+from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE
 from ..store import Store
 from .inputs import with_fallback
 
 _UNITS: Mapping[str, str] = MappingProxyType(
-    {"max_calls": "calls", "max_tokens": "tokens", "max_cost": "US dollars", "max_minutes": "minutes"}
+    {"max_calls": "call", "max_tokens": "token", "max_cost": "US dollar", "max_minutes": "minute"}
 )
-"""Every setting that is a limit, and what it counts, in the words of ``BudgetSpentError``."""
-_REACHED = re.compile(rf"the limit of \S+ ({'|'.join(_UNITS.values())})\b")
+"""Every setting that is a limit, and what it counts."""
 LIMITS = tuple(_UNITS)
 
 
@@ -61,13 +61,11 @@ class Allowance:
         """
         left = self._left(config)
         needed = LIMITS if with_fallback(config)[0].needs_llm else ("max_minutes",)
-        for name in needed:
-            if name in left and (not left[name] or name in self._reached):
-                return _said(config, name)
-        return None
+        names = [name for name in needed if name in left and (not left[name] or name in self._reached)]
+        return _said(config, *names) if names else None
 
     def after(self, config: SearchConfig, result: SearchResult) -> None:
-        """Count what a session has used, and remember the limit that stopped it, if one did.
+        """Count what a session has used, and remember the limits that stopped it, if any did.
 
         Of tokens and money something may be left by then, but less than a request may need.
         """
@@ -75,8 +73,7 @@ class Allowance:
             return
         assert config.run_dir is not None
         self._used[config.run_dir] = _used(config.run_dir)
-        if (name := _limit_of(result)) is not None:
-            self._reached.add(name)
+        self._reached.update(_limits_of(result))
 
     def _left(self, config: SearchConfig, *, others: bool = False) -> dict[str, float]:
         """Return what all runs, or all others, leave of each limit that is set, by the setting's name."""
@@ -93,20 +90,19 @@ class Allowance:
 
 def told(config: SearchConfig, result: SearchResult) -> SearchResult:
     """Return a result that names the suite's limit in place of the share that its run had of it."""
-    name = _limit_of(result)
-    if name is None or getattr(config, name) is None:
-        return result
-    return replace(result, stop_reason=_said(config, name))
+    names = [name for name in _limits_of(result) if getattr(config, name) is not None]
+    return replace(result, stop_reason=_said(config, *names)) if names else result
 
 
-def _limit_of(result: SearchResult) -> str | None:
-    found = _REACHED.match(result.stop_reason or "")
-    return next((name for name, unit in _UNITS.items() if found and unit == found[1]), None)
+def _limits_of(result: SearchResult) -> list[str]:
+    """Return the settings whose limits stopped a search."""
+    return [f"max_{limit}" for limit in result.limits]
 
 
-def _said(config: SearchConfig, name: str) -> str:
-    amount = f"{getattr(config, name):,}".removesuffix(".0")
-    return f"the limit of {amount} {_UNITS[name]} over the whole suite is reached"
+def _said(config: SearchConfig, *names: str) -> str:
+    amounts = [counted(getattr(config, name), _UNITS[name]).replace(".0 ", " ") for name in names]
+    verb = f"limit of {amounts[0]}" if len(names) == 1 else f"limits of {' and '.join(amounts)}"
+    return f"the {verb} over the whole suite {'is' if len(names) == 1 else 'are'} reached"
 
 
 def _limited(config: SearchConfig) -> bool:

@@ -17,10 +17,11 @@ from ..climb.selection import select
 from ..config.llm_config import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
-from ..llm.budget import PICODOLLARS
 from ..position import Position
+from ..rates import PICODOLLARS
 from ..results.result import (
     EMPTY,
+    NOTHING_USABLE,
     UNOPENED,
     Best,
     Dataset,
@@ -50,6 +51,7 @@ class Ended:
     Attributes:
         records: What each climb did.
         stop_reason: What stopped it; None when it went to its end.
+        limits: The limits that stopped it, as ``BudgetSpentError`` calls them.
         budget: What is left of each limit that was set.
         notes: Facts that belong beside the figures.
         given: What came from Python in place of what the config names; see ``agent.search.given``.
@@ -57,6 +59,7 @@ class Ended:
 
     records: Sequence[ClimbRecord]
     stop_reason: str | None = None
+    limits: tuple[str, ...] = ()
     budget: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
@@ -137,6 +140,7 @@ def _result(
     return SearchResult(
         status="finished" if ended.stop_reason is None else "stopped",
         stop_reason=ended.stop_reason,
+        limits=ended.limits,
         dataset=_dataset(info),
         model=Model(name=info.model, pretrained=info.pretrained),
         llm=_llm(config, ended),
@@ -152,7 +156,7 @@ def _result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes={**info.notes, **ended.notes, **notes, **_empty_answers(ended.records)},
+        notes={**info.notes, **ended.notes, **notes, **_notes_on_answers(ended)},
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),
@@ -242,14 +246,19 @@ def _row(rank: int, entry: Scored) -> Row:
     )
 
 
-def _empty_answers(records: Sequence[ClimbRecord]) -> dict[str, str]:
-    """Return a note on answers that were paid for and hold no template; none if there are none."""
-    empty, cut = sum(record.empty for record in records), sum(record.cut for record in records)
-    if not empty:
-        return {}
-    of = sum(record.answers for record in records)
-    said = f"no template could be read in {empty:,} of {counted(of, 'answer')}"
-    return {EMPTY: f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said}
+def _notes_on_answers(ended: Ended) -> dict[str, str]:
+    """Return notes on answers that were paid for and brought nothing; none where there are none."""
+    records = ended.records
+    answers, empty, cut = (
+        sum(getattr(record, count) for record in records) for count in ("answers", "empty", "cut")
+    )
+    found = {}
+    if empty:
+        said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
+        found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
+    if answers and all(entry.position.initial for entry in ended.scored):
+        found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
+    return found
 
 
 def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:
@@ -260,12 +269,9 @@ def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:
 
 
 def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -> Usage:
-    free = not config.needs_llm or config.llm == LOCAL_LLM
     spent = store.usage
-    known, doubtful = (
-        0.0 if free else round(money / PICODOLLARS, 9) if config.priced else None
-        for money in (spent.picodollars, spent.doubtful_picodollars)
-    )
+    free = not config.needs_llm or config.llm == LOCAL_LLM
+    known = free or config.priced or 0 < spent.calls == spent.told_calls
     return Usage(
         calls=spent.calls,
         failed_calls=spent.failed_calls,
@@ -273,7 +279,15 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -
         replayed=sum(record.replayed for record in records),
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.completion_tokens,
-        cost_usd=known,
+        cost_usd=_dollars(spent.picodollars) if known else None,
         doubtful_tokens=spent.doubtful_tokens,
-        doubtful_usd=doubtful,
+        doubtful_usd=_dollars(spent.doubtful_picodollars) if free or config.priced else None,
+        cached_tokens=spent.cached_tokens,
+        cache_written_tokens=spent.cache_written_tokens,
+        reasoning_tokens=spent.reasoning_tokens,
+        told_usd=_dollars(spent.told_picodollars) if spent.told_calls else None,
     )
+
+
+def _dollars(picodollars: int) -> float:
+    return round(picodollars / PICODOLLARS, 9)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..climb.climb import Skipped
-from ..errors import RequestFailedError, StoreMismatchError
+from ..errors import RequestFailedError, StoreMismatchError, UselessAnswerError
 from ..llm.endpoint import Asker
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
 from ..store import Store
+from .empty_answers import EmptyAnswers
 
 
 class Journal:
@@ -26,12 +27,16 @@ class Journal:
         store: The run on disk.
         asker: What asks.
         stop: Stops between an answer and the next request, never between an answer and the disk.
+        empty_answers: Counts those of all climbs.
     """
 
-    def __init__(self, store: Store, asker: Asker, stop: Stop) -> None:
+    def __init__(
+        self, store: Store, asker: Asker, stop: Stop, empty_answers: EmptyAnswers | None = None
+    ) -> None:
         self._store = store
         self._asker = asker
         self._stop = stop
+        self._empty = empty_answers or EmptyAnswers()
         self._skipped: list[tuple[Position, str, str]] = []
 
     @property
@@ -46,6 +51,7 @@ class Journal:
             Skipped: There is none, and will be none.
             StoreMismatchError: What is on disk answers another request.
             InterruptedRunError: A stop was asked for.
+            GaveUpError: Too many answers in a row held no template.
         """
         if (stored := self._store.answer(position)) is not None:
             check_request(position, stored.request_hash, request)
@@ -54,7 +60,12 @@ class Journal:
             check_request(position, skipped.request, request)
             raise Skipped(skipped.reason)
         self._stop.check()
+        self._empty.check()
         return await self._ask(position, request), False
+
+    def heard(self, *, empty: bool, cut: bool) -> None:
+        """Take what came of an answer that was not on disk: whether it held no template, and was cut."""
+        self._empty.heard(empty=empty, cut=cut)
 
     async def _ask(self, position: Position, request: ChatRequest) -> ChatAnswer:
         try:
@@ -62,6 +73,8 @@ class Journal:
                 reply = await self._asker.ask(request)
             except RequestFailedError as error:
                 self._skipped.append((position, request.hash, str(error)))
+                if isinstance(useless := error.__cause__, UselessAnswerError):
+                    self.heard(empty=True, cut=useless.reason == "length")
                 if error.answered:
                     await self._write_skipped()
                 raise Skipped(str(error)) from error

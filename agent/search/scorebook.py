@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from ...evaluator.scoring import Rejection, TemplateScorer, Verdict
 from ..errors import (
@@ -49,6 +50,7 @@ class Scorebook:
         self._store = store
         self._scorer = scorer
         self._scrub = scrub
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def has(self, template: str) -> bool:
         """Return whether the score of a template is on disk."""
@@ -62,9 +64,14 @@ class Scorebook:
         """
         if (known := self._store.score(template)) is not None:
             return known.verdict
-        answer = await self._ask(template)
-        await self._store.put_score(template, template, answer)
-        return answer
+        # One at a time: a black box need not say the same twice, and two climbs must hear the same.
+        asking = self._asking.setdefault(template, asyncio.Lock())
+        async with asking:
+            if (known := self._store.score(template)) is not None:
+                return known.verdict
+            answer = await self._ask(template)
+            await self._store.put_score(template, template, answer)
+            return answer
 
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
         """Scores of several templates, in their order; asked for together, so that they share batches.

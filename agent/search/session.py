@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
-from ..llm.endpoints import open_endpoints
+from ..llm.endpoints import open_endpoints, price_notes
 from ..llm.proposer import Proposer
 from ..llm.retry import RetryPolicy
 from ..results.page import write_report
@@ -40,6 +41,7 @@ from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
+from .empty_answers import EmptyAnswers
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -48,6 +50,9 @@ from .journal import Journal
 from .scorebook import Scorebook
 from .sharing import shared
 from .workers import Workers
+
+ALL_CLIMBED = "all_climbed"
+"""The note that all iterations are done, and how many there were: what is left needs no LLM."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,7 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def _private(self) -> Scrubber:
         """Knows every secret around, for what the user's own objects say.
 
@@ -140,7 +145,8 @@ class Session:
                 for sink in sinks:
                     stack.enter_context(self.tell.joined(sink))
                 with self.stop.watching():
-                    endpoints, evaluator = await self._open(stack, scrubber)
+                    endpoints = await self._endpoints(stack, scrubber, opened)
+                    evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
                 store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool))
                 await store.put_config(self.config.to_public())
                 self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
@@ -150,10 +156,14 @@ class Session:
         except BaseExceptionGroup as several:
             raise single(several) from None
 
-    async def _open(self, stack: AsyncExitStack, scrubber: Scrubber) -> tuple[list[Endpoint], Evaluator]:
-        """Open endpoints and evaluator; the endpoints close with the stack."""
+    async def _endpoints(
+        self, stack: AsyncExitStack, scrubber: Scrubber, opened: Store | None
+    ) -> list[Endpoint]:
+        """Open the endpoints, which close with the stack; none where no answer is wanted any more."""
         config = self.config
-        endpoints = await stack.enter_async_context(
+        if opened is not None and opened.note(ALL_CLIMBED) == config.all_iterations:
+            return []
+        return await stack.enter_async_context(
             open_endpoints(
                 config,
                 self.environment,
@@ -163,7 +173,6 @@ class Session:
                 tell=self.tell,
             )
         )
-        return endpoints, await ready_evaluator(config, self.evaluator, self.tell)
 
     @contextmanager
     def _stored(
@@ -214,7 +223,7 @@ class Session:
     ) -> Ended:
         """Run all climbs to their ends, or to what ends them early."""
         config = self.config
-        budget = self._budget(store)
+        budget = Budget(Limits.of(config), spent=store.usage)
         proposer = self._proposer(endpoints, budget, store)
         self.tell(budget.usage_changed())
 
@@ -224,13 +233,14 @@ class Session:
 
         async with Consumer(evaluator) as consumer:
             with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
+                empty_answers = EmptyAnswers()
                 scorebook = Scorebook(store, scorer, scrub=self._private.scrub)
                 climbs = [
                     Climb(
                         number,
                         config,
                         pool=pool,
-                        answers=Journal(store, asker, self.stop),
+                        answers=Journal(store, asker, self.stop, empty_answers),
                         scores=scorebook,
                         check=check,
                         tell=self.tell,
@@ -238,13 +248,16 @@ class Session:
                     for number in range(1, config.restarts + 1)
                 ]
                 workers = Workers(climbs, stop=self.stop, tell=self.tell)
-                stop_reason = await workers.run(config.concurrency)
+                stopped = await workers.run(config.concurrency)
         proposer.close()
+        if stop_reason is None:
+            await store.put_note(ALL_CLIMBED, config.all_iterations)
         return Ended(
             records=[climb.record for climb in climbs],
-            stop_reason=stop_reason,
+            stop_reason=None if stopped is None else stopped.reason,
+            limits=() if stopped is None else stopped.limits,
             budget=budget.usage_changed().left,
-            notes={**store.manifest.get("notes", {}), **self.notes},
+            notes={**store.manifest.get("notes", {}), **self.notes, **price_notes(endpoints)},
             given={**store.manifest.get("given", {}), **self.given},
         )
 
@@ -267,9 +280,6 @@ class Session:
             )
         )
         return result
-
-    def _budget(self, store: Store) -> Budget:
-        return Budget(Limits.of(self.config), spent=store.usage)
 
     def _proposer(self, endpoints: list[Endpoint], budget: Budget, store: Store) -> Proposer:
         config = self.config

@@ -7,6 +7,7 @@ an error or a signal, and the ``Stop`` ends the others without losing what is pa
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Sequence
 
 from ..climb.climb import Climb
@@ -34,14 +35,14 @@ class Workers:
         self._tell = tell
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
-    async def run(self, at_once: int) -> str | None:
+    async def run(self, at_once: int) -> SearchStopped | None:
         """Run the climbs to their ends.
 
         Args:
             at_once: How many climbs are worked on at once.
 
         Returns:
-            What stopped the search; None if every climb went through.
+            What stopped the search, as it was told; None if every climb went through.
 
         Raises:
             PromptclimbError: A signal, or an error of one climb.
@@ -61,11 +62,9 @@ class Workers:
         # Nothing that is not through may pass for a search that is: its test split would be opened.
         if not self._limits and not all(climb.record.done for climb in self._climbs):
             raise ClimbCancelledError()
-        first = self._limits[0] if self._limits else None
-        if reason := self._unanswered() if first is None else str(first):
-            self._tell(SearchStopped(reason=reason, limit=getattr(first, "limit", None)))
-            return reason
-        return None
+        if (stopped := self._stopped()) is not None:
+            self._tell(stopped)
+        return stopped
 
     async def _work(self, waiting: Iterator[Climb]) -> None:
         for climb in waiting:
@@ -87,6 +86,18 @@ class Workers:
             except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
                 self._stop.ask(single(error))
                 return
+
+    def _stopped(self) -> SearchStopped | None:
+        """Return what stopped the search: what the first climb came to, and every limit that any came to."""
+        if not self._limits:
+            reason = self._unanswered()
+            return None if reason is None else SearchStopped(reason=reason)
+        first = self._limits[0]
+        if isinstance(first, GaveUpError):
+            return SearchStopped(reason=str(first))
+        reached = [each.limits for each in self._limits if isinstance(each, BudgetSpentError)]
+        limits = tuple(dict.fromkeys(itertools.chain.from_iterable(reached)))
+        return SearchStopped(reason=str(first), limit=first.limit, limits=limits)
 
     def _unanswered(self) -> str | None:
         """Return why an outage at the very end is no end: the last iterations are asked again by a resume."""

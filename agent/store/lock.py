@@ -37,3 +37,20 @@ def lock(directory: Path) -> filelock.BaseFileLock:
     with contextlib.suppress(OSError):
         (directory / OWNER_NAME).write_text(f"{os.getpid()}\n", "ascii")
     return held
+
+
+def is_live(directory: Path) -> bool:
+    """Return whether a live process has the run."""
+    try:
+        owner = int((directory / OWNER_NAME).read_text("ascii"))
+        if os.name == "posix":
+            os.kill(owner, 0)
+    except (OSError, ValueError, OverflowError):
+        return False  # nobody has begun it, or that process has gone
+    try:
+        lock(directory).release()
+    except StoreLockedError:
+        return True
+    except StoreError:
+        return False
+    return False

@@ -14,8 +14,8 @@ from typing import Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
 from ..errors import StoreExistsError, StoreMissingError
-from ..llm.budget import NO_BILL, NOTHING, Bill, Usage
 from ..llm.types import ChatAnswer
+from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
 from ..position import Position
 from .disk import FILE_NAME, TextCache, inspect, translated
 from .identity import check_identity

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..llm.budget import NO_BILL, NOTHING, Bill, Usage
+from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
 from .disk import TextCache, canonical, translated
 
 USAGE, RESERVED = "usage", "reserved"

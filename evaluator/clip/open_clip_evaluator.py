@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,16 @@ from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, c
 _HELD = 16 * 2**20
 # Complaints about images that a result tells of, split by split.
 _TOLD = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """One template on one split; the defaults are those of a split without images. Names as in ``Score``."""
+
+    correct: int = 0
+    class_mean: float | None = None
+    logprob: float | None = None
+    margin: float | None = None
 
 
 class OpenClipEvaluator:
@@ -163,16 +173,26 @@ class OpenClipEvaluator:
     def _score(self, weights: Tensor) -> Score:
         train, val = self._splits["train"], self._splits["val"]
         with torch.inference_mode():
-            decided = decide(train, weights)
-            hits = correct(decided, train)
-            val_hits = correct(decide(val, weights), val) if len(val) else None
-            grey = grey_box(train, weights, self._logit_scale) if self._grey else None
-            mean = class_mean(decided, train)
+            found = self._measured(train, weights)
+            on_val = self._measured(val, weights) if len(val) else _Measured()
         return Score(
-            train=hits / len(train),
-            val=None if val_hits is None else val_hits / len(val),
-            correct=(hits, val_hits),
-            class_mean=mean,
+            train=found.correct / len(train),
+            val=on_val.correct / len(val) if len(val) else None,
+            correct=(found.correct, on_val.correct if len(val) else None),
+            class_mean=found.class_mean,
+            logprob=found.logprob,
+            margin=found.margin,
+            val_class_mean=on_val.class_mean,
+            val_logprob=on_val.logprob,
+            val_margin=on_val.margin,
+        )
+
+    def _measured(self, split: Labelled, weights: Tensor) -> _Measured:
+        decided = decide(split, weights)
+        grey = grey_box(split, weights, self._logit_scale) if self._grey else None
+        return _Measured(
+            correct=correct(decided, split),
+            class_mean=class_mean(decided, split),
             logprob=None if grey is None else grey.logprob,
             margin=None if grey is None else grey.margin,
         )

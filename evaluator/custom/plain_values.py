@@ -55,6 +55,9 @@ def verdict(answer: object) -> Verdict:
             class_mean=_number_or_none("class_mean", answer.class_mean),
             logprob=_number_or_none("logprob", answer.logprob),
             margin=_number_or_none("margin", answer.margin),
+            val_class_mean=_number_or_none("val_class_mean", answer.val_class_mean),
+            val_logprob=_number_or_none("val_logprob", answer.val_logprob),
+            val_margin=_number_or_none("val_margin", answer.val_margin),
         )
     try:
         return Score(train=_number("", answer))

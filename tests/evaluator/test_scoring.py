@@ -46,6 +46,8 @@ def test_objectives_pick_their_value() -> None:
     assert score.value("class_mean") == 0.4
     with pytest.raises(UsageError, match="logprob"):
         score.value("logprob")
+    on_val = Score(train=0.5, val=0.6, val_margin=1.5)
+    assert (on_val.val_value(), on_val.val_value("margin"), on_val.val_value("logprob")) == (0.6, 1.5, None)
 
 
 def test_scoring_errors_cross_processes() -> None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.evaluator.scoring import OBJECTIVES
 from promptclimb.prompts import requests
+from promptclimb.prompts.measures import MEASURES
 from promptclimb.prompts.requests import (
     Message,
     Outcome,
     feedback,
-    percent,
     request_ape,
     request_opro,
     request_p,
@@ -99,13 +100,50 @@ def test_feedback_on_an_unreadable_answer_says_what_is_wanted() -> None:
     assert content.startswith("No template could be read in your answer.")
 
 
-def test_percent_sets_unequal_scores_apart() -> None:
+def test_unequal_scores_are_set_apart() -> None:
     """Two scores that differ never print alike, up to a ten-thousandth of a percent point."""
-    assert percent(0.58333) == "58.3 %"
-    assert percent(0.5833, 0.5834) == "58.33 %"
-    assert percent(0.5, 0.5) == "50.0 %"
+    written = MEASURES["accuracy"].written
+    assert written(0.58333) == "58.3 %"
+    assert written(0.5833, 0.5834) == "58.33 %"
+    assert written(0.5, 0.5) == "50.0 %"
     content = feedback([Outcome("{}", 0.50004)], best_before=0.5, proposals=1, max_words=15)["content"]
     assert "rose to 50.004 % from 50.000 %" in content
+    assert MEASURES["logprob"].written(-2.25) == "-2.250"
+    assert MEASURES["logprob"].written(-2.25001, -2.25) == "-2.25001"
+
+
+def test_every_objective_has_its_words() -> None:
+    """What is climbed is named as what it is, and no name is without words."""
+    assert set(MEASURES) == set(OBJECTIVES)
+    assert len({measure.task for measure in MEASURES.values()}) == len(MEASURES)
+    assert len({measure.outcomes for measure in MEASURES.values()}) == len(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("objective", "value", "before", "shown", "told"),
+    [
+        ("class_mean", 0.625, 0.5, "(62.5 %)", "(rose to 62.5 % from 50.0 %)"),
+        ("logprob", -2.25, -1.5, "(-2.250)", "(fell to -2.250 from -1.500)"),
+        ("margin", 3.5, -0.25, "(3.500)", "(rose to 3.500 from -0.250)"),
+    ],
+)
+def test_a_value_is_told_as_what_it_is(
+    objective: str, value: float, before: float, shown: str, told: str
+) -> None:
+    """A log-probability is no share of pictures, and no percentage."""
+    listed = said(request_opro([Outcome("a {}", value)], proposals=1, max_words=15, objective=objective))
+    assert f"- a {{}} {shown}" in listed
+    turn = feedback(
+        [Outcome("a {}", value)], best_before=before, proposals=1, max_words=15, objective=objective
+    )["content"]
+    assert f"- a {{}} {told}" in turn
+    assert turn.startswith(MEASURES[objective].outcomes)
+    for build in (request_p, request_opro):
+        text = said(build([Outcome("a {}", value)], proposals=1, max_words=15, objective=objective))
+        assert text.startswith(MEASURES[objective].task)
+    if objective in ("logprob", "margin"):
+        assert "%" not in listed + turn
+        assert "sorted correctly" not in listed + turn
 
 
 @given(st.text(max_size=300), st.text(max_size=50))

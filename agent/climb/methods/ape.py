@@ -13,7 +13,7 @@ class Paraphrase:
         """Ask for variations of the template that is best by then."""
         while True:
             (current,) = shown(view.memory.best(1))
-            yield Ask(request_ape(current, proposals=view.proposals, max_words=view.max_words))
+            yield Ask(request_ape(current, **view.asked))
 
 
 METHOD: Method = Paraphrase()

@@ -20,12 +20,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypedDict
 
+from ....evaluator.scoring import Objective
 from ....prompts.requests import Message, Outcome, feedback
 from ....prompts.template import Template
 from ..memory import Memory
 from ..scored import Scored
+
+
+class Asked(TypedDict):
+    """The keyword arguments that all requests of ``prompts.requests`` have."""
+
+    proposals: int
+    max_words: int
+    objective: Objective
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +49,7 @@ class View:
         max_words: The longest template, in words.
         max_turns: How many turns of a conversation are shown.
         rng: Gives the random stream of the current iteration, from its beginning.
+        objective: What is climbed.
     """
 
     memory: Memory
@@ -49,6 +59,12 @@ class View:
     max_words: int
     max_turns: int
     rng: Callable[[], random.Random]
+    objective: Objective = "accuracy"
+
+    @property
+    def asked(self) -> Asked:
+        """What every request says of what is wanted: how many templates, how long, to what end."""
+        return {"proposals": self.proposals, "max_words": self.max_words, "objective": self.objective}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,7 @@ class Heard:
     Attributes:
         text: What the LLM answered; empty after ``Propose``.
         outcomes: What became of each proposal; empty after ``Consult``.
-        best_before: The best value known before the proposals, a fraction of 1.
+        best_before: The objective's best value known before the proposals.
     """
 
     text: str = ""
@@ -118,9 +134,4 @@ def shown(entries: Sequence[Scored], *, scores: bool = False) -> list[Outcome]:
 
 def told(view: View, heard: Heard) -> Message:
     """Return the turn that tells the LLM what its proposals scored, and asks for the next."""
-    return feedback(
-        heard.outcomes,
-        best_before=heard.best_before,
-        proposals=view.proposals,
-        max_words=view.max_words,
-    )
+    return feedback(heard.outcomes, best_before=heard.best_before, **view.asked)

@@ -13,7 +13,7 @@ class Trajectory:
         """Ask for templates that score higher than the trajectory's last."""
         while True:
             tried = shown(view.memory.best(view.top_k), scores=True)[::-1]
-            yield Ask(request_opro(tried, proposals=view.proposals, max_words=view.max_words))
+            yield Ask(request_opro(tried, **view.asked))
 
 
 METHOD: Method = Trajectory()

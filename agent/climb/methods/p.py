@@ -13,7 +13,7 @@ class PositiveOnly:
     def reset(self, view: View) -> Steps:
         """Open with one list, the best first."""
         best = shown(view.memory.best(view.top_k))
-        opening = request_p(best, proposals=view.proposals, max_words=view.max_words)
+        opening = request_p(best, **view.asked)
         conversation = Conversation(opening, max_turns=view.max_turns)
         while True:
             heard = yield Ask(conversation.messages())

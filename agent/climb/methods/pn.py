@@ -11,9 +11,9 @@ class PositiveNegative:
     """Show the best k and the worst k, then what each proposal scored: the LLM reads a direction from it."""
 
     def reset(self, view: View) -> Steps:
-        """Open with both lists; in a small pool they are shorter, and never overlap."""
+        """Open with both lists; what is as good as the last of the best is in no list of bad ones."""
         best, worst = view.memory.best(view.top_k), view.memory.worst(view.top_k)
-        opening = request_pn(shown(best), shown(worst), proposals=view.proposals, max_words=view.max_words)
+        opening = request_pn(shown(best), shown(worst), **view.asked)
         conversation = Conversation(opening, max_turns=view.max_turns)
         while True:
             heard = yield Ask(conversation.messages())

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ....prompts.measures import MEASURES
 from ....prompts.replies import parse_reply
 from ....prompts.requests import (
     BEST_HEADING,
     CURRENT_HEADING,
-    OUTCOMES_HEADING,
     TRAJECTORY_HEADING,
     WORST_HEADING,
 )
@@ -37,9 +37,10 @@ _MAX_WORDS = re.compile(
     r"\b(\d{1,3}) words at most|(?:at most|under|fewer than|less than|up to|no more than) (\d{1,3}) words",
     re.IGNORECASE,
 )
-_OUTCOME = re.compile(r"\((rose to|fell to|stayed at) (\d+(?:\.\d+)?) %")
+_OUTCOME = re.compile(r"\((rose to|fell to|stayed at) (-?\d+(?:\.\d+)?)")
 _RULES = "Rules:"
-_HEADINGS = (BEST_HEADING, WORST_HEADING, CURRENT_HEADING, TRAJECTORY_HEADING, OUTCOMES_HEADING, _RULES)
+_OUTCOMES = frozenset(measure.outcomes for measure in MEASURES.values())
+_HEADINGS = (BEST_HEADING, WORST_HEADING, CURRENT_HEADING, TRAJECTORY_HEADING, *_OUTCOMES, _RULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _read_turn(content: str, sections: _Sections) -> None:
             sections.best += reversed(templates)
         elif heading in (CURRENT_HEADING, TRAJECTORY_HEADING):
             sections.best += templates
-        elif heading == OUTCOMES_HEADING:
+        elif heading in _OUTCOMES:
             sections.climbed += _climbed(pairs)
         elif heading != WORST_HEADING:
             sections.other += templates

@@ -282,6 +282,9 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "an unknown method": (lambda p: p.search(method="np"), "pn"),
     "an unknown option": (lambda p: p.search("--shot", "1"), "--shot"),
     "an unknown command": (lambda p: ["serach"], "search"),
+    "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
+    "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
+    "an argument too many": (lambda p: ["search", "here"], "it takes no argument 'here'"),
     "a configuration with an unknown field": (
         lambda p: p.search("--config", p.file("c.toml", "shotz = 4\n")),
         "shotz",

@@ -6,19 +6,24 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.search import run_session
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
@@ -240,6 +245,65 @@ def test_a_budget_that_is_spent_is_named_by_its_option(
         call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r", f"--max-{limit}", *given)
     last = capsys.readouterr().err.strip().splitlines()
     assert any(line.endswith(f"resume r --max-{limit} N") for line in last[-2:])
+
+
+def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether the search finished or was stopped for it; the table says so too."""
+
+    class Prose:
+        async def chat(self, messages: object) -> str:
+            return "I would rather not."
+
+    config = SearchConfig(data="fake", llm="m", restarts=1, resets=1, iterations=2, run_dir=Path("r"))
+    code = run_session(
+        config,
+        lambda session: replace(session, chat=Prose(), evaluator=FakeEvaluator()).start(),
+        as_json=False,
+    )
+    assert code == NOTHING_USABLE
+    assert "proposed no new template that could be scored" in capsys.readouterr().err
+    assert call("resume", "r") == NOTHING_USABLE
+
+
+def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """More of one alone would not go on."""
+    with Serving() as server:
+        more = ("--base-url", server.base_url, "--run-dir", "r", "--max-calls", "0", "--max-tokens", "9")
+        assert call("search", *SMALL, *more) == 0
+    err = capsys.readouterr().err
+    assert "the limits of 0 calls and 9 tokens (the next request may need more than is left) are" in err
+    assert "go on with higher limits: python run_agent.py resume r --max-calls N --max-tokens N" in err
+
+
+def test_a_price_that_no_table_has_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """A server of one's own is in no table: the line says so, and what to give."""
+    with Serving() as server:
+        for more in ((), ("--dry-run",)):
+            given = ("--base-url", server.base_url, "--price", "auto", "--max-cost", "1")
+            assert call("search", *SMALL, *given, *more) == 2
+            said = capsys.readouterr().err
+            assert f"knows no vendor at {server.base_url}; give its price by --price IN/OUT" in only_line(
+                said
+            )
+    assert server.statistics.requests == 0
+
+
+def test_the_dry_run_knows_prices_from_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what is asked at most of the dearest kind of token."""
+    vendor = (
+        "--base-url",
+        "https://api.anthropic.com/v1",
+        "--llm",
+        "claude-haiku-4-5",
+        "--dry-run",
+        "--json",
+    )
+    costs = []
+    for price in ("1/5", "2/5", "auto"):
+        assert call("search", *SMALL, *vendor, "--price", price, "--dry-run", "--json") == 0
+        costs.append(json.loads(capsys.readouterr().out)["cost_usd"])
+    # Written to a cache for an hour, a token of the messages costs twice as much.
+    assert costs[0] < costs[1] == costs[2]
 
 
 def test_a_budget_ends_with_0_and_says_how_to_go_on(
@@ -614,3 +678,27 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     assert "a search takes this with --on-bad-image skip only" in shown
     assert "test/b/1.png" in shown
     assert "4 test images" in shown
+
+
+def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stopped run is shown with its reason and how to go on; finished, nothing is left to go on with."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert main(["status"]) == 0
+    assert "no runs" in capsys.readouterr().out
+    assert main(["search", *SMALL, "--base-url", server.base_url, "--max-calls", "2"]) == 0
+    (run_dir,) = Path("runs").iterdir()
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    assert re.search(r"runs/\S+ +stopped +2 of 6 +2 ", capsys.readouterr().out)
+    assert main(["status", str(run_dir)]) == 0
+    shown = capsys.readouterr().out
+    assert f"to go on: python run_agent.py resume {run_dir}" in shown
+    assert "left of --max-calls: 0" in shown
+    assert main(["resume", "--max-calls", "99"]) == 0
+    assert f"the latest unfinished run, {run_dir}" in capsys.readouterr().err
+    assert main(["status", str(run_dir), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "finished"
+    assert main(["resume"]) == 2
+    assert main(["status", "elsewhere"]) == 2

@@ -126,14 +126,17 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
     display = Display(console, clock=itertools.count().__next__)
     used = UsageChanged(
         calls=1234, failed_calls=3, retries=2, prompt_tokens=123456, completion_tokens=234567, cost_usd=1.25,
-        doubtful_tokens=42839,
+        doubtful_tokens=42839, cached_tokens=100000,
         left={"calls": 3766.0, "tokens": 642000.0, "minutes": 92.5, "cost_usd": 3.45},
     )  # fmt: skip
     with display:
         for event in [STARTED, used, POOL, over(1)]:
             display(event)
     shown = " ".join(stream.getvalue().split())
-    assert "1,234 calls, 3 failed attempts, 358,023 tokens (at most 42,839 more), $1.2500" in shown
+    assert (
+        "1,234 calls, 3 failed attempts, 358,023 tokens (100,000 cached, at most 42,839 more), $1.2500"
+        in shown
+    )
     assert "left: 3,766 calls, 642,000 tokens, 92.5 minutes, $3.4500" in shown
     assert "1 of 8 iterations" in shown
 

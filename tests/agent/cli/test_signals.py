@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from promptclimb.agent.cli.interrupts import run_interruptible
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.errors import InterruptedRunError
+from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.black_box import stand_in
 from tests.paths import ROOT
@@ -135,3 +139,27 @@ def test_a_thread_that_is_left_behind_does_not_change_the_exit_code(tmp_path: Pa
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 143
     assert "taken apart" not in said
+
+
+def test_a_loop_without_signal_handlers_hears_signals_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where asyncio has none: the first signal asks for a stop."""
+
+    class Windows(asyncio.SelectorEventLoop):
+        def add_signal_handler(self, sig: int, callback: object, *args: object) -> None:
+            raise NotImplementedError
+
+    async def work(stop: Stop) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10):  # the handler asks by way of the loop
+            await asyncio.sleep(0)
+        assert isinstance(stop.cause, InterruptedRunError)
+        return stop.cause.signal
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(asyncio, "new_event_loop", Windows)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", Windows)
+    try:
+        assert run_interruptible(work) == signal.SIGTERM
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -30,6 +30,18 @@ def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
     ) in text
 
 
+def test_tokens_of_other_prices_are_told_apart() -> None:
+    """Those of caches and of thinking, where an endpoint tells of them."""
+    spent = Usage(
+        calls=9, prompt_tokens=900, completion_tokens=100, cached_tokens=640, cache_written_tokens=20,
+        reasoning_tokens=70,
+    )  # fmt: skip
+    text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
+    assert "1,000 tokens (640 from a cache, 20 written to a cache, 70 of thinking), 2 s" in " ".join(
+        text.split()
+    )
+
+
 def test_without_an_llm_there_are_no_calls() -> None:
     """Nothing was asked, so nothing is said of it."""
     assert "2 templates scored, 2 s of active time\n" in printed(small_result())

@@ -19,3 +19,12 @@ def test_a_conversation_keeps_its_opening_and_its_latest_turns() -> None:
         "told 4",
     ]
     assert len(messages[1]["content"]) == MAX_ANSWER_CHARACTERS
+
+
+def test_thinking_is_taken_out_before_an_answer_is_cut() -> None:
+    """Else what later turns repeat would be the thought, and none of the templates."""
+    conversation = Conversation([{"role": "user", "content": "open"}], max_turns=3)
+    conversation.add(f"<think>{'so ' * 3000}</think>\n\n- a {{}} in ink", {"role": "user", "content": "told"})
+    conversation.add("<think>" + "so " * 3000, {"role": "user", "content": "told"})
+    messages = conversation.messages()
+    assert [messages[place]["content"] for place in (1, 3)] == ["- a {} in ink", "(nothing)"]

@@ -55,9 +55,9 @@ def test_it_is_a_sorted_list_without_duplicates(plan: list[tuple[str, float]], k
     assert [entry.key for entry in memory] == order
     assert [entry.key for entry in memory.best(k)] == order[:k]
     worst = [entry.key for entry in memory.worst(k)]
-    assert worst == list(reversed(order[k:]))[:k]
-    assert not set(worst) & set(order[:k])
-    assert len(worst) == min(k, max(len(order) - k, 0))
+    bad = [key for key in order[k:] if entries[key] != entries[order[k - 1]]] if k else []
+    assert worst == list(reversed(bad))[:k]
+    assert all(entries[low] < entries[high] for low in worst for high in order[:k])
     assert len(memory) == len(entries)
 
 
@@ -113,6 +113,19 @@ def test_only_finite_numbers_are_ranked(value: float) -> None:
         memory.add(scored("b", value))
     assert len(memory) == 0
     assert key_of("b") not in memory
+
+
+def test_what_equals_the_last_of_the_best_is_in_no_list_of_bad_ones() -> None:
+    """Which of several equal ones is among the best is a coin's choice; the others are not shown as bad."""
+    memory = Memory()
+    for number in range(40):
+        memory.add(scored(str(number), 1.0))
+    assert (len(memory.best(15)), memory.worst(15)) == (15, [])
+    memory.add(scored("dull", 0.5))
+    memory.add(scored("bright", 1.5))
+    assert [entry.text for entry in memory.worst(15)] == ["dull {}"]
+    assert [entry.text for entry in memory.best(1)] == ["bright {}"]
+    assert memory.worst(1) == memory.worst(15)
 
 
 def test_fewer_than_2k_give_the_best_precedence() -> None:

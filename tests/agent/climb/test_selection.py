@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 
 import pytest
@@ -10,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.climb.scored import Scored
-from promptclimb.agent.climb.selection import as_fraction, pooled, select
+from promptclimb.agent.climb.selection import pooled, select
 from promptclimb.agent.position import Position
-from promptclimb.evaluator.scoring import Score
+from promptclimb.evaluator.scoring import Objective, Score
 from promptclimb.prompts.template import Template
 
 SIZES = {"train": 16, "val": 4}
@@ -38,6 +37,27 @@ def test_train_and_val_count_together() -> None:
     low, high = scored("a {}", 12, 1), scored("one {}", 11, 3)
     assert order([low, high]) == ["one {}", "a {}"]
     assert pooled(high.score, SIZES) == 14 / 20
+
+
+@pytest.mark.parametrize("objective", ["class_mean", "logprob", "margin"])
+def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
+    """As accuracy does: each split with the number of its images."""
+
+    def entry(text: str, train: float, val: float | None) -> Scored:
+        values = {objective: train, f"val_{objective}": val}
+        score = Score(train=0.5, val=0.5, **values)  # type: ignore[arg-type]
+        return Scored(template=Template.parse(text), score=score, value=train, position=Position(1))
+
+    low, high = entry("a {}", -1.0, -3.0), entry("one {}", -1.25, -1.0)
+    assert [found.text for found in select([low, high], sizes=SIZES, objective=objective)] == [
+        "one {}",
+        "a {}",
+    ]
+    assert pooled(low.score, SIZES, objective) == (-1.0 * 16 - 3.0 * 4) / 20
+    # Where one has no value on val, as an older program wrote it, val counts for none.
+    old = entry("an old {}", -1.1, None)
+    found = [each.text for each in select([low, high, old], sizes=SIZES, objective=objective)]
+    assert found == ["a {}", "an old {}", "one {}"]
 
 
 def test_train_decides_where_the_pooled_share_is_equal() -> None:
@@ -84,15 +104,6 @@ def test_the_order_of_arrival_does_not_matter(
     assert select(entries, sizes=SIZES, seed=3) == select(other, sizes=SIZES, seed=3)
 
 
-def test_the_llm_is_told_fractions_in_the_order_of_the_values() -> None:
-    """Log-probabilities and margins become shares; accuracies stay as they are."""
-    assert as_fraction(0.625, "accuracy") == 0.625
-    for objective, values in (("logprob", [-9.0, -2.0, -0.1]), ("margin", [-30.0, 0.0, 3.0])):
-        told = [as_fraction(value, objective) for value in values]  # type: ignore[arg-type]
-        assert told == sorted(told)
-        assert all(0 <= share <= 1 for share in told)
-
-
 @pytest.mark.parametrize(
     ("sizes", "share"),
     [({}, 0.75), ({"train": 16}, 0.75), ({"val": 4}, 0.75), ({"train": 1, "val": 3}, 0.5625), (SIZES, 0.7)],
@@ -109,14 +120,6 @@ def test_equal_counts_are_equal_shares_whichever_way_they_were_divided() -> None
     assert pooled(Score(train=1 / 3, val=2 / 3), sizes) == pooled(Score(train=2 / 3, val=1 / 3), sizes)
     assert pooled(Score(train=0.1 + 0.2, val=0.0), sizes) == pooled(Score(train=0.3, val=0.0), sizes)
     assert pooled(Score(train=0.5, val=0.0), {"train": 10**6, "val": 1}) != 0.5
-
-
-def test_a_log_probability_is_told_as_the_probability_and_a_margin_by_a_logistic_curve() -> None:
-    """0.5 is a margin of nothing; a log-probability above 0, which is a rounding error, is certainty."""
-    assert as_fraction(math.log(0.25), "logprob") == pytest.approx(0.25)
-    assert (as_fraction(0.0, "logprob"), as_fraction(1e-9, "logprob")) == (1.0, 1.0)
-    assert as_fraction(0.0, "margin") == 0.5
-    assert as_fraction(2.0, "margin") == pytest.approx(1 / (1 + math.exp(-2)))
 
 
 def test_without_a_seed_the_coin_is_that_of_seed_0() -> None:

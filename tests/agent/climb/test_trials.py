@@ -53,7 +53,7 @@ async def test_an_improvement_is_what_beats_all_up_to_then(trials: Trials, heard
 async def test_no_more_proposals_are_tried_than_were_asked_for(trials: Trials, heard: list[Event]) -> None:
     """The others, and what was tried before, are refused with their reason; none is scored."""
     await trials.score([Template.parse("a {}")], HERE)
-    outcomes = await trials.judge("- a {}\n- old {}\n- one {}\n- my {}\n- this {}\n", HERE)
+    outcomes = await trials.judge(trials.read("- a {}\n- old {}\n- one {}\n- my {}\n- this {}\n"), HERE)
     scored = [event.template for event in heard if isinstance(event, TemplateScored)]
     assert scored == ["a {}", "old {}", "one {}"]
     refused = [(event.line, event.reason) for event in heard if isinstance(event, TemplateRefused)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.fields import without_credentials
+from promptclimb.agent.config.fields import Price, without_credentials
 from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import (
@@ -61,6 +62,8 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
         ({"base_url": SECRET_URL}, ["--base-url", "http://"]),
         ({"price": "1"}, ["--price", "IN/OUT"]),
         ({"price": "1/-2"}, ["--price", "greater than or equal to 0"]),
+        ({"price": "1/2/3/4"}, ["--price", "IN/CACHED/OUT", "or auto"]),
+        ({"price": "1/x/3"}, ["--price", "number"]),
         ({"initial": "1"}, ["--initial", "at least 2"]),
         ({"method": "pn"}, ["needs an LLM", "--llm local"]),
         ({"method": "pn", "llm": "m", "max_cost": "1"}, ["--max-cost needs a price", "--price IN/OUT"]),
@@ -90,6 +93,7 @@ def test_a_wrong_value_is_named_with_what_would_be_right(flags: dict[str, str], 
         ({"cache_answers": True}, "cache_answers needs shared_cache=DIR"),
         ({"base_url": SECRET_URL}, "base_url: write http:// or https://"),
         ({"price": {"prompt": 1}}, "price.completion: field required"),
+        ({"price": 5}, "price=5: input should be a valid dictionary or instance of Price"),
         ({"shots": 0, "seed": -1}, "; seed=-1: "),
     ],
 )
@@ -184,6 +188,18 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     assert again.identity() == config.identity()
     assert again.endpoints[0].price == config.endpoints[0].price
     assert str(again.price) == "0.5/1"
+
+
+def test_a_price_is_written_with_its_slashes_or_looked_up() -> None:
+    """In and out, or with that of cached tokens between; ``auto`` is a price too, for a limit on money."""
+    config = SearchConfig(data="d", llm="m", price="1/0.1/2", max_cost=1)
+    assert (str(config.price), config.price) == ("1/0.1/2", Price(prompt=1, cached=0.1, completion=2))
+    auto = SearchConfig(data="d", llm="m", price=" AUTO", max_cost=1, endpoints=({"base_url": "http://h"},))
+    assert (auto.price, auto.priced) == ("auto", True)
+    again = [build([("file", tomllib.loads(to_toml(each)))]) for each in (config, auto)]
+    assert [each.price for each in again] == [config.price, "auto"]
+    pool = ({"base_url": "http://h", "price": "auto"}, {"base_url": "http://i", "price": "1/2"})
+    assert SearchConfig(data="d", llm="m", max_cost=1, endpoints=pool).priced
 
 
 def test_what_decides_and_what_does_not() -> None:

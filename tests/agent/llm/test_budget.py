@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import BudgetSpentError, ConfigError, TokenUsage
-from promptclimb.agent.llm.budget import NOTHING, Budget, Limits, Usage, cost
+from promptclimb.agent.llm.budget import Budget, Limits
+from promptclimb.agent.llm.usage import NOTHING, Usage, cost
 from tests.fakes.clock import run_virtual, virtual_time
 
-PRICE = SimpleNamespace(prompt=0.15, completion=0.6)
+PRICE = Price(prompt=0.15, completion=0.6)
 
 
 def test_money_is_exact() -> None:
@@ -87,6 +88,51 @@ async def test_a_limit_on_money_is_never_exceeded() -> None:
     with pytest.raises(BudgetSpentError, match=r"0\.001 US dollars") as caught:
         await budget.reserve(TokenUsage(1000, 500), PRICE)
     assert caught.value.limit == "cost"
+
+
+@virtual_time
+async def test_a_limit_is_told_as_one_says_it() -> None:
+    """One call, one token, one minute; several limits at once are all named, and can be asked for."""
+    one = Budget(Limits(calls=1, tokens=1, minutes=1), Usage(calls=1, prompt_tokens=1))
+    with pytest.raises(BudgetSpentError) as caught:
+        await one.reserve(TokenUsage(1, 1))
+    assert str(caught.value) == (
+        "the limits of 1 call and 1 token (the next request may need more than is left) are reached"
+    )
+    assert (caught.value.limit, caught.value.limits) == ("calls", ("calls", "tokens"))
+    assert str(one.spent_minutes()) == "the limit of 1 minute is reached"
+    assert one.spent_minutes().limits == ("minutes",)
+    with pytest.raises(BudgetSpentError, match=r"^the limit of 1 call is reached$"):
+        await Budget(Limits(calls=1), Usage(calls=1)).reserve(TokenUsage(1, 1))
+
+
+@virtual_time
+async def test_an_endpoint_that_tells_a_higher_cost_is_dearer_from_then_on() -> None:
+    """Its price was given too low: the first such call shows it, and no other goes over the limit."""
+    budget = Budget(Limits(cost_usd=0.001))
+    told = 3 * PRICE.most(TokenUsage(1000, 0))
+    for _ in range(2):
+        reserved = await budget.reserve(TokenUsage(1000, 0), PRICE)
+        budget.settle(reserved, Usage(calls=1, picodollars=told, told_calls=1, told_picodollars=told))
+    assert budget.left().cost_usd == pytest.approx(0.0001)
+    assert PRICE.most(TokenUsage(600, 0)) < 10**8  # by its price it would fit
+    with pytest.raises(BudgetSpentError):
+        await budget.reserve(TokenUsage(600, 0), PRICE)
+
+
+@virtual_time
+async def test_a_reservation_bounds_what_cached_tokens_may_cost() -> None:
+    """By hand, a cache may even be dearer than the rest."""
+    price = Price(prompt=1, cached=5, completion=2)
+    assert cost(TokenUsage(100, 10, cached_tokens=40), price) == (60 + 200 + 20) * 10**6
+    reserved = await Budget(Limits(cost_usd=1.0)).reserve(TokenUsage(100, 10), price)
+    assert reserved.doubtful_picodollars == (500 + 20) * 10**6
+
+
+def test_a_cost_that_is_told_is_the_cost() -> None:
+    """Whatever the price says, and without one."""
+    told = TokenUsage(100, 10, told_picodollars=7)
+    assert cost(told, PRICE) == cost(told, None) == 7
 
 
 steps = st.lists(

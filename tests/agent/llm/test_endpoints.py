@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from genai_prices.data_snapshot import DataSnapshot
+from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
-from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError
+from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError, TokenUsage
 from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.endpoints import open_endpoints
+from promptclimb.agent.llm.endpoints import open_endpoints, price_notes
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
@@ -159,3 +164,45 @@ async def test_an_address_that_a_local_llm_does_not_ask_is_noted(
         texts = [event.text for event in heard if isinstance(event, Noted)]
     assert any("nothing is asked of http://elsewhere/v1" in text for text in texts) == noted
     assert not any("pw-0123456789" in text for text in texts)
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of prices that knows one vendor, on this machine."""
+    priced = ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(2))
+    model = ModelInfo(id="m", match=ClauseEquals(equals="m"), prices=priced)
+    vendor = Provider(id="home", name="Home", api_pattern=r"http://127\.0\.0\.1", models=[model])
+    snapshot = DataSnapshot(providers=[vendor], from_auto_update=False)
+    monkeypatch.setattr(price_table, "_table", lambda: snapshot)
+    monkeypatch.setattr(price_table, "_newest", lambda _today: date(2026, 5, 1))
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_price_from_the_table_is_told_once_and_noted() -> None:
+    """The row stands in the result by its endpoint; one with a price by hand has none."""
+    heard: list[Event] = []
+    async with ChatServer() as one, ChatServer() as two:
+        pool = ({"base_url": one.base_url}, {"base_url": two.base_url, "price": "3/4"})
+        async with opened({}, heard, endpoints=pool, price="auto", max_cost=1) as (endpoints, *_):
+            charges = [each.price and each.price.charge(TokenUsage(1, 1)) for each in endpoints]
+            assert charges == [3 * 10**6, 7 * 10**6]
+            noted = price_notes(endpoints)["prices"]
+    assert list(noted) == [one.base_url]
+    assert (noted[one.base_url]["provider"], noted[one.base_url]["table_date"]) == ("home", "2026-05-01")
+    notes = [event.text for event in heard if isinstance(event, Noted)]
+    said = [note for note in notes if note.startswith("price of")]
+    assert len(said) == 1
+    assert said[0].startswith(f"price of {one.base_url}: home m: $1 in, $1 cached, $1 written, $2 out")
+
+
+@pytest.mark.usefixtures("table")
+async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent() -> None:
+    """It says what would help; so it does for an object from Python, which has no address."""
+    async with ChatServer() as server:
+        with pytest.raises(ConfigError, match=r"no model 'n' of Home.*--price IN/OUT"):
+            async with opened({}, base_url=server.base_url, llm="n", price="auto"):
+                pytest.fail("it must not open")
+        assert server.statistics.requests == 0
+    with pytest.raises(ConfigError, match="--price auto goes by the address of an endpoint"):
+        async with opened({}, chat=Fixed(), price="auto"):
+            pytest.fail("it must not open")

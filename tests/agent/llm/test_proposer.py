@@ -8,13 +8,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import (
     BudgetSpentError,
     ChatError,
@@ -29,20 +29,29 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events import EndpointRemoved, Event, GaveUp, RetryScheduled, UsageUntold, unheard
-from promptclimb.agent.llm.budget import NOTHING, Bill, Budget, Limits, Usage
+from promptclimb.agent.events import (
+    EndpointRemoved,
+    Event,
+    GaveUp,
+    RetryScheduled,
+    UsageChanged,
+    UsageUntold,
+    unheard,
+)
+from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 
-PRICE = SimpleNamespace(prompt=1.0, completion=2.0)
+PRICE = Price(prompt=1.0, completion=2.0)
 
 
 def request(number: int = 0, max_tokens: int = 100) -> ChatRequest:
@@ -479,3 +488,38 @@ def test_an_endpoint_that_tells_nothing_is_still_used_well() -> None:
     billed, refused = run_virtual(two_minutes())
     assert refused < billed
     assert billed >= 0.9 * 180
+
+
+@virtual_time
+async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
+    """Of answers, and of useless ones too."""
+    usage = TokenUsage(
+        100, 30, cached_tokens=60, cache_written_tokens=20, reasoning_tokens=25, told_picodollars=9
+    )
+
+    class Telling:
+        calls = 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            self.calls += 1
+            if self.calls == 1:
+                raise UselessAnswerError("none", reason="no_content", usage=usage)
+            return ChatAnswer(text="- a {}", prompt_tokens=100, completion_tokens=30, billed=usage)
+
+    ledger, heard = Ledger(), list[Event]()
+    reply = await proposer(Telling(), heard, ledger=ledger).ask(request())
+    billed = Usage(
+        calls=1,
+        prompt_tokens=100,
+        completion_tokens=30,
+        cached_tokens=60,
+        cache_written_tokens=20,
+        reasoning_tokens=25,
+        picodollars=9,
+        told_calls=1,
+        told_picodollars=9,
+    )
+    assert reply.bill.usage == billed.plus(Usage(retries=1))
+    assert ledger.usage == billed.plus(Usage(failed_calls=1))
+    changed = [event for event in heard if isinstance(event, UsageChanged)][-1]
+    assert (changed.cached_tokens, changed.cache_written_tokens, changed.reasoning_tokens) == (120, 40, 50)

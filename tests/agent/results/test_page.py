@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -134,6 +135,8 @@ def test_what_it_took_is_said_in_words() -> None:
     assert "57 beyond the number asked for; 1 of their own" in text
     assert "and at most 42,839 more tokens ($0.2500) that the endpoint did not report" in text
     assert "9 (2 failed attempts, 0 retries)" in text
+    cached = Reader(page(small_result(usage=replace(spent, cached_tokens=640), llm=asked), "")).text
+    assert "0 in, 0 out (640 from a cache), and at most 42,839 more" in cached
     free = Reader(page(small_result(), "")).text
     assert not any(word in free for word in ("retries", "cost", "$0.0000"))
 

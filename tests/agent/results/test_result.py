@@ -26,8 +26,11 @@ def document(**changes: Any) -> dict[str, Any]:
 
 def old_document() -> dict[str, Any]:
     """What the first programs of schema 1 wrote."""
-    later = ("versions", "started", "device", "test_opened")
-    return {name: value for name, value in document().items() if name not in later}
+    later = ("versions", "started", "device", "test_opened", "limits")
+    found = {name: value for name, value in document().items() if name not in later}
+    for name in ("cached_tokens", "cache_written_tokens", "reasoning_tokens", "told_usd"):
+        del found["usage"][name]
+    return found
 
 
 def test_the_document_has_the_documented_fields_in_their_order() -> None:
@@ -60,6 +63,7 @@ def test_a_document_of_before_is_read() -> None:
     del old["baselines"]["plain"]["val"]
     found = SearchResult.from_json(old)
     assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
+    assert (found.limits, found.usage.cached_tokens, found.usage.told_usd) == ((), 0, None)
     assert found.dataset.sizes == Sizes(train=2, test=4)
     assert found.baselines["plain"] == Ensemble(
         templates=("a photo of a {}",), train=0.5, val=None, test=0.25

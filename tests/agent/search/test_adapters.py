@@ -11,6 +11,7 @@ from promptclimb.agent.errors import (
     BudgetSpentError,
     ConfigError,
     FatalChatError,
+    TokenUsage,
     TransientChatError,
     UselessAnswerError,
 )
@@ -80,7 +81,9 @@ async def test_an_answer_that_is_no_text_is_said_to_be_none(answer: object) -> N
 @pytest.mark.parametrize(
     "answer",
     ["- a {}", 3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
-     ChatAnswer(text="x", completion_tokens=float("nan"))],  # type: ignore[arg-type]
+     ChatAnswer(text="x", completion_tokens=float("nan")),  # type: ignore[arg-type]
+     ChatAnswer(text="x", billed=TokenUsage(5, 5, cached_tokens=6)),
+     ChatAnswer(text="x", billed=TokenUsage(5, 5, told_picodollars=-1))],
 )  # fmt: skip
 async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> None:
     """Tokens below zero would undo a limit."""

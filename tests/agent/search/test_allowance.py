@@ -11,15 +11,16 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.llm.budget import Bill, Usage
+from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.results.run_dir import STORE
-from promptclimb.agent.search.allowance import Allowance
+from promptclimb.agent.search.allowance import Allowance, told
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.search.suite import Cell, NotRun, run_cell, summary
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.small_result import small_result
 
 SMALL: Mapping[str, Any] = {"restarts": 1, "resets": 1, "iterations": 2, "initial": 5, "concurrency": 1}
 
@@ -121,6 +122,20 @@ def test_once_a_request_finds_no_room_no_other_search_begins(tmp_path: Path) -> 
     assert (chat.calls, states(results)) == (0, ["stopped", "not run", "not run"])
     assert isinstance(results[1], NotRun)
     assert results[1].reason == "the limit of 10 tokens over the whole suite is reached"
+
+
+def test_limits_are_told_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Path) -> None:
+    """One call is one call; of several limits each is named."""
+    chat = Chat()
+    results = run_suite(tmp_path, chat, max_calls=1)
+    assert results[0].limits == ("calls",)  # type: ignore[union-attr]  # the first one is run
+    assert isinstance(results[1], NotRun)
+    assert results[1].reason == "the limit of 1 call over the whole suite is reached"
+    odd = small_result(status="stopped", stop_reason="nothing of the kind", limits=("calls", "cost"))
+    said = told(cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd).stop_reason
+    assert said == "the limits of 1,200 calls and 2 US dollars over the whole suite are reached"
+    unlimited = told(cells(tmp_path)[0].config, odd)
+    assert unlimited == odd
 
 
 def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from promptclimb.agent.climb.record import ClimbRecord
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
+from promptclimb.agent.llm.usage import Bill
+from promptclimb.agent.llm.usage import Usage as LedgerUsage
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
@@ -118,6 +120,30 @@ async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
     assert result.versions is not None
     assert result.versions.program == program_version()
     assert (result.notes["data"], result.notes["llm_fallback"]) == (["split by rule"], "y")
+
+
+@pytest.mark.parametrize(
+    ("told_calls", "price", "cost", "told"),
+    [(3, None, 0.5, 0.2), (2, None, None, 0.2), (2, "1/2", 0.5, 0.2), (0, "auto", 0.5, None)],
+)
+async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
+    store: Store, told_calls: int, price: str | None, cost: float | None, told: float | None
+) -> None:
+    """Of every call; what endpoints told is in the result as they told it."""
+    spent = LedgerUsage(
+        calls=3,
+        picodollars=5 * 10**11,
+        told_calls=told_calls,
+        told_picodollars=2 * 10**11 if told_calls else 0,
+        cached_tokens=7,
+        reasoning_tokens=8,
+    )
+    await store.put_usage(Bill(spent))
+    evaluator = Words()
+    config = SearchConfig(data="words", llm="m", price=price, ensemble_size=2)
+    usage = (await finish(config, evaluator, store, ended(evaluator))).usage
+    assert (usage.cost_usd, usage.told_usd) == (cost, told)
+    assert (usage.cached_tokens, usage.cache_written_tokens, usage.reasoning_tokens) == (7, 0, 8)
 
 
 async def test_a_stopped_search_leaves_the_test_split_sealed(store: Store) -> None:

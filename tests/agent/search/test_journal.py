@@ -10,15 +10,18 @@ import pytest
 from promptclimb.agent.climb.climb import Skipped
 from promptclimb.agent.errors import (
     BudgetSpentError,
+    GaveUpError,
     InterruptedRunError,
     RequestFailedError,
     StoreCorruptError,
     StoreMismatchError,
+    UselessAnswerError,
 )
-from promptclimb.agent.llm.budget import Bill, Usage
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
+from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW, EmptyAnswers
 from promptclimb.agent.search.journal import Journal
 from promptclimb.agent.search.last_look import OPENINGS, openings
 from promptclimb.agent.stop import Stop
@@ -119,6 +122,27 @@ async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None
         with pytest.raises(Skipped, match=reason):
             await again.answer(position, request(text))
     assert asker.asked == 0
+
+
+async def test_a_run_of_empty_answers_ends_the_asking_of_all_climbs(store: Store) -> None:
+    """An answer that was cut before it began counts like one without a template; what is on disk is given."""
+    cut = RequestFailedError("no usable answer", attempts=2, answered=True)
+    cut.__cause__ = UselessAnswerError("nothing but thought", reason="length")
+    counted = EmptyAnswers()
+    journals = [Journal(store, asker := Asker(store, cut, None), Stop(), counted) for _ in range(2)]
+    with pytest.raises(Skipped):
+        await journals[1].answer(FIRST, request("one"))
+    await journals[1].answer(SECOND, request("two"))
+    for _ in range(MOST_EMPTY_IN_A_ROW - 1):
+        journals[0].heard(empty=True, cut=False)
+    with pytest.raises(
+        GaveUpError, match=rf"last {MOST_EMPTY_IN_A_ROW} answers, 1 of them cut .* raise --answer-t"
+    ):
+        await journals[1].answer(THIRD, request("three"))
+    assert (await journals[1].answer(SECOND, request("two")))[1]
+    assert asker.asked == 2
+    journals[0].heard(empty=False, cut=False)
+    await journals[1].answer(THIRD, request("three"))
 
 
 async def test_a_skip_of_another_request_is_refused_too(store: Store) -> None:

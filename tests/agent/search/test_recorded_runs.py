@@ -1,4 +1,4 @@
-"""Runs recorded before the rooms were moved: the same requests to the byte, positions and result."""
+"""Recorded runs: the same requests to the byte, the same positions and results; see ``record_runs``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
-from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.agent.search.record_runs import RECORDINGS, RUNS
 from tests.fakes.clock import run_virtual
-from tests.paths import ROOT
 
-RUNS = ROOT / "tests" / "data" / "recorded_runs"
-ON_WORDS = ("pn", "p", "ape", "opro", "random", "pn-without-val", "opro-class-mean")
-ON_PICTURES = ("real-pn", "real-logprob")
+ON_WORDS = [name for name, recording in RECORDINGS.items() if recording.words is not None]
+ON_PICTURES = [name for name in RECORDINGS if name not in ON_WORDS]
 
 
 class Recorded:
@@ -67,7 +65,7 @@ def config_of(run: dict[str, Any], run_dir: Path) -> SearchConfig:
 def test_a_run_is_what_it_was(tmp_path: Path, name: str) -> None:
     """Requests, positions, answers and leaderboard of every method are those of the recorded run."""
     run = read(name)
-    evaluator = FakeEvaluator(val=False, seed=3) if name == "pn-without-val" else FakeEvaluator()
+    evaluator = RECORDINGS[name].evaluator
     chat = Recorded(run["turns"]) if run["turns"] else None
     result = run_virtual(search(config_of(run, tmp_path / "run"), evaluator=evaluator, chat=chat))
     check(run, tmp_path / "run", result)

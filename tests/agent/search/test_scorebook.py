@@ -85,3 +85,28 @@ async def test_a_scorer_that_fails_ends_the_run_and_nothing_is_kept() -> None:
     with pytest.raises(EvaluationFailedError, match="device lost"):
         await Scorebook(shelf, Scripted(shelf)).score("broken {}")
     assert not shelf.kept
+
+
+async def test_climbs_that_score_one_template_at_once_hear_the_same() -> None:
+    """A black box that never says the same twice is asked once, whoever asks and whoever leaves first."""
+
+    class Restless:
+        """Never says the same twice."""
+
+        asked = 0
+
+        async def score(self, template: str) -> Verdict:
+            """Scores by how often it was asked."""
+            self.asked += 1
+            said = Score(train=self.asked / 100)
+            await asyncio.sleep(0)
+            return said
+
+    scorer = Restless()
+    book = Scorebook(Shelf(), scorer)
+    leaver, *others = [asyncio.create_task(book.score("a {}")) for _ in range(4)]
+    await asyncio.sleep(0)
+    leaver.cancel()
+    assert len(set(await asyncio.gather(*others))) == 1
+    assert scorer.asked == 2
+    assert await book.score("a {}") == others[0].result()

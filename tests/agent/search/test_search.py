@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,16 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UsageError,
 )
-from promptclimb.agent.events import Event
+from promptclimb.agent.events import Event, TemplateScored
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
-from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_time
 
 SMALL: dict[str, Any] = {
@@ -151,6 +153,20 @@ def test_a_lost_result_is_made_again_from_the_journal(tmp_path: Path, reference:
     result = run_virtual(resume(tmp_path / "r", evaluator=evaluator, chat=chat))
     assert board(tmp_path / "r") == reference
     assert (chat.asked, evaluator.batches, result.usage.replayed) == ([], [], 24)
+
+
+def test_a_lost_result_is_made_again_without_an_endpoint(tmp_path: Path) -> None:
+    """All answers are on disk, so no endpoint need be there to give any: none is opened."""
+    run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash()))
+    (tmp_path / "r" / "result.json").unlink()
+
+    class Counting(ChatByHash):
+        @property
+        def in_flight(self) -> int:
+            raise AssertionError("it is opened")
+
+    result = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=Counting()))
+    assert (result.status, result.usage.replayed) == ("finished", 24)
 
 
 def test_the_test_split_is_opened_once_and_after_the_last_score(tmp_path: Path) -> None:
@@ -448,17 +464,81 @@ def test_a_method_without_an_llm_is_replayed_without_time(tmp_path: Path) -> Non
     assert board(tmp_path / "r") == before
 
 
-@pytest.mark.parametrize(("reason", "remedy"), [("stop", ""), ("length", "raise --answer-tokens")])
-def test_answers_without_a_template_are_told(tmp_path: Path, reason: str, remedy: str) -> None:
+class Prose:
+    """Answers in words; with templates once it is told to."""
+
+    def __init__(self, finish_reason: str = "stop") -> None:
+        self.asked = 0
+        self.useful_from = 10**9
+        self._finish_reason = finish_reason
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked += 1
+        if self.asked >= self.useful_from:
+            return ChatAnswer(text=text_for(request))
+        return ChatAnswer(
+            text="I am afraid that I cannot help with that.\n- no slot", finish_reason=self._finish_reason
+        )
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"), [("stop", "another --llm"), ("length", "raise --answer-tokens")]
+)
+def test_answer_after_answer_without_a_template_stops_the_run(
+    tmp_path: Path, reason: str, remedy: str
+) -> None:
+    """Whichever climbs they are of; it says what to do, keeps everything, and asks as often when resumed."""
+    chat = Prose(reason)
+    result = run_virtual(search(config(tmp_path / "r", concurrency=2), evaluator=FakeEvaluator(), chat=chat))
+    assert (result.status, result.usage.calls) == ("stopped", chat.asked)
+    assert MOST_EMPTY_IN_A_ROW <= chat.asked <= MOST_EMPTY_IN_A_ROW + 1
+    assert result.stop_reason is not None
+    assert f"no template could be read in the last {chat.asked} answers" in result.stop_reason
+    assert remedy in result.stop_reason
+    assert result.notes["empty_answers"].startswith(f"no template could be read in {chat.asked} of")
+    assert "nothing_usable" in result.notes
+    chat.useful_from = chat.asked + MOST_EMPTY_IN_A_ROW
+    result = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=chat))
+    assert (result.status, chat.asked) == ("finished", 24)
+    assert "nothing_usable" not in result.notes
+
+
+def test_a_short_run_without_a_template_goes_to_its_end(tmp_path: Path) -> None:
     """They were paid for: a search that finds nothing for that must not look like one that did well."""
+    small = config(tmp_path / "r", restarts=2)
+    result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Prose("length")))
+    assert result.status == "finished"
+    assert result.notes["empty_answers"].startswith("no template could be read in 12 of 12 answers")
+    assert result.notes["empty_answers"].endswith("raise --answer-tokens")
+    assert result.notes["nothing_usable"]
 
-    class Prose:
-        async def chat(self, request: ChatRequest) -> ChatAnswer:
-            return ChatAnswer(text="I am afraid that I cannot help with that.", finish_reason=reason)
 
-    result = run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=Prose()))
-    assert result.notes["empty_answers"].startswith("no template could be read in 24 of 24 answers")
-    assert result.notes["empty_answers"].endswith(remedy or "answers")
+def test_every_request_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    """Else a method that asks the same again would have the same answer again, in each iteration."""
+    chat = ChatByHash()
+    run_virtual(search(config(tmp_path / "r", method="ape"), evaluator=FakeEvaluator(), chat=chat))
+    assert len({request.seed for request in chat.asked}) == len(chat.asked) == 24
+
+
+def test_the_ensemble_is_as_large_as_asked_for(tmp_path: Path) -> None:
+    """The best templates of the leaderboard, three by default, and no template twice."""
+    for size in (1, 3, 4):
+        wanted = config(tmp_path / f"r{size}", ensemble_size=size)
+        result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
+        assert result.ensemble.templates == tuple(row.template for row in result.leaderboard[:size])
+        assert len(set(result.ensemble.templates)) == size
+    assert config(tmp_path / "r").ensemble_size == 3
+
+
+def test_no_iteration_tries_more_than_was_asked_for(tmp_path: Path) -> None:
+    """The chat gives five templates, three are scored; what is left over is refused with its reason."""
+    heard: list[Event] = []
+    result = run_virtual(
+        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=heard.append)
+    )
+    tried = Counter(e.position for e in heard if isinstance(e, TemplateScored) and not e.position.initial)
+    assert max(tried.values()) == 3
+    assert result.rejected["too_many_proposals"] > 0
 
 
 def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from promptclimb.agent.errors import (
     StoreVersionError,
     UsageError,
 )
-from promptclimb.agent.llm.budget import Bill, Usage
 from promptclimb.agent.llm.types import ChatAnswer
+from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
@@ -80,6 +80,16 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
         usage = store.usage
         assert (usage.calls, usage.failed_calls, usage.prompt_tokens, usage.picodollars) == (5, 1, 55, 20)
         assert store.manifest["identity"] == MANIFEST["identity"]
+
+
+async def test_a_run_of_before_kinds_of_tokens_were_counted_goes_on(run_dir: Path) -> None:
+    """Its totals lack them; they are none, and are counted from here on."""
+    row = json.dumps({"calls": 2, "prompt_tokens": 10, "picodollars": 7})
+    planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'usage'", (row,)))
+    with Store.open(run_dir) as store:
+        await store.put_usage(Bill(Usage(calls=1, prompt_tokens=5, cached_tokens=4)))
+        usage = store.usage
+    assert (usage.calls, usage.prompt_tokens, usage.cached_tokens, usage.picodollars) == (3, 15, 4, 7)
 
 
 def test_active_time_adds_up_over_sessions(run_dir: Path) -> None:

@@ -134,7 +134,9 @@ def test_scores_are_fractions_with_their_counts(evaluator: OpenClipEvaluator) ->
     assert score.train == score.correct[0] / 16
     assert score.val == score.correct[1] / 12
     assert score.class_mean == pytest.approx(score.train)
+    assert score.val_class_mean == pytest.approx(score.val)
     assert score.logprob is None
+    assert score.val_logprob is None
     examined = evaluator.examine([["a photo of a {}."]])[0]
     assert (examined.train, examined.val) == (score.train, score.val)
 
@@ -181,6 +183,8 @@ def test_grey_box_values_are_there_only_when_asked(spec: EvaluatorSpec) -> None:
     assert isinstance(score, Score)
     assert score.value("logprob") < 0
     assert score.margin is not None
+    assert score.val_value("logprob") not in (None, score.value("logprob"))
+    assert score.val_margin is not None
 
 
 def test_fingerprints_follow_what_decides_scores(

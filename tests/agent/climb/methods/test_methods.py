@@ -12,7 +12,8 @@ from promptclimb.agent.climb.methods import Ask, Heard, Propose, View, method_na
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.config.known_methods import KNOWN_METHODS, described
 from promptclimb.agent.position import Position
-from promptclimb.evaluator.scoring import Score
+from promptclimb.evaluator.scoring import Objective, Score
+from promptclimb.prompts.measures import MEASURES
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template
@@ -39,10 +40,18 @@ def view(
     top_k: int = 3,
     max_words: int = 15,
     rng: Callable[[], random.Random] = random.Random,
+    objective: Objective = "accuracy",
 ) -> View:
     """A climb as a method sees it."""
     return View(
-        memory=memory, pool=pool, proposals=proposals, top_k=top_k, max_words=max_words, max_turns=3, rng=rng
+        memory=memory,
+        pool=pool,
+        proposals=proposals,
+        top_k=top_k,
+        max_words=max_words,
+        max_turns=3,
+        rng=rng,
+        objective=objective,
     )
 
 
@@ -67,6 +76,35 @@ def test_pn_shows_both_ends_and_p_only_the_best() -> None:
     assert TEXTS[4] not in both
     assert all(text in best for text in TEXTS[:3])
     assert TEXTS[-1] not in best
+
+
+def test_pn_shows_no_template_as_bad_that_is_as_good_as_the_best() -> None:
+    """Where all score alike there is no direction to read, and the request is that of method p."""
+    memory = Memory(1)
+    for text in TEXTS:
+        memory.add(
+            Scored(template=Template.parse(text), score=Score(train=1.0), value=1.0, position=Position(1))
+        )
+    first, other = (asked(next(method_named(name).reset(view(memory)))) for name in ("pn", "p"))
+    assert first == other
+    assert "badly" not in first
+
+
+@pytest.mark.parametrize(("objective", "value"), [("logprob", -2.25), ("margin", 1.5)])
+def test_requests_name_what_is_climbed(objective: Objective, value: float) -> None:
+    """No log-probability is told as a percentage, in a list or in what came of proposals."""
+    memory = Memory(1)
+    memory.add(
+        Scored(template=Template.parse("a {}"), score=Score(train=0.5), value=value, position=Position(1))
+    )
+    for name in ("opro", "pn", "p", "ape"):
+        steps = method_named(name).reset(view(memory, objective=objective))
+        said = asked(next(steps))
+        said += asked(steps.send(Heard(outcomes=[Outcome("b {}", score=value - 1)], best_before=value)))
+        assert "%" not in said
+        assert MEASURES[objective].task in said
+        if name != "ape":
+            assert f"{value:.3f}" in said
 
 
 @pytest.mark.parametrize("name", ["pn", "p"])

@@ -1,0 +1,96 @@
+"""``status``: how runs stand, live ones too."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ...evaluator.counts import counted
+from ...evaluator.user_paths import user_path
+from ..errors import UsageError
+from ..results.run_state import RunState, is_run, runs_in, state_of
+from ..text import printable
+from .output import print_json, print_table, print_text, resume_command, short_path
+
+if TYPE_CHECKING:
+    from .parser import Commands
+
+_COLUMNS = ("run", "state", "iterations", "calls", "train", "best template")
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Print how one run stands, or a list of all.
+
+    Raises:
+        UsageError: There is no run there.
+    """
+    if arguments.directory is None:
+        states = [state_of(run_dir) for run_dir in runs_in(user_path("runs", "RUN_DIR"))]
+        if arguments.as_json:
+            print_json([state.to_json() for state in states])
+        elif states:
+            print_table(_COLUMNS, [_row(state) for state in states])
+        else:
+            print_text("there are no runs in runs/\n")
+        return 0
+    run_dir = user_path(arguments.directory, "RUN_DIR")
+    if not is_run(run_dir):
+        raise UsageError(f"{run_dir} holds no run; give a run's folder, or none for a list of those in runs/")
+    state = state_of(run_dir)
+    if arguments.as_json:
+        print_json(state.to_json())
+    else:
+        print_text("".join(f"{printable(line)}\n" for line in _lines(state)))
+    return 0
+
+
+def _row(state: RunState) -> dict[str, str]:
+    return {
+        "run": short_path(state.run_dir),
+        "state": state.state,
+        "iterations": _iterations(state),
+        "calls": f"{state.usage.get('calls', 0):,}",
+        "train": "" if state.train is None else f"{state.train:.4g}",
+        "best template": state.best or "",
+    }
+
+
+def _lines(state: RunState) -> list[str]:
+    usage = state.usage
+    lines = [f"{short_path(state.run_dir)}: {state.state}"]
+    if started := state.started:
+        who = f"LLM {started.get('llm')}" if started.get("llm") else "no LLM"
+        lines.append(
+            f"{started.get('dataset')}, {started.get('model')}, {who}, method {started.get('method')}"
+        )
+    lines.append(f"iterations: {_iterations(state)}")
+    if state.best is not None:
+        lines.append(
+            f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {state.train:.4g})"
+        )
+    if usage.get("calls"):
+        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+        spent = f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens"
+        lines.append(f"{spent}, ${usage.get('cost_usd', 0.0):.4f}")
+        limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
+        lines += [f"left of --max-{name}: {left:,.10g}" for name, left in limits.items()]
+    if state.stop_reason:
+        lines.append(f"stopped: {state.stop_reason}")
+    if state.last_event:
+        lines.append(f"last event: {state.last_event}, {state.last_time}")
+    if state.state in ("stopped", "unfinished"):
+        lines.append(f"to go on: {resume_command(state.run_dir)}")
+    return lines
+
+
+def _iterations(state: RunState) -> str:
+    of = state.started.get("iterations")
+    return f"{state.iterations:,}" if of is None else f"{state.iterations:,} of {of:,}"
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``status``."""
+    parser = commands.add_parser("status", help=line)
+    parser.add_argument("directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/)")
+    parser.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
+    parser.set_defaults(run=status)

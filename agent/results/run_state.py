@@ -1,0 +1,128 @@
+"""How a run stands, read from its log and its result: one that is live, one that was stopped, one that died.
+
+Nothing is opened that a live run holds, and the test split is never looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..events import (
+    ClimbFinished,
+    IterationFinished,
+    IterationSkipped,
+    PoolScored,
+    SearchStarted,
+    SearchStopped,
+    UsageChanged,
+)
+from ..events.sinks.log import BACKUPS, FILE_NAME
+from ..store.lock import is_live
+from .run_dir import STORE, read_result
+
+_BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
+_TURN = (IterationFinished.name, IterationSkipped.name)
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """How a run stands.
+
+    Attributes:
+        run_dir: Its folder.
+        state: "live" while a process works on it, "finished", "stopped" by a limit or an outage, or
+            "unfinished" where it was interrupted or died.
+        started: The ``SearchStarted`` of its latest session, as logged; empty where it never came to that.
+        best: The best template that a climb reported, by training accuracy; None before the first.
+        train: Its training accuracy, a fraction of 1.
+        iterations: Iterations that are over, skipped ones included, in this or an earlier session.
+        usage: The latest ``UsageChanged``, as logged.
+        stop_reason: What stopped it.
+        last_event: Name of the latest event.
+        last_time: When that was, in ISO 8601.
+    """
+
+    run_dir: Path
+    state: str = "unfinished"
+    started: Mapping[str, Any] = field(default_factory=dict)
+    best: str | None = None
+    train: float | None = None
+    iterations: int = 0
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    stop_reason: str | None = None
+    last_event: str | None = None
+    last_time: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**vars(self), "run_dir": str(self.run_dir)}
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a run."""
+    return (folder / STORE).is_dir()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the folders of runs in a folder, the one begun last first."""
+    try:
+        found = [path for path in folder.iterdir() if is_run(path)]
+    except OSError:
+        return []
+    return sorted(found, key=lambda path: ((path / STORE).stat().st_ctime, path.name), reverse=True)
+
+
+def state_of(run_dir: Path) -> RunState:
+    """Return how a run stands."""
+    found = RunState(run_dir=run_dir)
+    turns = set[tuple[int, int, int]]()
+    for event in _events(run_dir):
+        _take(found, event, turns)
+    found.iterations = len(turns)
+    if is_live(run_dir / STORE):
+        found.state, found.stop_reason = "live", None
+        return found
+    try:
+        result = read_result(run_dir)
+    except (OSError, ValueError):
+        return found  # missing or torn: a resume makes it
+    found.state, found.stop_reason = result.status, result.stop_reason
+    found.best, found.train = result.best.template, result.best.train
+    return found
+
+
+def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, int]]) -> None:
+    name = event.get("event")
+    found.last_event, found.last_time = str(name), event.get("time")
+    if name == SearchStarted.name:
+        found.started, found.stop_reason = event, None
+    elif name == UsageChanged.name:
+        found.usage = event
+    elif name == SearchStopped.name:
+        found.stop_reason = event.get("reason")
+    if name in _TURN:
+        turns.add((event.get("climb", 0), event.get("reset", 0), event.get("iteration", 0)))
+    train = event.get("train")
+    if name in _BEST and isinstance(train, int | float) and (found.train is None or train > found.train):
+        found.best, found.train = str(event.get("best")), train
+
+
+def _events(run_dir: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield what the log holds, the oldest part first; a line that is torn is passed over."""
+    names = [f"{FILE_NAME}.{part}" for part in range(BACKUPS, 0, -1)]
+    for name in (*names, FILE_NAME):
+        try:
+            with (run_dir / name).open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    try:
+                        event = json.loads(line)
+                    except (ValueError, RecursionError):
+                        continue
+                    if isinstance(event, dict):
+                        yield event
+        except OSError:
+            continue

@@ -1,0 +1,15 @@
+"""The whole account against an endpoint that keeps its own, in small; see ``benchmarks/accounts.py``."""
+
+from __future__ import annotations
+
+from benchmarks.accounts import KINDS, account, limits
+
+
+def test_our_account_equals_the_vendors_and_no_budget_is_overrun() -> None:
+    """To the picodollar where it tells, bounded where it does not, over calls of every kind."""
+    found = account(300)
+    assert set(found["kinds"]) == set(KINDS)
+    assert found["difference_usd"] == 0
+    assert found["bounded"]
+    assert found["calls_equal"]
+    assert limits(3)["overruns"] == 0

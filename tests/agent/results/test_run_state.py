@@ -1,0 +1,93 @@
+"""How a run stands is read from its log, whatever became of the process that wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb import SearchConfig, search
+from promptclimb.agent.results.run_state import is_run, runs_in, state_of
+from promptclimb.agent.store import Store
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual
+
+
+def run(run_dir: Path, **more: Any) -> Path:
+    """A small search."""
+    config = SearchConfig(
+        data="fake",
+        llm="fake",
+        restarts=2,
+        resets=1,
+        iterations=3,
+        initial=6,
+        top_k=3,
+        run_dir=run_dir,
+        **more,
+    )
+    run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    return run(tmp_path_factory.mktemp("runs") / "a")
+
+
+def test_a_finished_run_shows_what_it_chose(finished: Path) -> None:
+    """Its best is the one that was selected."""
+    state = state_of(finished)
+    chosen = json.loads((finished / "result.json").read_text())["best"]
+    assert (state.state, state.best, state.train) == ("finished", chosen["template"], chosen["train"])
+    assert (state.iterations, state.started["iterations"], state.usage["calls"]) == (6, 6, 6)
+
+
+def test_a_stopped_run_says_by_what_and_what_is_left(tmp_path: Path) -> None:
+    """The reason is the result's, the limits the log's."""
+    state = state_of(run(tmp_path / "r", max_calls=2))
+    assert state.state == "stopped"
+    assert "2 calls" in (state.stop_reason or "")
+    assert state.usage["left"] == {"calls": 0}
+
+
+def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) -> None:
+    """No result, a torn last line, bytes that are no text: what can be read counts."""
+    copy = tmp_path / "r"
+    shutil.copytree(finished, copy)
+    (copy / "result.json").unlink()
+    log = copy / "events.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    cut = next(at for at, line in enumerate(lines) if b"iteration_finished" in line)
+    log.write_bytes(b"".join(lines[: cut + 1]) + b"\xff\xfe\n[1]\n" + lines[cut + 1][:20])
+    state = state_of(copy)
+    assert (state.state, state.iterations, state.last_event) == ("unfinished", 1, "climb.iteration_finished")
+    assert state.best is not None
+
+
+def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> None:
+    """By the lock, which a dead process does not hold, though its number may be another's by now."""
+    copy = tmp_path / "r"
+    shutil.copytree(finished, copy)
+    with Store.open(copy):
+        assert state_of(copy).state == "live"
+    assert state_of(copy).state == "finished"
+    (copy / "store" / "run.pid").write_text(f"{os.getppid()}")
+    assert state_of(copy).state == "finished"
+
+
+def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> None:
+    """Other folders and files are no runs."""
+    (tmp_path / "no-run").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("b", "a"):
+        shutil.copytree(finished, tmp_path / name)
+    assert [path.name for path in runs_in(tmp_path)] == ["a", "b"]
+    assert runs_in(tmp_path / "missing") == []
+    assert not is_run(tmp_path / "no-run")
