@@ -43,6 +43,7 @@ class Answers:
         self.asked: list[tuple[Position, ChatRequest]] = []
         self.finish_reason: str | None = "stop"
         self.unanswered = unanswered
+        self.noted: list[tuple[bool, bool]] = []
         self._texts = list(texts)
         self._on_disk = on_disk
 
@@ -53,6 +54,9 @@ class Answers:
             raise Skipped(f"nothing at {len(self.asked)}")
         answer = ChatAnswer(text=text, prompt_tokens=7, completion_tokens=3, finish_reason=self.finish_reason)
         return answer, len(self.asked) <= self._on_disk
+
+    def heard(self, *, empty: bool, cut: bool) -> None:
+        self.noted.append((empty, cut))
 
 
 class Table:
@@ -240,16 +244,18 @@ async def test_templates_that_no_llm_proposed_are_checked_before_they_are_scored
 
 
 async def test_an_answer_without_a_template_is_counted(stage: Stage) -> None:
-    """And whether it was cut; one that was cut after a template, or has a wrong one, is none of these."""
-    answers = Answers("", "well", "- better {}", "- a b c {} {} {}")
-    climb = stage.climb([Ask(SAID)] * 4, answers, iterations=4)
+    """And whether it was cut; one that was cut after a template is neither; what is on disk was noted before."""
+    answers = Answers("", "well", "- better {}")
+    climb = stage.climb([Ask(SAID)] * 3, answers, iterations=3)
     answers.finish_reason = "length"
     await climb.run()
     assert (climb.record.empty, climb.record.cut) == (2, 2)
-    answers = Answers("", "well")
+    assert answers.noted == [(True, True), (True, True), (False, False)]
+    answers = Answers("", "well", on_disk=1)
     climb = stage.climb([Ask(SAID)] * 2, answers)
     await climb.run()
     assert (climb.record.empty, climb.record.cut) == (2, 0)
+    assert answers.noted == [(True, False)]
 
 
 async def test_a_pool_of_which_nothing_can_be_scored_is_the_users_to_mend(stage: Stage) -> None:
