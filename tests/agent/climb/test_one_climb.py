@@ -244,7 +244,7 @@ async def test_templates_that_no_llm_proposed_are_checked_before_they_are_scored
 
 
 async def test_an_answer_without_a_template_is_counted(stage: Stage) -> None:
-    """And whether it was cut; one that was cut after a template is neither; what is on disk was noted before."""
+    """And whether it was cut; one that was cut after a template is neither."""
     answers = Answers("", "well", "- better {}")
     climb = stage.climb([Ask(SAID)] * 3, answers, iterations=3)
     answers.finish_reason = "length"
