@@ -73,7 +73,7 @@ class Change(NamedTuple):
 
 def parts(node: ast.AST, *, told: bool = False) -> Iterator[ast.AST]:
     """Yield a node and what lies in it, without what nobody executes, and without texts for people."""
-    told = told or isinstance(node, ast.Raise) or ast.unparse(node).startswith("TypeVar(")
+    told = told or isinstance(node, ast.Raise) or ast.unparse(node).startswith(("TypeVar(", "Literal["))
     if not (told and isinstance(node, ast.Constant)):
         yield node
     for name, value in ast.iter_fields(node):

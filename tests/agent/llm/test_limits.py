@@ -191,3 +191,12 @@ async def test_one_that_can_never_be_served_does_not_hold_up_the_others() -> Non
     assert (await small).doubtful_tokens == 30
     with pytest.raises(BudgetSpentError, match="100 tokens"):
         await large
+
+
+async def test_time_is_counted_from_the_moment_when_the_budget_was_made() -> None:
+    """Whatever the clock shows then."""
+    now = [5000.0]
+    budget = Budget(Limits(minutes=1), Usage(active_s=10.0), clock=lambda: now[0])
+    assert (budget.spent.active_s, budget.left_s()) == (10.0, 50.0)
+    now[0] += 20
+    assert (budget.spent.active_s, budget.left_s()) == (30.0, 30.0)

@@ -192,6 +192,26 @@ async def test_waits_and_attempts_use_up_the_time_together() -> None:
     assert asyncio.get_running_loop().time() == 7
     assert (await failing(patient, TransientChatError("x"), took_s=2.0)).attempts == 3
     assert asyncio.get_running_loop().time() == 7 + 3
+    patient = RetryPolicy(attempts=100, total_s=7.5)
+    assert (await failing(patient, TransientChatError("x"))).attempts == 5
+    assert (await failing(RetryPolicy(attempts=100, total_s=0.5), TransientChatError("x"))).attempts == 2
+
+
+@virtual_time
+async def test_how_to_wait_can_be_said() -> None:
+    """Waits go through what is given, and no other time passes."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def attempt(number: int) -> int:
+        if number < 4:
+            raise TransientChatError("x")
+        return number
+
+    assert await retrying(attempt, POLICY, rng=Longest(), sleep=sleep) == 4
+    assert (waits, asyncio.get_running_loop().time()) == ([1, 2, 4], 0)
 
 
 @virtual_time

@@ -43,10 +43,10 @@ class Bench:
         return pytest.approx(self.one.statistics().paused_s)  # type: ignore[no-any-return]
 
 
-def refuse(bench: Bench, retry_after: float | None = None, *, tokens: bool = False) -> None:
+def refuse(bench: Bench, retry_after: float | None = None, **why: bool) -> None:
     """One request, refused a moment after it left."""
     permit = bench.one.admit(1)
-    bench.one.refused(permit, retry_after, tokens=tokens)
+    bench.one.refused(permit, retry_after, **why)
     permit.leave()
     bench.now += 0.001
 
@@ -157,6 +157,24 @@ def test_the_unused_rest_is_given_back() -> None:
     assert bench.one.delay(1000) == 0.0
 
 
+def test_a_refusal_for_requests_says_nothing_of_tokens() -> None:
+    """What is set aside follows the answers as before."""
+    bench = Bench(RateLimits(tpm=6000, concurrency=9))
+    bench.answered(1000, 100)
+    refuse(bench, 0.0)
+    bench.now += 1000
+    bench.answered(1000, 100)
+    assert bench.one.delay(1000) == pytest.approx(1.0)
+
+
+def test_a_request_of_next_to_nothing_is_one_token() -> None:
+    """One at least, and no more than one."""
+    for tokens in (0, 1):
+        bench = Bench(RateLimits(tpm=60, concurrency=9))
+        bench.one.admit(tokens)
+        assert bench.one.delay(1) == pytest.approx(1.0)
+
+
 def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> None:
     """Then all of it is set aside, and stays so, until success after success has shown otherwise."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
@@ -213,6 +231,7 @@ def test_a_pause_that_is_asked_for_is_made_and_a_little_more(asked: float, wait:
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     """Nor is it told, for it changes nothing."""
     bench = Bench(RateLimits())
+    bench.one.failed(20.0)
     bench.one.failed(20.0)
     bench.one.failed(3.0)
     bench.one.rest(20.5)
