@@ -19,6 +19,8 @@ What is counted:
   billed, because how many fail depends on the moments
 - ``asked_twice``, by strike: good answers that did not come to disk and were given a second time. After a
   kill or on a full disk at most what was in flight, after the others none
+- ``opened_again``: how often a strike came between the opening of the test split and the result, so that the
+  split was opened once more, which the result tells
 - ``lost``: answers that were in the journal after a strike and are not in it, or not the same, at the end
 - ``underbilled``: tokens that the endpoint billed beyond what the run takes for spent at most
 - ``wrong_ends``: children that ended with another exit code than their strike has, or with a traceback
@@ -80,7 +82,7 @@ ENDS = {"kill": (-9,), "interrupt": (130,), "terminate": (143, -15), "cancel": (
 IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.session", "openai", "aiohttp", "httpx2")
 REAL_IMPORTED = ("torch", "torchvision", "open_clip", "promptclimb.evaluator.clip.open_clip_evaluator")
 DISK_BYTES = 24 * 2**20
-OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm")
+OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm", "test_opened")
 """Members of a result that tell how it came about; the endpoint's address is another one each time."""
 
 
@@ -96,6 +98,7 @@ class Figures:
     before_the_first_answer: int = 0
     differences: list[str] = field(default_factory=list)
     asked_twice: Counter[str] = field(default_factory=Counter)
+    opened_again: int = 0
     lost: int = 0
     underbilled: int = 0
     wrong_ends: list[str] = field(default_factory=list)
@@ -361,6 +364,7 @@ class Chaos:
         known = usage["prompt_tokens"] + usage["completion_tokens"]
         figures.underbilled += max(stats["tokens"] - known - usage["doubtful_tokens"], 0)
         figures.skipped += second["skipped"]
+        figures.opened_again += second["test_opened"] - first["test_opened"]
 
 
 def main() -> None:
