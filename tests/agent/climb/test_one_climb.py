@@ -310,11 +310,11 @@ async def test_a_climb_is_begun_once_its_initial_templates_are_scored(stage: Sta
 async def test_a_method_sees_its_climb(stage: Stage) -> None:
     """The memory as it stands, the pool, and what the config says of requests."""
     wanted = {"top_k": 3, "max_words": 11, "max_turns": 6, "proposals": 4}
-    climb = stage.climb([Ask(SAID)], Answers("- better {}"), initial=5, **wanted)
+    climb = stage.climb([Ask(SAID)], Answers("- better {}"), initial=5, objective="class_mean", **wanted)
     await climb.run()
     (view,) = stage.method.views
     assert {name: getattr(view, name) for name in wanted} == wanted
-    assert view.pool is POOL
+    assert (view.pool is POOL, view.objective) == (True, "class_mean")
     assert [scored.text for scored in view.memory.best(2)] == ["better {}", "good {}"]
 
 

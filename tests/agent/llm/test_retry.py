@@ -156,11 +156,20 @@ class Longest(random.Random):
         return b
 
 
+class Shortest(random.Random):
+    """Draws the lower end of whatever is drawn from."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
 def test_the_bound_of_a_wait_doubles_with_each_failure() -> None:
     """From a second to a minute, where it stays however often it fails."""
     waits = [POLICY.wait_s(attempt, Decision("transient"), Longest()) for attempt in (*range(1, 9), 5000)]
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert POLICY.wait_s(1, Decision("rate_limited", 5.0), Longest()) == 6.0
+    assert [POLICY.wait_s(attempt, Decision("transient"), Shortest()) for attempt in (1, 8)] == [0, 0]
+    assert POLICY.wait_s(1, Decision("rate_limited", 5.0), Shortest()) == 5.0
+    assert [POLICY.wait_s(attempt, Decision("rate_limited", 5.0), Longest()) for attempt in (1, 2)] == [6, 6]
     assert POLICY.wait_s(1, Decision("rate_limited", 500.0), Longest()) == 121.0
 
 
