@@ -71,7 +71,10 @@ class Table:
     async def score_all(self, templates: Sequence[str]) -> list[Verdict]:
         self.known |= set(templates)
         return [
-            Score(train=TRAIN[each]) if each in TRAIN else Rejection("odd", "it is odd") for each in templates
+            Score(train=TRAIN[each], class_mean=TRAIN[each])
+            if each in TRAIN
+            else Rejection("odd", "it is odd")
+            for each in templates
         ]
 
 
