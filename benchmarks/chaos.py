@@ -1,27 +1,47 @@
-"""Runs that are killed again and again: is the result the same, is anything lost, what is paid twice?
+"""Runs that are struck again and again: is the result the same, is anything lost, what is paid twice?
 
-Each round makes the same search twice through the command line, as child processes, against a chat endpoint
-(a process of its own) that fails in a third of all attempts: once undisturbed at ``--concurrency 2``, once at
-``--concurrency 4`` and killed with SIGKILL at random moments, each time going on with ``resume``, until it is
-done. Rounds are made until there are enough kills.
+Each round makes the same search twice, as child processes, against a chat endpoint (a process of its own)
+that fails in up to a third of all attempts: once undisturbed at ``--concurrency 2``, once at
+``--concurrency 4`` and struck at random moments, each time going on with ``resume``, until it is done. Rounds
+are made until there are enough kills. A strike is one of five, dealt like cards so that each has its share:
 
-- ``differences``: rounds whose ``leaderboard.csv`` or ``best`` is not byte for byte that of the undisturbed
-run - ``paid_twice``: good answers that the endpoint gave a second time for one request; at most kills times
-concurrency, because what was in flight when the process died cannot be known - ``lost``: answers that were
-in the journal after a kill and are not in it, or not the same, at the end - ``overrun``: one more run, with
-``--max-calls``, killed in the same way: calls billed beyond the limit
+- ``kill``: SIGKILL
+- ``interrupt``, ``terminate``: SIGINT, SIGTERM
+- ``cancel``: the child uses the library, and the task that awaits its search is cancelled
+- ``full``: the disk that the run lies on has no room left, until the child has ended. It is a small tmpfs
+  that is filled up, where this process may mount one; else the child's files may not grow any more
+  (RLIMIT_FSIZE). ``disk`` says which.
 
-Templates are scored by the fake evaluator that comes with the library, so that a child starts in a second;
-``--model``, ``--pretrained`` and ``--data`` use a real one instead.
+What is counted:
+
+- ``differences``: what of a round's result, leaderboard, requests or known bill (tokens, dollars) is not that
+  of its undisturbed run. The bill is compared in the rounds (every other one) in which no failed attempt is
+  billed, because how many fail depends on the moments
+- ``asked_twice``, by strike: good answers that did not come to disk and were given a second time. After a
+  kill or on a full disk at most what was in flight, after the others none
+- ``opened_again``: how often a strike came between the opening of the test split and the result, so that the
+  split was opened once more, which the result tells
+- ``lost``: answers that were in the journal after a strike and are not in it, or not the same, at the end
+- ``underbilled``: tokens that the endpoint billed beyond what the run takes for spent at most
+- ``wrong_ends``: children that ended with another exit code than their strike has, or with a traceback
+- ``overrun``: one more run, with ``--max-calls``, killed again and again: calls billed beyond the limit
+
+Templates are scored by the fake evaluator that comes with the library; ``--real`` uses RN-pico on a bundled
+set. A child is a fork that runs the command line's own entry, so that torch is not imported anew each time.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import importlib
 import json
+import multiprocessing
 import os
 import random
+import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -29,193 +49,352 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parents[1]
+FORK = multiprocessing.get_context("fork")
+Child: TypeAlias = ForkProcess
 CONCURRENCY = 4
 MAX_CALLS = 30
-FAULTS = {
-    "500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04, "hang": 0.005, "drip": 0.02,
-    "html": 0.02, "truncated": 0.02,
-    "no_choices": 0.02, "null": 0.02, "garbage": 0.02, "length": 0.01, "refusal": 0.01,
+UNBILLED = {"500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04}
+FAULTS = UNBILLED | {
+    "hang": 0.005, "drip": 0.02, "html": 0.02, "truncated": 0.02, "no_choices": 0.02, "null": 0.02,
+    "garbage": 0.02, "length": 0.01, "refusal": 0.01,
 }  # fmt: skip
-SEARCH = (
-    "--llm", "fake", "--restarts", "6", "--resets", "2", "--iterations", "4", "--proposals", "3",
-    "--initial", "6", "--request-timeout", "3", "--retry-attempts", "12",
-)  # fmt: skip
-FAKE_EVALUATOR = "promptclimb.evaluator.fakes:FakeEvaluator"
+SEARCH = {
+    "llm": "fake", "restarts": 6, "resets": 2, "iterations": 8, "proposals": 3, "initial": 6,
+    "request_timeout": 3, "retry_attempts": 12, "max_tokens": 10**8, "price": "0.15/0.60",
+}  # fmt: skip
+FAKE = {"data": "digits", "evaluator": "promptclimb.evaluator.fakes:FakeEvaluator"}
+REAL = {"data": "backgrounds", "model": "RN-pico", "pretrained": "pico", "shots": 4}
+CANCELLED = 90
+"""The exit code of a child whose search was cancelled."""
+DECK = ("kill", "kill", "kill", "kill", "interrupt", "terminate", "cancel", "full")
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM,
+           "cancel": signal.SIGUSR1}  # fmt: skip
+# SIGTERM that comes before the search has taken it over ends the process by its own number.
+ENDS = {"kill": (-9,), "interrupt": (130,), "terminate": (143, -15), "cancel": (CANCELLED,), "full": (1, 2)}
+IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.session", "openai", "aiohttp", "httpx2")
+REAL_IMPORTED = ("torch", "torchvision", "open_clip", "promptclimb.evaluator.clip.open_clip_evaluator")
+DISK_BYTES = 24 * 2**20
+OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm", "test_opened")
+"""Members of a result that tell how it came about; the endpoint's address is another one each time."""
 
 
 @dataclass
 class Figures:
     """What was counted."""
 
+    evaluator: str
+    disk: str = ""
     concurrency: int = CONCURRENCY
-    kills: int = 0
     rounds: int = 0
-    differences: int = 0
-    paid_twice: int = 0
+    strikes: Counter[str] = field(default_factory=Counter)
+    before_the_first_answer: int = 0
+    differences: list[str] = field(default_factory=list)
+    asked_twice: Counter[str] = field(default_factory=Counter)
+    opened_again: int = 0
     lost: int = 0
+    underbilled: int = 0
+    wrong_ends: list[str] = field(default_factory=list)
     overrun: int = 0
     answers: int = 0
     skipped: int = 0
-    kills_before_the_first_answer: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Disk:
+    """Where runs lie, with room that can be taken away."""
+
+    folder: Path
+    mounted: bool
+
+    def fill(self, child: Child) -> None:
+        """Take all room away from a child that runs."""
+        if not self.mounted:
+            # Whatever is written beyond a file's first byte fails; what is there can be read.
+            resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (1, 1))
+            return
+        with contextlib.suppress(OSError), (self.folder / "ballast").open("ab", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+
+    def clear(self) -> None:
+        """Give the room back."""
+        (self.folder / "ballast").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def endpoint(seed: int) -> Iterator[str]:
-    """Return a faulty chat endpoint in a process of its own; its address."""
-    options = {"faults": FAULTS, "fault_seed": seed, "latency_s": [0.02, 0.3]}
-    command = [sys.executable, "-m", "tests.fakes.chat_server", "--options", json.dumps(options)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.kill()
+def small_disk(folder: Path) -> Iterator[Disk]:
+    """Mount a small file system, where that is allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(folder)]
+    mounted = bool(shutil.which("mount")) and subprocess.run(command, capture_output=True).returncode == 0
+    try:
+        yield Disk(folder, mounted)
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
 
 
-def statistics(base_url: str) -> dict[str, Any]:
-    """Return what the endpoint has seen."""
-    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/stats", timeout=30) as reply:
-        found: dict[str, Any] = json.load(reply)
+class Endpoint:
+    """A faulty chat endpoint in a process of its own."""
+
+    def __init__(self, seed: int, faults: dict[str, float]) -> None:
+        options = {"faults": faults, "fault_seed": seed, "latency_s": [0.1, 0.8]}
+        command = [sys.executable, "-m", "tests.fakes.chat_server", "--options", json.dumps(options)]
+        self._server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self._server.stdout is not None
+        self.base_url = self._server.stdout.readline().strip()
+
+    def __enter__(self) -> Endpoint:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.kill()
+        self._server.communicate()
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what it has seen, once nothing is under way that will end."""
+        for _ in range(200):
+            with urllib.request.urlopen(self.base_url.removesuffix("/v1") + "/stats", timeout=30) as reply:
+                found: dict[str, Any] = json.load(reply)
+            if found["in_flight"] <= found["faults"].get("hang", 0):
+                return found
+            time.sleep(0.05)
+        raise RuntimeError(f"the endpoint does not come to rest: {found['in_flight']} in flight")
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One run: what is searched, where it lies, what its children say."""
+
+    settings: dict[str, Any]
+    run_dir: Path
+    log: Path
+
+    def child(self, *, library: bool = False) -> Child:
+        """Start the run, or go on with it."""
+        settings = {**self.settings, "run_dir": str(self.run_dir)}
+        options = (("--" + name.replace("_", "-"), str(value)) for name, value in settings.items())
+        arguments = ["search", *(part for option in options for part in option)]
+        if (self.run_dir / "store").exists():
+            arguments = ["resume", str(self.run_dir)]
+        child = FORK.Process(target=as_command, args=(self.log, arguments))
+        if library:
+            child = FORK.Process(target=as_library, args=(self.log, settings))
+        # What a signal does is decided by the child: none may come before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+        child.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+        return child
+
+    def journal(self) -> dict[str, str]:
+        """Return every answer on disk, by position."""
+        path = self.run_dir / "store" / "cache.db"
+        if not path.exists():
+            return {}
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return dict(database.execute("SELECT key, value FROM Cache WHERE key LIKE 'answer:%'"))
+
+    def finish(self, child: Child) -> None:
+        """Wait for a child that has to succeed."""
+        child.join(900)
+        if (code := child.exitcode) != 0:
+            raise RuntimeError(f"exit code {code}:\n{self.log.read_text('utf-8')[-3000:]}")
+
+    def result(self) -> dict[str, Any]:
+        """Return its result."""
+        found: dict[str, Any] = json.loads((self.run_dir / "result.json").read_bytes())
         return found
 
 
-def start(task: list[str], arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Return the command line as a child process."""
-    command = [sys.executable, str(ROOT / "run_agent.py")]
-    environment = {**os.environ, "OPENAI_API_KEY": "sk-not-a-real-key"}
+def begin(log: Path) -> None:
+    """Make this process one of its own: where it writes to, and what signals do."""
     with log.open("ab") as sink:
-        return subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=sink, stderr=sink)
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def search_arguments(task: list[str], run_dir: Path, base_url: str, seed: int, concurrency: int) -> list[str]:
-    """Return a new run."""
-    where = ["--run-dir", str(run_dir), "--base-url", base_url, "--seed", str(seed)]
-    return [
-        "search",
-        *(task or ["--data", "digits", "--evaluator", FAKE_EVALUATOR]),
-        *SEARCH,
-        *where,
-        "--concurrency",
-        str(concurrency),
-    ]
+def as_command(log: Path, arguments: list[str]) -> None:
+    """Run a command in this process, which ends with it."""
+    begin(log)
+    code = 130
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+        from promptclimb.agent.cli.main import main as run
+
+        code = run(arguments)
+    sys.stdout.flush()
+    os._exit(code)
 
 
-def undisturbed(task: list[str], folder: Path, seed: int, figures: Figures) -> tuple[bytes, Any]:
-    """Leaderboard and best of a run that nobody disturbs, at another concurrency."""
-    with endpoint(seed) as base_url:
-        child = start(task, search_arguments(task, folder / "calm", base_url, seed, 2), folder / "calm.log")
-        finished(child, folder / "calm.log")
-    return outcome(folder / "calm", figures)
+def as_library(log: Path, settings: dict[str, Any]) -> None:
+    """Start a run or go on with it from Python; SIGUSR1 cancels the task that awaits it."""
+    begin(log)
+    from promptclimb import SearchConfig, resume, search
+
+    async def run() -> int:
+        run_dir = Path(settings["run_dir"])
+        started = resume(run_dir) if (run_dir / "store").exists() else search(SearchConfig(**settings))
+        task = asyncio.ensure_future(started)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, task.cancel)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+        await asyncio.wait({task})
+        return CANCELLED if task.cancelled() else int(task.result() is None)
+
+    os._exit(asyncio.run(run()))
 
 
-def killed(
-    task: list[str], folder: Path, seed: int, figures: Figures, rng: random.Random, calm_s: float
-) -> tuple[bytes, Any]:
-    """Return the same of a run that is killed until it is done; undisturbed it took ``calm_s`` seconds."""
-    run_dir, known = folder / "killed", dict[str, str]()
-    with endpoint(seed) as base_url:
-        arguments = search_arguments(task, run_dir, base_url, seed, CONCURRENCY)
-        for _ in kills(task, arguments, folder / "killed.log", rng, calm_s):
-            figures.kills += 1
-            figures.kills_before_the_first_answer += not (now := journal(run_dir))
-            known |= now
-        stats = statistics(base_url)
-    at_the_end = journal(run_dir)
-    figures.lost += sum(at_the_end.get(key) != value for key, value in known.items())
-    figures.answers += len(at_the_end)
-    figures.paid_twice += sum(times - 1 for times in stats["answered"].values())
-    for kind, times in stats["faults"].items():
-        figures.faults[kind] = figures.faults.get(kind, 0) + times
-    return outcome(run_dir, figures)
+class Chaos:
+    """Strikes runs; see the module's text."""
 
+    def __init__(self, task: dict[str, Any], disk: Disk, figures: Figures, rng: random.Random) -> None:
+        self.figures = figures
+        self._task = task
+        self._disk = disk
+        self._rng = rng
+        self._cards: list[str] = []
 
-def limited(task: list[str], folder: Path, figures: Figures, rng: random.Random, calm_s: float) -> None:
-    """Kill a run that has a limit on calls until it stops."""
-    with endpoint(0) as base_url:
-        arguments = search_arguments(task, folder / "limited", base_url, 0, CONCURRENCY)
-        arguments += ["--max-calls", str(MAX_CALLS)]
-        figures.kills += sum(1 for _ in kills(task, arguments, folder / "limited.log", rng, calm_s))
-        figures.overrun = max(statistics(base_url)["billed"] - MAX_CALLS, 0)
+    def round(self, folder: Path, seed: int) -> float:
+        """Make a run twice and compare; how many seconds the undisturbed one took."""
+        faults = UNBILLED if self.figures.rounds % 2 else FAULTS
+        with Endpoint(seed, faults) as endpoint:
+            calm = self._run("calm", folder, endpoint, seed=seed, concurrency=2)
+            began = time.monotonic()
+            calm.finish(calm.child())
+            calm_s, asked = time.monotonic() - began, endpoint.statistics()
+        with Endpoint(seed, faults) as endpoint:
+            struck = self._run("struck", folder, endpoint, seed=seed, concurrency=CONCURRENCY)
+            known = dict[str, str]()
+            for kind, unkept in self._strikes(struck, endpoint, calm_s):
+                self.figures.asked_twice[kind] += unkept
+                self.figures.before_the_first_answer += not (now := struck.journal())
+                known |= now
+            stats = endpoint.statistics()
+        self._compare(calm, struck, asked, stats, billed=faults is FAULTS)
+        at_the_end = struck.journal()
+        self.figures.lost += sum(at_the_end.get(key) != value for key, value in known.items())
+        self.figures.answers += len(at_the_end)
+        self.figures.faults.update(stats["faults"])
+        self.figures.rounds += 1
+        return calm_s
 
+    def limited(self, folder: Path, calm_s: float) -> None:
+        """Kill a run that has a limit on calls until it stops."""
+        with Endpoint(0, FAULTS) as endpoint:
+            run = self._run("limited", folder, endpoint, seed=0, concurrency=CONCURRENCY, max_calls=MAX_CALLS)
+            for _ in self._strikes(run, endpoint, calm_s, only="kill"):
+                pass
+            self.figures.overrun = max(endpoint.statistics()["billed"] - MAX_CALLS, 0)
 
-def kills(
-    task: list[str], arguments: list[str], log: Path, rng: random.Random, calm_s: float
-) -> Iterator[None]:
-    """Start a run, kill it at a random moment (then yield), go on with it, until it ends by itself."""
-    run_dir = arguments[arguments.index("--run-dir") + 1]
-    base_url = arguments[arguments.index("--base-url") + 1]
-    while True:
-        resumable = (Path(run_dir) / "store").exists()
-        child = start(task, ["resume", run_dir, "--base-url", base_url] if resumable else arguments, log)
-        try:
-            child.wait(rng.uniform(0.1, max(calm_s / 3, 1.0)))
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            yield
+    def _run(self, name: str, folder: Path, endpoint: Endpoint, **more: Any) -> Run:
+        settings = {**self._task, **SEARCH, "base_url": endpoint.base_url, **more}
+        return Run(settings=settings, run_dir=self._disk.folder / f"{name}-{self.figures.rounds}",
+                   log=folder / f"{name}.log")  # fmt: skip
+
+    def _strikes(
+        self, run: Run, endpoint: Endpoint, calm_s: float, only: str = ""
+    ) -> Iterator[tuple[str, int]]:
+        """Strike a run until a child of it ends by itself.
+
+        Yields:
+            What struck, and how many answers did not come to disk.
+        """
+        unkept, longest_s = 0, 0.15 * calm_s
+        while True:
+            kind, before = only or self._card(), len(run.journal())
+            child = run.child(library=kind == "cancel")
+            child.join(self._rng.uniform(0.05, longest_s))
+            if child.exitcode is not None:
+                run.finish(child)
+                return
+            if self._strike(kind, child, run):
+                return
+            self.figures.strikes[kind] += 1
+            answers = len(run.journal())
+            given = sum(endpoint.statistics()["answered"].values()) - answers
+            yield kind, given - unkept
+            unkept = given
+            # A machine that has more to do than before must not keep the run from its end.
+            longest_s *= 1.0 if answers > before else 1.2
+
+    def _strike(self, kind: str, child: Child, run: Run) -> bool:
+        """Strike; whether the child came to its end before it felt it."""
+        length = run.log.stat().st_size
+        if kind == "full":
+            self._disk.fill(child)
         else:
-            finished(child, log)
-            return
+            os.kill(child.pid or 0, SIGNALS[kind])
+        child.join(300)
+        self._disk.clear()
+        code = child.exitcode
+        said = run.log.read_bytes()[length:].decode("utf-8", "replace")
+        if code == 0 and kind != "kill":
+            return True
+        if code not in ENDS[kind] or "Traceback" in said or "unexpected" in said:
+            self.figures.wrong_ends.append(f"{kind}: {code} {said[-600:]}")
+        return False
 
+    def _card(self) -> str:
+        if not self._cards:
+            self._cards = self._rng.sample(DECK, len(DECK))
+        return self._cards.pop()
 
-def finished(child: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for a child that has to succeed."""
-    if (code := child.wait(600)) != 0:
-        raise RuntimeError(f"exit code {code}:\n{log.read_text('utf-8')[-3000:]}")
-
-
-def journal(run_dir: Path) -> dict[str, str]:
-    """Every answer on disk, by position."""
-    path = run_dir / "store" / "cache.db"
-    if not path.exists():
-        return {}
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        return dict(database.execute("SELECT key, value FROM Cache WHERE key LIKE 'answer:%'"))
-
-
-def outcome(run_dir: Path, figures: Figures) -> tuple[bytes, Any]:
-    """Return what must be the same."""
-    events = (run_dir / "events.jsonl").read_text("utf-8")
-    figures.skipped += events.count("iteration_skipped")
-    return (run_dir / "leaderboard.csv").read_bytes(), json.loads((run_dir / "result.json").read_bytes())[
-        "best"
-    ]
+    def _compare(self, calm: Run, struck: Run, asked: Any, stats: Any, *, billed: bool) -> None:
+        first, second = calm.result(), struck.result()
+        usage, figures = second["usage"], self.figures
+        names = ("prompt_tokens", "completion_tokens", "cost_usd")
+        pairs = {
+            "leaderboard": [(run.run_dir / "leaderboard.csv").read_bytes() for run in (calm, struck)],
+            "requests": [sorted(found["answered"]) for found in (asked, stats)],
+            "bill": [] if billed else [[one["usage"][name] for name in names] for one in (first, second)],
+        } | {name: [first[name], second[name]] for name in first if name not in OF_THE_SESSION}
+        figures.differences += [
+            f"round {figures.rounds}: {name}" for name, pair in pairs.items() if pair and pair[0] != pair[1]
+        ]
+        known = usage["prompt_tokens"] + usage["completion_tokens"]
+        figures.underbilled += max(stats["tokens"] - known - usage["doubtful_tokens"], 0)
+        figures.skipped += second["skipped"]
+        figures.opened_again += second["test_opened"] - first["test_opened"]
 
 
 def main() -> None:
-    """Kill often enough and print the figures."""
+    """Strike often enough and print the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="print JSON alone")
-    parser.add_argument("--kills", type=int, default=100, help="at least so many")
+    parser.add_argument("--kills", type=int, default=30, help="at least so many, and each other strike once")
+    parser.add_argument("--real", action="store_true", help="the real evaluator, with a bundled model")
     parser.add_argument("--seed", type=int, default=1)
-    for name in ("data", "model", "pretrained"):
-        parser.add_argument(f"--{name}", help="for a real evaluator")
     given = parser.parse_args()
-    task = [part for name in ("data", "model", "pretrained") if (value := getattr(given, name))
-            for part in (f"--{name}", value)]  # fmt: skip
-    figures, rng, started = Figures(), random.Random(given.seed), time.monotonic()
-    while figures.kills < given.kills:
-        with tempfile.TemporaryDirectory() as folder:
-            seed = given.seed + figures.rounds
-            began = time.monotonic()
-            calm = undisturbed(task, Path(folder), seed, figures)
-            calm_s = time.monotonic() - began
-            figures.differences += killed(task, Path(folder), seed, figures, rng, calm_s) != calm
-            if not figures.rounds:
-                limited(task, Path(folder), figures, rng, calm_s)
-        figures.rounds += 1
-        if not given.json:
-            print(figures.rounds, figures.kills, figures.differences, file=sys.stderr)
-    print(json.dumps({**vars(figures), "seconds": round(time.monotonic() - started)}))
+    figures, began = Figures("RN-pico" if given.real else "fake"), time.monotonic()
+    os.nice(10)  # The children inherit it, and what is imported, which takes longer than most searches here.
+    os.environ |= {"OPENAI_API_KEY": "sk-not-a-real-key", "OMP_NUM_THREADS": "1"}
+    sys.path.insert(0, str(ROOT))
+    for module in (*IMPORTED, *(REAL_IMPORTED if given.real else ())):
+        importlib.import_module(module)
+    with tempfile.TemporaryDirectory() as name, small_disk(Path(name) / "disk") as disk:
+        figures.disk = "tmpfs" if disk.mounted else "RLIMIT_FSIZE"
+        os.environ["PROMPTCLIMB_CACHE"] = f"{name}/cache"
+        chaos = Chaos(REAL if given.real else FAKE, disk, figures, random.Random(given.seed))
+        while figures.strikes["kill"] < given.kills or not all(figures.strikes[kind] for kind in DECK):
+            calm_s = chaos.round(Path(name), given.seed + figures.rounds)
+            if figures.rounds == 1:
+                chaos.limited(Path(name), calm_s)
+            if not given.json:
+                print(figures, file=sys.stderr)
+    print(json.dumps({**vars(figures), "seconds": round(time.monotonic() - began)}))
 
 
 if __name__ == "__main__":

@@ -41,12 +41,17 @@ def test_ten_thousand_turns_hold_every_limit_and_no_memory() -> None:
 
 
 @pytest.mark.slow
-def test_kills_change_nothing_lose_nothing_and_overrun_nothing() -> None:
-    """A faulty run that is killed a dozen times ends as an undisturbed one."""
-    found = figures("chaos", "--kills", "12")
-    assert found["kills"] >= 12
-    assert (found["differences"], found["lost"], found["overrun"]) == (0, 0, 0)
-    assert found["paid_twice"] <= found["kills"] * found["concurrency"]
+@pytest.mark.parametrize("evaluator", [(), ("--real",)], ids=["fake", "real"])
+def test_strikes_change_nothing_lose_nothing_and_overrun_nothing(evaluator: tuple[str, ...]) -> None:
+    """A faulty run that is killed, stopped, cancelled and left without a disk ends as an undisturbed one."""
+    found = figures("chaos", "--kills", "6", *evaluator)
+    strikes, twice = found["strikes"], found["asked_twice"]
+    assert strikes["kill"] >= 6
+    assert strikes.keys() == {"kill", "interrupt", "terminate", "cancel", "full"}
+    assert (found["differences"], found["wrong_ends"]) == ([], [])
+    assert (found["lost"], found["overrun"], found["underbilled"]) == (0, 0, 0)
+    assert all(twice[kind] == 0 for kind in ("interrupt", "terminate", "cancel"))
+    assert all(twice[kind] <= strikes[kind] * found["concurrency"] for kind in ("kill", "full"))
 
 
 @pytest.mark.slow

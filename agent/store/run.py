@@ -51,18 +51,18 @@ class Store:
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
         self._lock = lock(folder)
-        try:
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(self._lock.release)
             inspect(folder)
             with translated(folder):
                 self._cache = TextCache(folder)
+            if_it_fails.callback(self._cache.close)
             with translated(folder):
                 self._manifest = check_manifest(self._cache.read(_MANIFEST), folder.parent)
             spent = self._row(USAGE, _usage) or NOTHING
             # What a killed process had reserved and not settled was perhaps billed, so it counts as used.
             spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
-        except BaseException:
-            self._lock.release()
-            raise
+            if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock)
 
     @classmethod

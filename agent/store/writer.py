@@ -60,11 +60,6 @@ class Writer:
         """All that was used, the time up to now included."""
         return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
 
-    @property
-    def failed(self) -> bool:
-        """Whether a commit has failed, so that nothing is written any more."""
-        return self._failed is not None
-
     async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: bool = False) -> None:
         """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
 
@@ -88,10 +83,9 @@ class Writer:
 
     def close(self) -> None:
         """Write the time that has passed, and end the thread; the cache is closed in it."""
-        if not self.failed:
-            self._waiting.append(job := _Job({}, NO_BILL, new=False))
-            # A failure here loses seconds of active time, no reason to fail a run that has ended.
-            self._thread.submit(self._turn, job).exception()
+        self._waiting.append(job := _Job({}, NO_BILL, new=False))
+        # A failure here loses seconds of active time, no reason to fail a run that has ended.
+        self._thread.submit(self._turn, job).exception()
         self._thread.submit(self._cache.close)
         self._thread.shutdown()
 
@@ -121,10 +115,16 @@ class Writer:
                 texts |= {USAGE: canonical(asdict(written)), RESERVED: canonical(asdict(reserved))}
                 self._cache.write_texts(texts)
             self._usage, self._reserved = usage, reserved
-        except StoreError as error:
-            self._failed = error
+        except BaseException as error:  # noqa: BLE001 - raised by every turn that shares this commit
+            self._failed = error if isinstance(error, StoreError) else self._unforeseen(error)
             for job in batch:
-                job.error = error
+                job.error = self._failed
         finally:
             for job in batch:
                 job.done = True
+
+    def _unforeseen(self, cause: BaseException) -> StoreError:
+        why = f"{type(cause).__name__}: {cause}"
+        error = StoreError(f"{self._folder}: cannot write ({why}); everything written before is kept")
+        error.__cause__ = cause
+        return error

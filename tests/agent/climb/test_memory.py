@@ -91,6 +91,18 @@ def test_spellings_of_a_template_are_one_entry() -> None:
     entry = memory.get(key_of("photo of"))
     assert entry is not None
     assert (entry.text, entry.value, len(memory)) == ("A photo of a {}", 0.5, 1)
+    assert key_of("photo of") in memory
+    assert memory.get("nothing") is None
+
+
+def test_without_a_seed_it_is_seed_0_and_nothing_is_asked_for_as_nothing() -> None:
+    """The default is a seed like any other; a k below 1 gives no template."""
+    plain, seeded = Memory(), Memory(0)
+    for number in range(8):
+        plain.add(scored(f"tied {number}", 0.5))
+        seeded.add(scored(f"tied {number}", 0.5))
+    assert list(plain) == list(seeded)
+    assert (plain.best(0), plain.best(-1), plain.worst(0), plain.worst(-1)) == ([], [], [], [])
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -102,3 +102,46 @@ def test_the_order_of_arrival_does_not_matter(
     other = list(entries)
     shuffle.shuffle(other)
     assert select(entries, sizes=SIZES, seed=3) == select(other, sizes=SIZES, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share"),
+    [({}, 0.75), ({"train": 16}, 0.75), ({"val": 4}, 0.75), ({"train": 1, "val": 3}, 0.5625), (SIZES, 0.7)],
+)
+def test_a_split_without_images_does_not_count(sizes: dict[str, int], share: float) -> None:
+    """Where one of the two is empty or its size unknown, the accuracy on train stands."""
+    assert pooled(Score(train=0.75, val=0.5), sizes) == share
+    assert pooled(Score(train=0.75, val=None), sizes) == 0.75
+
+
+def test_equal_counts_are_equal_shares_whichever_way_they_were_divided() -> None:
+    """A third of three and two thirds of three are half of six, as two thirds and a third are."""
+    sizes = {"train": 3, "val": 3}
+    assert pooled(Score(train=1 / 3, val=2 / 3), sizes) == pooled(Score(train=2 / 3, val=1 / 3), sizes)
+    assert pooled(Score(train=0.1 + 0.2, val=0.0), sizes) == pooled(Score(train=0.3, val=0.0), sizes)
+    assert pooled(Score(train=0.5, val=0.0), {"train": 10**6, "val": 1}) != 0.5
+
+
+def test_without_a_seed_the_coin_is_that_of_seed_0() -> None:
+    """The default is a seed like any other."""
+    entries = [scored(f"{word} {{}}", 10, 2) for word in ("my", "her", "his", "our", "their", "your")]
+    assert order(entries) == order(entries, seed=0) != order(entries, seed=1)
+
+
+def test_other_objectives_are_ranked_by_their_own_value() -> None:
+    """Accuracy, which such a score has as well, does not decide; what ties goes by words."""
+
+    def entry(text: str, value: float, train: float) -> Scored:
+        score = Score(train=train)
+        return Scored(template=Template.parse(text), score=score, value=value, position=Position(1, 0, 0))
+
+    found = [entry("low {}", -2.0, 0.9), entry("one very {}", -0.5, 0.1), entry("one {}", -0.5, 0.1)]
+    ranked = select(found, sizes=SIZES, objective="logprob")
+    assert [each.text for each in ranked] == ["one {}", "one very {}", "low {}"]
+
+
+def test_of_equal_finds_the_first_place_stands() -> None:
+    """Two climbs may come upon one template: it is listed where it came up first."""
+    places = [(2, 1, 1), (1, 2, 3), (1, 2, 1)]
+    found = select([scored("one {}", 10, 2, place) for place in places], sizes=SIZES)
+    assert [tuple(entry.position[:3]) for entry in found] == [(1, 2, 1)]

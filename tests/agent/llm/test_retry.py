@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
@@ -146,3 +147,99 @@ async def test_cancelling_ends_the_waiting() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class Longest(random.Random):
+    """Draws the upper end of whatever is drawn from."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Shortest(random.Random):
+    """Draws the lower end of whatever is drawn from."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+def test_the_bound_of_a_wait_doubles_with_each_failure() -> None:
+    """From a second to a minute, where it stays however often it fails."""
+    waits = [POLICY.wait_s(attempt, Decision("transient"), Longest()) for attempt in (*range(1, 9), 5000)]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert [POLICY.wait_s(attempt, Decision("transient"), Shortest()) for attempt in (1, 8)] == [0, 0]
+    assert POLICY.wait_s(1, Decision("rate_limited", 5.0), Shortest()) == 5.0
+    assert [POLICY.wait_s(attempt, Decision("rate_limited", 5.0), Longest()) for attempt in (1, 2)] == [6, 6]
+    assert POLICY.wait_s(1, Decision("rate_limited", 500.0), Longest()) == 121.0
+
+
+def test_the_patience_is_that_of_the_config() -> None:
+    """Attempts, seconds in all and seconds for one."""
+    config = SearchConfig(data="fake", method="random", retry_attempts=5, retry_seconds=77, request_timeout=9)
+    policy = RetryPolicy.of(config)
+    assert (policy.attempts, policy.total_s, policy.attempt_s) == (5, 77, 9)
+
+
+async def failing(policy: RetryPolicy, *errors: Exception, took_s: float = 0.0) -> RequestFailedError:
+    """What comes of attempts that fail with these errors in turn; nobody listens."""
+
+    async def attempt(number: int) -> None:
+        error = errors[(number - 1) % len(errors)]
+        error.took_s = took_s  # type: ignore[attr-defined]
+        raise error
+
+    with pytest.raises(RequestFailedError) as caught:
+        await retrying(attempt, policy, rng=Longest())
+    return caught.value
+
+
+@virtual_time
+async def test_waits_and_attempts_use_up_the_time_together() -> None:
+    """Waits of 1, 2 and 4 s make 7; with attempts of 2 s that is reached after two waits."""
+    patient = RetryPolicy(attempts=100, total_s=7.0)
+    assert (await failing(patient, TransientChatError("x"))).attempts == 4
+    assert asyncio.get_running_loop().time() == 7
+    assert (await failing(patient, TransientChatError("x"), took_s=2.0)).attempts == 3
+    assert asyncio.get_running_loop().time() == 7 + 3
+    patient = RetryPolicy(attempts=100, total_s=7.5)
+    assert (await failing(patient, TransientChatError("x"))).attempts == 5
+    assert (await failing(RetryPolicy(attempts=100, total_s=0.5), TransientChatError("x"))).attempts == 2
+
+
+@virtual_time
+async def test_how_to_wait_can_be_said() -> None:
+    """Waits go through what is given, and no other time passes."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def attempt(number: int) -> int:
+        if number < 4:
+            raise TransientChatError("x")
+        return number
+
+    assert await retrying(attempt, POLICY, rng=Longest(), sleep=sleep) == 4
+    assert (waits, asyncio.get_running_loop().time()) == ([1, 2, 4], 0)
+
+
+@virtual_time
+async def test_only_answers_that_were_given_count_as_answered() -> None:
+    """All that were allowed have to have been the model's own, be it because no more were allowed at all."""
+    once, twice = RetryPolicy(attempts=1), RetryPolicy(attempts=2)
+    refused, down = UselessAnswerError("no", reason="refusal"), TransientChatError("down")
+    assert (await failing(twice, refused)).answered
+    assert not (await failing(twice, refused, down)).answered
+    assert not (await failing(twice, down)).answered
+    assert not (await failing(POLICY, down)).answered
+    failed = await failing(once, down)
+    assert (failed.attempts, str(failed)) == (1, "no usable answer in 1 attempt: down")
+
+
+@virtual_time
+async def test_what_is_no_failure_of_the_endpoint_passes_as_it_is() -> None:
+    """A fault of the program, or a limit that is reached."""
+    for error in (ValueError("ours"), BudgetSpentError("7 calls", limit="calls")):
+        with pytest.raises(type(error)) as caught:
+            await run([error])
+        assert caught.value is error

@@ -34,6 +34,7 @@ from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
+from promptclimb.agent.store.run import _appear
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.scoring import Rejection, Score
 from tests.paths import ROOT
@@ -434,3 +435,85 @@ def test_an_answer_of_another_shape_is_named(run_dir: Path, row: str) -> None:
             store.answer(Position(1, 1, 1))
         with pytest.raises(StoreCorruptError, match="answer:000000001"):
             list(store.answers())
+
+
+async def test_the_settings_of_a_session_are_kept_for_the_next(run_dir: Path) -> None:
+    """Beside all else that the manifest says, and written only where they have changed."""
+    with Store.open(run_dir) as store:
+        before = dict(store.manifest)
+        await store.put_config({"rpm": 3})
+        assert store.manifest == {**before, "config": {"rpm": 3}}
+        written = _rows_written(store)
+        await store.put_config({"rpm": 3})
+        assert _rows_written(store) == written
+    with Store.open(run_dir) as store:
+        assert store.manifest == {**before, "config": {"rpm": 3}}
+        await store.put_config({})
+    with Store.open(run_dir) as store:
+        assert store.manifest["config"] == {}
+
+
+def _rows_written(store: Store) -> int:
+    """What SQLite has changed on the writer's connection up to now."""
+    job = store._writer._thread.submit(lambda: store._cache._sql("SELECT total_changes()").fetchone()[0])
+    return int(job.result())
+
+
+async def test_a_note_is_read_as_what_it_stands_for(run_dir: Path) -> None:
+    """As JSON unless it is said how; one of another shape is named."""
+    with Store.open(run_dir) as store:
+        assert store.note("size") is None
+        await store.put_note("size", {"width": 3})
+        assert store.note("size") == {"width": 3}
+        assert store.note("size", lambda row: row["width"] + 1) == 4
+        with pytest.raises(StoreCorruptError, match=r"'note:size'.*it lacks 'height'"):
+            store.note("size", lambda row: row["height"])
+        with pytest.raises(StoreCorruptError, match=r"\(invalid literal for int.*'x'\)"):
+            store.note("size", lambda row: int("x"))
+        assert [key for key, _ in store.scores()] == [key for key, _ in store.answers()] == []
+
+
+def test_of_two_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> None:
+    """The other one hears of it, and the winner's store is whole."""
+    Store.create(tmp_path, MANIFEST).close()
+    aside = tmp_path / "store.new.1"
+    TextCache(aside).close()
+    with pytest.raises(StoreExistsError, match="another process has just started a run here"):
+        _appear(aside, tmp_path / "store")
+    Store.open(tmp_path).close()
+
+
+def test_a_run_that_cannot_be_opened_is_let_go(run_dir: Path) -> None:
+    """Once it is mended, the same process can open it."""
+    good = (run_dir / "store" / "cache.db").read_bytes()
+    planted(run_dir, ("UPDATE Cache SET value = '{}' WHERE key = 'manifest'", ()))
+    with pytest.raises(StoreCorruptError) as caught:
+        Store.open(run_dir)
+    (run_dir / "store" / "cache.db").write_bytes(good)
+    with Store.open(run_dir) as store:
+        assert store.manifest["identity"] == MANIFEST["identity"]
+        with pytest.raises(StoreLockedError):
+            Store.open(run_dir)
+    assert caught.value is not None
+
+
+async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation_with_it(
+    run_dir: Path,
+) -> None:
+    """As a failed attempt: what was set aside for it is settled, and counts no more."""
+    reserved = Usage(calls=1, doubtful_tokens=500)
+    with Store.open(run_dir) as store:
+        await store.put_reserved(reserved)
+        await store.put_reserved(reserved)
+        assert store.usage.calls == 0
+        await store.put_usage(Bill(Usage(calls=1, failed_calls=1), reserved))
+    with Store.open(run_dir) as store:
+        assert (store.usage.calls, store.usage.failed_calls, store.usage.doubtful_tokens) == (2, 1, 500)
+
+
+def test_a_row_of_the_journal_that_names_no_place_is_told(run_dir: Path) -> None:
+    """Its key was changed from outside."""
+    row = json.dumps(StoredAnswer("h", ANSWER).to_json())
+    planted(run_dir, ("INSERT INTO Cache (key, raw, mode, value) VALUES ('answer:1.x', 1, 1, ?)", (row,)))
+    with Store.open(run_dir) as store, pytest.raises(StoreCorruptError, match=r"'answer:1\.x'.*no position"):
+        list(store.answers())

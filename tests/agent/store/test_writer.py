@@ -1,0 +1,167 @@
+"""The one thread that writes: in order, in groups, and whoever waits is told the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.errors import StoreError
+from promptclimb.agent.llm.types import ChatAnswer
+from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.position import Position
+from promptclimb.agent.store import Store
+
+ANSWER = ChatAnswer(text="- a {}")
+ONE = Bill(Usage(calls=1, prompt_tokens=12))
+COMMIT_S = 0.2
+"""Seconds in which another thread would have begun its commit, if there were one."""
+
+
+class Disk:
+    """The store's way to the disk, on which the first commit takes until it is let go."""
+
+    def __init__(self, store: Store) -> None:
+        self.commits: list[list[str]] = []
+        self.begun, self.second, self.go = threading.Event(), threading.Event(), threading.Event()
+        self.errors: dict[int, BaseException] = {}
+        self._write: Callable[[dict[str, str]], None] = store._cache.write_texts
+        store._cache.write_texts = self  # type: ignore[method-assign,assignment]
+
+    def __call__(self, texts: dict[str, str]) -> None:
+        number = len(self.commits)
+        self.commits.append(sorted(key for key in texts if key.startswith("answer:")))
+        if number:
+            self.second.set()
+        else:
+            self.begun.set()
+            assert self.go.wait(60)
+        if number in self.errors:
+            raise self.errors[number]
+        self._write(texts)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A run on disk."""
+    with Store.create(tmp_path / "run", {"identity": {}}) as created:
+        yield created
+
+
+async def answered_together(store: Store, disk: Disk, count: int = 5) -> list[Any]:
+    """What becomes of one answer, and of more that come while it is being written."""
+
+    def put(number: int) -> asyncio.Task[None]:
+        return asyncio.ensure_future(store.put_answer(Position(1, 1, number), "h", ANSWER, ONE))
+
+    first = put(1)
+    await asyncio.to_thread(disk.begun.wait, 60)
+    others = [put(number) for number in range(2, count + 1)]
+    overlap = await asyncio.to_thread(disk.second.wait, COMMIT_S)
+    disk.go.set()
+    told = await asyncio.gather(first, *others, return_exceptions=True)
+    assert not overlap, "two commits at once"
+    return told
+
+
+async def test_what_comes_during_a_commit_shares_the_next_one(store: Store) -> None:
+    """Two commits for five answers, one after the other, and everything of them is on the disk."""
+    disk = Disk(store)
+    assert await answered_together(store, disk) == [None] * 5
+    assert [len(keys) for keys in disk.commits] == [1, 4]
+    assert [place.iteration for place, _ in store.answers()] == [1, 2, 3, 4, 5]
+    assert (store.usage.calls, store.usage.prompt_tokens) == (5, 60)
+
+
+async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(store: Store) -> None:
+    """It alone is refused, and what it would have cost is not counted."""
+    disk = Disk(store)
+    first = asyncio.ensure_future(store.put_answer(Position(1, 1, 1), "h", ANSWER, ONE))
+    await asyncio.to_thread(disk.begun.wait, 60)
+    places = [Position(1, 1, number) for number in (2, 1, 2, 3)]
+    tasks = [asyncio.ensure_future(store.put_answer(place, "other", ANSWER, ONE)) for place in places]
+    await asyncio.sleep(0)
+    disk.go.set()
+    told = await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert [isinstance(one, StoreError) for one in told] == [False, False, True, True, False]
+    assert "answer:000000001.000000001.000000001.000000000 is in the journal already" in str(told[2])
+    assert [(place.iteration, kept.request_hash) for place, kept in store.answers()] == [
+        (1, "h"), (2, "other"), (3, "other"),
+    ]  # fmt: skip
+    assert store.usage.calls == 3
+    await store.put_note("x", 1)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), OSError(5, "input/output error")])
+async def test_nobody_is_told_that_something_is_written_that_is_not(store: Store, error: Exception) -> None:
+    """Whatever a commit fails of, all who share it hear of it, and no later one is tried over the hole."""
+    disk = Disk(store)
+    disk.errors[1] = error
+    told = await answered_together(store, disk)
+    assert [isinstance(one, StoreError) for one in told] == [False, True, True, True, True]
+    assert "everything written before is kept" in str(told[1]) or "cannot be used" in str(told[1])
+    assert type(error).__name__ in f"{told[1]!r} {told[1].__cause__!r}"
+    with pytest.raises(StoreError):
+        await store.put_note("later", 1)
+    assert len(disk.commits) == 2
+    assert [place.iteration for place, _ in store.answers()] == [1]
+    assert store.usage.calls == 1
+
+
+async def test_the_time_up_to_now_counts_while_a_run_is_open(tmp_path: Path) -> None:
+    """What earlier sessions took and what has passed since; with each write it is on the disk as well."""
+    times = [100.0]
+    Store.create(tmp_path / "run", {}).close()
+    for _ in range(2):
+        with Store(tmp_path / "run" / "store", clock=lambda: times[0]) as store:
+            before = store.usage.active_s
+            times[0] += 30.0
+            assert store.usage.active_s == before + 30.0
+            await store.put_usage(ONE)
+            assert store._row("usage")["active_s"] == before + 30.0
+            times[0] += 5.0
+    assert before == pytest.approx(35.0, abs=1)
+
+
+async def test_its_thread_ends_with_the_store(store: Store) -> None:
+    """One thread, with a name by which it is known, and none after it."""
+    threads = {thread for thread in threading.enumerate() if thread.name.startswith("store")}
+    await store.put_note("x", 1)
+    (own,) = {thread for thread in threading.enumerate() if thread.name.startswith("store")} - threads
+    store.close()
+    assert not own.is_alive()
+    store.close()
+
+
+async def test_a_run_that_could_not_be_written_can_be_closed(store: Store) -> None:
+    """The lock is let go, so that a resume in the same process is not refused."""
+    disk = Disk(store)
+    disk.errors[0] = MemoryError()
+    disk.go.set()
+    with pytest.raises(StoreError):
+        await store.put_note("x", 1)
+    store.close()
+    assert len(disk.commits) == 1
+    with Store.open(store._folder.parent) as again:
+        assert again.note("x") is None
+
+
+async def test_a_write_that_fails_when_nobody_waits_any_more_makes_no_noise(store: Store) -> None:
+    """Its writer was cancelled; whoever writes next hears of it."""
+    noise: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: noise.append(context))
+    disk = Disk(store)
+    disk.errors[0] = MemoryError()
+    task = asyncio.ensure_future(store.put_note("x", 1))
+    await asyncio.to_thread(disk.begun.wait, 60)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    disk.go.set()
+    with pytest.raises(StoreError):
+        await store.put_note("y", 1)
+    assert noise == []
