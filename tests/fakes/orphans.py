@@ -14,7 +14,8 @@ from tests.paths import ROOT
 
 LONG_S = 60
 _PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings

@@ -26,9 +26,11 @@ from promptclimb.agent.events import (
 )
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
+from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from promptclimb.prompts.requests import Message
 from promptclimb.prompts.template import Template
+from promptclimb.prompts.wording import built_in
 
 POOL = [Template.parse(f"{word} {{}}") for word in ("bad", "dull", "fair", "good", "plain")]
 TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {}": 0.25, "better {}": 0.6,
@@ -137,8 +139,8 @@ class Stage:
         }
         config = SearchConfig(**given, method="pn")
         return Climb(
-            number, config, pool=pool, answers=answers, scores=self.table, check=self.check,
-            tell=self._events.append,
+            number, config, pool=pool, info=FakeEvaluator().info, wordings=built_in(), answers=answers,
+            scores=self.table, check=self.check, tell=self._events.append,
         )  # fmt: skip
 
 

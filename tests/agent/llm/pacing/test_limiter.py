@@ -10,7 +10,7 @@ import pytest
 from promptclimb.agent.errors import KeyRejectedError
 from promptclimb.agent.events import Event, LimitLearned, Paused, Rested
 from promptclimb.agent.llm.pacing import RateLimiter, RateLimits
-from promptclimb.agent.llm.pacing.limiter import SAMPLES, SLACKENING
+from promptclimb.agent.llm.pacing.minute import SAMPLES, SLACKENING
 
 
 class Middle(random.Random):
