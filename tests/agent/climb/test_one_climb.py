@@ -137,7 +137,7 @@ class Stage:
             "proposals": 2,
             **more,
         }
-        config = SearchConfig(**given, method="pn")
+        config = SearchConfig(**given, method="pn", initial_pool="captions")
         return Climb(
             number, config, pool=pool, info=FakeEvaluator().info, wordings=built_in(), answers=answers,
             scores=self.table, check=self.check, tell=self._events.append,
