@@ -1,20 +1,22 @@
 """docs/method.md shows what the program says and does: its examples are made by the code, and stay true.
 
-`python tests/test_method_page.py` (in the project's folder) writes the examples into the page anew.
+`python -m tests.test_method_page` (in the project's folder) writes the examples into the page anew.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from promptclimb.prompts.caption_grammar import all_of_grammar
+from promptclimb.prompts.measures import MEASURES
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
+    Message,
     Outcome,
     feedback,
     request_ape,
@@ -22,7 +24,9 @@ from promptclimb.prompts.requests import (
     request_p,
     request_pn,
 )
+from promptclimb.prompts.telling import Told, Wanted, next_turn, opening, short_request
 from promptclimb.prompts.template import Template, TemplateError
+from promptclimb.prompts.wording import built_in
 from tests.paths import ROOT
 
 PAGE = ROOT / "docs" / "method.md"
@@ -83,6 +87,13 @@ def said(content: str) -> str:
     return f"```text\n{content}\n```\n"
 
 
+def conversation(messages: Sequence[Message]) -> str:
+    """Messages one after the other, with who says each where there are several."""
+    if len(messages) == 1:
+        return said(messages[0]["content"])
+    return said("\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages))
+
+
 def keys() -> str:
     rows = [f"| `{text}` | `{Template.parse(text).key}` |" for text in SPELLINGS]
     return "\n".join(["| written | key |", "|---|---|", *rows]) + "\n"
@@ -108,6 +119,23 @@ def lines() -> str:
     return "\n".join(["| the LLM writes | read as |", "|---|---|", *rows]) + "\n"
 
 
+TOLD = Told(description="tally marks", class_names=("one", "two", "three", "four"), angle="")
+WANTED = Wanted(proposals=5, max_words=15, measure=MEASURES["accuracy"])
+RANKED = [Outcome("a {} shown by strokes", 0.6771), Outcome("a beautiful {}", 0.6615)]
+
+
+def guided() -> str:
+    """The opening of a conversation that is told what is known."""
+    worst = [Outcome("a {} lying on its side", 0.2917)]
+    return conversation(opening(built_in(), TOLD, WANTED, best=RANKED, worst=worst, anew=False))
+
+
+def told() -> str:
+    """A later turn of it."""
+    turn = next_turn(built_in(), WANTED, outcomes=OUTCOMES, best=RANKED, confused=[("four", "three")])
+    return conversation([turn])
+
+
 EXAMPLES: dict[str, Callable[[], str]] = {
     "pn": lambda: said(request_pn(BEST, WORST, proposals=5, max_words=15)[0]["content"]),
     "p": lambda: said(request_p(BEST, proposals=5, max_words=15)[0]["content"]),
@@ -121,6 +149,9 @@ EXAMPLES: dict[str, Callable[[], str]] = {
             max_words=15,
         )[0]["content"]
     ),
+    "guided": guided,
+    "told": told,
+    "short": lambda: conversation(short_request(built_in(), TOLD, proposals=5)),
     "keys": keys,
     "refused": refused,
     "lines": lines,

@@ -90,6 +90,8 @@ def run_session(
         going_on.say()
         raise
     print_result(screen, result, going_on.run_dir)
+    if (hint := config.untold) is not None:
+        say(hint)
     if result.status == "stopped":
         going_on.say()
     if as_json:

@@ -217,7 +217,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--data", dest="datasets", required=True, metavar="A,B,...", help="data sets, folders"
     )
-    parser.add_argument("--methods", default="pn", metavar="A,B,...", help="methods (default: pn)")
+    parser.add_argument("--methods", default="guided", metavar="A,B,...", help="methods (default: guided)")
     parser.add_argument("--seeds", default="1-3", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(
         "--suite-dir",

@@ -35,6 +35,13 @@ a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
 """The most requests or tokens that a limit may say."""
 
+TELLING = frozenset({"guided", "combine"})
+"""Methods that use what the user says of the pictures."""
+UNTOLD = (
+    "nothing is said of what the pictures show: --describe TEXT, a sentence in your words, is what brings "
+    "most (docs/method.md)"
+)
+
 
 class SearchConfig(LLMConfig):
     """How to search, and how far; what is scored stands in ``EvaluatorSpec``, who is asked in ``LLMConfig``.
@@ -247,6 +254,13 @@ class SearchConfig(LLMConfig):
     def description(self) -> str:
         """What a method is told that the pictures show; empty where nothing is."""
         return "" if self.blind else self.describe or ""
+
+    @property
+    def untold(self) -> str | None:
+        """What a description could bring, as a line; None where one is given, or is of no use."""
+        if self.describe or self.blind or self.method not in TELLING:
+            return None
+        return UNTOLD
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result; see ``Settings.identity``.

@@ -15,7 +15,7 @@ from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
-from ..events import Bus, RunOpened, SearchFinished, SearchStarted
+from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
@@ -201,6 +201,8 @@ class Session:
         config, info = self.config, evaluator.info
         for sink in sinks:
             sink.start()
+        if (hint := config.untold) is not None:
+            self.tell(Noted(text=hint))
         self.tell(RunOpened(run_dir=str(run_dir)))
         self.tell(
             SearchStarted(

@@ -116,3 +116,12 @@ def test_any_text_is_taken_or_refused_in_words(text: str) -> None:
     except ValueError:
         return
     assert parse_description(found) == found
+
+
+def test_a_search_that_is_told_nothing_says_what_would_help() -> None:
+    """Only where the method would use it and nobody has forbidden it."""
+    told = {"data": "fake", "llm": "m"}
+    assert "--describe TEXT" in (SearchConfig(**told).untold or "")
+    assert "--describe TEXT" in (SearchConfig(**told, method="combine").untold or "")
+    for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
+        assert SearchConfig(**told, **more).untold is None

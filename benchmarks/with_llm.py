@@ -1,0 +1,183 @@
+"""What an LLM brings, told and untold, at the same number of scored templates.
+
+    python benchmarks/with_llm.py --answers benchmarks/recorded/strong.jsonl --json
+    python benchmarks/with_llm.py --llm local --data tallies,dice --seeds 1 --json
+
+The first replays recorded answers, the second asks the local LLM.
+
+Searches the sets of ``told.py`` (80 initial templates, one climb of five iterations with ten proposals) with
+``guided`` told the sentence, with ``guided`` told the class names alone, and with ``pn``, which is told
+nothing; ``random`` proposes as many without an LLM. Prints test accuracies of what was chosen, with
+differences paired by set: over ``random``, and of ``guided`` over ``pn``.
+
+Answers are kept by the hash of the request that they answer, so that a table can be made again without the
+model; what is not there is asked of ``--base-url`` and added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# In front of this folder, where the name `evaluator` is another benchmark.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from told import SETS, compared
+
+from promptclimb import SearchConfig, search
+from promptclimb.agent.llm.openai_chat import OpenAIChat
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.scoring import Evaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+
+
+class Arm(NamedTuple):
+    """How a search is made, and what it is told."""
+
+    name: str
+    method: str
+    described: bool = False
+    asks: bool = True
+
+
+ARMS = (
+    Arm("random", "random", asks=False),
+    Arm("pn, told nothing", "pn"),
+    Arm("guided, told the class names", "guided"),
+    Arm("guided, told the sentence", "guided", described=True),
+)
+ROUNDS: Mapping[str, Any] = {"restarts": 1, "resets": 1, "iterations": 5, "proposals": 10, "initial": 80}
+
+
+class Recorded:
+    """Answers from a file; what it lacks is asked for and added.
+
+    Args:
+        file: JSON lines of ``{"request", "text"}``.
+        client: Whom to ask; None for nobody.
+        model: The name by which the client's endpoint knows its model.
+    """
+
+    in_flight = 256
+
+    def __init__(self, file: Path, client: OpenAIChat | None, model: str) -> None:
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        self._known = {each["request"]: each["text"] for each in map(json.loads, lines)}
+        self._file, self._client, self._model = file, client, model
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Return the answer that was given to this request."""
+        if request.hash not in self._known:
+            if self._client is None:
+                raise SystemExit(f"{self._file} has no answer to a request of this table; give --base-url")
+            answer = await self._client.chat(replace(request, model=self._model))
+            self._known[request.hash] = answer.text
+            with self._file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({"request": request.hash, "text": answer.text}) + "\n")
+        return ChatAnswer(text=self._known[request.hash], prompt_tokens=1, completion_tokens=1)
+
+
+async def chosen(
+    evaluator: Evaluator, arm: Arm, data: str, seed: int, options: argparse.Namespace, chat: Recorded | None
+) -> dict[str, Any]:
+    """Return what one search chose."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = SearchConfig(
+            data=data,
+            method=arm.method,
+            llm=(options.llm if chat is None else "recorded") if arm.asks else None,
+            describe=SETS[data].sentence if arm.described else None,
+            style=options.style,
+            seed=seed,
+            initial_pool=options.pool,
+            request_timeout=options.timeout,
+            retry_seconds=options.timeout,
+            run_dir=Path(folder) / "run",
+            **ROUNDS,
+        )
+        result = await search(config, evaluator=evaluator, chat=chat if arm.asks else None)
+    return {
+        "set": data,
+        "seed": seed,
+        "arm": arm.name,
+        "test": result.best.test,
+        "initial": result.baselines["initial pool"].test,
+        "ensemble": result.ensemble.test,
+        "template": result.best.template,
+        "scored": result.evaluated,
+        "calls": result.usage.calls,
+    }
+
+
+async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return a row for each search; those that wait for an endpoint wait together."""
+    arms = [ARMS[int(place)] for place in options.arms.split(",")]
+    rows: list[dict[str, Any]] = []
+    async with AsyncExitStack() as stack:
+        chat = None
+        if options.answers is not None:
+            client = None
+            if options.base_url:
+                client = await stack.enter_async_context(OpenAIChat(options.base_url, max_connections=256))
+            chat = Recorded(options.answers, client, options.llm)
+        waiting = []
+        for data in options.data.split(","):
+            for seed in map(int, options.seeds.split(",")):
+                evaluator = open_evaluator(EvaluatorSpec(data=data, seed=seed, model=options.model))
+                work = [chosen(evaluator, arm, data, seed, options, chat) for arm in arms]
+                if chat is not None:
+                    waiting += work
+                    continue
+                for one in work:
+                    rows.append(await one)
+                    print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+        return rows + await asyncio.gather(*waiting)
+
+
+def main() -> None:
+    """Read options, search, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default=",".join(SETS), help="sets, of those in told.py")
+    parser.add_argument("--seeds", default="1,2")
+    parser.add_argument("--arms", default="0,1,2,3", help="numbers of arms, from 0")
+    parser.add_argument("--answers", type=Path, help="file of recorded answers")
+    parser.add_argument("--base-url", help="whom to ask for answers that are not recorded")
+    parser.add_argument("--llm", default="by-hand", help="the model's name there; or local")
+    parser.add_argument("--style", choices=("rich", "short"), help="default: by the model's name")
+    parser.add_argument("--pool", default="captions", help="captions or grammar")
+    parser.add_argument("--model", default="RN-pico")
+    parser.add_argument("--timeout", type=float, default=7200.0, help="seconds that an answer may take")
+    parser.add_argument("--rows", action="store_true", help="print every search too")
+    parser.add_argument("--json", action="store_true", help="the document on one line")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # small matrices; on a busy machine several threads wait for each other
+    rows = asyncio.run(table(options))
+    names = list(dict.fromkeys(row["arm"] for row in rows))
+    document: dict[str, Any] = {
+        "pool": options.pool,
+        "initial": compared(rows, names[0], names[0], "initial"),
+    }
+    for figure in ("test", "ensemble"):
+        document[figure] = {name: compared(rows, name, names[0], figure) for name in names}
+    if (pn := ARMS[1].name) in names:
+        document["over_pn"] = {name: compared(rows, name, pn, "test") for name in names[2:]}
+    document["calls"] = {name: sum(row["calls"] for row in rows if row["arm"] == name) for name in names}
+    if options.rows:
+        document["rows"] = rows
+    print(json.dumps(document, indent=None if options.json else 2))
+
+
+if __name__ == "__main__":
+    main()
