@@ -38,7 +38,8 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
-	@$(PY) run_agent.py search --data backgrounds --restarts 2 --initial-pool captions --llm local --llm-fallback random $(ARGS)
+	@$(PY) run_agent.py search --data binary-numbers --describe "numbers written in binary" --restarts 2 \
+	  --llm local --llm-fallback combine $(ARGS)
 
 test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
 	$(PY) -m pytest

@@ -1,9 +1,9 @@
 """The default method: the LLM is told what the user knows of the pictures, and calls go where they pay.
 
-Two ways of finding templates share a climb's iterations. The LLM is one: in a conversation with scores, or,
-where it is small, by short requests that stand by themselves (``prompts.telling``). The other costs no call:
-words of the description in caption frames (``combine``), or, where nothing is described, words that did well
-(``words``). A bandit gives the next iteration to the one that has brought more templates among the best ten.
+The LLM is asked in a conversation with scores, or, where it is small, by short requests that stand by
+themselves (``prompts.telling``). Where the pictures are described, a way that costs no call shares the
+iterations of a climb: words of the description in caption frames (``combine``). A bandit gives the next
+iteration to the way that has brought more templates among the best ten.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from ..bandit import Bandit
 from ..conversation import Conversation
 from .base import Ask, Heard, Method, Steps, View, shown
 from .combine import METHOD as COMBINE
-from .words import METHOD as WORDS
 
 AMONG = 10
 """A template that comes among so many best ones has paid."""
@@ -69,17 +68,18 @@ class Guided:
         """Deal out the iterations of one reset."""
         known: _Known = view.kept.setdefault("guided", _Known())
         known.resets += 1
-        free = COMBINE if view.description else WORDS
         ways: dict[str, Callable[[], Steps]] = {
             "rich": lambda: _conversation(view, known),
             "short": lambda: _requests(view),
-            "free": lambda: free.reset(view),
+            "free": lambda: COMBINE.reset(view),
         }
         begun: dict[str, Steps] = {}
         heard: dict[str, Heard] = {}
         while True:
             llm = "short" if view.style == "short" or (view.style is None and known.reads_little) else "rich"
-            arm = known.bandit.choose((llm, "free"))
+            # Without a description there is nothing to combine; and words that did well on few images, the
+            # other way that is free, win iterations by luck and lose them on test (docs/method.md).
+            arm = known.bandit.choose((llm, "free") if view.description else (llm,))
             if arm not in begun:
                 begun[arm] = ways[arm]()
             # Only now, so that it sees what the other way has found meanwhile.

@@ -114,10 +114,10 @@ def test_a_model_that_cannot_follow_is_asked_shortly_from_then_on() -> None:
     assert len(asked) > FIRST_ANSWERS
 
 
-def test_without_a_description_words_that_did_well_are_the_other_way() -> None:
-    """Something is proposed without a call all the same."""
+def test_without_a_description_there_is_nothing_to_combine() -> None:
+    """Every iteration is the LLM's."""
     steps = list(played(view(style="rich", description=""), llm=[0.1], free=0.9, iterations=6))
-    assert any(isinstance(step, Propose) and step.templates for step in steps)
+    assert all(isinstance(step, Ask) for step in steps)
     assert "numerals" not in str(steps)
 
 
