@@ -46,7 +46,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "agent/store/writer.py": STORE,
     "agent/llm/budget.py": (f"{LLM}/test_limits.py", f"{LLM}/test_budget.py"),
     "agent/llm/retry.py": (f"{LLM}/test_retry.py",),
+    "agent/llm/pacing/breaker.py": PACING,
+    "agent/llm/pacing/choice.py": PACING,
     "agent/llm/pacing/limiter.py": PACING,
+    "agent/llm/pacing/minute.py": PACING,
     "agent/llm/pacing/pacer.py": PACING,
     "agent/llm/pacing/window.py": PACING,
 }
