@@ -46,11 +46,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "agent/store/writer.py": STORE,
     "agent/llm/budget.py": (f"{LLM}/test_limits.py", f"{LLM}/test_budget.py"),
     "agent/llm/retry.py": (f"{LLM}/test_retry.py",),
-    "agent/llm/pacing/breaker.py": PACING,
-    "agent/llm/pacing/choice.py": PACING,
+    "agent/llm/pacing/breaker.py": (f"{LLM}/pacing/test_breaker.py",),
+    "agent/llm/pacing/choice.py": (f"{LLM}/pacing/test_choice.py", f"{LLM}/test_pool.py"),
     "agent/llm/pacing/limiter.py": PACING,
     "agent/llm/pacing/minute.py": PACING,
-    "agent/llm/pacing/pacer.py": PACING,
+    "agent/llm/pacing/pacer.py": (*PACING, f"{LLM}/pacing/test_choice.py", f"{LLM}/test_pool.py"),
     "agent/llm/pacing/window.py": PACING,
 }
 """What is changed, and the tests that are to notice."""
