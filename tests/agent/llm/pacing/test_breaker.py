@@ -166,3 +166,16 @@ def test_it_never_keeps_everybody_out(steps: list[str], last: bool) -> None:
     clock.now += breaker.wait_s()
     breaker.answered(probe=breaker.admit())
     assert breaker.state == "closed"
+
+
+def test_hope_ends_with_the_first_failure_and_comes_back_with_an_answer(breaker: Breaker) -> None:
+    """A new endpoint has it; what was under way when the circuit opened brings none back."""
+    assert breaker.hopeful is True
+    assert breaker.failures == 0
+    assert breaker.admit()
+    assert breaker.failed(1.0, probe=True) is not None
+    breaker.leave(probe=True)
+    assert breaker.hopeful is False
+    assert breaker.answered(probe=False) is False
+    assert breaker.hopeful is False
+    assert closed(breaker).hopeful is True
