@@ -168,14 +168,13 @@ def test_it_never_keeps_everybody_out(steps: list[str], last: bool) -> None:
     assert breaker.state == "closed"
 
 
-def test_hope_ends_with_the_first_failure_and_comes_back_with_an_answer(breaker: Breaker) -> None:
-    """A new endpoint has it; what was under way when the circuit opened brings none back."""
-    assert breaker.hopeful is True
+def test_failures_in_a_row_are_counted_until_an_answer(breaker: Breaker) -> None:
+    """None at first; what was under way when the circuit opened says nothing."""
     assert breaker.failures == 0
     assert breaker.admit()
     assert breaker.failed(1.0, probe=True) is not None
     breaker.leave(probe=True)
-    assert breaker.hopeful is False
+    assert breaker.failures == 1
     assert breaker.answered(probe=False) is False
-    assert breaker.hopeful is False
-    assert closed(breaker).hopeful is True
+    assert breaker.failures == 1
+    assert closed(breaker).failures == 0
