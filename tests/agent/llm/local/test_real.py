@@ -27,7 +27,7 @@ from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import Message, Outcome, feedback, request_pn
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
-FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "120"))
+FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "45"))
 """How long requests are made one after the other while the memory is watched."""
 REAL_CACHE = os.environ.get("PROMPTCLIMB_CACHE") or str(platformdirs.user_cache_path("promptclimb"))
 """The user's own, where the model is kept from one run of the tests to the next."""
