@@ -19,7 +19,7 @@ from promptclimb.agent.events import Event, TemplateScored
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import Score
+from promptclimb.evaluator.scoring import Score, Verdict
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template
@@ -133,6 +133,35 @@ CONFIG: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "resets": 2, "iterations": 4,
     "initial": 8, "proposals": 3, "top_k": 3,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "named", "described"),
+    [
+        ({"style": "rich"}, True, True),
+        ({"style": "short"}, False, True),
+        ({"style": "short", "describe": None}, True, False),
+        ({"blind": True, "style": "rich"}, False, False),
+        ({"blind": True, "style": "short"}, False, False),
+        *(({"method": method}, False, False) for method in ("pn", "p", "ape", "opro")),
+    ],
+)
+def test_what_the_endpoint_gets_is_what_the_pages_say(
+    tmp_path: Path, more: dict[str, Any], named: bool, described: bool
+) -> None:
+    """Class names and description, or neither; the name of the data set never."""
+
+    class Confusing(FakeEvaluator):
+        def score(self, templates: Sequence[str]) -> list[Verdict]:
+            found = super().score(templates)
+            pair = (Confusion("kind 3", "kind 7", 4),)
+            return [replace(each, confused=pair) if isinstance(each, Score) else each for each in found]
+
+    config = SearchConfig(**CONFIG | {"describe": "tally marks"} | more, run_dir=tmp_path / "run")
+    chat = ChatByHash()
+    run_virtual(search(config, evaluator=Confusing(), chat=chat))
+    sent = "\n".join(message["content"] for request in chat.asked for message in request.messages)
+    assert ("kind 3" in sent, "tally marks" in sent, "fake" in sent) == (named, described, False)
 
 
 def test_each_template_says_whether_an_llm_wrote_it(tmp_path: Path) -> None:
