@@ -1,8 +1,12 @@
-"""Where in a run something belongs: one value, wherever a place is named, kept or told."""
+"""Where in a run something belongs, and whence a template came: wherever it is named, kept or told."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+INITIAL, LLM = "initial", "llm"
+"""Sources of templates, besides the methods that make some without a call: what was there before the climb
+began, and the LLM."""
 
 
 class Position(NamedTuple):

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from ...evaluator.scoring import Score
-from ...prompts.requests import Outcome
-from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ..climb.climb import MAX_FROM_FILE
-from ..climb.conversation import MAX_ANSWER_CHARACTERS
-from ..climb.memory import Memory
-from ..climb.methods import Heard, Propose, View, method_named
-from ..climb.scored import Scored
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..errors import TokenUsage
+from ..llm.member import MORE_TOKENS
 from ..llm.price_table import priced
-from ..llm.types import ChatRequest
 from ..llm.usage import Price
-from ..position import Position
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
+from .longest import longest_requests
 from .output import print_json, print_text
 
 T = TypeVar("T", int, float)
-
-LONGEST_WORD = 12
-LONGEST_LINE = 100
-CHARACTERS_A_TOKEN = 4
 
 
 def print_plan(config: SearchConfig, *, as_json: bool) -> int:
@@ -56,7 +44,10 @@ def print_bounds(heading: str, found: Mapping[str, Any], *, as_json: bool) -> in
     shown = {name: value for name, value in found.items() if value is not None and name not in idle}
     lines = [heading, *(f"at most {_said(name, value)}" for name, value in shown.items())]
     if found["calls"]:
-        lines.append("failed attempts that the endpoint bills come on top, within --max-calls and its kin")
+        lines += [
+            f"answers count {MORE_TOKENS} times --answer-tokens, as is asked for where thinking takes all",
+            "failed attempts that the endpoint bills come on top, within --max-calls and its kin",
+        ]
     print_text("\n".join(lines) + "\n")
     return 0
 
@@ -64,21 +55,26 @@ def print_bounds(heading: str, found: Mapping[str, Any], *, as_json: bool) -> in
 def plan(config: SearchConfig) -> dict[str, Any]:
     """Return the most that a search does: ``calls``, ``tokens``, ``cost_usd``, ``evaluations``, ``minutes``.
 
-    Tokens are bounded by the longest templates allowed, the longest answers and full conversations; a limit
-    that was set bounds them too. Minutes are those that the rate limits alone enforce; None where there are
-    none.
+    Tokens are bounded by long templates, the longest answers and a request in every iteration (see
+    ``longest_requests``); a limit that was set bounds them too. Minutes are those that the rate limits alone
+    enforce; None where there are none.
+
+    Raises:
+        ConfigError: The initial templates or the wordings cannot be used.
     """
     pool = read_pool(config)
     wanted = config.initial if isinstance(config.initial, int) else MAX_FROM_FILE
     initial = config.restarts * min(wanted, len(pool))
     asks = config.needs_llm
     calls = _least(config.all_iterations * KNOWN_METHODS[config.method].requests, config.max_calls)
-    tokens = _least(calls * _tokens_a_call(config) if asks else 0, config.max_tokens)
+    requests = longest_requests(config) if asks else [0]
+    answer = MORE_TOKENS * config.answer_tokens
+    tokens = _least(_prompt_tokens(config, requests, calls) + calls * answer, config.max_tokens)
     return {
         "calls": calls,
         "tokens": tokens,
-        "cost_usd": _cost(config, calls, tokens) if asks else 0.0,
-        "evaluations": initial + config.proposals * (calls if asks else config.all_iterations),
+        "cost_usd": _cost(config, calls, tokens, max(requests)) if asks else 0.0,
+        "evaluations": initial + config.proposals * (calls if _only_asks(config) else config.all_iterations),
         "minutes": _minutes(config, calls, tokens),
     }
 
@@ -96,8 +92,9 @@ def plan_of_suite(configs: Sequence[SearchConfig]) -> dict[str, Any]:
     limits = configs[0]
     calls = sum(one["calls"] for one in plans)
     most = _least(calls, limits.max_calls)
-    # Each plan scores what its own calls propose, and some of those will not be made.
-    evaluations = sum(one["evaluations"] for one in plans) - limits.proposals * (calls - most)
+    # Each of these plans scores what its own calls propose, and some of those will not be made.
+    bound = sum(one["calls"] for one, config in zip(plans, configs, strict=True) if _only_asks(config))
+    evaluations = sum(one["evaluations"] for one in plans) - limits.proposals * max(bound - most, 0)
     costs = [one["cost_usd"] for one in plans]
     minutes = [one["minutes"] for one in plans if one["minutes"] is not None]
     return {
@@ -110,50 +107,20 @@ def plan_of_suite(configs: Sequence[SearchConfig]) -> dict[str, Any]:
     }
 
 
-def _tokens_a_call(config: SearchConfig) -> int:
-    """Return the longest request of a conversation and the longest answer to it: the method speaks."""
-    steps = method_named(config.method).reset(_longest_view(config))
-    line = Outcome("x" * LONGEST_LINE, reason="x" * LONGEST_LINE)
-    heard = Heard(
-        text="x" * min(MAX_ANSWER_CHARACTERS, CHARACTERS_A_TOKEN * config.answer_tokens),
-        outcomes=[line] * (3 * config.proposals),
-    )
-    most, step = 0, next(steps)
-    for _ in range(min(config.max_turns, config.iterations)):
-        if isinstance(step, Propose):
-            break
-        request = ChatRequest(
-            messages=tuple(step.messages), model=config.llm or "", max_tokens=config.answer_tokens
-        )
-        most = max(most, request.tokens_at_most)
-        try:
-            step = steps.send(heard)
-        except StopIteration:
-            break
-    return most
+def _only_asks(config: SearchConfig) -> bool:
+    """Whether an iteration takes a call, so that a limit on calls bounds the iterations too."""
+    return config.needs_llm and not (KNOWN_METHODS[config.method].combines and config.description)
 
 
-def _longest_view(config: SearchConfig) -> View:
-    """Return a climb whose templates are all as long as they may be."""
-    memory = Memory()
-    words = min(config.max_words, MAX_CHARACTERS // (LONGEST_WORD + 1))
-    for number in range(2 * config.top_k):
-        text = " ".join([f"{number:0{LONGEST_WORD}d}"] * (words - 1) + [SLOT])
-        template = Template.parse(text, max_words=None)
-        memory.add(Scored(template=template, score=Score(train=0.5), value=0.5, position=Position(1)))
-    return View(
-        memory=memory,
-        pool=(),
-        proposals=config.proposals,
-        top_k=config.top_k,
-        max_words=config.max_words,
-        max_turns=config.max_turns,
-        rng=random.Random,
-        description=config.description,
-    )
+def _prompt_tokens(config: SearchConfig, requests: Sequence[int], calls: int) -> int:
+    """Return what the messages of all calls have at most: the later ones of a reset are the full ones."""
+    longest = max(requests)
+    later = config.iterations * KNOWN_METHODS[config.method].requests - len(requests)
+    a_reset = sum(requests) + max(later, 0) * longest
+    return min(config.restarts * config.resets * a_reset, calls * longest)
 
 
-def _cost(config: SearchConfig, calls: int, tokens: int) -> float | None:
+def _cost(config: SearchConfig, calls: int, tokens: int, longest: int) -> float | None:
     asked = config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),)
     prices = [
         priced(
@@ -167,9 +134,8 @@ def _cost(config: SearchConfig, calls: int, tokens: int) -> float | None:
     known = [price for price in prices if price is not None]
     if len(known) < len(prices):
         return None
-    answers = min(tokens, calls * config.answer_tokens)
-    longest = max(_tokens_a_call(config) - config.answer_tokens, 1)
-    worst = max(_most(price, calls, tokens - answers, answers, longest=longest) for price in known)
+    answers = min(tokens, calls * MORE_TOKENS * config.answer_tokens)
+    worst = max(_most(price, calls, tokens - answers, answers, longest=max(longest, 1)) for price in known)
     return round(_least(worst / PICODOLLARS, config.max_cost), 6)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..results.figures import has_accuracies, kinds_of_tokens, score_text, untold
+from ..results.figures import has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
 from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
@@ -66,6 +66,8 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         spent.append(f"and {doubtful}")
     lines = [] if result.gain is None else [f"on test: {result.gain.verdict}"]
     lines.append(", ".join(spent))
+    if (made := made_by_llm(result)) is not None:
+        lines.append(f"{made[0]:,} of the {counted(made[1], 'new template')} are the LLM's")
     if usage.failed_calls:
         lines.append(f"{counted(usage.failed_calls, 'attempt')} failed")
     if result.skipped:

@@ -31,7 +31,7 @@ from ..events import (
     PoolScored,
 )
 from ..llm.types import ChatAnswer, ChatRequest
-from ..position import Position
+from ..position import INITIAL, Position
 from .endings import Endings
 from .memory import Memory
 from .methods import Ask, Consult, Heard, View, method_named
@@ -154,7 +154,7 @@ class Climb:
     async def _score_pool(self) -> None:
         position, sample = Position(self.record.number), self._sample()
         self._tell(PoolDrawn(position=position, templates=len(sample)))
-        await self._trials.score(sample, position)
+        await self._trials.score(sample, position, INITIAL)
         if not len(self._memory):
             raise UsageError(
                 f"none of the {len(sample)} initial templates can be scored by this model "
@@ -209,7 +209,7 @@ class Climb:
         else:
             if not self._trials.has_scores_of(step.templates):
                 self._check()
-            outcomes = await self._trials.score(step.templates, place)
+            outcomes = await self._trials.score(step.templates, place, step.source or self._config.method)
         script.hear(Heard(text=text, outcomes=outcomes, best_before=before))
         return True
 

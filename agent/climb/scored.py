@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...evaluator.scoring import Score
 from ...prompts.template import Template
-from ..position import Position
+from ..position import INITIAL, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +18,14 @@ class Scored:
         score: What the evaluator said.
         value: The objective's value of that score: what is climbed, higher is better.
         position: Where it first came up.
+        source: Who made it: ``INITIAL``, ``LLM``, or the way that asks none, such as ``combine``.
     """
 
     template: Template
     score: Score
     value: float
     position: Position
+    source: str = INITIAL
 
     @property
     def text(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ...evaluator.scoring import Rejection, Score, Verdict
+from ...evaluator.scoring import Rejection, Verdict
 from ...prompts.replies import Reply, parse_reply
 from ...prompts.requests import Outcome
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
 from ..events import Listener, TemplateRefused, TemplateScored
-from ..position import Position
+from ..position import LLM, Position
 from .memory import Memory
 from .record import ClimbRecord
 from .scored import Scored
@@ -74,14 +74,20 @@ class Trials:
             else:
                 fresh.append(template)
         refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
-        return [*await self.score(fresh, position), *refused[: 2 * self._proposals]]
+        return [*await self.score(fresh, position, LLM), *refused[: 2 * self._proposals]]
 
     def has_scores_of(self, templates: Sequence[Template]) -> bool:
         """Return whether all are on disk, so that nothing new is to be done for them."""
         return all(self._scores.has(template.text) for template in templates)
 
-    async def score(self, templates: Sequence[Template], position: Position) -> list[Outcome]:
-        """Score templates, rank those that have a score, and return what became of each."""
+    async def score(self, templates: Sequence[Template], position: Position, source: str) -> list[Outcome]:
+        """Score templates, rank those that have a score, and return what became of each.
+
+        Args:
+            templates: In the order in which they are told.
+            position: Where they came up.
+            source: Who made them, see ``Scored``.
+        """
         known = self._memory.best(1)
         best = known[0].value if known else float("-inf")
         verdicts = await self._scores.score_all([template.text for template in templates])
@@ -90,27 +96,31 @@ class Trials:
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(template.text, verdict.reason, verdict.message, position))
             else:
-                value = verdict.value(self._objective)
-                outcomes.append(self._rank(template, verdict, value, value > best, position))
-                best = max(best, value)
+                scored = Scored(
+                    template=template,
+                    score=verdict,
+                    value=verdict.value(self._objective),
+                    position=position,
+                    source=source,
+                )
+                outcomes.append(self._rank(scored, improved=scored.value > best))
+                best = max(best, scored.value)
         return outcomes
 
-    def _rank(
-        self, template: Template, score: Score, value: float, improved: bool, position: Position
-    ) -> Outcome:
-        scored = Scored(template=template, score=score, value=value, position=position)
+    def _rank(self, scored: Scored, *, improved: bool) -> Outcome:
         self._memory.add(scored)
         self._record.scored.append(scored)
         self._tell(
             TemplateScored(
-                position=position,
-                template=template.text,
-                train=score.train,
-                val=score.val,
+                position=scored.position,
+                template=scored.text,
+                train=scored.score.train,
+                val=scored.score.val,
                 improved=improved,
+                source=scored.source,
             )
         )
-        return Outcome(template.text, score=value)
+        return Outcome(scored.text, score=scored.value)
 
     def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
         self._record.rejected[reason] += 1

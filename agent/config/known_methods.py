@@ -18,16 +18,18 @@ class KnownMethod(NamedTuple):
         summary: A few words for ``--help``.
         module: Its file in ``climb/methods``, without the ending.
         requests: The most requests that an iteration makes; 0 for a method that asks no LLM.
+        combines: Whether some of its iterations may make none, where the pictures are described.
     """
 
     summary: str
     module: str
     requests: int = 1
+    combines: bool = False
 
 
 KNOWN_METHODS: Mapping[str, KnownMethod] = MappingProxyType(
     {
-        "guided": KnownMethod("told what you know", "guided"),
+        "guided": KnownMethod("told what you know", "guided", combines=True),
         "pn": KnownMethod("best and worst shown", "pn"),
         "p": KnownMethod("best only", "p"),
         "ape": KnownMethod("other wordings of the best", "ape"),

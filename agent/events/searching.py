@@ -99,6 +99,7 @@ class TemplateScored(Event, name="climb.template_scored"):
 
     Attributes:
         improved: Whether it is the best that its climb has seen up to then.
+        source: Who made it: ``initial``, ``llm``, or the way that asks none, such as ``combine``.
     """
 
     position: Position
@@ -106,6 +107,7 @@ class TemplateScored(Event, name="climb.template_scored"):
     train: float
     val: float | None
     improved: bool
+    source: str
 
 
 class TemplateRefused(Event, name="climb.template_refused"):

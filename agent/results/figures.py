@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..position import INITIAL, LLM
 from .result import Best, Ensemble, Row, SearchResult, Usage
 
 
@@ -20,6 +21,18 @@ def has_accuracies(result: SearchResult) -> bool:
     found: list[Best | Ensemble | Row] = [result.best, result.ensemble, *result.baselines.values()]
     found += result.leaderboard
     return are_shares(value for one in found for value in (one.train, one.val))
+
+
+def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
+    """Return how many templates the LLM made, and of how many that are not initial ones.
+
+    None where no LLM was asked, where there are none, or where an older program did not say who made them.
+    """
+    sources = [row.source for row in result.leaderboard]
+    new = len(sources) - sources.count(INITIAL)
+    if result.llm.model is None or None in sources or not new:
+        return None
+    return sources.count(LLM), new
 
 
 def kinds_of_tokens(usage: Usage) -> str:

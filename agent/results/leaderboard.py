@@ -23,10 +23,10 @@ def leaderboard_csv(rows: Iterable[Row]) -> str:
     """Return the leaderboard as CSV: the same rows give the same bytes on every machine."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["rank", "template", "train", "val", "climb", "reset", "iteration"])
+    writer.writerow(["rank", "template", "train", "val", "climb", "reset", "iteration", "source"])
     for row in rows:
         val = "" if row.val is None else f"{row.val:.6f}"
-        place = (row.climb, row.reset, row.iteration)
+        place = (row.climb, row.reset, row.iteration, safe_cell(row.source or ""))
         writer.writerow([row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place])
     return buffer.getvalue()
 

@@ -17,8 +17,8 @@ from typing import Any
 from ...evaluator.counts import counted
 from .cells import gain_table, head, number_cells, pairs
 from .chart import progress_chart
-from .figures import has_accuracies, kinds_of_tokens, untold
-from .result import PROMINENT, UNOPENED, SearchResult, Sizes
+from .figures import has_accuracies, kinds_of_tokens, made_by_llm, untold
+from .result import PROMINENT, UNOPENED, Row, SearchResult, Sizes
 from .run_dir import REPORT, write_atomically
 
 ACCURACIES = "Accuracies in %."
@@ -129,6 +129,8 @@ def _what(result: SearchResult) -> str:
         else f", seed {data.seed}"
     )
     asked = f"proposed by {result.llm.model}" if result.llm.model else "proposed without an LLM"
+    if (made := made_by_llm(result)) is not None and made[0] < made[1]:
+        asked += f" ({made[0]:,} of the {made[1]:,} new ones, the others without an LLM)"
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
     climbed = f", objective {result.objective}" if has_accuracies(result) else ""
     return (
@@ -201,7 +203,7 @@ def _leaderboard(result: SearchResult) -> str:
     numbers = partial(number_cells, percent=has_accuracies(result))
     body = "".join(
         f'<tr><td class="n">{row.rank}</td><td>{escape(row.template)}</td>'
-        f"{numbers([row.train, row.val])}<td>{escape(_origin(row.climb, row.reset, row.iteration))}</td></tr>"
+        f"{numbers([row.train, row.val])}<td>{escape(_origin(row))}</td></tr>"
         for row in result.leaderboard[:MAX_ROWS]
     )
     rest = len(result.leaderboard) - MAX_ROWS
@@ -209,9 +211,10 @@ def _leaderboard(result: SearchResult) -> str:
     return f"<table>{head('rank', 'template', 'train', 'val', 'from')}{body}</table>{more}"
 
 
-def _origin(restart: int, reset: int, iteration: int) -> str:
-    where = f"reset {reset}, iteration {iteration}" if reset else "initial"
-    return f"restart {restart}, {where}"
+def _origin(row: Row) -> str:
+    where = f"reset {row.reset}, iteration {row.iteration}" if row.reset else "initial"
+    by = f", {row.source}" if row.reset and row.source else ""
+    return f"restart {row.climb}, {where}{by}"
 
 
 def _costs(result: SearchResult) -> dict[str, str]:

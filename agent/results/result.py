@@ -112,7 +112,11 @@ class Ensemble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the leaderboard; ``reset`` and ``iteration`` are 0 for an initial template."""
+    """A line of the leaderboard; ``reset`` and ``iteration`` are 0 for an initial template.
+
+    ``source`` is who made the template: ``initial``, ``llm``, or the way that asks none, such as ``combine``;
+    None where an older program did not say.
+    """
 
     rank: int
     template: str
@@ -121,6 +125,7 @@ class Row:
     climb: int
     reset: int
     iteration: int
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,6 +246,7 @@ def _row(rank: int, entry: Scored) -> Row:
         climb=entry.position.climb,
         reset=entry.position.reset,
         iteration=entry.position.iteration,
+        source=entry.source,
     )
 
 

@@ -108,9 +108,11 @@ class Propose:
 
     Attributes:
         templates: At most ``view.proposals`` that the memory does not know.
+        source: The method that made them; None where it is the one that was chosen.
     """
 
     templates: Sequence[Template]
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

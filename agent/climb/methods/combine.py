@@ -27,7 +27,7 @@ class Combine:
     def reset(self, view: View) -> Steps:
         """Propose fillings; fewer than asked for where nothing new is left."""
         while True:
-            yield Propose(self._proposals(view, view.rng()))
+            yield Propose(self._proposals(view, view.rng()), source="combine")
 
     def _proposals(self, view: View, rng: random.Random) -> list[Template]:
         candidates = fresh(combinations(view, _CANDIDATES, rng), view)

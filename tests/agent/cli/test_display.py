@@ -63,7 +63,12 @@ def over(iteration: int) -> IterationFinished:
 def scored(number: int) -> TemplateScored:
     """A template of the first restart."""
     return TemplateScored(
-        position=Position(1, 1, 1), template=f"{number} {{}}", train=0.5, val=None, improved=False
+        position=Position(1, 1, 1),
+        template=f"{number} {{}}",
+        train=0.5,
+        val=None,
+        improved=False,
+        source="llm",
     )
 
 
@@ -108,7 +113,9 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
     """A black box may score with any number."""
     for terminal in (False, True):
         display, stream = watched(terminal=terminal)
-        low = TemplateScored(position=Position(1), template="a {}", train=-7000.0, val=None, improved=True)
+        low = TemplateScored(
+            position=Position(1), template="a {}", train=-7000.0, val=None, improved=True, source="initial"
+        )
         with display:
             for event in [
                 STARTED,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from promptclimb.agent.cli.table import print_result
 from promptclimb.agent.results.result import Ensemble, Llm, SearchResult, Usage
-from tests.fakes.small_result import small_result
+from tests.fakes.small_result import row, small_result
 
 
 def printed(result: SearchResult) -> str:
@@ -28,6 +28,20 @@ def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
         "2 templates scored, 9 calls, 1,000 tokens, 2 s of active time, $1.5000, and at most 42,839 more "
         "tokens ($0.2500) that the endpoint did not report\n2 attempts failed\n"
     ) in text
+
+
+def test_the_llms_templates_are_told_from_those_that_took_no_call() -> None:
+    """How many of the new ones are its own; nothing of a result that does not say, or without an LLM."""
+    board = (
+        row(1, source="llm"),
+        row(2, source="combine"),
+        row(3, source="combine"),
+        row(4, source="initial"),
+    )
+    llm = Llm(model="l", base_url=None)
+    assert "1 of the 3 new templates are the LLM's\n" in printed(small_result(leaderboard=board, llm=llm))
+    for other in (small_result(leaderboard=board), small_result(llm=llm)):
+        assert "the LLM's" not in printed(other)
 
 
 def test_tokens_of_other_prices_are_told_apart() -> None:

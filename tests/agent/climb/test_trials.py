@@ -11,7 +11,7 @@ from promptclimb.agent.climb.record import ClimbRecord
 from promptclimb.agent.climb.trials import Trials
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.events import Event, TemplateRefused, TemplateScored
-from promptclimb.agent.position import Position
+from promptclimb.agent.position import INITIAL, Position
 from promptclimb.evaluator.scoring import Score, Verdict
 from promptclimb.prompts.template import Template
 
@@ -44,18 +44,20 @@ def trials(heard: list[Event]) -> Trials:
 
 async def test_an_improvement_is_what_beats_all_up_to_then(trials: Trials, heard: list[Event]) -> None:
     """Also within one pool: of a whole pool that is new not every template is one."""
-    await trials.score([Template.parse(text) for text in ("a {}", "old {}", "one {}", "my {}")], HERE)
-    await trials.score([Template.parse(text) for text in ("that {}", "this {}")], HERE)
+    await trials.score(
+        [Template.parse(text) for text in ("a {}", "old {}", "one {}", "my {}")], HERE, INITIAL
+    )
+    await trials.score([Template.parse(text) for text in ("that {}", "this {}")], HERE, "combine")
     told = {event.template: event.improved for event in heard if isinstance(event, TemplateScored)}
     assert [name for name, improved in told.items() if improved] == ["a {}", "one {}", "that {}"]
 
 
 async def test_no_more_proposals_are_tried_than_were_asked_for(trials: Trials, heard: list[Event]) -> None:
     """The others, and what was tried before, are refused with their reason; none is scored."""
-    await trials.score([Template.parse("a {}")], HERE)
+    await trials.score([Template.parse("a {}")], HERE, INITIAL)
     outcomes = await trials.judge(trials.read("- a {}\n- old {}\n- one {}\n- my {}\n- this {}\n"), HERE)
-    scored = [event.template for event in heard if isinstance(event, TemplateScored)]
-    assert scored == ["a {}", "old {}", "one {}"]
+    scored = [(event.template, event.source) for event in heard if isinstance(event, TemplateScored)]
+    assert scored == [("a {}", "initial"), ("old {}", "llm"), ("one {}", "llm")]
     refused = [(event.line, event.reason) for event in heard if isinstance(event, TemplateRefused)]
     assert refused == [
         ("a {}", "known"),

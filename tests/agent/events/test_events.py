@@ -16,7 +16,9 @@ from promptclimb.agent.events.sinks import SINKS
 from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog
 from promptclimb.agent.position import Position
 
-SCORED = TemplateScored(position=Position(2, 1, 3), template="a {}", train=0.5, val=None, improved=True)
+SCORED = TemplateScored(
+    position=Position(2, 1, 3), template="a {}", train=0.5, val=None, improved=True, source="llm"
+)
 
 
 def kinds(root: type[Event] = Event) -> Iterator[type[Event]]:
@@ -41,7 +43,7 @@ def test_a_position_is_told_by_its_numbers() -> None:
     """JSON values, whoever reads them."""
     assert SCORED.fields() == {
         "climb": 2, "reset": 1, "iteration": 3,
-        "template": "a {}", "train": 0.5, "val": None, "improved": True,
+        "template": "a {}", "train": 0.5, "val": None, "improved": True, "source": "llm",
     }  # fmt: skip
 
 

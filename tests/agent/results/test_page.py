@@ -155,6 +155,21 @@ def test_an_average_is_called_that_before_its_templates() -> None:
     assert "4 templates averaged:a {}b {}c {}..." in Reader(page(small_result(ensemble=four), "")).text
 
 
+def test_templates_that_took_no_call_are_not_said_to_be_the_llms() -> None:
+    """The page counts them, and names the way beside each; one of an older program says what it knows."""
+    board = (
+        row(1, source="combine", reset=1, iteration=2), row(2, source="llm", reset=1, iteration=1),
+        row(3, source="initial"),
+    )  # fmt: skip
+    llm = Llm(model="local", base_url=None)
+    text = Reader(page(small_result(leaderboard=board, llm=llm), "")).text
+    assert "Templates proposed by local (1 of the 2 new ones, the others without an LLM), method" in text
+    assert "restart 1, reset 1, iteration 2, combine" in text
+    for rows in ((row(1, reset=1),), board[1:]):
+        text = Reader(page(small_result(leaderboard=rows, llm=llm), "")).text
+        assert "Templates proposed by local, method" in text
+
+
 def test_a_long_leaderboard_is_cut_and_says_so() -> None:
     """The rest is in the CSV file."""
     text = page(result(rows=MAX_ROWS + 7, template="a {}"), "")

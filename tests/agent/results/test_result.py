@@ -30,6 +30,8 @@ def old_document() -> dict[str, Any]:
     found = {name: value for name, value in document().items() if name not in later}
     for name in ("cached_tokens", "cache_written_tokens", "reasoning_tokens", "told_usd"):
         del found["usage"][name]
+    for line in found["leaderboard"]:
+        del line["source"]
     return found
 
 
@@ -46,7 +48,7 @@ def test_the_document_has_the_documented_fields_in_their_order() -> None:
         == ("templates", "train", "val", "test")
     )
     assert tuple(found["leaderboard"][0]) == (
-        *("rank", "template", "train", "val", "climb", "reset", "iteration"),
+        *("rank", "template", "train", "val", "climb", "reset", "iteration", "source"),
     )
     assert found["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
 
@@ -63,6 +65,7 @@ def test_a_document_of_before_is_read() -> None:
     del old["baselines"]["plain"]["val"]
     found = SearchResult.from_json(old)
     assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
+    assert [line.source for line in found.leaderboard] == [None, None]
     assert (found.limits, found.usage.cached_tokens, found.usage.told_usd) == ((), 0, None)
     assert found.dataset.sizes == Sizes(train=2, test=4)
     assert found.baselines["plain"] == Ensemble(

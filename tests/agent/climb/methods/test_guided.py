@@ -15,14 +15,15 @@ from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.methods import Ask, Heard, Propose, Step, View
 from promptclimb.agent.climb.methods.guided import FIRST_ANSWERS, METHOD
 from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.events import Event, TemplateScored
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import Score
+from promptclimb.evaluator.scoring import Score, Verdict
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template
-from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual
 
 CONFUSED = (Confusion("three", "thirteen", 4),)
@@ -132,6 +133,49 @@ CONFIG: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "resets": 2, "iterations": 4,
     "initial": 8, "proposals": 3, "top_k": 3,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "named", "described"),
+    [
+        ({"style": "rich"}, True, True),
+        ({"style": "short"}, False, True),
+        ({"style": "short", "describe": None}, True, False),
+        ({"blind": True, "style": "rich"}, False, False),
+        ({"blind": True, "style": "short"}, False, False),
+        *(({"method": method}, False, False) for method in ("pn", "p", "ape", "opro")),
+    ],
+)
+def test_what_the_endpoint_gets_is_what_the_pages_say(
+    tmp_path: Path, more: dict[str, Any], named: bool, described: bool
+) -> None:
+    """Class names and description, or neither; the name of the data set never."""
+
+    class Confusing(FakeEvaluator):
+        def score(self, templates: Sequence[str]) -> list[Verdict]:
+            found = super().score(templates)
+            pair = (Confusion("kind 3", "kind 7", 4),)
+            return [replace(each, confused=pair) if isinstance(each, Score) else each for each in found]
+
+    config = SearchConfig(**CONFIG | {"describe": "tally marks"} | more, run_dir=tmp_path / "run")
+    chat = ChatByHash()
+    run_virtual(search(config, evaluator=Confusing(), chat=chat))
+    sent = "\n".join(message["content"] for request in chat.asked for message in request.messages)
+    assert ("kind 3" in sent, "tally marks" in sent, "fake" in sent) == (named, described, False)
+
+
+def test_each_template_says_whether_an_llm_wrote_it(tmp_path: Path) -> None:
+    """In result and events; what words of the description were combined to is not the LLM's."""
+    config = SearchConfig(**CONFIG, describe="old stone walls", run_dir=tmp_path / "run")
+    chat, heard = ChatByHash(), list[Event]()
+    found = run_virtual(search(config, evaluator=FakeEvaluator(), chat=chat, on_event=heard.append))
+    answers = {line.removeprefix("- ") for request in chat.answered for line in text_for(request).split("\n")}
+    new = [row for row in found.leaderboard if row.reset]
+    assert {row.source for row in found.leaderboard if not row.reset} == {"initial"}
+    assert {row.source for row in new} == {"llm", "combine"}
+    assert all((row.template in answers) == (row.source == "llm") for row in new)
+    told = {(one.position[:3], one.template): one.source for one in heard if isinstance(one, TemplateScored)}
+    assert all(told[(row.climb, row.reset, row.iteration), row.template] == row.source for row in new)
 
 
 @pytest.mark.parametrize("more", [{}, {"describe": "old stone walls"}, {"style": "short"}, {"blind": True}])
