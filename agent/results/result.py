@@ -162,7 +162,7 @@ class SearchResult:
         objective: What was climbed.
         best: The template that the selection rule puts first.
         ensemble: Templates of the leaderboard, averaged; one that stands there twice weighs twice.
-        baselines: By name: hand-made templates, and the best initial one.
+        baselines: By name: hand-made templates, and the initial pool's pick.
         leaderboard: Every template scored, best first.
         usage: What it took.
         evaluated: Number of distinct templates scored.

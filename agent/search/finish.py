@@ -179,7 +179,7 @@ def _single(entry: Scored) -> Group:
 async def _baselines(
     config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]
 ) -> dict[str, Group]:
-    """Return what a result is compared with: hand-made templates, the best of them, the best initial one."""
+    """Return what a result is compared with: hand-made templates, the best of them, the pool's pick."""
     found = {name: Group(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if (one := await _best_hand_made(config, evaluator)) is not None:
         found[BEST_HAND_MADE] = _single(one)
