@@ -76,6 +76,8 @@ def _lines(state: RunState) -> list[str]:
         lines += [f"left of --max-{name}: {left:,.10g}" for name, left in limits.items()]
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
+    if state.ended_early:
+        lines.append(state.ended_early)
     if state.last_event:
         lines.append(f"last event: {state.last_event}, {state.last_time}")
     if state.state in ("stopped", "unfinished"):

@@ -109,17 +109,24 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
 
 
 def parse_share(value: Any) -> Any:
-    """Return ``"95%"`` as 0.95; anything else as it is, for pydantic to judge.
+    """Return ``"95%"`` as 0.95; other numbers as they are, for pydantic to judge.
 
     Raises:
-        ValueError: What stands before the sign is no number.
+        ValueError: It is no number, with or without the sign.
     """
-    if not isinstance(value, str) or not value.strip().endswith("%"):
+    if not isinstance(value, str):
         return value
+    text = value.strip()
     try:
-        return float(value.strip().removesuffix("%")) / 100
+        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise ValueError("write a share such as 0.95, or 95%") from None
+        comma = ", with a point and no comma" if "," in text else ""
+        raise ValueError(f"write a share such as 0.95, or 95%{comma}") from None
+
+
+def percentage_meant(share: float | None) -> str | None:
+    """Return what stands for a share where a percentage was written without its sign; None for a share."""
+    return f"{share:g}%" if share is not None and 1 < share <= 100 else None
 
 
 def check_url(url: str | None) -> str | None:
