@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,16 @@ def search(arguments: argparse.Namespace) -> int:
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
     """Return the config that command line, environment and file make; say which variables mean nothing."""
     say_unknown_variables()
-    return from_sources(given_settings(arguments), os.environ, arguments.config_file)
+    config = from_sources(given_settings(arguments), os.environ, arguments.config_file)
+    say_unheard([config])
+    return config
+
+
+def say_unheard(configs: Sequence[SearchConfig]) -> None:
+    """Say, once for each method, that a description is not used by it."""
+    for line in dict.fromkeys(config.unheard for config in configs):
+        if line is not None:
+            say(f"note: {line}")
 
 
 def say_unknown_variables() -> None:

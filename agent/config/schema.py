@@ -262,6 +262,14 @@ class SearchConfig(LLMConfig):
             return None
         return UNTOLD
 
+    @property
+    def unheard(self) -> str | None:
+        """What becomes of a description that the method is not told, as a line; None where none is lost."""
+        if not self.describe or (self.method in TELLING and not self.blind):
+            return None
+        why = "with --blind" if self.method in TELLING else f"by method {self.method}"
+        return f"--describe is not used {why}"
+
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result; see ``Settings.identity``.
 
