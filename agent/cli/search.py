@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.fields import DEFAULT_BASE_URL
 from ..config.schema import SearchConfig
 from ..config.sources import from_environment, from_sources
+from ..errors import EndpointError, ModelNotFoundError
 from ..events import Bus, Event, RunOpened, SearchStopped
+from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.session import Session
 from ..stop import Stop
@@ -69,12 +72,18 @@ class _GoingOn:
         elif isinstance(event, SearchStopped):
             self._limits = event.limits
 
-    def say(self) -> None:
-        """Say how to go on, if there is a run."""
+    def say(self, *, elsewhere: bool = False) -> None:
+        """Say how to go on, if there is a run.
+
+        Args:
+            elsewhere: Whether that takes another address than it was given.
+        """
         if self.run_dir is None:
             return
         command = resume_command(self.run_dir)
-        if not self._limits:
+        if elsewhere:
+            say(f"everything is kept; go on with the right address: {command} --base-url URL/v1")
+        elif not self._limits:
             say(f"everything is kept; go on with: {command}")
         else:
             # Limits hold over all sessions: the plain command would stop where this one did.
@@ -95,8 +104,8 @@ def run_session(
 
     try:
         result = run_interruptible(run)
-    except BaseException:
-        going_on.say()
+    except BaseException as error:
+        going_on.say(elsewhere=_at_fault(config, error))
         raise
     print_result(screen, result, going_on.run_dir)
     if (hint := config.untold) is not None:
@@ -106,6 +115,13 @@ def run_session(
     if as_json:
         print_json(result.to_json())
     return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
+
+
+def _at_fault(config: SearchConfig, error: BaseException) -> bool:
+    """Return whether a search ended before any answer because of its address, as far as that can be told."""
+    missing = isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
+    url = config.base_url or DEFAULT_BASE_URL
+    return missing and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
 
 
 def add_parser(commands: Commands, line: str) -> None:

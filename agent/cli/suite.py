@@ -18,7 +18,7 @@ from ..config.sources import flag_of, from_sources
 from ..errors import ConfigError, UsageError
 from ..events import Bus
 from ..results.result import SearchResult
-from ..results.run_dir import write_atomically
+from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
 from ..search.session import Session
 from ..search.suite import Cell, NotRun, check_cells, folder_name, run_cell, summary
@@ -33,7 +33,6 @@ from .suite_table import summary_text
 if TYPE_CHECKING:
     from .parser import Commands
 
-SUMMARY = "suite.json"
 MOST_SEEDS = 1000
 """The most seeds of a suite: each is a search for every data set and method."""
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")

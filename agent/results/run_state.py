@@ -76,7 +76,20 @@ def runs_in(folder: Path) -> list[Path]:
         found = [path for path in folder.iterdir() if is_run(path)]
     except OSError:
         return []
-    return sorted(found, key=lambda path: ((path / STORE).stat().st_ctime, path.name), reverse=True)
+    return _latest_first(found)
+
+
+def _latest_first(runs: list[Path]) -> list[Path]:
+    return sorted(runs, key=lambda path: ((path / STORE).stat().st_ctime, path.name), reverse=True)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the folders of runs in a folder and in the folders there, such as a suite's; the latest first."""
+    try:
+        inside = [path for path in folder.iterdir() if path.is_dir() and not is_run(path)]
+    except OSError:
+        return []
+    return _latest_first([*runs_in(folder), *(run for path in inside for run in runs_in(path))])
 
 
 def state_of(run_dir: Path) -> RunState:

@@ -345,8 +345,11 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     url = server.base_url.removesuffix("/v1")
     assert call("search", *SMALL, "--base-url", url, "--run-dir", "r") == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
+    *_, way_on, last = capsys.readouterr().err.strip().splitlines()
     assert "is the address right? It usually ends in /v1" in last
+    assert way_on.endswith("go on with the right address: python run_agent.py resume r --base-url URL/v1")
+    assert call("resume", "r", "--base-url", server.base_url) == 0
+    capsys.readouterr()
     call("doctor", "--base-url", url, "--json")
     (found,) = [one for one in json.loads(capsys.readouterr().out) if one["what"] == "endpoint"]
     assert found["state"] == "note"
@@ -685,8 +688,53 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert call("report", "r") == 2
     assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").unlink()
-    assert call("report", "r") == 2
-    assert "resume" in only_line(capsys.readouterr().err)
+    for command in (("report", "r"), ("export", "r", "--format", "csv")):
+        assert call(*command) == 2
+        assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+
+
+def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
+    few = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
+    assert call("suite", "--data", "one", "--methods", "random", "--seeds", "1-2", *few) == 0
+    assert call("search", "--method", "random", *few, "--run-dir", "runs/own") == 0
+    capsys.readouterr()
+    assert call("status") == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    suite = Path("runs/suite")
+    assert listed == {"runs/own", *(str(suite / f"one-random-seed{seed}") for seed in (1, 2))}
+    way_on = (
+        "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, goes on with it"
+    )
+    for summed in (True, False):
+        for command in (("report",), ("resume",), ("export", "--format", "csv")):
+            assert call(command[0], suite, *command[1:]) == 2
+            assert f"runs/suite is a suite's folder, with 2 searches begun: {way_on}" in only_line(
+                capsys.readouterr().err
+            )
+        assert call("status", suite) == 0
+        out, err = capsys.readouterr()
+        assert way_on in only_line(err)
+        assert out.count("finished") == 2
+        (suite / "suite.json").unlink(missing_ok=not summed)
+    assert call("report", "runs") == 2
+    assert "runs is no run, but holds 1 run: " in only_line(capsys.readouterr().err)
+
+
+def test_status_shows_accuracies_in_percent_and_money_in_dollars(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the list and of one run."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    money = ("--price", "1/2", "--max-cost", "1")
+    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "runs/r", *money) == 0
+    capsys.readouterr()
+    assert call("status") == 0
+    assert re.search(r" \d+\.\d %  ", capsys.readouterr().out)
+    assert call("status", "runs/r") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"\(train \d+\.\d %\)", shown)
+    assert re.search(r"left of --max-cost: \$0\.\d{4}\n", shown)
 
 
 def test_a_secret_that_is_not_utf_8_does_no_harm(
