@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..config.fields import DEFAULT_BASE_URL
 from ..config.schema import SearchConfig
-from ..config.sources import from_environment, from_sources
+from ..config.sources import from_sources
 from ..errors import EndpointError, ModelNotFoundError
 from ..events import Bus, Event, RunOpened, SearchStopped
 from ..llm.dialects.keys import is_azure
@@ -20,7 +20,7 @@ from ..stop import Stop
 from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
-from .options import add_config_file, add_json, add_search_options, given_settings
+from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, print_json, resume_command, say
 from .table import print_result
 
@@ -51,12 +51,6 @@ def say_unheard(configs: Sequence[SearchConfig]) -> None:
     for line in dict.fromkeys(config.unheard for config in configs):
         if line is not None:
             say(f"note: {line}")
-
-
-def say_unknown_variables() -> None:
-    """Say which variables under our prefix mean nothing."""
-    for name in from_environment(os.environ)[1]:
-        say(f"note: the variable {name} is no setting of this program; it is not used")
 
 
 class _GoingOn:

@@ -119,7 +119,7 @@ def add_parser(commands: Commands, line: str) -> None:
     """Add ``status``."""
     parser = commands.add_parser("status", help=line)
     parser.add_argument(
-        "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, those of suites too)"
+        "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, a suite's too)"
     )
     parser.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
     parser.set_defaults(run=status)

@@ -25,9 +25,9 @@ from ..search.suite import Cell, NotRun, check_cells, folder_name, run_cell, sum
 from ..stop import Stop
 from .display import Display
 from .interrupts import run_interruptible
-from .options import add_config_file, add_json, add_search_options, given_settings
+from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, print_json, say
-from .search import say_unheard, say_unknown_variables
+from .search import say_unheard
 from .suite_table import summary_text
 
 if TYPE_CHECKING:

@@ -100,12 +100,16 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
     if value.strip().lower() == AUTO:
         return AUTO
     names = {2: ("prompt", "completion"), 3: ("prompt", "cached", "completion")}
-    parts = [part.strip() for part in value.split("/")]
-    if len(parts) not in names:
+    try:
+        parts = [float(part) for part in value.split("/")]
+        named = zip(names[len(parts)], parts, strict=True)
+    except (KeyError, ValueError):
+        comma = "; numbers have a point and no comma" if "," in value else ""
         raise ValueError(
-            "write it as IN/OUT or IN/CACHED/OUT, dollars for a million tokens, such as 0.15/0.60, or auto"
-        )
-    return Price.model_validate(dict(zip(names[len(parts)], parts, strict=True)))
+            "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars for a million tokens, such as "
+            f"0.15/0.60, or auto{comma}"
+        ) from None
+    return Price.model_validate(dict(named))
 
 
 def parse_share(value: Any) -> Any:

@@ -146,7 +146,13 @@ class SearchConfig(LLMConfig):
         le=1000,
     )
     ensemble_size: int = setting(
-        3, "best templates that make the ensemble", "search", decides=True, show="N", ge=1, le=1000
+        3,
+        "the ensemble begins with so many of the best, and grows while it gets better",
+        "search",
+        decides=True,
+        show="N",
+        ge=1,
+        le=1000,
     )
 
     patience: int | None = setting(

@@ -84,7 +84,7 @@ def _latest_first(runs: list[Path]) -> list[Path]:
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """Return the folders of runs in a folder and in the folders there, such as a suite's; the latest first."""
+    """Return the folders of runs in a folder and in folders there, such as a suite's, latest first."""
     try:
         inside = [path for path in folder.iterdir() if path.is_dir() and not is_run(path)]
     except OSError:

@@ -670,6 +670,30 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert "open-clip" in only_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("search", "--method", "random", "--dry-run"),
+        ("suite", "--data", "one", "--methods", "random", "--dry-run"),
+        ("evaluate", "--templates", "t.txt", "--split", "train"),
+        ("datasets", "binary-numbers", "--shots", "1"),
+    ],
+)
+def test_a_mistyped_variable_is_noted(
+    command: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """By every command that reads settings from the environment, with what may be meant."""
+    (tmp_path / "t.txt").write_text("a {}\n")
+    monkeypatch.setenv("PROMPTCLIMB_SHOT", "2")
+    assert call(*command) == 0
+    err = capsys.readouterr().err
+    assert err.count("the variable PROMPTCLIMB_SHOT is no setting of this program and is not used; did") == 1
+    assert "did you mean PROMPTCLIMB_SHOTS" in err
+
+
 def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The page is in the run's folder, and can be written anew from its files; other folders are refused."""
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
