@@ -103,7 +103,7 @@ def _train(state: RunState) -> str:
     if state.train is None:
         return ""
     percent = are_shares([state.train])
-    return score_text(state.train, percent=percent) + (" %" if percent else "")
+    return score_text(state.train, percent=percent) + ("%" if percent else "")
 
 
 def _left(name: str, value: float) -> str:

@@ -754,10 +754,10 @@ def test_status_shows_accuracies_in_percent_and_money_in_dollars(
     assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "runs/r", *money) == 0
     capsys.readouterr()
     assert call("status") == 0
-    assert re.search(r" \d+\.\d %  ", capsys.readouterr().out)
+    assert re.search(r" \d+\.\d%  ", capsys.readouterr().out)
     assert call("status", "runs/r") == 0
     shown = capsys.readouterr().out
-    assert re.search(r"\(train \d+\.\d %\)", shown)
+    assert re.search(r"\(train \d+\.\d%\)", shown)
     assert re.search(r"left of --max-cost: \$0\.\d{4}\n", shown)
 
 
