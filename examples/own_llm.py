@@ -30,7 +30,7 @@ def main() -> None:
     config = SearchConfig(data="words", llm="recombiner", restarts=4, resets=2, iterations=8, initial=10)
     result = search_sync(config, evaluator=FakeEvaluator(), chat=Recombiner())
     start = result.baselines["initial pool"].test
-    print(f"best initial template {start:.1%}, best found {result.best.test:.1%}: {result.best.template}")
+    print(f"initial pool's pick {start:.1%}, best found {result.best.test:.1%}: {result.best.template}")
 
 
 if __name__ == "__main__":

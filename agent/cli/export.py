@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ...evaluator.user_paths import user_path
 from ..results import exports
+from .folders import folder_with_result
 from .output import print_text
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the file and print where it is."""
-    run_dir = user_path(arguments.directory, "RUN_DIR")
+    run_dir = folder_with_result(arguments.directory)
     print_text(f"{exports.export(run_dir, arguments.form, out=arguments.out)}\n")
     return 0
 

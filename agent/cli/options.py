@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ...evaluator.settings import about
+from ...evaluator.settings import about, near
 from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import SearchConfig
-from ..config.sources import flag_of, spec_from_sources
+from ..config.sources import PREFIX, flag_of, from_environment, spec_from_sources
+from .output import say
 
 _HEADINGS = {
     "task": "what is scored",
@@ -47,8 +48,17 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name in SearchConfig.model_fields}
 
 
+def say_unknown_variables() -> None:
+    """Say which variables under our prefix mean nothing, with the names that may be meant."""
+    known = [PREFIX + name.upper() for name in SearchConfig.model_fields if flag_of(name)]
+    for name in from_environment(os.environ)[1]:
+        say(f"note: the variable {name} is no setting of this program and is not used{near(name, known)}")
+
+
 def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
     """Build the specification of an evaluator from the command line and the environment.
+
+    Say which variables mean nothing.
 
     Args:
         arguments: What was parsed.
@@ -57,6 +67,7 @@ def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
     Raises:
         ConfigError: A setting is wrong.
     """
+    say_unknown_variables()
     return spec_from_sources({**given_settings(arguments), **more}, os.environ)
 
 

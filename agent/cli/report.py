@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ...evaluator.user_paths import user_path
 from ..errors import UsageError
 from ..results.page import write_report
 from ..results.run_config import config_text
 from ..results.run_dir import result_of
+from .folders import folder_with_result
 from .output import print_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def report(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: There is no result, or the page cannot be written.
     """
-    run_dir = user_path(arguments.directory, "RUN_DIR")
+    run_dir = folder_with_result(arguments.directory)
     result = result_of(run_dir)
     try:
         page = write_report(run_dir, result, config_text(run_dir))

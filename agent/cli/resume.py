@@ -14,6 +14,7 @@ from ..config.sources import with_files
 from ..errors import UsageError
 from ..results.run_config import stored_config
 from ..results.run_state import runs_in, state_of
+from .folders import run_folder
 from .options import add_json, add_search_options, given_settings
 from .output import say, short_path
 from .search import run_session
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    run_dir = _latest() if arguments.directory is None else user_path(arguments.directory, "RUN_DIR")
+    run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
     config = _with_credentials(stored_config(run_dir, with_files(given_settings(arguments))))
     return run_session(config, lambda session: session.resume(run_dir), as_json=arguments.as_json)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.fields import DEFAULT_BASE_URL
 from ..config.schema import SearchConfig
-from ..config.sources import from_environment, from_sources
+from ..config.sources import from_sources
+from ..errors import EndpointError, ModelNotFoundError
 from ..events import Bus, Event, RunOpened, SearchStopped
+from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.session import Session
 from ..stop import Stop
 from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
-from .options import add_config_file, add_json, add_search_options, given_settings
+from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, print_json, resume_command, say
 from .table import print_result
 
@@ -38,13 +41,16 @@ def search(arguments: argparse.Namespace) -> int:
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
     """Return the config that command line, environment and file make; say which variables mean nothing."""
     say_unknown_variables()
-    return from_sources(given_settings(arguments), os.environ, arguments.config_file)
+    config = from_sources(given_settings(arguments), os.environ, arguments.config_file)
+    say_unheard([config])
+    return config
 
 
-def say_unknown_variables() -> None:
-    """Say which variables under our prefix mean nothing."""
-    for name in from_environment(os.environ)[1]:
-        say(f"note: the variable {name} is no setting of this program; it is not used")
+def say_unheard(configs: Sequence[SearchConfig]) -> None:
+    """Say, once for each method, that a description is not used by it."""
+    for line in dict.fromkeys(config.unheard for config in configs):
+        if line is not None:
+            say(f"note: {line}")
 
 
 class _GoingOn:
@@ -60,12 +66,18 @@ class _GoingOn:
         elif isinstance(event, SearchStopped):
             self._limits = event.limits
 
-    def say(self) -> None:
-        """Say how to go on, if there is a run."""
+    def say(self, *, elsewhere: bool = False) -> None:
+        """Say how to go on, if there is a run.
+
+        Args:
+            elsewhere: Whether that takes another address than it was given.
+        """
         if self.run_dir is None:
             return
         command = resume_command(self.run_dir)
-        if not self._limits:
+        if elsewhere:
+            say(f"everything is kept; go on with the right address: {command} --base-url URL/v1")
+        elif not self._limits:
             say(f"everything is kept; go on with: {command}")
         else:
             # Limits hold over all sessions: the plain command would stop where this one did.
@@ -86,8 +98,8 @@ def run_session(
 
     try:
         result = run_interruptible(run)
-    except BaseException:
-        going_on.say()
+    except BaseException as error:
+        going_on.say(elsewhere=_at_fault(config, error))
         raise
     print_result(screen, result, going_on.run_dir)
     if (hint := config.untold) is not None:
@@ -97,6 +109,13 @@ def run_session(
     if as_json:
         print_json(result.to_json())
     return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
+
+
+def _at_fault(config: SearchConfig, error: BaseException) -> bool:
+    """Return whether a search ended before any answer because of its address, as far as that can be told."""
+    missing = isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
+    url = config.base_url or DEFAULT_BASE_URL
+    return missing and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...evaluator.counts import counted
 from ...evaluator.user_paths import user_path
 from ..errors import UsageError
-from ..results.run_state import RunState, is_run, runs_in, state_of
+from ..results.figures import are_shares, score_text
+from ..results.run_state import RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
-from .output import print_json, print_table, print_text, resume_command, short_path
+from .folders import about_runs
+from .output import print_json, print_table, print_text, resume_command, say, short_path
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -25,16 +29,16 @@ def status(arguments: argparse.Namespace) -> int:
         UsageError: There is no run there.
     """
     if arguments.directory is None:
-        states = [state_of(run_dir) for run_dir in runs_in(user_path("runs", "RUN_DIR"))]
-        if arguments.as_json:
-            print_json([state.to_json() for state in states])
-        elif states:
-            print_table(_COLUMNS, [_row(state) for state in states])
-        else:
+        runs = runs_below(user_path("runs", "RUN_DIR"))
+        if not runs and not arguments.as_json:
             print_text("there are no runs in runs/\n")
-        return 0
+            return 0
+        return _list(runs, as_json=arguments.as_json)
     run_dir = user_path(arguments.directory, "RUN_DIR")
     if not is_run(run_dir):
+        if runs := runs_in(run_dir):
+            say(about_runs(run_dir, runs))
+            return _list(runs, as_json=arguments.as_json)
         raise UsageError(f"{run_dir} holds no run; give a run's folder, or none for a list of those in runs/")
     state = state_of(run_dir)
     if arguments.as_json:
@@ -44,13 +48,22 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _list(runs: Sequence[Path], *, as_json: bool) -> int:
+    states = [state_of(run_dir) for run_dir in runs]
+    if as_json:
+        print_json([state.to_json() for state in states])
+    else:
+        print_table(_COLUMNS, [_row(state) for state in states])
+    return 0
+
+
 def _row(state: RunState) -> dict[str, str]:
     return {
         "run": short_path(state.run_dir),
         "state": state.state,
         "iterations": _iterations(state),
         "calls": f"{state.usage.get('calls', 0):,}",
-        "train": "" if state.train is None else f"{state.train:.4g}",
+        "train": _train(state),
         "best template": state.best or "",
     }
 
@@ -66,21 +79,35 @@ def _lines(state: RunState) -> list[str]:
     lines.append(f"iterations: {_iterations(state)}")
     if state.best is not None:
         lines.append(
-            f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {state.train:.4g})"
+            f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {_train(state)})"
         )
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         spent = f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens"
         lines.append(f"{spent}, ${usage.get('cost_usd', 0.0):.4f}")
         limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
-        lines += [f"left of --max-{name}: {left:,.10g}" for name, left in limits.items()]
+        lines += [f"left of --max-{name}: {_left(name, left)}" for name, left in limits.items()]
     if state.stop_reason:
         lines.append(f"stopped: {state.stop_reason}")
+    if state.ended_early:
+        lines.append(state.ended_early)
     if state.last_event:
         lines.append(f"last event: {state.last_event}, {state.last_time}")
     if state.state in ("stopped", "unfinished"):
         lines.append(f"to go on: {resume_command(state.run_dir)}")
     return lines
+
+
+def _train(state: RunState) -> str:
+    """Return the training score, in percent where it may be an accuracy."""
+    if state.train is None:
+        return ""
+    percent = are_shares([state.train])
+    return score_text(state.train, percent=percent) + ("%" if percent else "")
+
+
+def _left(name: str, value: float) -> str:
+    return f"${value:,.4f}" if name == "cost" else f"{value:,.10g}"
 
 
 def _iterations(state: RunState) -> str:
@@ -91,6 +118,8 @@ def _iterations(state: RunState) -> str:
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``status``."""
     parser = commands.add_parser("status", help=line)
-    parser.add_argument("directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/)")
+    parser.add_argument(
+        "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, a suite's too)"
+    )
     parser.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
     parser.set_defaults(run=status)

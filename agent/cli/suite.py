@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import re
@@ -10,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evaluator.counts import counted
 from ...evaluator.settings import about, shown
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
@@ -18,22 +18,21 @@ from ..config.sources import flag_of, from_sources
 from ..errors import ConfigError, UsageError
 from ..events import Bus
 from ..results.result import SearchResult
-from ..results.run_dir import write_atomically
+from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
 from ..search.session import Session
 from ..search.suite import Cell, NotRun, check_cells, folder_name, run_cell, summary
 from ..stop import Stop
-from ..text import printable
 from .display import Display
 from .interrupts import run_interruptible
-from .options import add_config_file, add_json, add_search_options, given_settings
-from .output import aligned, console, print_json, say
-from .search import say_unknown_variables
+from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
+from .output import console, print_json, say
+from .search import say_unheard
+from .suite_table import summary_text
 
 if TYPE_CHECKING:
     from .parser import Commands
 
-SUMMARY = "suite.json"
 MOST_SEEDS = 1000
 """The most seeds of a suite: each is a search for every data set and method."""
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
@@ -101,7 +100,7 @@ def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
     Raises:
         ConfigError: A list or a setting is wrong.
     """
-    datasets = _listed(arguments.datasets, "--data")
+    datasets = data_sets_of(arguments.datasets)
     methods = _listed(arguments.methods, "--methods")
     say_unknown_variables()
     cells = []
@@ -111,9 +110,26 @@ def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
                 own = {"data": data, "method": method, "seed": seed}
                 config = _config(arguments, {**own, "run_dir": folder / folder_name(data, method, seed)})
                 cells.append(Cell(data=data, config=config))
+    say_unheard([cell.config for cell in cells])
     if len({cell.run_dir for cell in cells}) < len(cells):
         raise ConfigError("two of the data sets have the same name, so their searches would share a folder")
     return cells
+
+
+def data_sets_of(given: Sequence[str]) -> Sequence[str]:
+    """Return the data sets that ``--data`` names, each time it is given; a name in quotes may hold commas.
+
+    Raises:
+        ConfigError: There are none, or quotes are left open.
+    """
+    try:
+        rows = list(csv.reader(given, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ConfigError(
+            f"--data {shown(','.join(given))}: it is no list ({error}); put a name with a comma in double "
+            "quotes inside the shell's own, '\"a,b\",c', and give --data once for each name with quotes"
+        ) from error
+    return _unique([part.strip() for row in rows for part in row if part.strip()], "--data")
 
 
 def _make(folder: Path) -> None:
@@ -145,77 +161,31 @@ def seeds_of(text: str) -> list[int]:
     return list(seeds)
 
 
-def summary_text(document: dict[str, Any]) -> str:
-    """Return mean and spread on test as a table, a row for each data set and method.
-
-    The JSON has further baselines. What was stopped or not run is named below the table, and is in no mean.
-    """
-    there = {name for row in document["rows"] for name in row["test"]}
-    names = [name for name in _COLUMNS if name in there]
-    rows = [(row["data"], row, f"{len(row['seeds'])} of {row['of']}") for row in document["rows"]]
-    if len({data for data, _, _ in rows}) > 1:
-        rows += [
-            (f"mean of {row['data_sets']} of {row['of']}", row, str(len(row["seeds"])))
-            for row in document["overall"]
-        ]
-    lines = [
-        (first, row["method"], n, *(_shown(row["test"].get(name)) for name in names))
-        for first, row, n in rows
-    ]
-    title = "test accuracy in %, mean ± standard deviation over n seeds, the same ones for every method"
-    stopped = [
-        f"{_left_out(run)}, in no mean: {run['data']}, {run['method']}, seed {run['seed']}: "
-        f"{run['stop_reason']}"
-        for run in document["stopped"]
-    ]
-    table = aligned([("data set", "method", "n", *names), *lines])
-    return "\n".join([title, table.rstrip("\n"), *_verdicts(document["runs"]), *map(printable, stopped), ""])
-
-
-def _verdicts(runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Return, for each method, in how many of its runs the interval of the gain over plain leaves 0."""
-    edges: dict[str, list[tuple[float, float]]] = {}
-    for run in runs:
-        if run["gain"] is not None and "plain" in run["gain"]["over"]:
-            edges.setdefault(run["method"], []).append(run["gain"]["over"]["plain"]["interval"])
-    return [
-        f"{method}: by its 95 % interval best is better than plain in {sum(low > 0 for low, _ in found)} of "
-        f"{counted(len(found), 'run')}, and worse in {sum(high < 0 for _, high in found)}"
-        for method, found in edges.items()
-    ]
-
-
-def _left_out(run: dict[str, Any]) -> str:
-    # One whose test split could not be read is finished, and has no figures all the same.
-    return "stopped" if run["status"] == "finished" else str(run["status"])
-
-
-_COLUMNS = ("plain", "hand-made", "initial pool", "best", "ensemble")
-
-
 def _config(arguments: argparse.Namespace, own: dict[str, Any]) -> SearchConfig:
     return from_sources({**given_settings(arguments), **own}, os.environ, arguments.config_file)
 
 
 def _listed(text: str, flag: str) -> Sequence[str]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return _unique([part.strip() for part in text.split(",") if part.strip()], flag)
+
+
+def _unique(parts: Sequence[str], flag: str) -> Sequence[str]:
     if not parts:
         raise ConfigError(f"{flag} is empty")
     return list(dict.fromkeys(parts))
-
-
-def _shown(found: dict[str, Any] | None) -> str:
-    if found is None or found["mean"] is None:
-        return "-"
-    spread = "" if found["std"] is None else f" ±{100 * found['std']:.1f}"
-    return f"{100 * found['mean']:.1f}{spread}"
 
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``suite``."""
     parser = commands.add_parser("suite", help=line)
     parser.add_argument(
-        "--data", dest="datasets", required=True, metavar="A,B,...", help="data sets, folders"
+        "--data",
+        dest="datasets",
+        required=True,
+        action="append",
+        metavar="A,B,...",
+        help="data sets, folders; may be given again; one with a comma in its name in double quotes: "
+        "'\"a,b\",c'",
     )
     parser.add_argument("--methods", default="guided", metavar="A,B,...", help="methods (default: guided)")
     parser.add_argument("--seeds", default="1-3", metavar="1,2,3|1-3", help="seeds (default: 1-3)")

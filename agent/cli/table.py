@@ -11,11 +11,11 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ..results.figures import has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
+from ..results.gain import shown_name
 from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
 
-_NAMES = {"plain": "plain template", "initial pool": "best initial template"}
 _MOST_SHOWN = 2
 
 
@@ -29,7 +29,7 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     for name, baseline in result.baselines.items():
-        _add(table, _NAMES.get(name, name), baseline, percent=percent)
+        _add(table, shown_name(name), baseline, percent=percent)
     best = result.best
     found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
     _add(table, "best found", found, percent=percent, style="bold")
@@ -64,7 +64,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         spent.append(f"${usage.cost_usd:.4f}")
     if doubtful := untold(usage):
         spent.append(f"and {doubtful}")
-    lines = [] if result.gain is None else [f"on test: {result.gain.verdict}"]
+    lines = [] if result.gain is None else [result.gain.told]
     lines.append(", ".join(spent))
     if (made := made_by_llm(result)) is not None:
         lines.append(f"{made[0]:,} of the {counted(made[1], 'new template')} are the LLM's")

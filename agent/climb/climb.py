@@ -130,7 +130,8 @@ class Climb:
         """
         await self._score_pool()
         for reset in range(1, self._config.resets + 1):
-            if self._endings.of_climb is not None:
+            if reason := self._endings.of_climb:
+                self._end_early(reason)
                 break
             await self._reset(reset)
         self.record.unanswered = self._answers.unanswered
@@ -186,9 +187,18 @@ class Climb:
                 best = self._memory.best(1)[0]
                 self._tell(IterationFinished(position=place, best=best.text, train=best.score.train))
                 self._endings.look()
-                if reason := self._endings.of_climb or self._endings.of_reset:
+                if reason := self._endings.of_climb:
+                    if iteration < self._config.iterations:
+                        self._end_early(reason)
+                    return
+                if reason := self._endings.of_reset:
                     self._tell(Noted(text=f"restart {place.climb}, reset {reset} ends here: {reason}"))
                     return
+
+    def _end_early(self, reason: str) -> None:
+        if not self.record.ended:
+            self.record.ended = reason
+            self._tell(Noted(text=f"restart {self.record.number} ends early: {reason}"))
 
     async def _iterate(self, script: Script, place: Position) -> bool:
         """Do the steps of one iteration; False where the method has ended its reset."""

@@ -70,7 +70,7 @@ class Endings:
         """Why the climb is over, in words; None while it is not."""
         until, patience = self._config.until, self._config.patience
         if until is not None and self._best_pooled >= until:
-            return f"a template reached {until:g}"
+            return f"a template reached --until {until:g}"
         if patience is not None and self._in_vain >= patience:
-            return f"no better template in {counted(patience, 'iteration')}"
+            return f"no better template in {counted(patience, 'iteration')} (--patience)"
         return None

@@ -23,7 +23,8 @@ class ClimbRecord:
         replayed: Those of them that were on disk already.
         unanswered: Its last iterations, if they got no answer.
         last_skip: Why the last of the skipped iterations got no answer; empty where none was skipped.
-        done: Whether it went through all its iterations.
+        ended: Why it ended before its iterations were used up, as it was asked to; empty where it did not.
+        done: Whether it went through all its iterations, or to where it was asked to end.
     """
 
     number: int
@@ -36,4 +37,5 @@ class ClimbRecord:
     replayed: int = 0
     unanswered: int = 0
     last_skip: str = ""
+    ended: str = ""
     done: bool = False

@@ -100,26 +100,37 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
     if value.strip().lower() == AUTO:
         return AUTO
     names = {2: ("prompt", "completion"), 3: ("prompt", "cached", "completion")}
-    parts = [part.strip() for part in value.split("/")]
-    if len(parts) not in names:
+    try:
+        parts = [float(part) for part in value.split("/")]
+        named = zip(names[len(parts)], parts, strict=True)
+    except (KeyError, ValueError):
+        comma = "; numbers have a point and no comma" if "," in value else ""
         raise ValueError(
-            "write it as IN/OUT or IN/CACHED/OUT, dollars for a million tokens, such as 0.15/0.60, or auto"
-        )
-    return Price.model_validate(dict(zip(names[len(parts)], parts, strict=True)))
+            "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars for a million tokens, such as "
+            f"0.15/0.60, or auto{comma}"
+        ) from None
+    return Price.model_validate(dict(named))
 
 
 def parse_share(value: Any) -> Any:
-    """Return ``"95%"`` as 0.95; anything else as it is, for pydantic to judge.
+    """Return ``"95%"`` as 0.95; other numbers as they are, for pydantic to judge.
 
     Raises:
-        ValueError: What stands before the sign is no number.
+        ValueError: It is no number, with or without the sign.
     """
-    if not isinstance(value, str) or not value.strip().endswith("%"):
+    if not isinstance(value, str):
         return value
+    text = value.strip()
     try:
-        return float(value.strip().removesuffix("%")) / 100
+        return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise ValueError("write a share such as 0.95, or 95%") from None
+        comma = ", with a point and no comma" if "," in text else ""
+        raise ValueError(f"write a share such as 0.95, or 95%{comma}") from None
+
+
+def percentage_meant(share: float | None) -> str | None:
+    """Return what stands for a share where a percentage was written without its sign; None for a share."""
+    return f"{share:g}%" if share is not None and 1 < share <= 100 else None
 
 
 def check_url(url: str | None) -> str | None:

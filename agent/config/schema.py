@@ -146,7 +146,13 @@ class SearchConfig(LLMConfig):
         le=1000,
     )
     ensemble_size: int = setting(
-        3, "best templates that make the ensemble", "search", decides=True, show="N", ge=1, le=1000
+        3,
+        "the ensemble begins with so many of the best, and grows while it gets better",
+        "search",
+        decides=True,
+        show="N",
+        ge=1,
+        le=1000,
     )
 
     patience: int | None = setting(
@@ -261,6 +267,14 @@ class SearchConfig(LLMConfig):
         if self.describe or self.blind or self.method not in TELLING:
             return None
         return UNTOLD
+
+    @property
+    def unheard(self) -> str | None:
+        """What becomes of a description that the method is not told, as a line; None where none is lost."""
+        if not self.describe or (self.method in TELLING and not self.blind):
+            return None
+        why = "with --blind" if self.method in TELLING else f"by method {self.method}"
+        return f"--describe is not used {why}"
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result; see ``Settings.identity``.

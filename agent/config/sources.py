@@ -6,7 +6,7 @@ Whatever is wrong is said with the place that it came from, the value, and what 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
 from ..errors import ConfigError
 from .description import text_or_file
+from .fields import percentage_meant
 from .local_llm import absolute_llm
 from .schema import SearchConfig
 
@@ -92,7 +93,23 @@ def from_sources(
         layers.append((str(toml_path), read_toml(toml_path)))
     layers.append((ENVIRONMENT, from_environment(environment)[0]))
     layers.append((COMMAND_LINE, flags))
-    return absolute(build([(place, with_files(layer)) for place, layer in layers]))
+    config = absolute(build([(place, with_files(layer)) for place, layer in layers]))
+    _check_until(config, layers)
+    return config
+
+
+def _check_until(config: SearchConfig, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Refuse an accuracy that none can reach; a black box of the user's own may score with any number.
+
+    Raises:
+        ConfigError: It is above 1.
+    """
+    if config.until is None or config.until <= 1 or config.evaluator is not None:
+        return
+    place = next(place for place, layer in reversed(layers) if "until" in layer)
+    meant = percentage_meant(config.until)
+    hint = f"; did you mean {meant}?" if meant else ", such as 0.95, or 95%"
+    raise ConfigError(f"{_called('until', place)} {config.until:g}: an accuracy is at most 1{hint}")
 
 
 def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:

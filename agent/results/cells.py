@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from .figures import score_text
-from .gain import Difference, Gain
+from .gain import Difference, Gain, shown_name
 
 _NUMBERS = frozenset({"train", "val", "test", "rank", "images", "points", "interval", "first", "second"})
 ABOUT_GAIN = (
@@ -39,14 +39,16 @@ def gain_table(gain: Gain | None) -> list[str]:
     """Return the verdict, and each difference with its interval; nothing where there is no gain to tell."""
     if gain is None:
         return []
-    rows = [(f"best found over {name}", one) for name, one in gain.over.items()]
+    rows = [(f"best found over {shown_name(name)}", one) for name, one in gain.over.items()]
     rows += [("ensemble over best found", gain.ensemble)] if gain.ensemble is not None else []
     body = "".join(f"<tr><td>{escape(name)}</td>{_difference(one)}</tr>" for name, one in rows)
     table = f"<table>{head('', 'points', 'interval', 'first', 'second')}{body}</table>"
-    return [f"<p><b>{escape(gain.verdict)}</b></p>", table, f"<p>{ABOUT_GAIN}</p>"]
+    return [f"<p><b>{escape(gain.told)}</b></p>", table, f"<p>{ABOUT_GAIN}</p>"]
 
 
 def _difference(one: Difference) -> str:
+    if one.of_one:
+        return '<td colspan="4">the same template</td>'
     low, high = one.interval
     apart = ["-" if count is None else f"{count:,}" for count in (one.better, one.worse)]
     cells = [f"{one.points:+.1f}", f"{low:+.1f} to {high:+.1f}", *apart]

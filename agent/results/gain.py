@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...evaluator.counts import counted
 from .intervals import Interval, Z, certain, paired, unpaired
 from .plain_json import made
 
@@ -15,8 +16,10 @@ HAND_MADE = "hand-made"
 BEST_HAND_MADE = "best hand-made"
 INITIAL_POOL = "initial pool"
 ENSEMBLE = "ensemble"
-_COMPARED = {PLAIN: "plain", BEST_HAND_MADE: "the best hand-made", INITIAL_POOL: "the initial pool's pick"}
+POOLS_PICK = "initial pool's pick"
+_COMPARED = {PLAIN: "plain", BEST_HAND_MADE: "the best hand-made", INITIAL_POOL: f"the {POOLS_PICK}"}
 """What ``best`` is compared with, and how it is called in a sentence."""
+_SHOWN = {PLAIN: "plain template", INITIAL_POOL: POOLS_PICK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,11 @@ class Difference:
     better: int | None = None
     worse: int | None = None
 
+    @property
+    def of_one(self) -> bool:
+        """Whether both are the same template, so that there is nothing to estimate."""
+        return self.interval == (0.0, 0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
@@ -69,6 +77,12 @@ class Gain:
     over: Mapping[str, Difference]
     ensemble: Difference | None
     verdict: str
+
+    @property
+    def told(self) -> str:
+        """The verdict for people, with what it rests on."""
+        images = max((one.images for one in self.over.values()), default=0)
+        return f"on test ({counted(images, 'image')}): {self.verdict}"
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Gain:
@@ -101,7 +115,12 @@ def gain_of(
     if not over:
         return None
     together = _between(ensemble, best, images)
-    return Gain(over=over, ensemble=together, verdict=_verdict(over, together))
+    return Gain(over=over, ensemble=together, verdict=_verdict(_named(over, baselines), together))
+
+
+def shown_name(baseline: str) -> str:
+    """Return how a baseline is called in a table for people."""
+    return _SHOWN.get(baseline, baseline)
 
 
 def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:
@@ -135,22 +154,37 @@ def _in_points(share: float, interval: Interval, **more: Any) -> Difference:
     return Difference(points=round(100 * share, 4), interval=(low, high), **more)
 
 
-def _verdict(over: Mapping[str, Difference], ensemble: Difference | None) -> str:
-    """Return one sentence: what is better, what is worse, what cannot be told apart, what is the same."""
-    named = [(_COMPARED[name], one) for name, one in over.items()]
+def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) -> dict[str, Difference]:
+    """Return differences by what they are over, as a sentence calls it; one template has one name."""
+    compared = _compared(baselines)
+    found = {_COMPARED[name]: one for name, one in over.items()}
+    alike = {PLAIN, BEST_HAND_MADE} <= over.keys()
+    if alike and compared[PLAIN].templates == compared[BEST_HAND_MADE].templates:
+        del found[_COMPARED[BEST_HAND_MADE]]
+        both = f"{_COMPARED[PLAIN]}, which is {_COMPARED[BEST_HAND_MADE]} too"
+        found = {both if name == _COMPARED[PLAIN] else name: one for name, one in found.items()}
+    return found
+
+
+def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> str:
+    """Return one sentence: what is better or worse, what is the same, and what may be chance.
+
+    "Better" and "worse" are said of what is certain alone.
+    """
     alone = "the best alone"
-    everything = dict(named) if ensemble is None else {**dict(named), alone: ensemble}
-    same = [name for name, one in named if one.interval == (0.0, 0.0)]
+    everything = dict(named) if ensemble is None else {**named, alone: ensemble}
+    same = [name for name, one in named.items() if one.of_one]
     claimed = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
-    parts = [_told(one, name) for name, one in named if name in claimed]
-    unsure = [name for name, _ in named if name not in claimed and name not in same]
-    if same:
-        parts.append(f"the same template as {_listed(same, 'and')}")
-    if unsure:
-        parts.append(f"not distinguishable from {_listed(unsure, 'or')}")
+    parts = [_told(one, name) for name, one in named.items() if name in claimed]
+    parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
+    pick = _COMPARED[INITIAL_POOL]
+    if others := [name for name in same if name != pick]:
+        parts.append(f"the same template as {_listed(others)}")
+    if pick in same:
+        parts.append(f"the iterations brought nothing: the template is {pick}")
     if ensemble is not None and alone in claimed:
         parts.append(f"the ensemble {_told(ensemble, alone)}")
-    if not all(one.paired for one in over.values()):
+    if not all(one.paired for one in named.values()):
         parts.append("intervals are not paired, as the black box does not tell image by image")
     return "; ".join(parts)
 
@@ -171,8 +205,16 @@ def _told(difference: Difference, name: str) -> str:
     return f"{size:.1f} points {word} than {name} ({low:.1f} to {high:.1f})"
 
 
-def _listed(names: Sequence[str], word: str) -> str:
-    return f" {word} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+def _unsure(difference: Difference, name: str) -> str:
+    low, high = difference.interval
+    seen = f"{abs(difference.points):.1f} points {'above' if difference.points > 0.0 else 'below'} {name}"
+    if f"{difference.points:.1f}".strip("-") == "0.0":
+        seen = f"level with {name}"
+    return f"{seen}, but that may be chance ({low:+.1f} to {high:+.1f})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names)
 
 
 def _difference(found: Mapping[str, Any]) -> Difference:

@@ -18,6 +18,7 @@ from ...evaluator.counts import counted
 from .cells import gain_table, head, number_cells, pairs
 from .chart import progress_chart
 from .figures import has_accuracies, kinds_of_tokens, made_by_llm, untold
+from .gain import shown_name
 from .result import PROMINENT, UNOPENED, Row, SearchResult, Sizes
 from .run_dir import REPORT, write_atomically
 
@@ -157,7 +158,7 @@ def _comparison(result: SearchResult) -> str:
     best = result.best
     rows = [
         *(
-            (name, one.templates, [one.train, one.val, one.test], "")
+            (shown_name(name), one.templates, [one.train, one.val, one.test], "")
             for name, one in result.baselines.items()
         ),
         ("best found", (best.template,), [best.train, best.val, best.test], "best"),

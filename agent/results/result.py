@@ -32,7 +32,9 @@ EMPTY = "empty_answers"
 """The note that says how many answers held no template."""
 NOTHING_USABLE = "nothing_usable"
 """The note that says that no answer at all held a new template that could be scored."""
-PROMINENT = ("llm_fallback", UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
+ENDED_EARLY = "ended_early"
+"""The note that says which restarts ended early, as they were asked to, and why."""
+PROMINENT = ("llm_fallback", ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
 """The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
 
@@ -167,7 +169,7 @@ class SearchResult:
         objective: What was climbed.
         best: The template that the selection rule puts first.
         ensemble: Templates of the leaderboard, averaged; one that stands there twice weighs twice.
-        baselines: By name: hand-made templates, and the best initial one.
+        baselines: By name: hand-made templates, and the initial pool's pick.
         leaderboard: Every template scored, best first.
         usage: What it took.
         evaluated: Number of distinct templates scored.

@@ -21,6 +21,8 @@ TEMPLATES = "templates.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
 STORE = "store"
+SUMMARY = "suite.json"
+"""The file in a suite's folder with what came of all its runs."""
 
 _FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT)
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))

@@ -22,6 +22,7 @@ from ..events import (
 )
 from ..events.sinks.log import BACKUPS, FILE_NAME
 from ..store.lock import is_live
+from .result import ENDED_EARLY
 from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
@@ -42,6 +43,7 @@ class RunState:
         iterations: Iterations that are over, skipped ones included, in this or an earlier session.
         usage: The latest ``UsageChanged``, as logged.
         stop_reason: What stopped it.
+        ended_early: Which restarts ended early, as they were asked to, and why; None without a result.
         last_event: Name of the latest event.
         last_time: When that was, in ISO 8601.
     """
@@ -54,6 +56,7 @@ class RunState:
     iterations: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
+    ended_early: str | None = None
     last_event: str | None = None
     last_time: str | None = None
 
@@ -73,7 +76,20 @@ def runs_in(folder: Path) -> list[Path]:
         found = [path for path in folder.iterdir() if is_run(path)]
     except OSError:
         return []
-    return sorted(found, key=lambda path: ((path / STORE).stat().st_ctime, path.name), reverse=True)
+    return _latest_first(found)
+
+
+def _latest_first(runs: list[Path]) -> list[Path]:
+    return sorted(runs, key=lambda path: ((path / STORE).stat().st_ctime, path.name), reverse=True)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the folders of runs in a folder and in folders there, such as a suite's, latest first."""
+    try:
+        inside = [path for path in folder.iterdir() if path.is_dir() and not is_run(path)]
+    except OSError:
+        return []
+    return _latest_first([*runs_in(folder), *(run for path in inside for run in runs_in(path))])
 
 
 def state_of(run_dir: Path) -> RunState:
@@ -92,6 +108,7 @@ def state_of(run_dir: Path) -> RunState:
         return found  # missing or torn: a resume makes it
     found.state, found.stop_reason = result.status, result.stop_reason
     found.best, found.train = result.best.template, result.best.train
+    found.ended_early = result.notes.get(ENDED_EARLY)
     return found
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...evaluator.counts import counted
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
 from ...prompts.template import Template
 from ..climb.record import ClimbRecord
@@ -20,8 +19,6 @@ from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Gain, gain_of
 from ..results.result import (
-    EMPTY,
-    NOTHING_USABLE,
     UNOPENED,
     Best,
     Dataset,
@@ -37,6 +34,7 @@ from ..results.result import (
 )
 from ..store import Store
 from ..versions import program_version, running_version
+from .climb_notes import notes_on_climbs
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 
 
@@ -111,6 +109,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
         named = dict(zip(choice.baselines, others, strict=True))
         gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
         notes |= more | further
+    notes |= notes_on_climbs(ended.records)
     result = _result(config, evaluator.info, store, ended, choice, found, notes)
     return replace(result, inspection=look, gain=gain)
 
@@ -159,7 +158,7 @@ def _result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes={**info.notes, **ended.notes, **choice.notes, **notes, **_notes_on_answers(ended)},
+        notes={**info.notes, **ended.notes, **choice.notes, **notes},
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),
@@ -179,7 +178,7 @@ def _single(entry: Scored) -> Group:
 async def _baselines(
     config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]
 ) -> dict[str, Group]:
-    """Return what a result is compared with: hand-made templates, the best of them, the best initial one."""
+    """Return what a result is compared with: hand-made templates, the best of them, the pool's pick."""
     found = {name: Group(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if (one := await _best_hand_made(config, evaluator)) is not None:
         found[BEST_HAND_MADE] = _single(one)
@@ -248,21 +247,6 @@ def _row(rank: int, entry: Scored) -> Row:
         iteration=entry.position.iteration,
         source=entry.source,
     )
-
-
-def _notes_on_answers(ended: Ended) -> dict[str, str]:
-    """Return notes on answers that were paid for and brought nothing; none where there are none."""
-    records = ended.records
-    answers, empty, cut = (
-        sum(getattr(record, count) for record in records) for count in ("answers", "empty", "cut")
-    )
-    found = {}
-    if empty:
-        said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
-        found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-    if answers and all(entry.position.initial for entry in ended.scored):
-        found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
-    return found
 
 
 def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:

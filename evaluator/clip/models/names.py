@@ -177,4 +177,4 @@ def _file_says(weights: Path) -> bool | None:
 def _nearest(name: str, known: Iterable[str]) -> str:
     by_lower = {one.lower(): one for one in known}
     near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -345,8 +345,11 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     url = server.base_url.removesuffix("/v1")
     assert call("search", *SMALL, "--base-url", url, "--run-dir", "r") == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
+    *_, way_on, last = capsys.readouterr().err.strip().splitlines()
     assert "is the address right? It usually ends in /v1" in last
+    assert way_on.endswith("go on with the right address: python run_agent.py resume r --base-url URL/v1")
+    assert call("resume", "r", "--base-url", server.base_url) == 0
+    capsys.readouterr()
     call("doctor", "--base-url", url, "--json")
     (found,) = [one for one in json.loads(capsys.readouterr().out) if one["what"] == "endpoint"]
     assert found["state"] == "note"
@@ -667,6 +670,30 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert "open-clip" in only_line(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("search", "--method", "random", "--dry-run"),
+        ("suite", "--data", "one", "--methods", "random", "--dry-run"),
+        ("evaluate", "--templates", "t.txt", "--split", "train"),
+        ("datasets", "binary-numbers", "--shots", "1"),
+    ],
+)
+def test_a_mistyped_variable_is_noted(
+    command: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """By every command that reads settings from the environment, with what may be meant."""
+    (tmp_path / "t.txt").write_text("a {}\n")
+    monkeypatch.setenv("PROMPTCLIMB_SHOT", "2")
+    assert call(*command) == 0
+    err = capsys.readouterr().err
+    assert err.count("the variable PROMPTCLIMB_SHOT is no setting of this program and is not used; did") == 1
+    assert "did you mean PROMPTCLIMB_SHOTS" in err
+
+
 def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The page is in the run's folder, and can be written anew from its files; other folders are refused."""
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
@@ -685,8 +712,53 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert call("report", "r") == 2
     assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").unlink()
-    assert call("report", "r") == 2
-    assert "resume" in only_line(capsys.readouterr().err)
+    for command in (("report", "r"), ("export", "r", "--format", "csv")):
+        assert call(*command) == 2
+        assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+
+
+def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
+    few = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
+    assert call("suite", "--data", "one", "--methods", "random", "--seeds", "1-2", *few) == 0
+    assert call("search", "--method", "random", *few, "--run-dir", "runs/own") == 0
+    capsys.readouterr()
+    assert call("status") == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    suite = Path("runs/suite")
+    assert listed == {"runs/own", *(str(suite / f"one-random-seed{seed}") for seed in (1, 2))}
+    way_on = (
+        "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, goes on with it"
+    )
+    for summed in (True, False):
+        for command in (("report",), ("resume",), ("export", "--format", "csv")):
+            assert call(command[0], suite, *command[1:]) == 2
+            assert f"runs/suite is a suite's folder, with 2 searches begun: {way_on}" in only_line(
+                capsys.readouterr().err
+            )
+        assert call("status", suite) == 0
+        out, err = capsys.readouterr()
+        assert way_on in only_line(err)
+        assert out.count("finished") == 2
+        (suite / "suite.json").unlink(missing_ok=not summed)
+    assert call("report", "runs") == 2
+    assert "runs is no run, but holds 1 run: " in only_line(capsys.readouterr().err)
+
+
+def test_status_shows_accuracies_in_percent_and_money_in_dollars(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the list and of one run."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    money = ("--price", "1/2", "--max-cost", "1")
+    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "runs/r", *money) == 0
+    capsys.readouterr()
+    assert call("status") == 0
+    assert re.search(r" \d+\.\d%  ", capsys.readouterr().out)
+    assert call("status", "runs/r") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"\(train \d+\.\d%\)", shown)
+    assert re.search(r"left of --max-cost: \$0\.\d{4}\n", shown)
 
 
 def test_a_secret_that_is_not_utf_8_does_no_harm(

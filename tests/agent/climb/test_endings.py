@@ -17,6 +17,8 @@ from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
+from promptclimb.agent.results.result import ENDED_EARLY
+from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
@@ -54,7 +56,7 @@ def test_a_climb_ends_after_iterations_without_a_better_template() -> None:
         climbed.iteration(*values)
         assert climbed.endings.of_climb is None
     climbed.iteration()
-    assert climbed.endings.of_climb == "no better template in 2 iterations"
+    assert climbed.endings.of_climb == "no better template in 2 iterations (--patience)"
 
 
 def test_a_climb_ends_where_train_and_val_together_reach_the_target() -> None:
@@ -63,7 +65,7 @@ def test_a_climb_ends_where_train_and_val_together_reach_the_target() -> None:
     climbed.iteration(0.9, val=0.6)
     assert climbed.endings.of_climb is None
     climbed.iteration(0.8, val=0.8)
-    assert climbed.endings.of_climb == "a template reached 0.8"
+    assert climbed.endings.of_climb == "a template reached --until 0.8"
 
 
 def test_nothing_ends_a_climb_that_was_not_asked_for() -> None:
@@ -167,9 +169,51 @@ def test_a_target_that_the_initial_templates_reach_asks_for_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("patience", "0"), ("until", "0"), ("until", "x%"), ("until", "-1")]
+    ("more", "why"),
+    [({"until": 0.01}, "reached --until 0.01"), ({"patience": 1}, "in 1 iteration (--patience)")],
+)
+def test_an_early_end_is_told_at_once_and_in_the_result(
+    tmp_path: Path, more: dict[str, Any], why: str
+) -> None:
+    """A line for each restart in the log, and one note; ``status`` has it too."""
+    given = config(tmp_path / "r", **more)
+    result = run_virtual(search(given, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    note = result.notes[ENDED_EARLY]
+    assert note.startswith("2 of 2 restarts ended early: ")
+    assert note.endswith(why)
+    assert (tmp_path / "r" / "events.jsonl").read_text().count("ends early: ") == 2
+    assert state_of(tmp_path / "r").ended_early == note
+
+
+def test_a_restart_that_uses_up_its_iterations_did_not_end_early(tmp_path: Path) -> None:
+    """Nothing is noted where there was nothing to leave out."""
+    given = config(tmp_path / "r")
+    result = run_virtual(search(given, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert ENDED_EARLY not in result.notes
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("patience", "0"), ("until", "0"), ("until", "x%"), ("until", "-1")],
 )
 def test_a_wrong_stop_is_refused(flag: str, value: str) -> None:
     """With the option's name."""
     with pytest.raises(ConfigError, match=f"--{flag} '{value}'"):
         from_sources({"method": "random", flag: value}, {})
+
+
+@pytest.mark.parametrize("value", ["95", "17.5"])
+def test_a_percentage_without_its_sign_is_asked_about(value: str, tmp_path: Path) -> None:
+    """From wherever it comes; a black box of one's own may score so high."""
+    with pytest.raises(ConfigError, match=f"^--until {value}: an accuracy .*; did you mean {value}%"):
+        from_sources({"method": "random", "until": value}, {})
+    with pytest.raises(ConfigError, match=f"^PROMPTCLIMB_UNTIL {value}: "):
+        from_sources({"method": "random"}, {"PROMPTCLIMB_UNTIL": value})
+    own = from_sources({"method": "random", "until": value, "evaluator": "m:f"}, {})
+    assert own.until == float(value)
+
+
+def test_a_decimal_comma_is_answered_with_how_it_is_written() -> None:
+    """One line that names the option."""
+    with pytest.raises(ConfigError, match=r"--until '0,95': write .* 0\.95, or 95%, with a point"):
+        from_sources({"method": "random", "until": "0,95"}, {})

@@ -43,9 +43,32 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_cannot_be_tol
     assert gain is not None
     assert list(gain.over) == ["plain", "best hand-made", "initial pool"]
     assert gain.verdict == (
-        "10.0 points worse than the best hand-made (8.3 to 12.0); the same template as the initial pool's "
-        "pick; not distinguishable from plain"
+        "10.0 points worse than the best hand-made (8.3 to 12.0); 1.0 points above plain, but that may be "
+        "chance (-0.1 to +2.2); the iterations brought nothing: the template is the initial pool's pick"
     )
+    assert gain.told == f"on test (1,000 images): {gain.verdict}"
+
+
+def test_a_difference_that_may_be_chance_is_told_with_its_size_and_its_interval() -> None:
+    """Below as above; of none at all it is said that there is none. None of it is called better or worse."""
+    below = gain_of(BEST, BEST, {"plain": on_test("the {}", 610, first=20)}, images=1000)
+    level = gain_of(BEST, BEST, {"plain": on_test("the {}", 600, first=20)}, images=1000)
+    assert below is not None
+    assert level is not None
+    assert below.verdict.startswith("1.0 points below plain, but that may be chance (-2.")
+    assert level.verdict.startswith("level with plain, but that may be chance (-1.")
+
+
+def test_a_best_hand_made_that_is_the_plain_template_is_called_so() -> None:
+    """One template is told of once, by both its names, and its figures stand under both."""
+    plain_one = on_test("the {}", 550, first=10)
+    gain = gain_of(BEST, BEST, {"plain": plain_one, "best hand-made": plain_one}, images=1000)
+    itself = gain_of(plain_one, BEST, {"plain": plain_one, "best hand-made": plain_one}, images=1000)
+    assert gain is not None
+    assert itself is not None
+    assert list(gain.over) == ["plain", "best hand-made"]
+    assert gain.verdict == "5.0 points better than plain, which is the best hand-made too (3.8 to 6.5)"
+    assert "the same template as plain, which is the best hand-made too" in itself.verdict
 
 
 def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:

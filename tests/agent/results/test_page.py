@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.results.chart import curves, progress_chart
+from promptclimb.agent.results.gain import Examined, gain_of
 from promptclimb.agent.results.page import MAX_ROWS, page
 from promptclimb.agent.results.result import (
     UNOPENED,
@@ -100,6 +101,17 @@ def test_the_figures_are_those_of_the_result() -> None:
     assert "62.5" in text
     assert "no black-box search" in text
     assert "shots = 1" in text
+
+
+def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
+    """Nothing was estimated there; the number of test images is told with the verdict."""
+    best = Examined(templates=("a {}",), test=0.5)
+    gain = gain_of(best, best, {"initial pool": best}, images=54)
+    assert gain is not None
+    text = page(small_result(gain=gain), "")
+    assert 'best found over initial pool&#x27;s pick</td><td colspan="4">the same template' in text
+    assert "+0.0 to +0.0" not in text
+    assert "on test (54 images): the iterations brought nothing" in text
 
 
 def test_all_notes_are_on_the_page() -> None:

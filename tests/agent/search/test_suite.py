@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.cli.suite import seeds_of
+from promptclimb.agent.cli.suite import data_sets_of, seeds_of
+from promptclimb.agent.cli.suite_table import summary_text
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError, DataError
+from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.result import UNOPENED, Best, Ensemble, SearchResult
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.search.suite import Cell, check_cells, folder_name, spread, summary
@@ -74,6 +76,49 @@ def test_a_suite_sums_up_and_goes_on(
     again = json.loads(capsys.readouterr().out)
     assert len(fake_evaluators) == 6
     assert again == found
+
+
+def test_a_name_with_a_comma_is_quoted_or_given_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--data`` may be given again; quotes that are left open are a line."""
+    assert list(data_sets_of(['"a,b", c', "d"])) == ["a,b", "c", "d"]
+    assert list(data_sets_of(["a,b", '"sets/x, y"', "b"])) == ["a", "b", "sets/x, y"]
+    for wrong in ([" , "], ['"a,b']):
+        with pytest.raises(ConfigError, match=r"^--data "):
+            data_sets_of(wrong)
+    own = ["suite", "--data", '"a,b"', "--data", "c", "--methods", "random", "--seeds", "1", *SMALL]
+    assert main([*own, "--dry-run"]) == 0
+    assert "at most 2 searches" in capsys.readouterr().out
+
+
+def test_the_table_tells_the_spread_of_seeds_from_what_is_certain(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The intervals of the runs are counted beside the means; where no climb helped, that is said."""
+    found = summed(
+        cell("d", "pn", 1, 0.5, gain=gain(plain=(1, 9), pool=(-2, 3))),
+        cell("d", "pn", 2, 0.7, gain=gain(plain=(-1, 9), pool=(0, 0))),
+        cell("e", "pn", 1, 0.5, gain=gain(plain=(-9, -1), pool=(1, 3))),
+        cell("e", "pn", 2, 0.5),
+    )
+    text = summary_text(found)
+    rows = {line.split()[0]: line.split()[-1] for line in text.splitlines()}
+    assert (rows["d"], rows["e"], rows["mean"]) == ("1/0/1", "0/1/0", "1/1/1")
+    assert "± is of the seeds alone" in text
+    assert "d: in none of 2 runs, by whichever method, is best better for certain than the initial" in text
+    assert "e: in none" not in text
+
+
+def test_a_method_that_is_told_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each method that a description is lost on, in a suite and in a search."""
+    own = ["--data", "one", "--describe", "numbers in binary", "--llm", "m", "--dry-run"]
+    methods = ["--methods", "pn,guided,random,combine"]
+    assert main(["suite", *own, *methods, "--seeds", "1-3", *SMALL]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "--describe" in line]
+    assert said == [f"note: --describe is not used by method {name}" for name in ("pn", "random")]
+    assert main(["search", *own, "--method", "opro"]) == 0
+    assert "note: --describe is not used by method opro\n" in capsys.readouterr().err
+    assert main(["search", *own]) == 0
+    assert "not used" not in capsys.readouterr().err
 
 
 def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,6 +191,15 @@ def cell(data: str, method: str, seed: int, test: float | None, **more: Any) -> 
     best = Best(template="a {}", train=0.5, val=None, test=test)
     ensemble = Ensemble(templates=("a {}",), train=0.5, val=None, test=test)
     return Cell(data=data, config=config), small_result(best=best, ensemble=ensemble, **ended | more)
+
+
+def gain(*, plain: tuple[float, float], pool: tuple[float, float]) -> Gain:
+    """A gain with these intervals over plain and over the initial pool's pick."""
+    over = {
+        name: Difference(points=sum(edges) / 2, interval=edges, paired=True, images=100)
+        for name, edges in (("plain", plain), ("initial pool", pool))
+    }
+    return Gain(over=over, ensemble=None, verdict="")
 
 
 def summed(*found: tuple[Cell, SearchResult]) -> dict[str, Any]:

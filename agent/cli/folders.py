@@ -1,0 +1,55 @@
+"""Folders that a command is given: a run, a suite, or neither; each is told with the way on from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...evaluator.counts import counted
+from ...evaluator.user_paths import user_path
+from ..errors import UsageError
+from ..results.run_dir import RESULT, SUMMARY
+from ..results.run_state import is_run, runs_in
+from .output import program, resume_command, short_path
+
+
+def run_folder(given: str) -> Path:
+    """Return the folder of a run as an absolute path; what is in it is for others to judge.
+
+    Raises:
+        UsageError: It can be no path, or it holds runs and is none itself.
+    """
+    folder = user_path(given, "RUN_DIR")
+    if not is_run(folder) and (runs := runs_in(folder)):
+        raise UsageError(f"{about_runs(folder, runs)}; or name one of them, such as {short_path(runs[0])}")
+    return folder
+
+
+def folder_with_result(given: str) -> Path:
+    """Return the folder of a run that has a result, or of something that is no run at all.
+
+    Raises:
+        UsageError: As ``run_folder``; or the run has no result yet.
+    """
+    folder = run_folder(given)
+    if is_run(folder) and not (folder / RESULT).exists():
+        raise UsageError(
+            f"{short_path(folder)} has no result yet, as it was interrupted or still works; "
+            f"go on with it: {resume_command(folder)}"
+        )
+    return folder
+
+
+def about_runs(folder: Path, runs: list[Path]) -> str:
+    """Return what a folder of runs is, and how to go on with it."""
+    shown = short_path(folder)
+    if not (folder / SUMMARY).exists() and not all(_of_a_suite(run) for run in runs):
+        held = counted(len(runs), "run")
+        return f"{shown} is no run, but holds {held}: {program()} resume RUN_DIR goes on with one"
+    return (
+        f"{shown} is a suite's folder, with {counted(len(runs), 'search', 'searches')} begun: "
+        f"the command that began it, {program()} suite ... --suite-dir {shown}, goes on with it"
+    )
+
+
+def _of_a_suite(run: Path) -> bool:
+    return run.name.rpartition("-seed")[2].isdecimal()
