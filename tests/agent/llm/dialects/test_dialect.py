@@ -90,6 +90,34 @@ def test_an_answer_is_cut_where_no_turn_is_left_to_go() -> None:
     assert after(Dialect(), {"message": "prompt is too long"}) is None
 
 
+def test_each_answer_has_the_room_beside_its_own_messages() -> None:
+    """A long request gets a short answer; a short one after it all that was asked for."""
+
+    def turn(words: int) -> ChatRequest:
+        content = "a word " * words
+        return ChatRequest(messages=({"role": "user", "content": content},), model="m", max_tokens=500)
+
+    told = "maximum context length is 1000 tokens. However, you requested 1200 tokens (700 in the messages"
+    dialect = after(Dialect(), {"message": told}, turn(400))
+    assert dialect is not None
+    assert dialect.put(turn(400), {}).max_tokens == 285
+    assert dialect.put(turn(100), {}).max_tokens == 500
+    assert 16 <= dialect.put(turn(560), {}).max_tokens < 100
+    assert dialect.put(turn(900), {}).max_tokens == 16
+    assert "1000 tokens" in dialect.news(Dialect())
+    assert Dialect().joined(dialect) == dialect == dialect.joined(Dialect())
+
+
+def test_a_ceiling_that_no_endpoint_has_is_not_believed() -> None:
+    """Half as much is tried; a lower ceiling learned later is told too."""
+    dialect = after(Dialect(), {"message": "max_tokens: at most 4 096"})
+    assert dialect is not None
+    assert dialect.most == {"max_tokens": 50}
+    before = Dialect(most={"max_tokens": 90})
+    assert "max_tokens is 50 at most" in before.joined(dialect).news(before)
+    assert dialect.joined(before).most == {"max_tokens": 50}
+
+
 def test_two_requests_at_once_teach_together() -> None:
     """What either learned is kept, of bounds the lower."""
     one = Dialect(left_out=frozenset({"seed"}), fits=100)
