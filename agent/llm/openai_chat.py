@@ -15,6 +15,7 @@ from ..errors import BadRequestError, ChatError, ConfigError, TransientChatError
 from ..events import Listener, Noted, unheard
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .answers import MAX_BODY, Reply, error_object, read_answer
+from .bounded import cut_failures
 from .dialects.contexts import silently_cut
 from .dialects.dialect import Dialect, Sent
 from .dialects.keys import key_headers
@@ -107,6 +108,10 @@ class OpenAIChat:
                 self._look_for_a_cut(sent, answer)
                 return answer
         raise AssertionError("unreachable")
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """Return how long an answer would be asked for; see ``types.asked_tokens``."""
+        return self.dialect.put(request, self._options).max_tokens
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,7 +206,9 @@ def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int)
             max_retries=0,
             default_query=query,
             timeout=None,
-            http_client=DefaultAioHttpClient(limits=limits, timeout=None),
+            http_client=DefaultAioHttpClient(
+                limits=limits, timeout=None, event_hooks={"response": [cut_failures]}
+            ),
         )
     except FOREIGN_ERRORS as error:
         raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error

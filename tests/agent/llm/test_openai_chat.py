@@ -34,14 +34,17 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.llm.answers import MAX_BODY
+from promptclimb.agent.llm.bounded import MAX_FAILURE
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.preflight import look
+from promptclimb.agent.llm.stoppable import StoppableChat
 from promptclimb.agent.llm.translate import from_reply, translate
-from promptclimb.agent.llm.types import HASHED_MAX_TOKENS, ChatRequest
+from promptclimb.agent.llm.types import HASHED_MAX_TOKENS, ChatRequest, asked_tokens
 from promptclimb.agent.secrets import Scrubber
+from promptclimb.agent.stop import Stop
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "sk-proj-0123456789abcdefABCDEF"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="fake", seed=7)
 
@@ -565,3 +568,44 @@ async def test_an_endpoint_that_refuses_whatever_is_sent_is_left_in_the_end() ->
 
     assert type(await against(refuse)) is BadRequestError
     assert asked <= 9
+
+
+async def test_a_failure_whose_body_never_ends_is_read_to_a_bound() -> None:
+    """What it says at its beginning is heard, and the connection is closed."""
+    sent = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        reply = web.StreamResponse(status=400, headers={"Content-Type": "text/plain"})
+        await reply.prepare(request)
+        try:
+            await reply.write(b"moderation: flagged ")
+            while sent < 64 * MAX_FAILURE:
+                await reply.write(b"x" * 2**16)
+                sent += 2**16
+        except ConnectionError:
+            pass
+        return reply
+
+    error = await against(handler)
+    assert isinstance(error, BadRequestError)
+    assert "flagged" in str(error)
+    assert sent < 64 * MAX_FAILURE
+
+
+async def test_a_client_says_how_long_an_answer_it_would_ask_for() -> None:
+    """Not longer than its endpoint was found to take, also seen through who knows of the stop."""
+
+    async def handler(request: web.Request) -> web.Response:
+        if (await request.json())["max_tokens"] > 600:
+            refusal = {"message": "max_tokens is too large: at most 600", "param": "max_tokens"}
+            return web.json_response({"error": refusal}, status=400)
+        return web.json_response(completion("- a {}"))
+
+    longer = replace(REQUEST, max_tokens=2048)
+    async with served(handler) as url, OpenAIChat(url) as chat:
+        stoppable = StoppableChat(chat, Stop())
+        assert asked_tokens(stoppable, longer) == 2048
+        await chat.chat(longer)
+        assert asked_tokens(stoppable, longer) == 600
+        assert asked_tokens(stoppable, replace(REQUEST, max_tokens=100)) == 100
