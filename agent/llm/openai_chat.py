@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +12,14 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ..config.fields import CONCURRENCY
-from ..errors import BadRequestError, ChatError, ConfigError, TransientChatError, UselessAnswerError
+from ..errors import (
+    BadRequestError,
+    ChatError,
+    ConfigError,
+    TokenUsage,
+    TransientChatError,
+    UselessAnswerError,
+)
 from ..events import Listener, Noted, unheard
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .answers import MAX_BODY, Reply, error_object, read_answer
@@ -34,7 +42,8 @@ class OpenAIChat:
 
     The SDK's own retries are off. A deadline is the caller's: cancel ``chat`` and the connection is closed. A
     request that is refused for a parameter, a system message or its length is put otherwise and sent again,
-    once for each; refusals are not billed. What was learned so holds for all later requests.
+    once for each. Refusals are not billed as a rule; what one says that it was billed for comes on top of the
+    bill of what follows. What was learned so holds for all later requests.
 
     Args:
         base_url: Address up to ``/v1``; a query after it is sent with every request; ``user:password@`` in it
@@ -91,7 +100,7 @@ class OpenAIChat:
         Raises:
             ChatError: One of its kinds.
         """
-        dialect = self.dialect
+        dialect, spent = self.dialect, TokenUsage()
         for number in range(self._most_refusals + 1):
             sent = dialect.put(request, self._options)
             try:
@@ -100,13 +109,16 @@ class OpenAIChat:
                 if isinstance(refused.error, UselessAnswerError):
                     self._keep(dialect)  # an answer all the same: it was put as the endpoint takes it
                 learned = self._learned(dialect, refused, sent)
+                spent = spent.plus(refused.error.usage or TokenUsage())
                 if learned is None or number == self._most_refusals:
+                    if spent.total and not (refused.error.usage is None and refused.error.perhaps_billed):
+                        refused.error.usage = spent
                     raise refused.error from refused.cause
                 dialect = learned
             else:
                 self._keep(dialect)
                 self._look_for_a_cut(sent, answer)
-                return answer
+                return replace(answer, billed=spent.plus(answer.usage)) if spent.total else answer
         raise AssertionError("unreachable")
 
     def asked_tokens(self, request: ChatRequest) -> int:
