@@ -28,6 +28,7 @@ from .fields import (
 from .known_methods import KNOWN_METHODS, described
 from .llm_config import LLMConfig
 from .reading import Style
+from .ways import deciding_ways
 
 MOST_ROUNDS = 10_000
 """The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that
@@ -265,9 +266,14 @@ class SearchConfig(LLMConfig):
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result; see ``Settings.identity``.
 
-        A description is its text, also where that begins like a path.
+        A description is its text, also where that begins like a path. Of the endpoints of a pool decides what
+        they are asked for, and not where they are or what they charge.
         """
-        return {**super().identity(), "describe": self.describe}
+        return {
+            **super().identity(),
+            "describe": self.describe,
+            "endpoints": deciding_ways(self.to_public()),
+        }
 
     def to_public(self) -> dict[str, Any]:
         """Return every field that is set, as JSON values, without what is secret."""
