@@ -16,6 +16,7 @@ from ..errors import ConfigError, EndpointError
 from ..events import Listener, Noted
 from ..secrets import Scrubber, Secret, split_userinfo
 from ..stop import Stop
+from .dialects.keys import clean_key
 from .endpoint import Endpoint
 from .pacing import RateLimits
 from .preflight import look
@@ -120,9 +121,9 @@ def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | N
     """Return the endpoint's key; a server of your own may have none.
 
     Raises:
-        ConfigError: There is none, and the endpoint is known to need one.
+        ConfigError: There is none, and the endpoint is known to need one; or it is none that can be sent.
     """
-    value = environment.get(endpoint.key_env, "").strip()
+    value = clean_key(environment.get(endpoint.key_env, ""), endpoint.key_env)
     if value:
         return Secret(value)
     host = urlsplit(endpoint.base_url).hostname or ""

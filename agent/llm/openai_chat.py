@@ -26,7 +26,7 @@ from .answers import MAX_BODY, Reply, error_object, read_answer
 from .bounded import cut_failures
 from .dialects.contexts import silently_cut
 from .dialects.dialect import Dialect, Sent
-from .dialects.keys import key_headers
+from .dialects.keys import clean_key, key_headers
 from .translate import FOREIGN_ERRORS, flagged, translate
 from .types import ChatAnswer, ChatRequest
 
@@ -87,9 +87,9 @@ class OpenAIChat:
         self._most_refusals = most_refusals
         self._tell = tell
         self._has_answered = self._cut = False
-        headers = key_headers(url, _clean_key(key), userinfo.reveal())
+        headers = key_headers(url, key, userinfo.reveal())
         self._headers: dict[str, Any] = headers or {"Authorization": openai.Omit()}
-        self._client = _sdk_client(url, query, _clean_key(key), max_connections)
+        self._client = _sdk_client(url, query, clean_key(key), max_connections)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -224,15 +224,3 @@ def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int)
         )
     except FOREIGN_ERRORS as error:
         raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error
-
-
-def _clean_key(key: str) -> str:
-    """Return the key without the spaces and line ends that copying brings.
-
-    Raises:
-        ConfigError: It cannot be sent in a header.
-    """
-    clean = key.strip()
-    if not clean.isascii() or not clean.isprintable() or " " in clean:
-        raise ConfigError("the API key has characters that no key has; copy it again")
-    return clean

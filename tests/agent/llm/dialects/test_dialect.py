@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.dialects.contexts import room, shortened, silently_cut, size
 from promptclimb.agent.llm.dialects.dialect import Dialect, Sent
-from promptclimb.agent.llm.dialects.keys import is_azure, key_headers
+from promptclimb.agent.llm.dialects.keys import clean_key, is_azure, key_headers
 from promptclimb.agent.llm.dialects.refusals import Overlong
 from promptclimb.agent.llm.types import ChatRequest
 from prompts.requests import Message
@@ -181,6 +183,18 @@ def test_a_key_goes_where_the_address_wants_it() -> None:
     assert key_headers("https://h/v1", "", "me:pw")["Authorization"].startswith("Basic ")
     assert is_azure("http://127.0.0.1:9/openai/deployments/d")
     assert not is_azure("https://azure.com.example.org/v1")
+
+
+@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-ключ", "two words"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    """By the name of its variable, and not shown; the line end that copying brings is taken off."""
+    with pytest.raises(ConfigError, match="MY_KEY") as caught:
+        clean_key(key, "MY_KEY")
+    assert key not in str(caught.value)
+    with pytest.raises(ConfigError):
+        key_headers("https://h/v1", key)
+    assert key_headers("https://h/v1", " k\n") == {"Authorization": "Bearer k"}
+    assert key_headers("https://h/v1", " \n") == {}
 
 
 def test_a_request_without_options_has_none() -> None:
