@@ -374,6 +374,22 @@ def test_the_doctor_says_what_an_endpoint_can_do(
     assert "nothing answers" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("pool", [False, True])
+def test_credentials_that_a_resumed_run_lacks_are_told_of(
+    pool: bool, server: ChatServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the command that goes on, and without them."""
+    url = server.base_url.replace("://", "://user:passw0rd1@")
+    (tmp_path / "pool.toml").write_text(f"[[endpoints]]\nbase_url = '{url}'\n")
+    where = ("--config", str(tmp_path / "pool.toml")) if pool else ("--base-url", url)
+    call("search", *SMALL, *where, "--max-calls", "1", "--run-dir", "r")
+    said = capfd.readouterr().err
+    assert (
+        "addresses of [[endpoints]] are not kept" if pool else "address are not kept: give it with"
+    ) in said
+    assert "passw0rd1" not in said
+
+
 @pytest.mark.parametrize(("key", "taken"), [(f"{KEY}\n", True), (f"{KEY}\nsk-another", False)])
 def test_the_doctor_and_a_search_judge_a_key_alike(
     key: str,
