@@ -34,6 +34,20 @@ class TokenUsage:
         """Prompt and completion together."""
         return self.prompt_tokens + self.completion_tokens
 
+    def plus(self, other: TokenUsage) -> TokenUsage:
+        """Return what two replies were billed for together; of the tier, what the later one says."""
+        told = [one.told_picodollars for one in (self, other) if one.told_picodollars is not None]
+        return TokenUsage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_written_tokens=self.cache_written_tokens + other.cache_written_tokens,
+            kept_tokens=self.kept_tokens + other.kept_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            told_picodollars=sum(told) if told else None,
+            service_tier=other.service_tier or self.service_tier,
+        )
+
     @property
     def possible(self) -> bool:
         """Whether each kind is a part of what it is a kind of, and nothing is below zero."""

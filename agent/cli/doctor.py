@@ -18,6 +18,7 @@ from ...evaluator.counts import counted
 from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
+from ..llm.dialects.keys import clean_key
 from ..llm.endpoints import DEFAULT_KEY
 from ..llm.preflight import Seen, look
 from ..llm.probe import REQUESTS, probe
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "note", "wrong"]
 PATIENCE_S = 60.0
+"""What an endpoint gets in all."""
+LIST_S = 20.0
+"""What of that its list of models gets, which it need not have."""
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
 
 
@@ -127,19 +131,29 @@ def _local() -> Finding:
 
 
 def _key() -> Finding:
-    if os.environ.get(DEFAULT_KEY):
+    if clean_key(os.environ.get(DEFAULT_KEY, ""), DEFAULT_KEY):
         return Finding("key", "ok", f"{DEFAULT_KEY} is set")
     return Finding("key", "note", f"{DEFAULT_KEY} is not set; --llm local and servers of your own need none")
 
 
+async def _listing(address: str, key: Secret | None, model: str) -> Seen:
+    """Return what a look at an endpoint shows in time."""
+    try:
+        async with asyncio.timeout(LIST_S):
+            return await look(address, key, key_env=DEFAULT_KEY, model=model)
+    except TimeoutError:
+        shown = split_query(without_credentials(address))[0]
+        return Seen(note=f"{shown}/models did not answer within {LIST_S:.0f} s")
+
+
 def _endpoint(url: str | None, model: str | None) -> list[Finding]:
-    key = os.environ.get(DEFAULT_KEY)
+    key = os.environ.get(DEFAULT_KEY, "").strip()
     if url is None and not key:
         return [Finding("endpoint", "note", "none given and no key: not tried")]
     secret = Secret(key) if key else None
     try:
         address = check_url(url) or DEFAULT_BASE_URL
-        seen = asyncio.run(look(address, secret, key_env=DEFAULT_KEY, model=model or ""))
+        seen = asyncio.run(_listing(address, secret, model or ""))
     except (ValueError, PromptclimbError) as error:
         return [Finding("endpoint", "wrong", str(error))]
     found = [_listed(split_query(without_credentials(address))[0], seen)]
@@ -161,14 +175,14 @@ def _listed(shown: str, seen: Seen) -> Finding:
 
 def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[Finding]:
     async def within() -> list[Finding]:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S - LIST_S):
             probed = await probe(address, key, model)
         return [Finding(f"chat, {what}", "ok", text) for what, text in lines_of(probed, context)]
 
     try:
         return asyncio.run(within())
     except TimeoutError:
-        return [Finding("chat", "wrong", f"{model} has not answered within {PATIENCE_S:.0f} s")]
+        return [Finding("chat", "wrong", f"{model} has not answered within {PATIENCE_S - LIST_S:.0f} s")]
     except PromptclimbError as error:
         return [Finding("chat", "wrong", f"{model} does not answer: {error}")]
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.fields import DEFAULT_BASE_URL
+from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
 from ..errors import EndpointError, ModelNotFoundError
@@ -66,10 +66,11 @@ class _GoingOn:
         elif isinstance(event, SearchStopped):
             self._limits = event.limits
 
-    def say(self, *, elsewhere: bool = False) -> None:
-        """Say how to go on, if there is a run.
+    def say(self, config: SearchConfig, *, elsewhere: bool = False) -> None:
+        """Say how to go on, if there is a run, and what that takes beside the command.
 
         Args:
+            config: What was searched.
             elsewhere: Whether that takes another address than it was given.
         """
         if self.run_dir is None:
@@ -84,6 +85,24 @@ class _GoingOn:
             more = " ".join(f"--max-{limit} N" for limit in self._limits)
             what = "a higher limit" if len(self._limits) == 1 else "higher limits"
             say(f"everything is kept; go on with {what}: {command} {more}")
+        if (lost := _not_kept(config)) is not None:
+            say(f"but {lost}")
+
+
+def _not_kept(config: SearchConfig) -> str | None:
+    """Return which credentials a resumed run lacks, with what to do; None for none."""
+    if config.shown_url is None:
+        return None
+    if config.endpoints:
+        kept = all(one.base_url == without_credentials(one.base_url) for one in config.endpoints)
+        what = (
+            "the credentials in the addresses of [[endpoints]] are not kept: go on from Python, with "
+            "resume(RUN_DIR, changes={'endpoints': ...})"
+        )
+    else:
+        kept = config.base_url is None or config.base_url == without_credentials(config.base_url)
+        what = "the credentials in the address are not kept: give it with --base-url or OPENAI_BASE_URL"
+    return None if kept else what
 
 
 def run_session(
@@ -99,13 +118,13 @@ def run_session(
     try:
         result = run_interruptible(run)
     except BaseException as error:
-        going_on.say(elsewhere=_at_fault(config, error))
+        going_on.say(config, elsewhere=_at_fault(config, error))
         raise
     print_result(screen, result, going_on.run_dir)
     if (hint := config.untold) is not None:
         say(hint)
     if result.status == "stopped":
-        going_on.say()
+        going_on.say(config)
     if as_json:
         print_json(result.to_json())
     return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED

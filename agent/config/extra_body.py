@@ -55,6 +55,7 @@ def parse_extra_body(value: Any) -> Any:
             raise ValueError("it seems to hold a secret; keys are read from the environment alone")
     try:
         found = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        found.encode()  # half a surrogate pair is no text that can be sent
     except (TypeError, ValueError) as error:
         raise ValueError("it holds a value that JSON does not know") from error
     if len(found) > LONGEST:

@@ -16,7 +16,7 @@ from pydantic import field_validator, model_validator
 from ...evaluator.extras import how_to_install
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.user_paths import UserPath
-from .description import parse_description
+from .description import TELLING, UNTOLD, parse_description
 from .fields import (
     DEFAULT_BASE_URL,
     LONGEST_MINUTES,
@@ -28,19 +28,13 @@ from .fields import (
 from .known_methods import KNOWN_METHODS, described
 from .llm_config import LLMConfig
 from .reading import Style
+from .ways import deciding_ways
 
 MOST_ROUNDS = 10_000
 """The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that
 a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
 """The most requests or tokens that a limit may say."""
-
-TELLING = frozenset({"guided", "combine"})
-"""Methods that use what the user says of the pictures."""
-UNTOLD = (
-    "nothing is said of what the pictures show: --describe TEXT, a sentence in your words, is what brings "
-    "most (docs/method.md)"
-)
 
 
 class SearchConfig(LLMConfig):
@@ -279,9 +273,14 @@ class SearchConfig(LLMConfig):
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result; see ``Settings.identity``.
 
-        A description is its text, also where that begins like a path.
+        A description is its text, also where that begins like a path. Of the endpoints of a pool decides what
+        they are asked for, and not where they are or what they charge.
         """
-        return {**super().identity(), "describe": self.describe}
+        return {
+            **super().identity(),
+            "describe": self.describe,
+            "endpoints": deciding_ways(self.to_public()),
+        }
 
     def to_public(self) -> dict[str, Any]:
         """Return every field that is set, as JSON values, without what is secret."""

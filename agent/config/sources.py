@@ -28,6 +28,8 @@ Config = TypeVar("Config", bound=EvaluatorSpec)
 PREFIX = "PROMPTCLIMB_"
 ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
 """Places of settings; a flag is called by its name, any other setting by its place too."""
+OF_A_POOL = frozenset({"price", "rpm", "tpm", "reasoning_effort", "service_tier"})
+"""Settings that hold for the endpoints of a pool which have none of their own."""
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 """Names under the prefix that other rooms read."""
 
@@ -136,9 +138,20 @@ def build(layers: list[tuple[str, Mapping[str, Any]]]) -> SearchConfig:
     """Build a search's config from layers, each with the name of its place; the last one wins.
 
     Raises:
-        ConfigError: See ``from_sources``.
+        ConfigError: See ``from_sources``; or a setting of the last layer would be lost to a pool of before.
     """
-    return _build(SearchConfig, layers)
+    config = _build(SearchConfig, layers)
+    place, last = layers[-1]
+    if len(layers) > 1 and "endpoints" not in last and config.endpoints and not config.is_local:
+        for name in last:
+            if name == "base_url" or (
+                name in OF_A_POOL and all(getattr(one, name) is not None for one in config.endpoints)
+            ):
+                raise ConfigError(
+                    f"{_called(name, place)} has no effect: the endpoints of the pool ([[endpoints]]) have "
+                    "their own; change it there, or leave it out"
+                )
+    return config
 
 
 def _build(kind: type[Config], layers: list[tuple[str, Mapping[str, Any]]]) -> Config:

@@ -10,7 +10,7 @@ from ...prompts.thinking import without_thinking
 from ..errors import ChatError, TokenUsage, UselessAnswerError
 from ..secrets import Scrubber
 from ..text import whole_characters
-from .billed import billed
+from .billed import billed, half_told
 from .pacing.headers import kept_headers
 from .translate import from_reply, status_in
 from .types import ChatAnswer
@@ -18,7 +18,15 @@ from .types import ChatAnswer
 MAX_BODY = 4 * 2**20
 """Bytes of a reply that are read; no completion is near it."""
 
-
+_AT_ITS_BOUND = frozenset({"length", "max_tokens", "max_output_tokens", "max_completion_tokens"})
+"""Reasons of an end that more answer tokens put off, whatever the letters: Gemini's are large."""
+_CUT = _AT_ITS_BOUND | {
+    "model_length",  # Mistral: the context is full
+    "model_context_window_exceeded",  # Anthropic
+    "insufficient_system_resource",  # DeepSeek
+    "incomplete",
+}
+"""Reasons of an end in the middle of a line."""
 _THINKING = frozenset({"thinking", "reasoning", "redacted_thinking", "reasoning_content", "summary"})
 """Kinds of parts that hold what the model thought."""
 _SHOWN_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
@@ -36,7 +44,7 @@ class Reply(NamedTuple):
 def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     """Return the first choice of a chat completion.
 
-    An answer cut at ``max_tokens`` loses its last line, which may be half a template.
+    An answer that is cut, by whatever name, loses its last line, which may be half a template.
 
     Args:
         reply: What came.
@@ -51,6 +59,8 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     usage = billed(found)
     if (told := _error_in(found)) is not None:
         raise _failure(told, reply, usage, scrubber)
+    if half_told(found, answered=False):
+        usage = None
 
     def useless(reason: str, message: str) -> NoReturn:
         raise UselessAnswerError(message, reason=reason, status=reply.status, headers=kept, usage=usage)
@@ -64,7 +74,9 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
     said = _content(message.get("content"))
     answer = without_thinking(said)
     thought = _thought(message) or answer != said
-    text = _text(answer.lstrip("\n"), message, reason, useless, thought=thought)
+    text = _text(answer.lstrip("\n"), message, reason.lower(), useless, thought=thought)
+    if half_told(found, answered=True):
+        usage = None
     return ChatAnswer(
         text=scrubber.scrub(whole_characters(text)),
         finish_reason=reason,
@@ -154,12 +166,12 @@ def _text(
         if message.get("refusal"):
             useless("refusal", "the model refuses to answer")
         if thought:
-            cut = reason == "length"
+            cut = reason in _AT_ITS_BOUND
             why = "was cut while the model thought; raise --answer-tokens" if cut else "is all thinking"
             useless("length" if cut else "no_content", f"the endpoint's answer {why}")
-        useless("length" if reason == "length" else "no_content", "the endpoint's answer has no text")
-    if reason == "length":
+        useless("length" if reason in _AT_ITS_BOUND else "no_content", "the endpoint's answer has no text")
+    if reason in _CUT:
         text = text.rpartition("\n")[0]
         if not text.strip():
-            useless("length", "the answer was cut before its first line ended; raise max_tokens")
+            useless("length", "the answer was cut before its first line ended; raise --answer-tokens")
     return text

@@ -93,6 +93,24 @@ def billed(reply: Mapping[str, Any]) -> TokenUsage | None:
     )
 
 
+def half_told(reply: Mapping[str, Any], *, answered: bool) -> bool:
+    """Whether a reply says what one of its two halves was billed for, and nothing of the other.
+
+    Where it tells a sum of tokens, or what it charged, that is enough.
+
+    Args:
+        reply: A chat completion, as it was parsed.
+        answered: Whether it has a text, which is never made of no tokens.
+    """
+    usage = billed(reply)
+    if usage is None or usage.told_picodollars is not None:
+        return False
+    found = reply["usage"]
+    none = not answered and ("completion_tokens" in found or "output_tokens" in found)
+    total = _count(found.get("total_tokens"))
+    return not (usage.completion_tokens or none) or not (usage.prompt_tokens or total)
+
+
 def _prompt(found: Mapping[str, Any], reasoning: int) -> int:
     """Return all tokens of the messages; Anthropic's two kinds of cached ones are counted beside them."""
     beside = sum(_count(found.get(f"cache_{what}_input_tokens")) for what in ("read", "creation"))

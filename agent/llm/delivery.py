@@ -34,7 +34,7 @@ from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
-from .types import ChatAnswer, ChatRequest
+from .types import ChatAnswer, ChatRequest, asked_tokens
 from .usage import NO_BILL, cost_at_most
 
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
@@ -190,9 +190,10 @@ class Delivery:
 
     def _lengthened(self, member: Member, error: ChatError, request: ChatRequest, spending: Spending) -> bool:
         """Ask for longer answers where they are cut before they begin, if limits allow for it."""
-        if not member.cut_short(error):
+        client, longer = member.endpoint.client, member.longest(request)
+        now = asked_tokens(client, longer)
+        if not member.cut_short(error) or now <= asked_tokens(client, request):
             return False
-        longer = member.longest(request)
         most, left = self._bound.of(longer), self._budget.left()
         tokens = most.total + spending.used.tokens_at_most
         money = cost_at_most(most, member.endpoint.price) + spending.used.picodollars_at_most
@@ -203,9 +204,7 @@ class Delivery:
         ):
             return False
         member.answers = "trying"
-        self._tell(
-            AnswerTokensRaised(endpoint=member.limiter.name, before=request.max_tokens, now=longer.max_tokens)
-        )
+        self._tell(AnswerTokensRaised(endpoint=member.limiter.name, before=request.max_tokens, now=now))
         return True
 
     def _set_aside(self, member: Member, error: ChatError, permit: Permit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,7 @@ from ..errors import ConfigError, EndpointError
 from ..events import Listener, Noted
 from ..secrets import Scrubber, Secret, split_userinfo
 from ..stop import Stop
+from .dialects.keys import clean_key
 from .endpoint import Endpoint
 from .pacing import RateLimits
 from .preflight import look
@@ -95,6 +97,9 @@ async def _usable(
             faults.append(error)
             continue
         found.append((one, key))
+        if key and _is_in_clear(one.base_url):
+            shown = without_credentials(one.base_url)
+            tell(Noted(text=f"the key in {one.key_env} goes unencrypted to {shown}: use https there"))
         if seen.note:
             tell(Noted(text=scrubber.scrub_quoted(seen.note)))
     if not found:
@@ -102,6 +107,18 @@ async def _usable(
     for fault in faults:
         tell(Noted(text=scrubber.scrub_quoted(f"going on without an endpoint: {fault}")))
     return found
+
+
+def _is_in_clear(url: str) -> bool:
+    """Whether what is sent to an address can be read on its way: neither https nor this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
 
 
 def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -120,9 +137,9 @@ def _key(endpoint: EndpointConfig, environment: Mapping[str, str]) -> Secret | N
     """Return the endpoint's key; a server of your own may have none.
 
     Raises:
-        ConfigError: There is none, and the endpoint is known to need one.
+        ConfigError: There is none, and the endpoint is known to need one; or it is none that can be sent.
     """
-    value = environment.get(endpoint.key_env, "").strip()
+    value = clean_key(environment.get(endpoint.key_env, ""), endpoint.key_env)
     if value:
         return Secret(value)
     host = urlsplit(endpoint.base_url).hostname or ""

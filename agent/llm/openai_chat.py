@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,13 +12,21 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ..config.fields import CONCURRENCY
-from ..errors import BadRequestError, ChatError, ConfigError, TransientChatError, UselessAnswerError
+from ..errors import (
+    BadRequestError,
+    ChatError,
+    ConfigError,
+    TokenUsage,
+    TransientChatError,
+    UselessAnswerError,
+)
 from ..events import Listener, Noted, unheard
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .answers import MAX_BODY, Reply, error_object, read_answer
+from .bounded import cut_failures
 from .dialects.contexts import silently_cut
 from .dialects.dialect import Dialect, Sent
-from .dialects.keys import key_headers
+from .dialects.keys import clean_key, key_headers
 from .translate import FOREIGN_ERRORS, flagged, translate
 from .types import ChatAnswer, ChatRequest
 
@@ -33,7 +42,8 @@ class OpenAIChat:
 
     The SDK's own retries are off. A deadline is the caller's: cancel ``chat`` and the connection is closed. A
     request that is refused for a parameter, a system message or its length is put otherwise and sent again,
-    once for each; refusals are not billed. What was learned so holds for all later requests.
+    once for each. Refusals are not billed as a rule; what one says that it was billed for comes on top of the
+    bill of what follows. What was learned so holds for all later requests.
 
     Args:
         base_url: Address up to ``/v1``; a query after it is sent with every request; ``user:password@`` in it
@@ -77,9 +87,9 @@ class OpenAIChat:
         self._most_refusals = most_refusals
         self._tell = tell
         self._has_answered = self._cut = False
-        headers = key_headers(url, _clean_key(key), userinfo.reveal())
+        headers = key_headers(url, key, userinfo.reveal())
         self._headers: dict[str, Any] = headers or {"Authorization": openai.Omit()}
-        self._client = _sdk_client(url, query, _clean_key(key), max_connections)
+        self._client = _sdk_client(url, query, clean_key(key), max_connections)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.base_url!r})"
@@ -90,7 +100,7 @@ class OpenAIChat:
         Raises:
             ChatError: One of its kinds.
         """
-        dialect = self.dialect
+        dialect, spent = self.dialect, TokenUsage()
         for number in range(self._most_refusals + 1):
             sent = dialect.put(request, self._options)
             try:
@@ -99,14 +109,21 @@ class OpenAIChat:
                 if isinstance(refused.error, UselessAnswerError):
                     self._keep(dialect)  # an answer all the same: it was put as the endpoint takes it
                 learned = self._learned(dialect, refused, sent)
+                spent = spent.plus(refused.error.usage or TokenUsage())
                 if learned is None or number == self._most_refusals:
+                    if spent.total and not (refused.error.usage is None and refused.error.perhaps_billed):
+                        refused.error.usage = spent
                     raise refused.error from refused.cause
                 dialect = learned
             else:
                 self._keep(dialect)
                 self._look_for_a_cut(sent, answer)
-                return answer
+                return replace(answer, billed=spent.plus(answer.usage)) if spent.total else answer
         raise AssertionError("unreachable")
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """Return how long an answer would be asked for; see ``types.asked_tokens``."""
+        return self.dialect.put(request, self._options).max_tokens
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,19 +218,9 @@ def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int)
             max_retries=0,
             default_query=query,
             timeout=None,
-            http_client=DefaultAioHttpClient(limits=limits, timeout=None),
+            http_client=DefaultAioHttpClient(
+                limits=limits, timeout=None, event_hooks={"response": [cut_failures]}
+            ),
         )
     except FOREIGN_ERRORS as error:
         raise ConfigError(f"{url!r} is not the address of a chat endpoint") from error
-
-
-def _clean_key(key: str) -> str:
-    """Return the key without the spaces and line ends that copying brings.
-
-    Raises:
-        ConfigError: It cannot be sent in a header.
-    """
-    clean = key.strip()
-    if not clean.isascii() or not clean.isprintable() or " " in clean:
-        raise ConfigError("the API key has characters that no key has; copy it again")
-    return clean

@@ -104,7 +104,7 @@ def _judge(url: str, status: int, body: bytes, *, has_key: bool, key_env: str, m
         return Seen(status=status)
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _NotJsonError(
             f"{url}/models answers something that is not JSON: this is no OpenAI-compatible endpoint; "
             "base URLs usually end in /v1"

@@ -43,6 +43,7 @@ _BAD_KEY = re.compile(
 _NO_MODEL = re.compile(
     r"not a valid model|model_not_found|model \S+ (?:does not exist|not found)", re.IGNORECASE
 )
+_A_FAILURE = re.compile(r"[45]\d\d", re.ASCII)
 _BY_STATUS: Mapping[int, type[ChatError]] = {
     401: KeyRejectedError,
     402: QuotaSpentError,
@@ -140,7 +141,7 @@ def flagged(body: object) -> bool:
 def status_in(told: object) -> int:
     """Return the HTTP status that an error object in a reply of 200 stands for; 502 where it does not say."""
     code = told.get("code", told.get("status")) if isinstance(told, Mapping) else None
-    if isinstance(code, int | str) and str(code).isdecimal() and 400 <= int(code) < 600:
+    if isinstance(code, int | str) and _A_FAILURE.fullmatch(str(code)):
         return int(code)
     said = read_refusal(told).text
     return next((status for status, words in _STATUS_WORDS if words.search(said)), 502)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from ...evaluator.scoring import EvaluatorInfo, TemplateScorer
 from ..config.schema import SearchConfig
+from ..config.ways import ways
 from ..llm.endpoint import Asker
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 
@@ -39,6 +41,13 @@ def shared(
     with SharedCache(config.shared_cache) as cache:
         space = f"{info.fingerprint}:{info.precision}:{config.objective}"
         if config.cache_answers:
-            place = given.get("chat") or config.shown_url or str(config.llm)
+            place = given.get("chat") or _asked_place(config)
             asker = SharedAsker(cache, asker, place)
         yield SharedScorer(cache, scorer, space), asker
+
+
+def _asked_place(config: SearchConfig) -> str:
+    """Return where requests are sent, and what a pool is asked for in place of what they say."""
+    place = config.shown_url or str(config.llm)
+    own = ways(config.to_public()) if config.shown_url else []
+    return f"{place} {json.dumps(own, sort_keys=True)}" if any(own) else place

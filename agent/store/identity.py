@@ -10,6 +10,7 @@ from ..errors import StoreMismatchError
 NO_LONGER = frozenset({"answer_tokens"})
 """What decided in runs of earlier versions and does not any more."""
 _NAMES = {
+    "endpoints": "what the endpoints are asked for (their model, reasoning_effort, extra_body)",
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
     "prompts_version": "the wording of requests (its version)",

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
+from ..config.ways import deciding_ways
 from ..errors import StoreExistsError, StoreMissingError
 from ..llm.types import ChatAnswer
 from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
@@ -125,7 +126,9 @@ class Store:
         Raises:
             StoreMismatchError: They differ; it says in what.
         """
-        check_identity(self._manifest.get("identity", {}), identity)
+        # Runs of before said nothing of a pool's endpoints there, but kept their settings.
+        before = {"endpoints": deciding_ways(self._manifest.get("config", {}))}
+        check_identity({**before, **self._manifest.get("identity", {})}, identity)
 
     @property
     def usage(self) -> Usage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .refusals import Overlong
@@ -36,20 +37,57 @@ def room(told: Overlong, messages: Sequence[Message], max_tokens: int) -> int:
         messages: What was sent.
         max_tokens: The longest answer asked for, which has to fit too.
     """
-    sent = size(messages)
-    prompt = told.prompt or (told.both - max_tokens if told.both else 0)
+    sent, prompt = size(messages), _prompt(told, max_tokens)
     if not told.window or prompt <= 0:
         return sent // 2
     fits = int(sent * max(told.window - max_tokens, 0) / prompt * HEADROOM)
     return min(fits, sent - 1)
 
 
-def answer_room(told: Overlong, max_tokens: int) -> int | None:
-    """Return how long an answer may be beside messages that fit alone, None where that is not known."""
-    if not told.window or not told.prompt:
+def window(told: Overlong, messages: Sequence[Message], max_tokens: int) -> Window | None:
+    """Return what messages that fit alone show of a context, None where they leave an answer no room.
+
+    Args:
+        told: What the endpoint says of it.
+        messages: What was sent.
+        max_tokens: The longest answer asked for, which did not fit beside them.
+    """
+    prompt = _prompt(told, max_tokens)
+    if not told.window or prompt <= 0:
         return None
-    left = int((told.window - told.prompt) * HEADROOM)
-    return left if LEAST_ANSWER <= left < max_tokens else None
+    left = int((told.window - prompt) * HEADROOM)
+    if not LEAST_ANSWER <= left < max_tokens:
+        return None
+    return Window(tokens=told.window, tokens_a_byte=prompt / size(messages))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A context in which messages and answer have to fit together.
+
+    Attributes:
+        tokens: All that fits.
+        tokens_a_byte: What messages were counted for, by their ``size``.
+    """
+
+    tokens: int
+    tokens_a_byte: float
+
+    def beside(self, messages: Sequence[Message], max_tokens: int) -> int:
+        """Return how long an answer to these messages may be, ``max_tokens`` at most."""
+        left = int((self.tokens - size(messages) * self.tokens_a_byte) * HEADROOM)
+        return min(max_tokens, max(left, LEAST_ANSWER))
+
+    def joined(self, other: Window | None) -> Window:
+        """Return the narrower of both: fewer tokens, and more of them for a byte."""
+        if other is None:
+            return self
+        return Window(min(self.tokens, other.tokens), max(self.tokens_a_byte, other.tokens_a_byte))
+
+
+def _prompt(told: Overlong, max_tokens: int) -> int:
+    """Return the tokens of the messages, as told or as what is left without the answer; 0 for not known."""
+    return told.prompt or (told.both - max_tokens if told.both else 0)
 
 
 def shortened(messages: Sequence[Message], most: int) -> tuple[Message, ...]:

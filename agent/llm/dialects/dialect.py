@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .contexts import answer_room, room, shortened, size
+from .contexts import LEAST_ANSWER, Window, room, shortened, size, window
 from .families import NO_SYSTEM, other_name
 from .refusals import Overlong, overlong, read_refusal
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 """The bound of the answer: what keeps a request from costing more than was reserved goes last."""
+LEAST_CEILING = 64
+"""A ceiling of answers below it is a number misread: no endpoint has it, and no run could use it."""
 
 
 class Sent(NamedTuple):
@@ -42,6 +44,7 @@ class Dialect:
         most: Ceilings of parameters.
         merged: Whether it takes no system messages, or no two turns of one role in a row.
         fits: Bytes of a conversation that its context holds; None for no known bound.
+        window: The context in which an answer has to fit beside its messages; None for no known one.
     """
 
     left_out: frozenset[str] = frozenset()
@@ -49,6 +52,7 @@ class Dialect:
     most: Mapping[str, float] = field(default_factory=dict)
     merged: bool = False
     fits: int | None = None
+    window: Window | None = None
 
     def put(self, request: ChatRequest, options: Mapping[str, Any]) -> Sent:
         """Return a request as this endpoint takes it.
@@ -57,7 +61,11 @@ class Dialect:
             request: What to ask.
             options: More optional parameters; they come before those of the request.
         """
-        wanted: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature}
+        messages = request.messages if self.fits is None else shortened(request.messages, self.fits)
+        longest = request.max_tokens
+        if self.window is not None:
+            longest = self.window.beside(messages, longest)
+        wanted: dict[str, Any] = {"max_tokens": longest, "temperature": request.temperature}
         if request.seed is not None:
             wanted["seed"] = request.seed
         if request.reasoning_effort is not None:
@@ -68,7 +76,6 @@ class Dialect:
             for name, value in wanted.items()
             if name not in self.left_out
         }
-        messages = request.messages if self.fits is None else shortened(request.messages, self.fits)
         return Sent(request.model, _merged(messages) if self.merged else tuple(messages), taken)
 
     def after(self, body: object, sent: Sent, *, bare: bool, sure: bool = False) -> Dialect | None:
@@ -104,9 +111,13 @@ class Dialect:
         return Dialect(
             left_out=self.left_out | other.left_out,
             instead={**self.instead, **other.instead},
-            most={**self.most, **other.most},
+            most={
+                name: min(found[name] for found in (self.most, other.most) if name in found)
+                for name in {**self.most, **other.most}
+            },
             merged=self.merged or other.merged,
             fits=min(bounds, default=None),
+            window=other.window if self.window is None else self.window.joined(other.window),
         )
 
     def news(self, before: Dialect) -> str:
@@ -115,23 +126,32 @@ class Dialect:
         said += [
             f"{name} goes as {other}" for name, other in self.instead.items() if name not in before.instead
         ]
-        said += [f"{name} is {top:g} at most" for name, top in self.most.items() if name not in before.most]
+        said += [
+            f"{name} is {top:g} at most" for name, top in self.most.items() if top != before.most.get(name)
+        ]
         if self.merged and not before.merged:
             said.append("it takes no system messages, which go with the first of the user's")
         if self.fits is not None and before.fits is None:
             said.append("its context is small, so that the oldest turns of a conversation are left out")
+        if self.window is not None and (before.window is None or self.window.tokens < before.window.tokens):
+            said.append(
+                f"its context holds {self.window.tokens} tokens, so that long requests get short answers"
+            )
         return "; ".join(said)
 
     def _shorter(self, told: Overlong, sent: Sent) -> Dialect | None:
         fits = room(told, sent.messages, sent.max_tokens)
         if size(shortened(sent.messages, fits)) < size(sent.messages):
             return replace(self, fits=fits)
-        left = answer_room(told, sent.max_tokens)
-        return None if left is None else replace(self, most={**self.most, "max_tokens": left})
+        if (found := window(told, sent.messages, sent.max_tokens)) is None:
+            return None
+        return replace(self, window=found.joined(self.window))
 
     def _without(self, name: str, said: str, ceiling: float | None, sent: Sent) -> Dialect:
         own = next((ours for ours, theirs in self.instead.items() if theirs == name), name)
         value = sent.options[name]
+        if own in _LIMITS and ceiling is not None and ceiling < LEAST_CEILING:
+            ceiling = half if (half := value // 2) >= LEAST_ANSWER else None
         if ceiling and isinstance(value, int | float) and value > ceiling:
             top = int(ceiling) if isinstance(value, int) else ceiling
             return replace(self, most={**self.most, own: top})

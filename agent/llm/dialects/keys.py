@@ -1,9 +1,11 @@
-"""How a key is sent."""
+"""What a key may be, and how it is sent."""
 
 from __future__ import annotations
 
 import base64
 from urllib.parse import urlsplit
+
+from ...errors import ConfigError
 
 
 def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:
@@ -16,13 +18,32 @@ def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:
         url: The endpoint's address.
         key: The key, or empty.
         userinfo: ``user:password`` of the address, used where there is no key; or empty.
+
+    Raises:
+        ConfigError: It cannot be sent in a header.
     """
-    if key:
+    if key := clean_key(key):
         azure = {"api-key": key} if is_azure(url) else {}
         return {"Authorization": f"Bearer {key}", **azure}
     if userinfo:
         return {"Authorization": f"Basic {base64.b64encode(userinfo.encode()).decode()}"}
     return {}
+
+
+def clean_key(key: str, name: str = "the API key") -> str:
+    """Return a key without the spaces and line ends that copying brings.
+
+    Args:
+        key: As it was given.
+        name: What a message calls it: the variable that holds it.
+
+    Raises:
+        ConfigError: It cannot be sent in a header.
+    """
+    clean = key.strip()
+    if not clean.isascii() or not clean.isprintable() or " " in clean:
+        raise ConfigError(f"{name} has characters that no key has, such as a second line; copy it again")
+    return clean
 
 
 def is_azure(url: str) -> bool:

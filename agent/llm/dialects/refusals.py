@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,15 @@ _CEILING = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"`?(\d+(?:\.\d+)?)", re.ASCII)
+_GROUPED = re.compile(
+    # Not after a bracket: "[1,512]" and "(1,512)" are ranges.
+    r"(?<![\d.,(\[])[1-9]\d{0,2}(?:[,_'\u00a0\u202f]\d{3})+(?![\d,])"
+    r"|(?<=\()[1-9]\d{0,2}(?:,\d{3})+(?![\d,)])",
+    re.ASCII,
+)
+"""A number with its thousands set apart: "4,096"."""
+_MOST_TOLD = 1e12
+"""A larger number is a fault of the endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,8 @@ class Refusal:
                 _spelled(parameter).search(one) for one in self.fields
             ):
                 ends = (_NUMBER.match(text, found.end()) for found in _CEILING.finditer(text))
-                if tops := [float(end[1]) for end in ends if end]:
+                told = (_amount(end[1]) for end in ends if end)
+                if tops := [top for top in told if top is not None]:
                     return tops[0]
         return None
 
@@ -95,9 +106,9 @@ def read_refusal(body: object) -> Refusal:
         if count >= _MOST:
             break
         if isinstance(value, str):
-            (fields if name in _NAMES_FIELD else texts).append(value[:MAX_READ])
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            numbers.setdefault(name, float(value))
+            (fields if name in _NAMES_FIELD else texts).append(_ungrouped(value[:MAX_READ]))
+        elif (number := _amount(value)) is not None:
+            numbers.setdefault(name, number)
     return Refusal(tuple(texts), tuple(fields), numbers)
 
 
@@ -105,12 +116,26 @@ def overlong(refusal: Refusal) -> Overlong | None:
     """Return what is said of a request that is too long, None where the refusal is about something else."""
     for words in OVERLONG:
         if found := words.search(refusal.text):
-            told = {name: int(value) for name, value in found.groupdict().items() if value}
+            read = {name: _amount(value) for name, value in found.groupdict().items()}
+            told = {name: int(value) for name, value in read.items() if value is not None}
             for name, member in (("window", "n_ctx"), ("prompt", "n_prompt_tokens")):
                 if member in refusal.numbers:
                     told.setdefault(name, int(refusal.numbers[member]))
             return Overlong(**told)
     return None
+
+
+def _amount(value: object) -> float | None:
+    """Return a number that an endpoint tells, None for no number and for one that nothing can have."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    number = float(value) if isinstance(value, str) or abs(value) <= _MOST_TOLD else math.inf
+    return number if abs(number) <= _MOST_TOLD else None
+
+
+def _ungrouped(text: str) -> str:
+    """Return a text with its numbers written without marks between the thousands."""
+    return _GROUPED.sub(lambda number: re.sub(r"\D", "", number[0]), text)
 
 
 def _leaves(name: str, value: object, deepest: int) -> Iterator[tuple[str, object]]:

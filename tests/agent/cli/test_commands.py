@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.search import run_session
@@ -373,6 +375,58 @@ def test_the_doctor_says_what_an_endpoint_can_do(
     capsys.readouterr()
     call("doctor", "--base-url", "http://127.0.0.1:9/v1", "--llm", "fake")
     assert "nothing answers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_credentials_that_a_resumed_run_lacks_are_told_of(
+    pool: bool, server: ChatServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the command that goes on, and without them."""
+    url = server.base_url.replace("://", "://user:passw0rd1@")
+    (tmp_path / "pool.toml").write_text(f"[[endpoints]]\nbase_url = '{url}'\n")
+    where = ("--config", str(tmp_path / "pool.toml")) if pool else ("--base-url", url)
+    call("search", *SMALL, *where, "--max-calls", "1", "--run-dir", "r")
+    said = capfd.readouterr().err
+    assert (
+        "addresses of [[endpoints]] are not kept" if pool else "address are not kept: give it with"
+    ) in said
+    assert "passw0rd1" not in said
+
+
+@pytest.mark.parametrize(("key", "taken"), [(f"{KEY}\n", True), (f"{KEY}\nsk-another", False)])
+def test_the_doctor_and_a_search_judge_a_key_alike(
+    key: str,
+    taken: bool,
+    server: ChatServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A line end that copying brought is nothing; a second line is one sentence, and is not shown."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "r") == (0 if taken else 2)
+    said = capfd.readouterr().err
+    assert ("OPENAI_API_KEY has characters that no key has" in said) is not taken
+    call("doctor", "--base-url", server.base_url, "--llm", "fake", "--json")
+    found = {one["what"]: one["state"] for one in json.loads(capfd.readouterr().out)}
+    assert (found["key"], found["endpoint"]) == (("ok", "ok") if taken else ("wrong", "wrong"))
+    assert "sk-another" not in said
+
+
+def test_the_doctor_gives_an_endpoint_that_hangs_a_minute_in_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its list, which it need not have, gets a part of it."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert doctor.LIST_S < doctor.PATIENCE_S == 60
+    monkeypatch.setattr(doctor, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(doctor, "LIST_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        found = {one.what: one for one in doctor._endpoint(url, "fake")}
+    assert time.monotonic() - began < 10
+    assert (found["endpoint"].state, found["chat"].state) == ("note", "wrong")
+    assert "did not answer within" in found["endpoint"].text
 
 
 def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:

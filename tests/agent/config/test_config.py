@@ -172,12 +172,12 @@ def test_toml_round_trips_without_passwords(tmp_path: Path) -> None:
     """What is written down builds the same config again, but for what is secret."""
     file = tmp_path / "in.toml"
     file.write_text(
+        'base_url = "https://me:pw-secret@h/v1?key=pw-secret"\n'
         '[[endpoints]]\nbase_url = "https://me:pw-secret@h/v1"\nprice = "1/2"\n'
         '[[endpoints]]\nbase_url = "https://i/v1"\nkey_env = "OTHER"\n'
     )
     flags = {
         "llm": "m",
-        "base_url": "https://me:pw-secret@h/v1?key=pw-secret",
         "price": "0.5/1",
         "max_cost": "2",
     }
@@ -229,6 +229,36 @@ def test_every_setting_has_a_flag_and_a_line_of_help() -> None:
     assert all(field.description for field in SearchConfig.model_fields.values())
 
 
+@pytest.mark.parametrize(
+    ("flags", "refused"),
+    [
+        ({"base_url": "http://other/v1"}, "--base-url"), ({"price": "5/5"}, "--price"),
+        ({"rpm": "9"}, None), ({"model": "ViT-B-32"}, None), ({"extra_body": '{"top_k": 1}'}, None),
+    ],
+)  # fmt: skip
+def test_a_flag_that_a_pool_would_take_no_notice_of_is_refused(
+    flags: dict[str, Any], refused: str | None, tmp_path: Path
+) -> None:
+    """At first and in a run that goes on; what holds for one of its endpoints, and variables, are not."""
+    file = tmp_path / "c.toml"
+    own = "price = '1/1'\nmodel = 'x'\nextra_body = {top_k = 3}\n"
+    file.write_text(
+        f"llm = 'm'\n[[endpoints]]\nbase_url = 'http://h/v1'\nrpm = 5\n{own}"
+        f"[[endpoints]]\nbase_url = 'http://i/v1'\n{own}"
+    )
+    stored = from_sources({}, {"OPENAI_BASE_URL": "http://other/v1"}, file).to_public()
+    for build_it in (
+        lambda: from_sources(flags, {}, file),
+        lambda: build([("r", stored), ("changes", flags)]),
+    ):
+        if refused is None:
+            assert len(build_it().endpoints) == 2
+            continue
+        with pytest.raises(ConfigError, match="has no effect: the endpoints of the pool") as caught:
+            build_it()
+        assert refused.removeprefix("--").replace("-", "_") in str(caught.value).replace("-", "_")
+
+
 def test_credentials_and_queries_leave_an_address() -> None:
     """Only scheme, host, port and path of an address are written down."""
     assert without_credentials("https://u:p@h:8/v1?k=1#x") == "https://h:8/v1"
@@ -258,6 +288,7 @@ def test_more_members_of_a_request_are_kept_as_canonical_json(tmp_path: Path) ->
     [
         ("x", "write a JSON object"), ("[1]", "write a JSON object"), ('{"seed": 1}', "--seed"),
         ('{"max_tokens": 1}', "--answer-tokens"), ('{"stream": true}', "read whole"),
+        ('{"x": "\\ud800"}', "JSON does not know"), ('{"\\ud800": 1}', "JSON does not know"),
         ('{"x": NaN}', "JSON does not know"), ('{"x": "' + "y" * 10_000 + '"}', "longer than"),
         ('{"api_key": "hunter2hunter2"}', "seems to hold a secret"), ("[" * 100_000, "write a JSON object"),
         ('{"a": {"b": ["sk-hunter2hunter2"]}}', "seems to hold a secret"),

@@ -14,6 +14,7 @@ import pytest
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
+import promptclimb.agent.llm.endpoints
 import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
@@ -22,6 +23,7 @@ from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.endpoints import open_endpoints, price_notes
+from promptclimb.agent.llm.preflight import Seen
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
@@ -111,6 +113,30 @@ async def test_an_endpoint_of_a_pool_has_options_of_its_own() -> None:
     sent = [server.seen[0]["body"] for server in (one, two)]
     named = ("reasoning_effort", "service_tier", "top_k")
     assert [[body[name] for name in named] for body in sent] == [["high", "priority", 9], ["low", "flex", 5]]
+
+
+@pytest.mark.parametrize(
+    ("url", "clear"),
+    [
+        ("http://10.0.0.7:8000/v1", True), ("http://vllm:8000/v1", True), ("http://localhost:8000/v1", False),
+        ("http://127.0.0.1:9/v1", False), ("http://[::1]:9/v1", False), ("https://h/v1", False),
+    ],
+)  # fmt: skip
+async def test_a_key_that_anybody_on_the_way_can_read_is_told_of(
+    url: str, clear: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endpoint of a pool that names no key gets OpenAI's; without one there is nothing to tell."""
+
+    async def seen(*_: Any, **__: Any) -> Seen:
+        return Seen()
+
+    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "look", seen)
+    for environment in ({"OPENAI_API_KEY": KEY}, {}):
+        heard: list[Event] = []
+        async with opened(environment, heard, endpoints=({"base_url": url},)):
+            notes = [event.text for event in heard if isinstance(event, Noted)]
+        told = [note for note in notes if "OPENAI_API_KEY goes unencrypted" in note]
+        assert bool(told) is (clear and bool(environment))
 
 
 async def test_two_keys_at_one_address_are_told_apart_by_their_variables() -> None:

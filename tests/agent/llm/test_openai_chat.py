@@ -34,14 +34,17 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.llm.answers import MAX_BODY
+from promptclimb.agent.llm.bounded import MAX_FAILURE
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.preflight import look
+from promptclimb.agent.llm.stoppable import StoppableChat
 from promptclimb.agent.llm.translate import from_reply, translate
-from promptclimb.agent.llm.types import HASHED_MAX_TOKENS, ChatRequest
+from promptclimb.agent.llm.types import HASHED_MAX_TOKENS, ChatRequest, asked_tokens
 from promptclimb.agent.secrets import Scrubber
+from promptclimb.agent.stop import Stop
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "sk-proj-0123456789abcdefABCDEF"
 REQUEST = ChatRequest(messages=({"role": "user", "content": "templates, please"},), model="fake", seed=7)
 
@@ -565,3 +568,101 @@ async def test_an_endpoint_that_refuses_whatever_is_sent_is_left_in_the_end() ->
 
     assert type(await against(refuse)) is BadRequestError
     assert asked <= 9
+
+
+async def test_a_failure_whose_body_never_ends_is_read_to_a_bound() -> None:
+    """What it says at its beginning is heard, and the connection is closed."""
+    sent = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        reply = web.StreamResponse(status=400, headers={"Content-Type": "text/plain"})
+        await reply.prepare(request)
+        try:
+            await reply.write(b"moderation: flagged ")
+            while sent < 64 * MAX_FAILURE:
+                await reply.write(b"x" * 2**16)
+                sent += 2**16
+        except ConnectionError:
+            pass
+        return reply
+
+    error = await against(handler)
+    assert isinstance(error, BadRequestError)
+    assert "flagged" in str(error)
+    assert sent < 64 * MAX_FAILURE
+
+
+async def test_a_client_says_how_long_an_answer_it_would_ask_for() -> None:
+    """Not longer than its endpoint was found to take, also seen through who knows of the stop."""
+
+    async def handler(request: web.Request) -> web.Response:
+        if (await request.json())["max_tokens"] > 600:
+            refusal = {"message": "max_tokens is too large: at most 600", "param": "max_tokens"}
+            return web.json_response({"error": refusal}, status=400)
+        return web.json_response(completion("- a {}"))
+
+    longer = replace(REQUEST, max_tokens=2048)
+    async with served(handler) as url, OpenAIChat(url) as chat:
+        stoppable = StoppableChat(chat, Stop())
+        assert asked_tokens(stoppable, longer) == 2048
+        await chat.chat(longer)
+        assert asked_tokens(stoppable, longer) == 600
+        assert asked_tokens(stoppable, replace(REQUEST, max_tokens=100)) == 100
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["model_length", "max_tokens", "MAX_TOKENS", "insufficient_system_resource", "LENGTH", "incomplete"],
+)
+async def test_an_answer_cut_under_any_name_loses_its_last_line(reason: str) -> None:
+    """Vendors call it differently; without a whole line there is nothing to use."""
+    answer = await says(completion("- a photo of a {}\n- a drawing of a {} in the dar", reason))
+    assert (answer.text, answer.finish_reason) == ("- a photo of a {}", reason)
+    assert (await says(completion("- a drawing of a {} in the dar", reason))).reason == "length"
+
+
+@pytest.mark.parametrize(("reason", "more"), [("MAX_TOKENS", "length"), ("model_length", "no_content")])
+async def test_more_answer_tokens_are_the_remedy_only_where_they_ended_it(reason: str, more: str) -> None:
+    """A context that is full is no reason to ask for a longer answer."""
+    assert (await says(completion("", reason))).reason == more
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"prompt_tokens": 500}, False), ({"prompt_tokens": 500, "completion_tokens": 0}, False),
+        ({"completion_tokens": 50}, False), ({"prompt_tokens": 500, "total_tokens": 550}, True),
+        ({"prompt_tokens": 500, "cost": 0.1}, True),
+    ],
+)  # fmt: skip
+async def test_an_answer_of_which_half_is_told_is_not_told(usage: dict[str, Any], told: bool) -> None:
+    """No text is made of no tokens, so the reservation is billed in its place."""
+    assert (await says(completion("- a {}", usage=usage))).usage_told is told
+
+
+async def test_a_useless_answer_of_no_tokens_may_be_one() -> None:
+    """Where the endpoint says so; where it says nothing of the answer, its bill is not known."""
+    none = await says(completion("", usage={"prompt_tokens": 5, "completion_tokens": 0}))
+    assert none.usage == TokenUsage(5, 0)
+    assert (await says(completion("", usage={"prompt_tokens": 5}))).usage is None
+
+
+@pytest.mark.parametrize("mends", [True, False])
+async def test_a_refusal_that_was_billed_is_paid_with_what_follows(mends: bool) -> None:
+    """Whether an answer follows or another refusal."""
+    bill = {"prompt_tokens": 100, "completion_tokens": 1000, "cost": 0.5}
+
+    async def handler(request: web.Request) -> web.Response:
+        asked = await request.json()
+        if "seed" in asked:
+            return web.json_response(
+                {"error": {"code": 400, "message": "seed is not supported"}, "usage": bill}
+            )
+        if not mends:
+            return web.json_response({"error": {"message": "flagged by moderation"}}, status=400)
+        return web.json_response(completion("- a {}", usage=bill))
+
+    told = 500_000_000_000
+    both, one = TokenUsage(200, 2000, told_picodollars=2 * told), TokenUsage(100, 1000, told_picodollars=told)
+    assert (await against(handler)).usage == (both if mends else one)

@@ -517,3 +517,14 @@ def test_a_row_of_the_journal_that_names_no_place_is_told(run_dir: Path) -> None
     planted(run_dir, ("INSERT INTO Cache (key, raw, mode, value) VALUES ('answer:1.x', 1, 1, ?)", (row,)))
     with Store.open(run_dir) as store, pytest.raises(StoreCorruptError, match=r"'answer:1\.x'.*no position"):
         list(store.answers())
+
+
+def test_what_a_pool_is_asked_for_holds_also_in_runs_that_did_not_say_so(tmp_path: Path) -> None:
+    """Their settings tell it: they go on as they were, and not otherwise."""
+    pool = [{"base_url": "http://h/v1", "reasoning_effort": "low"}]
+    with Store.create(tmp_path / "old", {"identity": {"llm": "m"}, "config": {"endpoints": pool}}) as store:
+        store.check_identity({"llm": "m", "endpoints": [{"reasoning_effort": "low"}]})
+        with pytest.raises(StoreMismatchError, match="what the endpoints are asked for"):
+            store.check_identity({"llm": "m", "endpoints": [{"reasoning_effort": "high"}]})
+    with Store.create(tmp_path / "one", {"identity": {"llm": "m"}, "config": {"llm": "m"}}) as store:
+        store.check_identity({"llm": "m", "endpoints": []})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.dialects.contexts import room, shortened, silently_cut, size
 from promptclimb.agent.llm.dialects.dialect import Dialect, Sent
-from promptclimb.agent.llm.dialects.keys import is_azure, key_headers
+from promptclimb.agent.llm.dialects.keys import clean_key, is_azure, key_headers
 from promptclimb.agent.llm.dialects.refusals import Overlong
 from promptclimb.agent.llm.types import ChatRequest
 from prompts.requests import Message
@@ -90,6 +92,34 @@ def test_an_answer_is_cut_where_no_turn_is_left_to_go() -> None:
     assert after(Dialect(), {"message": "prompt is too long"}) is None
 
 
+def test_each_answer_has_the_room_beside_its_own_messages() -> None:
+    """A long request gets a short answer; a short one after it all that was asked for."""
+
+    def turn(words: int) -> ChatRequest:
+        content = "a word " * words
+        return ChatRequest(messages=({"role": "user", "content": content},), model="m", max_tokens=500)
+
+    told = "maximum context length is 1000 tokens. However, you requested 1200 tokens (700 in the messages"
+    dialect = after(Dialect(), {"message": told}, turn(400))
+    assert dialect is not None
+    assert dialect.put(turn(400), {}).max_tokens == 285
+    assert dialect.put(turn(100), {}).max_tokens == 500
+    assert 16 <= dialect.put(turn(560), {}).max_tokens < 100
+    assert dialect.put(turn(900), {}).max_tokens == 16
+    assert "1000 tokens" in dialect.news(Dialect())
+    assert Dialect().joined(dialect) == dialect == dialect.joined(Dialect())
+
+
+def test_a_ceiling_that_no_endpoint_has_is_not_believed() -> None:
+    """Half as much is tried; a lower ceiling learned later is told too."""
+    dialect = after(Dialect(), {"message": "max_tokens: at most 4 096"})
+    assert dialect is not None
+    assert dialect.most == {"max_tokens": 50}
+    before = Dialect(most={"max_tokens": 90})
+    assert "max_tokens is 50 at most" in before.joined(dialect).news(before)
+    assert dialect.joined(before).most == {"max_tokens": 50}
+
+
 def test_two_requests_at_once_teach_together() -> None:
     """What either learned is kept, of bounds the lower."""
     one = Dialect(left_out=frozenset({"seed"}), fits=100)
@@ -153,6 +183,18 @@ def test_a_key_goes_where_the_address_wants_it() -> None:
     assert key_headers("https://h/v1", "", "me:pw")["Authorization"].startswith("Basic ")
     assert is_azure("http://127.0.0.1:9/openai/deployments/d")
     assert not is_azure("https://azure.com.example.org/v1")
+
+
+@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-ключ", "two words"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    """By the name of its variable, and not shown; the line end that copying brings is taken off."""
+    with pytest.raises(ConfigError, match="MY_KEY") as caught:
+        clean_key(key, "MY_KEY")
+    assert key not in str(caught.value)
+    with pytest.raises(ConfigError):
+        key_headers("https://h/v1", key)
+    assert key_headers("https://h/v1", " k\n") == {"Authorization": "Bearer k"}
+    assert key_headers("https://h/v1", " \n") == {}
 
 
 def test_a_request_without_options_has_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from promptclimb.agent.llm.dialects.families import FAMILIES, other_name
 from promptclimb.agent.llm.dialects.refusals import Overlong, overlong, read_refusal
 from promptclimb.agent.llm.dialects.waits import wait_in
 from promptclimb.agent.llm.pacing.headers import LONGEST_WAIT
+from promptclimb.agent.llm.translate import status_in
 
 SENT = ("max_tokens", "temperature", "seed", "stop", "top_p", "reasoning_effort")
 JSON = st.recursive(
@@ -81,6 +83,38 @@ def test_the_ceiling_that_a_refusal_tells(message: str, ceiling: float | None) -
     """A bound is kept below; a single value is not a bound."""
     assert read_refusal({"message": message}).ceiling("temperature") == ceiling
     assert read_refusal({"message": message}).ceiling("seed") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "ceiling"),
+    [
+        ("supports at most 4,096 completion tokens (max_tokens)", 4096),
+        ("max_tokens: maximum is 1,048,576", 1048576), ("max_tokens in [1,512]", 512),
+        ("max_tokens, at most 16'384", 16384), ("max_tokens is over its maximum of (4,096 tokens)", None),
+        ("max_tokens is at most " + "9" * 5000, None),
+    ],
+)  # fmt: skip
+def test_a_ceiling_with_its_thousands_apart_is_read_whole(message: str, ceiling: float | None) -> None:
+    """Ranges keep their two ends, and what is no number of tokens is none."""
+    assert read_refusal({"message": message}).ceiling("max_tokens") == ceiling
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "overloaded", "code": 10**400},
+        {"message": "exceeds the available context size", "n_ctx": math.nan, "n_prompt_tokens": math.inf},
+        {"message": f"maximum context length is {'9' * 5000} tokens and your request has 5 input"},
+        {"code": "4" * 5000, "status": 10**400},
+    ],
+)
+def test_a_number_that_nothing_can_have_is_none(body: dict[str, Any]) -> None:
+    """Neither an error of Python's nor a number is made of it."""
+    refusal = read_refusal(body)
+    assert not refusal.numbers
+    told = overlong(refusal)
+    assert told is None or told.window is None
+    assert status_in(body) == 502
 
 
 def test_a_ceiling_in_a_member_of_its_own() -> None:
