@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..errors import BadRequestError, ChatError, UselessAnswerError
+from ..errors import BadRequestError, ChatError
 from .endpoint import Endpoint
 from .pacing import RateLimiter
 from .standing import Standing
@@ -13,6 +13,19 @@ from .types import ChatRequest
 
 MORE_TOKENS = 4
 """How many times the answer tokens are allowed where answers are cut before they begin: once, and no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A request as it is sent to one endpoint.
+
+    Attributes:
+        request: What is sent.
+        longer: Whether it asks for more answer tokens than the search does.
+    """
+
+    request: ChatRequest
+    longer: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -36,33 +49,36 @@ class Member:
     set_aside: bool = False
     answers: Literal["short", "trying", "long", "capped"] = "short"
 
-    def addressed(self, request: ChatRequest) -> ChatRequest:
+    def addressed(self, request: ChatRequest) -> Addressed:
         """Return a request as it is sent here."""
-        return self.lengthened(replace(request, model=self.endpoint.model or request.model))
+        sent = self.lengthened(request)
+        longer = sent.max_tokens > request.max_tokens
+        return Addressed(replace(sent, model=self.endpoint.model or request.model), longer)
 
     def lengthened(self, request: ChatRequest) -> ChatRequest:
-        """Return a request with as many answer tokens as are asked for here."""
-        if self.answers not in ("trying", "long"):
-            return request
-        return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)
+        """Return a request with as many answer tokens as are asked for here, where a minute allows them."""
+        longest = self.longest(request)
+        asks_more = self.asks_more and self.limiter.fits(longest.tokens_at_most)
+        return longest if asks_more else request
 
     def longest(self, request: ChatRequest) -> ChatRequest:
         """Return a request with as many answer tokens as may ever be asked for."""
         return replace(request, max_tokens=request.max_tokens * MORE_TOKENS)
 
-    def answered(self) -> None:
-        """Note an answer."""
+    @property
+    def asks_more(self) -> bool:
+        """Whether more answer tokens are asked for here than the search asks for."""
+        return self.answers in ("trying", "long")
+
+    def answered(self, *, longer: bool) -> None:
+        """Note an answer, to a request for more tokens or not."""
         self.standing.answered()
-        if self.answers == "trying":
+        if longer and self.answers == "trying":
             self.answers = "long"
 
-    def cut_short(self, error: ChatError) -> bool:
-        """Whether an answer ended before it began, and more tokens have not been tried."""
-        return self.answers == "short" and isinstance(error, UselessAnswerError) and error.reason == "length"
-
-    def asked_too_much(self, error: ChatError) -> bool:
+    def asked_too_much(self, error: ChatError, *, longer: bool) -> bool:
         """Whether a request is refused that asked for more tokens; from then on it does not."""
-        if self.answers != "trying" or not isinstance(error, BadRequestError):
+        if not longer or self.answers != "trying" or not isinstance(error, BadRequestError):
             return False
         self.answers = "capped"
         return True

@@ -137,12 +137,15 @@ class Proposer:
         failures: list[ChatError | RequestFailedError] = []
         while True:
             try:
-                return await self._send(asked)
+                if (reply := await self._send(asked)) is not None:
+                    return reply
             except UNFIT:
                 if not self._pacer.limiters:
                     raise
             except RequestTooLargeError:
-                raise
+                # One that takes longer answers may have gone while this waited for it.
+                if self._longest(asked.request).max_tokens >= asked.most_tokens:
+                    raise
             except (ChatError, RequestFailedError) as error:
                 failures.append(error)
                 if not self._goes_on(asked, classify(error)):
@@ -181,30 +184,39 @@ class Proposer:
         )
         return True
 
-    async def _send(self, asked: _Asked) -> Reply:
+    async def _send(self, asked: _Asked) -> Reply | None:
+        """Make the attempt at one endpoint; None if more has to be set aside, for a longer answer."""
         request = asked.request
-        longest = max(
-            (self._members[limiter].lengthened(request) for limiter in self._pacer.limiters),
-            key=lambda each: each.max_tokens,
-            default=request,
-        )
+        longest = self._longest(request)
+        asked.most_tokens = longest.max_tokens
         most = self._bound.of(longest)
         reserved = await self.budget.reserve(most, self._dearest(most))
         spending = Spending(reserved)
         try:
             with await self._leave(longest.tokens_at_most, asked.tried) as permit:
                 member, moved = self._members[permit.limiter], bool(asked.tried)
+                sent = member.addressed(request)
+                if sent.request.max_tokens > longest.max_tokens:
+                    permit.unused()
+                    return None
                 asked.endpoint = permit.limiter.name
                 asked.tried.append(permit.limiter)
-                addressed = member.addressed(request)
-                asked.max_tokens = addressed.max_tokens
+                asked.max_tokens = sent.request.max_tokens
                 spending.retries = int(asked.number > 1 or moved)
-                answer = await self._delivery.send(addressed, permit, spending, moved=moved)
+                answer = await self._delivery.send(sent, permit, spending, moved=moved)
                 return Reply(answer, spending.bill, member.endpoint.name)
         finally:
             self.budget.settle(reserved, spending.used)
             if spending.used != NOTHING:
                 self._tell(self.budget.usage_changed())
+
+    def _longest(self, request: ChatRequest) -> ChatRequest:
+        """Return a request with as many answer tokens as any endpoint in use is asked for now."""
+        return max(
+            (self._members[limiter].lengthened(request) for limiter in self._pacer.limiters),
+            key=lambda each: each.max_tokens,
+            default=request,
+        )
 
     def _rest(self) -> None:
         if wait := self._outage.rest_s():
@@ -243,10 +255,20 @@ class Proposer:
 
 @dataclass(slots=True)
 class _Asked:
-    """One request on its way: the attempt's number, where it was made, and how many tokens it asked for."""
+    """One request on its way.
+
+    Attributes:
+        request: What the search asks.
+        endpoint: Where the attempt is made.
+        number: The attempt's.
+        tried: Where it was made in vain.
+        most_tokens: The most answer tokens that were set aside for it.
+        max_tokens: Those that it asks for.
+    """
 
     request: ChatRequest
     endpoint: str = ""
     number: int = 1
     tried: list[RateLimiter] = field(default_factory=list)
+    most_tokens: int = 0
     max_tokens: int = 0

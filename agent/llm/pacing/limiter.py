@@ -142,6 +142,10 @@ class RateLimiter:
             self._ready_at = now + self._rng.uniform(0.02, 0.2)
         return Permit(self, tokens, now, self._minute.take(tokens), probe=probe)
 
+    def unused(self, permit: Permit) -> None:
+        """Note that a request that was let go was not sent after all."""
+        self._minute.unused(permit.taken)
+
     def leave(self, permit: Permit) -> None:
         """Note that a request has ended."""
         self._in_flight -= 1
@@ -242,6 +246,10 @@ class Permit:
     def on_leave(self, call: Callable[[], None]) -> None:
         """Have something done once it is given back."""
         self._on_leave = call
+
+    def unused(self) -> None:
+        """Take back what it takes of each limit: no request was sent."""
+        self.limiter.unused(self)
 
     def leave(self) -> None:
         """Give it back; a second time does nothing."""

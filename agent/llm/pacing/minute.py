@@ -67,6 +67,12 @@ class MinuteLimits:
         now = self._clock()
         return {kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()}
 
+    def unused(self, taken: Mapping[Kind, Taken]) -> None:
+        """Take back what a request has used that was not sent."""
+        for kind, use in taken.items():
+            if (window := self._windows.get(kind)) is not None:
+                window.settle(use, 0.0)
+
     def heard(self, headers: Mapping[str, str], *, in_flight: int, tokens: int) -> None:
         """Learn from a reply's headers.
 

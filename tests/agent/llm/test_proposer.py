@@ -23,6 +23,7 @@ from promptclimb.agent.errors import (
     GaveUpError,
     KeyRejectedError,
     ModelNotFoundError,
+    QuotaSpentError,
     RateLimitedError,
     RequestFailedError,
     RequestTooLargeError,
@@ -315,6 +316,84 @@ async def test_answers_are_not_made_longer_than_limits_allow() -> None:
     with pytest.raises(RequestFailedError, match="thinking"):
         await asker.ask(request(2))
     assert capped.asked.count(400) == 1
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(tokens=30_000), Limits(tokens=60_000), Limits(cost_usd=0.06)],
+    ids=["30k", "60k", "money"],
+)
+async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Limits) -> None:
+    """Requests that waited while another one showed that more is needed are set aside for anew."""
+    client = Thinker(1500)
+    endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=32))
+    asker, heard = proposer([endpoint], limits=limits), 0
+
+    async def climb(number: int) -> None:
+        nonlocal heard
+        with contextlib.suppress(BudgetSpentError):
+            for turn in range(3):
+                await asker.ask(request(number * 10 + turn, max_tokens=1000))
+                heard += 1
+
+    await asyncio.gather(*(climb(number) for number in range(32)))
+    spent = asker.budget.spent
+    assert spent.tokens_at_most <= (limits.tokens or 10**9)
+    assert spent.cost_usd <= (limits.cost_usd or 1)
+    assert heard > 5
+    assert client.asked.count(1000) == 4  # those that were on their way
+
+
+@virtual_time
+async def test_a_request_that_was_sent_short_says_nothing_of_longer_ones() -> None:
+    """Neither its answer nor a refusal of it, however many tokens others ask for by then."""
+
+    class Capped(Thinker):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            if len(self.asked) == 1 and request.max_tokens == 100:
+                self.asked.append(100)
+                await asyncio.sleep(1.5)
+                return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=5)
+            return await super().chat(request)
+
+    client = Capped(300, most=200)
+    asker = proposer(client, retry=RetryPolicy(attempts=3))
+    first = asyncio.create_task(asker.ask(request(1)))
+    await asyncio.sleep(0.1)
+    assert (await asker.ask(request(2))).answer.text
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await first
+    assert client.asked.count(400) == 1
+
+
+@virtual_time
+async def test_a_pool_forgets_the_longer_answers_of_one_that_has_gone() -> None:
+    """What only that one could take in a minute goes to the others as the search asks for it."""
+    thinker, other = Thinker(300), Scripted()
+    long = Endpoint(name="long", client=thinker, limits=RateLimits(concurrency=1))
+    small = Endpoint(name="small", client=other, limits=RateLimits(tpm=350))
+    asker = proposer([long, small])
+    member = next(member for member in asker._members.values() if member.endpoint is long)
+    member.answers = "long"
+    waiting = [asyncio.create_task(asker.ask(request(number))) for number in range(3)]
+    await asyncio.sleep(0.5)
+    asker._pacer.remove(member.limiter, QuotaSpentError("none left"))
+    assert {(await each).endpoint for each in waiting} == {"long", "small"}
+
+
+@virtual_time
+async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> None:
+    """A conversation that has grown does not end the run where a minute allows it with the tokens set."""
+    client = Thinker(300)
+    endpoint = Endpoint(name="one", client=client, limits=RateLimits(tpm=500))
+    asker = proposer([endpoint])
+    await asker.ask(request(1))
+    grown = replace(request(2), messages=({"role": "user", "content": "x" * 600},))
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await asker.ask(grown)
+    await asker.ask(request(3))
+    assert client.asked == [100, 400, *[100] * 4, 400]
 
 
 @virtual_time
