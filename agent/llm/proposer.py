@@ -128,7 +128,9 @@ class Proposer:
             if "://" not in asked.endpoint:
                 raise
             said = f"{asked.endpoint}: {error}"
-            again = RequestFailedError(said, attempts=error.attempts, answered=error.answered)
+            again = RequestFailedError(
+                said, attempts=error.attempts, answered=error.answered, refused=error.refused
+            )
             raise again from error.__cause__
 
     async def _attempt(self, asked: _Asked) -> Reply:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..errors import (
     BadRequestError,
     ChatError,
+    ContextTooLongError,
+    FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
     RequestFailedError,
@@ -34,7 +36,8 @@ class Standing:
         """Return a failure as it is to be taken.
 
         Once the endpoint has answered, a refused key or model may be a slip, so that it is asked again; and a
-        refused request (a content filter, a conversation that outgrew the context) concerns that request.
+        refused request concerns that request: for certain where a content filter or a conversation that
+        outgrew the context is named, else only if the endpoint is heard to answer others.
         """
         if not self._has_answered:
             return error
@@ -47,6 +50,8 @@ class Standing:
         if isinstance(error, BadRequestError):
             self._unfit += 1
             if self._unfit <= UNFIT_REQUESTS:
-                # It was answered, in a way: asked again it would be refused again, in the next session too.
-                return RequestFailedError(f"the request is refused: {error}", attempts=1, answered=True)
+                # A filter or a full context would refuse it again, in the next session too.
+                certain = isinstance(error, ContextTooLongError | FlaggedRequestError)
+                said = f"the request is refused: {error}"
+                return RequestFailedError(said, attempts=1, answered=certain, refused=not certain)
         return error

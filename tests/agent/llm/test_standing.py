@@ -7,6 +7,8 @@ import pytest
 from promptclimb.agent.errors import (
     BadRequestError,
     ChatError,
+    ContextTooLongError,
+    FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
     QuotaSpentError,
@@ -39,15 +41,19 @@ def test_a_stray_refusal_is_asked_again(kind: type[ChatError]) -> None:
     assert [standing.taken(error) is error for error in errors] == [False] * STRAYS + [True]
 
 
-def test_a_refused_request_is_given_up_for_good() -> None:
-    """It would be refused again; many in a row mean that the endpoint refuses all."""
+@pytest.mark.parametrize(
+    ("kind", "certain"),
+    [(BadRequestError, False), (ContextTooLongError, True), (FlaggedRequestError, True)],
+)
+def test_a_refused_request_is_given_up(kind: type[ChatError], certain: bool) -> None:
+    """For good where what was asked is named as the reason; many in a row mean that all are refused."""
     standing = Standing()
     standing.answered()
     for _ in range(UNFIT_REQUESTS):
-        taken = standing.taken(BadRequestError("flagged", status=400))
+        taken = standing.taken(kind("no", status=400))
         assert isinstance(taken, RequestFailedError)
-        assert taken.answered
-    last = BadRequestError("flagged", status=400)
+        assert (taken.answered, taken.refused) == (certain, not certain)
+    last = kind("no", status=400)
     assert standing.taken(last) is last
 
 
