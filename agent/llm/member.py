@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import BadRequestError, ChatError
@@ -44,7 +44,7 @@ class Member:
 
     endpoint: Endpoint
     limiter: RateLimiter
-    standing: Standing = field(default_factory=Standing)
+    standing: Standing
     usage_untold: bool = False
     set_aside: bool = False
     answers: Literal["short", "trying", "long", "capped"] = "short"

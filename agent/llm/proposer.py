@@ -17,6 +17,7 @@ from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
 from .retry import Decision, RetryPolicy, classify, retrying
 from .spending import Ledger, Spending
+from .standing import Standing
 from .token_bound import TokenBound
 from .types import ChatRequest
 from .usage import NOTHING, Price, cost_at_most
@@ -47,6 +48,8 @@ class Proposer:
         budget: What may be spent.
         retry: How much patience a request gets.
         give_up_after_s: Seconds of nothing but failures before it stops.
+        has_answers: Whether the run has answers of earlier sessions: the settings are right then, and what a
+            refusal means does not depend on where a run was cut off.
         ledger: Where costs without an answer are written down; None for nowhere.
         tell: Hears what happens, see ``agent.events.asking``.
         rng: Where jitter comes from; it decides no result.
@@ -62,6 +65,7 @@ class Proposer:
         budget: Budget,
         retry: RetryPolicy | None = None,
         give_up_after_s: float = GIVE_UP_AFTER_S,
+        has_answers: bool = False,
         ledger: Ledger | None = None,
         tell: Listener = unheard,
         rng: random.Random | None = None,
@@ -73,7 +77,10 @@ class Proposer:
         self._tell = tell
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        members = [Member(endpoint, self._limiter(endpoint)) for endpoint in endpoints]
+        members = [
+            Member(endpoint, self._limiter(endpoint), Standing(has_answered=has_answers))
+            for endpoint in endpoints
+        ]
         self._members = {member.limiter: member for member in members}
         self._pacer = Pacer(list(self._members))
         self._bound = TokenBound()

@@ -20,10 +20,14 @@ UNFIT_REQUESTS = 9
 
 
 class Standing:
-    """Whether one endpoint has answered, and how often in a row it has refused since."""
+    """Whether one endpoint has answered, and how often in a row it has refused since.
 
-    def __init__(self) -> None:
-        self._has_answered = False
+    Args:
+        has_answered: Whether it is taken to have answered before, as in an earlier session of a run.
+    """
+
+    def __init__(self, *, has_answered: bool = False) -> None:
+        self._has_answered = has_answered
         self._strays = 0
         self._unfit = 0
 

@@ -123,6 +123,7 @@ class Climbing:
             budget=budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
+            has_answers=next(store.answers(), None) is not None,
             ledger=store,
             tell=self.tell,
             rng=rng_for(config.seed, "jitter"),

@@ -26,6 +26,13 @@ def test_before_any_answer_a_refusal_is_what_it_says(kind: type[ChatError]) -> N
     assert Standing().taken(error) is error
 
 
+def test_an_answer_of_an_earlier_session_counts() -> None:
+    """Where a run was cut off makes no difference to what the next refusal means."""
+    standing = Standing(has_answered=True)
+    assert isinstance(standing.taken(FlaggedRequestError("no", status=400)), RequestFailedError)
+    assert isinstance(standing.taken(KeyRejectedError("no", status=401)), TransientChatError)
+
+
 @pytest.mark.parametrize("kind", [KeyRejectedError, ModelNotFoundError])
 def test_a_stray_refusal_is_asked_again(kind: type[ChatError]) -> None:
     """After answers, a few in a row may be a slip; a key that is really revoked ends it."""
