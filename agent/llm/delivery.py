@@ -14,6 +14,7 @@ from ..errors import (
     QuotaSpentError,
     RateLimitedError,
     RequestFailedError,
+    TokenUsage,
     UselessAnswerError,
 )
 from ..events import (
@@ -24,6 +25,7 @@ from ..events import (
     EndpointSetAside,
     GaveUp,
     Listener,
+    Noted,
     UsageUntold,
 )
 from ..rates import PICODOLLARS
@@ -34,7 +36,7 @@ from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
-from .types import ChatAnswer
+from .types import ChatAnswer, asked_tokens
 from .usage import NO_BILL, cost_at_most
 
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
@@ -136,9 +138,9 @@ class Delivery:
         self, member: Member, answer: ChatAnswer, sent: Addressed, permit: Permit, spending: Spending
     ) -> None:
         limiter = permit.limiter
+        self._billed(member, sent, answer.usage, told=answer.usage_told)
         if answer.usage_told:
-            spending.known(answer.usage, member.endpoint.price)
-            self._bound.learn(sent.request, answer.usage)
+            spending.known(answer.usage, member.price)
         else:
             spending.untold()
             if not member.usage_untold:
@@ -165,8 +167,8 @@ class Delivery:
     ) -> None:
         spending.failed = 1
         if error.usage is not None:
-            spending.known(error.usage, member.endpoint.price)
-            self._bound.learn(sent.request, error.usage)
+            spending.known(error.usage, member.price)
+            self._billed(member, sent, error.usage)
         elif error.perhaps_billed:
             spending.untold()
         limiter = permit.limiter
@@ -188,16 +190,28 @@ class Delivery:
         name, billed = type(error).__name__, bool(spending.used.calls)
         self._tell(ChatFailed(endpoint=limiter.name, error=name, message=str(error), billed=billed))
 
+    def _billed(self, member: Member, sent: Addressed, usage: TokenUsage, *, told: bool = True) -> None:
+        """Learn what one attempt came to: until then nobody knows how far more of them at once would go."""
+        if told:
+            self._bound.learn(sent.request, usage)
+        if member.billed(sent.request, usage) and self._budget.weighs:
+            where = member.limiter.name
+            self._tell(Noted(text=f"{where}: answers have no bound; within limits it is asked one by one"))
+        member.limiter.one_by_one = self._budget.weighs and not member.bounded
+
     def _lengthened(self, member: Member, error: ChatError, sent: Addressed, spending: Spending) -> bool:
         """Ask for longer answers where they are cut before they begin, if limits allow for it."""
         if sent.longer or not isinstance(error, UselessAnswerError) or error.reason != "length":
             return False
         if member.answers != "short":
             return member.asks_more  # since this one was sent
-        longer = member.longest(sent.request)
+        client, longer = member.endpoint.client, member.longest(sent.request)
+        now = asked_tokens(client, longer)
+        if now <= asked_tokens(client, sent.request):
+            return False
         most, left = self._bound.of(longer), self._budget.left()
         tokens = most.total + spending.used.tokens_at_most
-        money = cost_at_most(most, member.endpoint.price) + spending.used.picodollars_at_most
+        money = cost_at_most(most, member.price) + spending.used.picodollars_at_most
         if (
             not member.limiter.fits(longer.tokens_at_most)
             or (left.tokens is not None and tokens > left.tokens)
@@ -205,11 +219,7 @@ class Delivery:
         ):
             return False
         member.answers = "trying"
-        self._tell(
-            AnswerTokensRaised(
-                endpoint=member.limiter.name, before=sent.request.max_tokens, now=longer.max_tokens
-            )
-        )
+        self._tell(AnswerTokensRaised(endpoint=member.limiter.name, before=sent.request.max_tokens, now=now))
         return True
 
     def _set_aside(self, member: Member, error: ChatError, permit: Permit) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..errors import BadRequestError, ChatError
+from ..errors import BadRequestError, ChatError, TokenUsage
 from .endpoint import Endpoint
 from .pacing import RateLimiter
 from .standing import Standing
-from .types import ChatRequest
+from .told_price import ToldPrice
+from .types import ChatRequest, asked_tokens
 
 MORE_TOKENS = 4
 """How many times the answer tokens are allowed where answers are cut before they begin: once, and no more."""
+
+
+SPARE_TOKENS = 8
+"""Tokens that an answer may be billed beyond its bound: some servers count the end of a text too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Member:
         endpoint: The endpoint itself.
         limiter: When it may be asked.
         standing: What a refusal of it means.
+        price: What it charges; None if that is not known.
+        bounded: Whether its answers are as long as is asked for at most.
         usage_untold: Whether it was said that it does not tell what it bills.
         set_aside: Whether it was said that it is left alone for a while.
         answers: Whether its answers need more tokens: not as far as is known ("short"), perhaps ("trying"),
@@ -45,6 +52,8 @@ class Member:
     endpoint: Endpoint
     limiter: RateLimiter
     standing: Standing
+    price: ToldPrice | None
+    bounded: bool = True
     usage_untold: bool = False
     set_aside: bool = False
     answers: Literal["short", "trying", "long", "capped"] = "short"
@@ -75,6 +84,18 @@ class Member:
         self.standing.answered()
         if longer and self.answers == "trying":
             self.answers = "long"
+
+    def billed(self, request: ChatRequest, usage: TokenUsage) -> bool:
+        """Take in what a request was billed for; return whether that shows that its answers have no bound."""
+        if self.price is not None:
+            self.price.learn(usage)
+        was = self.bounded
+        self.bounded = (
+            was
+            and asked_tokens(self.endpoint.client, request) > 0
+            and usage.completion_tokens <= request.max_tokens + SPARE_TOKENS
+        )
+        return was and not self.bounded
 
     def asked_too_much(self, error: ChatError, *, longer: bool) -> bool:
         """Whether a request is refused that asked for more tokens; from then on it does not."""

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TokenUsage, TransientChatError
+from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TransientChatError
 from ..events import EndpointPaced, Listener, RetryScheduled, unheard
 from .budget import Budget
 from .delivery import UNFIT, Delivery
@@ -15,12 +15,14 @@ from .endpoint import Endpoint, Reply
 from .member import Member
 from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
+from .reserving import Reserving
 from .retry import Decision, RetryPolicy, classify, retrying
 from .spending import Ledger, Spending
 from .standing import Standing
 from .token_bound import TokenBound
+from .told_price import ToldPrice
 from .types import ChatRequest
-from .usage import NOTHING, Price, cost_at_most
+from .usage import NOTHING
 
 GIVE_UP_AFTER_S = 1800.0
 
@@ -77,19 +79,17 @@ class Proposer:
         self._tell = tell
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        members = [
-            Member(endpoint, self._limiter(endpoint), Standing(has_answered=has_answers))
-            for endpoint in endpoints
-        ]
+        members = [self._member(endpoint, has_answers) for endpoint in endpoints]
         self._members = {member.limiter: member for member in members}
         self._pacer = Pacer(list(self._members))
-        self._bound = TokenBound()
+        bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
+        self._reserving = Reserving(self._members, pacer=self._pacer, budget=budget, bound=bound)
         self._delivery = Delivery(
             self._members,
             pacer=self._pacer,
             budget=budget,
-            bound=self._bound,
+            bound=bound,
             outage=self._outage,
             ledger=ledger,
             attempt_s=self._policy.attempt_s,
@@ -153,7 +153,7 @@ class Proposer:
                     raise
             except RequestTooLargeError:
                 # One that takes longer answers may have gone while this waited for it.
-                if self._longest(asked.request).max_tokens >= asked.most_tokens:
+                if self._reserving.longest(asked.request).max_tokens >= asked.most_tokens:
                     raise
             except (ChatError, RequestFailedError) as error:
                 failures.append(error)
@@ -176,7 +176,8 @@ class Proposer:
                 # Each endpoint's pause holds it back by itself: another one may be ready sooner.
                 error.retry_after = None
                 return error
-        refused = next((error for error in failures if isinstance(error, RequestFailedError)), None)
+        refusals = (error for error in failures if isinstance(error, RequestFailedError))
+        refused = min(refusals, key=lambda error: error.refused, default=None)
         if refused is not None or set(self._pacer.limiters) <= {*asked.tried}:
             return refused or last
         return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
@@ -194,20 +195,19 @@ class Proposer:
         return True
 
     async def _send(self, asked: _Asked) -> Reply | None:
-        """Make the attempt at one endpoint; None if more has to be set aside, for a longer answer."""
+        """Make the attempt at one endpoint; None if more has to be set aside for it first."""
         request = asked.request
-        longest = self._longest(request)
+        longest = self._reserving.longest(request)
         asked.most_tokens = longest.max_tokens
-        most = self._bound.of(longest)
-        reserved = await self.budget.reserve(most, self._dearest(most))
+        reserved = await self._reserving.reserve(longest)
         spending = Spending(reserved)
         try:
             with await self._leave(longest.tokens_at_most, asked.tried) as permit:
                 member, moved = self._members[permit.limiter], bool(asked.tried)
-                sent = member.addressed(request)
-                if sent.request.max_tokens > longest.max_tokens:
+                if self._reserving.outgrown(request, asked.most_tokens, reserved):
                     permit.unused()
                     return None
+                sent = member.addressed(request)
                 asked.endpoint = permit.limiter.name
                 asked.tried.append(permit.limiter)
                 asked.max_tokens = sent.request.max_tokens
@@ -218,14 +218,6 @@ class Proposer:
             self.budget.settle(reserved, spending.used)
             if spending.used != NOTHING:
                 self._tell(self.budget.usage_changed())
-
-    def _longest(self, request: ChatRequest) -> ChatRequest:
-        """Return a request with as many answer tokens as any endpoint in use is asked for now."""
-        return max(
-            (self._members[limiter].lengthened(request) for limiter in self._pacer.limiters),
-            key=lambda each: each.max_tokens,
-            default=request,
-        )
 
     def _rest(self) -> None:
         if wait := self._outage.rest_s():
@@ -246,13 +238,8 @@ class Proposer:
         if left is not None and left <= seconds:
             raise self.budget.spent_minutes()
 
-    def _dearest(self, tokens: TokenUsage) -> Price | None:
-        found = (self._members[limiter].endpoint.price for limiter in self._pacer.limiters)
-        prices = [price for price in found if price is not None]
-        return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
-
-    def _limiter(self, endpoint: Endpoint) -> RateLimiter:
-        return RateLimiter(
+    def _member(self, endpoint: Endpoint, has_answers: bool) -> Member:
+        limiter = RateLimiter(
             endpoint.name,
             endpoint.limits,
             clock=self._clock,
@@ -260,6 +247,10 @@ class Proposer:
             longest_pause_s=self._policy.longest_asked_s,
             tell=self._tell,
         )
+        # Until its first answer nobody knows what it bills: neither a bound nor a price need hold.
+        limiter.one_by_one = self.budget.weighs
+        price = None if endpoint.price is None else ToldPrice(endpoint.price)
+        return Member(endpoint, limiter, Standing(has_answered=has_answers), price)
 
 
 @dataclass(slots=True)

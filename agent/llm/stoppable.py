@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..stop import Stop
-from .types import ChatAnswer, ChatClient, ChatRequest
+from .types import ChatAnswer, ChatClient, ChatRequest, asked_tokens
 
 
 class StoppableChat:
@@ -32,3 +32,7 @@ class StoppableChat:
         except BaseException:
             self._stop.settled()
             raise
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """Return what the client would ask for; see ``types.asked_tokens``."""
+        return asked_tokens(self._client, request)

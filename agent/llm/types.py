@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -125,6 +125,20 @@ class ChatAnswer:
     def from_json(cls, found: Mapping[str, Any]) -> ChatAnswer:
         """Return the inverse of ``to_json``."""
         return cls(**found)
+
+
+def asked_tokens(client: ChatClient, request: ChatRequest) -> int:
+    """Return how long an answer a client would ask for, as far as it knows what its endpoint takes.
+
+    Args:
+        client: One that knows has a method of this name; any other asks for what it is told to.
+        request: What it would be given.
+
+    Returns:
+        Tokens; 0 where it would ask for no bound.
+    """
+    knows: Callable[[ChatRequest], int] | None = getattr(client, "asked_tokens", None)
+    return request.max_tokens if knows is None else knows(request)
 
 
 class ChatClient(Protocol):

@@ -36,6 +36,7 @@ from promptclimb.agent.events import (
     EndpointRemoved,
     Event,
     GaveUp,
+    Noted,
     RetryScheduled,
     UsageChanged,
     UsageUntold,
@@ -342,7 +343,7 @@ async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Lim
     assert spent.tokens_at_most <= (limits.tokens or 10**9)
     assert spent.cost_usd <= (limits.cost_usd or 1)
     assert heard > 5
-    assert client.asked.count(1000) == 4  # those that were on their way
+    assert client.asked.count(1000) == 1
 
 
 @virtual_time
@@ -394,6 +395,61 @@ async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> 
         await asker.ask(grown)
     await asker.ask(request(3))
     assert client.asked == [100, 400, *[100] * 4, 400]
+
+
+@dataclass
+class Dear:
+    """A client that tells a cost, or whose answers are as long as they are, whatever is asked for."""
+
+    picodollars: int | None = None
+    length: int = 50
+    bound: bool = True
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """How long an answer is asked for."""
+        return request.max_tokens if self.bound else 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(1)
+        self.in_flight -= 1
+        billed = TokenUsage(20, self.length, told_picodollars=self.picodollars)
+        return ChatAnswer(text="- a {}", prompt_tokens=20, completion_tokens=self.length, billed=billed)
+
+
+@virtual_time
+@pytest.mark.parametrize("price", [Price(prompt=0, completion=0), Price(prompt=0.0001, completion=0.0001)])
+async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_the_first_call(
+    price: Price,
+) -> None:
+    """Only one is made until it is known what one costs, and those that waited are set aside for anew."""
+    client = Dear(5 * 10**9)
+    endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
+    asker = proposer([endpoint], limits=Limits(cost_usd=0.1))
+    await until_spent(asker, 16)
+    assert asker.budget.spent.calls > 2
+    assert asker.budget.spent.cost_usd <= 0.1
+    assert client.most_in_flight > 1
+
+
+@virtual_time
+@pytest.mark.parametrize("client", [Dear(length=2000), Dear(bound=False)], ids=["ignores it", "takes none"])
+async def test_an_endpoint_without_a_bound_is_asked_one_by_one_where_tokens_are_limited(client: Dear) -> None:
+    """So a limit is overrun by one answer at the most; without a limit it is asked as ever."""
+    heard = list[Event]()
+    endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
+    asker = proposer([endpoint], heard, limits=Limits(tokens=9_000))
+    await until_spent(asker, 16)
+    assert asker.budget.spent.calls > 2
+    assert asker.budget.spent.tokens_at_most <= 9_000
+    assert client.most_in_flight == 1
+    assert len([event for event in heard if isinstance(event, Noted)]) == 1
+    free = proposer([endpoint])
+    await asyncio.gather(*(free.ask(request(number)) for number in range(30)))
+    assert client.most_in_flight == 16
 
 
 @virtual_time
