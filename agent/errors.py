@@ -22,7 +22,8 @@
     │       ├── KeyRejectedError        401, 403
     │       ├── ModelNotFoundError      404
     │       ├── BadRequestError         400, 422 and other 4xx
-    │       │   └── ContextTooLongError the conversation is longer than the model's context
+    │       │   ├── ContextTooLongError the conversation is longer than the model's context
+    │       │   └── FlaggedRequestError a content filter refuses what was asked
     │       ├── QuotaSpentError         the account has nothing left
     │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
     ├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
@@ -164,6 +165,10 @@ class ContextTooLongError(BadRequestError):
     """The conversation is longer than the endpoint takes, and no turn of it is left that could go."""
 
 
+class FlaggedRequestError(BadRequestError):
+    """A content filter refuses what was asked."""
+
+
 class QuotaSpentError(FatalChatError):
     """The account behind the key has nothing left."""
 
@@ -178,12 +183,15 @@ class RequestFailedError(PromptclimbError):
     Attributes:
         attempts: How many were made.
         answered: Whether the model did answer, each time in vain: it would do so again, and be paid again.
+        refused: Whether it was refused in words that leave open whether the request or the endpoint is at
+            fault.
     """
 
-    def __init__(self, message: str, *, attempts: int, answered: bool = False) -> None:
+    def __init__(self, message: str, *, attempts: int, answered: bool = False, refused: bool = False) -> None:
         super().__init__(message)
         self.attempts = attempts
         self.answered = answered
+        self.refused = refused
 
 
 class BudgetSpentError(PromptclimbError):

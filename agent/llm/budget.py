@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 
 from ...evaluator.counts import counted
 from ..config.schema import SearchConfig
@@ -60,8 +58,6 @@ class Budget:
     first served; where what is spent leaves no room it raises. ``settle`` replaces a reservation by what it
     really cost. Both change plain numbers between two awaits, so no interleaving or cancellation can leak.
 
-    An endpoint that tells a higher cost than its price can explain raises what is set aside from then on.
-
     Args:
         limits: What may be used in all.
         spent: What earlier sessions have used.
@@ -77,7 +73,6 @@ class Budget:
         self._spent = spent
         self._reserved = NOTHING
         self._waiting: deque[tuple[Usage, asyncio.Future[None]]] = deque()
-        self._dearer = Fraction(1)
         dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
         self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
 
@@ -95,6 +90,11 @@ class Budget:
     def counts(self) -> bool:
         """Whether anything but time is limited, so that reservations matter over a crash."""
         return (self.limits.calls, self.limits.tokens, self.limits.cost_usd) != (None, None, None)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether tokens or money are limited, so that it matters how much one attempt may come to."""
+        return (self.limits.tokens, self.limits.cost_usd) != (None, None)
 
     def left(self) -> Limits:
         """Return what may still be used, reservations not counted; never below zero."""
@@ -149,7 +149,7 @@ class Budget:
             BudgetSpentError: What is left is not enough, or the time is up.
         """
         self.check_time()
-        most = math.ceil(cost_at_most(tokens, price) * self._dearer)
+        most = cost_at_most(tokens, price)
         need = Usage(calls=1, doubtful_tokens=tokens.total, doubtful_picodollars=most)
         if not self._waiting and self._room(need):
             self._reserved = self._reserved.plus(need)
@@ -169,8 +169,6 @@ class Budget:
         """Replace a reservation by what it really cost; by nothing if it was not billed."""
         self._reserved = self._reserved.minus(reserved)
         self._spent = self._spent.plus(used)
-        if used.told_picodollars > reserved.doubtful_picodollars > 0:
-            self._dearer *= Fraction(used.told_picodollars, reserved.doubtful_picodollars)
         self._serve()
 
     def spent_minutes(self) -> BudgetSpentError:

@@ -14,6 +14,7 @@ from ..errors import (
     QuotaSpentError,
     RateLimitedError,
     RequestFailedError,
+    TokenUsage,
     UselessAnswerError,
 )
 from ..events import (
@@ -24,17 +25,18 @@ from ..events import (
     EndpointSetAside,
     GaveUp,
     Listener,
+    Noted,
     UsageUntold,
 )
 from ..rates import PICODOLLARS
 from .attempt import attempt
 from .budget import Budget
-from .member import Member
+from .member import Addressed, Member
 from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
-from .types import ChatAnswer, ChatRequest, asked_tokens
+from .types import ChatAnswer, asked_tokens
 from .usage import NO_BILL, cost_at_most
 
 UNFIT = (KeyRejectedError, ModelNotFoundError, QuotaSpentError)
@@ -85,13 +87,11 @@ class Delivery:
         self._clock = clock
         self._gave_up = False
 
-    async def send(
-        self, request: ChatRequest, permit: Permit, spending: Spending, *, moved: bool
-    ) -> ChatAnswer:
+    async def send(self, sent: Addressed, permit: Permit, spending: Spending, *, moved: bool) -> ChatAnswer:
         """Make one attempt.
 
         Args:
-            request: As it is addressed to the endpoint.
+            sent: The request, as it is addressed to the endpoint.
             permit: Leave to send it, and where.
             spending: Takes up what it costs.
             moved: Whether it has failed at another endpoint: where an endpoint is known to answer it then has
@@ -111,7 +111,7 @@ class Delivery:
             spending.sent = True
             answer = await attempt(
                 member.endpoint.client,
-                request,
+                sent.request,
                 deadline_s=self._attempt_s,
                 clock=self._clock,
                 patience_s=(lambda: self._pacer.patience_s(permit)) if watched else None,
@@ -120,7 +120,7 @@ class Delivery:
             error = member.standing.taken(said)
             failure = said if isinstance(error, RequestFailedError) else error
             spared = _is_of_the_request(error) and not permit.probe
-            self._failed(member, failure, request, permit, spending, spared=spared)
+            self._failed(member, failure, sent, permit, spending, spared=spared)
             await self._write(spending)
             self._check_outage(failure, member)
             raise error from said.__cause__
@@ -131,22 +131,22 @@ class Delivery:
         except Exception:
             await self._write(spending)
             raise
-        self._succeeded(member, answer, request, permit, spending)
+        self._succeeded(member, answer, sent, permit, spending)
         return answer
 
     def _succeeded(
-        self, member: Member, answer: ChatAnswer, request: ChatRequest, permit: Permit, spending: Spending
+        self, member: Member, answer: ChatAnswer, sent: Addressed, permit: Permit, spending: Spending
     ) -> None:
         limiter = permit.limiter
+        self._billed(member, sent, answer.usage, told=answer.usage_told)
         if answer.usage_told:
-            spending.known(answer.usage, member.endpoint.price)
-            self._bound.learn(request, answer.usage)
+            spending.known(answer.usage, member.price)
         else:
             spending.untold()
             if not member.usage_untold:
                 member.usage_untold = True
                 self._tell(UsageUntold(endpoint=limiter.name))
-        member.answered()
+        member.answered(longer=sent.longer)
         limiter.speed.answered(self._clock() - permit.admitted)
         if limiter.breaker.answered(probe=permit.probe) and member.set_aside:
             member.set_aside = False
@@ -159,7 +159,7 @@ class Delivery:
         self,
         member: Member,
         error: ChatError,
-        request: ChatRequest,
+        sent: Addressed,
         permit: Permit,
         spending: Spending,
         *,
@@ -167,8 +167,8 @@ class Delivery:
     ) -> None:
         spending.failed = 1
         if error.usage is not None:
-            spending.known(error.usage, member.endpoint.price)
-            self._bound.learn(request, error.usage)
+            spending.known(error.usage, member.price)
+            self._billed(member, sent, error.usage)
         elif error.perhaps_billed:
             spending.untold()
         limiter = permit.limiter
@@ -182,21 +182,36 @@ class Delivery:
             left = self._pacer.remove(limiter, error)
             self._tell(EndpointRemoved(endpoint=limiter.name, message=str(error), left=left))
         elif not (
-            member.asked_too_much(error) or self._lengthened(member, error, request, spending) or spared
+            member.asked_too_much(error, longer=sent.longer)
+            or self._lengthened(member, error, sent, spending)
+            or spared
         ):
             self._set_aside(member, error, permit)
         name, billed = type(error).__name__, bool(spending.used.calls)
         self._tell(ChatFailed(endpoint=limiter.name, error=name, message=str(error), billed=billed))
 
-    def _lengthened(self, member: Member, error: ChatError, request: ChatRequest, spending: Spending) -> bool:
+    def _billed(self, member: Member, sent: Addressed, usage: TokenUsage, *, told: bool = True) -> None:
+        """Learn what one attempt came to: until then nobody knows how far more of them at once would go."""
+        if told:
+            self._bound.learn(sent.request, usage)
+        if member.billed(sent.request, usage) and self._budget.weighs:
+            where = member.limiter.name
+            self._tell(Noted(text=f"{where}: answers have no bound; within limits it is asked one by one"))
+        member.limiter.one_by_one = self._budget.weighs and not member.bounded
+
+    def _lengthened(self, member: Member, error: ChatError, sent: Addressed, spending: Spending) -> bool:
         """Ask for longer answers where they are cut before they begin, if limits allow for it."""
-        client, longer = member.endpoint.client, member.longest(request)
+        if sent.longer or not isinstance(error, UselessAnswerError) or error.reason != "length":
+            return False
+        if member.answers != "short":
+            return member.asks_more  # since this one was sent
+        client, longer = member.endpoint.client, member.longest(sent.request)
         now = asked_tokens(client, longer)
-        if not member.cut_short(error) or now <= asked_tokens(client, request):
+        if now <= asked_tokens(client, sent.request):
             return False
         most, left = self._bound.of(longer), self._budget.left()
         tokens = most.total + spending.used.tokens_at_most
-        money = cost_at_most(most, member.endpoint.price) + spending.used.picodollars_at_most
+        money = cost_at_most(most, member.price) + spending.used.picodollars_at_most
         if (
             not member.limiter.fits(longer.tokens_at_most)
             or (left.tokens is not None and tokens > left.tokens)
@@ -204,7 +219,7 @@ class Delivery:
         ):
             return False
         member.answers = "trying"
-        self._tell(AnswerTokensRaised(endpoint=member.limiter.name, before=request.max_tokens, now=now))
+        self._tell(AnswerTokensRaised(endpoint=member.limiter.name, before=sent.request.max_tokens, now=now))
         return True
 
     def _set_aside(self, member: Member, error: ChatError, permit: Permit) -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TokenUsage, TransientChatError
+from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TransientChatError
 from ..events import EndpointPaced, Listener, RetryScheduled, unheard
 from .budget import Budget
 from .delivery import UNFIT, Delivery
@@ -15,11 +15,14 @@ from .endpoint import Endpoint, Reply
 from .member import Member
 from .outage import Outage
 from .pacing import Pacer, Permit, RateLimiter
+from .reserving import Reserving
 from .retry import Decision, RetryPolicy, classify, retrying
 from .spending import Ledger, Spending
+from .standing import Standing
 from .token_bound import TokenBound
+from .told_price import ToldPrice
 from .types import ChatRequest
-from .usage import NOTHING, Price, cost_at_most
+from .usage import NOTHING
 
 GIVE_UP_AFTER_S = 1800.0
 
@@ -47,6 +50,8 @@ class Proposer:
         budget: What may be spent.
         retry: How much patience a request gets.
         give_up_after_s: Seconds of nothing but failures before it stops.
+        has_answers: Whether the run has answers of earlier sessions: the settings are right then, and what a
+            refusal means does not depend on where a run was cut off.
         ledger: Where costs without an answer are written down; None for nowhere.
         tell: Hears what happens, see ``agent.events.asking``.
         rng: Where jitter comes from; it decides no result.
@@ -62,6 +67,7 @@ class Proposer:
         budget: Budget,
         retry: RetryPolicy | None = None,
         give_up_after_s: float = GIVE_UP_AFTER_S,
+        has_answers: bool = False,
         ledger: Ledger | None = None,
         tell: Listener = unheard,
         rng: random.Random | None = None,
@@ -73,16 +79,17 @@ class Proposer:
         self._tell = tell
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        members = [Member(endpoint, self._limiter(endpoint)) for endpoint in endpoints]
+        members = [self._member(endpoint, has_answers) for endpoint in endpoints]
         self._members = {member.limiter: member for member in members}
         self._pacer = Pacer(list(self._members))
-        self._bound = TokenBound()
+        bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
+        self._reserving = Reserving(self._members, pacer=self._pacer, budget=budget, bound=bound)
         self._delivery = Delivery(
             self._members,
             pacer=self._pacer,
             budget=budget,
-            bound=self._bound,
+            bound=bound,
             outage=self._outage,
             ledger=ledger,
             attempt_s=self._policy.attempt_s,
@@ -128,7 +135,9 @@ class Proposer:
             if "://" not in asked.endpoint:
                 raise
             said = f"{asked.endpoint}: {error}"
-            again = RequestFailedError(said, attempts=error.attempts, answered=error.answered)
+            again = RequestFailedError(
+                said, attempts=error.attempts, answered=error.answered, refused=error.refused
+            )
             raise again from error.__cause__
 
     async def _attempt(self, asked: _Asked) -> Reply:
@@ -137,12 +146,15 @@ class Proposer:
         failures: list[ChatError | RequestFailedError] = []
         while True:
             try:
-                return await self._send(asked)
+                if (reply := await self._send(asked)) is not None:
+                    return reply
             except UNFIT:
                 if not self._pacer.limiters:
                     raise
             except RequestTooLargeError:
-                raise
+                # One that takes longer answers may have gone while this waited for it.
+                if self._reserving.longest(asked.request).max_tokens >= asked.most_tokens:
+                    raise
             except (ChatError, RequestFailedError) as error:
                 failures.append(error)
                 if not self._goes_on(asked, classify(error)):
@@ -164,7 +176,8 @@ class Proposer:
                 # Each endpoint's pause holds it back by itself: another one may be ready sooner.
                 error.retry_after = None
                 return error
-        refused = next((error for error in failures if isinstance(error, RequestFailedError)), None)
+        refusals = (error for error in failures if isinstance(error, RequestFailedError))
+        refused = min(refusals, key=lambda error: error.refused, default=None)
         if refused is not None or set(self._pacer.limiters) <= {*asked.tried}:
             return refused or last
         return TransientChatError(f"refused, and the other endpoints do not answer: {last}")
@@ -181,25 +194,25 @@ class Proposer:
         )
         return True
 
-    async def _send(self, asked: _Asked) -> Reply:
+    async def _send(self, asked: _Asked) -> Reply | None:
+        """Make the attempt at one endpoint; None if more has to be set aside for it first."""
         request = asked.request
-        longest = max(
-            (self._members[limiter].lengthened(request) for limiter in self._pacer.limiters),
-            key=lambda each: each.max_tokens,
-            default=request,
-        )
-        most = self._bound.of(longest)
-        reserved = await self.budget.reserve(most, self._dearest(most))
+        longest = self._reserving.longest(request)
+        asked.most_tokens = longest.max_tokens
+        reserved = await self._reserving.reserve(longest)
         spending = Spending(reserved)
         try:
             with await self._leave(longest.tokens_at_most, asked.tried) as permit:
                 member, moved = self._members[permit.limiter], bool(asked.tried)
+                if self._reserving.outgrown(request, asked.most_tokens, reserved):
+                    permit.unused()
+                    return None
+                sent = member.addressed(request)
                 asked.endpoint = permit.limiter.name
                 asked.tried.append(permit.limiter)
-                addressed = member.addressed(request)
-                asked.max_tokens = addressed.max_tokens
+                asked.max_tokens = sent.request.max_tokens
                 spending.retries = int(asked.number > 1 or moved)
-                answer = await self._delivery.send(addressed, permit, spending, moved=moved)
+                answer = await self._delivery.send(sent, permit, spending, moved=moved)
                 return Reply(answer, spending.bill, member.endpoint.name)
         finally:
             self.budget.settle(reserved, spending.used)
@@ -225,13 +238,8 @@ class Proposer:
         if left is not None and left <= seconds:
             raise self.budget.spent_minutes()
 
-    def _dearest(self, tokens: TokenUsage) -> Price | None:
-        found = (self._members[limiter].endpoint.price for limiter in self._pacer.limiters)
-        prices = [price for price in found if price is not None]
-        return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
-
-    def _limiter(self, endpoint: Endpoint) -> RateLimiter:
-        return RateLimiter(
+    def _member(self, endpoint: Endpoint, has_answers: bool) -> Member:
+        limiter = RateLimiter(
             endpoint.name,
             endpoint.limits,
             clock=self._clock,
@@ -239,14 +247,28 @@ class Proposer:
             longest_pause_s=self._policy.longest_asked_s,
             tell=self._tell,
         )
+        # Until its first answer nobody knows what it bills: neither a bound nor a price need hold.
+        limiter.one_by_one = self.budget.weighs
+        price = None if endpoint.price is None else ToldPrice(endpoint.price)
+        return Member(endpoint, limiter, Standing(has_answered=has_answers), price)
 
 
 @dataclass(slots=True)
 class _Asked:
-    """One request on its way: the attempt's number, where it was made, and how many tokens it asked for."""
+    """One request on its way.
+
+    Attributes:
+        request: What the search asks.
+        endpoint: Where the attempt is made.
+        number: The attempt's.
+        tried: Where it was made in vain.
+        most_tokens: The most answer tokens that were set aside for it.
+        max_tokens: Those that it asks for.
+    """
 
     request: ChatRequest
     endpoint: str = ""
     number: int = 1
     tried: list[RateLimiter] = field(default_factory=list)
+    most_tokens: int = 0
     max_tokens: int = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..errors import (
     BadRequestError,
     ChatError,
+    ContextTooLongError,
+    FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
     RequestFailedError,
@@ -18,10 +20,14 @@ UNFIT_REQUESTS = 9
 
 
 class Standing:
-    """Whether one endpoint has answered, and how often in a row it has refused since."""
+    """Whether one endpoint has answered, and how often in a row it has refused since.
 
-    def __init__(self) -> None:
-        self._has_answered = False
+    Args:
+        has_answered: Whether it is taken to have answered before, as in an earlier session of a run.
+    """
+
+    def __init__(self, *, has_answered: bool = False) -> None:
+        self._has_answered = has_answered
         self._strays = 0
         self._unfit = 0
 
@@ -34,7 +40,8 @@ class Standing:
         """Return a failure as it is to be taken.
 
         Once the endpoint has answered, a refused key or model may be a slip, so that it is asked again; and a
-        refused request (a content filter, a conversation that outgrew the context) concerns that request.
+        refused request concerns that request: for certain where a content filter or a conversation that
+        outgrew the context is named, else only if the endpoint is heard to answer others.
         """
         if not self._has_answered:
             return error
@@ -47,6 +54,8 @@ class Standing:
         if isinstance(error, BadRequestError):
             self._unfit += 1
             if self._unfit <= UNFIT_REQUESTS:
-                # It was answered, in a way: asked again it would be refused again, in the next session too.
-                return RequestFailedError(f"the request is refused: {error}", attempts=1, answered=True)
+                # A filter or a full context would refuse it again, in the next session too.
+                certain = isinstance(error, ContextTooLongError | FlaggedRequestError)
+                said = f"the request is refused: {error}"
+                return RequestFailedError(said, attempts=1, answered=certain, refused=not certain)
         return error

@@ -15,6 +15,7 @@ from ..errors import (
     BadRequestError,
     ChatError,
     ContextTooLongError,
+    FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
     QuotaSpentError,
@@ -29,12 +30,28 @@ from .preflight import why_unconnected
 
 E = TypeVar("E", bound=BaseException)
 
-QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+QUOTA_CODES = frozenset(
+    {
+        *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active"),
+        "exceeded_current_quota_error",  # Moonshot's, with status 429
+    }
+)
 TRANSIENT_STATUS = frozenset({408, 409, 425})
 GATEWAY_TIMEOUTS = frozenset({504, 524})
 """A gateway has left a server that was at work, and may well be billed for it."""
 MAX_MESSAGE = 300
-_FLAGGED = re.compile(r"moderation|flagged|content[ _-]?(?:policy|filter)|safety", re.IGNORECASE)
+_NO_CREDIT = re.compile(
+    # Anthropic's (400), DeepSeek's and Zhipu's, xAI's (403) and Fireworks'. Not Google's "exceeded your
+    # current quota", which is said of a limit a minute as well.
+    r"credit balance is too low|insufficient (?:\w+ )?(?:balance|credits?|funds)|used all available credits"
+    r"|(?:run|are) out of credits?|spending limit|account\b.{0,60}\bsuspended",
+    re.IGNORECASE,
+)
+_FLAGGED = re.compile(
+    r"moderation|flagged|content[ _-]?(?:policy|filter|management)|safety|inappropriate|data_inspection"
+    r"|content exists risk|(?:unsafe|sensitive) content",
+    re.IGNORECASE,
+)
 _BAD_KEY = re.compile(
     # LiteLLM's proxy looks for a key that is not its own in a data base, and may have none.
     r"(?:incorrect|invalid) api key|api key (?:is )?(?:not valid|invalid|expired)|no connected db",
@@ -112,20 +129,21 @@ def from_reply(
 
 
 def _kind(status: int, body: object) -> type[ChatError]:
-    if _is_quota(body):
-        return QuotaSpentError
     refusal = read_refusal(body)
+    if _is_quota(body) or (status < 500 and _NO_CREDIT.search(refusal.text)):
+        return QuotaSpentError
     if overlong(refusal) is not None:
         return ContextTooLongError
     if status == 403 and _FLAGGED.search(refusal.text):
-        return BadRequestError  # of what was asked, not of who asks
+        return FlaggedRequestError  # of what was asked, not of who asks
     if status == 400 and _BAD_KEY.search(refusal.text):
         return KeyRejectedError
     if status == 400 and _NO_MODEL.search(refusal.text):
         return ModelNotFoundError
     if status in TRANSIENT_STATUS or status >= 500:
         return TransientChatError
-    return _BY_STATUS.get(status, BadRequestError)
+    refused = FlaggedRequestError if _FLAGGED.search(refusal.text) else BadRequestError
+    return _BY_STATUS.get(status, refused)
 
 
 def _is_quota(body: object) -> bool:

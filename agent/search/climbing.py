@@ -91,6 +91,7 @@ class Climbing:
             with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
                 empty_answers = EmptyAnswers()
                 scorebook = Scorebook(store, scorer, scrub=self.scrub)
+                journals = [Journal(store, asker, self.stop, empty_answers) for _ in range(config.restarts)]
                 climbs = [
                     Climb(
                         number,
@@ -98,15 +99,18 @@ class Climbing:
                         pool=self.pool,
                         info=evaluator.info,
                         wordings=self.wordings,
-                        answers=Journal(store, asker, self.stop, empty_answers),
+                        answers=journal,
                         scores=scorebook,
                         check=check,
                         tell=self.tell,
                     )
-                    for number in range(1, config.restarts + 1)
+                    for number, journal in enumerate(journals, start=1)
                 ]
                 workers = Workers(climbs, stop=self.stop, tell=self.tell)
                 stopped = await workers.run(config.concurrency)
+                if all(climb.record.done for climb in climbs):
+                    for journal in journals:
+                        await journal.keep_refused()
         proposer.close()
         if stopped is None:
             await store.put_note(ALL_CLIMBED, config.all_iterations)
@@ -119,6 +123,7 @@ class Climbing:
             budget=budget,
             retry=RetryPolicy.of(config),
             give_up_after_s=60 * config.give_up_after,
+            has_answers=next(store.answers(), None) is not None,
             ledger=store,
             tell=self.tell,
             rng=rng_for(config.seed, "jitter"),

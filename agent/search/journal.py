@@ -23,6 +23,10 @@ class Journal:
     an outage asks again, when it is resumed, for all that it had skipped at its end. Where the model did
     answer, with a refusal for instance, it is written down at once: nothing is paid for twice.
 
+    A request that the endpoint refused, and nobody knows why, waits for the next answer as well: so credit
+    that ran out costs no iteration for good. At the end of a climb no answer follows: there ``keep_refused``
+    marks it, and a session in which it is refused again takes it for skipped.
+
     Args:
         store: The run on disk.
         asker: What asks.
@@ -38,6 +42,7 @@ class Journal:
         self._stop = stop
         self._empty = empty_answers or EmptyAnswers()
         self._skipped: list[tuple[Position, str, str]] = []
+        self._refused: dict[Position, str] = {}
 
     @property
     def unanswered(self) -> int:
@@ -67,6 +72,14 @@ class Journal:
         """Take what came of an answer that was not on disk: whether it held no template, and was cut."""
         self._empty.heard(empty=empty, cut=cut)
 
+    async def keep_refused(self) -> None:
+        """Mark what was refused at the end of the climb, once the whole search has gone through."""
+        for position, request_hash in self._refused.items():
+            await self._store.put_note(_refused_name(position), request_hash)
+
+    def _was_refused(self, position: Position, request: ChatRequest) -> bool:
+        return self._store.note(_refused_name(position)) == request.hash
+
     async def _ask(self, position: Position, request: ChatRequest) -> ChatAnswer:
         try:
             try:
@@ -75,7 +88,9 @@ class Journal:
                 self._skipped.append((position, request.hash, str(error)))
                 if isinstance(useless := error.__cause__, UselessAnswerError):
                     self.heard(empty=True, cut=useless.reason == "length")
-                if error.answered:
+                if error.refused:
+                    self._refused[position] = request.hash
+                if error.answered or (error.refused and self._was_refused(position, request)):
                     await self._write_skipped()
                 raise Skipped(str(error)) from error
             await self._write_skipped()
@@ -94,6 +109,7 @@ class Journal:
             place, request_hash, reason = self._skipped[0]
             await self._store.put_note(_skip_name(place), {"request": request_hash, "reason": reason})
             del self._skipped[0]
+            self._refused.pop(place, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +126,10 @@ def _skip(row: Any) -> _Skip:
 
 def _skip_name(position: Position) -> str:
     return "skip:" + ".".join(str(number) for number in position)
+
+
+def _refused_name(position: Position) -> str:
+    return "refused:" + ".".join(str(number) for number in position)
 
 
 def check_request(

@@ -5,7 +5,9 @@ it), ``anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}``, the bare
 ``x-ratelimit-{limit,remaining,reset}`` and ``ratelimit-{limit,remaining,reset}`` (requests),
 Cerebras' and Mistral's names with ``-minute`` after them, ``retry-after-ms``, Azure's
 ``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare
-seconds), Unix times or ISO 8601 dates.
+seconds), Unix times or ISO 8601 dates. A limit is one of the minute, but for the ``ratelimit-limit`` of the
+IETF's draft, whose window may have any length: where nothing is left of it, it lasts as long as the reset
+says, or longer.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _KEPT = re.compile(r"(?:x-|anthropic-)?ratelimit-.*|(?:x-ms-)?retry-after(?:-ms)?", re.ASCII)
 _KINDS: tuple[Kind, ...] = ("requests", "tokens")
 _UNIX_TIME_FROM = 1e9
+_DRAFT = "ratelimit-limit"
 _MAX_VALUE = 64
 
 
@@ -44,11 +47,13 @@ class Allowance:
         limit: Allowed in a window, None where it is not told.
         remaining: Left of it now.
         reset_s: Seconds until it is full again.
+        period_s: Seconds that its window lasts at least; None where it is a minute, or not told.
     """
 
     limit: float | None = None
     remaining: float | None = None
     reset_s: float | None = None
+    period_s: float | None = None
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -102,7 +107,9 @@ def allowance(
             if reset is None:
                 _tell(ignored, name, value)
             break
-    return Allowance(limit, remaining, reset)
+    told_by = next((name for name in _names("limit", kind) if name in headers), None)
+    period = reset if told_by == _DRAFT and remaining == 0 else None
+    return Allowance(limit, remaining, reset, period)
 
 
 def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float | None:

@@ -49,6 +49,7 @@ class RateLimiter:
         closed: Why it is not used any more; None while it is.
         breaker: Whether it is to be asked, where there are others.
         speed: How long it takes to answer.
+        one_by_one: Whether it takes one request at a time, whatever is set.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class RateLimiter:
         self.closed: FatalChatError | None = None
         self.breaker = Breaker(clock)
         self.speed = Speed()
+        self.one_by_one = False
         self._limits = limits
         self._clock = clock
         self._rng = rng
@@ -84,7 +86,7 @@ class RateLimiter:
         """How it stands now."""
         paused = max(self._ready_at - self._clock(), 0.0)
         rpm, tpm = self._minute.limit("requests"), self._minute.limit("tokens")
-        return LimiterStatistics(self._in_flight, int(self._ceiling), rpm, tpm, paused)
+        return LimiterStatistics(self._in_flight, self._places, rpm, tpm, paused)
 
     def fits(self, tokens: int) -> bool:
         """Whether the setting allows a request of so many tokens at all."""
@@ -108,11 +110,15 @@ class RateLimiter:
 
     def interval_s(self, tokens: int) -> float:
         """Seconds between two requests of a long queue."""
-        return max(self.speed.mean_s / int(self._ceiling), self._minute.interval_s(tokens))
+        return max(self.speed.mean_s / self._places, self._minute.interval_s(tokens))
+
+    @property
+    def _places(self) -> int:
+        return 1 if self.one_by_one else int(self._ceiling)
 
     @property
     def _full(self) -> bool:
-        return self._in_flight >= int(self._ceiling)
+        return self._in_flight >= self._places
 
     def _paced(self, tokens: int) -> float:
         return max(self._ready_at - self._clock(), self._minute.delay(tokens), 0.0)
@@ -129,7 +135,7 @@ class RateLimiter:
 
     def load(self) -> float:
         """Share of the room that is taken, to choose between endpoints."""
-        return self._in_flight / self._ceiling
+        return self._in_flight / (1.0 if self.one_by_one else self._ceiling)
 
     def admit(self, tokens: int) -> Permit:
         """Let a request go now."""
@@ -141,6 +147,10 @@ class RateLimiter:
             self._ramp -= 1
             self._ready_at = now + self._rng.uniform(0.02, 0.2)
         return Permit(self, tokens, now, self._minute.take(tokens), probe=probe)
+
+    def unused(self, permit: Permit) -> None:
+        """Note that a request that was let go was not sent after all."""
+        self._minute.unused(permit.taken)
 
     def leave(self, permit: Permit) -> None:
         """Note that a request has ended."""
@@ -242,6 +252,10 @@ class Permit:
     def on_leave(self, call: Callable[[], None]) -> None:
         """Have something done once it is given back."""
         self._on_leave = call
+
+    def unused(self) -> None:
+        """Take back what it takes of each limit: no request was sent."""
+        self.limiter.unused(self)
 
     def leave(self) -> None:
         """Give it back; a second time does nothing."""

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from ...events import HeaderIgnored, LimitLearned, Listener
-from .headers import Kind, allowance
+from .headers import Allowance, Kind, allowance
 from .headers import retry_after as read_retry_after
 from .limits import RateLimits
-from .window import Taken, Window
+from .window import PERIOD_S, Taken, Window
 
 SAMPLES = 32
 HEADROOM = 1.05
@@ -46,11 +46,12 @@ class MinuteLimits:
         self._least_share = 0.0
         self._most_billed = 0
         self._warned: set[str] = set()
+        self._told_period = 0.0
 
     def limit(self, kind: Kind) -> float | None:
         """Return the limit obeyed, None for none."""
         window = self._windows.get(kind)
-        return None if window is None else window.limit
+        return None if window is None else window.a_minute
 
     def delay(self, tokens: int) -> float:
         """Seconds until a request may go."""
@@ -67,6 +68,12 @@ class MinuteLimits:
         now = self._clock()
         return {kind: self._windows[kind].take(now, weight) for kind, weight in self._weights(tokens).items()}
 
+    def unused(self, taken: Mapping[Kind, Taken]) -> None:
+        """Take back what a request has used that was not sent."""
+        for kind, use in taken.items():
+            if (window := self._windows.get(kind)) is not None:
+                window.settle(use, 0.0)
+
     def heard(self, headers: Mapping[str, str], *, in_flight: int, tokens: int) -> None:
         """Learn from a reply's headers.
 
@@ -79,7 +86,7 @@ class MinuteLimits:
         for kind, configured in self._set().items():
             said = allowance(headers, kind, ignored=self._ignore)
             if said.limit is not None:
-                self._learn(kind, said.limit, configured, in_flight, tokens)
+                self._learn(kind, said, configured, in_flight, tokens)
             if said.remaining is not None and (window := self._windows.get(kind)) is not None:
                 window.told(self._clock(), said.remaining, said.reset_s)
 
@@ -99,6 +106,8 @@ class MinuteLimits:
 
     def keep_away(self) -> None:
         """Keep further away from the limits: the endpoint refused although they were kept to."""
+        # A window that was told to be shorter than a minute may be longer than was seen of it.
+        self._told_period = min(self._told_period * 2, PERIOD_S)
         for window in self._windows.values():
             window.refused()
 
@@ -118,20 +127,33 @@ class MinuteLimits:
         if use is not None and window is not None:
             window.settle(use, float(tokens))
 
-    def _learn(self, kind: Kind, told: float, configured: float | None, in_flight: int, tokens: int) -> None:
+    def _learn(
+        self, kind: Kind, said: Allowance, configured: float | None, in_flight: int, tokens: int
+    ) -> None:
+        told = said.limit or 0.0
         if kind == "tokens" and told < self._most_billed:
             return
-        limit = told if configured is None else min(told, configured)
         window = self._windows.get(kind)
-        if window is not None and window.limit == limit:
+        limit, period = told, self._period(kind, said)
+        if configured is not None and configured <= told * PERIOD_S / period:
+            limit, period = configured, PERIOD_S
+        if window is not None and (window.limit, window.period_s) == (limit, period):
             return
         if window is None:
-            window = self._windows[kind] = Window(limit)
+            window = self._windows[kind] = Window(limit, period)
             # What is under way already counts there too, though it was not paced.
             for _ in range(in_flight):
                 window.take(self._clock(), 1.0 if kind == "requests" else float(self._expected(tokens)))
-        window.limit = limit
-        self._tell(LimitLearned(endpoint=self._name, limit=kind, value=limit))
+        window.limit, window.period_s = limit, period
+        self._tell(LimitLearned(endpoint=self._name, limit=kind, value=window.a_minute))
+
+    def _period(self, kind: Kind, said: Allowance) -> float:
+        """Return how long a window lasts: a minute, or as long as it was ever told to."""
+        if kind == "tokens":
+            return PERIOD_S
+        if said.period_s is not None:
+            self._told_period = max(self._told_period, min(max(math.ceil(said.period_s), 1), PERIOD_S))
+        return self._told_period or PERIOD_S
 
     def _disprove(self, billed: int) -> None:
         """Drop a limit that a header told and one answer alone went beyond."""

@@ -1,4 +1,4 @@
-"""One limit of so much a minute, held on every kind of server."""
+"""One limit of so much a minute, or in another time, held on every kind of server."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ class Window:
 
     Args:
         limit: What a minute allows, of requests or of tokens.
+        period_s: Seconds that take the minute's place.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, period_s: float = PERIOD_S) -> None:
         self.limit = limit
+        self.period_s = period_s
         self.margin = FIRST_MARGIN_S
         self._log: deque[Taken] = deque()
         self._used = 0.0
@@ -50,7 +52,7 @@ class Window:
         """Seconds until so much may be used; 0 for now."""
         self._forget(now)
         # What takes longer than the burst to earn gets none: a bucket that holds just one would refuse it.
-        burst = BURST_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
+        burst = BURST_S * self.period_s / PERIOD_S if weight * PERIOD_S <= BURST_S * self.limit else 0.0
         spread = self._due - burst - now
         over = self._used + self._others + weight - self.limit
         if over <= 0:
@@ -59,7 +61,12 @@ class Window:
 
     def interval_s(self, weight: float) -> float:
         """Seconds in which so much is earned."""
-        return weight * PERIOD_S / self.limit
+        return weight * self.period_s / self.limit
+
+    @property
+    def a_minute(self) -> float:
+        """What 60 s allow."""
+        return self.limit * PERIOD_S / self.period_s
 
     def take(self, now: float, weight: float) -> Taken:
         """Use so much now."""
@@ -83,7 +90,7 @@ class Window:
         missing = self.limit - self._used - remaining
         if missing > self._others:
             self._others = missing
-            self._others_until = now + min(PERIOD_S if reset_s is None else reset_s, PERIOD_S)
+            self._others_until = now + min(self.period_s if reset_s is None else reset_s, self.period_s)
 
     def close(self) -> None:
         """Let go of what is counted: the limit does not hold any more."""
@@ -95,7 +102,7 @@ class Window:
         self.margin = min(self.margin * 2, LONGEST_MARGIN_S)
 
     def _forget(self, now: float) -> None:
-        horizon = now - PERIOD_S - self.margin
+        horizon = now - self.period_s - self.margin
         while self._log and self._log[0].at <= horizon:
             gone = self._log.popleft()
             gone.counted = False
@@ -113,5 +120,5 @@ class Window:
             if over <= 0:
                 break
             over -= taken.weight
-            at = max(at, taken.at + PERIOD_S + self.margin)
+            at = max(at, taken.at + self.period_s + self.margin)
         return at

@@ -107,20 +107,6 @@ async def test_a_limit_is_told_as_one_says_it() -> None:
 
 
 @virtual_time
-async def test_an_endpoint_that_tells_a_higher_cost_is_dearer_from_then_on() -> None:
-    """Its price was given too low: the first such call shows it, and no other goes over the limit."""
-    budget = Budget(Limits(cost_usd=0.001))
-    told = 3 * PRICE.most(TokenUsage(1000, 0))
-    for _ in range(2):
-        reserved = await budget.reserve(TokenUsage(1000, 0), PRICE)
-        budget.settle(reserved, Usage(calls=1, picodollars=told, told_calls=1, told_picodollars=told))
-    assert budget.left().cost_usd == pytest.approx(0.0001)
-    assert PRICE.most(TokenUsage(600, 0)) < 10**8  # by its price it would fit
-    with pytest.raises(BudgetSpentError):
-        await budget.reserve(TokenUsage(600, 0), PRICE)
-
-
-@virtual_time
 async def test_a_reservation_bounds_what_cached_tokens_may_cost() -> None:
     """By hand, a cache may even be dearer than the rest."""
     price = Price(prompt=1, cached=5, completion=2)

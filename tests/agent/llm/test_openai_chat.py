@@ -25,6 +25,7 @@ from promptclimb.agent.errors import (
     ConfigError,
     ContextTooLongError,
     FatalChatError,
+    FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
     QuotaSpentError,
@@ -220,6 +221,37 @@ def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError])
     assert (error.status, error.retry_after) == (status, 7.0)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing."),
+        (403, "Your team has either used all available credits or reached its monthly spending limit."),
+        (429, "Insufficient balance or no resource package. Please recharge."),
+        (412, "Account x is suspended, possibly due to reaching the monthly spending limit"),
+        (429, {"message": "please check your plan", "type": "exceeded_current_quota_error"}),
+    ],
+)
+def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said: object) -> None:
+    """Whatever the status; a limit of the minute that speaks of a quota and a plan is none of it."""
+    body = said if isinstance(said, dict) else {"message": said, "type": "invalid_request_error"}
+    assert type(from_reply(status, body, {}, str)) is QuotaSpentError
+    google = "You exceeded your current quota, please check your plan and billing details."
+    assert type(from_reply(429, {"message": google}, {}, str)) is RateLimitedError
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The response was filtered due to the prompt triggering Azure's content management policy.",
+        "Content Exists Risk",
+        "Input data may contain inappropriate content.",
+    ],
+)
+def test_a_content_filter_is_told_from_other_refusals(said: str) -> None:
+    """By what vendors call it."""
+    assert type(from_reply(400, {"message": said}, {}, str)) is FlaggedRequestError
+
+
 async def says(body: object) -> Any:
     """One attempt at a server that answers everything with a JSON value, or with bytes."""
 
@@ -392,8 +424,8 @@ async def test_a_query_in_the_address_comes_after_the_path() -> None:
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        ("Your chosen model requires moderation and your input was flagged", BadRequestError),
-        ("blocked by content policy", BadRequestError),
+        ("Your chosen model requires moderation and your input was flagged", FlaggedRequestError),
+        ("blocked by content policy", FlaggedRequestError),
         ("you are not allowed to use this model", KeyRejectedError),
     ],
 )
@@ -503,7 +535,7 @@ async def test_an_error_beside_an_answer_does_not_hide_it() -> None:
     [
         ("Incorrect API key provided: x", KeyRejectedError), ("API key not valid.", KeyRejectedError),
         ("nope is not a valid model ID", ModelNotFoundError),
-        ("blocked by the content filter", BadRequestError),
+        ("blocked by the content filter", FlaggedRequestError),
     ],
 )  # fmt: skip
 async def test_a_400_that_nothing_can_mend_is_not_asked_again(message: str, kind: type[ChatError]) -> None:

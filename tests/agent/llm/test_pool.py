@@ -137,7 +137,7 @@ async def test_a_request_that_one_endpoint_refuses_is_asked_of_another() -> None
     well.error = small.error
     with pytest.raises(RequestFailedError, match="refused") as caught:
         await asker.ask(request())
-    assert caught.value.answered
+    assert caught.value.refused
     never = pool(Chat(small.error), Chat())
     assert (await never.ask(request())).endpoint == "1"
 

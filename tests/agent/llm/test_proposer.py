@@ -23,6 +23,7 @@ from promptclimb.agent.errors import (
     GaveUpError,
     KeyRejectedError,
     ModelNotFoundError,
+    QuotaSpentError,
     RateLimitedError,
     RequestFailedError,
     RequestTooLargeError,
@@ -35,6 +36,7 @@ from promptclimb.agent.events import (
     EndpointRemoved,
     Event,
     GaveUp,
+    Noted,
     RetryScheduled,
     UsageChanged,
     UsageUntold,
@@ -315,6 +317,139 @@ async def test_answers_are_not_made_longer_than_limits_allow() -> None:
     with pytest.raises(RequestFailedError, match="thinking"):
         await asker.ask(request(2))
     assert capped.asked.count(400) == 1
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(tokens=30_000), Limits(tokens=60_000), Limits(cost_usd=0.06)],
+    ids=["30k", "60k", "money"],
+)
+async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Limits) -> None:
+    """Requests that waited while another one showed that more is needed are set aside for anew."""
+    client = Thinker(1500)
+    endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=32))
+    asker, heard = proposer([endpoint], limits=limits), 0
+
+    async def climb(number: int) -> None:
+        nonlocal heard
+        with contextlib.suppress(BudgetSpentError):
+            for turn in range(3):
+                await asker.ask(request(number * 10 + turn, max_tokens=1000))
+                heard += 1
+
+    await asyncio.gather(*(climb(number) for number in range(32)))
+    spent = asker.budget.spent
+    assert spent.tokens_at_most <= (limits.tokens or 10**9)
+    assert spent.cost_usd <= (limits.cost_usd or 1)
+    assert heard > 5
+    assert client.asked.count(1000) == 1
+
+
+@virtual_time
+async def test_a_request_that_was_sent_short_says_nothing_of_longer_ones() -> None:
+    """Neither its answer nor a refusal of it, however many tokens others ask for by then."""
+
+    class Capped(Thinker):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            if len(self.asked) == 1 and request.max_tokens == 100:
+                self.asked.append(100)
+                await asyncio.sleep(1.5)
+                return ChatAnswer(text="- a {}", prompt_tokens=10, completion_tokens=5)
+            return await super().chat(request)
+
+    client = Capped(300, most=200)
+    asker = proposer(client, retry=RetryPolicy(attempts=3))
+    first = asyncio.create_task(asker.ask(request(1)))
+    await asyncio.sleep(0.1)
+    assert (await asker.ask(request(2))).answer.text
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await first
+    assert client.asked.count(400) == 1
+
+
+@virtual_time
+async def test_a_pool_forgets_the_longer_answers_of_one_that_has_gone() -> None:
+    """What only that one could take in a minute goes to the others as the search asks for it."""
+    thinker, other = Thinker(300), Scripted()
+    long = Endpoint(name="long", client=thinker, limits=RateLimits(concurrency=1))
+    small = Endpoint(name="small", client=other, limits=RateLimits(tpm=350))
+    asker = proposer([long, small])
+    member = next(member for member in asker._members.values() if member.endpoint is long)
+    member.answers = "long"
+    waiting = [asyncio.create_task(asker.ask(request(number))) for number in range(3)]
+    await asyncio.sleep(0.5)
+    asker._pacer.remove(member.limiter, QuotaSpentError("none left"))
+    assert {(await each).endpoint for each in waiting} == {"long", "small"}
+
+
+@virtual_time
+async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> None:
+    """A conversation that has grown does not end the run where a minute allows it with the tokens set."""
+    client = Thinker(300)
+    endpoint = Endpoint(name="one", client=client, limits=RateLimits(tpm=500))
+    asker = proposer([endpoint])
+    await asker.ask(request(1))
+    grown = replace(request(2), messages=({"role": "user", "content": "x" * 600},))
+    with pytest.raises(RequestFailedError, match="thinking"):
+        await asker.ask(grown)
+    await asker.ask(request(3))
+    assert client.asked == [100, 400, *[100] * 4, 400]
+
+
+@dataclass
+class Dear:
+    """A client that tells a cost, or whose answers are as long as they are, whatever is asked for."""
+
+    picodollars: int | None = None
+    length: int = 50
+    bound: bool = True
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    def asked_tokens(self, request: ChatRequest) -> int:
+        """How long an answer is asked for."""
+        return request.max_tokens if self.bound else 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await asyncio.sleep(1)
+        self.in_flight -= 1
+        billed = TokenUsage(20, self.length, told_picodollars=self.picodollars)
+        return ChatAnswer(text="- a {}", prompt_tokens=20, completion_tokens=self.length, billed=billed)
+
+
+@virtual_time
+@pytest.mark.parametrize("price", [Price(prompt=0, completion=0), Price(prompt=0.0001, completion=0.0001)])
+async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_the_first_call(
+    price: Price,
+) -> None:
+    """Only one is made until it is known what one costs, and those that waited are set aside for anew."""
+    client = Dear(5 * 10**9)
+    endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
+    asker = proposer([endpoint], limits=Limits(cost_usd=0.1))
+    await until_spent(asker, 16)
+    assert asker.budget.spent.calls > 2
+    assert asker.budget.spent.cost_usd <= 0.1
+    assert client.most_in_flight > 1
+
+
+@virtual_time
+@pytest.mark.parametrize("client", [Dear(length=2000), Dear(bound=False)], ids=["ignores it", "takes none"])
+async def test_an_endpoint_without_a_bound_is_asked_one_by_one_where_tokens_are_limited(client: Dear) -> None:
+    """So a limit is overrun by one answer at the most; without a limit it is asked as ever."""
+    heard = list[Event]()
+    endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
+    asker = proposer([endpoint], heard, limits=Limits(tokens=9_000))
+    await until_spent(asker, 16)
+    assert asker.budget.spent.calls > 2
+    assert asker.budget.spent.tokens_at_most <= 9_000
+    assert client.most_in_flight == 1
+    assert len([event for event in heard if isinstance(event, Noted)]) == 1
+    free = proposer([endpoint])
+    await asyncio.gather(*(free.ask(request(number)) for number in range(30)))
+    assert client.most_in_flight == 16
 
 
 @virtual_time
@@ -641,3 +776,36 @@ async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
     assert ledger.usage == billed.plus(Usage(failed_calls=1))
     changed = [event for event in heard if isinstance(event, UsageChanged)][-1]
     assert (changed.cached_tokens, changed.cache_written_tokens, changed.reasoning_tokens) == (120, 40, 50)
+
+
+@virtual_time
+async def test_a_limit_of_each_second_is_not_taken_for_one_of_the_minute() -> None:
+    """The reset tells how long the window is; a refusal shows that it may be longer, up to a minute."""
+    loop = asyncio.get_running_loop()
+
+    class Windowed(Scripted):
+        def __init__(self, period_s: float, offset_s: float = 0.0) -> None:
+            super().__init__(latency_s=0.01)
+            self.period_s, self.offset_s, self.window, self.refused = period_s, offset_s, -1, 0
+
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            window, used_s = divmod(loop.time() + self.offset_s, self.period_s)
+            told = {"limit": "1", "remaining": "0", "reset": f"{self.period_s - used_s:.3f}"}
+            headers = {f"ratelimit-{name}": value for name, value in told.items()}
+            if window == self.window:
+                self.refused += 1
+                raise RateLimitedError("429", status=429, headers=headers)
+            self.window = int(window)
+            return replace(await super().chat(request), headers=headers)
+
+    for client, took_s in (
+        (Windowed(1), (10, 20)),
+        (Windowed(60), (590, 720)),
+        (Windowed(60, 58.5), (540, 720)),
+    ):
+        started, asker = loop.time(), proposer(client)
+        client.offset_s -= started
+        for number in range(11):
+            await asker.ask(request(number))
+        assert took_s[0] <= loop.time() - started <= took_s[1]
+        assert client.refused <= 2

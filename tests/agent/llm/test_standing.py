@@ -7,6 +7,8 @@ import pytest
 from promptclimb.agent.errors import (
     BadRequestError,
     ChatError,
+    ContextTooLongError,
+    FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
     QuotaSpentError,
@@ -24,6 +26,13 @@ def test_before_any_answer_a_refusal_is_what_it_says(kind: type[ChatError]) -> N
     assert Standing().taken(error) is error
 
 
+def test_an_answer_of_an_earlier_session_counts() -> None:
+    """Where a run was cut off makes no difference to what the next refusal means."""
+    standing = Standing(has_answered=True)
+    assert isinstance(standing.taken(FlaggedRequestError("no", status=400)), RequestFailedError)
+    assert isinstance(standing.taken(KeyRejectedError("no", status=401)), TransientChatError)
+
+
 @pytest.mark.parametrize("kind", [KeyRejectedError, ModelNotFoundError])
 def test_a_stray_refusal_is_asked_again(kind: type[ChatError]) -> None:
     """After answers, a few in a row may be a slip; a key that is really revoked ends it."""
@@ -39,15 +48,19 @@ def test_a_stray_refusal_is_asked_again(kind: type[ChatError]) -> None:
     assert [standing.taken(error) is error for error in errors] == [False] * STRAYS + [True]
 
 
-def test_a_refused_request_is_given_up_for_good() -> None:
-    """It would be refused again; many in a row mean that the endpoint refuses all."""
+@pytest.mark.parametrize(
+    ("kind", "certain"),
+    [(BadRequestError, False), (ContextTooLongError, True), (FlaggedRequestError, True)],
+)
+def test_a_refused_request_is_given_up(kind: type[ChatError], certain: bool) -> None:
+    """For good where what was asked is named as the reason; many in a row mean that all are refused."""
     standing = Standing()
     standing.answered()
     for _ in range(UNFIT_REQUESTS):
-        taken = standing.taken(BadRequestError("flagged", status=400))
+        taken = standing.taken(kind("no", status=400))
         assert isinstance(taken, RequestFailedError)
-        assert taken.answered
-    last = BadRequestError("flagged", status=400)
+        assert (taken.answered, taken.refused) == (certain, not certain)
+    last = kind("no", status=400)
     assert standing.taken(last) is last
 
 

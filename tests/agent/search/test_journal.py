@@ -144,6 +144,24 @@ async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None
     assert asker.asked == 0
 
 
+async def test_a_refusal_of_unknown_reason_waits_for_an_answer_or_for_another_session(store: Store) -> None:
+    """It is asked again unless an answer followed, or it was refused at the end of a whole search before."""
+    refused = RequestFailedError("the request is refused: no", attempts=1, refused=True)
+    for session in (1, 2):
+        journal = Journal(store, asker := Asker(store, refused), Stop())
+        with pytest.raises(Skipped):
+            await journal.answer(FIRST, request("one"))
+        assert (asker.asked, journal.unanswered) == (1, 1), session
+    await journal.keep_refused()
+    journal = Journal(store, Asker(store, refused), Stop())
+    with pytest.raises(Skipped):
+        await journal.answer(FIRST, request("one"))
+    assert journal.unanswered == 0
+    with pytest.raises(Skipped):
+        await Journal(store, asker := Asker(store), Stop()).answer(FIRST, request("one"))
+    assert asker.asked == 0
+
+
 async def test_a_run_of_empty_answers_ends_the_asking_of_all_climbs(store: Store) -> None:
     """An answer that was cut before it began counts like one without a template; what is on disk is given."""
     cut = RequestFailedError("no usable answer", attempts=2, answered=True)

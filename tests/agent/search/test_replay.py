@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.errors import UselessAnswerError
+from promptclimb.agent.errors import BadRequestError, ChatError, FlaggedRequestError, UselessAnswerError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -123,3 +123,64 @@ def test_a_refusal_of_the_last_iteration_is_an_end(tmp_path: Path) -> None:
     again = RefusesTheSecond()
     assert run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=again)).status == "finished"
     assert again.asked == []
+
+
+class Refuses:
+    """Answers by the request alone; refuses all from a number on, and conversations of one length."""
+
+    def __init__(
+        self, *, after: int = 10**6, turns: int = 0, kind: type[ChatError] = BadRequestError
+    ) -> None:
+        self.asked = 0
+        self._after = after
+        self._turns = turns
+        self._kind = kind
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.asked += 1
+        if self.asked > self._after or len(request.messages) == self._turns:
+            raise self._kind("the server says no", status=400)
+        return ChatAnswer(text=reply_text(request.hash), prompt_tokens=10, completion_tokens=5)
+
+
+def refused(run_dir: Path, iterations: int) -> SearchConfig:
+    """One climb of so many iterations."""
+    return SearchConfig(
+        data="fake", llm="fake", method="pn",
+        restarts=1, resets=1, iterations=iterations, proposals=2, initial=6, top_k=3, run_dir=run_dir,
+    )  # fmt: skip
+
+
+def test_refusals_that_turn_out_to_be_the_endpoints_fault_cost_nothing(tmp_path: Path) -> None:
+    """An account that ran out in words that nobody knows: filled again, the run ends as if undisturbed."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run_virtual(search(refused(whole, 14), evaluator=FakeEvaluator(), chat=Refuses()))
+    with pytest.raises(BadRequestError, match="says no"):
+        run_virtual(search(refused(broken, 14), evaluator=FakeEvaluator(), chat=Refuses(after=3)))
+    again = run_virtual(resume(broken, evaluator=FakeEvaluator(), chat=(chat := Refuses())))
+    assert (again.status, again.skipped, chat.asked) == ("finished", 0, 11)
+    assert (broken / "leaderboard.csv").read_bytes() == (whole / "leaderboard.csv").read_bytes()
+
+
+def test_a_filter_that_refuses_the_first_request_of_a_session_costs_its_iteration_alone(
+    tmp_path: Path,
+) -> None:
+    """As it does where the run is not cut off: the settings are right, for there are answers."""
+    whole, cut_off = refused(tmp_path / "whole", 5), refused(tmp_path / "cut", 5)
+    chat = Refuses(turns=5, kind=FlaggedRequestError)
+    undisturbed = run_virtual(search(whole, evaluator=FakeEvaluator(), chat=chat))
+    assert (undisturbed.status, undisturbed.skipped) == ("finished", 3)
+    stopped = cut_off.model_copy(update={"max_calls": 2})
+    assert run_virtual(search(stopped, evaluator=FakeEvaluator(), chat=chat)).status == "stopped"
+    again = run_virtual(
+        resume(tmp_path / "cut", evaluator=FakeEvaluator(), chat=chat, changes={"max_calls": 9})
+    )
+    assert (again.status, again.skipped) == ("finished", 3)
+
+
+def test_a_last_request_that_is_always_refused_is_an_end_in_the_second_session(tmp_path: Path) -> None:
+    """Whoever refuses it does not say why: it is asked once more, and the run is finished."""
+    config, chat = refused(tmp_path / "run", 3), Refuses(turns=5)
+    first = run_virtual(search(config, evaluator=FakeEvaluator(), chat=chat))
+    second = run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=chat))
+    assert (first.status, second.status, chat.asked) == ("stopped", "finished", 4)

@@ -102,6 +102,15 @@ def test_a_vendor_with_bare_headers_means_requests() -> None:
     assert allowance(headers, "tokens") == Allowance()
 
 
+def test_the_window_of_the_drafts_headers_is_as_long_as_the_reset_says() -> None:
+    """Once nothing is left of it; other vendors' limits are those of a minute."""
+    headers = {"ratelimit-limit": "1", "ratelimit-remaining": "0", "ratelimit-reset": "1"}
+    assert allowance(headers, "requests") == Allowance(1, 0, 1, period_s=1)
+    assert allowance(headers | {"ratelimit-remaining": "1"}, "requests").period_s is None
+    others = {f"x-{name}": value for name, value in headers.items()}
+    assert allowance(others, "requests") == Allowance(1, 0, 1)
+
+
 def test_missing_and_nonsense_members_are_left_out_and_told() -> None:
     """Each header stands on its own; what makes no sense is reported and not obeyed."""
     told: list[tuple[str, str]] = []

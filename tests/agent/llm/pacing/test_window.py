@@ -26,6 +26,14 @@ def test_uses_are_spread_over_the_minute() -> None:
     assert [window.delay(now, 1) for now in (50.0, 51.5, 52.0)] == [2.0, 0.5, 0.0]
 
 
+def test_a_shorter_time_may_take_the_minutes_place() -> None:
+    """One a second is no sixty at once."""
+    window = Window(1, 1.0)
+    assert (window.a_minute, window.delay(0.0, 1)) == (60, 0.0)
+    window.take(0.0, 1)
+    assert (window.delay(0.0, 1), window.interval_s(1)) == (1.0 + FIRST_MARGIN_S, 1.0)
+
+
 def test_what_is_earned_within_the_burst_may_go_at_once() -> None:
     """A limit of which one use takes longer to earn has no burst."""
     large, small = Window(100), Window(99)
