@@ -181,6 +181,7 @@ class Climb:
             except Skipped as skip:
                 self.record.skipped += 1
                 self.record.last_skip = skip.reason
+                script.skip()
                 self._tell(IterationSkipped(position=place, reason=skip.reason))
             else:
                 best = self._memory.best(1)[0]
