@@ -45,7 +45,7 @@ class Script:
         self._heard = heard
 
     def skip(self) -> None:
-        """Take that the step got no answer: a method that wants to hear of it does, for any other it stands."""
+        """Take that the step got no answer; it stands, unless the method wants to hear of that."""
         if isinstance(self._step, Ask) and self._step.hears_skip:
             self.hear(Heard(skipped=True))
 

@@ -259,7 +259,8 @@ def _notes_on_answers(ended: Ended) -> dict[str, str]:
     if empty:
         said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
         found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-    if answers and all(entry.position.initial for entry in ended.scored):
+    came = answers or any(record.useless for record in records)
+    if came and not any(record.proposed for record in records):
         found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
     return found
 

@@ -267,6 +267,15 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
     assert call("resume", "r") == NOTHING_USABLE
 
 
+@pytest.mark.parametrize(("useless", "code"), [(4, NOTHING_USABLE), (2, 0)])
+def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(useless: int, code: int) -> None:
+    """Answers without a text count, paid for as they are; one search that got something is enough."""
+    few = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5", "--retry-attempts", "1")
+    with Serving(script=("null",) * useless) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--methods", "pn,random")
+        assert call("suite", "--data", "one", "--seeds", "1,2", *few, *asked) == code
+
+
 def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """More of one alone would not go on."""
     with Serving() as server:
