@@ -141,7 +141,10 @@ def _verdict(over: Mapping[str, Difference], ensemble: Difference | None) -> str
     alone = "the best alone"
     everything = dict(named) if ensemble is None else {**dict(named), alone: ensemble}
     same = [name for name, one in named if one.interval == (0.0, 0.0)]
-    claimed = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
+    found = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
+    claimed = {
+        name for name in found if not everything[name].interval[0] <= 0.0 <= everything[name].interval[1]
+    }
     parts = [_told(one, name) for name, one in named if name in claimed]
     unsure = [name for name, _ in named if name not in claimed and name not in same]
     if same:
@@ -159,8 +162,10 @@ def _statistic(one: Difference) -> float:
     """Return a difference in standard errors under the assumption that there is none."""
     if one.better is not None and one.worse is not None:
         return (one.better - one.worse) / math.sqrt(one.better + one.worse or 1)
+    # Newcombe's interval is not symmetric: what counts is how far its edge towards 0 is.
     low, high = one.interval
-    return 2 * Z * one.points / (high - low) if high > low else 0.0
+    reach = one.points - low if one.points > 0.0 else high - one.points
+    return Z * one.points / reach if reach > 0.0 else 0.0
 
 
 def _told(difference: Difference, name: str) -> str:
