@@ -142,9 +142,8 @@ def _verdict(over: Mapping[str, Difference], ensemble: Difference | None) -> str
     everything = dict(named) if ensemble is None else {**dict(named), alone: ensemble}
     same = [name for name, one in named if one.interval == (0.0, 0.0)]
     found = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
-    claimed = {
-        name for name in found if not everything[name].interval[0] <= 0.0 <= everything[name].interval[1]
-    }
+    # What is told must hold by the interval that is told with it.
+    claimed = {name for name in found if _leaves_none(everything[name].interval)}
     parts = [_told(one, name) for name, one in named if name in claimed]
     unsure = [name for name, _ in named if name not in claimed and name not in same]
     if same:
@@ -156,6 +155,11 @@ def _verdict(over: Mapping[str, Difference], ensemble: Difference | None) -> str
     if not all(one.paired for one in over.values()):
         parts.append("intervals are not paired, as the black box does not tell image by image")
     return "; ".join(parts)
+
+
+def _leaves_none(interval: Interval) -> bool:
+    low, high = interval
+    return low > 0.0 or high < 0.0
 
 
 def _statistic(one: Difference) -> float:
