@@ -28,7 +28,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings
-from .output import aligned, console, print_json, say
+from .output import aligned, console, json_alone, print_json, say
 from .search import say_unknown_variables
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def suite(arguments: argparse.Namespace) -> int:
     check_cells(cells)
     _make(folder)
     try:
-        results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))
+        with json_alone(arguments.as_json):
+            results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))
     except UsageError:
         raise
     except BaseException:
