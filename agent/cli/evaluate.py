@@ -14,7 +14,7 @@ from ..search.evaluation import Evaluation
 from ..search.evaluation import evaluate as evaluate_templates
 from ..search.inputs import read_template_file
 from .options import add_json, add_search_options, given_spec, positive_number
-from .output import console, print_json, say
+from .output import console, json_alone, print_json, say
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -27,7 +27,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     templates = [template.text for template in read_template_file(arguments.templates, "--templates")]
     asked = arguments.confusions is not None
     spec = given_spec(arguments)
-    found = evaluate_templates(templates, spec, split=arguments.split, inspect=asked, report=say)
+    with json_alone(arguments.as_json):
+        found = evaluate_templates(templates, spec, split=arguments.split, inspect=asked, report=say)
     if arguments.as_json:
         print_json(found.to_json(most_confusions=arguments.confusions))
         return 0

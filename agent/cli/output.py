@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def say(text: str) -> None:
     """Write a line on standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def json_alone(as_json: bool) -> AbstractContextManager[object]:
+    """Keep standard output for the JSON document: what a black box prints goes to standard error."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 def print_json(document: Any) -> None:

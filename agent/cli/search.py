@@ -21,7 +21,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import console, print_json, resume_command, say
+from .output import console, json_alone, print_json, resume_command, say
 from .table import print_result
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def run_session(
             return await work(Session(config=config, tell=Bus(display, going_on), stop=stop))
 
     try:
-        result = run_interruptible(run)
+        with json_alone(as_json):
+            result = run_interruptible(run)
     except BaseException as error:
         going_on.say(config, elsewhere=_at_fault(config, error))
         raise

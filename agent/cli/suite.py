@@ -17,16 +17,17 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import ConfigError, UsageError
 from ..events import Bus
-from ..results.result import SearchResult
+from ..results.result import NOTHING_USABLE, SearchResult
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
 from ..search.session import Session
 from ..search.suite import Cell, NotRun, check_cells, folder_name, run_cell, summary
 from ..stop import Stop
+from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import console, print_json, say
+from .output import console, json_alone, print_json, say
 from .search import say_unheard
 from .suite_table import summary_text
 
@@ -47,7 +48,8 @@ def suite(arguments: argparse.Namespace) -> int:
     check_cells(cells)
     _make(folder)
     try:
-        results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))
+        with json_alone(arguments.as_json):
+            results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))
     except UsageError:
         raise
     except BaseException:
@@ -60,7 +62,15 @@ def suite(arguments: argparse.Namespace) -> int:
         say("everything is kept; the same command, with higher limits, goes on from here")
     if arguments.as_json:
         print_json(document)
-    return 0
+    return _exit_code(results)
+
+
+def _exit_code(results: Sequence[SearchResult | NotRun]) -> int:
+    """Return that nothing was usable where no search whose LLM answered got anything of it."""
+    found = [one for one in results if isinstance(one, SearchResult) and one.llm.model is not None]
+    answered = [one for one in found if one.usage.calls or one.usage.replayed]
+    in_vain = bool(answered) and all(NOTHING_USABLE in one.notes for one in answered)
+    return exit_codes.NOTHING_USABLE if in_vain else exit_codes.FINISHED
 
 
 def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:

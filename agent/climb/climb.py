@@ -48,11 +48,13 @@ class Skipped(Exception):  # noqa: N818 - not an error: the climb goes on
 
     Attributes:
         reason: Why, in words.
+        useless: Whether an answer did come, and could not be used.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, useless: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.useless = useless
 
 
 class Answers(Protocol):
@@ -181,7 +183,9 @@ class Climb:
                     return
             except Skipped as skip:
                 self.record.skipped += 1
+                self.record.useless += skip.useless
                 self.record.last_skip = skip.reason
+                script.skip()
                 self._tell(IterationSkipped(position=place, reason=skip.reason))
             else:
                 best = self._memory.best(1)[0]
@@ -216,6 +220,7 @@ class Climb:
             text, reply = answer.text, self._trials.read(answer.text)
             self._note(answer, empty=not reply.templates, replayed=replayed)
             outcomes = await self._trials.judge(reply, place)
+            self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
             if not self._trials.has_scores_of(step.templates):
                 self._check()

@@ -17,6 +17,8 @@ class ClimbRecord:
         scored: Every template that it scored.
         rejected: How many lines and templates were refused, by reason.
         skipped: Iterations without an answer.
+        useless: Those of them for which one came that could not be used.
+        proposed: Templates of the LLM's that were new and could be scored.
         answers: Answers that it got.
         empty: Those of them in which no template could be read.
         cut: Those of the empty ones that were cut at the most tokens allowed.
@@ -31,6 +33,8 @@ class ClimbRecord:
     scored: list[Scored] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
+    useless: int = 0
+    proposed: int = 0
     answers: int = 0
     empty: int = 0
     cut: int = 0

@@ -9,7 +9,7 @@ class Script:
     """What a method wants done next.
 
     A step stands until something is heard of it: a request that got no answer is the next iteration's first
-    step again, and the method need not know.
+    step again, and the method need not know, unless it wants to.
 
     Args:
         steps: The method's generator.
@@ -43,6 +43,11 @@ class Script:
     def hear(self, heard: Heard) -> None:
         """Take what came of the step; the method is told when the next one is asked for."""
         self._heard = heard
+
+    def skip(self) -> None:
+        """Take that the step got no answer; it stands, unless the method wants to hear of that."""
+        if isinstance(self._step, Ask) and self._step.hears_skip:
+            self.hear(Heard(skipped=True))
 
     def _advance(self) -> None:
         heard, self._heard = self._heard, None

@@ -174,7 +174,9 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     alone = "the best alone"
     everything = dict(named) if ensemble is None else {**named, alone: ensemble}
     same = [name for name, one in named.items() if one.of_one]
-    claimed = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
+    found = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
+    # What is told must hold by the interval that is told with it.
+    claimed = {name for name in found if _leaves_none(everything[name].interval)}
     parts = [_told(one, name) for name, one in named.items() if name in claimed]
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
     pick = _COMPARED[INITIAL_POOL]
@@ -189,12 +191,19 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     return "; ".join(parts)
 
 
+def _leaves_none(interval: Interval) -> bool:
+    low, high = interval
+    return low > 0.0 or high < 0.0
+
+
 def _statistic(one: Difference) -> float:
     """Return a difference in standard errors under the assumption that there is none."""
     if one.better is not None and one.worse is not None:
         return (one.better - one.worse) / math.sqrt(one.better + one.worse or 1)
+    # Newcombe's interval is not symmetric: what counts is how far its edge towards 0 is.
     low, high = one.interval
-    return 2 * Z * one.points / (high - low) if high > low else 0.0
+    reach = one.points - low if one.points > 0.0 else high - one.points
+    return Z * one.points / reach if reach > 0.0 else 0.0
 
 
 def _told(difference: Difference, name: str) -> str:

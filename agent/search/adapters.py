@@ -22,7 +22,8 @@ from ..errors import (
 from ..llm.types import ChatAnswer, ChatRequest
 from ..text import whole_characters
 
-MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError)
+MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
+            SystemExit, GeneratorExit)  # fmt: skip
 """Errors of a program, not of a network: the next attempt would end in the same."""
 
 
@@ -70,7 +71,8 @@ class GivenChat:
             TransientChatError: It failed in a way that may pass: whatever it raises that is not ours, but for
                 mistakes in a program.
             UselessAnswerError: It answers None.
-            FatalChatError: There is a mistake in it, or what it answers is neither a text nor an answer.
+            FatalChatError: There is a mistake in it, it asks to leave the program, or what it answers is
+                neither a text nor an answer.
         """
         given = request if self._takes_request else [dict(message) for message in request.messages]
         try:
@@ -79,7 +81,11 @@ class GivenChat:
                 answer = await answer
         except PromptclimbError:
             raise
-        except Exception as error:
+        except GeneratorExit as error:
+            if not _runs():  # the interpreter closes what was never finished
+                raise
+            raise self._understood(error) from error
+        except (Exception, SystemExit) as error:
             raise self._understood(error) from error
         return self._checked(answer, request)
 
@@ -94,7 +100,7 @@ class GivenChat:
         if not call.cancelled():
             call.exception()  # nobody waits for that of a call which was left
 
-    def _understood(self, error: Exception) -> FatalChatError | TransientChatError:
+    def _understood(self, error: BaseException) -> FatalChatError | TransientChatError:
         said = self._scrub(f"{self._name}.chat failed: {type(error).__name__}: {error}")
         if not isinstance(error, MISTAKES):
             return TransientChatError(said)
@@ -115,6 +121,14 @@ class GivenChat:
         if (billed := answer.billed) is not None and not (isinstance(billed, TokenUsage) and billed.possible):
             raise FatalChatError(f"{self._name}.chat answered {shown(billed)} as billed, which cannot be")
         return replace(answer, text=whole_characters(answer.text))
+
+
+def _runs() -> bool:
+    """Return whether an event loop runs this very code."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 def _first_parameter(call: Callable[..., Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,4 +114,6 @@ def _check(function: str, name: str, given: object, kinds: Any, wanted: str) -> 
 
 
 def _bus(on_event: Listener | None) -> Bus:
+    if any(map(inspect.iscoroutinefunction, (on_event, getattr(on_event, "__call__", None)))):  # noqa: B004
+        raise UsageError("on_event is async, and nobody awaits it: make it a plain function")
     return Bus() if on_event is None else Bus(on_event)

@@ -24,7 +24,8 @@ def _on_answers(records: Sequence[ClimbRecord]) -> dict[str, str]:
     if empty:
         said = f"no template could be read in {empty:,} of {counted(answers, 'answer')}"
         found[EMPTY] = f"{said}; {cut:,} of them were cut: raise --answer-tokens" if cut else said
-    if answers and all(entry.position.initial for record in records for entry in record.scored):
+    came = answers or any(record.useless for record in records)
+    if came and not any(record.proposed for record in records):
         found[NOTHING_USABLE] = "the LLM proposed no new template that could be scored"
     return found
 

@@ -28,7 +28,7 @@ def explained(cause: Exception, records: Sequence[ClimbRecord]) -> Exception:
 
     One that came later is theirs too, but something was paid for by then: it stays what it is.
     """
-    answered = any(record.answers for record in records)
+    answered = any(record.answers or record.useless for record in records)
     if isinstance(cause, FatalChatError) and not answered:
         error = EndpointError(f"{cause}{_remedy(cause)}")
         error.__cause__ = cause

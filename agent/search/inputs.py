@@ -137,28 +137,32 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
 
 
 async def with_fallback(
-    config: SearchConfig, tell: Listener, begun: Mapping[str, Any]
+    config: SearchConfig, tell: Listener, begun: Mapping[str, Any] | None
 ) -> tuple[SearchConfig, dict[str, str]]:
-    """Try whether a local LLM that a method may stand in for can be used; its model is fetched for that.
+    """Try whether a local LLM that a method may stand in for can be used; its model is fetched and loaded.
 
     Args:
         config: What is to be searched.
         tell: Hears how far a download is, and which method stands in.
-        begun: Notes of the run that is gone on with: one that began without an LLM goes on without.
+        begun: Notes of the run that is gone on with, None for a new one: one that began without an LLM goes
+            on without; that of one which began with it is not loaded on trial.
 
     Returns:
         The config to search with, and the note that belongs into the result where a method stands in.
     """
     if not _may_fall_back(config):
         return config, {}
-    if FALLBACK in begun:
+    if FALLBACK in (begun or {}):
         return without_llm(config), {}
-    from ..llm.local import is_available, make_ready
+    from ..llm.local import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
     if is_available(llm) is None:
         with suppress(EndpointError):  # it is remembered
-            await make_ready(llm, tell)
+            if begun is None:
+                await make_loaded(llm, tell, slots=config.llm_slots)
+            else:
+                await make_ready(llm, tell)
     if (reason := is_available(llm)) is None:
         return config, {}
     method = config.llm_fallback

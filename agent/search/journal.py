@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..climb.climb import Skipped
@@ -41,7 +41,7 @@ class Journal:
         self._asker = asker
         self._stop = stop
         self._empty = empty_answers or EmptyAnswers()
-        self._skipped: list[tuple[Position, str, str]] = []
+        self._skipped: list[tuple[Position, _Skip]] = []
         self._refused: dict[Position, str] = {}
 
     @property
@@ -63,7 +63,7 @@ class Journal:
             return stored.answer, True
         if (skipped := self._store.note(_skip_name(position), _skip)) is not None:
             self._check(position, skipped.request, request)
-            raise Skipped(skipped.reason)
+            raise Skipped(skipped.reason, useless=skipped.useless)
         self._stop.check()
         self._empty.check()
         return await self._ask(position, request), False
@@ -85,14 +85,16 @@ class Journal:
             try:
                 reply = await self._asker.ask(request)
             except RequestFailedError as error:
-                self._skipped.append((position, request.hash, str(error)))
-                if isinstance(useless := error.__cause__, UselessAnswerError):
+                useless = error.__cause__ if isinstance(error.__cause__, UselessAnswerError) else None
+                skip = _Skip(request.hash, str(error), useless=useless is not None)
+                self._skipped.append((position, skip))
+                if useless is not None:
                     self.heard(empty=True, cut=useless.reason == "length")
                 if error.refused:
                     self._refused[position] = request.hash
                 if error.answered or (error.refused and self._was_refused(position, request)):
                     await self._write_skipped()
-                raise Skipped(str(error)) from error
+                raise Skipped(skip.reason, useless=skip.useless) from error
             await self._write_skipped()
             await self._store.put_answer(position, request.hash, reply.answer, reply.bill)
         finally:
@@ -106,22 +108,23 @@ class Journal:
 
     async def _write_skipped(self) -> None:
         while self._skipped:
-            place, request_hash, reason = self._skipped[0]
-            await self._store.put_note(_skip_name(place), {"request": request_hash, "reason": reason})
+            place, skip = self._skipped[0]
+            await self._store.put_note(_skip_name(place), asdict(skip))
             del self._skipped[0]
             self._refused.pop(place, None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Skip:
-    """A request that got no answer, and why."""
+    """A request that got no answer, why, and whether one came that could not be used."""
 
     request: str
     reason: str
+    useless: bool = False
 
 
 def _skip(row: Any) -> _Skip:
-    return _Skip(request=row["request"], reason=row["reason"])
+    return _Skip(request=row["request"], reason=row["reason"], useless=row.get("useless", False))
 
 
 def _skip_name(position: Position) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ...evaluator.counts import counted
 from ...evaluator.inspection import Inspector
 from ...evaluator.predicting import Predictor
 from ...evaluator.scoring import Evaluator, Score, SplitScores
@@ -28,6 +29,7 @@ from . import votes
 
 T = TypeVar("T")
 
+IMAGES_ROUNDED = 0.5
 OPENINGS = "test_opened"
 """The store's note of how often the test split was opened."""
 
@@ -146,6 +148,8 @@ async def compared(
             told = await measured(
                 lambda: votes.hits(evaluator, [groups[place].templates for place in asked], "test")
             )
+            if contradiction := _contradiction(told, [found[place] for place in asked], evaluator):
+                raise EvaluationFailedError(contradiction)
             for place, bits in zip(asked, told, strict=True):
                 hits[place] = bits
         except Exception as error:  # noqa: BLE001 - told in the result
@@ -154,6 +158,25 @@ async def compared(
         Examined(templates=group.templates, test=one.test, hits=bits)
         for group, one, bits in zip(groups, found, hits, strict=True)
     ], notes
+
+
+def _contradiction(
+    told: Sequence[Sequence[bool] | None], found: Sequence[Ensemble], evaluator: Evaluator
+) -> str | None:
+    """Return in what predictions do not fit what else an evaluator says; None where they do."""
+    images = evaluator.info.sizes.get("test", 0)
+    for bits, one in zip(told, found, strict=True):
+        if bits is None or one.test is None:
+            continue
+        if len(bits) != images:
+            return f"predict tells {counted(len(bits), 'label')} of the {counted(images, 'image')} on test"
+        # An accuracy may be rounded, but not by as much as an image.
+        if abs(sum(bits) - images * one.test) > IMAGES_ROUNDED:
+            return (
+                f"predict gives {one.templates[0]!r:.80} an accuracy of {sum(bits) / images:.4f} on test, "
+                f"and examine {one.test:.4f}"
+            )
+    return None
 
 
 async def measured(work: Callable[[], T]) -> T:

@@ -134,7 +134,7 @@ class Session:
         config, notes = self.config, self.notes
         if self.chat is None:
             with self.stop.watching():
-                config, found = await with_fallback(config, self.tell, begun or {})
+                config, found = await with_fallback(config, self.tell, begun)
                 notes = {**notes, **found}
         config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
         return replace(self, config=config, notes=notes)

@@ -43,6 +43,8 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
             f"evaluator {name!r}: {attribute} is a {type(factory).__name__}; name a function or a class that "
             "makes the evaluator"
         )
+    if inspect.iscoroutinefunction(factory):
+        raise ConfigError(f"evaluator {name!r}: {attribute} is async: make it a plain function")
     made: object = opened(where, lambda: factory(spec) if _takes_spec(factory) else factory())
     return as_evaluator(made, spec)
 

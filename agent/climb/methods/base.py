@@ -12,7 +12,7 @@ criticise, then rewrite. The generator may return before the iterations are used
 
 What a method does must follow from the view, from what it hears and from ``view.rng()`` alone: a run is
 resumed by going through it again. A request that gets no answer costs its iteration and is made again in the
-next; the method hears nothing of it.
+next; the method hears nothing of it, unless its ``Ask`` says that it wants to.
 """
 
 from __future__ import annotations
@@ -86,9 +86,12 @@ class Ask:
 
     Attributes:
         messages: The conversation so far.
+        hears_skip: Whether the method is told where no answer comes, and says itself what is done next. Else
+            the request stands, and the next iteration makes it again.
     """
 
     messages: Sequence[Message]
+    hears_skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,13 @@ class Heard:
         text: What the LLM answered; empty after ``Propose``.
         outcomes: What became of each proposal; empty after ``Consult``.
         best_before: The objective's best value known before the proposals.
+        skipped: Whether no answer came; nothing else is heard, then.
     """
 
     text: str = ""
     outcomes: Sequence[Outcome] = ()
     best_before: float = 0.0
+    skipped: bool = False
 
 
 Step: TypeAlias = Ask | Consult | Propose

@@ -3,7 +3,8 @@
 The LLM is asked in a conversation with scores, or, where it is small, by short requests that stand by
 themselves (``prompts.telling``). Where the pictures are described, a way that costs no call shares the
 iterations of a climb: words of the description in caption frames (``combine``). A bandit gives the next
-iteration to the way that has brought more templates among the best ten.
+iteration to the way that has brought more templates among the best ten. A request that gets no answer has
+brought none, and the next iteration goes to the way that needs no LLM.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ....prompts.telling import (
 )
 from ..bandit import Bandit
 from ..conversation import Conversation
-from .base import Ask, Heard, Method, Steps, View, shown
+from .base import Ask, Heard, Method, Step, Steps, View, shown
 from .combine import METHOD as COMBINE
 
 AMONG = 10
@@ -61,6 +62,29 @@ class _Known:
         return self.answers >= FIRST_ANSWERS and self.usable / self.answers < LEAST_USABLE
 
 
+@dataclass(slots=True)
+class _Way:
+    """One way of a reset: its last step stands until something but a skip is heard of it.
+
+    Attributes:
+        steps: What it wants done.
+        heard: What came of its last step.
+    """
+
+    steps: Steps
+    heard: Heard | None = None
+    _step: Step | None = None
+
+    def step(self) -> Step:
+        """Return what is to be done."""
+        if self.heard is not None:
+            self._step = self.steps.send(self.heard)
+        elif self._step is None:
+            self._step = next(self.steps)
+        self.heard = None
+        return self._step
+
+
 class Guided:
     """Ask the LLM, told what is known, or combine words, whichever has paid."""
 
@@ -73,21 +97,25 @@ class Guided:
             "short": lambda: _requests(view),
             "free": lambda: COMBINE.reset(view),
         }
-        begun: dict[str, Steps] = {}
-        heard: dict[str, Heard] = {}
+        begun: dict[str, _Way] = {}
+        skipped = False
         while True:
             llm = "short" if view.style == "short" or (view.style is None and known.reads_little) else "rich"
             # Without a description there is nothing to combine; and words that did well on few images, the
             # other way that is free, win iterations by luck and lose them on test (docs/method.md).
-            arm = known.bandit.choose((llm, "free") if view.description else (llm,))
+            arms = (llm, "free") if view.description else (llm,)
+            arm = known.bandit.choose(arms[-1:] if skipped else arms)
             if arm not in begun:
-                begun[arm] = ways[arm]()
+                begun[arm] = _Way(ways[arm]())
             # Only now, so that it sees what the other way has found meanwhile.
-            step = begun[arm].send(heard[arm]) if arm in heard else next(begun[arm])
+            step = begun[arm].step()
             before = {entry.key for entry in view.memory.best(AMONG)}
-            heard[arm] = yield step
-            if isinstance(step, Ask):
-                known.heard(heard[arm], view.proposals)
+            heard = yield step
+            skipped = heard.skipped
+            if not skipped:
+                begun[arm].heard = heard
+                if isinstance(step, Ask):
+                    known.heard(heard, view.proposals)
             came = sum(entry.key not in before for entry in view.memory.best(AMONG))
             known.bandit.learn(arm, min(came / view.proposals, 1.0))
 
@@ -105,7 +133,7 @@ def _conversation(view: View, known: _Known) -> Steps:
     )
     conversation = Conversation(first, max_turns=view.max_turns)
     while True:
-        heard = yield Ask(conversation.messages())
+        heard = yield Ask(conversation.messages(), hears_skip=True)
         best = view.memory.best(BEST_REPEATED)
         pairs = best[0].score.confused if view.class_names else None
         turn = next_turn(
@@ -120,7 +148,7 @@ def _conversation(view: View, known: _Known) -> Steps:
 
 def _requests(view: View) -> Steps:
     while True:
-        yield Ask(short_request(view.wordings, _told(view), proposals=view.proposals))
+        yield Ask(short_request(view.wordings, _told(view), proposals=view.proposals), hears_skip=True)
 
 
 def _told(view: View) -> Told:

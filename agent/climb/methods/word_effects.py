@@ -20,6 +20,7 @@ MOST_TEMPLATES = 800
 """Templates that are learnt from: the better half of them the best, the others spread over the rest."""
 RIDGE = 2.0
 """Pull towards the mean, in features: of this many words in common half is believed."""
+_LARGE = 1e100
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
@@ -53,6 +54,10 @@ class WordEffects:
         rows = [features(entry.text) for entry in learnt]
         self._places = {name: place for place, name in enumerate(sorted(frozenset().union(*rows)))}
         values = np.array([entry.value for entry in learnt])
+        # Squares of numbers beyond this are beyond all numbers.
+        largest = float(np.abs(values).max())
+        self._unit = largest if largest > _LARGE else 1.0
+        values = values / self._unit
         self._mean = float(values.mean())
         self._given = self._matrix(rows)  # [templates, features]
         self._inverse = np.linalg.inv(self._given @ self._given.T + RIDGE * np.eye(len(rows)))
@@ -71,7 +76,9 @@ class WordEffects:
         unknown = np.maximum([len(row) for row in rows] - known, 0.0)
         spread = self._a_word * np.sqrt(unknown)
         return [
-            Prediction(round(self._mean + float(value), 6), round(float(doubt), 6))
+            Prediction(
+                round((self._mean + float(value)) * self._unit, 6), round(float(doubt) * self._unit, 6)
+            )
             for value, doubt in zip(new @ self._weights, spread, strict=True)
         ]
 

@@ -5,7 +5,7 @@
 
 from .llama_server import LlamaServer, LlamaSettings
 from .local_chat import LocalChat
-from .readiness import is_available, is_installed, make_ready, model_name
+from .readiness import is_available, is_installed, make_loaded, make_ready, model_name
 
 __all__ = [
     "LlamaServer",
@@ -13,6 +13,7 @@ __all__ = [
     "LocalChat",
     "is_available",
     "is_installed",
+    "make_loaded",
     "make_ready",
     "model_name",
 ]

@@ -66,18 +66,20 @@ class LocalChat:
             return self._client
 
     async def _start_again(self) -> None:
-        self._deaths += 1
-        words = await self._server.last_words()
-        if self._deaths > MOST_DEATHS:
-            raise FatalChatError(
-                f"the local language model has died {MOST_DEATHS + 1} times in a row ({words})"
-            )
-        self._tell(Noted(text=f"the local language model died ({words}); it is started again"))
-        await self._close()
-        try:
-            await self._start()
-        except EndpointError as error:
-            raise FatalChatError(str(error)) from error
+        words, started = await self._server.last_words(), False
+        while not started:
+            self._deaths += 1
+            if self._deaths > MOST_DEATHS:
+                raise FatalChatError(
+                    f"the local language model has died {MOST_DEATHS + 1} times in a row ({words})"
+                )
+            self._tell(Noted(text=f"the local language model died ({words}); it is started again"))
+            await self._close()
+            try:
+                await self._start()
+                started = True
+            except EndpointError as error:
+                words = str(error)
 
     async def _start(self) -> None:
         await self._server.start()

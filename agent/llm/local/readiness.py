@@ -15,10 +15,13 @@ from ...config.local_llm import LOCAL_LLM, local_model
 from ...errors import EndpointError
 from ...events import Listener, ModelFetched
 from .known_models import KNOWN_MODELS
+from .llama_server import LlamaServer, LlamaSettings
 from .model_file import model_file
 
 PACKAGE = "xllamacpp"
 EVERY_S = 2.0
+_loaded: set[tuple[str, int]] = set()
+"""Models that were loaded in this process, and with how many slots."""
 _unusable: dict[str, str] = {}
 """Why a model could not be made ready in this process: the searches of a suite go on alike."""
 
@@ -72,6 +75,31 @@ async def make_ready(llm: str, tell: Listener) -> Path:
         raise
     finally:
         given_up.set()  # nobody waits for it any more
+
+
+async def make_loaded(llm: str, tell: Listener, *, slots: int) -> None:
+    """See that a local model can not only be had but be loaded, by doing so once in this process.
+
+    Args:
+        llm: What ``--llm`` says.
+        tell: As for ``make_ready``.
+        slots: Requests that it is to work on at once.
+
+    Raises:
+        EndpointError: It cannot be used.
+    """
+    file = await make_ready(llm, tell)
+    if (llm, slots) in _loaded:
+        return
+    server = LlamaServer(LlamaSettings(model=file, name=model_name(llm), slots=slots))
+    try:
+        await server.start()
+    except EndpointError as error:
+        _unusable[llm] = str(error)
+        raise
+    finally:
+        await server.close()
+    _loaded.add((llm, slots))
 
 
 def model_name(llm: str) -> str:

@@ -29,6 +29,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
+from promptclimb.evaluator.scoring import SplitScores
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.paths import ROOT
@@ -38,6 +39,7 @@ SMALL = (
     *("--restarts", "2", "--resets", "1", "--iterations", "3", "--proposals", "3"),
     *("--initial", "10", "--top-k", "3", "--llm", "fake", "--method", "pn"),
 )
+FEW = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
 
 
 class Serving:
@@ -267,6 +269,39 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
     assert code == NOTHING_USABLE
     assert "proposed no new template that could be scored" in capsys.readouterr().err
     assert call("resume", "r") == NOTHING_USABLE
+
+
+@pytest.mark.parametrize("command", ["search", "suite", "evaluate"])
+def test_json_is_json_though_the_black_box_prints(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What others print while it works is on standard error."""
+
+    class Prints(FakeEvaluator):
+        def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+            sys.stdout.write("the black box says\n")
+            return super().examine(ensembles, test=test)
+
+    stand_in(monkeypatch, lambda _spec: Prints())
+    (tmp_path / "mine.txt").write_text("a photo of a {}\n")
+    given = {
+        "search": ("--data", "one", "--method", "random", *FEW, "--run-dir", "r"),
+        "suite": ("--data", "one", "--methods", "random", "--seeds", "1", *FEW),
+        "evaluate": ("--data", "one", "--templates", "mine.txt"),
+    }[command]
+    assert call(command, *given, "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)
+    assert "the black box says" in err
+
+
+@pytest.mark.parametrize(("useless", "code"), [(4, NOTHING_USABLE), (2, 0)])
+def test_a_suite_in_which_no_llm_gave_anything_usable_ends_with_3(useless: int, code: int) -> None:
+    """Answers without a text count, paid for as they are; one search that got something is enough."""
+    which = ("--data", "one", "--seeds", "1,2", "--methods", "pn,random")
+    with Serving(script=("null",) * useless) as server:
+        asked = ("--llm", "m", "--base-url", server.base_url, "--retry-attempts", "1")
+        assert call("suite", *which, *FEW, *asked) == code
 
 
 def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+
+import pytest
 
 from promptclimb.agent.results.gain import Examined, Gain, gain_of
 from promptclimb.agent.results.plain_json import plain
@@ -93,6 +96,19 @@ def test_accuracies_alone_give_wider_intervals_and_say_so() -> None:
     assert (wide.better, wide.worse) == (None, None)
     assert wide.interval[0] < narrow.interval[0] < narrow.interval[1] < wide.interval[1]
     assert "intervals are not paired" in untold.verdict
+
+
+@pytest.mark.parametrize("images", [10, 20, 40])
+def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
+    """Newcombe's interval is not symmetric: its edge towards 0 decides, whichever accuracies they are."""
+    for right in itertools.product(range(images + 1), repeat=2):
+        first, second = (
+            Examined(templates=(f"{place} {{}}",), test=one / images) for place, one in enumerate(right)
+        )
+        gain = gain_of(first, first, {"plain": second}, images=images)
+        assert gain is not None
+        low, high = gain.over["plain"].interval
+        assert ("not distinguishable from plain" in gain.verdict) == (low <= 0.0 <= high)
 
 
 def test_scores_that_are_no_shares_have_no_intervals() -> None:

@@ -96,6 +96,19 @@ async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> N
         await GivenChat(Odd()).chat(REQUEST)
 
 
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
+async def test_one_that_asks_to_leave_the_program_has_a_mistake(kind: type[BaseException]) -> None:
+    """Async or in a thread; it takes neither the event loop nor the climb with it."""
+
+    class Leaves:
+        async def chat(self, messages: object) -> str:
+            await asyncio.sleep(0)
+            raise kind(7)
+
+    with pytest.raises(FatalChatError, match=rf"Leaves\.chat failed: {kind.__name__}"):
+        await GivenChat(Leaves()).chat(REQUEST)
+
+
 async def test_nothing_for_an_answer_is_asked_for_again() -> None:
     """As with any endpoint, and not for ever."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError, StoreCorruptError, UsageError
-from promptclimb.agent.search.api import resume_sync, search_sync
+from promptclimb.agent.search.api import resume_sync, search, search_sync
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -87,3 +87,18 @@ def test_a_folder_in_place_of_a_runs_file_is_told_before_the_run_goes_on(tmp_pat
     (tmp_path / "run" / "result.json").mkdir()
     with pytest.raises(UsageError, match=r"result\.json is a folder"):
         resume_sync(tmp_path / "run", changes={"max_minutes": 1}, evaluator=evaluator)
+
+
+async def test_a_listener_that_is_async_is_refused() -> None:
+    """Nobody would await it; a plain function, or an object that is called, is none."""
+
+    async def later(event: object) -> None:
+        """Never called."""
+
+    class Later:
+        async def __call__(self, event: object) -> None:
+            """Never called."""
+
+    for listener in (later, Later()):
+        with pytest.raises(UsageError, match="on_event is async"):
+            await search(SearchConfig(data="x", method="random"), on_event=listener)  # type: ignore[arg-type]

@@ -307,11 +307,14 @@ async def test_an_inspection_that_fails_costs_itself_alone(store: Store) -> None
 class Predicting(Words):
     """A FakeEvaluator that tells what it takes each of ten test images for."""
 
+    def __init__(self) -> None:
+        super().__init__(sizes={"train": 160, "val": 40, "test": 10})
+
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Tell that the more words a template has, the more images are sorted correctly."""
+        """Tell that the first images are sorted correctly, as many as ``examine`` says."""
         assert split == "test"
         assert self.opened
-        right = [len(ensemble[0].split()) for ensemble in ensembles]
+        right = [self._correct(ensemble, split) for ensemble in ensembles]
         return Predictions((1,) * 10, tuple((1,) * count + (0,) * (10 - count) for count in right))
 
 
@@ -322,8 +325,9 @@ async def test_a_finished_search_tells_its_gain_with_paired_intervals(store: Sto
     done = await finish(CONFIG, Predicting(), store, ended(Predicting()))
     assert done.gain is not None
     one = done.gain.over["plain"]
-    words = [len(template.split()) for template in (done.best.template, "a photo of a {}")]
-    assert (one.better, one.worse) == (max(words[0] - words[1], 0), max(words[1] - words[0], 0))
+    assert done.best.test is not None
+    more = round(10 * done.best.test - 10 * (done.baselines["plain"].test or 0.0))
+    assert (one.better, one.worse) == (max(more, 0), max(-more, 0))
     assert one.paired
     assert done.test_opened == 1
     assert SearchResult.from_json(done.to_json()) == done
@@ -345,11 +349,49 @@ async def test_without_predictions_the_gain_says_that_it_is_not_paired(store: St
     assert UNPAIRED not in plain.notes
 
 
+class FewLabels(Predicting):
+    """Leaves out the last image."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        told = super().predict(ensembles, split=split)
+        return Predictions(told.labels[:-1], tuple(one[:-1] for one in told.predicted if one is not None))
+
+
+class Shuffled(Predicting):
+    """Tells other classes than those that its accuracies come from."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        told = super().predict(ensembles, split=split)
+        return Predictions((0,) * 10, told.predicted)
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "said"),
+    [(FewLabels(), "predict tells 9 labels of the 10 images on test"), (Shuffled(), "and examine 0.")],
+)
+async def test_predictions_that_contradict_the_accuracies_are_not_used(
+    store: Store, evaluator: Predicting, said: str
+) -> None:
+    """The gain is that of a black box without any, and a note says in what they differ."""
+    found = await finish(CONFIG, evaluator, store, ended(evaluator))
+    unpaired = await finish(CONFIG, (plain := Words(sizes=evaluator.info.sizes)), store, ended(plain))
+    assert found.gain is not None
+    assert found.gain == unpaired.gain
+    assert not found.gain.over["plain"].paired
+    assert said in found.notes[UNPAIRED]
+
+
 class Voting(Words):
     """A black box that cannot average, and takes all images for one class, which depends on the template."""
 
     def __init__(self) -> None:
-        super().__init__(unknown=lambda templates: len(templates) > 1)
+        sizes = {"train": 160, "val": 40, "test": 4}
+        super().__init__(unknown=lambda templates: len(templates) > 1, sizes=sizes)
+
+    def _correct(self, ensemble: Sequence[str], split: str) -> int:
+        if split != "test":
+            return super()._correct(ensemble, split)
+        return 1 if "the" in ensemble[0].split() else 3
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         """Tell for single templates that images of class 1 are of class 1, unless it has a "the"."""

@@ -23,8 +23,10 @@ from promptclimb.agent.errors import (
     QuotaSpentError,
     StoreExistsError,
     StoreMismatchError,
+    TokenUsage,
     TransientChatError,
     UsageError,
+    UselessAnswerError,
 )
 from promptclimb.agent.events import Event, TemplateScored
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
@@ -512,6 +514,32 @@ def test_a_short_run_without_a_template_goes_to_its_end(tmp_path: Path) -> None:
     assert result.notes["empty_answers"].startswith("no template could be read in 12 of 12 answers")
     assert result.notes["empty_answers"].endswith("raise --answer-tokens")
     assert result.notes["nothing_usable"]
+
+
+class Nothing:
+    """Answers, for money, with no text at all; or with prose."""
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        if not self._text:
+            raise UselessAnswerError("it is empty", reason="no_content", usage=TokenUsage(10, 1))
+        return ChatAnswer(text=self._text)
+
+
+@pytest.mark.parametrize("text", ["", "I would rather not."])
+@pytest.mark.parametrize("more", [{}, {"method": "guided", "describe": "old stone walls"}])
+def test_nothing_usable_is_told_by_what_the_llm_gave(tmp_path: Path, text: str, more: dict[str, Any]) -> None:
+    """Answers that are empty count, templates that the program made itself do not; a replay says the same."""
+    small = config(tmp_path / "r", restarts=1, resets=1, **more)
+    result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Nothing(text)))
+    assert result.status == "finished"
+    assert result.notes["nothing_usable"]
+    assert any(row.iteration for row in result.leaderboard) == bool(more)
+    (tmp_path / "r" / "result.json").unlink()
+    again = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert again.notes["nothing_usable"]
 
 
 def test_every_request_has_a_seed_of_its_own(tmp_path: Path) -> None:

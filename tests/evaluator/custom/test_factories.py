@@ -40,6 +40,9 @@ def leaves():
 def gives_up():
     raise StopIteration
 
+async def later():
+    return Lengths()
+
 def a_class():
     return Lengths
 
@@ -101,6 +104,7 @@ def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
         ("{file}:number", "number is a int; name a function or a class"),
         ("{file}:without_score", r"needs a method score\(templates\), and int has none"),
         ("{file}:broken", r"ZeroDivisionError: division by zero \(.*own.py, line \d+\)"),
+        ("{file}:later", "later is async: make it a plain function"),
         ("{file}:leaves", r"SystemExit: no GPU \(.*own.py, line \d+\)"),
         ("{file}:gives_up", r"StopIteration \(.*own.py, line \d+\)"),
         ("{file}:a_class", r"Lengths is a class.*write Lengths\(\.\.\.\)"),

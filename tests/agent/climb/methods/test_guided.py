@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.methods import Ask, Heard, Propose, Step, View
 from promptclimb.agent.climb.methods.guided import FIRST_ANSWERS, METHOD
 from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.events import Event, TemplateScored
+from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import Confusion
@@ -129,6 +132,28 @@ def test_a_blind_climb_tells_no_class_name() -> None:
     assert not any("thirteen" in text or "classes are" in text for text in texts)
 
 
+def test_after_a_request_without_an_answer_the_free_way_is_next() -> None:
+    """A failed pull brought nothing; when it is the LLM's turn again it is asked what it was asked before."""
+    seen = view(style="rich")
+    steps = METHOD.reset(seen)
+    asked = [next(steps)]
+    for number in range(8):
+        free = isinstance(asked[-1], Propose)
+        outcomes = [add(seen.memory, f"free {number} a {{}}", 0.1)] if free else []
+        asked.append(steps.send(Heard(outcomes=outcomes, skipped=not free)))
+    llm = [step for step in asked if isinstance(step, Ask)]
+    assert not any(isinstance(one, Ask) and isinstance(two, Ask) for one, two in pairwise(asked))
+    assert len(llm) > 1
+    assert all(step == llm[0] for step in llm)
+    assert all(step.hears_skip for step in llm)
+
+
+def test_without_a_free_way_the_request_is_made_again() -> None:
+    """Nothing else is there to do."""
+    steps = METHOD.reset(view(style="short", description=""))
+    assert next(steps) == steps.send(Heard(skipped=True))
+
+
 CONFIG: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "guided", "restarts": 2, "resets": 2, "iterations": 4,
     "initial": 8, "proposals": 3, "top_k": 3,
@@ -192,5 +217,56 @@ def test_a_guided_search_that_was_stopped_ends_as_if_it_had_not_been(
             run_virtual(
                 resume(tmp_path / name, changes=changes, evaluator=FakeEvaluator(), chat=ChatByHash())
             )
+        boards.append((tmp_path / name / "leaderboard.csv").read_bytes())
+    assert boards[0] == boards[1]
+
+
+OUTAGE: dict[str, Any] = {**CONFIG, "describe": "old stone walls", "iterations": 6, "retry_attempts": 1}
+
+
+def out_from(first: int, last: float = float("inf")) -> ChatByHash:
+    """A chat that fails from one request to another, by their numbers."""
+
+    def fail(_request: ChatRequest, number: int) -> None:
+        if first <= number <= last:
+            raise TransientChatError("503")
+
+    return ChatByHash(fail=fail)
+
+
+def test_an_outage_that_lasts_leaves_the_climb_to_the_free_way_and_is_forgotten_by_a_resume(
+    tmp_path: Path,
+) -> None:
+    """It proposes all the while; with the LLM back, the run ends as one that nothing had disturbed."""
+    whole = SearchConfig(**OUTAGE, run_dir=tmp_path / "whole")
+    run_virtual(search(whole, evaluator=FakeEvaluator(), chat=ChatByHash()))
+    cut = SearchConfig(**OUTAGE, run_dir=tmp_path / "cut")
+    stopped = run_virtual(search(cut, evaluator=FakeEvaluator(), chat=out_from(1)))
+    assert stopped.status == "stopped"
+    assert stopped.skipped <= cut.all_iterations / 2
+    assert any(row.iteration for row in stopped.leaderboard)
+    done = run_virtual(resume(tmp_path / "cut", evaluator=FakeEvaluator(), chat=ChatByHash()))
+    assert (done.status, done.skipped) == ("finished", 0)
+    boards = [(tmp_path / name / "leaderboard.csv").read_bytes() for name in ("whole", "cut")]
+    assert boards[0] == boards[1]
+
+
+@pytest.mark.parametrize("calls", [3, 4, 5, 7])
+def test_a_skip_that_is_on_disk_is_replayed(tmp_path: Path, calls: int) -> None:
+    """A run that is stopped anywhere around an outage asks for nothing that it has, and goes the same way."""
+    boards = []
+    for name, most in (("whole", None), ("cut", calls)):
+        config = SearchConfig(**{**OUTAGE, "restarts": 1}, run_dir=tmp_path / name, max_calls=most)
+        first = out_from(3, 4)
+        run_virtual(search(config, evaluator=FakeEvaluator(), chat=first))
+        if most is not None:
+            # Attempts that failed and left no trace are made again, and fail again.
+            again = out_from(1, 2 if len(first.answered) == 2 else 0)
+            changes = {"max_calls": None}
+            done = run_virtual(
+                resume(tmp_path / name, changes=changes, evaluator=FakeEvaluator(), chat=again)
+            )
+            assert done.status == "finished"
+            assert not {one.hash for one in first.answered} & {one.hash for one in again.asked}
         boards.append((tmp_path / name / "leaderboard.csv").read_bytes())
     assert boards[0] == boards[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -160,3 +161,17 @@ def test_children_come_of_their_parents() -> None:
     rng = random.Random(1)
     assert all("{}" in text for text in children(["a {}", "{} b c"], ["x"], 50, rng))
     assert one_word_changed(["{}"], ["x"], rng) in (["x", "{}"], ["{}", "x"])
+
+
+@pytest.mark.parametrize("huge", [1e300, 1.7e308])
+def test_scores_of_any_size_are_learnt_from(huge: float) -> None:
+    """Squares of the largest numbers are none; that warns nobody, and the order is that of small ones."""
+    texts = [template.text for template in POOL[:30]]
+    found = [
+        WordEffects(memory_of({text: unit * worth(text) for text in texts})).predict(texts)
+        for unit in (1.0, huge)
+    ]
+    orders = [sorted(range(30), key=lambda at, one=one: (round(one[at].value / unit, 5), at))
+              for one, unit in zip(found, (1.0, huge), strict=True)]  # fmt: skip
+    assert orders[0] == orders[1]
+    assert all(math.isfinite(one.value) and math.isfinite(one.doubt) for one in found[1])

@@ -97,8 +97,26 @@ async def test_one_that_does_not_start_again_ends_the_search(model: Model) -> No
         os.kill(server.pid, signal.SIGKILL)
         await server.last_words()
         model(fails="it is gone")
-        with pytest.raises(FatalChatError, match="it is gone"):
+        with pytest.raises(FatalChatError, match=r"died 4 times in a row .*it is gone"):
             await chat.chat(REQUEST)
+
+
+async def test_one_that_dies_while_it_is_started_again_is_tried_once_more(model: Model) -> None:
+    """A start that fails is one of its deaths, not the end of the search."""
+    heard = Heard()
+    server = LlamaServer(LlamaSettings(model=model(), name="m", threads=1))
+
+    def mend(event: Event) -> None:
+        heard.append(event)
+        model(**({"fails": "out of memory"} if len(heard) == 1 else {}))
+
+    async with LocalChat(server, scrubber=Scrubber(), tell=mend) as chat:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await server.last_words()
+        assert (await chat.chat(REQUEST)).text
+    assert ["SIGKILL" in text for text in heard.texts] == [True, False]
+    assert "out of memory" in heard.texts[1]
 
 
 async def test_one_that_never_starts_is_the_users_to_mend(model: Model) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EndpointError, PromptclimbError
-from promptclimb.agent.events import Event, ModelFetched, Noted
+from promptclimb.agent.events import Bus, Event, ModelFetched, Noted
 from promptclimb.agent.llm.local import is_available, make_ready, model_name, readiness
 from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
 from promptclimb.agent.search.session import Session
@@ -24,8 +24,10 @@ Model = Callable[..., Path]
 def forgetful() -> Iterator[None]:
     """Each test begins knowing nothing."""
     readiness._unusable.clear()
+    readiness._loaded.clear()
     yield
     readiness._unusable.clear()
+    readiness._loaded.clear()
 
 
 @pytest.fixture
@@ -127,6 +129,29 @@ async def test_a_run_that_began_without_an_llm_goes_on_without(
     result = await Session(config=one, evaluator=FakeEvaluator()).resume(tmp_path / "run")
     assert (result.status, result.method) == ("finished", "random")
     assert "not_there is not installed" in result.notes[FALLBACK]
+
+
+@pytest.mark.usefixtures("llama")
+async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Path, model: Model) -> None:
+    """A file may be a GGUF and broken all the same; one line says so, and the other searches know."""
+    heard: list[Event] = []
+    small = {"restarts": 1, "iterations": 1, "initial": 4, "run_dir": tmp_path / "run"}
+    one = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
+    result = await Session(config=one, evaluator=FakeEvaluator(), tell=Bus(heard.append)).start()
+    assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
+    (said,) = [event.text for event in heard if isinstance(event, Noted) and "file bounds" in event.text]
+    assert said == result.notes[FALLBACK]
+    assert "\n" not in said
+    assert fallen_back(one).llm is None
+
+
+@pytest.mark.usefixtures("llama")
+async def test_a_model_is_tried_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The searches of a suite load it for themselves, not twice each."""
+    one = config(llm=f"local:{model()}")
+    assert await with_fallback(one, pytest.fail, None) == (one, {})
+    monkeypatch.setattr(readiness, "LlamaServer", None)
+    assert await with_fallback(one, pytest.fail, None) == (one, {})
 
 
 def test_an_error_of_it_is_the_users_to_mend() -> None:
