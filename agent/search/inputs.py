@@ -239,3 +239,16 @@ def identity_of(
         "prompts_version": PROMPTS_VERSION,
         **({} if config.wordings is None else {"wordings": wordings.hash}),
     }
+
+
+def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return as much of a run's identity as a config tells before anything is opened.
+
+    Args:
+        config: What the run is to go on with.
+        before: The run's identity; what a file's content decides is taken from it until the file is read.
+    """
+    now = {**before, **config.identity()}
+    if config.wordings is not None and before.get("wordings"):
+        now["wordings"] = before["wordings"]
+    return now

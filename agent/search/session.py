@@ -42,6 +42,7 @@ from .given import check_given, names_of
 from .inputs import (
     check_places,
     identity_of,
+    known_identity,
     pinned_evaluator,
     read_pool,
     read_wordings,
@@ -122,7 +123,7 @@ class Session:
             session = await self._settled(store.manifest.get("notes", {}))
             if (done := _finished(run_dir)) is None:
                 check_given(run_dir, store.manifest.get("given", {}), session.given)
-            store.check_identity({**store.manifest["identity"], **session.config.identity()})
+            store.check_identity(known_identity(session.config, store.manifest["identity"]))
             if done is not None:
                 return done
             check_places(session.config, labels=self.evaluator is not None)
