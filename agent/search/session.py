@@ -102,9 +102,9 @@ class Session:
             PromptclimbError: The run failed on its way; what it has is kept.
         """
         session = await self._settled()
-        run_dir = new_run_dir(session.config)
         pool, _ = read_pool(session.config), session._wordings
         check_cache(session.config.shared_cache)
+        run_dir = new_run_dir(session.config)
         check_run_dir(run_dir)
         try:
             return await session._run(run_dir, pool, None)

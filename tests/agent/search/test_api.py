@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError, StoreCorruptError, UsageError
-from promptclimb.agent.search.api import resume_sync, search_sync
+from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.run_state import runs_in
+from promptclimb.agent.search.api import resume_sync, search, search_sync
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.clock import run_virtual
 
 SMALL: dict[str, Any] = {
     "data": "words", "method": "random", "restarts": 1, "resets": 1, "iterations": 1, "initial": 4,
@@ -87,3 +91,21 @@ def test_a_folder_in_place_of_a_runs_file_is_told_before_the_run_goes_on(tmp_pat
     (tmp_path / "run" / "result.json").mkdir()
     with pytest.raises(UsageError, match=r"result\.json is a folder"):
         resume_sync(tmp_path / "run", changes={"max_minutes": 1}, evaluator=evaluator)
+
+
+def test_searches_that_begin_in_the_same_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot begin leaves no folder behind."""
+    monkeypatch.chdir(tmp_path)
+
+    async def three() -> list[SearchResult | BaseException]:
+        ready = (search(SearchConfig(**SMALL), evaluator=FakeEvaluator()) for _ in range(2))
+        broken = search(SearchConfig(**SMALL), evaluator=object())
+        return await asyncio.gather(*ready, broken, return_exceptions=True)
+
+    first, second, refused = run_virtual(three())
+    assert isinstance(first, SearchResult)
+    assert isinstance(second, SearchResult)
+    assert isinstance(refused, ConfigError)
+    assert len(runs_in(tmp_path / "runs")) == len(list((tmp_path / "runs").iterdir())) == 2
