@@ -69,14 +69,16 @@ def check_run_dir(run_dir: Path) -> None:
         ConfigError: It is not empty, or cannot be written.
     """
     try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        # What a killed process had begun to make is swept away by the store.
+        others = [path for path in run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
+        # Looked for afterwards: what was found may be that of a run which has begun since.
         if (run_dir / STORE).exists():
             raise StoreExistsError(
                 f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, "
                 "or choose another --run-dir"
             )
-        run_dir.mkdir(parents=True, exist_ok=True)
-        # What a killed process had begun to make is swept away by the store.
-        if any(not path.name.startswith(f"{STORE}.new.") for path in run_dir.iterdir()):
+        if others:
             raise ConfigError(
                 f"--run-dir {run_dir}: the folder is not empty and holds no run; choose another"
             )

@@ -39,6 +39,19 @@ def lock(directory: Path) -> filelock.BaseFileLock:
     return held
 
 
+def is_running(process: int) -> bool:
+    """Return whether there is a process of that number, of any user; where that cannot be known, there is."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True  # another user's
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def is_live(directory: Path) -> bool:
     """Return whether a live process has the run."""
     try:
