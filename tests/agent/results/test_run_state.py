@@ -81,6 +81,26 @@ def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> N
     assert state_of(copy).state == "finished"
     (copy / "store" / "run.pid").write_text(f"{os.getppid()}")
     assert state_of(copy).state == "finished"
+    assert (copy / "store" / "run.pid").read_text() == f"{os.getppid()}"
+
+
+def test_another_users_live_run_is_live(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that may not be signalled is there; a lock that may only be read tells that it is held."""
+    copy = tmp_path / "r"
+    shutil.copytree(finished, copy)
+
+    def forbidden(_process: int, _signal: int) -> None:
+        raise PermissionError
+
+    with Store.open(copy):
+        monkeypatch.setattr(os, "kill", forbidden)
+        for path in (copy / "store").iterdir():
+            path.chmod(0o444)
+        assert state_of(copy).state == "live"
+        (copy / "store" / "run.pid").unlink()
+        assert state_of(copy).state == "finished"
 
 
 def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> None:
