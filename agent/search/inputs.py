@@ -27,6 +27,8 @@ from ..events import Event, ImagesEncoded, Listener, Noted
 from ..store.shared import check_cache
 from .given import name_of
 
+LLM_CONTENT = "llm_content"
+"""What an identity says of the file of a local model of the user's own."""
 FALLBACK = "llm_fallback"
 """The note of a run in which a method stands in for the local LLM."""
 
@@ -228,7 +230,11 @@ def read_wordings(config: SearchConfig) -> Wordings:
 
 
 def identity_of(
-    config: SearchConfig, info: EvaluatorInfo, pool: list[Template], wordings: Wordings
+    config: SearchConfig,
+    info: EvaluatorInfo,
+    pool: list[Template],
+    wordings: Wordings,
+    llm_content: str | None = None,
 ) -> dict[str, Any]:
     """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
     texts = "\n".join(template.text for template in pool)
@@ -238,6 +244,7 @@ def identity_of(
         "pool": hashlib.sha256(texts.encode()).hexdigest()[:16],
         "prompts_version": PROMPTS_VERSION,
         **({} if config.wordings is None else {"wordings": wordings.hash}),
+        **({} if llm_content is None else {LLM_CONTENT: llm_content}),
     }
 
 

@@ -40,6 +40,7 @@ from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
 from .inputs import (
+    LLM_CONTENT,
     check_places,
     identity_of,
     known_identity,
@@ -151,7 +152,7 @@ class Session:
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool))
+                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool, endpoints))
                 await store.put_config(self.config.to_public())
                 self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
                 ended = await self._climb_all(pool, store, endpoints, evaluator)
@@ -180,11 +181,19 @@ class Session:
 
     @contextmanager
     def _stored(
-        self, run_dir: Path, opened: Store | None, evaluator: Evaluator, pool: list[Template]
+        self,
+        run_dir: Path,
+        opened: Store | None,
+        evaluator: Evaluator,
+        pool: list[Template],
+        endpoints: Sequence[Endpoint],
     ) -> Iterator[Store]:
         """Return the run on disk: the one that was opened, or a new one; the config's file beside it."""
         config = self.config
-        identity = identity_of(config, evaluator.info, pool, self._wordings)
+        content = next((one.content for one in endpoints if one.content), None)
+        if content is None and opened is not None:  # no file is asked any more
+            content = opened.manifest["identity"].get(LLM_CONTENT)
+        identity = identity_of(config, evaluator.info, pool, self._wordings, content)
         about = {
             "identity": identity,
             "config": config.to_public(),

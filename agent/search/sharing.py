@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ...evaluator.scoring import EvaluatorInfo, TemplateScorer
 from ..config.schema import SearchConfig
-from ..llm.endpoint import Asker
+from ..llm.endpoint import Asker, Endpoint
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 
 
@@ -18,6 +18,7 @@ def shared(
     scorer: TemplateScorer,
     asker: Asker,
     given: Mapping[str, str],
+    endpoints: Sequence[Endpoint],
 ) -> Iterator[tuple[TemplateScorer, Asker]]:
     """Yield a scorer and an asker that look into the shared folder first; those given where there is none.
 
@@ -29,6 +30,7 @@ def shared(
         scorer: Computes what is not there.
         asker: Gets what is not there.
         given: The user's own objects by name; answers of a chat of theirs are not those of an endpoint.
+        endpoints: Who is asked; a model's file is told by its content.
 
     Raises:
         StoreError: The folder cannot be used.
@@ -39,6 +41,7 @@ def shared(
     with SharedCache(config.shared_cache) as cache:
         space = f"{info.fingerprint}:{info.precision}:{config.objective}"
         if config.cache_answers:
-            place = given.get("chat") or config.shown_url or str(config.llm)
+            file = next((f"local:{one.content}" for one in endpoints if one.content), None)
+            place = given.get("chat") or config.shown_url or file or str(config.llm)
             asker = SharedAsker(cache, asker, place)
         yield SharedScorer(cache, scorer, space), asker

@@ -12,6 +12,7 @@ NO_LONGER = frozenset({"answer_tokens"})
 _NAMES = {
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
+    "llm_content": "the content of the LLM's file (its hash)",
     "wordings": "the texts of --wordings (their hash)",
     "prompts_version": "the wording of requests (its version)",
 }

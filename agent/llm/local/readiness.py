@@ -15,7 +15,7 @@ from ...config.local_llm import LOCAL_LLM, local_model
 from ...errors import EndpointError
 from ...events import Listener, ModelFetched
 from .known_models import KNOWN_MODELS
-from .model_file import model_file
+from .model_file import content_hash, model_file
 
 PACKAGE = "xllamacpp"
 EVERY_S = 2.0
@@ -72,6 +72,17 @@ async def make_ready(llm: str, tell: Listener) -> Path:
         raise
     finally:
         given_up.set()  # nobody waits for it any more
+
+
+async def content_of(llm: str, file: Path) -> str | None:
+    """Return the hash of the file of a model of the user's own; None for one that is known by its name.
+
+    Raises:
+        EndpointError: It cannot be read.
+    """
+    if isinstance(local_model(llm), str):
+        return None
+    return await in_thread(lambda: content_hash(file))
 
 
 def model_name(llm: str) -> str:
