@@ -18,7 +18,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings
-from .output import console, print_json, resume_command, say
+from .output import console, print_json, resume_command, say, with_higher
 from .table import print_result
 
 if TYPE_CHECKING:
@@ -64,14 +64,8 @@ class _GoingOn:
         """Say how to go on, if there is a run."""
         if self.run_dir is None:
             return
-        command = resume_command(self.run_dir)
-        if not self._limits:
-            say(f"everything is kept; go on with: {command}")
-        else:
-            # Limits hold over all sessions: the plain command would stop where this one did.
-            more = " ".join(f"--max-{limit} N" for limit in self._limits)
-            what = "a higher limit" if len(self._limits) == 1 else "higher limits"
-            say(f"everything is kept; go on with {what}: {command} {more}")
+        what = with_higher(self._limits) or " with"
+        say(f"everything is kept; go on{what}: {resume_command(self.run_dir, self._limits)}")
 
 
 def run_session(
