@@ -58,6 +58,8 @@ def test_a_wrong_change_is_told_as_one(tmp_path: Path) -> None:
     search_sync(SearchConfig(**SMALL, run_dir=run), evaluator=FakeEvaluator())
     with pytest.raises(UsageError, match="changes must be a mapping"):
         resume_sync(run, changes=["x"], evaluator=FakeEvaluator())
+    with pytest.raises(UsageError, match="resume: each name in changes must be a text, not int"):
+        resume_sync(run, changes={1: 2}, evaluator=FakeEvaluator())
     with pytest.raises(ConfigError, match=r"unknown setting 'max_minuts' in changes; did you mean max_min"):
         resume_sync(run, changes={"max_minuts": 3}, evaluator=FakeEvaluator())
     with pytest.raises(ConfigError, match=r"^max_minutes inf \(from changes\): .*finite"):
