@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..events import (
     ClimbFinished,
@@ -155,5 +155,5 @@ def _fits(event: Mapping[str, Any]) -> bool:
     return all(map(_is_number, numbers))
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and abs(value) <= _MOST
