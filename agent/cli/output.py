@@ -74,9 +74,22 @@ def program() -> str:
     return "python -m promptclimb" if called.name == "__main__.py" else "promptclimb"
 
 
-def resume_command(run_dir: Path) -> str:
-    """Return the command that goes on with a run."""
-    return f"{program()} resume {shlex.quote(short_path(run_dir))}"
+def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:
+    """Return the command that goes on with a run.
+
+    Args:
+        run_dir: Its folder.
+        limits: Those that it came to. They hold over all sessions: the plain command would stop where it did.
+    """
+    more = "".join(f" --max-{limit} N" for limit in limits)
+    return f"{program()} resume {shlex.quote(short_path(run_dir))}{more}"
+
+
+def with_higher(limits: Sequence[str]) -> str:
+    """Return the words before that command which say what it takes; empty where no limit was reached."""
+    if not limits:
+        return ""
+    return " with a higher limit" if len(limits) == 1 else " with higher limits"
 
 
 def short_path(path: Path) -> str:

@@ -21,7 +21,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import console, json_alone, print_json, resume_command, say
+from .output import console, json_alone, print_json, resume_command, say, with_higher
 from .table import print_result
 
 if TYPE_CHECKING:
@@ -75,16 +75,11 @@ class _GoingOn:
         """
         if self.run_dir is None:
             return
-        command = resume_command(self.run_dir)
+        command = resume_command(self.run_dir, self._limits)
         if elsewhere:
             say(f"everything is kept; go on with the right address: {command} --base-url URL/v1")
-        elif not self._limits:
-            say(f"everything is kept; go on with: {command}")
         else:
-            # Limits hold over all sessions: the plain command would stop where this one did.
-            more = " ".join(f"--max-{limit} N" for limit in self._limits)
-            what = "a higher limit" if len(self._limits) == 1 else "higher limits"
-            say(f"everything is kept; go on with {what}: {command} {more}")
+            say(f"everything is kept; go on{with_higher(self._limits) or ' with'}: {command}")
         if (lost := _not_kept(config)) is not None:
             say(f"but {lost}")
 

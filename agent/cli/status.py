@@ -14,7 +14,7 @@ from ..results.figures import are_shares, score_text
 from ..results.run_state import RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
 from .folders import about_runs
-from .output import print_json, print_table, print_text, resume_command, say, short_path
+from .output import print_json, print_table, print_text, resume_command, say, short_path, with_higher
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -94,7 +94,8 @@ def _lines(state: RunState) -> list[str]:
     if state.last_event:
         lines.append(f"last event: {state.last_event}, {state.last_time}")
     if state.state in ("stopped", "unfinished"):
-        lines.append(f"to go on: {resume_command(state.run_dir)}")
+        command = resume_command(state.run_dir, state.limits)
+        lines.append(f"to go on{with_higher(state.limits)}: {command}")
     return lines
 
 

@@ -241,7 +241,7 @@ class Climb:
         place = position if position.sample else position[:3]
         request = ChatRequest(
             messages=tuple(messages),
-            model=config.llm or "",
+            model=config.placeless_llm or "",
             temperature=config.temperature,
             max_tokens=config.answer_tokens,
             seed=derived(config.seed, *place),

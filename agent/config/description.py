@@ -22,6 +22,12 @@ _MAX_BYTES = 8 * MAX_CHARACTERS
 _LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|toml)", re.IGNORECASE)
 
 
+class Told(str):
+    """A description as a run has it: a text, also where it looks like a file's name."""
+
+    __slots__ = ()
+
+
 def text_or_file(value: Any) -> Any:
     """Return the path of a file where a setting names one that is there; else the setting as it is.
 
@@ -49,7 +55,7 @@ def parse_description(value: Any) -> Any:
         return _tidy(_read(value), place=f"the file {value} ")
     if not isinstance(value, str):
         raise ValueError("say in words what the pictures show, or name a text file that does")
-    if _LOOKS_LIKE_A_FILE.fullmatch(value.strip()):
+    if not isinstance(value, Told) and _LOOKS_LIKE_A_FILE.fullmatch(value.strip()):
         raise ValueError(
             f"there is no file {shown(value)}; write what the pictures show, or name a file that does"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import field_validator
 
@@ -22,7 +22,7 @@ from .fields import (
     check_url,
     parse_price,
 )
-from .local_llm import check_llm, is_local
+from .local_llm import check_llm, is_local, placeless_llm
 
 
 class LLMConfig(EvaluatorSpec):
@@ -122,6 +122,15 @@ class LLMConfig(EvaluatorSpec):
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
     _extra = field_validator("extra_body", mode="before")(parse_extra_body)
+
+    @property
+    def placeless_llm(self) -> str | None:
+        """The LLM's name, the same wherever the file of one's own lies."""
+        return placeless_llm(self.llm)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the result; see ``Settings.identity``."""
+        return {**super().identity(), "llm": self.placeless_llm}
 
     @property
     def is_local(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...evaluator.settings import shown
+from ...evaluator.settings import BY_CONTENT, shown
 from ...evaluator.user_paths import user_path
 
 LOCAL_LLM = "local"
@@ -38,6 +38,13 @@ def absolute_llm(llm: str) -> str:
     """
     found = local_model(llm) if is_local(llm) else None
     return f"{_NAMED}{found}" if isinstance(found, Path) else llm
+
+
+def placeless_llm(llm: str | None) -> str | None:
+    """Return what ``--llm`` says with a word for a model's file, which is told by its content."""
+    if llm is None or not is_local(llm):
+        return llm
+    return f"{_NAMED}{BY_CONTENT}" if _is_file(llm) else llm
 
 
 def check_llm(llm: str | None) -> str | None:

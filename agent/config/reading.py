@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Literal, TypeAlias
 
 Style: TypeAlias = Literal["rich", "short"]
@@ -21,7 +22,10 @@ def style_of(llm: str | None) -> Style | None:
         llm: Its name. The local one is small, unless its name says otherwise.
     """
     name = llm or ""
-    sizes = [float(number) * (1e9 if unit in "bB" else 1e6) for number, unit in _SIZE.findall(name)]
+    local = name == "local" or name.startswith("local:")
+    # A model of one's own is called by its file: the folders around it say nothing, and may change.
+    named = PurePath(name).name if local else name
+    sizes = [float(number) * (1e9 if unit in "bB" else 1e6) for number, unit in _SIZE.findall(named)]
     if sizes:
         return "short" if max(sizes) <= SMALL else None
-    return "short" if name == "local" or name.startswith("local:") else None
+    return "short" if local else None

@@ -21,6 +21,7 @@ class Endpoint:
         model: Its own name of the model, where it differs from the request's.
         price: What it charges, None if that is not known.
         limits: What it may be asked at most.
+        content: What tells the file of a model of the user's own from others; None where its name does.
         row: The row of the table of prices that its price comes from, None where it does not.
     """
 
@@ -29,6 +30,7 @@ class Endpoint:
     model: str | None = None
     price: Price | None = None
     limits: RateLimits = field(default_factory=RateLimits)
+    content: str | None = None
     row: Row | None = None
 
 

@@ -191,7 +191,15 @@ async def _remote(
 async def _local(
     stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, tell: Listener
 ) -> Endpoint:
-    from .local import LlamaServer, LlamaSettings, LocalChat, is_installed, make_ready, model_name
+    from .local import (
+        LlamaServer,
+        LlamaSettings,
+        LocalChat,
+        content_of,
+        is_installed,
+        make_ready,
+        model_name,
+    )
 
     assert config.llm is not None
     if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
@@ -200,6 +208,7 @@ async def _local(
         tell(Noted(text=f"--llm local runs on this machine: nothing is asked of {shown} (--base-url)"))
     try:
         file = await make_ready(config.llm, tell)
+        content = await content_of(config.llm, file)
     except EndpointError as error:
         brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
         raise ConfigError(
@@ -215,6 +224,7 @@ async def _local(
         model=settings.name,
         price=FREE,
         limits=_limits(config, None, in_flight=settings.slots),
+        content=content,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..config.description import Told
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..store import Store
@@ -27,6 +28,8 @@ def stored_config(
     """
     with Store.open(run_dir) as store:
         stored = dict(store.manifest["config"])
+    if isinstance(stored.get("describe"), str):
+        stored["describe"] = Told(stored["describe"])
     return build([(f"the run {run_dir}", stored), (place, changes or {})])
 
 

@@ -29,10 +29,13 @@ _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
 
 
 def new_run_dir(config: SearchConfig) -> Path:
-    """Return the folder of a new run as an absolute path; it is not made yet.
+    """Return the folder of a new run as an absolute path.
+
+    One that the config names is not made yet. Else it is made, so that of searches which begin in the same
+    second each has its own.
 
     Raises:
-        ConfigError: It can be no path; see ``user_path``.
+        ConfigError: It can be no path (see ``user_path``), or cannot be made.
     """
     if config.run_dir is not None:
         return user_path(config.run_dir, "--run-dir")
@@ -40,7 +43,24 @@ def new_run_dir(config: SearchConfig) -> Path:
     now = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     stem = f"{now}-{name}-{config.method}"
     runs = user_path("runs", "--run-dir")
-    return next(path for path in (runs / f"{stem}{end}" for end in _ENDINGS) if not path.exists())
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        return next(path for end in _ENDINGS if _is_made(path := runs / f"{stem}{end}"))
+    except OSError as error:
+        raise _unwritable(runs, error) from error
+
+
+def _is_made(folder: Path) -> bool:
+    """Make a folder; return whether it was not there already."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})")
 
 
 def check_run_dir(run_dir: Path) -> None:
@@ -51,21 +71,23 @@ def check_run_dir(run_dir: Path) -> None:
         ConfigError: It is not empty, or cannot be written.
     """
     try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        # What a killed process had begun to make is swept away by the store.
+        others = [path for path in run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
+        # Looked for afterwards: what was found may be that of a run which has begun since.
         if (run_dir / STORE).exists():
             raise StoreExistsError(
                 f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, "
                 "or choose another --run-dir"
             )
-        run_dir.mkdir(parents=True, exist_ok=True)
-        # What a killed process had begun to make is swept away by the store.
-        if any(not path.name.startswith(f"{STORE}.new.") for path in run_dir.iterdir()):
+        if others:
             raise ConfigError(
                 f"--run-dir {run_dir}: the folder is not empty and holds no run; choose another"
             )
         with tempfile.TemporaryFile(dir=run_dir):
             pass
     except OSError as error:
-        raise ConfigError(f"--run-dir {run_dir}: it cannot be written ({error.strerror or error})") from error
+        raise _unwritable(run_dir, error) from error
 
 
 def check_files(run_dir: Path) -> None:

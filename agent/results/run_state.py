@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..events import (
     ClimbFinished,
@@ -27,6 +27,14 @@ from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
 _TURN = (IterationFinished.name, IterationSkipped.name)
+_PLACE = ("climb", "reset", "iteration")
+_NUMBERS: Mapping[str, tuple[str, ...]] = {
+    SearchStarted.name: ("iterations",),
+    UsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
+    **dict.fromkeys(_TURN, _PLACE),
+}
+"""What is reckoned with, by event; of the rest any value can be shown."""
+_MOST = 1e18
 
 
 @dataclass(kw_only=True)
@@ -44,6 +52,7 @@ class RunState:
         usage: The latest ``UsageChanged``, as logged.
         stop_reason: What stopped it.
         ended_early: Which restarts ended early, as they were asked to, and why; None without a result.
+        limits: The limits that did, such as ``calls``; going on takes higher ones.
         last_event: Name of the latest event.
         last_time: When that was, in ISO 8601.
     """
@@ -57,6 +66,7 @@ class RunState:
     usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
     ended_early: str | None = None
+    limits: tuple[str, ...] = ()
     last_event: str | None = None
     last_time: str | None = None
 
@@ -100,13 +110,13 @@ def state_of(run_dir: Path) -> RunState:
         _take(found, event, turns)
     found.iterations = len(turns)
     if is_live(run_dir / STORE):
-        found.state, found.stop_reason = "live", None
+        found.state, found.stop_reason, found.limits = "live", None, ()
         return found
     try:
         result = read_result(run_dir)
     except (OSError, ValueError):
         return found  # missing or torn: a resume makes it
-    found.state, found.stop_reason = result.status, result.stop_reason
+    found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
     found.best, found.train = result.best.template, result.best.train
     found.ended_early = result.notes.get(ENDED_EARLY)
     return found
@@ -116,20 +126,21 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
     name = event.get("event")
     found.last_event, found.last_time = str(name), event.get("time")
     if name == SearchStarted.name:
-        found.started, found.stop_reason = event, None
+        found.started, found.stop_reason, found.limits = event, None, ()
     elif name == UsageChanged.name:
         found.usage = event
     elif name == SearchStopped.name:
-        found.stop_reason = event.get("reason")
+        found.stop_reason = str(event.get("reason"))
+        found.limits = tuple(map(str, event.get("limits", ())))
     if name in _TURN:
         turns.add((event.get("climb", 0), event.get("reset", 0), event.get("iteration", 0)))
     train = event.get("train")
-    if name in _BEST and isinstance(train, int | float) and (found.train is None or train > found.train):
+    if name in _BEST and _is_number(train) and (found.train is None or train > found.train):
         found.best, found.train = str(event.get("best")), train
 
 
 def _events(run_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield what the log holds, the oldest part first; a line that is torn is passed over."""
+    """Yield what the log holds, the oldest part first; a line that is torn, or another's, is passed over."""
     names = [f"{FILE_NAME}.{part}" for part in range(BACKUPS, 0, -1)]
     for name in (*names, FILE_NAME):
         try:
@@ -139,7 +150,27 @@ def _events(run_dir: Path) -> Iterator[Mapping[str, Any]]:
                         event = json.loads(line)
                     except (ValueError, RecursionError):
                         continue
-                    if isinstance(event, dict):
+                    if isinstance(event, dict) and _fits(event):
                         yield event
         except OSError:
             continue
+
+
+def _fits(event: Mapping[str, Any]) -> bool:
+    """Return whether a line is of the shape that this program writes: the log may have been changed."""
+    name = event.get("event")
+    if not isinstance(name, str):
+        return False
+    numbers = [event[key] for key in _NUMBERS.get(name, ()) if key in event]
+    if name == UsageChanged.name:
+        left = event.get("left", {})
+        if not isinstance(left, dict):
+            return False
+        numbers += left.values()
+    if name == SearchStopped.name and not isinstance(event.get("limits", []), list):
+        return False
+    return all(map(_is_number, numbers))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and abs(value) <= _MOST

@@ -70,6 +70,8 @@ async def resume(
     """
     _check("resume", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
     _check("resume", "changes", changes, (Mapping, type(None)), "a mapping of settings by name, or None")
+    for name in changes or ():
+        _check("resume", "each name in changes", name, str, "a text")
     folder = user_path(run_dir, "run_dir")
     config = stored_config(folder, changes, place="changes")
     session = Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event))

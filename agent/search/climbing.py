@@ -88,7 +88,7 @@ class Climbing:
             budget.check_time()
 
         async with Consumer(evaluator) as consumer:
-            with shared(config, evaluator.info, consumer, proposer, self.given) as (scorer, asker):
+            with shared(config, evaluator.info, consumer, proposer, self.given, endpoints) as (scorer, asker):
                 empty_answers = EmptyAnswers()
                 scorebook = Scorebook(store, scorer, scrub=self.scrub)
                 journals = [Journal(store, asker, self.stop, empty_answers) for _ in range(config.restarts)]

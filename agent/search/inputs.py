@@ -27,6 +27,8 @@ from ..events import Event, ImagesEncoded, Listener, Noted
 from ..store.shared import check_cache
 from .given import name_of
 
+LLM_CONTENT = "llm_content"
+"""What an identity says of the file of a local model of the user's own."""
 FALLBACK = "llm_fallback"
 """The note of a run in which a method stands in for the local LLM."""
 
@@ -232,7 +234,11 @@ def read_wordings(config: SearchConfig) -> Wordings:
 
 
 def identity_of(
-    config: SearchConfig, info: EvaluatorInfo, pool: list[Template], wordings: Wordings
+    config: SearchConfig,
+    info: EvaluatorInfo,
+    pool: list[Template],
+    wordings: Wordings,
+    llm_content: str | None = None,
 ) -> dict[str, Any]:
     """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
     texts = "\n".join(template.text for template in pool)
@@ -242,4 +248,18 @@ def identity_of(
         "pool": hashlib.sha256(texts.encode()).hexdigest()[:16],
         "prompts_version": PROMPTS_VERSION,
         **({} if config.wordings is None else {"wordings": wordings.hash}),
+        **({} if llm_content is None else {LLM_CONTENT: llm_content}),
     }
+
+
+def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return as much of a run's identity as a config tells before anything is opened.
+
+    Args:
+        config: What the run is to go on with.
+        before: The run's identity; what a file's content decides is taken from it until the file is read.
+    """
+    now = {**before, **config.identity()}
+    if config.wordings is not None and before.get("wordings"):
+        now["wordings"] = before["wordings"]
+    return now

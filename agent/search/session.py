@@ -40,8 +40,10 @@ from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
 from .inputs import (
+    LLM_CONTENT,
     check_places,
     identity_of,
+    known_identity,
     pinned_evaluator,
     read_pool,
     read_wordings,
@@ -101,9 +103,9 @@ class Session:
             PromptclimbError: The run failed on its way; what it has is kept.
         """
         session = await self._settled()
-        run_dir = new_run_dir(session.config)
         pool, _ = read_pool(session.config), session._wordings
         check_cache(session.config.shared_cache)
+        run_dir = new_run_dir(session.config)
         check_run_dir(run_dir)
         try:
             return await session._run(run_dir, pool, None)
@@ -122,7 +124,7 @@ class Session:
             session = await self._settled(store.manifest.get("notes", {}))
             if (done := _finished(run_dir)) is None:
                 check_given(run_dir, store.manifest.get("given", {}), session.given)
-            store.check_identity({**store.manifest["identity"], **session.config.identity()})
+            store.check_identity(known_identity(session.config, store.manifest["identity"]))
             if done is not None:
                 return done
             check_places(session.config, labels=self.evaluator is not None)
@@ -150,7 +152,7 @@ class Session:
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool))
+                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool, endpoints))
                 await store.put_config(self.config.to_public())
                 self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
                 ended = await self._climb_all(pool, store, endpoints, evaluator)
@@ -179,11 +181,19 @@ class Session:
 
     @contextmanager
     def _stored(
-        self, run_dir: Path, opened: Store | None, evaluator: Evaluator, pool: list[Template]
+        self,
+        run_dir: Path,
+        opened: Store | None,
+        evaluator: Evaluator,
+        pool: list[Template],
+        endpoints: Sequence[Endpoint],
     ) -> Iterator[Store]:
         """Return the run on disk: the one that was opened, or a new one; the config's file beside it."""
         config = self.config
-        identity = identity_of(config, evaluator.info, pool, self._wordings)
+        content = next((one.content for one in endpoints if one.content), None)
+        if content is None and opened is not None:  # no file is asked any more
+            content = opened.manifest["identity"].get(LLM_CONTENT)
+        identity = identity_of(config, evaluator.info, pool, self._wordings, content)
         about = {
             "identity": identity,
             "config": config.to_public(),

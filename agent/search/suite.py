@@ -21,7 +21,7 @@ from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
 from .allowance import Allowance, told
-from .inputs import fallen_back, pinned_evaluator, read_pool
+from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool
 from .session import Session
 
 SCHEMA = 2
@@ -90,8 +90,7 @@ def _done(cell: Cell) -> bool:
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _own(cell):
             begun = fallen_back(cell.config, store.manifest.get("notes", {}))
-            now = pinned_evaluator(begun).identity()
-            store.check_identity({**store.manifest["identity"], **now})
+            store.check_identity(known_identity(pinned_evaluator(begun), store.manifest["identity"]))
         return (last := _last_result(cell)) is not None and last.complete
     if cell.run_dir.exists():
         left = [path for path in cell.run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]

@@ -13,6 +13,8 @@ _NAMES = {
     "endpoints": "what the endpoints are asked for (their model, reasoning_effort, extra_body)",
     "fingerprint": "the content of data and model (their fingerprint)",
     "pool": "the initial templates (their hash)",
+    "llm_content": "the content of the LLM's file (its hash)",
+    "wordings": "the texts of --wordings (their hash)",
     "prompts_version": "the wording of requests (its version)",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 import filelock
@@ -39,18 +40,44 @@ def lock(directory: Path) -> filelock.BaseFileLock:
     return held
 
 
+def is_running(process: int) -> bool:
+    """Return whether there is a process of that number, of any user; where that cannot be known, there is."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True  # another user's
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def is_live(directory: Path) -> bool:
-    """Return whether a live process has the run."""
+    """Return whether a live process has the run; nothing is written, as the run may be another user's."""
     try:
         owner = int((directory / OWNER_NAME).read_text("ascii"))
-        if os.name == "posix":
-            os.kill(owner, 0)
-    except (OSError, ValueError, OverflowError):
-        return False  # nobody has begun it, or that process has gone
+    except (OSError, ValueError):
+        return False  # nobody has begun it
+    # The number may be another process's by now, which the lock tells.
+    return is_running(owner) and _is_held(directory / LOCK_NAME)
+
+
+def _is_held(path: Path) -> bool:
+    """Return whether a process has the lock; ``filelock`` would open the file for writing to find out."""
+    if sys.platform == "win32":
+        try:
+            filelock.FileLock(path, timeout=0).acquire().lock.release()
+        except filelock.Timeout:
+            return True
+        return False
+    import fcntl
+
     try:
-        lock(directory).release()
-    except StoreLockedError:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # some file systems call it the latter
         return True
-    except StoreError:
+    except OSError:
         return False
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -20,12 +21,16 @@ from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
 from ..position import Position
 from .disk import FILE_NAME, TextCache, inspect, translated
 from .identity import check_identity
-from .lock import lock
+from .lock import is_running, lock
 from .manifest import check_manifest, new_manifest
 from .records import StoredAnswer, StoredScore, answer_key, answer_position, read_row
 from .writer import RESERVED, USAGE, Writer
 
 FOLDER = "store"
+_ASIDE = f"{FOLDER}.new."
+"""What a store is called until it is whole; the number of the process that makes it follows."""
+_CREATING = threading.Lock()
+"""Of this process's threads one at a time, as they would share a name."""
 _MANIFEST = "manifest"
 _ANSWER, _SCORE, _NOTE = "answer:", "score:", "note:"
 T = TypeVar("T")
@@ -79,13 +84,14 @@ class Store:
             StoreFullError: No room on the disk.
         """
         folder = run_dir / FOLDER
-        if folder.exists():
-            raise StoreExistsError(f"{run_dir} holds a run already; `resume` it, or choose another directory")
-        aside = run_dir / f"{FOLDER}.new.{os.getpid()}"
-        with translated(run_dir):
+        aside = run_dir / f"{_ASIDE}{os.getpid()}"
+        with _CREATING, translated(run_dir):
+            if folder.exists():
+                raise StoreExistsError(
+                    f"{run_dir} holds a run already; `resume` it, or choose another directory"
+                )
             run_dir.mkdir(parents=True, exist_ok=True)
-            for left in run_dir.glob(f"{FOLDER}.new.*"):
-                shutil.rmtree(left)
+            _sweep(run_dir)
             try:
                 with contextlib.closing(TextCache(aside)) as cache:
                     cache.write({_MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
@@ -220,6 +226,15 @@ class Store:
         with translated(self._folder):
             for key, row in self._cache.rows(prefix):
                 yield key, read_row(self._folder, key, read, row)
+
+
+def _sweep(run_dir: Path) -> None:
+    """Remove what killed processes had begun to make; what a live one is making is left alone."""
+    for left in run_dir.glob(f"{_ASIDE}*"):
+        maker = left.name.removeprefix(_ASIDE)
+        # This process makes nothing yet: what bears its number is that of one before it.
+        if maker.isdecimal() and (int(maker) == os.getpid() or not is_running(int(maker))):
+            shutil.rmtree(left)
 
 
 def _appear(aside: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ from ...errors import EndpointError
 from ...events import Listener, ModelFetched
 from .known_models import KNOWN_MODELS
 from .llama_server import LlamaServer, LlamaSettings
-from .model_file import model_file
+from .model_file import content_hash, model_file
 
 PACKAGE = "xllamacpp"
 EVERY_S = 2.0
@@ -100,6 +100,17 @@ async def make_loaded(llm: str, tell: Listener, *, slots: int) -> None:
     finally:
         await server.close()
     _loaded.add((llm, slots))
+
+
+async def content_of(llm: str, file: Path) -> str | None:
+    """Return the hash of the file of a model of the user's own; None for one that is known by its name.
+
+    Raises:
+        EndpointError: It cannot be read.
+    """
+    if isinstance(local_model(llm), str):
+        return None
+    return await in_thread(lambda: content_hash(file))
 
 
 def model_name(llm: str) -> str:

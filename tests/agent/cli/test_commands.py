@@ -890,7 +890,8 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     assert re.search(r"runs/\S+ +stopped +2 of 6 +2 ", capsys.readouterr().out)
     assert main(["status", str(run_dir)]) == 0
     shown = capsys.readouterr().out
-    assert f"to go on: python run_agent.py resume {run_dir}" in shown
+    go_on = f"to go on with a higher limit: python run_agent.py resume {run_dir} --max-calls N\n"
+    assert go_on in shown
     assert "left of --max-calls: 0" in shown
     assert main(["resume", "--max-calls", "99"]) == 0
     assert f"the latest unfinished run, {run_dir}" in capsys.readouterr().err

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.config.local_llm import LOCAL_MODELS, absolute_llm, check_llm, is_local, local_model
+from promptclimb.agent.config.local_llm import (
+    LOCAL_MODELS,
+    absolute_llm,
+    check_llm,
+    is_local,
+    local_model,
+    placeless_llm,
+)
+from promptclimb.agent.config.reading import style_of
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import absolute
 from promptclimb.agent.errors import ConfigError
@@ -55,3 +63,14 @@ def test_a_file_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mon
         assert config.llm == f"local:{tmp_path / 'm.GGUF'}"
     assert absolute_llm("local:0.5b") == "local:0.5b"
     assert absolute_llm("a.gguf") == "a.gguf"
+
+
+def test_where_a_model_lies_decides_nothing() -> None:
+    """Neither the identity nor how it is asked; how large its file is called does, as for any model."""
+    here, there = (SearchConfig(data="words", llm=f"local:{place}/m.gguf") for place in ("/a", "/b/70b"))
+    assert here.identity() == there.identity()
+    assert here.placeless_llm == there.placeless_llm != here.llm
+    assert style_of(here.llm) == style_of(there.llm) == "short"
+    assert style_of("local:/b/m-70b.gguf") is None
+    for name in ("local", "local:1.5b", "a.gguf", None):
+        assert placeless_llm(name) == name

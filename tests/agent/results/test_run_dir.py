@@ -76,15 +76,26 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 
 def test_a_new_runs_folder_is_named_or_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the config says, as an absolute path; else one under runs/ that is not there yet."""
+    """As the config says, as an absolute path; else one under runs/ that nobody else gets any more."""
     monkeypatch.chdir(tmp_path)
     assert new_run_dir(SearchConfig(method="random", run_dir=Path("r"))) == tmp_path / "r"
+    assert not (tmp_path / "r").exists()
     config = SearchConfig(method="random", data="some where/my pics!")
     first = new_run_dir(config)
     assert first.parent == tmp_path / "runs"
     assert first.name.endswith("-my-pics-random")
-    first.mkdir(parents=True)
-    assert new_run_dir(config) != first
+    others = [new_run_dir(config) for _ in range(20)]  # most of them in the same second
+    assert len({first, *others}) == 21
+    for folder in (first, *others):
+        check_run_dir(folder)
+
+
+def test_a_file_in_place_of_the_runs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no sign that other runs have all the names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("x")
+    with pytest.raises(ConfigError, match=r"--run-dir .*runs: it cannot be written"):
+        new_run_dir(SearchConfig(method="random"))
 
 
 def test_a_new_run_needs_an_empty_folder(tmp_path: Path) -> None:

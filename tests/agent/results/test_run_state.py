@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
+from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.run_state import is_run, runs_in, state_of
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -56,6 +57,9 @@ def test_a_stopped_run_says_by_what_and_what_is_left(tmp_path: Path) -> None:
     assert state.state == "stopped"
     assert "2 calls" in (state.stop_reason or "")
     assert state.usage["left"] == {"calls": 0}
+    assert state.limits == ("calls",)
+    (tmp_path / "r" / "result.json").unlink()
+    assert state_of(tmp_path / "r").limits == ("calls",)
 
 
 def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) -> None:
@@ -81,6 +85,26 @@ def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> N
     assert state_of(copy).state == "finished"
     (copy / "store" / "run.pid").write_text(f"{os.getppid()}")
     assert state_of(copy).state == "finished"
+    assert (copy / "store" / "run.pid").read_text() == f"{os.getppid()}"
+
+
+def test_another_users_live_run_is_live(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that may not be signalled is there; a lock that may only be read tells that it is held."""
+    copy = tmp_path / "r"
+    shutil.copytree(finished, copy)
+
+    def forbidden(_process: int, _signal: int) -> None:
+        raise PermissionError
+
+    with Store.open(copy):
+        monkeypatch.setattr(os, "kill", forbidden)
+        for path in (copy / "store").iterdir():
+            path.chmod(0o444)
+        assert state_of(copy).state == "live"
+        (copy / "store" / "run.pid").unlink()
+        assert state_of(copy).state == "finished"
 
 
 def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> None:
@@ -92,3 +116,37 @@ def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> Non
     assert [path.name for path in runs_in(tmp_path)] == ["a", "b"]
     assert runs_in(tmp_path / "missing") == []
     assert not is_run(tmp_path / "no-run")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *({"event": event} for event in (None, 1, [], {})),
+        *({"event": "climb.iteration_finished", "climb": climb} for climb in ([], {}, "1", None)),
+        {"event": "climb.iteration_finished", "best": [], "train": 10**400},
+        {"event": "climb.iteration_finished", "best": "a {}", "train": "1"},
+        *({"event": "search.started", "iterations": iterations} for iterations in ("x", [], 1e300)),
+        {"event": "search.started", "dataset": [], "model": {}, "llm": {}, "method": None},
+        *({"event": "search.usage_changed", "calls": calls} for calls in ("1", None, [], {})),
+        {"event": "search.usage_changed", "calls": 1, "prompt_tokens": "x"},
+        {"event": "search.usage_changed", "calls": 1, "cost_usd": []},
+        *({"event": "search.usage_changed", "calls": 1, "left": left} for left in ([], 1, {"calls": "x"})),
+        *({"event": "search.stopped", "reason": {}, "limits": limits} for limits in (1, {}, [1, {}])),
+        {"event": "x", "time": []},
+    ],
+)
+def test_a_line_of_another_shape_is_no_obstacle(
+    line: dict[str, Any], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``status`` shows the run, alone and in the list, as text and as JSON."""
+    copy = tmp_path / "runs" / "r"
+    shutil.copytree(finished, copy)
+    (copy / "result.json").unlink()
+    with (copy / "events.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        for more in ([], ["runs/r"]):
+            for form in ([], ["--json"]):
+                assert main(["status", *more, *form]) == 0
+    assert "runs/r: unfinished" in capsys.readouterr().out

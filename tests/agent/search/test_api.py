@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError, StoreCorruptError, UsageError
+from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.run_state import runs_in
 from promptclimb.agent.search.api import resume_sync, search, search_sync
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.clock import run_virtual
 
 SMALL: dict[str, Any] = {
     "data": "words", "method": "random", "restarts": 1, "resets": 1, "iterations": 1, "initial": 4,
@@ -54,6 +58,8 @@ def test_a_wrong_change_is_told_as_one(tmp_path: Path) -> None:
     search_sync(SearchConfig(**SMALL, run_dir=run), evaluator=FakeEvaluator())
     with pytest.raises(UsageError, match="changes must be a mapping"):
         resume_sync(run, changes=["x"], evaluator=FakeEvaluator())
+    with pytest.raises(UsageError, match="resume: each name in changes must be a text, not int"):
+        resume_sync(run, changes={1: 2}, evaluator=FakeEvaluator())
     with pytest.raises(ConfigError, match=r"unknown setting 'max_minuts' in changes; did you mean max_min"):
         resume_sync(run, changes={"max_minuts": 3}, evaluator=FakeEvaluator())
     with pytest.raises(ConfigError, match=r"^max_minutes inf \(from changes\): .*finite"):
@@ -102,3 +108,33 @@ async def test_a_listener_that_is_async_is_refused() -> None:
     for listener in (later, Later()):
         with pytest.raises(UsageError, match="on_event is async"):
             await search(SearchConfig(data="x", method="random"), on_event=listener)  # type: ignore[arg-type]
+
+
+def test_searches_that_begin_in_the_same_second_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot begin leaves no folder behind."""
+    monkeypatch.chdir(tmp_path)
+
+    async def three() -> list[SearchResult | BaseException]:
+        ready = (search(SearchConfig(**SMALL), evaluator=FakeEvaluator()) for _ in range(2))
+        broken = search(SearchConfig(**SMALL), evaluator=object())
+        return await asyncio.gather(*ready, broken, return_exceptions=True)
+
+    first, second, refused = run_virtual(three())
+    assert isinstance(first, SearchResult)
+    assert isinstance(second, SearchResult)
+    assert isinstance(refused, ConfigError)
+    assert len(runs_in(tmp_path / "runs")) == len(list((tmp_path / "runs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("text", ["notes.md", "/r/pictures", "~"])
+def test_a_description_that_a_file_held_is_taken_back_as_it_is(text: str, tmp_path: Path) -> None:
+    """The run goes on, though nobody may write a text like that where a file's name may be meant."""
+    (tmp_path / "about").write_text(text)
+    told = {**SMALL, "max_minutes": 0, "describe": tmp_path / "about", "run_dir": tmp_path / "run"}
+    evaluator = FakeEvaluator()
+    assert search_sync(SearchConfig(**told), evaluator=evaluator).status == "stopped"
+    assert resume_sync(tmp_path / "run", changes={"max_minutes": 1}, evaluator=evaluator).status == "finished"
+    with pytest.raises(ConfigError, match="there is no file"):
+        resume_sync(tmp_path / "run", changes={"describe": text}, evaluator=evaluator)

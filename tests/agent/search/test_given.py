@@ -12,8 +12,9 @@ import pytest
 
 from promptclimb import SearchConfig, resume_sync, search_sync
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.errors import UsageError
+from promptclimb.agent.errors import ConfigError, StoreMismatchError, UsageError
 from promptclimb.agent.search.given import check_given, name_of, names_of
+from promptclimb.agent.search.inputs import known_identity
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -162,3 +163,25 @@ def test_an_ensemble_on_a_scorer_of_ones_own_has_no_figures(tmp_path: Path) -> N
     assert result.baselines["initial pool"].train is not None
     page = (tmp_path / "r" / "report.html").read_text()
     assert "There are no test images." in page
+
+
+def test_a_run_with_wordings_of_its_own_goes_on_with_the_same_ones(tmp_path: Path) -> None:
+    """Wherever their file lies by now; other ones, or none, are refused. A finished run gives its result."""
+    file, moved, run_dir = tmp_path / "w.toml", tmp_path / "moved.toml", tmp_path / "r"
+    file.write_text("[rich]\nclasses = 'My classes: $names.'\n")
+    config = SearchConfig(**{**SMALL, "method": "guided"}, wordings=file, max_calls=1, run_dir=run_dir)
+    again: dict[str, Any] = {"evaluator": FakeEvaluator(), "chat": ChatByHash()}
+    assert search_sync(config, **again).status == "stopped"
+    with Store.open(run_dir) as store:  # as a suite asks, which opens nothing before the first search
+        store.check_identity(known_identity(config, store.manifest["identity"]))
+    file.rename(moved)
+    with pytest.raises(ConfigError, match="--wordings PLACE"):
+        resume_sync(run_dir, changes={"max_calls": 9}, **again)
+    with pytest.raises(StoreMismatchError, match="wordings"):
+        resume_sync(run_dir, changes={"max_calls": 9, "wordings": None}, **again)
+    file.write_text("[rich]\nclasses = 'Other classes: $names.'\n")
+    with pytest.raises(StoreMismatchError, match="texts of --wordings"):
+        resume_sync(run_dir, changes={"max_calls": 9}, **again)
+    for _ in range(2):
+        done = resume_sync(run_dir, changes={"max_calls": 9, "wordings": moved}, **again)
+        assert done.status == "finished"

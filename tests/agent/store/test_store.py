@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import os
@@ -42,6 +43,12 @@ from tests.paths import ROOT
 MANIFEST: dict[str, Any] = {"identity": {"method": "pn", "seed": 1, "data": {"name": "digits", "shots": 16}}}
 ANSWER = ChatAnswer(text="- a {}\n- ünï \ud800", model="m", prompt_tokens=12, completion_tokens=3)
 COST = Usage(calls=1, prompt_tokens=12, completion_tokens=3, picodollars=5)
+
+
+def dead_process() -> int:
+    """Return the number of a process that is over."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
 
 
 @pytest.fixture
@@ -152,12 +159,45 @@ def test_a_run_is_created_once_and_opened_only_where_there_is_one(tmp_path: Path
 
 def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
     """What was being built aside is swept away by the next start."""
-    left = tmp_path / "store.new.1"
-    TextCache(left).close()
+    for number in (dead_process(), os.getpid()):  # the latter, as in a container that was started again
+        TextCache(tmp_path / f"store.new.{number}").close()
     with pytest.raises(StoreMissingError):
         Store.open(tmp_path)
     Store.create(tmp_path, MANIFEST).close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def test_what_a_live_process_is_making_is_left_alone(tmp_path: Path) -> None:
+    """It hears that it was too late, and its own files are still there for it to take away."""
+    others = tmp_path / f"store.new.{os.getppid()}"
+    TextCache(others).close()
+    Store.create(tmp_path, MANIFEST).close()
+    assert others.is_dir()
+
+
+def test_of_many_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> None:
+    """All others are told in words that another one was faster."""
+    code = (
+        "import sys; from pathlib import Path; from promptclimb.agent.errors import StoreExistsError\n"
+        "from promptclimb.agent.store import Store\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "try: Store.create(Path(sys.argv[1]), {}); print('won', flush=True); sys.stdin.readline()\n"
+        "except StoreExistsError as error: print('lost', flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with contextlib.ExitStack() as stack:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started = [stack.enter_context(subprocess.Popen(command, cwd=ROOT, **pipes)) for _ in range(4)]
+        assert [one.stdout.readline() for one in started if one.stdout] == ["ready\n"] * 4
+        for one in started:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        said = sorted(one.stdout.readline() for one in started if one.stdout)
+        assert said == ["lost\n"] * 3 + ["won\n"]
+        for one in started:
+            one.communicate("\n" if one.poll() is None else None)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["store"]
 
 
 def test_a_live_process_keeps_others_out_and_a_killed_one_does_not(run_dir: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb import SearchConfig, search
+from promptclimb import SearchConfig, resume, search
+from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.events import Event, Noted
 from promptclimb.evaluator.fakes import FakeEvaluator
 
@@ -75,3 +76,25 @@ async def test_one_whose_server_is_killed_ends_as_if_nothing_had_been(model: Mod
     assert len(killed) == 1
     assert (again.best, again.skipped, again.leaderboard) == (plain.best, plain.skipped, plain.leaderboard)
     assert any("started again" in event.text for event in heard if isinstance(event, Noted))
+
+
+async def test_a_model_of_ones_own_is_told_by_its_content(model: Model, tmp_path: Path) -> None:
+    """A run goes on where the file was moved, and not with another one in its place, nor with its answers."""
+    shared = {"shared_cache": tmp_path / "shared", "cache_answers": True}
+    first = config(model(), tmp_path / "run", max_calls=1, **shared)
+    evaluator = FakeEvaluator()
+    assert (await search(first, evaluator=evaluator)).status == "stopped"
+    (tmp_path / "7b").mkdir()
+    moved = model().rename(tmp_path / "7b" / "a-model.gguf")
+    other = model(seed=1)
+    assert other.read_bytes() != moved.read_bytes()
+    with pytest.raises(StoreMismatchError, match="the content of the LLM's file"):
+        await resume(tmp_path / "run", changes={"max_calls": 9}, evaluator=evaluator)
+    changes = {"max_calls": 9, "llm": f"local:{moved}"}
+    done = await resume(tmp_path / "run", changes=changes, evaluator=evaluator)
+    assert (done.status, done.usage.calls) == ("finished", 2)
+    calls = [
+        (await search(config(file, tmp_path / name, **shared), evaluator=evaluator)).usage.calls
+        for name, file in (("same", moved), ("other", other))
+    ]
+    assert calls == [0, 2]
