@@ -216,9 +216,9 @@ def _told(difference: Difference, name: str) -> str:
 
 def _unsure(difference: Difference, name: str) -> str:
     low, high = difference.interval
-    seen = f"{abs(difference.points):.1f} points {'above' if difference.points > 0.0 else 'below'} {name}"
     if f"{difference.points:.1f}".strip("-") == "0.0":
-        seen = f"level with {name}"
+        return f"level with {name} ({low:+.1f} to {high:+.1f})"
+    seen = f"{abs(difference.points):.1f} points {'above' if difference.points > 0.0 else 'below'} {name}"
     return f"{seen}, but that may be chance ({low:+.1f} to {high:+.1f})"
 
 

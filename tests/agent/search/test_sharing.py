@@ -41,6 +41,6 @@ async def test_an_endpoint_that_is_asked_otherwise_shares_no_answers(
     asker, evaluator = Counting(), FakeEvaluator()
     for way in (*ways, *ways):
         config = SearchConfig(llm="m", shared_cache=tmp_path / "c", cache_answers=True, **way)
-        with shared(config, evaluator.info, evaluator, asker, {}) as (_, sharing):
+        with shared(config, evaluator.info, evaluator, asker, {}, []) as (_, sharing):
             await sharing.ask(REQUEST)
     assert asker.asked == 2
