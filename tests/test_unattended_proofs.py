@@ -41,12 +41,14 @@ def test_ten_thousand_turns_hold_every_limit_and_no_memory() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("evaluator", [(), ("--real",)], ids=["fake", "real"])
-def test_strikes_change_nothing_lose_nothing_and_overrun_nothing(evaluator: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("kills", "evaluator"), [(6, ()), (2, ("--real",))], ids=["fake", "real"])
+def test_strikes_change_nothing_lose_nothing_and_overrun_nothing(
+    kills: int, evaluator: tuple[str, ...]
+) -> None:
     """A faulty run that is killed, stopped, cancelled and left without a disk ends as an undisturbed one."""
-    found = figures("chaos", "--kills", "6", *evaluator)
+    found = figures("chaos", "--kills", str(kills), *evaluator)
     strikes, twice = found["strikes"], found["asked_twice"]
-    assert strikes["kill"] >= 6
+    assert strikes["kill"] >= kills
     assert strikes.keys() == {"kill", "interrupt", "terminate", "cancel", "full"}
     assert (found["differences"], found["wrong_ends"]) == ([], [])
     assert (found["lost"], found["overrun"], found["underbilled"]) == (0, 0, 0)
