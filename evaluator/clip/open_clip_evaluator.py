@@ -30,7 +30,6 @@ class _Measured:
     class_mean: float | None = None
     logprob: float | None = None
     margin: float | None = None
-    confused: tuple[Confusion, ...] | None = None
 
 
 class OpenClipEvaluator:
@@ -187,8 +186,9 @@ class OpenClipEvaluator:
     def _score(self, weights: Tensor) -> Score:
         train, val = self._splits["train"], self._splits["val"]
         with torch.inference_mode():
-            found = self._measured(train, weights)
-            on_val = self._measured(val, weights) if len(val) else _Measured()
+            decided = decide(train, weights)
+            found = self._measured(train, weights, decided)
+            on_val = self._measured(val, weights, decide(val, weights)) if len(val) else _Measured()
         return Score(
             train=found.correct / len(train),
             val=on_val.correct / len(val) if len(val) else None,
@@ -196,21 +196,19 @@ class OpenClipEvaluator:
             class_mean=found.class_mean,
             logprob=found.logprob,
             margin=found.margin,
-            confused=found.confused,
+            confused=self._confusions(decided, train, MOST_CONFUSED),
             val_class_mean=on_val.class_mean,
             val_logprob=on_val.logprob,
             val_margin=on_val.margin,
         )
 
-    def _measured(self, split: Labelled, weights: Tensor) -> _Measured:
-        decided = decide(split, weights)
+    def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> _Measured:
         grey = grey_box(split, weights, self._logit_scale) if self._grey else None
         return _Measured(
             correct=correct(decided, split),
             class_mean=class_mean(decided, split),
             logprob=None if grey is None else grey.logprob,
             margin=None if grey is None else grey.margin,
-            confused=self._confusions(decided, split, MOST_CONFUSED),
         )
 
     def _confusions(
