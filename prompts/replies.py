@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from .documents import strings_in_json
 from .echoes import is_echo, without_echoes
+from .lines import one_line
 from .marks import LABEL, LIST_MARK, MOST_ROUNDS, alone, quoted_proposals, without_marks
 from .slots import with_slots
 from .template import DEFAULT_MAX_WORDS, MAX_CHARACTERS, SLOT, Template, TemplateError, single_spaced
@@ -185,5 +186,4 @@ def _candidates(line: str) -> Iterator[str]:
 
 
 def _one_line(line: str) -> str:
-    text = " ".join(line[:MAX_LINE_CHARACTERS].split())
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return one_line(line[:MAX_LINE_CHARACTERS], _SHOWN_CHARACTERS)

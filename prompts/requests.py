@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from .lines import one_line
 from .measures import MEASURES, Measure
 from .template import SLOT
 
@@ -179,8 +180,7 @@ def _told(outcome: Outcome, before: float, measure: Measure) -> str:
 
 def untried(outcome: Outcome) -> str:
     """Return the line that says why a proposal was not tried."""
-    line = " ".join(outcome.template.split())
-    short = line if len(line) <= _REFUSED_CHARACTERS else line[: _REFUSED_CHARACTERS - 1] + "…"
+    short = one_line(outcome.template, _REFUSED_CHARACTERS)
     return f"- {short.removeprefix('- ')} (not tried: {outcome.reason or 'it could not be scored'})"
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .lines import one_line
 from .measures import Measure
 from .requests import Message, Outcome, listed, untried, user_turn
 from .wording import Wordings
@@ -153,8 +154,3 @@ def names_shown(names: Sequence[str]) -> str:
     if len(names) > MOST_NAMES:
         names = [names[at * len(names) // NAMES_OF_MANY] for at in range(NAMES_OF_MANY)]
     return ", ".join(one_line(name) for name in names)
-
-
-def one_line(text: str) -> str:
-    """Return a text with single spaces and no line ends."""
-    return " ".join(text.split())

@@ -11,6 +11,7 @@ import aiohttp
 import httpx2
 import openai
 
+from ...prompts.lines import one_line
 from ..errors import (
     BadRequestError,
     ChatError,
@@ -101,10 +102,10 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UselessAnswerError("the endpoint's answer is not the JSON it should be", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
-        return TransientChatError(_cut(scrub(_no_connection(refused))), perhaps_billed=False)
+        return TransientChatError(one_line(scrub(_no_connection(refused)), MAX_MESSAGE), perhaps_billed=False)
     cause = error.__cause__
     said = f"{error} ({type(cause).__name__}: {cause})" if cause else f"{type(error).__name__}: {error}"
-    return TransientChatError(_cut(scrub(said)), perhaps_billed=not _never_sent(error))
+    return TransientChatError(one_line(scrub(said), MAX_MESSAGE), perhaps_billed=not _never_sent(error))
 
 
 def from_reply(
@@ -119,7 +120,7 @@ def from_reply(
         scrub: Takes secrets out of a message.
     """
     kept = kept_headers(headers)
-    message = _cut(scrub(f"the endpoint answers {status}: {_said(body)}"))
+    message = one_line(scrub(f"the endpoint answers {status}: {_said(body)}"), MAX_MESSAGE)
     asked = retry_after(kept)
     if asked is None and (status == 429 or status >= 500):
         asked = wait_in(body)
@@ -197,8 +198,3 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> str:
     # The SDK calls it a timeout, whatever kept the connection from being made.
     host = f"[{error.host}]" if ":" in error.host else error.host
     return f"no connection to {host}:{error.port} ({why_unconnected(error)})"
-
-
-def _cut(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
