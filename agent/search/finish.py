@@ -6,6 +6,7 @@ import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
@@ -35,6 +36,7 @@ from ..results.result import (
 from ..store import Store
 from ..versions import program_version, running_version
 from .climb_notes import notes_on_climbs
+from .early_picks import Keep, early_picks, kept
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 
 
@@ -81,7 +83,9 @@ class _Choice:
     notes: Mapping[str, str]
 
 
-async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended: Ended) -> SearchResult:
+async def finish(
+    config: SearchConfig, evaluator: Evaluator, store: Store, ended: Ended, keep: Keep | None = None
+) -> SearchResult:
     """Choose, open the test split if the search went to its end, and build the result.
 
     A search that was stopped goes on some day, so its test split stays sealed. That of a finished one is
@@ -92,6 +96,8 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
         evaluator: What scored.
         store: The run on disk: what it used, and how often its test split was opened.
         ended: What the climbs did.
+        keep: What else to look at in that opening, and who takes what was seen; nothing of it goes back into
+            a choice.
 
     Raises:
         PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
@@ -100,7 +106,9 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
     choice = await _choose(config, evaluator, ended)
     opens = ended.stop_reason is None and evaluator.info.sizes.get("test", 0) > 0
     groups = [_single(choice.ranked[0]), choice.ensemble, *choice.baselines.values()]
-    found, notes = await examined(evaluator, store, groups, test=opens)
+    early = {} if keep is None else early_picks(ended.scored, keep.after, partial(_ranked, config, evaluator))
+    found, notes = await examined(evaluator, store, [*groups, *map(_single, early.values())], test=opens)
+    found, of_early = found[: len(groups)], found[len(groups) :]
     look: Inspected | None = None
     gain: Gain | None = None
     if opens and UNOPENED not in notes:
@@ -108,6 +116,8 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
         (best, ensemble, *others), further = await compared(evaluator, groups, found)
         named = dict(zip(choice.baselines, others, strict=True))
         gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
+        if keep is not None:
+            keep.take(kept(best, ensemble, named, early, of_early))
         notes |= more | further
     notes |= notes_on_climbs(ended.records)
     result = _result(config, evaluator.info, store, ended, choice, found, notes)

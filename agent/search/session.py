@@ -19,6 +19,7 @@ from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
+from ..results.opened import to_json, write_opened
 from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -36,6 +37,7 @@ from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing
+from .early_picks import Keep
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -67,6 +69,8 @@ class Session:
         tell: Hears of everything that happens.
         stop: Asks for a stop.
         notes: Facts that belong beside the figures.
+        curve: Numbers of templates after which the choice of that moment is looked at too when the test
+            split is opened, and kept with what it said of each image; None to keep nothing of that.
     """
 
     config: SearchConfig
@@ -76,6 +80,7 @@ class Session:
     tell: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[int, ...] | None = None
 
     @cached_property
     def _private(self) -> Scrubber:
@@ -259,7 +264,10 @@ class Session:
         self, run_dir: Path, evaluator: Evaluator, store: Store, ended: Ended, scrubber: Scrubber
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
-        found = await finish(self.config, evaluator, store, ended)
+        keep = None
+        if self.curve is not None:
+            keep = Keep(self.curve, lambda seen: write_opened(run_dir, scrubber.scrub_value(to_json(seen))))
+        found = await finish(self.config, evaluator, store, ended, keep)
         found = replace(found, notes=self._private.scrub_value(found.notes))
         result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
         write_report(run_dir, result, to_toml(self.config))
