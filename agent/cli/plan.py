@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..climb.climb import MAX_FROM_FILE
@@ -79,22 +79,26 @@ def plan(config: SearchConfig) -> dict[str, Any]:
     }
 
 
-def plan_of_suite(configs: Sequence[SearchConfig]) -> dict[str, Any]:
+def plan_of_suite(
+    configs: Sequence[SearchConfig], plan_of: Callable[[SearchConfig], dict[str, Any]] = plan
+) -> dict[str, Any]:
     """Return the most that several searches do, one after another, within limits over all of them.
 
     Args:
         configs: Of every search; the limits are the same in each.
+        plan_of: Makes the plan of one; for who has many that are alike.
 
     Returns:
         As ``plan``, with the number of ``searches``; from their beginning, whatever is done already.
     """
-    plans = [plan(config) for config in configs]
+    plans = [plan_of(config) for config in configs]
     limits = configs[0]
     calls = sum(one["calls"] for one in plans)
     most = _least(calls, limits.max_calls)
     # Each of these plans scores what its own calls propose, and some of those will not be made.
     bound = sum(one["calls"] for one, config in zip(plans, configs, strict=True) if _only_asks(config))
-    evaluations = sum(one["evaluations"] for one in plans) - limits.proposals * max(bound - most, 0)
+    evaluations = sum(one["evaluations"] for one in plans)
+    evaluations -= min(one.proposals for one in configs) * max(bound - most, 0)
     costs = [one["cost_usd"] for one in plans]
     minutes = [one["minutes"] for one in plans if one["minutes"] is not None]
     return {

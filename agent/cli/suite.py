@@ -17,18 +17,17 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import ConfigError, UsageError
 from ..events import Bus
-from ..results.result import NOTHING_USABLE, SearchResult
+from ..results.result import SearchResult
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
-from ..search.session import Session
-from ..search.suite import Cell, NotRun, check_cells, folder_name, run_cell, summary
+from ..search.suite import Cell, NotRun, check_cells, folder_name, summary
 from ..stop import Stop
-from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, json_alone, print_json, say
 from .search import say_unheard
+from .suite_runs import exit_code, make_folder, run_one
 from .suite_table import summary_text
 
 if TYPE_CHECKING:
@@ -41,12 +40,18 @@ _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 
 def suite(arguments: argparse.Namespace) -> int:
     """Run all searches, one after another, and sum them up."""
-    folder = user_path(arguments.suite_dir, "--suite-dir")
+    if arguments.file is not None:
+        from .study import run_study
+
+        return run_study(arguments)
+    if arguments.datasets is None:
+        raise ConfigError("say what to search on: --data A,B,..., or a suite file, FILE.toml")
+    folder = user_path("runs/suite" if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
     cells = cells_of(arguments, folder)
     if arguments.dry_run:
         return _print_plan(cells, as_json=arguments.as_json)
     check_cells(cells)
-    _make(folder)
+    make_folder(folder)
     try:
         with json_alone(arguments.as_json):
             results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))
@@ -62,15 +67,7 @@ def suite(arguments: argparse.Namespace) -> int:
         say("everything is kept; the same command, with higher limits, goes on from here")
     if arguments.as_json:
         print_json(document)
-    return _exit_code(results)
-
-
-def _exit_code(results: Sequence[SearchResult | NotRun]) -> int:
-    """Return that nothing was usable where no search whose LLM answered got anything of it."""
-    found = [one for one in results if isinstance(one, SearchResult) and one.llm.model is not None]
-    answered = [one for one in found if one.usage.calls or one.usage.replayed]
-    in_vain = bool(answered) and all(NOTHING_USABLE in one.notes for one in answered)
-    return exit_codes.NOTHING_USABLE if in_vain else exit_codes.FINISHED
+    return exit_code(results)
 
 
 def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:
@@ -87,17 +84,10 @@ async def _run_all(cells: Sequence[Cell], allowance: Allowance, stop: Stop) -> l
     for number, cell in enumerate(cells, start=1):
         say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
         with Display(screen) as display:
-            results.append(await _run_one(cell, allowance, Bus(display), stop))
+            results.append(await run_one(cell, allowance, Bus(display), stop))
         if isinstance(found := results[-1], NotRun):
             say(f"not run: {found.reason}")
     return results
-
-
-async def _run_one(cell: Cell, allowance: Allowance, tell: Bus, stop: Stop) -> SearchResult | NotRun:
-    def opened(config: SearchConfig) -> Session:
-        return Session(config=config, tell=tell, stop=stop)
-
-    return await run_cell(cell, allowance, opened)
 
 
 def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
@@ -111,12 +101,12 @@ def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
         ConfigError: A list or a setting is wrong.
     """
     datasets = data_sets_of(arguments.datasets)
-    methods = _listed(arguments.methods, "--methods")
+    methods = _listed("guided" if arguments.methods is None else arguments.methods, "--methods")
     say_unknown_variables()
     cells = []
     for data in datasets:
         for method in methods:
-            for seed in seeds_of(arguments.seeds):
+            for seed in seeds_of("1-3" if arguments.seeds is None else arguments.seeds):
                 own = {"data": data, "method": method, "seed": seed}
                 config = _config(arguments, {**own, "run_dir": folder / folder_name(data, method, seed)})
                 cells.append(Cell(data=data, config=config))
@@ -140,17 +130,6 @@ def data_sets_of(given: Sequence[str]) -> Sequence[str]:
             "quotes inside the shell's own, '\"a,b\",c', and give --data once for each name with quotes"
         ) from error
     return _unique([part.strip() for row in rows for part in row if part.strip()], "--data")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--suite-dir {folder}: it cannot be made ({error.strerror or error}); choose another folder"
-        ) from error
-    if (folder / SUMMARY).is_dir():
-        raise ConfigError(f"--suite-dir {folder}: {SUMMARY} in it is a folder; choose another folder")
 
 
 def seeds_of(text: str) -> list[int]:
@@ -189,21 +168,27 @@ def add_parser(commands: Commands, line: str) -> None:
     """Add ``suite``."""
     parser = commands.add_parser("suite", help=line)
     parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE.toml",
+        help="a suite file: data, shots, seeds, models, methods and LLMs, and what is asked of them "
+        "(docs/studies.md); in place of --data, --methods and --seeds",
+    )
+    parser.add_argument(
         "--data",
         dest="datasets",
-        required=True,
         action="append",
         metavar="A,B,...",
         help="data sets, folders; may be given again; one with a comma in its name in double quotes: "
         "'\"a,b\",c'",
     )
-    parser.add_argument("--methods", default="guided", metavar="A,B,...", help="methods (default: guided)")
-    parser.add_argument("--seeds", default="1-3", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
+    parser.add_argument("--methods", metavar="A,B,...", help="methods (default: guided)")
+    parser.add_argument("--seeds", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(
         "--suite-dir",
-        default="runs/suite",
         metavar="DIR",
-        help="folder; the same command goes on with what is in it (default: runs/suite)",
+        help="folder; the same command goes on with what is in it (default: runs/suite, or runs/ and the "
+        "file's name)",
     )
     add_search_options(parser, leave_out=("data", "method", "seed", "run_dir", *LIMITS))
     _add_limits(parser)

@@ -62,19 +62,24 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
     return found, sorted(unknown)
 
 
-def read_toml(file: Path | str) -> dict[str, Any]:
+def read_toml(file: Path | str, what: str = "the config file", option: str = "--config") -> dict[str, Any]:
     """Return the settings in a file.
+
+    Args:
+        file: Its path.
+        what: How a message calls it.
+        option: What it was given by.
 
     Raises:
         ConfigError: It is no path, cannot be read or is not TOML.
     """
-    path = user_path(file, "--config")
+    path = user_path(file, option)
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the config file {path} cannot be read: {_why(error)}") from error
+        raise ConfigError(f"{what} {path} cannot be read: {_why(error)}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the config file {path} is not TOML: {error}") from error
+        raise ConfigError(f"{what} {path} is not TOML: {error}") from error
 
 
 def from_sources(

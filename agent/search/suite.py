@@ -73,7 +73,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
     Raises:
         UsageError: One would be refused.
     """
-    waiting = [cell for cell in cells if not _done(cell)]
+    waiting = [cell for cell in cells if not is_done(cell)]
     for config in {(cell.config.initial, cell.config.initial_pool): cell.config for cell in waiting}.values():
         read_pool(config)
     # The methods of a suite share its data sets.
@@ -81,7 +81,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
     check_openable(list(specs.values()))
 
 
-def _done(cell: Cell) -> bool:
+def is_done(cell: Cell) -> bool:
     """Return whether a search is finished, once its folder is known to be this suite's.
 
     Raises:

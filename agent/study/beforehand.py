@@ -1,0 +1,113 @@
+"""What is looked at before a study begins: nothing is paid until all of it is known to be possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...evaluator.counts import counted
+from ...evaluator.open import check_openable
+from ..config.known_methods import KNOWN_METHODS
+from ..errors import ConfigError, DataError
+from ..search.inputs import read_pool, read_wordings
+from ..search.suite import is_done
+from .grid import StudyCell
+from .study_file import MOST_RUNS, Study
+
+PlanOf = Callable[[StudyCell, int], Mapping[str, Any]]
+"""Says what a run does at most, of so many calls at most; see ``agent.cli.plan.plan``."""
+
+
+def check_size(study: Study) -> None:
+    """Refuse a study of more runs than anybody means, before they are listed.
+
+    Raises:
+        ConfigError: There are too many.
+    """
+    rows = sum(max(len(study.llms), 1) if method.asks else 1 for method in study.methods)
+    runs = rows
+    for axis in (study.data, study.shots, study.seeds, study.models):
+        runs *= len(axis)
+    if runs > MOST_RUNS:
+        raise ConfigError(f"this study is of {runs:,} runs, and {MOST_RUNS:,} are the most")
+
+
+def check_budget(study: Study, cells: Sequence[StudyCell], plan_of: PlanOf) -> None:
+    """Make sure that the budget is enough for one run of each method on each data set: the first seed.
+
+    Of calls it is known how many they take at most. Of tokens and money one request of each is the least.
+
+    Args:
+        study: The file.
+        cells: Every run.
+        plan_of: Says what a run takes at most.
+
+    Raises:
+        ConfigError: It is not enough.
+    """
+    first = [one for one in cells if one.seed == study.seeds[0] and one.config.needs_llm]
+    if not first:
+        return
+    limits = first[0].config
+    runs = counted(len(first), "run")
+    if limits.max_minutes is not None and limits.max_minutes <= 0:
+        raise ConfigError("max_minutes is 0, so no run would begin")
+    if limits.max_calls is not None and (needed := sum(map(_calls, first))) > limits.max_calls:
+        raise ConfigError(
+            f"max_calls is {limits.max_calls:,}, and one run each ({runs} of seed {study.seeds[0]}) takes "
+            f"{needed:,}; raise it, or search less"
+        )
+    if limits.max_tokens is None and limits.max_cost is None:
+        return
+    one_request = [plan_of(one, 1) for one in first]
+    for name, key, unit in (("max_tokens", "tokens", ""), ("max_cost", "cost_usd", "$")):
+        limit, needed_each = getattr(limits, name), [plan[key] for plan in one_request]
+        if limit is not None and None not in needed_each and sum(needed_each) > limit:
+            raise ConfigError(
+                f"{name} is {unit}{limit:,}, and one request of each run ({runs} of seed {study.seeds[0]}) "
+                f"may take {unit}{sum(needed_each):,.6g}; raise it"
+            )
+
+
+def _calls(one: StudyCell) -> int:
+    """Return how many calls a whole run is known to take: one, where it may end early or go without."""
+    config, known = one.config, KNOWN_METHODS[one.config.method]
+    early = config.patience is not None or config.until is not None
+    if early or (known.combines and config.description):
+        return 1
+    return config.all_iterations * known.requests
+
+
+def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
+    """Make sure that no run will be refused: folders, settings, files, data sets, shots and names.
+
+    What is finished is let be. Nothing is made or paid.
+
+    Args:
+        cells: Every run.
+        file: The suite file, for messages.
+
+    Raises:
+        UsageError: One would be refused.
+    """
+    waiting = [one for one in cells if one.white_box is not None or not is_done(one.cell)]
+    for config in {(one.config.initial, one.config.initial_pool): one.config for one in waiting}.values():
+        read_pool(config)
+    for config in {one.config.wordings: one.config for one in waiting}.values():
+        read_wordings(config)
+    seen: set[object] = set()
+    for one in waiting:
+        # The methods of a study share its data sets, and its models share them too.
+        keys = {_data_key(one), ("model", one.config.model, one.config.pretrained, one.config.device)}
+        if keys <= seen:
+            continue
+        seen |= keys
+        try:
+            check_openable([one.config])
+        except DataError as error:
+            raise DataError(f"{file}: data {one.data}, {counted(one.shots, 'shot')}: {error}") from error
+
+
+def _data_key(one: StudyCell) -> str:
+    return one.config.bare().model_dump_json(exclude={"model", "pretrained", "device"})

@@ -1,0 +1,131 @@
+"""What came of each run of a study, in one form for searches and references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..results.gain import ENSEMBLE
+from ..results.opened import Opened, Seen, read_opened
+from ..results.result import UNOPENED, SearchResult
+from ..search.suite import NotRun
+from .grid import StudyCell
+
+BEST = "best"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One accuracy on test.
+
+    Attributes:
+        test: Share of the images that are correctly classified.
+        hits: A digit for each image, 1 where it is; None where that is not known.
+    """
+
+    test: float
+    hits: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one run.
+
+    Attributes:
+        cell: Which one.
+        status: ``finished``, ``stopped`` or ``not run``.
+        counts: Whether it is in means: it is finished, and its test accuracies are known.
+        reason: Why not.
+        template: What a search chose.
+        figures: On test: ``best``, ``ensemble``, and what it is compared with, by name.
+        curve: Test accuracy of the choice after so many templates.
+        spent: ``calls``, ``tokens``, ``cost_usd``, ``evaluated``, ``wall_s``.
+    """
+
+    cell: StudyCell
+    status: str
+    counts: bool
+    reason: str | None = None
+    template: str | None = None
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    curve: Mapping[int, float] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
+
+
+SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
+
+
+def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
+    """Return what came of a search, with what its opening left of single images."""
+    if isinstance(result, NotRun):
+        return Outcome(cell=cell, status="not run", counts=False, reason=result.reason)
+    opened = read_opened(cell.run_dir) if result.complete else None
+    if opened is not None and opened.best.templates != (result.best.template,):
+        opened = None  # of another result
+    figures = _figures(result, opened) if result.complete else {}
+    return Outcome(
+        cell=cell,
+        status=result.status,
+        counts=BEST in figures,
+        reason=result.stop_reason or result.notes.get(UNOPENED),
+        template=result.best.template,
+        figures=figures,
+        curve={} if opened is None else {one.after: one.test for one in opened.curve if one.test is not None},
+        spent={
+            "calls": result.usage.calls,
+            "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
+            "cost_usd": result.usage.cost_usd,
+            "evaluated": result.evaluated,
+            "wall_s": result.wall_s,
+        },
+    )
+
+
+def _figures(result: SearchResult, opened: Opened | None) -> dict[str, Figure]:
+    tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
+    tests |= {name: one.test for name, one in result.baselines.items()}
+    seen: dict[str, Seen] = {}
+    if opened is not None:
+        seen = {**opened.baselines, BEST: opened.best, ENSEMBLE: opened.ensemble}
+    return {
+        name: Figure(test=test, hits=_fitting(seen.get(name), test))
+        for name, test in tests.items()
+        if test is not None
+    }
+
+
+def _fitting(seen: Seen | None, test: float) -> str | None:
+    """Return decisions that are those of an accuracy."""
+    if seen is None or not seen.hits or seen.test != test:
+        return None
+    return seen.hits
+
+
+def blocks_of(outcomes: Iterable[Outcome]) -> dict[tuple[str, int, str, int], list[Outcome]]:
+    """Return what counts, by what it may be compared with: model, shots, data set, seed."""
+    blocks: dict[tuple[str, int, str, int], list[Outcome]] = {}
+    for one in outcomes:
+        if one.counts:
+            blocks.setdefault(one.cell.block, []).append(one)
+    return blocks
+
+
+def left_out(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return the runs that are in no mean, each with its reason."""
+    return [
+        {
+            **where(one),
+            "status": "stopped" if one.status == "finished" else one.status,
+            "reason": one.reason,
+            "folder": one.cell.run_dir.name,
+        }
+        for one in outcomes
+        if not one.counts
+    ]
+
+
+def where(one: Outcome) -> dict[str, Any]:
+    """Return which run it is."""
+    cell = one.cell
+    return {name: getattr(cell, name) for name in ("data", "shots", "seed", "model", "method", "llm")}

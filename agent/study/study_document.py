@@ -1,0 +1,74 @@
+"""All that a study says, as one document, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..results.run_dir import SUMMARY, write_atomically
+from .accuracy_tables import curves, tables
+from .comparing import differences
+from .outcomes import Outcome, blocks_of, left_out, where
+from .picture import is_drawable, svg
+from .study_file import Study
+from .study_forms import latex, markdown, raw_csv
+from .transfer import Carried, transfers
+
+SCHEMA = 1
+RAW, MARKDOWN, LATEX, PICTURE = "runs.csv", "tables.md", "tables.tex", "picture.svg"
+
+
+def findings(study: Study, outcomes: Sequence[Outcome], carried: Carried, title: str) -> dict[str, Any]:
+    """Return the study's document, as JSON values.
+
+    Args:
+        study: The file.
+        outcomes: What came of each run.
+        carried: What was scored on other models.
+        title: What it is called where the file does not say.
+    """
+    blocks = blocks_of(outcomes)
+    return {
+        "schema": SCHEMA,
+        "title": study.title or title,
+        "tables": tables(study, blocks),
+        "differences": differences(study, blocks),
+        "curves": curves(study, blocks),
+        "transfer": transfers(study, blocks, carried) if study.transfer else [],
+        "left_out": left_out(outcomes),
+        "runs": [_run(one) for one in outcomes],
+    }
+
+
+def _run(one: Outcome) -> dict[str, Any]:
+    return {
+        **where(one),
+        "status": one.status,
+        "counts": one.counts,
+        "reason": one.reason,
+        "template": one.template,
+        "test": {name: figure.test for name, figure in one.figures.items()},
+        **one.spent,
+        "folder": one.cell.run_dir.name,
+    }
+
+
+def write_findings(folder: Path, document: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str | None:
+    """Write the document, its tables in three forms, and its picture.
+
+    Returns:
+        Why there is no picture; None where there is one, or nothing to draw.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    write_atomically(folder / RAW, raw_csv(outcomes))
+    write_atomically(folder / MARKDOWN, markdown(document))
+    write_atomically(folder / LATEX, latex(document))
+    why = is_drawable()
+    if why is None and (drawn := svg(document)) is not None:
+        write_atomically(folder / PICTURE, drawn)
+    write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return why

@@ -1,0 +1,182 @@
+"""A study's document as files: Markdown, LaTeX, and a raw table with a row for each run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from ...evaluator.counts import counted
+from ..results.gain import ENSEMBLE
+from ..results.leaderboard import safe_cell
+from ..text import printable
+from .outcomes import BEST, SPENT, Outcome, where
+
+Lines = Sequence[Sequence[str]]
+
+ABOUT = (
+    "Test accuracy in %. A data set's figure is the mean over the seeds that every method has finished "
+    "there; the mean is over the data sets that have such a seed."
+)
+ABOUT_DIFFERENCES = (
+    "Differences on test in percentage points, with 95 % intervals of a paired bootstrap over what is named; "
+    "each is the mean over data sets of the mean over seeds, where both sides have finished."
+)
+ABOUT_CURVES = (
+    "Test accuracy in % of what selection would have picked after n templates: looked at in the one opening "
+    "of the test split, and told to no search."
+)
+ABOUT_TRANSFER = (
+    "Gain over the plain template, in points, of what was found on one model, scored on another (brought), "
+    "beside that of what a search there found itself (native); kept is the first as a share of the second."
+)
+
+
+def raw_csv(outcomes: Sequence[Outcome]) -> str:
+    """Return a row for each run, whether it counts or not; accuracies are shares of 1."""
+    others = dict.fromkeys(name for one in outcomes for name in one.figures)
+    figures = [BEST, ENSEMBLE, *(name for name in others if name not in (BEST, ENSEMBLE))]
+    names = ("data", "shots", "seed", "model", "method", "llm")
+    head = [*names, "status", "counts", "reason", "template", *(f"test: {one}" for one in figures), *SPENT]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*map(safe_cell, head), "folder"])
+    for one in outcomes:
+        place = where(one)
+        tests = [f"{one.figures[name].test:.6f}" if name in one.figures else "" for name in figures]
+        spent = [one.spent.get(name, "") for name in SPENT]
+        told = [safe_cell(text or "") for text in (one.reason, one.template)]
+        own = [value if isinstance(value, int) else safe_cell(value or "") for value in place.values()]
+        folder = one.cell.run_dir.name
+        writer.writerow([*own, one.status, int(one.counts), *told, *tests, *spent, folder])
+    return buffer.getvalue()
+
+
+def parts(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
+    """Yield every table of a study: its heading, what it shows, and its lines, the first of them names."""
+    for table in document["tables"]:
+        yield f"{table['model']}, {counted(table['shots'], 'shot')}", ABOUT, table_lines(table)
+    if document["differences"]:
+        yield "Differences", ABOUT_DIFFERENCES, _difference_lines(document["differences"])
+    if document["curves"]:
+        yield "Learning curves", ABOUT_CURVES, _curve_lines(document["curves"])
+    if document["transfer"]:
+        yield "Transfer", ABOUT_TRANSFER, _transfer_lines(document["transfer"])
+    if document["left_out"]:
+        yield "In no mean", "Runs that are not finished.", _left_lines(document["left_out"])
+
+
+def table_lines(table: Mapping[str, Any]) -> Lines:
+    """Return a table of accuracies; a column that lacks seeds says how many it has."""
+    most = max((len(seeds) for seeds in table["seeds"].values()), default=0)
+    seeds = {name: len(own) for name, own in table["seeds"].items()}
+    names = [
+        name if seeds[name] == most else f"{name} ({counted(seeds[name], 'seed')})"
+        for name in table["columns"]
+    ]
+    mean = "mean" if table["sets"] == len(names) else f"mean of {table['sets']}"
+    rows = [
+        (row["label"], *(_percent(row["test"][name]) for name in table["columns"]), _percent(row["mean"]))
+        for row in table["rows"]
+    ]
+    return [("", *names, mean), *rows]
+
+
+def _difference_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
+    lines: list[Sequence[str]] = [("", "model", "shots", "sets", "runs", "points", "95 % interval", "over")]
+    for one in found:
+        interval = "-" if one["interval"] is None else "{:+.1f} to {:+.1f}".format(*one["interval"])
+        points = "-" if one["points"] is None else f"{one['points']:+.1f}"
+        what = f"{one['first']} over {one['second']}"
+        counts = (str(one["shots"]), str(one["sets"]), str(one["runs"]))
+        lines.append((what, one["model"], *counts, points, interval, ", ".join(one["resampled"]) or "-"))
+    return lines
+
+
+def _curve_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
+    counts = sorted({point["templates"] for one in found for point in one["points"]})
+    lines: list[Sequence[str]] = [("", "model", "shots", *(f"n = {count}" for count in counts))]
+    for one in found:
+        tests = {point["templates"]: point["test"] for point in one["points"]}
+        figures = (_percent(tests.get(count)) for count in counts)
+        lines.append((one["label"], one["model"], str(one["shots"]), *figures))
+    return lines
+
+
+def _transfer_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
+    lines: list[Sequence[str]] = [("", "shots", "from", "to", "sets", "brought", "native", "kept")]
+    for one in found:
+        brought, native = ("-" if one[key] is None else f"{one[key]:+.1f}" for key in ("brought", "native"))
+        kept = "-" if one["kept"] is None else f"{100 * one['kept']:.0f} %"
+        counts = (str(one["shots"]), one["from"], one["to"], str(one["sets"]))
+        lines.append((one["label"], *counts, brought, native, kept))
+    return lines
+
+
+def _left_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
+    lines: list[Sequence[str]] = [("run", "status", "reason")]
+    lines += [(one["folder"], one["status"], one["reason"] or "") for one in found]
+    return lines
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Return every table of a study in Markdown."""
+    pages = [f"# {_in_markdown(document['title'])}", ""]
+    for heading, about, (head, *lines) in parts(document):
+        rule = ["---", *("---:" for _ in head[1:])]
+        rows = [map(_in_markdown, head), rule, *(map(_in_markdown, line) for line in lines)]
+        pages += [
+            f"## {_in_markdown(heading)}",
+            "",
+            about,
+            "",
+            *(f"| {' | '.join(row)} |" for row in rows),
+            "",
+        ]
+    return "\n".join(pages)
+
+
+def latex(document: Mapping[str, Any]) -> str:
+    """Return every table of a study in LaTeX, for the package ``booktabs``."""
+    pages = ["% \\usepackage{booktabs}"]
+    for heading, about, (head, *lines) in parts(document):
+        body = [_in_latex(head), "\\midrule", *map(_in_latex, lines)]
+        pages += [
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{_escaped(heading)}. {_escaped(about)}}}",
+            f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            "\\toprule",
+            *body,
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+        ]
+    return "\n".join(pages) + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _in_markdown(text: str) -> str:
+    return re.sub(r"([\\|`*_\[\]~])", r"\\\1", escape(printable(text), quote=False))
+
+
+def _in_latex(cells: Sequence[str]) -> str:
+    return f"{' & '.join(map(_escaped, cells))} \\\\"
+
+
+_LATEX = {
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    **{one: f"\\{one}" for one in "&%$#_{}"},
+}
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(one, one) for one in printable(text))

@@ -1,0 +1,273 @@
+"""``suite FILE.toml``: a study by its file, resumed by the same command, and what it leaves."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from PIL import Image
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.study.study_file import Study
+from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.agent.cli.test_commands import Serving
+from tests.agent.search.test_suite import pictures
+from tests.evaluator.datasets.readers import test_coop
+from tests.fakes.black_box import FACTORY, stand_in
+from tests.fakes.chat_server import ChatServer
+from tests.paths import ROOT
+
+SUITES = sorted((ROOT / "suites").glob("*.toml"))
+SMALL = {"restarts": 1, "resets": 1, "iterations": 2, "initial": 5}
+STUDY: dict[str, Any] = {
+    "title": "small",
+    "data": ["one", "two"],
+    "seeds": [1, 2],
+    "methods": ["random", "mutate"],
+    "search": {**SMALL, "evaluator": FACTORY},
+    "compare": [{"first": "mutate", "second": "random"}],
+    "curve": [3, 5],
+}
+
+
+@pytest.fixture(autouse=True)
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeEvaluator]:
+    """A hill of its own for each seed; what was opened, in order."""
+    found: list[FakeEvaluator] = []
+
+    def fake(spec: EvaluatorSpec) -> FakeEvaluator:
+        found.append(FakeEvaluator(seed=spec.seed))
+        return found[-1]
+
+    stand_in(monkeypatch, fake)
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    """An endpoint that asks for no key."""
+    with Serving() as found:
+        yield found
+
+
+def write(**more: Any) -> str:
+    """The file of a study."""
+    Path("small.toml").write_text(tomli_w.dumps({**STUDY, **more}))
+    return "small.toml"
+
+
+def test_a_study_is_summed_up_and_goes_on(
+    capsys: pytest.CaptureFixture[str], opened: list[FakeEvaluator], tmp_path: Path
+) -> None:
+    """Every run in its folder, one document, four files; the second call reads what the first has made."""
+    assert main(["suite", write(), "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    folder = tmp_path / "runs" / "small"
+    assert found == json.loads((folder / "suite.json").read_text())
+    assert {"runs.csv", "tables.md", "tables.tex", "picture.svg"} <= {one.name for one in folder.iterdir()}
+    assert "8 of 8 runs finished and counted" in err
+    (table,) = found["tables"]
+    by_run = {(one["method"], one["data"], one["seed"]): one["test"]["best"] for one in found["runs"]}
+    random = next(row for row in table["rows"] if row["label"] == "random")
+    assert random["test"]["one"] == pytest.approx(
+        (by_run["random", "one", 1] + by_run["random", "one", 2]) / 2
+    )
+    assert [point["templates"] for point in found["curves"][0]["points"]] == [3, 5]
+    assert [one.opened for one in opened] == [1] * 8
+    with (folder / "runs.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 8
+    assert main(["suite", "small.toml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    assert len(opened) == 8
+
+
+def test_what_the_budget_does_not_reach_is_named_and_made_later(
+    capsys: pytest.CaptureFixture[str], server: ChatServer
+) -> None:
+    """It is in no mean; a higher limit goes on, and pays for nothing twice."""
+    llms = [{"llm": "m", "base_url": server.base_url}]
+    methods = ["pn", "random"]
+    given = {"methods": methods, "llms": llms, "compare": [{"first": "pn", "second": "random"}]}
+    file = write(**given, budget={"max_calls": 5})
+    assert main(["suite", file, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["method"], one["seed"], one["status"]) for one in found["left_out"]] == [
+        ("pn", 2, "stopped"),
+        ("pn", 2, "not run"),
+    ]
+    (difference,) = found["differences"]
+    assert (difference["runs"], difference["sets"]) == (2, 2)
+    assert server.statistics.requests == 5
+    assert main(["suite", file, "--max-calls", "8", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["left_out"] == []
+    assert server.statistics.requests == 8
+    assert again["runs"][0] == found["runs"][0]
+
+
+REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
+    "key": ({"shotz": [1]}, [], "small.toml: unknown key 'shotz'; did you mean shots?"),
+    "budget": (
+        {"methods": ["pn"], "llms": ["m"], "budget": {"max_calls": 3}, "compare": []},
+        [],
+        "small.toml: max_calls is 3, and one run each (2 runs of seed 1) takes 4",
+    ),
+    "shots": (
+        {"data": ["pets"], "shots": [64], "search": SMALL},
+        [],
+        "small.toml: data pets, 64 shots: pets: the largest class has",
+    ),
+    "data": ({"data": ["dcie"], "search": SMALL}, [], "did you mean dice?"),
+    "value": ({"search": {"restarts": 0}}, [], "restarts 0 (from the suite file)"),
+    "list beside": ({}, ["--data", "one"], "--data is given beside the suite file"),
+    "axis beside": ({}, ["--shots", "1"], "--shots decides what is found"),
+    "option beside": ({}, ["--restarts", "1"], "--restarts decides what is found"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_bad_input_is_told_before_anything_is_made(
+    what: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line, exit code 2, and no folder."""
+    more, flags, said = REFUSED[what]
+    file = write(**more)
+    pictures(tmp_path / "pets")
+    assert main(["suite", file, *flags]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["pets", "small.toml"]
+
+
+def test_neither_data_nor_a_file_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both ways are named."""
+    assert main(["suite"]) == 2
+    assert "--data A,B,..., or a suite file" in capsys.readouterr().err
+
+
+def test_the_environment_is_told_that_it_does_not_decide(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting there that a study does not heed is named."""
+    monkeypatch.setenv("PROMPTCLIMB_RESTARTS", "7")
+    assert main(["suite", write(), "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "PROMPTCLIMB_RESTARTS decides what is found, and is not used beside a suite file" in err
+    assert "at most 8 searches" in out
+
+
+def test_other_settings_want_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder is one study's."""
+    assert main(["suite", write()]) == 0
+    assert main(["suite", write(search={**SMALL, "evaluator": FACTORY, "iterations": 3})]) == 2
+    assert "was started with other settings" in capsys.readouterr().err
+
+
+def test_without_matplotlib_there_is_no_picture_and_all_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line says what brings it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["suite", write(seeds=[1], data=["one"])]) == 0
+    assert "no picture: matplotlib is not here; `pip install '.[study]'`" in capsys.readouterr().err
+    assert not Path("runs/small/picture.svg").exists()
+    assert Path("runs/small/tables.md").exists()
+
+
+@pytest.mark.parametrize("file", SUITES, ids=lambda path: path.name)
+def test_what_ships_says_what_it_would_cost(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By group, and over all; no data is opened."""
+    assert main(["suite", str(file), "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sum(group["runs"] for group in found["groups"]) == found["runs"]
+    assert sum(group["calls"] for group in found["groups"]) == found["calls"] > 0
+    assert sum(group["cost_usd"] for group in found["groups"]) == pytest.approx(found["cost_usd"], abs=1e-3)
+
+
+def test_the_example_on_the_page_is_a_study(capsys: pytest.CaptureFixture[str]) -> None:
+    """What docs/studies.md shows is a file that the program takes, and each key of it is explained there."""
+    page = (ROOT / "docs" / "studies.md").read_text("utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    Path("example.toml").write_text(example)
+    assert main(["suite", "example.toml", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {group["method"] for group in found["groups"]} == {"guided, told", "guided, untold", "random"}
+    table = page.partition("| key |")[2].partition("\n\n")[0]
+    keys = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert keys == set(Study.model_fields)
+
+
+def test_the_miniature_is_of_sets_on_which_nothing_was_chosen() -> None:
+    """Twelve bundled sets at least, each with its sentence, none of those that choices were made on."""
+    found = tomllib.loads((ROOT / "suites" / "miniature.toml").read_text())
+    told = (ROOT / "benchmarks" / "told.py").read_text()
+    assert len(found["data"]) >= 12
+    assert set(found["describe"]) == set(found["data"])
+    assert not [name for name in found["data"] if f'"{name}": Told(' in told]
+
+
+@pytest.mark.slow
+def test_two_bundled_sets_are_studied(capsys: pytest.CaptureFixture[str]) -> None:
+    """The real evaluator: paired intervals rest on its decisions, and transfer on its other model."""
+    methods = ["random", {"name": "words", "method": "words", "models": ["RN-pico"]}]
+    compare = [{"first": "words", "second": "plain"}]
+    more = {"data": ["dice", "digits"], "seeds": [1], "shots": [2], "search": SMALL, "transfer": True}
+    file = write(**more, methods=methods, compare=compare, models=["RN-pico", "ViT-pico"])
+    assert main(["suite", file, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (difference,) = found["differences"]
+    assert difference["resampled"] == ["images"]
+    low, high = difference["interval"]
+    assert low <= difference["points"] <= high
+    assert [(one["from"], one["to"], one["sets"]) for one in found["transfer"]] == [
+        ("RN-pico", "ViT-pico", 2),
+        ("ViT-pico", "RN-pico", 2),
+    ]
+    assert all(one["brought"] is not None for one in found["transfer"])
+
+
+@pytest.mark.slow
+def test_the_papers_study_runs_on_stand_ins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, server: ChatServer, tmp_path: Path
+) -> None:
+    """Its eleven sets in CoOp's layout, of a few images each; a bundled model, and a server on loopback."""
+    drawn = iter(range(10_000))
+
+    def put(path: Path) -> str:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = next(drawn)
+        Image.new("RGB", (8, 8), (number % 256, number // 256, 7)).save(path, "PNG")
+        return path.name
+
+    monkeypatch.setattr(test_coop, "put", put)
+    for name in test_coop.SPLIT_SETS:
+        test_coop.build_split_set(tmp_path / "data", name)
+    test_coop.build_aircraft(tmp_path / "data")
+    test_coop.build_imagenet(tmp_path / "data")
+    paper = tomllib.loads((ROOT / "suites" / "paper.toml").read_text())
+    paper |= {"models": ["RN-pico"], "transfer": False, "seeds": [1], "shots": [1]}
+    paper["llms"] = [{"llm": "m", "base_url": server.base_url}]
+    paper["search"] |= {**SMALL, "initial_pool": "captions"}
+    Path("paper.toml").write_text(tomli_w.dumps(paper))
+    assert main(["suite", "paper.toml", "--data-root", str(tmp_path / "data"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["left_out"] == []
+    (table,) = found["tables"]
+    assert table["columns"] == list(ELEVEN)
+    assert table["sets"] == 11
+    assert all(one["points"] is not None for one in found["differences"])

@@ -1,0 +1,150 @@
+"""The runs of a study: in which order, with which settings, in which folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.errors import ConfigError
+from promptclimb.agent.study.beforehand import check_budget, check_size
+from promptclimb.agent.study.grid import cells_of, refuse_deciding
+from tests.fakes.study_outcomes import cells, study
+
+
+def test_one_seed_is_whole_before_the_next_begins() -> None:
+    """And the methods of one data set follow each other, so that pairs are complete."""
+    order = [(one.seed, one.data, one.method) for one in cells(study())]
+    assert order == [
+        (seed, data, method) for seed in (1, 2) for data in ("one", "two") for method in ("random", "mutate")
+    ]
+
+
+def test_only_what_asks_is_run_with_every_llm() -> None:
+    """A method without an LLM is run once."""
+    found = cells(study(data=["one"], seeds=[1], methods=["random", "pn"], llms=["a", "b"]))
+    assert [(one.method, one.llm, one.config.llm) for one in found] == [
+        ("random", None, None),
+        ("pn", "a", "a"),
+        ("pn", "b", "b"),
+    ]
+
+
+def test_the_nearer_table_wins() -> None:
+    """What is said of all, then of the data set, the model, the method, the LLM."""
+    found = cells(
+        study(
+            data=["one", "two"],
+            seeds=[1],
+            methods=[{"method": "pn", "iterations": 4}],
+            llms=[{"llm": "m", "temperature": 0.5}],
+            search={"restarts": 1, "resets": 1, "iterations": 2, "temperature": 0.1},
+            sets={"two": {"resets": 3, "iterations": 3}},
+        )
+    )
+    settings = [(one.config.restarts, one.config.resets, one.config.iterations) for one in found]
+    assert settings == [(1, 1, 4), (1, 3, 4)]
+    assert {one.config.temperature for one in found} == {0.5}
+
+
+def test_who_can_be_told_is_told_the_sentence_of_the_set() -> None:
+    """Unless it is to go without, or blind, or nothing is said of the set."""
+    methods = [
+        "guided",
+        {"name": "untold", "method": "guided", "describe": False},
+        {"name": "blind", "method": "guided", "blind": True},
+        "pn",
+    ]
+    found = cells(study(seeds=[1], methods=methods, llms=["m"], describe={"one": "dice"}))
+    told = {(one.data, one.method) for one in found if one.config.describe is not None}
+    assert told == {("one", "guided")}
+
+
+def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
+    """The others have no such run."""
+    found = cells(
+        study(
+            data=["one"],
+            seeds=[1],
+            shots=[1, 16],
+            models=["RN-pico", "ViT-pico"],
+            methods=["random", {"method": "mutate", "shots": [1], "models": ["ViT-pico"]}],
+        )
+    )
+    assert [(one.model, one.shots) for one in found if one.method == "mutate"] == [("ViT-pico", 1)]
+    assert len(found) == 5
+
+
+def test_limits_are_the_studys_and_flags_may_raise_them() -> None:
+    """What decides nothing may be said on the command line."""
+    found = cells_of(study(budget={"max_calls": 9}), Path("s"), {}, {"max_calls": 10, "device": "cpu"})
+    assert {one.config.max_calls for one in found} == {10}
+
+
+def test_the_environment_decides_nothing() -> None:
+    """A study is what its file says, on whichever machine."""
+    environment = {"PROMPTCLIMB_RESTARTS": "7", "PROMPTCLIMB_DEVICE": "cpu", "OPENAI_BASE_URL": "http://x/v1"}
+    (first, *_) = cells_of(study(), Path("s"), environment, {})
+    assert first.config.restarts != 7
+    assert (first.config.device, first.config.base_url) == ("cpu", "http://x/v1")
+
+
+@pytest.mark.parametrize("name", ["shots", "model", "restarts", "describe"])
+def test_flags_that_decide_are_refused(name: str) -> None:
+    """They would make another study under the same name."""
+    with pytest.raises(ConfigError, match="decides what is found"):
+        refuse_deciding({name: "1"}, Path("study.toml"))
+
+
+@pytest.mark.parametrize("names", [["a/x", "b/x"], ["a b", "a-b"]])
+def test_no_two_runs_share_a_folder(names: list[str]) -> None:
+    """Names that make one folder are refused."""
+    with pytest.raises(ConfigError, match="share a folder"):
+        cells(study(data=names))
+
+
+def test_folders_stay_inside() -> None:
+    """A name from a file is a name of one folder, whatever is in it."""
+    strange = [{"name": "../../y\n\u202e", "method": "random"}, {"name": "..", "method": "mutate"}]
+    found = cells_of(study(data=["../.."], methods=strange), Path("/s"), {}, {})
+    assert {one.run_dir.parent for one in found} == {Path("/s")}
+    assert all(one.run_dir.name.isascii() and one.run_dir.name.isprintable() for one in found)
+
+
+def test_too_many_runs_are_told_before_they_are_listed() -> None:
+    """A slip of the finger does not fill the memory."""
+    with pytest.raises(ConfigError, match="200,000 runs"):
+        check_size(study(seeds=list(range(50_000))))
+
+
+def plan(_one: object, calls: int) -> dict[str, float]:
+    """A hundred tokens a call, a cent each."""
+    return {"tokens": 100 * calls, "cost_usd": 0.01 * calls}
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"max_calls": 95}, "max_calls is 95, and one run each .2 runs of seed 1. takes 96"),
+        ({"max_tokens": 199}, "max_tokens is 199, and one request of each run .* may take 200"),
+        ({"max_cost": 0.019}, r"max_cost is \$0.019, and one request of each run .* may take \$0.02"),
+        ({"max_minutes": 0}, "max_minutes is 0"),
+    ],
+)
+def test_a_budget_too_small_for_one_run_each_is_refused(budget: dict[str, float], said: str) -> None:
+    """The first seed must be payable: calls for whole runs, tokens and money for a request of each."""
+    found = study(methods=["pn", "random"], llms=[{"llm": "m", "price": "1/1"}], budget=budget)
+    with pytest.raises(ConfigError, match=said):
+        check_budget(found, cells(found), plan)
+
+
+def test_a_budget_for_one_run_each_will_do() -> None:
+    """Later seeds may be left out; they are named, and in no mean."""
+    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 200})
+    check_budget(found, cells(found), plan)
+
+
+def test_a_search_that_may_end_early_needs_one_call() -> None:
+    """It is not known how many it takes."""
+    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 2}, search={"patience": 3})
+    check_budget(found, cells(found), plan)

@@ -1,0 +1,125 @@
+"""The file of a study: what it may say, and the one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import ConfigError
+from promptclimb.agent.study.file_parts import NOT_OPTIONS, OPTIONS
+from promptclimb.agent.study.study_file import Study, read_study
+
+BASE = 'data = ["dice"]\nmethods = ["random"]\n'
+ASKING = 'data = ["dice"]\nmethods = ["pn"]\n'
+
+REFUSED = {
+    "key": (BASE + "shotz = [1]", "unknown key 'shotz'; did you mean shots?"),
+    "key in a table": (
+        BASE + "[budget]\nmax_call = 3",
+        "unknown key 'max_call' in [budget]; did you mean max_",
+    ),
+    "option": (BASE + "[search]\nrestart = 3", "search: unknown key 'restart'; did you mean restarts"),
+    "option of a method": (
+        'data = ["dice"]\nmethods = [{method = "random", iteration = 3}]',
+        "methods.1: unknown key 'iteration'; did you mean iterations?",
+    ),
+    "what is no option": (BASE + "[search]\nshots = 3", "search: 'shots' does not stand here"),
+    "method": ('data = ["dice"]\nmethods = ["rndom"]', "unknown method 'rndom'; did you mean random?"),
+    "no method": ('data = ["dice"]', "methods is missing"),
+    "no data": ('data = []\nmethods = ["random"]', "data: it is empty"),
+    "no list": (BASE + "shots = 16", "shots: write a list"),
+    "shots": (BASE + "shots = [0]", "shots.1 is 0: input should be greater than or equal to 1"),
+    "text for a number": (BASE + 'shots = ["16"]', "shots.1 is '16': input should be a valid integer"),
+    "truth for a number": (BASE + "shots = [true]", "shots.1 is True: input should be a valid integer"),
+    "seed": (BASE + "seeds = [-1]", "seeds.1 is -1"),
+    "twice": ('data = ["dice", "dice"]\nmethods = ["random"]', "data names 'dice' twice"),
+    "method twice": ('data = ["dice"]\nmethods = ["random", "random"]', "methods names 'random' twice"),
+    "no LLM": (ASKING, "method 'pn' asks an LLM, and llms names none"),
+    "row": (
+        BASE + '[[compare]]\nfirst = "randm"\nsecond = "plain"',
+        "'randm', which is no row; did you mean random?",
+    ),
+    "itself": (BASE + '[[compare]]\nfirst = "random"\nsecond = "random"', "sets 'random' against itself"),
+    "resample": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nresample = ["image"]',
+        "compare.1.resample.1 is 'image'",
+    ),
+    "LLM of a row": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nfirst_llm = "x"',
+        "compare names 'x', which llms does not",
+    ),
+    "LLM of one that asks none": (
+        BASE + 'llms = ["x"]\n[[compare]]\nfirst = "random"\nsecond = "plain"\nfirst_llm = "x"',
+        "gives 'random' an LLM, and it asks none",
+    ),
+    "set": (
+        BASE + '[describe]\ndicce = "x"',
+        "describe speaks of 'dicce', which data does not name; did you mean dice?",
+    ),
+    "transfer": (BASE + "transfer = true", "models names one only"),
+    "shots of a method": (
+        'data = ["dice"]\nmethods = [{method = "random", shots = [3]}]',
+        "method 'random' is for shots 3, which the study lacks",
+    ),
+    "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_wrong_is_said_in_one_line(what: str, tmp_path: Path) -> None:
+    """The file, the place in it, what stands there, and the nearest word."""
+    text, said = REFUSED[what]
+    file = tmp_path / "study.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as found:
+        read_study(file)
+    message = str(found.value)
+    assert message.startswith(f"{file}: ")
+    assert said in message
+    assert "\n" not in message
+    assert "tuple" not in message
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"data = [\n", "is not TOML"), (b"\xff", "it is not UTF-8")])
+def test_what_is_no_file_of_settings_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+    """It is called the suite file."""
+    (tmp_path / "study.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match="the suite file .*" + said):
+        read_study(tmp_path / "study.toml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """By its path."""
+    with pytest.raises(ConfigError, match=r"nope\.toml cannot be read"):
+        read_study(tmp_path / "nope.toml")
+
+
+def read(text: str) -> Study:
+    """What a file says."""
+    return Study.model_validate(tomllib.loads(text))
+
+
+def test_a_name_alone_is_a_table() -> None:
+    """In models, methods and llms."""
+    found = read('data = ["dice"]\nmodels = ["RN-pico"]\nmethods = ["pn"]\nllms = ["m"]')
+    assert found.models[0].model == "RN-pico"
+    assert (found.methods[0].row, found.llms[0].row) == ("pn", "m")
+
+
+def test_every_setting_of_a_search_has_its_place() -> None:
+    """It is an option, or a list of its own, or nothing that a study could say."""
+    named = {name for name in SearchConfig.model_fields if name in OPTIONS or name in NOT_OPTIONS}
+    rest: set[str] = set(SearchConfig.model_fields) - named
+    assert rest == {"endpoints", "cache_dir", "workers", "image_batch", "text_rows"}
+
+
+@pytest.mark.parametrize("name", ["random ensemble", "plain", "best hand-made", "initial pool"])
+def test_references_and_ensembles_can_be_compared(name: str) -> None:
+    """They are in each result already."""
+    given: dict[str, Any] = {"data": ["dice"], "methods": ["random"]}
+    given["compare"] = [{"first": "random", "second": name}]
+    assert Study.model_validate(given).compare[0].second == name

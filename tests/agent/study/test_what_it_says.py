@@ -1,0 +1,235 @@
+"""What the runs of a study say together: means of what is alike, differences of pairs, curves, transfer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.study import transfer
+from promptclimb.agent.study.accuracy_tables import curves, tables
+from promptclimb.agent.study.comparing import differences
+from promptclimb.agent.study.outcomes import Outcome, blocks_of, outcome_of
+from promptclimb.agent.study.picture import svg
+from promptclimb.agent.study.study_document import findings
+from promptclimb.agent.study.study_file import Study
+from promptclimb.agent.study.study_forms import latex, markdown, parts, raw_csv
+from promptclimb.agent.study.transfer import Carried, transfers
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.small_result import small_result
+from tests.fakes.study_outcomes import cells, figure, finished, outcome, study, without
+
+HITS = {"random": "1100", "mutate": "1110"}
+PAIR = [{"first": "mutate", "second": "random"}]
+
+
+def rows(table: dict[str, Any]) -> dict[str, Any]:
+    """The means of a table by row."""
+    return {row["label"]: row["mean"] for row in table["rows"]}
+
+
+def test_a_mean_is_over_what_every_method_has_finished() -> None:
+    """A seed that one lacks is in no row's mean; the paired difference leaves it out too."""
+    found = study(compare=PAIR, references=["plain"])
+    runs = list(finished(found, HITS, figures={"plain": figure("1000")}))
+    cut = without(runs, method="mutate", data="one", seed=2)
+    worse = [
+        outcome(one.cell, "0000")
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
+        else one
+        for one in cut
+    ]
+    (table,) = tables(found, blocks_of(worse))
+    assert table["seeds"] == {"one": [1], "two": [1, 2]}
+    assert rows(table) == {"plain template": 0.25, "random": 0.5, "mutate": 0.75}
+    (difference,) = differences(found, blocks_of(worse))
+    assert (difference["points"], difference["sets"], difference["runs"]) == (25.0, 2, 3)
+
+
+def test_a_method_that_finished_nothing_takes_nothing_from_the_others() -> None:
+    """Its row is empty, and so is its difference."""
+    found = study(compare=PAIR, references=[])
+    runs = [one for one in finished(found, HITS) if one.cell.method == "random"]
+    (table,) = tables(found, blocks_of(runs))
+    assert rows(table) == {"random": 0.5, "mutate": None}
+    (difference,) = differences(found, blocks_of(runs))
+    assert (difference["points"], difference["interval"], difference["sets"]) == (None, None, 0)
+
+
+def test_a_set_without_a_reference_has_no_mean_of_it() -> None:
+    """The other rows keep theirs."""
+    found = study(references=["best hand-made"])
+    runs = [
+        outcome(one.cell, HITS[one.cell.method], figures={"best hand-made": figure("1111")})
+        if one.cell.data == "one"
+        else one
+        for one in finished(found, HITS)
+    ]
+    (table,) = tables(found, blocks_of(runs))
+    assert rows(table) == {"best hand-made": None, "random": 0.5, "mutate": 0.75}
+    assert table["rows"][0]["test"] == {"one": 1.0, "two": None}
+
+
+def test_what_a_search_is_compared_with_is_its_own() -> None:
+    """Each method's initial pool may be another: a difference takes that of the search itself."""
+    found = study(compare=[{"first": "mutate", "second": "initial pool"}])
+    pools = {"random": figure("1111"), "mutate": figure("1000")}
+    runs = [
+        outcome(one.cell, HITS[one.cell.method], figures={"initial pool": pools[one.cell.method]})
+        for one in finished(found, HITS)
+    ]
+    (difference,) = differences(found, blocks_of(runs))
+    assert difference["points"] == 50.0
+
+
+def test_llms_are_compared_with_themselves_unless_two_are_named() -> None:
+    """``pn`` over ``p`` with each LLM; one LLM over the other where the file says so."""
+    given = {"methods": ["pn", "p"], "llms": ["a", "b"], "data": ["one"], "seeds": [1]}
+    asked = [
+        {"first": "pn", "second": "p"},
+        {"first": "pn", "second": "pn", "first_llm": "b", "second_llm": "a"},
+    ]
+    found = study(**given, compare=asked)
+    hits = {("pn", "a"): "1000", ("pn", "b"): "1110", ("p", "a"): "0000", ("p", "b"): "1111"}
+    runs = [outcome(one, hits[one.method, str(one.llm)]) for one in cells(found)]
+    said = {(one["first"], one["second"]): one["points"] for one in differences(found, blocks_of(runs))}
+    assert said == {("pn, a", "p, a"): 25.0, ("pn, b", "p, b"): -25.0, ("pn, b", "pn, a"): 50.0}
+
+
+def test_intervals_say_what_they_rest_on() -> None:
+    """Images and seeds where they are known; nothing where there is neither."""
+    found = study(compare=PAIR)
+    known = list(finished(found, HITS))
+    (one,) = differences(found, blocks_of(known))
+    assert one["resampled"] == ["images", "seeds"]
+    assert one["interval"][0] <= one["points"] <= one["interval"][1]
+    single = study(compare=PAIR, seeds=[1])
+    blind = [
+        outcome(each.cell, figures={"best": figure(HITS[each.cell.method]).__class__(test=0.5)})
+        for each in finished(single, HITS)
+    ]
+    (other,) = differences(single, blocks_of(blind))
+    assert (other["points"], other["interval"], other["resampled"]) == (0.0, None, [])
+
+
+def test_a_point_of_a_curve_is_of_every_run_or_not_there() -> None:
+    """A curve does not change over whom it averages on its way."""
+    found = study(curve=[5, 10])
+    runs = [
+        outcome(
+            one.cell, curve={5: 0.5, 10: 0.7} if one.cell.data == "one" or one.cell.seed == 1 else {5: 0.1}
+        )
+        for one in finished(found, HITS)
+    ]
+    points = {one["label"]: one["points"] for one in curves(found, blocks_of(runs))}
+    assert points["random"] == [{"templates": 5, "test": pytest.approx((0.5 + 0.3) / 2)}]
+
+
+def moving() -> tuple[Study, list[Outcome]]:
+    """A study of two models; on the second, searching gains a quarter."""
+    found = study(data=["one"], seeds=[1], methods=["random"], models=["RN-pico", "ViT-pico"], transfer=True)
+    hits = {"RN-pico": "1110", "ViT-pico": "1100"}
+    runs = [
+        outcome(one, hits[one.model], template=f"{one.model} {{}}", figures={"plain": figure("1000")})
+        for one in cells(found)
+    ]
+    return found, runs
+
+
+def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what a search on the other model gains, how much a template brings along; scored once."""
+    found, runs = moving()
+    opened: list[str] = []
+
+    class Known(FakeEvaluator):
+        """Half of the gain of each template is kept."""
+
+        def examine(self, ensembles: Any, *, test: bool = True) -> Any:
+            """As told."""
+            return [
+                scores.__class__(train=0.0, val=None, test=0.375) for scores in super().examine(ensembles)
+            ]
+
+    def fake(spec: Any) -> FakeEvaluator:
+        opened.append(spec.model)
+        return Known()
+
+    monkeypatch.setattr(transfer, "open_evaluator", fake)
+    blocks = blocks_of(runs)
+    said: list[str] = []
+    for _ in range(2):
+        carried = Carried(tmp_path)
+        carried.complete(found, blocks, said.append)
+        kept = {(one["from"], one["to"]): one["kept"] for one in transfers(found, blocks, carried)}
+    assert kept == {("RN-pico", "ViT-pico"): pytest.approx(0.5), ("ViT-pico", "RN-pico"): pytest.approx(0.25)}
+    assert sorted(opened) == ["RN-pico", "ViT-pico"]
+    assert len(said) == 2
+
+
+def test_nothing_is_kept_of_no_gain(tmp_path: Path) -> None:
+    """What was not scored, or where searching gained nothing, has no share."""
+    found, runs = moving()
+    assert {one["kept"] for one in transfers(found, blocks_of(runs), Carried(tmp_path))} == {None}
+
+
+def document(tmp_path: Path) -> tuple[dict[str, Any], list[Outcome]]:
+    """A study with names that a program might run."""
+    methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "mutate"]
+    found = study(
+        methods=methods, compare=[{"first": "mutate", "second": "=1+1 | <b>&_$x^"}], title="*A*", curve=[5]
+    )
+    hits = {"=1+1 | <b>&_$x^": "1100", "mutate": "1110"}
+    runs = list(finished(found, hits, curve={5: 0.5}, template="=cmd|' /C calc'!A0 {}"))
+    runs = without(runs, method="mutate", data="two", seed=2)
+    return findings(found, runs, Carried(tmp_path), "file"), runs
+
+
+def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
+    """What a name holds is a name: in Markdown, in LaTeX, in a spreadsheet, in the picture."""
+    said, runs = document(tmp_path)
+    headings = [heading for heading, _, _ in parts(said)]
+    assert headings == ["RN-pico, 16 shots", "Differences", "Learning curves", "In no mean"]
+    text = markdown(said)
+    assert text.startswith("# \\*A\\*\n")
+    assert "=1+1 \\| &lt;b&gt;&amp;\\_$x^" in text
+    widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|") and "one" in line}
+    assert len(widths) == 1
+    tex = latex(said)
+    assert "=1+1 | <b>\\&\\_\\$x\\textasciicircum{}" in tex
+    assert tex.count("\\begin{table}") == tex.count("\\end{table}") == len(headings)
+    lines = list(csv.DictReader(io.StringIO(raw_csv(runs))))
+    assert len(lines) == len(runs) == 8
+    assert {line["method"] for line in lines} == {"'=1+1 | <b>&_$x^", "mutate"}
+    assert lines[0]["template"].startswith("'=cmd")
+    assert [line["status"] for line in lines if line["counts"] == "0"] == ["stopped"]
+
+
+def test_the_picture_is_the_same_for_the_same_study(tmp_path: Path) -> None:
+    """It is one SVG that runs nothing; of nothing to show there is none."""
+    said, _ = document(tmp_path)
+    drawn = svg(said)
+    assert drawn is not None
+    assert drawn == svg(said)
+    tags = {one.tag.rpartition("}")[2] for one in ET.fromstring(drawn).iter()}
+    assert "path" in tags
+    assert not tags & {"script", "a", "image", "foreignObject"}
+    assert svg({**said, "differences": [], "curves": []}) is None
+
+
+def test_an_outcome_is_what_the_result_says() -> None:
+    """A stopped search has no figures; a finished one without decisions has accuracies alone."""
+    (cell, *_) = cells(study())
+    found = outcome_of(cell, small_result())
+    assert found.counts
+    assert {name: one.test for name, one in found.figures.items()} == {
+        "best": 0.5,
+        "ensemble": 0.5,
+        "plain": 0.25,
+    }
+    assert {one.hits for one in found.figures.values()} == {None}
+    stopped = outcome_of(cell, small_result(status="stopped", stop_reason="7 calls"))
+    assert (stopped.counts, stopped.figures, stopped.reason) == (False, {}, "7 calls")
