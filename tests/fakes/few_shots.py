@@ -1,7 +1,10 @@
-"""A few-shot problem without images: features near the text features of a template that nobody tells."""
+"""Few-shot problems for a tiny model: of features near those of a text that nobody tells, and of pictures."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,7 +14,8 @@ from promptclimb.evaluator.baselines.white_box.problem import Problem
 from promptclimb.evaluator.clip.models import LoadedModel
 from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
 from promptclimb.evaluator.clip.zero_shot import Labelled
-from tests.fakes.tiny_clip import TEXT, config, tiny
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.tiny_clip import TEXT, config, save_weights, tiny
 
 NAMES = ("cat", "golden retriever", "oak tree", "St. Bernard (dog)", "7-up")
 HIDDEN = ("seen through fog at night: one more {} of the old kind", "fog, night: {}!")
@@ -70,3 +74,24 @@ def few_shots(
 
 def _no_images(_image: Image.Image) -> Tensor:
     raise AssertionError("there are no images here")
+
+
+def pictures(folder: Path) -> EvaluatorSpec:
+    """Pictures of one colour a class, with some noise (4 train, 2 val, 6 test), and a tiny model."""
+    rng = np.random.default_rng(3)
+    for split, count in (("train", 4), ("val", 2), ("test", 6)):
+        for label, name in enumerate(("cat", "dog", "oak tree")):
+            place = folder / "pictures" / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                noise = rng.integers(0, 60, (32, 32, 3)) + np.array([90 * label, 30, 180 - 90 * label])
+                Image.fromarray(noise.astype(np.uint8)).save(place / f"{number}.png")
+    return EvaluatorSpec(
+        data=str(folder / "pictures"),
+        model="tiny-clip",
+        pretrained=str(save_weights("clip", folder / "clip.safetensors")),
+        shots=4,
+        device="cpu",
+        cache_dir=folder / "cache",
+        image_batch=8,
+    )

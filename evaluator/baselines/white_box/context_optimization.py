@@ -112,8 +112,9 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
     optimizer = torch.optim.SGD([context], lr=WARM_UP_LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     features = problem.train.features.to(prompt.device, torch.float32)
     labels = problem.train.labels.to(prompt.device)
-    losses = []
-    for lr in learning_rates(options.lr, options.epochs or epochs_for(problem.shots)):
+    epochs, losses = options.epochs or epochs_for(problem.shots), []
+    problem.report(f"coop: {context.numel():,} numbers to learn, {epochs} epochs, {len(labels)} images")
+    for lr in learning_rates(options.lr, epochs):
         optimizer.param_groups[0]["lr"] = lr
         found = []
         for batch in batches(len(labels), generator):

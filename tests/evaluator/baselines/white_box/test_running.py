@@ -7,38 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from promptclimb.evaluator.baselines.white_box import REFERENCES, check_reference, names_in, run, run_all
 from promptclimb.evaluator.errors import ConfigError, DataError, ModelError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from tests.fakes.tiny_clip import save_weights
+from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
-    """Pictures of one colour a class, with some noise, and a model with random weights."""
-    root = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(3)
-    for split, count in (("train", 4), ("val", 2), ("test", 6)):
-        for label, name in enumerate(("cat", "dog", "oak tree")):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                noise = rng.integers(0, 60, (32, 32, 3)) + np.array([90 * label, 30, 180 - 90 * label])
-                Image.fromarray(noise.astype(np.uint8)).save(root / split / name / f"{number}.png")
-    weights = save_weights("clip", tmp_path_factory.mktemp("weights") / "clip.safetensors")
-    return EvaluatorSpec(
-        data=str(root),
-        model="tiny-clip",
-        pretrained=str(weights),
-        shots=4,
-        device="cpu",
-        cache_dir=tmp_path_factory.mktemp("cache"),
-        image_batch=8,
-    )
+    """Three classes of pictures, and a model with random weights."""
+    return pictures(tmp_path_factory.mktemp("few"))
 
 
 FEW_STEPS: dict[str, dict[str, Any]] = {
