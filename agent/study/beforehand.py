@@ -14,6 +14,7 @@ from ..search.inputs import read_pool, read_wordings
 from ..search.suite import is_done
 from .grid import StudyCell
 from .study_file import MOST_RUNS, Study
+from .white_box_runs import is_fitted
 
 PlanOf = Callable[[StudyCell, int], Mapping[str, Any]]
 """Says what a run does at most, of so many calls at most; see ``agent.cli.plan.plan``."""
@@ -91,7 +92,12 @@ def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
     Raises:
         UsageError: One would be refused.
     """
-    waiting = [one for one in cells if one.white_box is not None or not is_done(one.cell)]
+    for one in cells:
+        if one.white_box is not None and one.config.evaluator is not None:
+            raise ConfigError(
+                f"{file}: {one.white_box} looks into a CLIP, and an evaluator of your own is none"
+            )
+    waiting = [one for one in cells if not (is_done(one.cell) if one.white_box is None else is_fitted(one))]
     for config in {(one.config.initial, one.config.initial_pool): one.config for one in waiting}.values():
         read_pool(config)
     for config in {one.config.wordings: one.config for one in waiting}.values():

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ...evaluator.baselines.white_box import REFERENCES as WHITE_BOX
+from ...evaluator.baselines.white_box import check_reference
 from ...evaluator.settings import near, shown
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import MOST_COUNTED, SearchConfig
 from ..config.sources import flag_of
-from .white_box_names import WHITE_BOX
+from ..errors import ConfigError
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 """Settings that a study goes through."""
@@ -84,8 +86,13 @@ class Method(WithOptions):
         return self
 
     def _check_options(self) -> None:
-        if self.method not in WHITE_BOX:  # the options of one are its own
+        if self.method not in WHITE_BOX:
             super()._check_options()
+            return
+        try:
+            check_reference(self.method, self.options)  # the options of one are its own
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
     @property
     def row(self) -> str:

@@ -50,7 +50,7 @@ class Outcome:
     template: str | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     curve: Mapping[int, float] = field(default_factory=dict)
-    spent: Mapping[str, float] = field(default_factory=dict)
+    spent: Mapping[str, float | None] = field(default_factory=dict)
 
 
 SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")

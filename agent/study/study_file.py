@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown
 from ..config.sources import read_toml
 from ..errors import ConfigError
-from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, PLAIN
 from .file_parts import Budget, Compare, Llm, Method, Model, Options, Table
 
 MOST_RUNS = 100_000
 """The most runs of a study: far more than anybody pays for, so that a slip of the finger is told."""
-REFERENCES = (PLAIN, BEST_HAND_MADE, HAND_MADE, INITIAL_POOL)
+Reference: TypeAlias = Literal["plain", "best hand-made", "hand-made", "initial pool"]
+REFERENCES: tuple[Reference, ...] = ("plain", "best hand-made", "hand-made", "initial pool")
 """What every search is compared with anyway, in the order of a table's rows."""
 TOGETHER = " ensemble"
 """What follows a method's name where the templates that it chose together are meant."""
@@ -74,7 +74,7 @@ class Study(Table):
     sets: Mapping[str, Options] = Field(default_factory=dict)
     describe: Mapping[str, str] = Field(default_factory=dict)
     budget: Budget = Budget()
-    references: tuple[Literal["plain", "best hand-made", "hand-made", "initial pool"], ...] = REFERENCES
+    references: tuple[Reference, ...] = REFERENCES
     ensembles: bool = False
     compare: tuple[Compare, ...] = ()
     curve: tuple[Point, ...] = _POINTS
@@ -88,8 +88,8 @@ class Study(Table):
         if any(one.asks for one in self.methods) and not self.llms:
             asking = next(one.row for one in self.methods if one.asks)
             raise ValueError(f"method {shown(asking)} asks an LLM, and llms names none")
-        for table, names in (("describe", self.describe), ("sets", self.sets)):
-            for name in names:
+        for table, named in (("describe", list(self.describe)), ("sets", list(self.sets))):
+            for name in named:
                 if name not in self.data:
                     hint = near(name, self.data)
                     raise ValueError(f"{table} speaks of {shown(name)}, which data does not name{hint}")

@@ -224,14 +224,15 @@ def test_the_miniature_is_of_sets_on_which_nothing_was_chosen() -> None:
 @pytest.mark.slow
 def test_two_bundled_sets_are_studied(capsys: pytest.CaptureFixture[str]) -> None:
     """The real evaluator: paired intervals rest on its decisions, and transfer on its other model."""
-    methods = ["random", {"name": "words", "method": "words", "models": ["RN-pico"]}]
-    compare = [{"first": "words", "second": "plain"}]
+    methods = ["random", {"name": "probe", "method": "linear-probe", "models": ["RN-pico"]}]
+    compare = [{"first": "probe", "second": "random"}]
     more = {"data": ["dice", "digits"], "seeds": [1], "shots": [2], "search": SMALL, "transfer": True}
     file = write(**more, methods=methods, compare=compare, models=["RN-pico", "ViT-pico"])
     assert main(["suite", file, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     (difference,) = found["differences"]
     assert difference["resampled"] == ["images"]
+    assert difference["first"] == "probe (white box)"
     low, high = difference["interval"]
     assert low <= difference["points"] <= high
     assert [(one["from"], one["to"], one["sets"]) for one in found["transfer"]] == [
@@ -262,6 +263,10 @@ def test_the_papers_study_runs_on_stand_ins(
     paper = tomllib.loads((ROOT / "suites" / "paper.toml").read_text())
     paper |= {"models": ["RN-pico"], "transfer": False, "seeds": [1], "shots": [1]}
     paper["llms"] = [{"llm": "m", "base_url": server.base_url}]
+    paper |= {
+        "methods": ["pn"],
+        "compare": [one for one in paper["compare"] if one["second"] == "initial pool"],
+    }
     paper["search"] |= {**SMALL, "initial_pool": "captions"}
     Path("paper.toml").write_text(tomli_w.dumps(paper))
     assert main(["suite", "paper.toml", "--data-root", str(tmp_path / "data"), "--json"]) == 0

@@ -1,0 +1,93 @@
+"""White-box references as runs of a study: fitted once, and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ...evaluator.baselines.white_box import WhiteBoxResult, run
+from ...evaluator.threads import in_thread
+from ..errors import UsageError
+from ..results.opened import digits
+from ..results.run_dir import write_atomically
+from ..stop import Stop
+from .grid import StudyCell
+from .outcomes import BEST, Figure, Outcome
+
+FITTED = "white_box.json"
+"""The file in the folder of such a run."""
+
+
+def is_fitted(cell: StudyCell) -> bool:
+    """Return whether a reference was fitted already.
+
+    Raises:
+        UsageError: Its folder holds one with other settings, or something else.
+    """
+    return _kept(cell) is not None
+
+
+async def fitted(cell: StudyCell, stop: Stop) -> Outcome:
+    """Fit a reference and look at the test split, or return what was found before.
+
+    Args:
+        cell: Which one.
+        stop: Asks for a stop: then nothing is kept.
+
+    Raises:
+        UsageError: See ``is_fitted``; or data or model cannot be used.
+    """
+    if (kept := _kept(cell)) is None:
+        assert cell.white_box is not None
+        name, options = cell.white_box, cell.options
+        with stop.watching():
+            found = await in_thread(lambda: run(name, cell.config, split="test", options=options))
+        kept = _document(cell, found)
+        cell.run_dir.mkdir(parents=True, exist_ok=True)
+        write_atomically(cell.run_dir / FITTED, json.dumps(kept, ensure_ascii=False) + "\n")
+    return Outcome(
+        cell=cell,
+        status="finished",
+        counts=True,
+        figures={BEST: Figure(test=kept["test"], hits=kept["hits"])},
+        spent={"wall_s": kept["seconds"]},
+    )
+
+
+def _document(cell: StudyCell, found: WhiteBoxResult) -> dict[str, Any]:
+    (predicted,) = found.predictions.predicted
+    assert predicted is not None
+    hits = [one == true for one, true in zip(predicted, found.predictions.labels, strict=True)]
+    return {**found.to_json(), "identity": _identity(cell), "hits": digits(hits)}
+
+
+def _identity(cell: StudyCell) -> dict[str, Any]:
+    own = cell.config.bare()
+    return {"name": cell.white_box, "options": dict(cell.options), "of": own.identity()}
+
+
+def _kept(cell: StudyCell) -> Mapping[str, Any] | None:
+    path = cell.run_dir / FITTED
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+        before, test, hits, seconds = (found[key] for key in ("identity", "test", "hits", "seconds"))
+    except FileNotFoundError:
+        _check_free(cell)
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # torn: it is fitted again
+    if before != json.loads(json.dumps(_identity(cell))):
+        raise UsageError(
+            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was fitted with other settings; "
+            "give this suite a folder of its own by --suite-dir, or the settings of before"
+        )
+    return {"test": float(test), "hits": str(hits), "seconds": float(seconds)}
+
+
+def _check_free(cell: StudyCell) -> None:
+    if cell.run_dir.is_dir() and any(cell.run_dir.iterdir()):
+        raise UsageError(
+            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no "
+            f"{FITTED}; move it away, or choose another folder"
+        )

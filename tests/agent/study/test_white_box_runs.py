@@ -1,0 +1,129 @@
+"""White-box references as runs: fitted once, told apart by settings, and marked where they are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.errors import ConfigError, UsageError
+from promptclimb.agent.stop import Stop
+from promptclimb.agent.study import white_box_runs
+from promptclimb.agent.study.accuracy_tables import tables
+from promptclimb.agent.study.beforehand import check_cells
+from promptclimb.agent.study.comparing import differences
+from promptclimb.agent.study.grid import StudyCell, cells_of
+from promptclimb.agent.study.outcomes import blocks_of
+from promptclimb.agent.study.white_box_runs import FITTED, fitted, is_fitted
+from promptclimb.evaluator.baselines.white_box import WhiteBoxResult
+from promptclimb.evaluator.predicting import Predictions
+from tests.fakes.study_outcomes import outcome, study
+
+METHODS = ["random", {"name": "probe", "method": "linear-probe", "c": 1.0}]
+GIVEN: dict[str, Any] = {"data": ["dice"], "seeds": [1], "methods": METHODS}
+
+
+@pytest.fixture(autouse=True)
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """References that are right on three of four images; what each was told, in order."""
+    told: list[dict[str, Any]] = []
+
+    def run(name: str, spec: Any, *, split: str, options: Any) -> WhiteBoxResult:
+        told.append({"name": name, "data": spec.data, "split": split, **options})
+        return WhiteBoxResult(
+            name=name,
+            train=1.0,
+            val=None,
+            test=0.75,
+            split=split,
+            predictions=Predictions((0, 1, 0, 1), ((0, 1, 0, 0),)),
+            chosen={},
+            trained=2,
+            seconds=0.5,
+        )
+
+    monkeypatch.setattr(white_box_runs, "run", run)
+    return told
+
+
+def of(folder: Path, **more: Any) -> list[StudyCell]:
+    """The runs of a study."""
+    return cells_of(study(**{**GIVEN, **more}), folder, {}, {})
+
+
+async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> None:
+    """What was found is kept, image by image."""
+    (_, cell) = of(tmp_path)
+    assert not is_fitted(cell)
+    first = await fitted(cell, Stop())
+    assert is_fitted(cell)
+    assert await fitted(cell, Stop()) == first
+    assert fits == [{"name": "linear-probe", "data": "dice", "split": "test", "c": 1.0}]
+    assert (first.figures["best"].test, first.figures["best"].hits) == (0.75, "1110")
+
+
+async def test_it_stands_beside_searches_and_is_marked(tmp_path: Path) -> None:
+    """In tables, and in differences that are paired image by image."""
+    compare = [{"first": "probe", "second": "random"}]
+    searched, cell = of(tmp_path)
+    runs = blocks_of([outcome(searched, "1100"), await fitted(cell, Stop())])
+    found = study(**GIVEN, compare=compare, references=[])
+    (table,) = tables(found, runs)
+    assert [(row["label"], row["mean"]) for row in table["rows"]] == [
+        ("random", 0.5),
+        ("probe (white box)", 0.75),
+    ]
+    (difference,) = differences(found, runs)
+    assert (difference["points"], difference["white_box"], difference["resampled"]) == (
+        25.0,
+        True,
+        ["images"],
+    )
+
+
+async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
+    """One that was fitted in another way is not taken for this one."""
+    await fitted(of(tmp_path)[1], Stop())
+    with pytest.raises(UsageError, match="was fitted with other settings"):
+        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0])  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
+    """It was not whole."""
+    (_, cell) = of(tmp_path)
+    first = await fitted(cell, Stop())
+    (cell.run_dir / FITTED).write_text(text)
+    assert not is_fitted(cell)
+    assert await fitted(cell, Stop()) == first
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """Nothing is written beside what is not ours."""
+    (_, cell) = of(tmp_path)
+    cell.run_dir.mkdir()
+    (cell.run_dir / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds no white_box\.json"):
+        is_fitted(cell)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cc": 1.0}, "unknown setting 'cc'; did you mean c?"),
+        ({"c": -1.0}, "c=-1.0"),
+        ({"epochs": 3}, "epochs"),
+    ],
+)
+def test_options_are_those_of_the_reference(options: dict[str, Any], said: str) -> None:
+    """They are checked with the file."""
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        study(methods=[{"method": "linear-probe", **options}])
+
+
+def test_a_black_box_of_ones_own_has_no_inside(tmp_path: Path) -> None:
+    """It is refused before anything is fitted."""
+    cells = of(tmp_path, search={"evaluator": "scorers:make"})
+    with pytest.raises(ConfigError, match="linear-probe looks into a CLIP"):
+        check_cells(cells, Path("study.toml"))
