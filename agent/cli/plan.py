@@ -109,7 +109,7 @@ def plan_of_suite(configs: Sequence[SearchConfig]) -> dict[str, Any]:
 
 def _only_asks(config: SearchConfig) -> bool:
     """Whether an iteration takes a call, so that a limit on calls bounds the iterations too."""
-    return config.needs_llm and not (KNOWN_METHODS[config.method].combines and config.description)
+    return config.needs_llm and not KNOWN_METHODS[config.method].combines
 
 
 def _prompt_tokens(config: SearchConfig, requests: Sequence[int], calls: int) -> int:

@@ -102,8 +102,8 @@ class Guided:
         skipped = False
         while True:
             llm = "short" if view.style == "short" or (view.style is None and known.reads_little) else "rich"
-            # Without a description there is nothing of the user's to combine, and a model that reads well finds
-            # more by itself; a small one, told names alone, finds less than words of form (docs/method.md).
+            # Without a description there is nothing of the user's to combine, and a model that reads well
+            # finds more by itself; a small one, told names alone, finds less than words of form do.
             arms = (llm, "free") if view.description or llm == "short" else (llm,)
             arm = known.bandit.choose(arms[-1:] if skipped else arms)
             if arm not in begun:
