@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ...evaluator.predicting import Predictor
+from ...evaluator.predicting import Predictions, Predictor
 from ...evaluator.scoring import Evaluator, SplitScores
 
 
@@ -40,6 +40,36 @@ def examine(
     return found
 
 
+class Ballots:
+    """What candidates take the few-shot images for, so that any vote among them can be counted.
+
+    Args:
+        predictor: What tells it; each candidate is asked about once a split.
+        candidates: Templates.
+    """
+
+    def __init__(self, predictor: Predictor, candidates: Sequence[str], sizes: Mapping[str, int]) -> None:
+        self._told = {
+            split: predictor.predict([[one] for one in candidates], split=split)
+            for split in ("train", "val")
+            if sizes.get(split, 0)
+        }
+        self._place = {one: place for place, one in enumerate(candidates)}
+
+    def count(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores | None]:
+        """Score ensembles of candidates by vote; None where a candidate has told nothing."""
+        found: list[SplitScores | None] = []
+        for ensemble in ensembles:
+            shares = {split: self._share(told, ensemble) for split, told in self._told.items()}
+            train = shares.get("train")
+            found.append(None if train is None else SplitScores(train, shares.get("val"), None))
+        return found
+
+    def _share(self, told: Predictions, ensemble: Sequence[str]) -> float | None:
+        decided = _voted([told.predicted[self._place[one]] for one in ensemble])
+        return None if not decided else _share_right(decided, told.labels)
+
+
 def hits(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> list[list[bool] | None]:
     """Return whether each ensemble classifies each image correctly; None for what cannot be told."""
     told = predictor.predict(ensembles, split=split)
@@ -58,6 +88,10 @@ def hits(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -
             None if decided is None else [one == true for one, true in zip(decided, told.labels, strict=True)]
         )
     return found
+
+
+def _share_right(decided: Sequence[int], labels: Sequence[int]) -> float:
+    return sum(one == true for one, true in zip(decided, labels, strict=True)) / len(labels)
 
 
 def _voted(predicted: Sequence[Sequence[int] | None]) -> list[int] | None:
