@@ -72,7 +72,9 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
     async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
         for attempt in range(1, TRIES + 1):
             try:
-                async with session.get(f"{url}/models", params=query, headers=headers) as reply:
+                async with session.get(
+                    f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
+                ) as reply:
                     body = await reply.content.read(_MAX_BODY)
                     return _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
             except aiohttp.ClientConnectorError as error:

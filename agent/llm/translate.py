@@ -28,6 +28,7 @@ from .dialects.refusals import overlong, read_refusal
 from .dialects.waits import wait_in
 from .pacing.headers import kept_headers, retry_after
 from .preflight import why_unconnected
+from .redirects import sent_on
 
 E = TypeVar("E", bound=BaseException)
 
@@ -98,7 +99,10 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
         One of the kinds of ChatError; an error that nobody foresaw is transient, and says its class.
     """
     if isinstance(error, openai.APIStatusError):
-        return from_reply(error.status_code, error.body or error.message, error.response.headers, scrub)
+        body = error.body or error.message
+        return from_reply(
+            error.status_code, body, error.response.headers, scrub, advice=sent_on(error.response)
+        )
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UselessAnswerError("the endpoint's answer is not the JSON it should be", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
@@ -109,7 +113,7 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
 
 
 def from_reply(
-    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str]
+    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str], *, advice: str = ""
 ) -> ChatError:
     """Return what a reply of 4xx or 5xx means.
 
@@ -118,9 +122,11 @@ def from_reply(
         body: The reply's ``error`` object, or its text.
         headers: All of the reply's headers.
         scrub: Takes secrets out of a message.
+        advice: What the message says beside it.
     """
     kept = kept_headers(headers)
     message = one_line(scrub(f"the endpoint answers {status}: {_said(body)}"), MAX_MESSAGE)
+    message += one_line(scrub(advice), MAX_MESSAGE)
     asked = retry_after(kept)
     if asked is None and (status == 429 or status >= 500):
         asked = wait_in(body)
