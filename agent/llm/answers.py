@@ -31,6 +31,8 @@ _THINKING = frozenset({"thinking", "reasoning", "redacted_thinking", "reasoning_
 """Kinds of parts that hold what the model thought."""
 _SHOWN_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 """Members of a message that hold it."""
+_INSTEAD = ("detail", "message", "msg", "error_msg", "error_message")
+"""Members in which a reply without an answer says why."""
 
 
 class Reply(NamedTuple):
@@ -117,7 +119,7 @@ def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _error_in(found: Mapping[str, Any]) -> object:
-    """Return an error in place of the answer: on top, in the choice, or as the reason of its end."""
+    """Return an error in place of the answer: on top, in the choice, as the reason of its end, or alone."""
     choices = found.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
@@ -126,7 +128,14 @@ def _error_in(found: Mapping[str, Any]) -> object:
         return told
     if (told := choice.get("error")) or choice.get("finish_reason") == "error":
         return told or {"message": "the answer ended in an error"}
-    return None
+    return None if choices else _said_instead(found)
+
+
+def _said_instead(found: Mapping[str, Any]) -> object:
+    """Return what a reply without choices says in their place; None where it says nothing."""
+    if isinstance(told := found.get("base_resp"), dict) and told.get("status_code"):
+        return {"message": f"{told.get('status_msg') or 'no reason given'} ({told['status_code']})"}
+    return found if any(isinstance(found.get(name), str) and found[name] for name in _INSTEAD) else None
 
 
 def _failure(told: object, reply: Reply, usage: TokenUsage | None, scrubber: Scrubber) -> ChatError:

@@ -43,8 +43,8 @@ GATEWAY_TIMEOUTS = frozenset({504, 524})
 """A gateway has left a server that was at work, and may well be billed for it."""
 MAX_MESSAGE = 300
 _NO_CREDIT = re.compile(
-    # Anthropic's (400), DeepSeek's and Zhipu's, xAI's (403) and Fireworks'. Not Google's "exceeded your
-    # current quota", which is said of a limit a minute as well.
+    # Anthropic's (400), DeepSeek's and Zhipu's, xAI's (403), Fireworks' and MiniMax' (500). Not Google's
+    # "exceeded your current quota", which is said of a limit a minute as well.
     r"credit balance is too low|insufficient (?:\w+ )?(?:balance|credits?|funds)|used all available credits"
     r"|(?:run|are) out of credits?|spending limit|account\b.{0,60}\bsuspended",
     re.IGNORECASE,
@@ -72,8 +72,15 @@ _BY_STATUS: Mapping[int, type[ChatError]] = {
 }
 
 _STATUS_WORDS = (
+    (402, _NO_CREDIT),
+    (401, re.compile(r"invalid.?api.?key|authentication|login fail", re.IGNORECASE)),
     (429, re.compile(r"rate.?limit|too many requests|resource_exhausted", re.IGNORECASE)),
-    (400, re.compile(r"invalid_request|invalid_argument|bad.?request|context_length", re.IGNORECASE)),
+    (
+        400,
+        re.compile(
+            r"invalid_request|invalid_argument|invalid params|bad.?request|context_length", re.IGNORECASE
+        ),
+    ),
 )
 
 FOREIGN_ERRORS = (
@@ -137,7 +144,8 @@ def from_reply(
 
 def _kind(status: int, body: object) -> type[ChatError]:
     refusal = read_refusal(body)
-    if _is_quota(body) or (status < 500 and _NO_CREDIT.search(refusal.text)):
+    # What a gateway says with 502 or 503 may be of one of many servers behind it.
+    if _is_quota(body) or (status <= 500 and _NO_CREDIT.search(refusal.text)):
         return QuotaSpentError
     if overlong(refusal) is not None:
         return ContextTooLongError

@@ -72,6 +72,7 @@ FAMILIES = (
         name="xAI",
         overlong=(r"maximum prompt length is (?P<window>\d+) but the request contains (?P<prompt>\d+)",),
     ),
+    Family(name="MiniMax", no_system=r"invalid message role: system"),
     Family(
         name="vLLM",
         no_system=r"System role (?:is )?not supported|roles must alternate",
