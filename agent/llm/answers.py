@@ -12,6 +12,7 @@ from ..secrets import Scrubber
 from ..text import whole_characters
 from .billed import billed, half_told
 from .pacing.headers import kept_headers
+from .streamed import is_streamed, whole
 from .translate import from_reply, status_in
 from .types import ChatAnswer
 
@@ -95,10 +96,23 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
 def error_object(reply: Reply) -> object:
     """Return the error in the body of a reply that is no status of an error; None where there is none."""
     try:
-        found = json.loads(reply.body[:MAX_BODY])
+        found = _parsed(reply)
     except (ValueError, RecursionError):
         return None
     return _error_in(found) if isinstance(found, dict) else None
+
+
+def _parsed(reply: Reply) -> object:
+    """Return what a reply holds, whether it came whole or in pieces.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if is_streamed(reply.headers.get("content-type", ""), reply.body):
+        if (found := whole(reply.body[:MAX_BODY])) is None:
+            raise ValueError("it was cut")
+        return found
+    return json.loads(reply.body[:MAX_BODY])
 
 
 def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
@@ -107,7 +121,7 @@ def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
             f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB", reason="too_big", headers=kept
         )
     try:
-        found = json.loads(reply.body)
+        found = _parsed(reply)
     except (ValueError, RecursionError) as error:
         page = reply.body.lstrip()[:1] == b"<"
         reason = "not_json" if page else "bad_json"
