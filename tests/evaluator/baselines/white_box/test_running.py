@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,20 @@ def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: Evaluator
         run("coop", EvaluatorSpec(data="not-there"))
     with pytest.raises(ModelError, match="tokens"):
         run("coop", spec, options={"context": 80})
+
+
+@pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
+def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, tmp_path: Path) -> None:
+    """Those that do not are named; one that is told what it would choose does without."""
+    folder = shutil.copytree(spec.data, tmp_path / "few")
+    shutil.rmtree(folder / "val")
+    without = EvaluatorSpec(**{**dict(spec), "data": str(folder)})
+    with pytest.raises(
+        DataError, match=f"{name} chooses on .* few has none; .* are coop, coop-4, .*tip-adapter$"
+    ):
+        run_all(["coop", name], without)
+    if name == "linear-probe":
+        assert run(name, without, options={"c": 1}).val is None
 
 
 def test_naming_references_needs_no_torch() -> None:
