@@ -52,14 +52,14 @@ def open_in_process(
     for note in data.notes:
         report(note)
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
-    images = _image_encoder(spec, models[0], report, progress)
-    train_features, train = _labelled(images, data.train, data)
-    val_features, val = _labelled(images, data.val, data)
+    images = image_encoder(spec, models[0], report, progress)
+    train_features, train = labelled(images, data.train, data)
+    val_features, val = labelled(images, data.val, data)
     encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
 
     def open_test() -> Labelled:
-        return _labelled(images, data.test.open(), data)[1]
+        return labelled(images, data.test.open(), data)[1]
 
     evaluator = OpenClipEvaluator(
         info=_info(spec, data, models[0], [train_features, val_features], notes),
@@ -74,9 +74,10 @@ def open_in_process(
     return evaluator, SearchSplits(data.classes, train, val, models[0].key)
 
 
-def _image_encoder(
+def image_encoder(
     spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: Progress
 ) -> ImageEncoder:
+    """Return what encodes the images of a specification with a model, or takes them from the cache."""
     return ImageEncoder(
         loaded=loaded,
         folder=(spec.cache_dir or cache_dir()) / "features",
@@ -88,10 +89,14 @@ def _image_encoder(
     )
 
 
-def _labelled(
+def labelled(
     images: ImageEncoder, items: Sequence[Item], data: FewShotData
 ) -> tuple[Features | None, Labelled]:
-    """Return features and labels of a split; no features where it is empty."""
+    """Return features and labels of a split; no features where it is empty.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
     if not items:
         return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
     features = images.features([item.path for item in items])

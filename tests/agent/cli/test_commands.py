@@ -32,6 +32,7 @@ from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspectio
 from promptclimb.evaluator.scoring import SplitScores
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 
 KEY = "sk-test-0123456789abcdefghij"
@@ -203,6 +204,10 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["nonsense"], "nonsense"),
         ([], "COMMAND"),
         (["evaluate", "--templates", "missing.txt"], "missing.txt"),
+        (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
+        (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
+        (["evaluate", "--baselines", ","], "no white-box reference is named"),
+        (["evaluate", "--baselines", "coop"], "a black box of your own is none"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -572,6 +577,28 @@ def test_evaluate_says_which_classes_are_confused(
     assert out.index("75.00") > out.index("25.00")
     assert "[dog]" in out
     assert call(*ask, "0") == 2
+
+
+def test_evaluate_shows_white_box_references_beside_templates(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a real model, on the split that is asked for; apart from the templates, and named white box."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    spec = pictures(tmp_path)
+    clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
+    ask = ("evaluate", *clip, "--device", "cpu", "--baselines", "tip-adapter,linear-probe")
+    assert call(*ask, "--split", "val", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["template"] for row in found["scores"]] == ["a photo of a {}"]
+    assert [row["name"] for row in found["white_box"]] == ["tip-adapter", "linear-probe"]
+    assert all(0 <= row["val"] <= 1 and row["test"] is None for row in found["white_box"])
+    Path("t.txt").write_text("the {}\nmy {}\n")
+    assert call(*ask, "--templates", "t.txt") == 0
+    out, err = capsys.readouterr()
+    assert out.index("ensemble of all 2") < out.index("white box") < out.index("tip-adapter")
+    assert "alpha 1, beta 5.5, a photo of a {}" in " ".join(re.sub("[│┃]", " ", out).split())
+    assert sum(line.startswith("model:") for line in err.splitlines()) == 1
+    assert "linear-probe: fitted in" in err
 
 
 def test_a_black_box_of_ones_own_works_on_the_command_line(
