@@ -45,7 +45,17 @@ class Parser(argparse.ArgumentParser):
 
     def known_options(self) -> list[str]:
         """Return its options as they are written, ``--data``."""
-        return [name for name in self._option_string_actions if name.startswith("--")]
+        return [name for name in self.all_options() if name.startswith("--")]
+
+    def all_options(self) -> list[str]:
+        """Return its options, those of one letter too."""
+        return list(self._option_string_actions)
+
+    def no_option(self, given: str) -> NoReturn:
+        """Say that there is no such option, and which one is like it."""
+        name = given.partition("=")[0]  # what follows may be a key
+        near = difflib.get_close_matches(name, self.known_options(), n=1)
+        self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
@@ -64,10 +74,7 @@ class _Program(Parser):
             parser = self.called or self
             if not unknown[0].startswith("-"):
                 parser.error(f"it takes no argument {unknown[0]!r}")
-            name = unknown[0].partition("=")[0]  # what follows may be a key
-            near = difflib.get_close_matches(name, parser.known_options(), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            parser.error(f"there is no option {name!r}{hint}")
+            parser.no_option(unknown[0])
         return given
 
 
@@ -85,6 +92,8 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if wanted is None and (strange := [one for one in arguments if one not in parser.all_options()]):
+        parser.no_option(strange[0])
     if wanted is not None and wanted not in COMMANDS:
         near = difflib.get_close_matches(wanted, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
