@@ -21,13 +21,15 @@ Progress = Callable[[int, int], None]
 """Told how many images of how many are encoded."""
 
 DEFAULT_DATA = "backgrounds"
+DEFAULT_SHOTS, MOST_SHOTS = 16, 1_000_000
+"""Training images a class: where nothing is said and the smallest class has so many; at most."""
 
 
 class EvaluatorSpec(Settings):
     """Everything that decides what an evaluator is, and how it is run.
 
-    The default is 16 shots, because the template that one image a class picks is mostly luck (``shots=1`` is
-    the paper's setting).
+    The default is 16 shots, or as many as the smallest class has, because the template that one image a class
+    picks is mostly luck (``shots=1`` is the paper's setting). Until the data are read it is None.
 
     Raises:
         ConfigError: A value is wrong; the message names the field.
@@ -58,7 +60,15 @@ class EvaluatorSpec(Settings):
         show="TAG|FILE",
         min_length=1,
     )
-    shots: int = setting(16, "training images a class", "task", decides=True, show="N", ge=1, le=1_000_000)
+    shots: int | None = setting(
+        None,
+        f"training images a class (default: {DEFAULT_SHOTS}, or as many as the smallest class has)",
+        "task",
+        decides=True,
+        show="N",
+        ge=1,
+        le=MOST_SHOTS,
+    )
     seed: int = setting(
         1, "seed of the few-shot sample and of the search", "task", decides=True, show="N", ge=0, lt=2**63
     )
@@ -87,7 +97,7 @@ class EvaluatorSpec(Settings):
         False, "go on although an image lies in train and in test", "task", decides=True
     )
     on_bad_image: Literal["fail", "skip"] = setting(
-        "fail", "what to do with an image that cannot be read", "task", decides=True, show="fail|skip"
+        "fail", "what to do with an image that cannot be read", "task", show="fail|skip"
     )
     evaluator: str | None = setting(
         None,
@@ -134,6 +144,12 @@ class EvaluatorSpec(Settings):
         if self.evaluator is not None and self.ray is not None:
             raise ValueError("{ray} deals out CLIP to a cluster; leave it out with {evaluator}")
         return self
+
+    def with_shots(self, found: int = DEFAULT_SHOTS) -> Self:
+        """Return the specification with the number of shots in fact used, where it has none."""
+        if self.shots is not None:
+            return self
+        return self.model_copy(update={"shots": found if 1 <= found <= MOST_SHOTS else DEFAULT_SHOTS})
 
     def bare(self) -> EvaluatorSpec:
         """Return the specification alone, without what a config adds to it."""

@@ -23,7 +23,7 @@ from .readers.folders import read_folder
 from .readers.tables import SUFFIXES, read_table
 from .sampling import few_shot
 from .sampling.few_shot_file import read_few_shot_file
-from .values import FewShotData, SealedTest, Splits
+from .values import FewShotData, SealedTest, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
@@ -86,10 +86,13 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     root = data_root_or_default(spec.data_root)
     splits = rename(read_splits(spec.data, data_root=root, class_names=spec.class_names), spec.class_names)
     notes = list(check(splits))
+    shots, line = (spec.shots, None) if spec.shots is not None else few_shot.default_shots(splits)
     if spec.few_shot_file is None:
-        train, val = few_shot.draw(splits, shots=spec.shots, seed=spec.seed)
+        train, val = few_shot.draw(splits, shots=shots, seed=spec.seed)
     else:
         train, val = read_few_shot_file(spec.few_shot_file, splits)
+        if spec.shots is None:
+            shots, line = max(count_by_label(train, len(splits.classes))), None
     notes.extend(check_repeats(train + val, splits.classes))
     notes.extend(check_whole(splits.test, skip=spec.on_bad_image == "skip"))
     notes.extend(check_leaks(train + val, splits.test, allow=spec.allow_leak))
@@ -99,9 +102,10 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         train=train,
         val=val,
         test=SealedTest(splits.test),
-        shots=spec.shots,
+        shots=shots,
         seed=spec.seed,
         notes=(*splits.notes, *notes),
+        chosen=() if line is None else (line,),
     )
 
 
