@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from .columns import parse_columns
 from .scoring import OBJECTIVES, Objective
 from .settings import Settings, known_name, setting, technical
 from .user_paths import UserPath, checked_path
@@ -82,6 +83,12 @@ class EvaluatorSpec(Settings):
     few_shot_file: UserPath | None = setting(
         None, "published few-shot indices to use instead of sampling", "task", decides=True, show="FILE"
     )
+    columns: str | None = setting(
+        None,
+        "columns of a table that are not called path, label and split, such as path=file,label=species",
+        "task",
+        show="path=NAME,label=NAME",
+    )
     objective: Objective = setting(
         "accuracy",
         "what is climbed: accuracy or class_mean; logprob and margin look at logits, "
@@ -128,6 +135,12 @@ class EvaluatorSpec(Settings):
     @classmethod
     def _objective(cls, name: str) -> str:
         return known_name("objective", name, OBJECTIVES)
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, text: str | None) -> str | None:
+        parse_columns(text)
+        return text
 
     @field_validator("evaluator")
     @classmethod

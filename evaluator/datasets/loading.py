@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
+from ..columns import parse_columns
 from ..errors import DataError
 from ..spec import EvaluatorSpec
 from ..user_paths import user_path
@@ -84,7 +85,10 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         ConfigError: A path that was given is none.
     """
     root = data_root_or_default(spec.data_root)
-    splits = rename(read_splits(spec.data, data_root=root, class_names=spec.class_names), spec.class_names)
+    if spec.columns is not None and not spec.data.lower().endswith(SUFFIXES):
+        raise DataError(f"--columns tells of a table ({', '.join(SUFFIXES)}), and --data {spec.data} is none")
+    found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
+    splits = rename(found, spec.class_names)
     notes = list(check(splits))
     shots, line = (spec.shots, None) if spec.shots is not None else few_shot.default_shots(splits)
     if spec.few_shot_file is None:
@@ -109,7 +113,13 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     )
 
 
-def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str | None = None) -> Splits:
+def read_splits(
+    name_or_path: str,
+    *,
+    data_root: Path | None,
+    class_names: str | None = None,
+    columns: str | None = None,
+) -> Splits:
     """Read the whole data set that a name or a path means.
 
     Args:
@@ -117,6 +127,7 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
             ``hf:NAME_OR_FOLDER`` or ``torchvision:NAME``.
         data_root: Where named sets of kind ``coop`` and torchvision's lie.
         class_names: A table's labels may be names of this file.
+        columns: A table's columns, as ``parse_columns`` reads them.
 
     Raises:
         DataError: Nothing is known by that name, or what it means cannot be read.
@@ -133,10 +144,12 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
     # A path is told by its separator, and does not wait for the drawing code to be imported.
     if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
         return bundled.read(name_or_path)
-    return _read_path(name_or_path, data_root, class_names)
+    return _read_path(name_or_path, data_root, class_names, parse_columns(columns))
 
 
-def _read_path(raw: str, data_root: Path | None, class_names: str | None) -> Splits:
+def _read_path(
+    raw: str, data_root: Path | None, class_names: str | None, columns: Mapping[str, str]
+) -> Splits:
     path = user_path(raw, "--data", follow_links=False)
     try:
         exists = path.exists()
@@ -152,6 +165,7 @@ def _read_path(raw: str, data_root: Path | None, class_names: str | None) -> Spl
             path,
             data_root=data_root,
             names=read_names(user_path(str(class_names), "--class-names")) if listed else None,
+            columns=columns,
         )
     raise DataError(f"{path} is a file, but no table ({', '.join(SUFFIXES)}) nor a folder; {LAYOUT_HELP}")
 
