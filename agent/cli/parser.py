@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "export": "write what a run found for another tool",
         "datasets": "list data sets, or show the few-shot split of one",
         "models": "list the bundled models, and open_clip's",
+        "config": "write a file of settings, or show where each comes from",
         "doctor": "check this installation",
     }
 )
