@@ -38,16 +38,17 @@ class EvaluatorSpec(Settings):
 
     data: str = setting(
         DEFAULT_DATA,
-        "data set by name (see `datasets`), or a folder of class folders",
+        "data set by name (see `datasets`), a folder of class folders, a table, hf:NAME or torchvision:NAME",
         "task",
         decides=True,
-        show="NAME|DIR",
+        show="NAME|DIR|FILE",
         min_length=1,
     )
     data_root: UserPath | None = setting(None, "where data sets lie (default: $DATA)", "task", show="DIR")
     model: str = setting(
         "RN-pico",
-        "open_clip's name of the model, or a bundled one (RN-pico, ViT-pico)",
+        "open_clip's name of the model, a bundled one (RN-pico, ViT-pico), hf-hub:OWNER/NAME or "
+        "local-dir:FOLDER",
         "task",
         decides=True,
         show="NAME",

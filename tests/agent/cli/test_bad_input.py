@@ -304,6 +304,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     # Everything else.
     "an unknown method": (lambda p: p.search(method="np"), "pn"),
     "an unknown option": (lambda p: p.search("--shot", "1"), "--shot"),
+    "a shell that is not known": (lambda p: ["--print-completion", "cmd.exe"], "known are bash"),
     "an unknown command": (lambda p: ["serach"], "search"),
     "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
     "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
