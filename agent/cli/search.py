@@ -55,7 +55,7 @@ def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
-        from .plan import print_plan
+        from .dry_run import print_plan
 
         return print_plan(config, as_json=arguments.as_json)
     return run_session(config, lambda found: found.start(), as_json=arguments.as_json)
@@ -163,7 +163,9 @@ def add_parser(commands: Commands, line: str) -> None:
     add_search_options(parser)
     add_config_file(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what the search would do and cost at most, and do nothing"
+        "--dry-run",
+        action="store_true",
+        help="open data and model, say what the search would take at most and as a rule, and pay nothing",
     )
     add_json(parser)
     parser.set_defaults(run=search)
