@@ -7,6 +7,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +22,7 @@ MOST_PROBLEMS = 5
 BY_CONTENT = "(a file or folder, by its content)"
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
+_NUMBERS: Mapping[str, str] = MappingProxyType({"float_parsing": "number", "int_parsing": "whole number"})
 _SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
 
 
@@ -161,9 +163,26 @@ def shown(value: object) -> str:
 
 
 def plain(part: Mapping[str, Any]) -> str:
-    """Return the message of one of pydantic's errors without its prefix, its first letter small."""
+    """Return the message of one of pydantic's errors in our words, or in its own, the first letter small."""
+    kind, given = part["type"], part.get("input")
+    if kind == "string_too_short" and not given:
+        return "it is empty; give a value, or leave it out"
+    if kind in _NUMBERS and isinstance(given, str):
+        return f"it is no {_NUMBERS[kind]}{_without_comma(given.strip(), kind)}"
     message = str(part["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def _without_comma(given: str, kind: str) -> str:
+    """Return how a number with a comma is to be written; empty where there is none to see."""
+    if "," not in given:
+        return ""
+    thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
+    if kind == "int_parsing":
+        return f"; write it without a comma{': ' + given.replace(',', '') if thousands else ''}"
+    # Three digits after the comma may be thousands, so neither is guessed.
+    share = re.fullmatch(r"[+-]?\d+,\d+", given) is not None and not thousands
+    return f"; write it with a point and no comma{': ' + given.replace(',', '.') if share else ''}"
 
 
 def with_settings(message: str, say: Callable[[str, str | None], str]) -> str:
@@ -189,5 +208,5 @@ def known_name(what: str, name: str, names: Iterable[str]) -> str:
         ValueError: It is none of them.
     """
     if name not in names:
-        raise ValueError(f"unknown {what}; known are {', '.join(names)}")
+        raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")
     return name

@@ -121,7 +121,7 @@ def test_the_pages_show_every_command() -> None:
 @page
 def test_every_option_is_one_of_a_command(page: Path) -> None:
     """Or of a benchmark, or of a tool that makes the bundled models."""
-    known = {"--help", "--version", *FOREIGN_OPTIONS}
+    known = {"--help", "--version", "--print-completion", *FOREIGN_OPTIONS}
     for name in COMMANDS:
         known |= set(OPTION.findall(usage_of(name)))
     for folder in ("benchmarks", "evaluator/pico/training"):

@@ -152,12 +152,14 @@ class Session:
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool, endpoints))
-                await store.put_config(self.config.to_public())
-                self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
-                ended = await self._climb_all(pool, store, endpoints, evaluator)
+                # From here on the config says how many shots there are, whoever chose them.
+                session = replace(self, config=self.config.with_shots(evaluator.info.shots))
+                store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
+                await store.put_config(session.config.to_public())
+                session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
+                ended = await session._climb_all(pool, store, endpoints, evaluator)
                 with self.stop.watching():
-                    return await self._conclude(run_dir, evaluator, store, ended, scrubber)
+                    return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
