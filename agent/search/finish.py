@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,8 @@ from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..position import Position
 from ..rates import PICODOLLARS
-from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Gain, gain_of
+from ..results.details import BEST, ENSEMBLE, Details
+from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Examined, Gain, gain_of
 from ..results.result import (
     UNOPENED,
     Best,
@@ -35,6 +36,7 @@ from ..results.result import (
 from ..store import Store
 from ..versions import program_version, running_version
 from .climb_notes import notes_on_climbs
+from .keepsakes import details_of
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 
 
@@ -81,7 +83,13 @@ class _Choice:
     notes: Mapping[str, str]
 
 
-async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended: Ended) -> SearchResult:
+async def finish(
+    config: SearchConfig,
+    evaluator: Evaluator,
+    store: Store,
+    ended: Ended,
+    keep: Callable[[Details], None] = lambda _details: None,
+) -> SearchResult:
     """Choose, open the test split if the search went to its end, and build the result.
 
     A search that was stopped goes on some day, so its test split stays sealed. That of a finished one is
@@ -92,6 +100,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
         evaluator: What scored.
         store: The run on disk: what it used, and how often its test split was opened.
         ended: What the climbs did.
+        keep: Given what the page shows beyond the result.
 
     Raises:
         PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
@@ -103,14 +112,18 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
     found, notes = await examined(evaluator, store, groups, test=opens)
     look: Inspected | None = None
     gain: Gain | None = None
+    examined_on_test: dict[str, Examined] = {}
     if opens and UNOPENED not in notes:
         look, more = await inspected(evaluator, choice.ranked[0].text)
         (best, ensemble, *others), further = await compared(evaluator, groups, found)
         named = dict(zip(choice.baselines, others, strict=True))
         gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
         notes |= more | further
+        examined_on_test = {BEST: best, ENSEMBLE: ensemble, **named}
     notes |= notes_on_climbs(ended.records)
     result = _result(config, evaluator.info, store, ended, choice, found, notes)
+    rows = [_row(0, entry) for entry in ended.scored]
+    keep(await details_of(evaluator, examined_on_test, _row(1, choice.ranked[0]), rows, ended.records))
     return replace(result, inspection=look, gain=gain)
 
 
