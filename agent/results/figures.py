@@ -15,6 +15,7 @@ REJECTED: Mapping[str, str] = MappingProxyType(
         "duplicate": "proposed twice in one answer",
         "empty": "empty",
         "scorer_failed": "that make the evaluator fail",
+        "known": "known already",
         "no_slot": "without the slot {}",
         "not_a_number": "scored with something that is not a number",
         "stray_brace": "with a brace that is no slot",

@@ -10,6 +10,7 @@ from .result import SearchResult
 from .run_view import RunView
 
 MOST_NAMES = 40
+LONGEST_LINE = 100
 _BUNDLED = "pico"
 
 
@@ -94,6 +95,9 @@ def _names(view: RunView) -> list[str] | None:
 
 
 def _listed(name: str, texts: Sequence[str]) -> str:
+    line = f"{name} = [{', '.join(map(_quoted, texts))}]"
+    if len(line) <= LONGEST_LINE:
+        return line
     return f"{name} = [\n" + "".join(f"    {_quoted(text)},\n" for text in texts) + "]"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...evaluator.counts import counted
+from ..position import LLM
 from .class_changes import Classes, classes_of
 from .course import Refused
 from .course_figure import CourseFigure, course_figure
@@ -128,7 +129,7 @@ def page_of(view: RunView) -> Page:
 def origin(row: Row | Ancestor) -> str:
     """Return where a template came up, and who made it."""
     where = f"reset {row.reset}, iteration {row.iteration}" if row.reset else "initial"
-    by = f", {row.source}" if row.reset and row.source else ""
+    by = f", {'the LLM' if row.source == LLM else row.source}" if row.reset and row.source else ""
     return f"restart {row.climb}, {where}{by}"
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from ...evaluator.illustrating import Illustrator
 from ...evaluator.scoring import Evaluator
 from ..climb.record import ClimbRecord
-from ..errors import PromptclimbError
 from ..position import LLM, Position
 from ..results.details import BEST, Ancestor, Decisions, Details, Picture
 from ..results.gain import INITIAL_POOL, PLAIN, Examined
@@ -60,7 +59,7 @@ async def _decisions(evaluator: Evaluator, examined: Mapping[str, Examined]) -> 
     if isinstance(evaluator, Illustrator):
         try:
             key = await measured(lambda: evaluator.image_set("test")) or None
-        except PromptclimbError:
+        except Exception:  # noqa: BLE001 - a page can do without
             key = None
     return Decisions(
         image_set=key,
@@ -84,19 +83,19 @@ async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str)
     ]
     try:
         made = await measured(lambda: evaluator.thumbnails("test", chosen))
-    except PromptclimbError:
-        return ()
-    return tuple(
-        Picture(
-            true=decisions.class_name(decisions.labels[place]),
-            before=decisions.class_name(before[place]),
-            after=decisions.class_name(after[place]),
-            name=one.name,
-            jpeg=base64.b64encode(one.jpeg).decode("ascii"),
+        return tuple(
+            Picture(
+                true=decisions.class_name(decisions.labels[place]),
+                before=decisions.class_name(before[place]),
+                after=decisions.class_name(after[place]),
+                name=one.name,
+                jpeg=base64.b64encode(one.jpeg).decode("ascii"),
+            )
+            for place, one in zip(chosen, made, strict=True)
+            if one is not None
         )
-        for place, one in zip(chosen, made, strict=True)
-        if one is not None
-    )
+    except Exception:  # noqa: BLE001 - a page can do without
+        return ()
 
 
 def _spread(places: Sequence[int], kinds: Sequence[tuple[int, int]]) -> list[int]:
