@@ -9,6 +9,7 @@ from ..errors import UsageError
 from ..results.page import write_report
 from ..results.run_dir import RESULT, result_of
 from ..results.run_state import is_run, state_of
+from ..results.run_view import view_of
 from .folders import run_folder
 from .output import print_text
 
@@ -33,7 +34,7 @@ def report(arguments: argparse.Namespace) -> int:
     elif (run_dir / RESULT).exists() and state_of(run_dir).state != "live":
         result_of(run_dir)
     try:
-        page = write_report(run_dir)
+        page = write_report(run_dir, view_of(run_dir, pictures=arguments.pictures))
     except OSError as error:
         raise UsageError(f"{error.filename or run_dir} cannot be written: {error.strerror}") from error
     print_text(f"{page}\n")
@@ -44,4 +45,7 @@ def add_parser(commands: Commands, line: str) -> None:
     """Add ``report``."""
     parser = commands.add_parser("report", help=line)
     parser.add_argument("directory", metavar="RUN_DIR")
+    parser.add_argument(
+        "--no-pictures", dest="pictures", action="store_false", help="leave the small test images out"
+    )
     parser.set_defaults(run=report)

@@ -78,6 +78,7 @@ class Page:
     use: Use | None
     next: Sequence[str]
     percent: bool
+    finished: bool
     config: str
 
     @property
@@ -122,6 +123,7 @@ def page_of(view: RunView) -> Page:
         use=use_of(view) if result else None,
         next=next_steps(view),
         percent=view.percent,
+        finished=result is not None,
         config=view.config,
     )
 
@@ -134,9 +136,9 @@ def origin(row: Row | Ancestor) -> str:
 
 
 def _lines(lineage: Sequence[Ancestor]) -> list[Line]:
-    parents = [one.template for one in lineage[1:]]
     found = []
-    for one, parent in zip(lineage, [*parents, None], strict=True):
+    for place, one in enumerate(lineage, start=1):
+        parent = lineage[place].template if place < len(lineage) else None
         more = "" if one.all_shown == len(one.shown) else f", of which the best {len(one.shown)} are"
         told = f"{counted(one.all_shown, 'known template')} stood in this request{more}:"
         found.append(Line(marked(one.template, parent), origin(one), one, told))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .course import Course, course_of, course_of_rows
@@ -77,12 +77,13 @@ class RunView:
         return are_shares(value for row in self.course.rows for value in (row.train, row.val))
 
 
-def view_of(run_dir: Path, result: SearchResult | None = None) -> RunView:
+def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool = True) -> RunView:
     """Return what is known of a run from its folder.
 
     Args:
         run_dir: The folder.
         result: What it found, where that is not on disk yet.
+        pictures: False leaves small pictures of test images out.
     """
     state = state_of(run_dir)
     course = course_of(events_of(run_dir))
@@ -93,6 +94,7 @@ def view_of(run_dir: Path, result: SearchResult | None = None) -> RunView:
         state.state, state.stop_reason, state.limits = result.status, result.stop_reason, result.limits
         if len({row.template for row in course.rows}) < len(result.leaderboard):
             course = course_of_rows(result.leaderboard)  # the log was cut, or is not there
-    return RunView(
-        state=state, result=result, course=course, details=read_details(run_dir), config=config_text(run_dir)
-    )
+    details = read_details(run_dir)
+    if details is not None and not pictures:
+        details = replace(details, pictures=())
+    return RunView(state=state, result=result, course=course, details=details, config=config_text(run_dir))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.course import Refused, course_of_rows
+from promptclimb.agent.results.course import Course, Refused, course_of_rows
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
 from promptclimb.agent.results.gain import Examined, gain_of
 from promptclimb.agent.results.page import render
@@ -270,3 +270,27 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
         assert absent not in read.text
     for there in ("-70.5", "-7000", "higher is better", "m (p) on ads, seed 1."):
         assert there in read.text
+
+
+def test_a_run_that_has_just_begun_has_a_page() -> None:
+    """With nothing scored, and nothing known of what is searched."""
+    text = Reader(render(RunView(state=RunState(run_dir=Path("run"), state="live")))).text
+    assert "Templates for a run" in text
+    assert "Nothing was scored yet." in text
+    assert "Wait: the search is running" in text
+
+
+def test_a_live_run_shows_what_is_known_so_far() -> None:
+    """The best by training score, its line, the course and the leaderboard; nothing of test."""
+    rows = [row(1, "a {}", train=0.5), row(2, "a new {}", train=0.75, reset=1, iteration=1, source="llm")]
+    state = RunState(
+        run_dir=Path("run"), state="live", iterations=1, started={"dataset": "dice", "iterations": 8}
+    )
+    course = Course(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))
+    text = Reader(render(RunView(state=state, course=course))).text
+    assert "Templates for dice" in text
+    assert "the search is running after 1 of 8 iterations" in text
+    assert "75.0 % on the training images" in text
+    assert "restart 1, reset 1, iteration 1, the LLM" in text
+    assert "How to use it" not in text
+    assert "restart 1: 75.0 %" in text
