@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+_CONTROLS = {number: " " for number in (*range(32), *range(127, 160)) if chr(number) not in "\t\n"}
 
 
 def write_report(run_dir: Path, view: RunView | None = None) -> Path:
@@ -81,9 +82,15 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as it is shown: text without control characters, which no page may hold."""
+    return value.translate(_CONTROLS) if isinstance(value, str) else value
 
 
 def _style() -> Any:

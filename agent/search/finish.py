@@ -27,7 +27,6 @@ from ..results.result import (
     Inspected,
     Llm,
     Model,
-    Row,
     SearchResult,
     Sizes,
     Usage,
@@ -36,7 +35,7 @@ from ..results.result import (
 from ..store import Store
 from ..versions import program_version, running_version
 from .climb_notes import notes_on_climbs
-from .keepsakes import details_of
+from .keepsakes import details_of, row_of
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 
 
@@ -88,7 +87,7 @@ async def finish(
     evaluator: Evaluator,
     store: Store,
     ended: Ended,
-    keep: Callable[[Details], None] = lambda _details: None,
+    keep_details: Callable[[Details], None] = lambda _details: None,
 ) -> SearchResult:
     """Choose, open the test split if the search went to its end, and build the result.
 
@@ -100,7 +99,7 @@ async def finish(
         evaluator: What scored.
         store: The run on disk: what it used, and how often its test split was opened.
         ended: What the climbs did.
-        keep: Given what the page shows beyond the result.
+        keep_details: Given what the page shows beyond the result.
 
     Raises:
         PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
@@ -122,8 +121,7 @@ async def finish(
         examined_on_test = {BEST: best, ENSEMBLE: ensemble, **named}
     notes |= notes_on_climbs(ended.records)
     result = _result(config, evaluator.info, store, ended, choice, found, notes)
-    rows = [_row(0, entry) for entry in ended.scored]
-    keep(await details_of(evaluator, examined_on_test, _row(1, choice.ranked[0]), rows, ended.records))
+    keep_details(await details_of(evaluator, examined_on_test, choice.ranked[0], ended.records))
     return replace(result, inspection=look, gain=gain)
 
 
@@ -164,7 +162,7 @@ def _result(
         best=_best(choice.ranked[0], best),
         ensemble=ensemble,
         baselines={name: one for name, one in named if one.train is not None},
-        leaderboard=tuple(_row(place, entry) for place, entry in enumerate(choice.ranked, start=1)),
+        leaderboard=tuple(row_of(place, entry) for place, entry in enumerate(choice.ranked, start=1)),
         usage=_usage(config, store, ended.records),
         evaluated=len({entry.text for entry in ended.scored}),
         rejected=_rejected(ended.records),
@@ -246,19 +244,6 @@ def _versions() -> Versions:
         python=platform.python_version(),
         torch=running_version("torch", module="torch"),
         open_clip=running_version("open_clip_torch", module="open_clip"),
-    )
-
-
-def _row(rank: int, entry: Scored) -> Row:
-    return Row(
-        rank=rank,
-        template=entry.text,
-        train=entry.score.train,
-        val=entry.score.val,
-        climb=entry.position.climb,
-        reset=entry.position.reset,
-        iteration=entry.position.iteration,
-        source=entry.source,
     )
 
 

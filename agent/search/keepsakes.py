@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from ...evaluator.illustrating import Illustrator
 from ...evaluator.scoring import Evaluator
 from ..climb.record import ClimbRecord
+from ..climb.scored import Scored
 from ..position import LLM, Position
 from ..results.details import BEST, Ancestor, Decisions, Details, Picture
 from ..results.gain import INITIAL_POOL, PLAIN, Examined
@@ -24,8 +25,7 @@ MOST_SHOWN = 8
 async def details_of(
     evaluator: Evaluator,
     examined: Mapping[str, Examined],
-    best: Row,
-    rows: Sequence[Row],
+    best: Scored,
     records: Sequence[ClimbRecord],
 ) -> Details:
     """Return what is kept; whatever cannot be had is left out, as it must not cost a result.
@@ -34,7 +34,6 @@ async def details_of(
         evaluator: What scored.
         examined: What was examined on test, by name; none where test stayed sealed.
         best: The template that was chosen.
-        rows: Every template that was scored, as each climb found it.
         records: What each climb did.
     """
     decisions = await _decisions(evaluator, examined)
@@ -46,7 +45,21 @@ async def details_of(
         decisions=decisions,
         baseline=baseline,
         pictures=pictures,
-        lineage=_lineage(best, rows, records),
+        lineage=_lineage(row_of(1, best), records),
+    )
+
+
+def row_of(rank: int, entry: Scored) -> Row:
+    """Return a template that was scored as a line of the leaderboard."""
+    return Row(
+        rank=rank,
+        template=entry.text,
+        train=entry.score.train,
+        val=entry.score.val,
+        climb=entry.position.climb,
+        reset=entry.position.reset,
+        iteration=entry.position.iteration,
+        source=entry.source,
     )
 
 
@@ -109,7 +122,8 @@ def _spread(places: Sequence[int], kinds: Sequence[tuple[int, int]]) -> list[int
     return turns[:MOST_PICTURES]
 
 
-def _lineage(best: Row, rows: Sequence[Row], records: Sequence[ClimbRecord]) -> tuple[Ancestor, ...]:
+def _lineage(best: Row, records: Sequence[ClimbRecord]) -> tuple[Ancestor, ...]:
+    rows = [row_of(0, entry) for record in records for entry in record.scored]
     exchanges = {place: one for record in records for place, one in record.exchanges.items()}
     found = []
     for row in lineage_of(best, rows):

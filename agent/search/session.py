@@ -262,7 +262,7 @@ class Session:
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
         kept = list[Details]()
-        found = await finish(self.config, evaluator, store, ended, kept.append)
+        found = await finish(self.config, evaluator, store, ended, keep_details=kept.append)
         found = replace(found, notes=self._private.scrub_value(found.notes))
         result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
         for one in kept:

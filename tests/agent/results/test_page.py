@@ -294,3 +294,11 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
     assert "restart 1, reset 1, iteration 1, the LLM" in text
     assert "How to use it" not in text
     assert "restart 1: 75.0 %" in text
+
+
+def test_what_no_page_may_hold_is_left_out() -> None:
+    """Control characters and halves of characters, as an LLM may send them."""
+    refused = {"control_character": Refused(count=1, examples=("a\x00\x1b[31m\x9b {}\ud83d",))}
+    text = page(small_result(rejected={"control_character": 1}), course=Course(refused=refused))
+    assert "a  [31m  {}?" in text
+    assert not set(text) & {chr(number) for number in (*range(9), *range(11, 32), *range(127, 160))}

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from promptclimb.agent.climb.record import ClimbRecord
+from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import Examined
 from promptclimb.agent.search.keepsakes import MOST_PICTURES, details_of
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.illustrating import Thumbnail
-from tests.fakes.small_result import row
+from promptclimb.evaluator.scoring import Score
+from promptclimb.prompts.template import Template
 
 LABELS = (0, 0, 0, 1, 1, 1)
-FIRST = row(template="a photo of a {}", train=0.4)
-BEST = row(template="a drawing of a {}", train=0.6, reset=1, iteration=2, source="llm")
+
+
+def scored(template: str, train: float, position: Position, source: str) -> Scored:
+    """A template that a climb scored."""
+    return Scored(
+        template=Template.parse(template),
+        score=Score(train=train),
+        value=train,
+        position=position,
+        source=source,
+    )
+
+
+FIRST = scored("a photo of a {}", 0.4, Position(1), "initial")
+BEST = scored("a drawing of a {}", 0.6, Position(1, 1, 2), "llm")
 MESSAGES: tuple[Any, ...] = (
     {"role": "system", "content": "You write captions, such as a photo of a {}."},
     {"role": "user", "content": "Better than: a photo of a {}"},
@@ -57,7 +73,7 @@ def examined(**predicted: tuple[int, ...]) -> dict[str, Examined]:
 
 def record() -> ClimbRecord:
     """A climb that asked twice in the iteration of the best template, and once before."""
-    found = ClimbRecord(1)
+    found = ClimbRecord(1, scored=[FIRST, BEST])
     found.exchanges[Position(1, 1, 1)] = ((), "earlier")
     found.exchanges[Position(1, 1, 2)] = (MESSAGES[:1], "a critique")
     found.exchanges[Position(1, 1, 2, 1)] = (MESSAGES, "1. a drawing of a {}")
@@ -66,7 +82,7 @@ def record() -> ClimbRecord:
 
 async def kept(evaluator: object, decided: dict[str, Examined], **more: Any) -> Details:
     """What is kept of a run of two templates."""
-    values: dict[str, Any] = {"best": BEST, "rows": [FIRST, BEST], "records": [record()]}
+    values: dict[str, Any] = {"best": BEST, "records": [record()]}
     return await details_of(evaluator, decided, **values | more)  # type: ignore[arg-type]
 
 
@@ -126,15 +142,14 @@ async def test_a_black_box_without_images_has_no_pictures() -> None:
 async def test_the_line_has_the_request_that_the_best_template_answers() -> None:
     """The last of its iteration, and which known templates stood in it; the system's text shows none."""
     best, first = (await kept(FakeEvaluator(), {})).lineage
-    assert (best.template, first.template) == (BEST.template, FIRST.template)
+    assert (best.template, first.template) == (BEST.text, FIRST.text)
     assert best.messages == tuple((one["role"], one["content"]) for one in MESSAGES)
     assert best.answer == "1. a drawing of a {}"
-    assert (best.shown, best.all_shown) == ((FIRST.template,), 1)
+    assert (best.shown, best.all_shown) == ((FIRST.text,), 1)
     assert first.messages == ()
 
 
 async def test_a_template_that_took_no_call_has_no_request() -> None:
     """Whatever was asked in the same iteration."""
-    combined = row(template=BEST.template, train=0.6, reset=1, iteration=2, source="combine")
-    (best, _first) = (await kept(FakeEvaluator(), {}, best=combined, rows=[FIRST, combined])).lineage
+    (best, _first) = (await kept(FakeEvaluator(), {}, best=replace(BEST, source="combine"))).lineage
     assert best.messages == ()
