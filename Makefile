@@ -34,7 +34,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[dev,endpoints-test,hf,interop,local,ray]'
+	@$(PIP) install --quiet --editable '.[dev,endpoints-test,hf,interop,local,page-test,ray]'
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM

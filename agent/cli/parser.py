@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "score templates of your own",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
+        "compare": "several runs side by side, with intervals",
         "export": "write what a run found for another tool",
         "datasets": "list data sets, or show the few-shot split of one",
         "models": "list the bundled models, and open_clip's",

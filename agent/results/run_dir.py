@@ -20,11 +20,12 @@ LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
+DETAILS = "details.json"
 STORE = "store"
 SUMMARY = "suite.json"
 """The file in a suite's folder with what came of all its runs."""
 
-_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT)
+_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
 
 

@@ -106,7 +106,7 @@ def state_of(run_dir: Path) -> RunState:
     """Return how a run stands."""
     found = RunState(run_dir=run_dir)
     turns = set[tuple[int, int, int]]()
-    for event in _events(run_dir):
+    for event in events_of(run_dir):
         _take(found, event, turns)
     found.iterations = len(turns)
     if is_live(run_dir / STORE):
@@ -139,7 +139,7 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
         found.best, found.train = str(event.get("best")), train
 
 
-def _events(run_dir: Path) -> Iterator[Mapping[str, Any]]:
+def events_of(run_dir: Path) -> Iterator[Mapping[str, Any]]:
     """Yield what the log holds, the oldest part first; a line that is torn, or another's, is passed over."""
     names = [f"{FILE_NAME}.{part}" for part in range(BACKUPS, 0, -1)]
     for name in (*names, FILE_NAME):

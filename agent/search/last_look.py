@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ...evaluator.counts import counted
 from ...evaluator.inspection import Inspector
-from ...evaluator.predicting import Predictor
+from ...evaluator.predicting import Predictions, Predictor
 from ...evaluator.scoring import Evaluator, Score, SplitScores
 from ...evaluator.threads import in_thread
 from ..climb.ensembles import VOTERS, grown
@@ -156,24 +156,36 @@ async def compared(
         groups: Templates whose test accuracies are known.
         found: Those accuracies.
     """
-    hits: list[list[bool] | None] = [None] * len(groups)
+    answers: list[tuple[int, ...] | None] = [None] * len(groups)
+    labels: tuple[int, ...] = ()
     notes: dict[str, str] = {}
     if isinstance(evaluator, Predictor):
         asked = [place for place, one in enumerate(found) if one.test is not None]
         try:
             told = await measured(
-                lambda: votes.hits(evaluator, [groups[place].templates for place in asked], "test")
+                lambda: votes.decided(evaluator, [groups[place].templates for place in asked], "test")
             )
-            if contradiction := _contradiction(told, [found[place] for place in asked], evaluator):
+            if contradiction := _contradiction(_hits(told), [found[place] for place in asked], evaluator):
                 raise EvaluationFailedError(contradiction)
-            for place, bits in zip(asked, told, strict=True):
-                hits[place] = bits
+            labels = told.labels
+            for place, answer in zip(asked, told.predicted, strict=True):
+                answers[place] = answer
         except Exception as error:  # noqa: BLE001 - told in the result
             notes[UNPAIRED] = f"intervals are not paired, as no predictions could be had: {_reason(error)}"
     return [
-        Examined(templates=group.templates, test=one.test, hits=bits)
-        for group, one, bits in zip(groups, found, hits, strict=True)
+        Examined(
+            templates=group.templates,
+            test=one.test,
+            hits=votes.correct(answer, labels),
+            predicted=answer,
+            labels=None if answer is None else labels,
+        )
+        for group, one, answer in zip(groups, found, answers, strict=True)
     ], notes
+
+
+def _hits(told: Predictions) -> list[list[bool] | None]:
+    return [votes.correct(one, told.labels) for one in told.predicted]
 
 
 def _contradiction(

@@ -19,6 +19,7 @@ from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
+from ..results.details import Details, write_details
 from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -30,6 +31,7 @@ from ..results.run_dir import (
     write_atomically,
     write_result,
 )
+from ..results.run_view import view_of
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
@@ -261,10 +263,13 @@ class Session:
         self, run_dir: Path, evaluator: Evaluator, store: Store, ended: Ended, scrubber: Scrubber
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
-        found = await finish(self.config, evaluator, store, ended)
+        kept = list[Details]()
+        found = await finish(self.config, evaluator, store, ended, keep_details=kept.append)
         found = replace(found, notes=self._private.scrub_value(found.notes))
         result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
-        write_report(run_dir, result, to_toml(self.config))
+        for one in kept:
+            write_details(run_dir, Details.from_json(scrubber.scrub_value(one.to_json())))
+        write_report(run_dir, view_of(run_dir, result))
         write_result(run_dir, result)
         self.tell(
             SearchFinished(

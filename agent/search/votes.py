@@ -72,6 +72,19 @@ class Ballots:
 
 def hits(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> list[list[bool] | None]:
     """Return whether each ensemble classifies each image correctly; None for what cannot be told."""
+    told = decided(predictor, ensembles, split)
+    return [correct(labels, told.labels) for labels in told.predicted]
+
+
+def correct(predicted: Sequence[int] | None, labels: Sequence[int]) -> list[bool] | None:
+    """Return whether each image is correctly classified; None where nothing is predicted."""
+    if predicted is None:
+        return None
+    return [one == true for one, true in zip(predicted, labels, strict=True)]
+
+
+def decided(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -> Predictions:
+    """Return what each ensemble takes each image for, by vote where it cannot be averaged."""
     told = predictor.predict(ensembles, split=split)
     apart = [
         ensemble
@@ -81,13 +94,11 @@ def hits(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str) -
     single = list(dict.fromkeys(template for ensemble in apart for template in ensemble))
     alone = predictor.predict([[one] for one in single], split=split).predicted if single else ()
     by_template = dict(zip(single, alone, strict=True))
-    found: list[list[bool] | None] = []
+    found: list[tuple[int, ...] | None] = []
     for ensemble, labels in zip(ensembles, told.predicted, strict=True):
-        decided = _voted([by_template.get(one) for one in ensemble]) if labels is None else labels
-        found.append(
-            None if decided is None else [one == true for one, true in zip(decided, told.labels, strict=True)]
-        )
-    return found
+        voted = _voted([by_template.get(one) for one in ensemble]) if labels is None else labels
+        found.append(None if voted is None else tuple(voted))
+    return Predictions(told.labels, tuple(found))
 
 
 def _share_right(decided: Sequence[int], labels: Sequence[int]) -> float:

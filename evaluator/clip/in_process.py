@@ -101,8 +101,12 @@ def labelled(
     if not items:
         return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
     features = ahead or images.features([item.path for item in items])
-    labels = torch.tensor([items[index].label for index in features.kept])
-    return features, Labelled(features.vectors, labels, len(data.classes), features.bad)
+    kept = [items[index] for index in features.kept]
+    labels = torch.tensor([item.label for item in kept])
+    paths = tuple(item.path for item in kept)
+    return features, Labelled(
+        features.vectors, labels, len(data.classes), features.bad, paths, features.images
+    )
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:

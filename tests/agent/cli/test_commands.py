@@ -120,6 +120,7 @@ def test_a_search_prints_its_result_and_leaves_its_files(
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {
         "config.toml",
+        "details.json",
         "events.jsonl",
         "leaderboard.csv",
         "report.html",
@@ -835,9 +836,24 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert call("report", "r") == 2
     assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").unlink()
-    for command in (("report", "r"), ("export", "r", "--format", "csv")):
-        assert call(*command) == 2
-        assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+    assert call("export", "r", "--format", "csv") == 2
+    assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+
+
+def test_a_run_without_a_result_is_reported_as_far_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What it scored so far is shown, and nothing of the test images."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    (tmp_path / "r" / "result.json").unlink()
+    capsys.readouterr()
+    assert call("report", "r") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'r' / 'report.html'}\n"
+    text = (tmp_path / "r" / "report.html").read_text()
+    assert "Not finished: the search was interrupted after" in text
+    assert "the test images stay sealed" in text
+    assert "promptclimb resume r takes up the run" in text
+    assert "What was gained" not in text
 
 
 def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
