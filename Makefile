@@ -34,7 +34,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[dev,endpoints-test,hf,interop,local,ray]'
+	@$(PIP) install --quiet --editable '.[dev,endpoints-test,hf,interop,local,mlflow,otel,ray,tensorboard,trackers-test,trackio,wandb]'
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM

@@ -25,6 +25,8 @@ SUMMARY = "suite.json"
 """The file in a suite's folder with what came of all its runs."""
 
 _FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT)
+TO_KEEP = _FILES
+"""What is worth keeping of a run where it is tracked."""
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
 
 

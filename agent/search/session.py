@@ -16,7 +16,8 @@ from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
-from ..events.sinks import SINKS, Sink
+from ..events.known_trackers import check_trackers
+from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
 from ..results.page import write_report
@@ -50,6 +51,7 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
+from .listening import open_sinks
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
@@ -143,12 +145,13 @@ class Session:
 
     async def _run(self, run_dir: Path, pool: list[Template], opened: Store | None) -> SearchResult:
         """Open everything, let the workers work, conclude."""
+        check_trackers(self.config.track)
         scrubber = Scrubber()
         try:
             async with AsyncExitStack() as stack:
-                sinks = [stack.enter_context(open_sink(run_dir, scrubber.scrub_value)) for open_sink in SINKS]
-                for sink in sinks:
-                    stack.enter_context(self.tell.joined(sink))
+                sinks = await stack.enter_async_context(
+                    open_sinks(self.config, run_dir, self.tell, scrubber, self._private)
+                )
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
