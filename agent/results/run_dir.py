@@ -16,6 +16,8 @@ from .leaderboard import leaderboard_csv, templates_json
 from .result import SearchResult
 
 RESULT = "result.json"
+BEFORE = "result.before.json"
+"""The result of a finished run that was extended since."""
 LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"

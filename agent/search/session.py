@@ -37,6 +37,7 @@ from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing
+from .extending import growth, reopen
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -116,7 +117,7 @@ class Session:
                 run_dir.rmdir()  # only where nothing was started: a run's folder is not empty
 
     async def resume(self, run_dir: Path) -> SearchResult:
-        """Go on with a run; the config is the run's own, changed only in what does not decide the result.
+        """Go on with a run; its config may be changed in what does not decide the result, and ask for more.
 
         Raises:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
@@ -124,8 +125,10 @@ class Session:
         """
         with Store.open(run_dir) as store:
             session = await self._settled(store.manifest.get("notes", {}))
-            if (done := _finished(run_dir)) is None:
+            grown = growth(session.config, store.manifest["identity"])
+            if (done := None if grown else _finished(run_dir)) is None:
                 check_given(run_dir, store.manifest.get("given", {}), session.given)
+            store.grow(grown)
             store.check_identity(known_identity(session.config, store.manifest["identity"]))
             if done is not None:
                 return done
@@ -156,6 +159,8 @@ class Session:
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
                 store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool, endpoints))
+                if opened is not None and opened.grown and (done := _finished(run_dir)) is not None:
+                    reopen(run_dir, done, opened.grown)
                 await store.put_config(self.config.to_public())
                 self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
                 ended = await self._climb_all(pool, store, endpoints, evaluator)

@@ -70,6 +70,7 @@ class Store:
             spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
             if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock)
+        self._grown: Mapping[str, int] = {}
 
     @classmethod
     def create(cls, run_dir: Path, about: Mapping[str, Any]) -> Self:
@@ -119,6 +120,16 @@ class Store:
     def manifest(self) -> Mapping[str, Any]:
         """What the run was created with, and when and by which version it was."""
         return self._manifest
+
+    @property
+    def grown(self) -> Mapping[str, int]:
+        """What the run is given more of in this session; see ``grow``."""
+        return self._grown
+
+    def grow(self, more: Mapping[str, int]) -> None:
+        """Let the run be one of more restarts, resets or iterations; on disk with the next ``put_config``."""
+        self._grown = dict(more)
+        self._manifest = {**self._manifest, "identity": {**self._manifest["identity"], **more}}
 
     async def put_config(self, config: Mapping[str, Any]) -> None:
         """Keep the settings of this session for the next one."""
