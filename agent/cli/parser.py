@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "score templates of your own",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
+        "transcript": "print what was asked and answered in a run",
         "export": "write what a run found for another tool",
         "datasets": "list data sets, or show the few-shot split of one",
         "models": "list the bundled models, and open_clip's",
