@@ -42,7 +42,7 @@ class OtelSpans:
     def __init__(self, run: Tracked, place: str) -> None:
         # What it would say of a collector that does not answer is said by the search, once.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._exporter = Watched(exporter_to(place, run.run_dir / FILE))
+        self._exporter: Any = Watched(exporter_to(place, run.run_dir / FILE))
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": PROGRAM}), shutdown_on_exit=False
         )
