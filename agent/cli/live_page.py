@@ -24,6 +24,8 @@ HOST = "127.0.0.1"
 MOST_READERS = 16
 PAUSE_S, HEARTBEAT_S, PATIENCE_S = 1.0, 15.0, 10.0
 """Between two signs of life to a reader at least and at most, and how long one may take to read one."""
+SHARE = 0.05
+"""The most of the time that goes into making pages: the log of a long search is long."""
 NOT_YET = "<p>The run is being opened ...</p>"
 ENDED = "the session has ended; what it found is in the run's folder"
 _HEADERS = {
@@ -58,6 +60,8 @@ class LivePage:
         self._readers: set[asyncio.Event] = set()
         self._ended = False
         self._making = asyncio.Lock()
+        self._page: str | None = None
+        self._next = 0.0
 
     def __call__(self, event: Event) -> None:
         """Take an event; readers are woken, and each looks for itself how things stand."""
@@ -108,8 +112,18 @@ class LivePage:
     async def _report(self, _request: web.Request) -> web.Response:
         headers = {**_HEADERS, "Content-Security-Policy": "default-src 'none'; sandbox"}
         async with self._making:  # however many ask, one thread makes pages
-            text = NOT_YET if self._run_dir is None else await asyncio.to_thread(growing_page, self._run_dir)
+            text = NOT_YET if self._run_dir is None else await self._made(self._run_dir)
         return web.Response(text=text, content_type="text/html", headers=headers)
+
+    async def _made(self, run_dir: Path) -> str:
+        """Return the page, made anew where the latest one is old enough."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        if self._page is None or self._ended or began >= self._next:
+            self._page = await asyncio.to_thread(growing_page, run_dir)
+            took = now() - began
+            self._next = now() + max(PAUSE_S, took / SHARE)
+        return self._page
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Tell a reader how things stand as often as it can take it; one that cannot is let go."""

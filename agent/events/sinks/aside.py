@@ -23,7 +23,7 @@ CLOSE_S = 20.0
 class Hearer(Protocol):
     """What hears in the thread."""
 
-    def __call__(self, event: Event, when_ns: int) -> None:
+    def __call__(self, event: Event, when_ns: int, /) -> None:
         """Take an event and the time when it was told, in nanoseconds since 1970."""
 
     def close(self) -> None:

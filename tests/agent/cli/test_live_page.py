@@ -106,6 +106,23 @@ async def test_readers_hear_of_each_change_and_of_the_end(browser: aiohttp.Clien
         await browser.get(address)
 
 
+async def test_pages_take_little_of_the_time(
+    page: LivePage, browser: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks again soon gets the one that is there; the last one is made when all is told."""
+    made: list[Path] = []
+    monkeypatch.setattr(module, "PAUSE_S", 1000.0)
+    monkeypatch.setattr(module, "growing_page", lambda run_dir: made.append(run_dir) or f"page {len(made)}")
+    page(RunOpened(run_dir=str(tmp_path)))
+    for _ in range(3):
+        async with browser.get(page.address + "report") as report:
+            assert await report.text() == "page 1"
+    monkeypatch.setattr(module, "PAUSE_S", 0.001)
+    page.end()
+    async with browser.get(page.address + "report") as report:
+        assert await report.text() == "page 2"
+
+
 @pytest.mark.parametrize("part", ["", "report", "events"])
 async def test_only_who_has_the_address_may_read(
     page: LivePage, browser: aiohttp.ClientSession, part: str
