@@ -92,6 +92,29 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_live(parser: argparse.ArgumentParser) -> None:
+    """Add ``--live``."""
+    parser.add_argument(
+        "--live",
+        nargs="?",
+        const=0,
+        type=port_number,
+        metavar="PORT",
+        help="a page that grows with the search, on this machine alone (default: a port that is free)",
+    )
+
+
+def port_number(text: str) -> int:
+    """Return the port that an option gives; for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number up to 65535, 0 for any that is free")
+    return int(text)
+
+
 def positive_number(text: str) -> int:
     """Return the number that an option gives; for argparse.
 

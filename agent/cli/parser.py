@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
         "compare": "several runs side by side, with intervals",
+        "transcript": "print what was asked and answered in a run",
         "export": "write what a run found for another tool",
         "datasets": "list data sets, or show the few-shot split of one",
         "models": "list the bundled models, and open_clip's",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
 from ..errors import EndpointError, ModelNotFoundError
-from ..events import Bus, Event, RunOpened, SearchStopped
+from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.session import Session
@@ -20,7 +21,14 @@ from ..stop import Stop
 from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
-from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
+from .options import (
+    add_config_file,
+    add_json,
+    add_live,
+    add_search_options,
+    given_settings,
+    say_unknown_variables,
+)
 from .output import console, json_alone, print_json, resume_command, say, with_higher
 from .table import print_result
 
@@ -58,7 +66,7 @@ def search(arguments: argparse.Namespace) -> int:
         from .dry_run import print_plan
 
         return print_plan(config, as_json=arguments.as_json)
-    return run_session(config, lambda found: found.start(), as_json=arguments.as_json)
+    return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
 
 
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
@@ -124,14 +132,26 @@ def _not_kept(config: SearchConfig) -> str | None:
 
 
 def run_session(
-    config: SearchConfig, work: Callable[[Session], Awaitable[SearchResult]], *, as_json: bool
+    config: SearchConfig,
+    work: Callable[[Session], Awaitable[SearchResult]],
+    *,
+    as_json: bool,
+    live: int | None = None,
 ) -> int:
-    """Run a session under the eyes of the user, and print its result."""
+    """Run a session under the eyes of the user, and print its result; ``live`` is the port of a page."""
     screen, going_on = console(), _GoingOn()
 
     async def run(stop: Stop) -> SearchResult:
-        with Display(screen) as display:
-            return await work(Session(config=config, tell=Bus(display, going_on), stop=stop))
+        async with AsyncExitStack() as stack:
+            told: list[Listener] = [going_on]
+            if live is not None:
+                from .live_page import live_page
+
+                page = await stack.enter_async_context(live_page(live))
+                say(f"live: {page.address}")
+                told.append(page)
+            display = stack.enter_context(Display(screen))
+            return await work(Session(config=config, tell=Bus(display, *told), stop=stop))
 
     try:
         with json_alone(as_json):
@@ -167,5 +187,6 @@ def add_parser(commands: Commands, line: str) -> None:
         action="store_true",
         help="open data and model, say what the search would take at most and as a rule, and pay nothing",
     )
+    add_live(parser)
     add_json(parser)
     parser.set_defaults(run=search)

@@ -74,7 +74,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")
-    if result.best.test is None:
+    if result.best.test is None or (result.test_opened or 0) > 1:
         lines.append(about_test(result))
     if run_dir is not None:
         lines.append(f"files: {run_dir}")

@@ -16,6 +16,8 @@ from .leaderboard import leaderboard_csv, templates_json
 from .result import SearchResult
 
 RESULT = "result.json"
+BEFORE = "result.before.json"
+"""The result of a finished run that was extended since."""
 LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"
@@ -26,6 +28,8 @@ SUMMARY = "suite.json"
 """The file in a suite's folder with what came of all its runs."""
 
 _FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
+TO_KEEP = _FILES
+"""What is worth keeping of a run where it is tracked."""
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
 
 

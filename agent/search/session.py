@@ -16,7 +16,8 @@ from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
-from ..events.sinks import SINKS, Sink
+from ..events.known_trackers import check_trackers
+from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
 from ..results.details import Details, write_details
@@ -38,6 +39,7 @@ from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing
+from .extending import growth, reopen
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -52,6 +54,7 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
+from .listening import open_sinks
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
@@ -116,7 +119,7 @@ class Session:
                 run_dir.rmdir()  # only where nothing was started: a run's folder is not empty
 
     async def resume(self, run_dir: Path) -> SearchResult:
-        """Go on with a run; the config is the run's own, changed only in what does not decide the result.
+        """Go on with a run; its config may be changed in what does not decide the result, and ask for more.
 
         Raises:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
@@ -124,8 +127,10 @@ class Session:
         """
         with Store.open(run_dir) as store:
             session = await self._settled(store.manifest.get("notes", {}))
-            if (done := _finished(run_dir)) is None:
+            grown = growth(session.config, store.manifest["identity"])
+            if (done := None if grown else _finished(run_dir)) is None:
                 check_given(run_dir, store.manifest.get("given", {}), session.given)
+            store.grow(grown)
             store.check_identity(known_identity(session.config, store.manifest["identity"]))
             if done is not None:
                 return done
@@ -145,18 +150,21 @@ class Session:
 
     async def _run(self, run_dir: Path, pool: list[Template], opened: Store | None) -> SearchResult:
         """Open everything, let the workers work, conclude."""
+        check_trackers(self.config.track)
         scrubber = Scrubber()
         try:
             async with AsyncExitStack() as stack:
-                sinks = [stack.enter_context(open_sink(run_dir, scrubber.scrub_value)) for open_sink in SINKS]
-                for sink in sinks:
-                    stack.enter_context(self.tell.joined(sink))
+                sinks = await stack.enter_async_context(
+                    open_sinks(self.config, run_dir, self.tell, scrubber, self._private)
+                )
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
                 # From here on the config says how many shots there are, whoever chose them.
                 session = replace(self, config=self.config.with_shots(evaluator.info.shots))
                 store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
+                if opened is not None and opened.grown and (done := _finished(run_dir)) is not None:
+                    reopen(run_dir, done, opened.grown)
                 await store.put_config(session.config.to_public())
                 session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
                 ended = await session._climb_all(pool, store, endpoints, evaluator)
