@@ -260,8 +260,9 @@ class Session:
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
         found = await finish(self.config, evaluator, store, ended)
-        found = replace(found, notes=self._private.scrub_value(found.notes))
-        result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
+        document = found.to_json()
+        document["notes"] = self._private.scrub_value(document["notes"])
+        result = replace(SearchResult.from_json(scrubber.scrub_value(document)), run_dir=run_dir)
         write_report(run_dir, result, to_toml(self.config))
         write_result(run_dir, result)
         self.tell(
