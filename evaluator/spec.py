@@ -13,7 +13,7 @@ from pydantic import field_validator, model_validator
 
 from .scoring import OBJECTIVES, Objective
 from .settings import Settings, known_name, setting, technical
-from .user_paths import UserPath, checked_path
+from .user_paths import NameOrPath, UserPath, checked_path
 
 Report = Callable[[str], None]
 """Told a fact worth knowing, a line of text."""
@@ -33,7 +33,7 @@ class EvaluatorSpec(Settings):
         ConfigError: A value is wrong; the message names the field.
     """
 
-    data: str = setting(
+    data: NameOrPath = setting(
         DEFAULT_DATA,
         "data set by name (see `datasets`), or a folder of class folders",
         "task",
@@ -50,7 +50,7 @@ class EvaluatorSpec(Settings):
         show="NAME",
         min_length=1,
     )
-    pretrained: str = setting(
+    pretrained: NameOrPath = setting(
         "pico",
         "its weights: open_clip's tag, or a checkpoint file",
         "task",
@@ -62,7 +62,7 @@ class EvaluatorSpec(Settings):
     seed: int = setting(
         1, "seed of the few-shot sample and of the search", "task", decides=True, show="N", ge=0, lt=2**63
     )
-    class_names: str | None = setting(
+    class_names: NameOrPath | None = setting(
         None,
         "openai, split, or a file with one class name a line",
         "task",

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from ...evaluator.inspection import Inspection
 from ..results.figures import are_shares, score_text
-from ..search.evaluation import Evaluation
-from ..search.evaluation import evaluate as evaluate_templates
+from ..search.evaluation import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from .options import add_json, add_search_options, given_spec, positive_number
 from .output import console, json_alone, print_json, say
@@ -28,7 +27,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     asked = arguments.confusions is not None
     spec = given_spec(arguments)
     with json_alone(arguments.as_json):
-        found = evaluate_templates(templates, spec, split=arguments.split, inspect=asked, report=say)
+        found = score_templates(templates, spec, split=arguments.split, inspect=asked, report=say)
     if arguments.as_json:
         print_json(found.to_json(most_confusions=arguments.confusions))
         return 0

@@ -66,7 +66,7 @@ class Evaluation:
         return document
 
 
-def evaluate(
+def score_templates(
     templates: Iterable[str],
     spec: EvaluatorSpec,
     *,
