@@ -30,11 +30,18 @@ def test_the_citation_is_of_this_version_and_names_the_paper() -> None:
     assert paper["url"] in (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_changelog_has_this_version() -> None:
-    """Below what is not released."""
-    headings = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+def test_the_changelog_names_this_version() -> None:
+    """Under its heading once it is released, before that as what the next one will be; each heading once."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    headings = re.findall(r"^## \[(.*?)\]", text, re.MULTILINE)
     assert headings[0] == "Unreleased"
-    assert headings[1:2] in ([], [PROJECT["version"]])
+    version, _, pre = PROJECT["version"].partition(".dev")
+    assert f"will be {version}:" in text if pre else headings[1] == version
+    for release in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        kinds = re.findall(r"^### (.*)$", release, re.MULTILINE)
+        assert kinds == [kind for kind in ("Added", "Changed", "Removed", "Fixed") if kind in kinds]
+        lines = re.findall(r"^- .*$", release, re.MULTILINE)
+        assert len(lines) == len(set(lines))
 
 
 def test_the_workflow_may_only_read_and_does_what_the_check_in_the_checkout_does() -> None:
