@@ -24,6 +24,11 @@ _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
 _NUMBERS: Mapping[str, str] = MappingProxyType({"float_parsing": "number", "int_parsing": "whole number"})
 _SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
+_OPTION = re.compile(
+    r"(?<![\w/.-])--(?P<flag>[a-z][a-z-]*[a-z])"
+    r"(?: (?P<value>[A-Z]+(?:[/|][A-Z]+)*|\d+|auto|local|random|skip)(?![\w/:-]))?"
+)
+_RESUME = re.compile(r"`resume (?P<run_dir>[^`]+)`")
 
 
 class About(TypedDict):
@@ -101,7 +106,8 @@ class Settings(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise ConfigError(_in_python(error, values, type(self).model_fields)) from error
+                fields = type(self).model_fields
+                raise ConfigError(in_python(_explained(error, values, fields), fields)) from error
 
     @classmethod
     def deciding(cls) -> tuple[str, ...]:
@@ -127,7 +133,7 @@ def _without_place(value: Any) -> Any:
     return BY_CONTENT if Path(value).is_absolute() else value
 
 
-def _in_python(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
+def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
     """Say what is wrong with values that a program gave: fields are called by their names."""
 
     def one(part: Mapping[str, Any]) -> str:
@@ -199,6 +205,31 @@ def _as_argument(field: str, value: str | None) -> str:
     if value is None:
         return field
     return f"{field}={value}" if value == value.upper() else f'{field}="{value}"'
+
+
+def flag_of(name: str, field: FieldInfo) -> str:
+    """Return the command line's name of a field; empty where it has none."""
+    flag = about(field)["flag"]
+    text = name.replace("_", "-") if flag is None else flag
+    return f"--{text}" if text else ""
+
+
+def in_python(message: str, fields: Mapping[str, FieldInfo]) -> str:
+    """Return a message with fields where it has options: ``--shots 4`` is ``shots=4`` to a program.
+
+    Messages are written once, for the command line; what is no option of a field stays as it is.
+    """
+    names = {flag_of(name, field): name for name, field in fields.items()}
+
+    def one(found: re.Match[str]) -> str:
+        name, value = names.get(f"--{found['flag']}"), found["value"]
+        if name is None:
+            return found[0]
+        if value is None:
+            return f"{name}=True" if fields[name].annotation is bool else name
+        return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
+
+    return _RESUME.sub(lambda found: f"`resume({found['run_dir']!r})`", _OPTION.sub(one, message))
 
 
 def known_name(what: str, name: str, names: Iterable[str]) -> str:

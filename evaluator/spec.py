@@ -14,7 +14,7 @@ from pydantic import field_validator, model_validator
 from .columns import parse_columns
 from .scoring import OBJECTIVES, Objective
 from .settings import Settings, known_name, setting, technical
-from .user_paths import UserPath, checked_path
+from .user_paths import NameOrPath, UserPath, checked_path
 
 Report = Callable[[str], None]
 """Told a fact worth knowing, a line of text."""
@@ -36,7 +36,7 @@ class EvaluatorSpec(Settings):
         ConfigError: A value is wrong; the message names the field.
     """
 
-    data: str = setting(
+    data: NameOrPath = setting(
         DEFAULT_DATA,
         "data set by name (see `datasets`), a folder of class folders, a table, hf:NAME or torchvision:NAME",
         "task",
@@ -54,7 +54,7 @@ class EvaluatorSpec(Settings):
         show="NAME",
         min_length=1,
     )
-    pretrained: str = setting(
+    pretrained: NameOrPath = setting(
         "pico",
         "its weights: open_clip's tag, or a checkpoint file",
         "task",
@@ -74,7 +74,7 @@ class EvaluatorSpec(Settings):
     seed: int = setting(
         1, "seed of the few-shot sample and of the search", "task", decides=True, show="N", ge=0, lt=2**63
     )
-    class_names: str | None = setting(
+    class_names: NameOrPath | None = setting(
         None,
         "openai, split, or a file with one class name a line",
         "task",

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import ValidationError
 
-from ...evaluator.settings import MOST_PROBLEMS, about, near, plain, shown, with_settings
+from ...evaluator import settings
+from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
 from ..errors import ConfigError
@@ -36,9 +37,7 @@ NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 
 def flag_of(name: str) -> str:
     """Return the command line's name of a field; empty where it has none."""
-    flag = about(SearchConfig.model_fields[name])["flag"]
-    text = name.replace("_", "-") if flag is None else flag
-    return f"--{text}" if text else ""
+    return settings.flag_of(name, SearchConfig.model_fields[name])
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ...evaluator.user_paths import user_path
@@ -170,7 +171,7 @@ def read_result(run_dir: Path) -> SearchResult:
         document = json.loads(text)
     except RecursionError as error:
         raise ValueError("not a result: it is nested too deeply") from error
-    return SearchResult.from_json(document)
+    return replace(SearchResult.from_json(document), run_dir=run_dir.resolve())
 
 
 def result_of(run_dir: Path) -> SearchResult:

@@ -21,7 +21,6 @@ from ..events import (
 )
 from ..events.sinks.log import logged
 from ..store.lock import is_live
-from .result import ENDED_EARLY
 from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
@@ -117,7 +116,7 @@ def state_of(run_dir: Path) -> RunState:
         return found  # missing or torn: a resume makes it
     found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
     found.best, found.train = result.best.template, result.best.train
-    found.ended_early = result.notes.get(ENDED_EARLY)
+    found.ended_early = result.notes.ended_early
     return found
 
 

@@ -19,6 +19,7 @@ from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details
 from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Examined, Gain, gain_of
+from ..results.notes import Notes
 from ..results.result import (
     UNOPENED,
     Best,
@@ -169,7 +170,7 @@ def _result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes={**info.notes, **ended.notes, **choice.notes, **notes},
+        notes=Notes({**info.notes, **ended.notes, **choice.notes, **notes}),
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),

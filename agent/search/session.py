@@ -273,8 +273,9 @@ class Session:
         """Choose, open the test split, and write everything down."""
         kept = list[Details]()
         found = await finish(self.config, evaluator, store, ended, keep_details=kept.append)
-        found = replace(found, notes=self._private.scrub_value(found.notes))
-        result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
+        document = found.to_json()
+        document["notes"] = self._private.scrub_value(document["notes"])
+        result = replace(SearchResult.from_json(scrubber.scrub_value(document)), run_dir=run_dir)
         for one in kept:
             write_details(run_dir, Details.from_json(scrubber.scrub_value(one.to_json())))
         write_report(run_dir, view_of(run_dir, result))
