@@ -22,7 +22,7 @@ from .progress import State
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
-BAR_WIDTH = 40
+BAR_WIDTH = 24
 MOST_REASONS = 5
 """Most reasons for a skipped iteration that get a line of their own."""
 
@@ -41,6 +41,7 @@ class Display:
         self._now = clock
         self._state = State()
         self._began = self._said = clock()
+        self._measured: float | None = None
         self._reasons: set[str] = set()
         self._live = Live(
             get_renderable=self._panel,
@@ -55,6 +56,8 @@ class Display:
         self._state.take(event)
         if (text := sentence(event)) is not None:
             self._line(text)
+        if self._state.fresh is not None and self._measured is None:
+            self._measured = self._now()
         if isinstance(event, SearchStarted):
             # The clock of the result runs from here too: what is opened before it is no active time.
             self._began = self._said = self._now()
@@ -104,51 +107,65 @@ class Display:
             self._line(self._summary() if self._state.started is not None else opening)
 
     def _summary(self) -> str:
-        state, started = self._state, self._state.started
+        state, started, now = self._state, self._state.started, self._now()
         best = state.best
         total = started.iterations if started is not None else 0
         ahead = f"; best {state.score(best.train)}: {best.best}" if best is not None else ""
+        gain = f" ({', '.join(state.ahead[1:])})" if state.ahead[1:] else ""
         done = f"iteration {state.iterations} of {total}, {counted(state.scored, 'template')} scored"
-        latest = f"; {state.latest}" if state.latest else ""
-        figures = ", ".join((done, *state.spent, *(f"{text} left" for text in state.left)))
-        return f"{self._clock()} {figures}{ahead}{latest}"
+        latest = "".join(f"; {text}" for text in (state.latest, state.troubles.now) if text)
+        left = [f"{text} left" for text in state.left]
+        figures = ", ".join((done, *state.spent, *left, *state.hindered, *self._time_left(now)))
+        return f"{self._clock(now)} {figures}{ahead}{gain}{latest}"
 
-    def _clock(self) -> str:
-        minutes, seconds = divmod(int(self._now() - self._began), 60)
+    def _time_left(self, now: float) -> list[str]:
+        began = self._began if self._measured is None else self._measured
+        text = self._state.minutes_left(now - began)
+        return [text] if text else []
+
+    def _clock(self, now: float) -> str:
+        minutes, seconds = divmod(int(now - self._began), 60)
         return f"[{minutes:d}:{seconds:02d}]"
 
     def _panel(self) -> Group | Text:
-        state, started = self._state, self._state.started
+        state, started, now = self._state, self._state.started, self._now()
         if started is None:
-            return Text(f"{self._clock()} {printable(state.opening) or 'opening ...'}")
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for name, justify in (
-            ("restart", "right"),
-            ("iterations", "right"),
-            ("train", "right"),
-            ("best so far", "left"),
-        ):
-            table.add_column(
-                name, justify="right" if justify == "right" else "left", no_wrap=name != "best so far"
-            )
-        each = started.iterations // max(1, started.restarts)
-        rows = sorted(state.climbs.items(), key=lambda item: (item[1].done, item[0]))[:MOST_SHOWN]
-        for number, standing in sorted(rows):
-            table.add_row(
-                str(number),
-                f"{standing.iterations}/{each}",
-                state.score(standing.train),
-                escape(printable(standing.best)),
-            )
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            ProgressBar(total=max(1, started.iterations), completed=state.iterations, width=BAR_WIDTH),
-            f"{state.iterations:,} of {counted(started.iterations, 'iteration')}, {self._clock()[1:-1]}",
-        )
-        lines: list[RenderableType] = [table, bar]
+            return Text(f"{self._clock(now)} {printable(state.opening) or 'opening ...'}")
+        lines: list[RenderableType] = [self._table(started), self._bar(started, now)]
+        if state.ahead:
+            lines.append(Text(", ".join(state.ahead), style="bold"))
         lines.append(Text(", ".join((f"{counted(state.scored, 'template')} scored", *state.spent))))
         if state.left:
             lines.append(Text(f"left: {', '.join(state.left)}"))
-        if state.latest:
-            lines.append(Text(printable(state.latest), style="yellow"))
+        if state.hindered:
+            lines.append(Text(", ".join(state.hindered)))
+        lines += [
+            Text(printable(text), style="yellow") for text in (state.troubles.now, state.latest) if text
+        ]
         return Group(*lines)
+
+    def _table(self, started: SearchStarted) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("restart", "iterations", "train"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("best so far")
+        each = started.iterations // max(1, started.restarts)
+        standings = sorted(self._state.climbs.items(), key=lambda item: (item[1].done, item[0]))
+        for number, standing in sorted(standings[:MOST_SHOWN]):
+            table.add_row(
+                str(number),
+                f"{standing.iterations}/{each}",
+                self._state.score(standing.train),
+                escape(printable(standing.best)),
+            )
+        return table
+
+    def _bar(self, started: SearchStarted, now: float) -> Table:
+        done = self._state.iterations
+        said = f"{done:,} of {counted(started.iterations, 'iteration')}"
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            ProgressBar(total=max(1, started.iterations), completed=done, width=BAR_WIDTH),
+            ", ".join((said, self._clock(now)[1:-1], *self._time_left(now))),
+        )
+        return bar

@@ -13,8 +13,7 @@ from ...evaluator.baselines.white_box import REFERENCES, WhiteBoxResult, names_i
 from ...evaluator.inspection import Inspection
 from ..errors import ConfigError
 from ..results.figures import are_shares, score_text
-from ..search.evaluation import Evaluation
-from ..search.evaluation import evaluate as evaluate_templates
+from ..search.evaluation import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable
 from .options import add_json, add_search_options, given_spec, positive_number
@@ -33,7 +32,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     templates = [PLAIN] if arguments.templates is None else _read(arguments.templates)
     spec = given_spec(arguments)
     with json_alone(arguments.as_json):
-        found = evaluate_templates(
+        found = score_templates(
             templates,
             spec,
             split=arguments.split,

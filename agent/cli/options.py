@@ -15,7 +15,7 @@ from ..config.schema import SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, spec_from_sources
 from .output import say
 
-_HEADINGS = {
+HEADINGS = {
     "task": "what is scored",
     "llm": "who proposes",
     "search": "how it climbs",
@@ -23,12 +23,13 @@ _HEADINGS = {
     "limits": "how far",
     "run": "where to",
 }
+"""What each group of settings is about, in the order of ``--help``."""
 
 
 def add_search_options(
     parser: argparse.ArgumentParser,
     *,
-    groups: Iterable[str] = tuple(_HEADINGS),
+    groups: Iterable[str] = tuple(HEADINGS),
     leave_out: Iterable[str] = (),
 ) -> None:
     """Add an option for each field of the config; absent ones leave no trace in the parsed arguments.
@@ -36,7 +37,7 @@ def add_search_options(
     Values stay text: the config checks them, so that a flag, a variable and a file are judged alike.
     """
     skipped = set(leave_out)
-    headings = {group: parser.add_argument_group(_HEADINGS[group]) for group in groups}
+    headings = {group: parser.add_argument_group(HEADINGS[group]) for group in groups}
     for name, field in SearchConfig.model_fields.items():
         group = about(field)["group"]
         if flag_of(name) and group in headings and name not in skipped:
@@ -89,6 +90,29 @@ def add_json(parser: argparse.ArgumentParser) -> None:
         dest="as_json",
         help="the result on standard output, all else on standard error",
     )
+
+
+def add_live(parser: argparse.ArgumentParser) -> None:
+    """Add ``--live``."""
+    parser.add_argument(
+        "--live",
+        nargs="?",
+        const=0,
+        type=port_number,
+        metavar="PORT",
+        help="a page that grows with the search, on this machine alone (default: a port that is free)",
+    )
+
+
+def port_number(text: str) -> int:
+    """Return the port that an option gives; for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number up to 65535, 0 for any that is free")
+    return int(text)
 
 
 def positive_number(text: str) -> int:

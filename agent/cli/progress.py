@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from ...evaluator.counts import counted
 from ..events import (
+    AnswerEmpty,
+    AnswerReceived,
+    BatchScored,
     ClimbFinished,
     Event,
     ImagesEncoded,
@@ -18,6 +21,8 @@ from ..events import (
     UsageChanged,
 )
 from ..results.figures import are_shares, score_text
+from .sparkline import sparkline
+from .troubles import Troubles
 
 
 @dataclass(slots=True)
@@ -42,9 +47,18 @@ class State:
     percent: bool = True
     latest: str = ""
     opening: str = ""
+    pool: float | None = None
+    course: list[float] = field(default_factory=list)
+    answers: int = 0
+    empty: int = 0
+    waiting: int = 0
+    fresh: int | None = None
+    troubles: Troubles = field(default_factory=Troubles)
 
     def take(self, event: Event) -> None:
         """Learns from an event."""
+        self.troubles.take(event)
+        self._count(event)
         if isinstance(event, SearchStarted):
             self.started = event
         elif isinstance(event, ImagesEncoded):
@@ -60,6 +74,7 @@ class State:
             # Restarts may come upon the same template, and the result counts it once.
             self.templates.add(event.template)
             self.percent = self.percent and are_shares((event.train, event.val))
+            self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
         elif isinstance(event, PoolScored | IterationFinished | ClimbFinished):
             self.latest = ""
             standing = self.climbs.setdefault(event.position.climb, Standing())
@@ -70,6 +85,73 @@ class State:
             standing = self.climbs.setdefault(event.position.climb, Standing())
             standing.iterations += 1
             standing.skipped += 1
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, AnswerReceived):
+            self.answers += 1
+            if not event.replayed and self.fresh is None:
+                self.fresh = self.iterations
+        elif isinstance(event, AnswerEmpty):
+            self.empty += 1
+        elif isinstance(event, BatchScored):
+            self.waiting = event.waiting
+        elif isinstance(event, PoolScored):
+            self.pool = event.train if self.pool is None else max(self.pool, event.train)
+
+    @property
+    def ahead(self) -> list[str]:
+        """How good the best so far is, how it came about, and what it gains over the initial templates."""
+        best = self.best
+        if best is None:
+            return []
+        found = [f"best so far {self.score(best.train)} on train"]
+        if len(self.course) > 1:
+            found[0] += f" {sparkline(self.course)}"
+        if self.pool is not None and self.iterations:
+            points = (best.train - self.pool) * (100 if self.percent else 1)
+            text = f"{points:+.1f} points" if self.percent else f"{points:+.4g}"
+            found.append(f"{text} over the best initial template")
+        return found
+
+    @property
+    def hindered(self) -> list[str]:
+        """What costs time or calls: retries with their reasons, answers without a template, the queue."""
+        found = [self.troubles.summary] if self.troubles.summary else []
+        if self.empty:
+            share = 100 * self.empty / max(1, self.answers)
+            found.append(
+                f"{self.empty:,} of {counted(self.answers, 'answer')} without a template ({share:.0f}%)"
+            )
+        if self.waiting:
+            found.append(f"{counted(self.waiting, 'template')} in the queue")
+        return found
+
+    def minutes_left(self, seconds: float) -> str:
+        """Return how long the rest may take, as fast as this session has been; empty before that is known.
+
+        Args:
+            seconds: Since the first iteration of this session that was not replayed began.
+        """
+        done = self.iterations - (self.fresh or 0)
+        if self.started is None or done < 1 or (self.started.llm is not None and self.fresh is None):
+            return ""
+        rest = seconds / done * (self.started.iterations - self.iterations)
+        return (
+            f"about {rest / 60:,.0f} min left"
+            if rest >= 90
+            else f"about {rest:,.0f} s left"
+            if rest >= 1
+            else ""
+        )
+
+    @property
+    def line(self) -> str:
+        """How it stands, in a line."""
+        if self.started is None:
+            return self.opening or "opening ..."
+        done = f"iteration {self.iterations:,} of {self.started.iterations:,}"
+        parts = [done, f"{counted(self.scored, 'template')} scored", *self.spent, *self.ahead[:1]]
+        return ", ".join(parts) + (f"; {self.troubles.now}" if self.troubles.now else "")
 
     def score(self, value: float) -> str:
         """Return the text of a score."""
@@ -98,7 +180,8 @@ class State:
             return []
         if used is None:
             return ["0 calls"]
-        parts = [counted(used.calls, "call")]
+        most = f" of {used.calls + used.left['calls']:,.0f}" if "calls" in used.left else ""
+        parts = [f"{used.calls:,}{most} calls" if most else counted(used.calls, "call")]
         if used.failed_calls:
             parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")

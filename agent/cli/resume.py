@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..results.run_config import stored_config
 from ..results.run_state import runs_in, state_of
 from .folders import run_folder
-from .options import add_json, add_search_options, given_settings
+from .options import add_json, add_live, add_search_options, given_settings
 from .output import say, short_path
 from .search import run_session
 
@@ -27,7 +27,9 @@ def resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
     run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
     config = _with_credentials(stored_config(run_dir, with_files(given_settings(arguments))))
-    return run_session(config, lambda session: session.resume(run_dir), as_json=arguments.as_json)
+    return run_session(
+        config, lambda session: session.resume(run_dir), as_json=arguments.as_json, live=arguments.live
+    )
 
 
 def _latest() -> Path:
@@ -58,5 +60,6 @@ def add_parser(commands: Commands, line: str) -> None:
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )
     add_search_options(parser, leave_out=("run_dir",))
+    add_live(parser)
     add_json(parser)
     parser.set_defaults(run=resume)

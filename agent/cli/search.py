@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
 from ..errors import EndpointError, ModelNotFoundError
-from ..events import Bus, Event, RunOpened, SearchStopped
+from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.session import Session
@@ -20,7 +21,14 @@ from ..stop import Stop
 from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
-from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
+from .options import (
+    add_config_file,
+    add_json,
+    add_live,
+    add_search_options,
+    given_settings,
+    say_unknown_variables,
+)
 from .output import console, json_alone, print_json, resume_command, say, with_higher
 from .table import print_result
 
@@ -28,14 +36,37 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 
+EXAMPLES = """\
+what --data takes:
+  backgrounds                   a set by name; `datasets` lists them
+  path/to/images                folders DIR/CLASS/*.jpg, or DIR/{train,val,test}/CLASS/*
+  images.csv                    a table with path, label and perhaps split (.csv, .tsv, .jsonl); see --columns
+  hf:OWNER/NAME, hf:FOLDER      Hugging Face's, from the hub or a folder (extra [hf])
+  torchvision:NAME              torchvision's, under --data-root
+
+what --model takes:
+  RN-pico, ViT-pico             the bundled ones
+  ViT-B-32                      open_clip's names, with --pretrained TAG or FILE; `models --grep` lists them
+  hf-hub:OWNER/NAME             from Hugging Face's hub
+  local-dir:FOLDER              a folder with open_clip_config.json and weights
+
+examples:
+  promptclimb search --data binary-numbers --describe "numbers written in binary" --llm local
+  promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
+      --llm gpt-4o-mini --describe "what the pictures show" --price auto --max-cost 1
+  promptclimb search --data images.csv --columns path=file,label=species --method combine \\
+      --describe "birds at a feeder" --dry-run
+"""
+
+
 def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
-        from .plan import print_plan
+        from .dry_run import print_plan
 
         return print_plan(config, as_json=arguments.as_json)
-    return run_session(config, lambda found: found.start(), as_json=arguments.as_json)
+    return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
 
 
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
@@ -101,14 +132,26 @@ def _not_kept(config: SearchConfig) -> str | None:
 
 
 def run_session(
-    config: SearchConfig, work: Callable[[Session], Awaitable[SearchResult]], *, as_json: bool
+    config: SearchConfig,
+    work: Callable[[Session], Awaitable[SearchResult]],
+    *,
+    as_json: bool,
+    live: int | None = None,
 ) -> int:
-    """Run a session under the eyes of the user, and print its result."""
+    """Run a session under the eyes of the user, and print its result; ``live`` is the port of a page."""
     screen, going_on = console(), _GoingOn()
 
     async def run(stop: Stop) -> SearchResult:
-        with Display(screen) as display:
-            return await work(Session(config=config, tell=Bus(display, going_on), stop=stop))
+        async with AsyncExitStack() as stack:
+            told: list[Listener] = [going_on]
+            if live is not None:
+                from .live_page import live_page
+
+                page = await stack.enter_async_context(live_page(live))
+                say(f"live: {page.address}")
+                told.append(page)
+            display = stack.enter_context(Display(screen))
+            return await work(Session(config=config, tell=Bus(display, *told), stop=stop))
 
     try:
         with json_alone(as_json):
@@ -116,7 +159,8 @@ def run_session(
     except BaseException as error:
         going_on.say(config, elsewhere=_at_fault(config, error))
         raise
-    print_result(screen, result, going_on.run_dir)
+    # The table is what the command was asked for, unless that is a document.
+    print_result(console(stderr=as_json), result, going_on.run_dir)
     if (hint := config.untold) is not None:
         say(hint)
     if result.status == "stopped":
@@ -135,11 +179,14 @@ def _at_fault(config: SearchConfig, error: BaseException) -> bool:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``search``."""
-    parser = commands.add_parser("search", help=line)
+    parser = commands.add_parser("search", help=line, usage="%(prog)s [OPTION ...]", epilog=EXAMPLES)
     add_search_options(parser)
     add_config_file(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what the search would do and cost at most, and do nothing"
+        "--dry-run",
+        action="store_true",
+        help="open data and model, say what the search would take at most and as a rule, and pay nothing",
     )
+    add_live(parser)
     add_json(parser)
     parser.set_defaults(run=search)

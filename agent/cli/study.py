@@ -31,7 +31,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import given_settings, say_unknown_variables
-from .output import aligned, console, json_alone, print_json, say, short_path
+from .output import aligned, console, json_alone, print_json, print_text, say, short_path
 from .plan import plan
 from .study_plan import print_study_plan
 from .suite_runs import exit_code, make_folder, run_one
@@ -62,10 +62,10 @@ def run_study(arguments: argparse.Namespace) -> int:
         raise
     document = findings(study, outcomes, carried, file.stem)
     no_picture = write_findings(folder, document, outcomes)
-    say(_text(document))
+    show = say if arguments.as_json else print_text
+    show(f"{_text(document)}\nfiles: {short_path(folder)}{'' if arguments.as_json else chr(10)}")
     if no_picture is not None:
         say(f"no picture: {no_picture}")
-    say(f"files: {short_path(folder)}")
     if document["left_out"]:
         say("everything is kept; the same command, with higher limits, goes on from here")
     if arguments.as_json:

@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..results.figures import has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
+from ..results.figures import about_test, has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
 from ..results.gain import shown_name
-from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
 
@@ -75,7 +74,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")
-    if result.best.test is None:
+    if result.best.test is None or (result.test_opened or 0) > 1:
         lines.append(about_test(result))
     if run_dir is not None:
         lines.append(f"files: {run_dir}")

@@ -7,6 +7,7 @@ stands, and an *iteration* is the next turn of that conversation.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from ..config.reading import style_of
 from ..config.schema import SearchConfig
 from ..errors import UsageError
 from ..events import (
+    AnswerEmpty,
     AnswerReceived,
     ClimbFinished,
     IterationFinished,
@@ -218,7 +220,7 @@ class Climb:
         if isinstance(step, Ask):
             answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
             text, reply = answer.text, self._trials.read(answer.text)
-            self._note(answer, empty=not reply.templates, replayed=replayed)
+            self._note(answer, place, empty=not reply.templates, replayed=replayed)
             outcomes = await self._trials.judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
@@ -228,10 +230,12 @@ class Climb:
         script.hear(Heard(text=text, outcomes=outcomes, best_before=before))
         return True
 
-    def _note(self, answer: ChatAnswer, *, empty: bool, replayed: bool) -> None:
+    def _note(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
         cut = empty and answer.finish_reason == "length"
         self.record.empty += empty
         self.record.cut += cut
+        if empty:
+            self._tell(AnswerEmpty(position=place, cut=cut))
         if not replayed:
             self._answers.heard(empty=empty, cut=cut)
 
@@ -248,15 +252,21 @@ class Climb:
             reasoning_effort=config.reasoning_effort,
             extra_body=config.extra_body,
         )
+        now = asyncio.get_running_loop().time
+        asked = now()
         answer, replayed = await self._answers.answer(position, request)
         self.record.answers += 1
         self.record.replayed += replayed
+        self.record.exchanges[position] = (request.messages, answer.text)
         self._tell(
             AnswerReceived(
                 position=position,
                 replayed=replayed,
                 prompt_tokens=answer.prompt_tokens,
                 completion_tokens=answer.completion_tokens,
+                seconds=0.0 if replayed else round(now() - asked, 3),
+                model=answer.model,
+                finish_reason=answer.finish_reason,
             )
         )
         return answer, replayed

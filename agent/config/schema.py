@@ -26,8 +26,8 @@ from .fields import (
     without_credentials,
 )
 from .known_methods import KNOWN_METHODS, described
-from .llm_config import LLMConfig
 from .reading import Style
+from .tracked_config import TrackedConfig
 from .ways import deciding_ways
 
 MOST_ROUNDS = 10_000
@@ -37,8 +37,11 @@ MOST_COUNTED = 10**15
 """The most requests or tokens that a limit may say."""
 
 
-class SearchConfig(LLMConfig):
-    """How to search, and how far; what is scored stands in ``EvaluatorSpec``, who is asked in ``LLMConfig``.
+class SearchConfig(TrackedConfig):
+    """How to search, and how far.
+
+    What is scored stands in ``EvaluatorSpec``, who is asked in ``LLMConfig``, who watches in
+    ``TrackedConfig``.
 
     The defaults: 4 restarts of 2 resets of 6 iterations, 5 proposals each: 48 requests, which a small
     hosted model answers for a few cents.

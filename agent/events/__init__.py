@@ -25,7 +25,9 @@ from .asking import (
 )
 from .event import Bus, Event, Listener, ListenerFailed, unheard
 from .searching import (
+    AnswerEmpty,
     AnswerReceived,
+    BatchScored,
     ClimbFinished,
     ImagesEncoded,
     IterationFinished,
@@ -43,8 +45,10 @@ from .searching import (
 )
 
 __all__ = [
+    "AnswerEmpty",
     "AnswerReceived",
     "AnswerTokensRaised",
+    "BatchScored",
     "Bus",
     "ChatFailed",
     "ClimbFinished",

@@ -86,19 +86,51 @@ class AnswerReceived(Event, name="climb.answer_received"):
         replayed: Whether it was there before this session.
         prompt_tokens: Tokens billed for the messages.
         completion_tokens: Tokens billed for the answer.
+        seconds: From the question to the answer on disk, waits and retries included.
+        model: The model that the endpoint says it used.
+        finish_reason: The endpoint's word for why the answer ended.
     """
 
     position: Position
     replayed: bool
     prompt_tokens: int
     completion_tokens: int
+    seconds: float = 0.0
+    model: str = ""
+    finish_reason: str = ""
+
+
+class AnswerEmpty(Event, name="climb.answer_empty"):
+    """An answer held no template.
+
+    Attributes:
+        cut: Whether it was cut before it was whole.
+    """
+
+    position: Position
+    cut: bool
+
+
+class BatchScored(Event, name="evaluator.batch_scored"):
+    """The evaluator has worked off a batch.
+
+    Attributes:
+        templates: How many were in it.
+        seconds: How long that took.
+        waiting: Templates that wait in the queue now.
+    """
+
+    templates: int
+    seconds: float
+    waiting: int
 
 
 class TemplateScored(Event, name="climb.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
-        improved: Whether it is the best that its climb has seen up to then.
+        improved: Whether it is better than all that its climb had seen; never true of an initial template,
+            from which a climb sets out.
         source: Who made it: ``initial``, ``llm``, or the way that asks none, such as ``combine``.
     """
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ...evaluator.user_paths import user_path
@@ -16,15 +17,20 @@ from .leaderboard import leaderboard_csv, templates_json
 from .result import SearchResult
 
 RESULT = "result.json"
+BEFORE = "result.before.json"
+"""The result of a finished run that was extended since."""
 LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
+DETAILS = "details.json"
 STORE = "store"
 SUMMARY = "suite.json"
 """The file in a suite's folder with what came of all its runs."""
 
-_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT)
+_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
+TO_KEEP = _FILES
+"""What is worth keeping of a run where it is tracked."""
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
 
 
@@ -165,7 +171,16 @@ def read_result(run_dir: Path) -> SearchResult:
         document = json.loads(text)
     except RecursionError as error:
         raise ValueError("not a result: it is nested too deeply") from error
-    return SearchResult.from_json(document)
+    return replace(SearchResult.from_json(document), run_dir=run_dir.resolve())
+
+
+def complete_result(run_dir: Path) -> SearchResult | None:
+    """Return the result of a run with which nothing is left to do; None for any other."""
+    try:
+        result = read_result(run_dir)
+    except (OSError, ValueError):
+        return None  # missing or torn: the journal has all that it takes to make it again
+    return result if result.complete else None
 
 
 def result_of(run_dir: Path) -> SearchResult:

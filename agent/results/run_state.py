@@ -5,7 +5,6 @@ Nothing is opened that a live run holds, and the test split is never looked at.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,8 @@ from ..events import (
     SearchStopped,
     UsageChanged,
 )
-from ..events.sinks.log import BACKUPS, FILE_NAME
+from ..events.sinks.log import logged
 from ..store.lock import is_live
-from .result import ENDED_EARLY
 from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
@@ -106,7 +104,7 @@ def state_of(run_dir: Path) -> RunState:
     """Return how a run stands."""
     found = RunState(run_dir=run_dir)
     turns = set[tuple[int, int, int]]()
-    for event in _events(run_dir):
+    for event in events_of(run_dir):
         _take(found, event, turns)
     found.iterations = len(turns)
     if is_live(run_dir / STORE):
@@ -118,7 +116,7 @@ def state_of(run_dir: Path) -> RunState:
         return found  # missing or torn: a resume makes it
     found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
     found.best, found.train = result.best.template, result.best.train
-    found.ended_early = result.notes.get(ENDED_EARLY)
+    found.ended_early = result.notes.ended_early
     return found
 
 
@@ -139,21 +137,9 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
         found.best, found.train = str(event.get("best")), train
 
 
-def _events(run_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield what the log holds, the oldest part first; a line that is torn, or another's, is passed over."""
-    names = [f"{FILE_NAME}.{part}" for part in range(BACKUPS, 0, -1)]
-    for name in (*names, FILE_NAME):
-        try:
-            with (run_dir / name).open(encoding="utf-8", errors="replace") as lines:
-                for line in lines:
-                    try:
-                        event = json.loads(line)
-                    except (ValueError, RecursionError):
-                        continue
-                    if isinstance(event, dict) and _fits(event):
-                        yield event
-        except OSError:
-            continue
+def events_of(run_dir: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield what the log holds, the oldest part first; a line that is another's is passed over."""
+    return (event for event in logged(run_dir) if _fits(event))
 
 
 def _fits(event: Mapping[str, Any]) -> bool:

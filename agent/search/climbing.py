@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...evaluator.batching import Consumer
+from ...evaluator.batching import Batch, Consumer
 from ...evaluator.scoring import Evaluator
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
@@ -13,7 +13,7 @@ from ..climb.climb import Climb
 from ..climb.record import ClimbRecord
 from ..climb.seeds import rng_for
 from ..config.schema import SearchConfig
-from ..events import Listener, SearchStopped
+from ..events import BatchScored, Listener, SearchStopped
 from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
 from ..llm.proposer import Proposer
@@ -87,7 +87,7 @@ class Climbing:
             self.stop.check()
             budget.check_time()
 
-        async with Consumer(evaluator) as consumer:
+        async with Consumer(evaluator, on_batch=self._batch) as consumer:
             with shared(config, evaluator.info, consumer, proposer, self.given, endpoints) as (scorer, asker):
                 empty_answers = EmptyAnswers()
                 scorebook = Scorebook(store, scorer, scrub=self.scrub)
@@ -115,6 +115,10 @@ class Climbing:
         if stopped is None:
             await store.put_note(ALL_CLIMBED, config.all_iterations)
         return Climbed([climb.record for climb in climbs], stopped, budget.usage_changed().left)
+
+    def _batch(self, batch: Batch) -> None:
+        seconds = round(batch.seconds, 3)
+        self.tell(BatchScored(templates=batch.templates, seconds=seconds, waiting=batch.waiting))
 
     def _proposer(self, endpoints: Sequence[Endpoint], budget: Budget, store: Store) -> Proposer:
         config = self.config

@@ -71,7 +71,7 @@ class Evaluation:
         return document
 
 
-def evaluate(
+def score_templates(
     templates: Iterable[str],
     spec: EvaluatorSpec,
     *,

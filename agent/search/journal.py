@@ -96,7 +96,7 @@ class Journal:
                     await self._write_skipped()
                 raise Skipped(skip.reason, useless=skip.useless) from error
             await self._write_skipped()
-            await self._store.put_answer(position, request.hash, reply.answer, reply.bill)
+            await self._store.put_answer(position, request.hash, reply.answer, reply.bill, request.messages)
         finally:
             self._stop.settled()
         # From here on nothing is lost, so a search that is to stop need not wait for scores.

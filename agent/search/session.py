@@ -16,9 +16,11 @@ from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
-from ..events.sinks import SINKS, Sink
+from ..events.known_trackers import check_trackers
+from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
+from ..results.details import Details, write_details
 from ..results.opened import to_json, write_opened
 from ..results.page import write_report
 from ..results.result import SearchResult
@@ -26,11 +28,12 @@ from ..results.run_dir import (
     CONFIG,
     check_files,
     check_run_dir,
+    complete_result,
     new_run_dir,
-    read_result,
     write_atomically,
     write_result,
 )
+from ..results.run_view import view_of
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
@@ -38,6 +41,7 @@ from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing
 from .early_picks import Keep
+from .extending import growth, reopen
 from .failures import single
 from .finish import Ended, finish
 from .given import check_given, names_of
@@ -52,6 +56,7 @@ from .inputs import (
     ready_evaluator,
     with_fallback,
 )
+from .listening import open_sinks
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
@@ -119,7 +124,7 @@ class Session:
                 run_dir.rmdir()  # only where nothing was started: a run's folder is not empty
 
     async def resume(self, run_dir: Path) -> SearchResult:
-        """Go on with a run; the config is the run's own, changed only in what does not decide the result.
+        """Go on with a run; its config may be changed in what does not decide the result, and ask for more.
 
         Raises:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
@@ -127,8 +132,10 @@ class Session:
         """
         with Store.open(run_dir) as store:
             session = await self._settled(store.manifest.get("notes", {}))
-            if (done := _finished(run_dir)) is None:
+            grown = growth(session.config, store.manifest["identity"])
+            if (done := None if grown else complete_result(run_dir)) is None:
                 check_given(run_dir, store.manifest.get("given", {}), session.given)
+            store.grow(grown)
             store.check_identity(known_identity(session.config, store.manifest["identity"]))
             if done is not None:
                 return done
@@ -148,21 +155,26 @@ class Session:
 
     async def _run(self, run_dir: Path, pool: list[Template], opened: Store | None) -> SearchResult:
         """Open everything, let the workers work, conclude."""
+        check_trackers(self.config.track)
         scrubber = Scrubber()
         try:
             async with AsyncExitStack() as stack:
-                sinks = [stack.enter_context(open_sink(run_dir, scrubber.scrub_value)) for open_sink in SINKS]
-                for sink in sinks:
-                    stack.enter_context(self.tell.joined(sink))
+                sinks = await stack.enter_async_context(
+                    open_sinks(self.config, run_dir, self.tell, scrubber, self._private)
+                )
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool, endpoints))
-                await store.put_config(self.config.to_public())
-                self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
-                ended = await self._climb_all(pool, store, endpoints, evaluator)
+                # From here on the config says how many shots there are, whoever chose them.
+                session = replace(self, config=self.config.with_shots(evaluator.info.shots))
+                store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
+                if opened is not None and opened.grown and (done := complete_result(run_dir)) is not None:
+                    reopen(run_dir, done, opened.grown)
+                await store.put_config(session.config.to_public())
+                session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
+                ended = await session._climb_all(pool, store, endpoints, evaluator)
                 with self.stop.watching():
-                    return await self._conclude(run_dir, evaluator, store, ended, scrubber)
+                    return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
@@ -264,13 +276,17 @@ class Session:
         self, run_dir: Path, evaluator: Evaluator, store: Store, ended: Ended, scrubber: Scrubber
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
+        kept = list[Details]()
         keep = None
         if self.curve is not None:
             keep = Keep(self.curve, lambda seen: write_opened(run_dir, scrubber.scrub_value(to_json(seen))))
-        found = await finish(self.config, evaluator, store, ended, keep)
-        found = replace(found, notes=self._private.scrub_value(found.notes))
-        result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
-        write_report(run_dir, result, to_toml(self.config))
+        found = await finish(self.config, evaluator, store, ended, kept.append, keep)
+        document = found.to_json()
+        document["notes"] = self._private.scrub_value(document["notes"])
+        result = replace(SearchResult.from_json(scrubber.scrub_value(document)), run_dir=run_dir)
+        for one in kept:
+            write_details(run_dir, Details.from_json(scrubber.scrub_value(one.to_json())))
+        write_report(run_dir, view_of(run_dir, result))
         write_result(run_dir, result)
         self.tell(
             SearchFinished(
@@ -282,11 +298,3 @@ class Session:
             )
         )
         return result
-
-
-def _finished(run_dir: Path) -> SearchResult | None:
-    try:
-        result = read_result(run_dir)
-    except (OSError, ValueError):
-        return None  # missing or torn: the journal has all that it takes to make it again
-    return result if result.complete else None

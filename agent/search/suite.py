@@ -16,6 +16,7 @@ from typing import Any
 from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
 from ..errors import ConfigError, StoreMismatchError, UsageError
+from ..events.known_trackers import check_trackers
 from ..results.plain_json import plain
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
@@ -74,6 +75,8 @@ def check_cells(cells: Sequence[Cell]) -> None:
         UsageError: One would be refused.
     """
     waiting = [cell for cell in cells if not is_done(cell)]
+    for cell in waiting:
+        check_trackers(cell.config.track)
     for config in {(cell.config.initial, cell.config.initial_pool): cell.config for cell in waiting}.values():
         read_pool(config)
     # The methods of a suite share its data sets.

@@ -10,6 +10,8 @@ from typing import Any
 from ..errors import StoreCorruptError, StoreVersionError
 from ..versions import PROGRAM, program_version
 
+MANIFEST = "manifest"
+"""Its key in the store."""
 FORMAT = 2
 """Goes up whenever a run of before can no longer be gone on with; 1 does not say which version made it."""
 

@@ -68,9 +68,19 @@ def _is(value: Any, hint: Any) -> bool:
     return isinstance(value, origin or hint) and _whole(value)
 
 
+ANSWER, ASKED, MESSAGE, SKIP = "answer:", "asked:", "message:", "note:skip:"
+"""What keys begin with: of answers, of the hashes of the messages that they answer, of those by hash, and of
+why there is no answer."""
+
+
 def answer_key(position: Position) -> str:
     """Return the journal's key of a position; keys sort as positions do."""
-    return "answer:" + ".".join(f"{number:09d}" for number in position)
+    return ANSWER + ".".join(f"{number:09d}" for number in position)
+
+
+def asked_key(position: Position) -> str:
+    """Return the key of what was asked at a position."""
+    return answer_key(position).replace(ANSWER, ASKED, 1)
 
 
 def answer_position(key: str) -> Position:
@@ -80,7 +90,7 @@ def answer_position(key: str) -> Position:
         StoreCorruptError: The key is none of ours.
     """
     try:
-        return Position(*map(int, key.removeprefix("answer:").split(".")))
+        return Position(*map(int, key.removeprefix(ANSWER).split(".")))
     except (TypeError, ValueError) as error:
         raise StoreCorruptError(f"the journal has a row {key!r}, which is no position") from error
 

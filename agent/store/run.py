@@ -7,11 +7,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
 from ..config.ways import deciding_ways
@@ -19,20 +20,31 @@ from ..errors import StoreExistsError, StoreMissingError
 from ..llm.types import ChatAnswer
 from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
 from ..position import Position
-from .disk import FILE_NAME, TextCache, inspect, translated
+from .disk import FILE_NAME, TextCache, canonical, inspect, translated
 from .identity import check_identity
 from .lock import is_running, lock
-from .manifest import check_manifest, new_manifest
-from .records import StoredAnswer, StoredScore, answer_key, answer_position, read_row
+from .manifest import MANIFEST, check_manifest, new_manifest
+from .records import (
+    ANSWER,
+    MESSAGE,
+    StoredAnswer,
+    StoredScore,
+    answer_key,
+    answer_position,
+    asked_key,
+    read_row,
+)
 from .writer import RESERVED, USAGE, Writer
+
+if TYPE_CHECKING:
+    from ...prompts.requests import Message
 
 FOLDER = "store"
 _ASIDE = f"{FOLDER}.new."
 """What a store is called until it is whole; the number of the process that makes it follows."""
 _CREATING = threading.Lock()
 """Of this process's threads one at a time, as they would share a name."""
-_MANIFEST = "manifest"
-_ANSWER, _SCORE, _NOTE = "answer:", "score:", "note:"
+_SCORE, _NOTE = "score:", "note:"
 T = TypeVar("T")
 
 
@@ -64,12 +76,15 @@ class Store:
                 self._cache = TextCache(folder)
             if_it_fails.callback(self._cache.close)
             with translated(folder):
-                self._manifest = check_manifest(self._cache.read(_MANIFEST), folder.parent)
+                self._manifest = check_manifest(self._cache.read(MANIFEST), folder.parent)
             spent = self._row(USAGE, _usage) or NOTHING
             # What a killed process had reserved and not settled was perhaps billed, so it counts as used.
             spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
             if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock)
+        self._grown: Mapping[str, int] = {}
+        # By restart, the messages of its latest request: the next one of a conversation repeats them.
+        self._said: dict[int, frozenset[str]] = {}
 
     @classmethod
     def create(cls, run_dir: Path, about: Mapping[str, Any]) -> Self:
@@ -94,7 +109,7 @@ class Store:
             _sweep(run_dir)
             try:
                 with contextlib.closing(TextCache(aside)) as cache:
-                    cache.write({_MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
+                    cache.write({MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
                 _appear(aside, folder)
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
@@ -120,11 +135,21 @@ class Store:
         """What the run was created with, and when and by which version it was."""
         return self._manifest
 
+    @property
+    def grown(self) -> Mapping[str, int]:
+        """What the run is given more of in this session; see ``grow``."""
+        return self._grown
+
+    def grow(self, more: Mapping[str, int]) -> None:
+        """Let the run be one of more restarts, resets or iterations; on disk with the next ``put_config``."""
+        self._grown = dict(more)
+        self._manifest = {**self._manifest, "identity": {**self._manifest["identity"], **more}}
+
     async def put_config(self, config: Mapping[str, Any]) -> None:
         """Keep the settings of this session for the next one."""
         if config != self._manifest.get("config"):
             self._manifest = {**self._manifest, "config": dict(config)}
-            await self._writer.write({_MANIFEST: self._manifest})
+            await self._writer.write({MANIFEST: self._manifest})
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Compare with ``manifest["identity"]``.
@@ -147,7 +172,7 @@ class Store:
 
     def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
         """Yield the whole journal in the order of positions."""
-        for key, answer in self._rows(_ANSWER, StoredAnswer.from_json):
+        for key, answer in self._rows(ANSWER, StoredAnswer.from_json):
             yield answer_position(key), answer
 
     async def put_answer(
@@ -156,14 +181,27 @@ class Store:
         request_hash: str,
         answer: ChatAnswer,
         bill: Bill = NO_BILL,
+        messages: Sequence[Message] = (),
     ) -> None:
-        """Write an answer and what it cost, in one transaction.
+        """Write an answer and what it cost, and what was asked, in one transaction.
 
         Raises:
             StoreError: The position is answered already, or the disk fails.
         """
         key = answer_key(position)
-        await self._writer.write({key: StoredAnswer(request_hash, answer).to_json()}, bill, new=True)
+        rows = {key: StoredAnswer(request_hash, answer).to_json(), **self._asked(position, messages)}
+        await self._writer.write(rows, bill, new=key)
+
+    def _asked(self, position: Position, messages: Sequence[Message]) -> dict[str, Any]:
+        """Return rows for what was asked; of a conversation each message is kept once."""
+        if not messages:
+            return {}
+        hashes = [sha256(canonical(one).encode()).hexdigest() for one in messages]
+        known = self._said.get(position.climb, frozenset())
+        self._said[position.climb] = frozenset(hashes)
+        by_hash = dict(zip(hashes, messages, strict=True))
+        told = {MESSAGE + one: dict(by_hash[one]) for one in by_hash if one not in known}
+        return {asked_key(position): hashes, **told}
 
     def score(self, key: str) -> StoredScore | None:
         """Return what the evaluator said of the template with that key, None if it was not asked."""

@@ -24,7 +24,7 @@ class _Job:
 
     texts: dict[str, str]
     bill: Bill
-    new: bool
+    new: str | None
     done: bool = False
     error: StoreError | None = None
 
@@ -60,16 +60,16 @@ class Writer:
         """All that was used, the time up to now included."""
         return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
 
-    async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: bool = False) -> None:
+    async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: str | None = None) -> None:
         """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
 
         Args:
             rows: JSON values by key.
             bill: What to add to the totals.
-            new: Whether the keys must not be there yet.
+            new: The key that must not be there yet.
 
         Raises:
-            StoreError: They are there already, or the disk fails.
+            StoreError: It is there already, or the disk fails.
             TypeError: A value is not made of JSON's types.
             ValueError: A value holds NaN or infinity.
         """
@@ -83,7 +83,7 @@ class Writer:
 
     def close(self) -> None:
         """Write the time that has passed, and end the thread; the cache is closed in it."""
-        self._waiting.append(job := _Job({}, NO_BILL, new=False))
+        self._waiting.append(job := _Job({}, NO_BILL, new=None))
         # A failure here loses seconds of active time, no reason to fail a run that has ended.
         self._thread.submit(self._turn, job).exception()
         self._thread.submit(self._cache.close)
@@ -104,10 +104,8 @@ class Writer:
                 raise self._failed
             with translated(self._folder):
                 for job in batch:
-                    if job.new and (
-                        known := [key for key in job.texts if key in texts or key in self._cache]
-                    ):
-                        job.error = StoreError(f"{known[0]} is in the journal already")
+                    if job.new is not None and (job.new in texts or job.new in self._cache):
+                        job.error = StoreError(f"{job.new} is in the journal already")
                         continue
                     texts |= job.texts
                     usage, reserved = usage.plus(job.bill.usage), reserved.minus(job.bill.reserved)

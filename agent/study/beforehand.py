@@ -10,6 +10,7 @@ from ...evaluator.counts import counted
 from ...evaluator.open import check_openable
 from ..config.known_methods import KNOWN_METHODS
 from ..errors import ConfigError, DataError
+from ..events.known_trackers import check_trackers
 from ..search.inputs import read_pool, read_wordings
 from ..search.suite import is_done
 from .grid import StudyCell
@@ -75,7 +76,7 @@ def _calls(one: StudyCell) -> int:
     """Return how many calls a whole run is known to take: one, where it may end early or go without."""
     config, known = one.config, KNOWN_METHODS[one.config.method]
     early = config.patience is not None or config.until is not None
-    if early or (known.combines and config.description):
+    if early or known.combines:
         return 1
     return config.all_iterations * known.requests
 
@@ -98,6 +99,8 @@ def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
                 f"{file}: {one.white_box} looks into a CLIP, and an evaluator of your own is none"
             )
     waiting = [one for one in cells if not (is_done(one.cell) if one.white_box is None else is_fitted(one))]
+    for one in waiting:
+        check_trackers(one.config.track)
     for config in {(one.config.initial, one.config.initial_pool): one.config for one in waiting}.values():
         read_pool(config)
     for config in {one.config.wordings: one.config for one in waiting}.values():

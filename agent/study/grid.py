@@ -94,7 +94,7 @@ def cells_of(
             }
             layers = [("the suite file", {**given, **fixed}), (ENVIRONMENT, beside), (COMMAND_LINE, flags)]
             config = absolute(build([(place, with_files(layer)) for place, layer in layers if layer]))
-            cells.append(_cell(data, method, llm, model, config))
+            cells.append(_cell(data, shots, method, llm, model, config))
     if len({one.run_dir for one in cells}) < len(cells):
         raise ConfigError("two data sets, methods, models or LLMs would share a folder; rename one")
     return cells
@@ -126,10 +126,12 @@ def _settings(study: Study, method: Method, llm: Llm | None, model: Model, data:
     return {**found, **study.budget.model_dump(exclude_none=True)}
 
 
-def _cell(data: str, method: Method, llm: Llm | None, model: Model, config: SearchConfig) -> StudyCell:
+def _cell(
+    data: str, shots: int, method: Method, llm: Llm | None, model: Model, config: SearchConfig
+) -> StudyCell:
     return StudyCell(
         data=shown_data(data),
-        shots=config.shots,
+        shots=shots,
         seed=config.seed,
         model=model.row,
         method=method.row,

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .calls import is_out_of_memory
-from .consumer import Consumer
+from .consumer import Batch, Consumer
 
-__all__ = ["Consumer", "is_out_of_memory"]
+__all__ = ["Batch", "Consumer", "is_out_of_memory"]

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from ..errors import ConsumerError
 from ..scoring import Scorer, Verdict
 from .calls import Caller, Job
 
 GRACE_S = 5.0
+
+
+class Batch(NamedTuple):
+    """A batch that is worked off.
+
+    Attributes:
+        templates: How many were in it.
+        seconds: How long that took.
+        waiting: Templates in the queue at its end.
+    """
+
+    templates: int
+    seconds: float
+    waiting: int
 
 
 class Consumer:
@@ -31,6 +46,7 @@ class Consumer:
         queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
         grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
             that takes longer, or any where the context ends by an error, is left behind in its thread.
+        on_batch: Called when a batch is worked off.
 
     Raises:
         ConfigError: The scorer's ``in_flight`` is not a number of batches.
@@ -44,12 +60,14 @@ class Consumer:
         max_age_s: float = 0.005,
         queue_size: int = 256,
         grace_s: float = GRACE_S,
+        on_batch: Callable[[Batch], None] | None = None,
     ) -> None:
         if max_batch < 1 or queue_size < 1 or max_age_s < 0:
             raise ValueError("max_batch and queue_size must be at least 1, max_age_s at least 0")
         self._caller = Caller(scorer, max_batch=max_batch)
         self._max_age_s = max_age_s
         self._grace_s = grace_s
+        self._on_batch = on_batch
         self._room = asyncio.Semaphore(queue_size)
         self._queue: deque[Job] = deque()
         self._flying: dict[str, Job] = {}
@@ -150,7 +168,10 @@ class Consumer:
 
     async def _serve(self) -> None:
         while (batch := await self._collect()) is not None:
+            began, size = self._now(), len(batch)
             await self._caller.score(batch, lambda: self._closing)
+            if self._on_batch is not None:
+                self._on_batch(Batch(size, self._now() - began, len(self._queue)))
 
     async def _collect(self) -> list[Job] | None:
         """Return the next batch, as soon as it is full or its oldest job is of age; None when closing."""

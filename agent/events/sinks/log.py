@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.handlers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -88,3 +89,20 @@ class EventLog:
 def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:
     """Open the log of a run; it holds what it hears until the run is on disk."""
     return EventLog(run_dir / FILE_NAME, scrub=scrub, held=True)
+
+
+def logged(run_dir: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield what the log of a run holds, the oldest part first; a line that is torn is passed over."""
+    names = [f"{FILE_NAME}.{part}" for part in range(BACKUPS, 0, -1)]
+    for name in (*names, FILE_NAME):
+        try:
+            with (run_dir / name).open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    try:
+                        event = json.loads(line)
+                    except (ValueError, RecursionError):
+                        continue
+                    if isinstance(event, dict):
+                        yield event
+        except OSError:
+            continue

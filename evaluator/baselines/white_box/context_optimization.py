@@ -78,10 +78,9 @@ def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
     """Return the best of the grid on the validation images; equal accuracies are told apart by the loss.
 
     Raises:
-        DataError: There are no validation images.
         ModelError: The text tower cannot be learnt through.
     """
-    val = problem.to_choose_on("coop-tuned", "coop needs none")
+    val = problem.val
 
     def rank(learned: Learned) -> tuple[int, float]:
         logits = problem.loaded.logit_scale * val.features @ learned.weights.T

@@ -48,7 +48,6 @@ class Head:
 
 def fit(problem: Problem, options: CrossModalOptions, *, seed: int) -> Fitted:
     """Train heads from the text classifier on, and take the best on the validation images; see ``Fit``."""
-    val = problem.to_choose_on("cross-modal", "coop and tip-adapter need none")
     templates = problem.templates(options.texts)
     vectors = problem.text_features(templates)  # [T, C, E]
     count, classes, width = vectors.shape
@@ -58,7 +57,7 @@ def fit(problem: Problem, options: CrossModalOptions, *, seed: int) -> Fitted:
     halves = [size // 2 for size in sizes] or [min(len(texts), len(problem.train))]
     begin = classifier(vectors)
     heads = [
-        train(begin, (problem.train, texts), val, half=half, iterations=options.iterations, seed=seed)
+        train(begin, (problem.train, texts), problem.val, half=half, iterations=options.iterations, seed=seed)
         for half in halves
     ]
     best = max(heads, key=lambda head: head.right)

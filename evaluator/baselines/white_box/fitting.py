@@ -17,7 +17,7 @@ def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, se
     """Fit a reference to the shots of a problem and classify a split; see ``run``.
 
     Raises:
-        DataError: It needs validation images and there are none.
+        DataError: The shots are too few for it.
         ModelError: The model cannot be used in this way.
     """
     fit = cast("Fit", importlib.import_module(f".{REFERENCES[name].module}", __package__).fit)

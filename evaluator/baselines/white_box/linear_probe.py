@@ -28,10 +28,7 @@ def fit(problem: Problem, options: LinearProbeOptions, *, seed: int) -> Fitted:
     """Choose C on the validation images and fit; see ``Fit``."""
     if len(set(problem.train.labels.tolist())) < 2:
         raise DataError(f"linear-probe needs two classes with images, and {problem.dataset} has one left")
-    if options.c is None:
-        c = search(problem.train, problem.to_choose_on("linear-probe", "set its option c"))
-    else:
-        c = options.c
+    c = search(problem.train, problem.val) if options.c is None else options.c
     model = trained(problem.train, c)
 
     def decided(split: Labelled) -> torch.Tensor:

@@ -65,20 +65,6 @@ class Problem:
         if name == "val" and not len(self.val):
             raise DataError(f"{self.dataset} has no val images; choose another split")
 
-    def to_choose_on(self, who: str, instead: str) -> Labelled:
-        """Return the validation images, which something is chosen on.
-
-        Args:
-            who: What chooses.
-            instead: What can be done without them.
-
-        Raises:
-            DataError: There are none.
-        """
-        if not len(self.val):
-            raise DataError(f"{who} chooses on validation images, and {self.dataset} has none; {instead}")
-        return self.val
-
     def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
         """Return templates for a text classifier: those made for this data set, if any, or the plain one."""
         own = hand_made(self.dataset) if kind == "hand-made" else ()

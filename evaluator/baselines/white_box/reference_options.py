@@ -20,6 +20,11 @@ class MethodOptions(Settings):
         ConfigError: A name or a value is wrong.
     """
 
+    @property
+    def chooses_on_val(self) -> bool:
+        """Whether something is chosen on validation images, so that there have to be some."""
+        return False
+
 
 class CoopOptions(MethodOptions):
     """CoOp; with ``tuned``, the best on the validation images of a grid over lr, context, init and epochs."""
@@ -30,6 +35,11 @@ class CoopOptions(MethodOptions):
     lr: float = technical(2e-3, "learning rate of SGD", gt=0, le=1000)
     epochs: int | None = technical(None, "None for 50, 100 or 200 by shots", ge=1, le=100_000)
     tuned: bool = technical(False, "choose lr, context, init and epochs on the validation images")
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """True where it is tuned."""
+        return self.tuned
 
     @model_validator(mode="after")
     def _words_are_counted(self) -> Self:
@@ -46,11 +56,21 @@ class TipAdapterOptions(MethodOptions):
     tuned: bool = technical(False, "search alpha and beta on the validation images")
     texts: Texts = technical("hand-made", "templates of the text classifier")
 
+    @property
+    def chooses_on_val(self) -> bool:
+        """True where it is tuned."""
+        return self.tuned
+
 
 class LinearProbeOptions(MethodOptions):
     """Logistic regression on image features."""
 
     c: float | None = technical(None, "inverse of the penalty; None to search on val", gt=0)
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """True where C is searched."""
+        return self.c is None
 
 
 class CrossModalOptions(MethodOptions):
@@ -58,3 +78,8 @@ class CrossModalOptions(MethodOptions):
 
     iterations: int = technical(12800, "steps of AdamW", ge=1, le=10_000_000)
     texts: Texts = technical("hand-made", "templates of the texts that it learns from")
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """It stops early, and picks one of several heads."""
+        return True

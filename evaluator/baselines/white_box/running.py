@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import ConfigError
+from ...errors import ConfigError, DataError
 from ...spec import EvaluatorSpec, Progress, Report
-from .references import WhiteBoxResult, check_reference
+from .reference_options import MethodOptions
+from .references import REFERENCES, WhiteBoxResult, check_reference
 
 if TYPE_CHECKING:
     from .problem import Problem
@@ -39,7 +40,7 @@ def run(
 
     Raises:
         ConfigError: The name or an option is wrong, or the black box is no CLIP.
-        DataError: The data set cannot be used, or the split has no images.
+        DataError: The data set cannot be used, or has no images of the split, or none to choose on.
         ModelError: The model cannot be used, or not in this way.
     """
     given = {name: options or {}}
@@ -68,7 +69,7 @@ def run_all(
 
     Raises:
         ConfigError: A name or an option is wrong, or the black box is no CLIP.
-        DataError: The data set cannot be used, or the split has no images.
+        DataError: The data set cannot be used, or has no images of the split, or none to choose on.
         ModelError: The model cannot be used, or not in this way.
     """
     given = dict(references) if isinstance(references, Mapping) else {name: {} for name in references}
@@ -82,5 +83,17 @@ def run_all(
         spec.bare(), report or (lambda _line: None), progress or (lambda _done, _of: None)
     )
     problem.check_split(split)
+    _check_val(problem, options)
     chosen = problem.seed if seed is None else seed
     return tuple(solve(name, problem, one, split=split, seed=chosen) for name, one in options.items())
+
+
+def _check_val(problem: Problem, options: Mapping[str, MethodOptions]) -> None:
+    """Refuse what chooses on validation images where there are none, before anything is fitted."""
+    choosing = [name for name, one in options.items() if one.chooses_on_val]
+    if choosing and not len(problem.val):
+        others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
+        raise DataError(
+            f"{choosing[0]} chooses on validation images, and {problem.dataset} has none; without them there "
+            f"are {', '.join(others)}"
+        )

@@ -27,8 +27,7 @@ def fit(problem: Problem, options: TipAdapterOptions, *, seed: int) -> Fitted:
     weights = problem.zero_shot(templates)
     alpha, beta = options.alpha, options.beta
     if options.tuned:
-        val = problem.to_choose_on("tip-adapter-tuned", "tip-adapter needs none")
-        alpha, beta = search(val, problem.train, weights)
+        alpha, beta = search(problem.val, problem.train, weights)
 
     def decided(split: Labelled) -> Tensor:
         parts = torch.split(split.features.float(), CHUNK)

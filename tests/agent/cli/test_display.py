@@ -89,7 +89,7 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("searching d (3 classes) with m, LLM l, method pn: 2 restarts, 8 iterations")
     assert 4 <= len(lines) <= 1 + 65 / 5  # a line itself looks at the clock once more
-    assert "7 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
+    assert "7 of 10 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
 
 
 def test_a_template_of_two_restarts_counts_once() -> None:
@@ -144,8 +144,8 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
             display(event)
     shown = " ".join(stream.getvalue().split())
     assert (
-        "1,234 calls, 3 failed attempts, 358,023 tokens (100,000 cached, at most 42,839 more), $1.2500"
-        in shown
+        "1,234 of 5,000 calls, 3 failed attempts, 358,023 tokens (100,000 cached, at most 42,839 more), "
+        "$1.2500" in shown
     )
     assert "left: 3,766 calls, 642,000 tokens, 92.5 minutes, $3.4500" in shown
     assert "1 of 8 iterations" in shown

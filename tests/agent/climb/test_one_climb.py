@@ -167,9 +167,21 @@ async def test_a_climb_tells_how_it_goes(stage: Stage, events: list[Event]) -> N
     assert [event for event in events if isinstance(event, kinds)] == [
         PoolDrawn(position=start, templates=5),
         PoolScored(position=start, templates=5, best="good {}", train=0.4),
-        AnswerReceived(position=first, replayed=True, prompt_tokens=7, completion_tokens=3),
+        AnswerReceived(
+            position=first,
+            replayed=True,
+            prompt_tokens=7,
+            completion_tokens=3,
+            finish_reason="stop",
+        ),
         IterationFinished(position=first, best="better {}", train=0.6),
-        AnswerReceived(position=second, replayed=False, prompt_tokens=7, completion_tokens=3),
+        AnswerReceived(
+            position=second,
+            replayed=False,
+            prompt_tokens=7,
+            completion_tokens=3,
+            finish_reason="stop",
+        ),
         IterationFinished(position=second, best="best {}", train=0.8),
         ClimbFinished(position=start, best="best {}", train=0.8),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,20 @@ def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: Evaluator
         run("coop", spec, options={"context": 80})
 
 
+@pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
+def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, tmp_path: Path) -> None:
+    """Those that do not are named; one that is told what it would choose does without."""
+    folder = shutil.copytree(spec.data, tmp_path / "few")
+    shutil.rmtree(folder / "val")
+    without = EvaluatorSpec(**{**dict(spec), "data": str(folder)})
+    with pytest.raises(
+        DataError, match=f"{name} chooses on .* few has none; .* are coop, coop-4, .*tip-adapter$"
+    ):
+        run_all(["coop", name], without)
+    if name == "linear-probe":
+        assert run(name, without, options={"c": 1}).val is None
+
+
 def test_naming_references_needs_no_torch() -> None:
     """They can be listed and checked in no time."""
     code = (
@@ -113,8 +128,8 @@ def test_naming_references_needs_no_torch() -> None:
 
 @pytest.mark.slow
 def test_sixteen_shots_beat_the_plain_template_on_a_bundled_set(shared_cache: Path) -> None:
-    """CoOp by a tenth of its epochs, and the others as they are: all above 45 % of binary-numbers' plain."""
+    """CoOp by a tenth of its epochs, and others; "a photo of a {}" has 44.8 % on binary-numbers."""
     spec = EvaluatorSpec(data="binary-numbers", device="cpu", cache_dir=shared_cache)
     given = {"coop-words": {"epochs": 20}, "tip-adapter": {}, "linear-probe": {"c": 1e5}}
     found = {one.name: one.test or 0.0 for one in run_all(given, spec)}
-    assert min(found.values()) > 0.6, found
+    assert min(found.values()) > 0.5, found

@@ -1,0 +1,111 @@
+"""``transcript``: what was asked and answered in a run, from its store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..secrets import Scrubber, secrets_named_in
+from ..store.look import Exchange, Look
+from ..text import printable
+from .folders import run_folder
+from .output import print_text, short_path
+
+if TYPE_CHECKING:
+    from .parser import Commands
+
+MARKDOWN, JSONL = "markdown", "jsonl"
+NOT_KEPT = "What was asked is not in the store: an older version of the program kept only its hash."
+
+
+def transcript(arguments: argparse.Namespace) -> int:
+    """Print the exchanges in the order of positions; a run that works may go on meanwhile."""
+    run_dir = run_folder(arguments.directory)
+    scrub = Scrubber(secrets_named_in(os.environ)).scrub_value
+    with Look(run_dir) as look:
+        rows = (scrub(_row(exchange)) for exchange in look.exchanges())
+        lines = _jsonl(rows) if arguments.form == JSONL else _markdown(rows, run_dir)
+        for text in lines:
+            print_text(text)
+    return 0
+
+
+def _row(exchange: Exchange) -> dict[str, Any]:
+    position, answer = exchange.position, exchange.answer
+    return {
+        **dict(zip(("restart", "reset", "iteration", "sample"), position, strict=True)),
+        "messages": None if exchange.messages is None else list(exchange.messages),
+        "answer": None if answer is None else answer.to_json(),
+        "skipped": exchange.skipped,
+    }
+
+
+def _jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        yield json.dumps(row) + "\n"
+
+
+def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
+    """Yield a heading for each restart and iteration, and each text in a block that it cannot leave."""
+    yield f"# What was asked and answered in {printable(short_path(run_dir))}\n"
+    restart, before, asked = None, (None, None), list[Mapping[str, str]]()
+    for row in rows:
+        if row["restart"] != restart:
+            restart = row["restart"]
+            yield f"\n## Restart {restart}\n"
+        if (place := (restart, row["reset"])) != before:
+            before, asked = place, []
+        step = f", step {row['sample'] + 1}" if row["sample"] else ""
+        yield f"\n### Restart {restart}, reset {row['reset']}, iteration {row['iteration']}{step}\n\n"
+        if row["messages"] is not None:
+            yield from _request(row["messages"], asked)
+            asked = row["messages"]
+        elif row["answer"] is not None:
+            yield f"*{NOT_KEPT}*\n\n"
+        yield _outcome(row)
+    if restart is None:
+        yield "\nNothing was asked yet.\n"
+
+
+def _request(messages: Sequence[Mapping[str, str]], before: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    pairs = zip(messages, before, strict=False)
+    known = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    if known:
+        yield f"*{known} messages as above*\n\n" if known > 1 else "*1 message as above*\n\n"
+    for message in messages[known:]:
+        yield f"**{printable(message['role'])}**\n\n{_block(message['content'])}\n"
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    if (answer := row["answer"]) is None:
+        return f"**no answer**: {printable(row['skipped'] or '')}\n"
+    tokens = f"{answer['prompt_tokens']:,} tokens in, {answer['completion_tokens']:,} out"
+    told = ", ".join(filter(None, (printable(answer["model"]), printable(answer["finish_reason"]), tokens)))
+    return f"**answer** ({told})\n\n{_block(answer['text'])}"
+
+
+def _block(text: str) -> str:
+    """Return a text in a fence that is longer than any in it; nothing that a terminal would obey."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    return f"{fence}text\n{lines}\n{fence}\n"
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``transcript``."""
+    parser = commands.add_parser("transcript", help=line)
+    parser.add_argument("directory", metavar="RUN_DIR")
+    parser.add_argument(
+        "--format",
+        dest="form",
+        choices=(MARKDOWN, JSONL),
+        default=MARKDOWN,
+        help="for people, or one JSON object a line (default: %(default)s)",
+    )
+    parser.set_defaults(run=transcript)

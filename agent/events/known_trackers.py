@@ -1,0 +1,110 @@
+"""The trackers that a run's figures can go to: their names, what they need, and how they are chosen."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...evaluator.extras import how_to_install
+from ...evaluator.settings import near
+from ...evaluator.user_paths import user_path
+from ..errors import UsageError
+
+NONE = "none"
+"""What is said for no tracker, where a run is gone on with that had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTracker:
+    """A tracker as it is chosen.
+
+    Attributes:
+        sink: Module and class in ``sinks``.
+        extra: The extra that brings it.
+        packages: What can be imported where the extra is there.
+        path: Whether what follows the name after a colon is a path, unless it is an address.
+    """
+
+    sink: tuple[str, str]
+    extra: str
+    packages: tuple[str, ...]
+    path: bool = True
+
+
+TRACKERS: Mapping[str, KnownTracker] = {
+    "mlflow": KnownTracker(("mlflow_runs", "MlflowRuns"), "mlflow", ("mlflow", "sqlalchemy", "alembic")),
+    "trackio": KnownTracker(("wandb_runs", "TrackioRuns"), "trackio", ("trackio",), False),
+    "wandb": KnownTracker(("wandb_runs", "WandbRuns"), "wandb", ("wandb",), False),
+    "tensorboard": KnownTracker(("tensorboard_files", "TensorboardFiles"), "tensorboard", ("tensorboardX",)),
+    "otel": KnownTracker(
+        ("otel_spans", "OtelSpans"), "otel", ("opentelemetry.sdk", "opentelemetry.exporter.otlp")
+    ),
+}
+
+
+def parse_track(value: Any) -> tuple[str, ...] | None:
+    """Return ``"mlflow,otel:http://127.0.0.1:4318"`` as its parts, ``NAME`` or ``NAME:PLACE``; None for none.
+
+    Raises:
+        ValueError: A name is unknown or stands twice, or a place holds credentials.
+    """
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    parts = [str(part).strip() for part in parts]
+    if parts in ([NONE], []):
+        return None
+    names = [part.partition(":")[0] for part in parts]
+    for part, name in zip(parts, names, strict=True):
+        if name not in TRACKERS:
+            raise ValueError(
+                f"unknown tracker {name!r}{near(name, TRACKERS)}; known are {', '.join(TRACKERS)}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"{name} stands twice")
+        if _has_credentials(place_of(part)):
+            raise ValueError(f"{name}: give no credentials in the address; its variables are for that")
+    return tuple(_absolute(part, name) for part, name in zip(parts, names, strict=True))
+
+
+def _absolute(part: str, name: str) -> str:
+    """Return a choice whose file or folder is the same from wherever the run is gone on with."""
+    place = place_of(part)
+    if not place or not TRACKERS[name].path or "://" in place or place == "databricks":
+        return part
+    return f"{name}:{user_path(place, f'--track {name}')}"
+
+
+def place_of(chosen: str) -> str:
+    """Return what follows the name of a tracker; empty where nothing does."""
+    return chosen.partition(":")[2]
+
+
+def _has_credentials(place: str) -> bool:
+    try:
+        parts = urlsplit(place)
+    except ValueError:
+        return False
+    return "@" in parts.netloc or bool(parts.query)
+
+
+def check_trackers(chosen: tuple[str, ...] | None) -> None:
+    """Make sure that what the trackers need is installed; nothing of it is loaded.
+
+    Raises:
+        UsageError: A package is missing.
+    """
+    for one in chosen or ():
+        name = one.partition(":")[0]
+        if not all(map(_is_there, TRACKERS[name].packages)):
+            raise UsageError(f"--track {name} needs {how_to_install(TRACKERS[name].extra)}")
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the package above it
+        return False

@@ -1,0 +1,118 @@
+"""A listener that may be slow or fail: it hears in a thread of its own, and the search never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+from ..event import Event, Listener, ListenerFailed
+from ..searching import Noted
+
+MOST_WAITING = 10_000
+"""Events that wait for a slow one; what comes on top is lost to it, and that is said."""
+CLOSE_S = 20.0
+"""The longest time that the end of a session waits for it."""
+
+
+class Hearer(Protocol):
+    """What hears in the thread."""
+
+    def __call__(self, event: Event, when_ns: int, /) -> None:
+        """Take an event and the time when it was told, in nanoseconds since 1970."""
+
+    def close(self) -> None:
+        """Write what is not written."""
+
+
+class Aside:
+    """Hand events to a hearer in a thread; a sink and an async context manager.
+
+    Args:
+        name: What it is called where it fails.
+        make: Makes the hearer, in the thread: that may load packages and ask servers.
+        tell: Hears of a failure at the end; one before that is raised, and the bus tells of it.
+        scrub: Takes secrets out of what an error says.
+        most_waiting: See ``MOST_WAITING``.
+        close_s: See ``CLOSE_S``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Hearer],
+        *,
+        tell: Listener,
+        scrub: Callable[[str], str] = str,
+        most_waiting: int = MOST_WAITING,
+        close_s: float = CLOSE_S,
+    ) -> None:
+        self.__qualname__ = f"tracker {name}"  # how the bus calls whom it leaves out
+        self._make, self._tell, self._scrub, self._close_s = make, tell, scrub, close_s
+        self._queue: queue.Queue[tuple[Event, int] | None] = queue.Queue(most_waiting)
+        self._thread = threading.Thread(target=self._work, name=self.__qualname__, daemon=True)
+        self._failed: BaseException | None = None
+        self._said = False
+        self._lost = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take an event; never waits.
+
+        Raises:
+            RuntimeError: The hearer has failed.
+        """
+        if self._failed is not None:
+            self._said = True
+            raise RuntimeError(self._why(self._failed)) from None
+        try:
+            self._queue.put_nowait((event, time.time_ns()))
+        except queue.Full:
+            self._lost += 1
+
+    def start(self) -> None:
+        """Begin to hand on what was held."""
+        self._thread.start()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._thread.ident:
+            return  # the run never began
+        while True:
+            with contextlib.suppress(queue.Full):
+                self._queue.put_nowait(None)
+                break
+            with contextlib.suppress(queue.Empty):
+                self._queue.get_nowait()
+                self._lost += 1
+        await asyncio.to_thread(self._thread.join, self._close_s)
+        if self._failed is not None and not self._said:
+            self._tell(ListenerFailed(listener=self.__qualname__, error=self._why(self._failed)))
+        elif self._thread.is_alive():
+            self._tell(
+                Noted(text=f"the {self.__qualname__} is not done after {self._close_s:g} s; left behind")
+            )
+        elif self._lost:
+            self._tell(
+                Noted(text=f"the {self.__qualname__} was too slow for {self._lost:,} events, which it lacks")
+            )
+
+    def _work(self) -> None:
+        try:
+            hearer = self._make()
+            while (item := self._queue.get()) is not None:
+                hearer(*item)
+            hearer.close()
+        except BaseException as error:  # noqa: BLE001 - another's package; SystemExit too must not go unheard
+            self._failed = error
+
+    def _why(self, error: BaseException) -> str:
+        return self._scrub(" ".join(f"{type(error).__name__}: {error}".split()))[:300]

@@ -1,0 +1,43 @@
+"""TensorBoard: event files in a folder, without torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from .tracker import Tracked
+
+
+class TensorboardFiles:
+    """Write event files; those of a session that goes on lie beside those of before.
+
+    Args:
+        run: What is tracked.
+        place: The folder; empty for ``tensorboard/`` in the run's.
+    """
+
+    def __init__(self, run: Tracked, place: str) -> None:
+        folder = Path(place) / run.run_dir.name if place else run.run_dir / "tensorboard"
+        # A file's name tells the second alone, and a session that follows within it must not write over it.
+        self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
+
+    def begin(self, params: Mapping[str, str]) -> None:
+        """Write the settings."""
+        rows = "".join(f"| {name} | `{value.replace('`', '')}` |\n" for name, value in params.items())
+        self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
+
+    def figures(self, step: int, values: Mapping[str, float], template: str) -> None:
+        """Write the figures of one template."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.add_text("template", f"`{template.replace('`', '')}`", step)
+        self._writer.flush()
+
+    def close(self, _status: str, last: Mapping[str, float]) -> None:
+        """Write the last figures."""
+        for name, value in last.items():
+            self._writer.add_scalar(f"final/{name}", value)
+        self._writer.close()

@@ -1,0 +1,238 @@
+"""Trackers: which are chosen, that none holds up or ends a search, and which figures they get."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from promptclimb import SearchConfig, search
+from promptclimb.agent.errors import ConfigError, UsageError
+from promptclimb.agent.events import (
+    Bus,
+    Event,
+    ListenerFailed,
+    Noted,
+    SearchFinished,
+    SearchStarted,
+    TemplateScored,
+    UsageChanged,
+    known_trackers,
+)
+from promptclimb.agent.events.known_trackers import TRACKERS, check_trackers, parse_track
+from promptclimb.agent.events.sinks.aside import Aside
+from promptclimb.agent.events.sinks.tracker import Figures, Tracked
+from promptclimb.agent.position import Position
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.words import reply_text
+
+STARTED = SearchStarted(
+    run_dir="run", dataset="dice", classes=6, model="m", llm="l", method="pn", restarts=1, iterations=1,
+    resumed=False,
+)  # fmt: skip
+
+
+def scored(template: str, train: float) -> TemplateScored:
+    """A score of the first restart."""
+    return TemplateScored(
+        position=Position(1), template=template, train=train, val=None, improved=True, source="llm"
+    )
+
+
+class Board:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.begun: list[Mapping[str, str]] = []
+        self.rows: list[tuple[int, Mapping[str, float], str]] = []
+        self.closed: list[tuple[str, Mapping[str, float]]] = []
+
+    def begin(self, params: Mapping[str, str]) -> None:
+        self.begun.append(params)
+
+    def figures(self, step: int, values: Mapping[str, float], template: str) -> None:
+        self.rows.append((step, values, template))
+
+    def close(self, status: str, last: Mapping[str, float]) -> None:
+        self.closed.append((status, last))
+
+
+def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: Path) -> None:
+    """The n-th template is step n; what earlier sessions sent counts, and is not sent again."""
+    board = Board()
+    figures = Figures(board, Tracked(run_dir=tmp_path, settings={"seed": 3}, sent=frozenset({(1, "a {}")})))
+    used = UsageChanged(
+        calls=2, failed_calls=0, retries=0, prompt_tokens=5, completion_tokens=6, cost_usd=0.5,
+        doubtful_tokens=0, left={},
+    )  # fmt: skip
+    done = SearchFinished(status="finished", best="b {}", train=0.5, test=0.25, evaluated=3)
+    for event in (STARTED, scored("a {}", 0.5), used, scored("b {}", 0.25), scored("c {}", 0.75), done):
+        figures(event, 0)
+    figures.close()
+    assert board.begun == [{"seed": "3", "dataset": "dice", "vlm": "m"}]
+    spent = {"calls": 2, "tokens": 11, "cost_usd": 0.5}
+    assert board.rows == [
+        (2, {"train": 0.25, "best_train": 0.5, **spent}, "b {}"),
+        (3, {"train": 0.75, "best_train": 0.75, **spent}, "c {}"),
+    ]
+    assert board.closed == [("finished", {"best_train": 0.5, "evaluated": 3, "test": 0.25, **spent})]
+
+
+def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:
+    """Whatever session asks, also where the file of names was spoilt."""
+    run = Tracked(run_dir=tmp_path, settings={})
+    first = run.id_at("wandb")
+    assert Tracked(run_dir=tmp_path, settings={}).id_at("wandb") == first != run.id_at("trackio")
+    (tmp_path / "trackers.json").write_text("[")
+    assert run.id_at("wandb", lambda: "anew") == "anew" == run.id_at("wandb")
+
+
+class Slow:
+    """Hears when it is let."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.heard: list[Event] = []
+
+    def __call__(self, event: Event, when_ns: int) -> None:
+        assert self.go.wait(20)
+        self.heard.append(event)
+
+    def close(self) -> None:
+        self.heard.append(Noted(text="closed"))
+
+
+async def test_a_slow_tracker_loses_events_and_the_search_no_time() -> None:
+    """It never waits, and says in the end what is lacking."""
+    told: list[Event] = []
+    slow = Slow()
+    async with Aside("slow", lambda: slow, tell=told.append, most_waiting=3) as aside:
+        for number in range(5):
+            aside(Noted(text=str(number)))
+        aside.start()
+        slow.go.set()
+    assert [event.text for event in slow.heard if isinstance(event, Noted)][-1] == "closed"
+    assert len(slow.heard) in (
+        3,
+        4,
+    )  # one made room for the sign of the end, where the thread was not quicker
+    (said,) = [event.text for event in told if isinstance(event, Noted)]
+    assert said.startswith("the tracker slow was too slow for")
+
+
+async def test_a_tracker_that_hangs_is_left_behind() -> None:
+    """The end of a session waits so long and no longer."""
+    told: list[Event] = []
+    slow = Slow()
+    async with Aside("hung", lambda: slow, tell=told.append, close_s=0.01) as aside:
+        aside(Noted(text="one"))
+        aside.start()
+    slow.go.set()
+    assert "is not done after 0.01 s" in str(told)
+
+
+async def test_a_tracker_that_fails_is_left_out_and_told_of() -> None:
+    """Whether it fails before the end or at the end; keys in what it says are taken out."""
+
+    class Broken:
+        def __call__(self, event: Event, when_ns: int) -> None:
+            raise OSError("no room\nfor key")
+
+        def close(self) -> None:
+            raise AssertionError("it has failed")
+
+    def scrub(text: str) -> str:
+        return text.replace("key", "[secret]")
+
+    told: list[Event] = []
+    bus = Bus(told.append)
+    async with Aside("broken", Broken, tell=bus, scrub=scrub) as aside:
+        with bus.joined(aside):
+            bus(Noted(text="one"))
+            aside.start()
+            await asyncio.to_thread(aside._thread.join)
+            bus(Noted(text="two"))
+            bus(Noted(text="three"))
+    failed = [event for event in told if isinstance(event, ListenerFailed)]
+    assert failed == [
+        ListenerFailed(listener="tracker broken", error="RuntimeError: OSError: no room for [secret]")
+    ]
+    told.clear()
+    async with Aside("broken", Broken, tell=bus, scrub=scrub) as aside:
+        aside(Noted(text="one"))
+        aside.start()
+    assert told == [ListenerFailed(listener="tracker broken", error="OSError: no room for [secret]")]
+
+
+def test_trackers_are_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, what may follow them, and files that are the same from wherever a run is gone on with."""
+    monkeypatch.chdir(tmp_path)
+    assert parse_track("mlflow, otel:http://127.0.0.1:4318") == ("mlflow", "otel:http://127.0.0.1:4318")
+    assert parse_track("mlflow:a.db,trackio:mine") == (f"mlflow:{tmp_path / 'a.db'}", "trackio:mine")
+    assert parse_track("none") is parse_track(None) is None
+    config = SearchConfig(data="d", llm="l", track="wandb")  # type: ignore[arg-type]
+    assert config.track == ("wandb",)
+    assert "track" not in config.identity()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("mflow", "unknown tracker 'mflow'; did you mean mlflow?; known are"),
+        ("wandb,wandb", "wandb stands twice"),
+        ("mlflow:https://user:pass@host", "give no credentials"),
+        ("otel:https://host?key=secret", "give no credentials"),
+        ("", "unknown tracker ''"),
+    ],
+)
+def test_a_wrong_choice_is_one_line(given: str, said: str) -> None:
+    """It says what is known."""
+    with pytest.raises(ConfigError, match=f"track.*: {said[:12]}") as caught:
+        SearchConfig(data="d", llm="l", track=given)  # type: ignore[arg-type]
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_missing_extra_is_said_before_anything_is_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that brings it; nothing is left behind."""
+    monkeypatch.setattr(known_trackers, "_is_there", lambda package: False)
+    for name, known in TRACKERS.items():
+        with pytest.raises(UsageError, match=rf"--track {name} needs .*\[{known.extra}\]"):
+            check_trackers((name,))
+
+    class Chat:
+        def chat(self, messages: object) -> str:
+            raise AssertionError("nothing is paid")
+
+    config = SearchConfig(data="fake", llm="fake", method="pn", run_dir=tmp_path / "run", track=("mlflow",))
+    with pytest.raises(UsageError, match="mlflow"):
+        await search(config, evaluator=FakeEvaluator(), chat=Chat())
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and ends as it would have ended."""
+    monkeypatch.setattr(known_trackers, "_is_there", lambda package: True)
+    broken = known_trackers.KnownTracker(("no_such_module", "Nothing"), "mlflow", ("mlflow",))
+    monkeypatch.setitem(TRACKERS, "mlflow", broken)  # type: ignore[arg-type]
+    heard: list[Event] = []
+
+    class Chat:
+        def chat(self, messages: object) -> str:
+            return reply_text(str(messages))
+
+    config = SearchConfig(
+        data="fake", llm="fake", method="pn", restarts=1, resets=1, iterations=1, initial=4, top_k=2,
+        run_dir=tmp_path / "run", track=("mlflow",),
+    )  # fmt: skip
+    result = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append)
+    assert result.status == "finished"
+    (failed,) = [event for event in heard if isinstance(event, ListenerFailed)]
+    assert failed.listener == "tracker mlflow"

@@ -1,0 +1,121 @@
+"""A run is extended: it ends as one that was begun so, and pays for nothing twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.errors import InterruptedRunError, StoreMismatchError
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.results.run_state import state_of
+from promptclimb.agent.search.api import resume, search
+from promptclimb.agent.search.session import Session
+from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.chat_by_hash import ChatByHash
+from tests.fakes.clock import run_virtual
+
+
+def config(run_dir: Path, **more: Any) -> SearchConfig:
+    """A small search into a folder."""
+    given = {"restarts": 2, "resets": 2, "iterations": 2, "proposals": 3, "initial": 8, "top_k": 3, **more}
+    return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
+
+
+class Asked(ChatByHash):
+    """Counts what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hashes: list[str] = []
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        self.hashes.append(request.hash)
+        return await super().chat(request)
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        ({}, {"restarts": 4}),
+        ({}, {"resets": 3}),
+        ({"resets": 1}, {"iterations": 5}),
+        ({"resets": 1}, {"iterations": 3, "resets": 2, "restarts": 3}),
+        ({"max_calls": 3}, {"restarts": 3, "max_calls": 100}),
+    ],
+)
+def test_an_extended_run_ends_as_one_that_was_begun_so(
+    tmp_path: Path, begun: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """And asks for nothing that it has; its test split is opened again, and that is counted."""
+    whole, first, second = Asked(), Asked(), Asked()
+    expected = run_virtual(
+        search(config(tmp_path / "whole", **{**begun, **more}), evaluator=FakeEvaluator(), chat=whole)
+    )
+    before = run_virtual(search(config(tmp_path / "run", **begun), evaluator=FakeEvaluator(), chat=first))
+    found = run_virtual(resume(tmp_path / "run", changes=more, evaluator=FakeEvaluator(), chat=second))
+    assert found.leaderboard == expected.leaderboard
+    assert found.best == expected.best
+    assert sorted(first.hashes + second.hashes) == sorted(whole.hashes)
+    assert found.test_opened == (before.test_opened or 0) + 1
+    again = run_virtual(resume(tmp_path / "run", evaluator=FakeEvaluator(), chat=Asked()))
+    assert again == found
+
+
+def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> None:
+    """The result of before is kept beside, without being taken for the run's; a plain resume goes on."""
+    run_dir = tmp_path / "run"
+    before = run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=Asked()))
+    stop = Stop()
+
+    class Interrupting(Asked):
+        async def chat(self, request: ChatRequest) -> ChatAnswer:
+            stop.ask(InterruptedRunError(2))
+            return await super().chat(request)
+
+    extended = config(run_dir, restarts=3)
+    session = Session(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
+    with pytest.raises(InterruptedRunError):
+        run_virtual(session.resume(run_dir))
+    state = state_of(run_dir)
+    assert state.state == "stopped"
+    assert state.stop_reason == "it was extended to 3 restarts, which are not done yet"
+    assert json.loads((run_dir / "result.json").read_text("utf-8"))["best"]["test"] is None
+    kept = json.loads((run_dir / "result.before.json").read_text("utf-8"))
+    assert kept["best"]["test"] == before.best.test
+    found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked()))
+    assert (found.status, found.test_opened) == ("finished", 2)
+    assert {row.climb for row in found.leaderboard} == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"restarts": 1}, "--restarts 1: the run was started with 2; a run can be given more, and not less"),
+        ({"iterations": 1, "restarts": 3}, "--iterations 1: the run was started with 2"),
+        ({"iterations": 3}, "would be paid for anew; give --resets 3 or --restarts 3 for more"),
+    ],
+)
+def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    """One line; the finished run is as it was."""
+    run_dir = tmp_path / "run"
+    before = run_virtual(search(config(run_dir), evaluator=FakeEvaluator(), chat=Asked()))
+    with pytest.raises(StoreMismatchError) as caught:
+        run_virtual(resume(run_dir, changes=change, evaluator=FakeEvaluator(), chat=Asked()))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked())) == before
+    assert not (run_dir / "result.before.json").exists()
+
+
+def test_a_method_that_pays_nothing_may_have_more_iterations(tmp_path: Path) -> None:
+    """Whatever it would do again costs no answer."""
+    begun = {"method": "random", "llm": None}
+    given = config(tmp_path / "run").model_dump() | begun
+    run_virtual(search(SearchConfig(**given), evaluator=FakeEvaluator()))
+    found = run_virtual(resume(tmp_path / "run", changes={"iterations": 4}, evaluator=FakeEvaluator()))
+    assert max(row.iteration for row in found.leaderboard) > 2
