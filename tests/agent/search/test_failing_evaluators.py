@@ -344,7 +344,7 @@ def test_scores_are_shared_only_under_a_fingerprint(tmp_path: Path) -> None:
         return run_virtual(search(own, evaluator=box, chat=ChatByHash()))
 
     shared = {"shared_cache": tmp_path / "shared"}
-    with pytest.raises(ConfigError, match=r"Box has no fingerprint, so --cache cannot"):
+    with pytest.raises(ConfigError, match=r"Box has no fingerprint, so shared_cache cannot"):
         searched("refused", Box(10), **shared)
     assert not (tmp_path / "refused").exists()
     searched("first", Box(10, "ten"), **shared)
