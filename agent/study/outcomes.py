@@ -64,11 +64,12 @@ def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
     if opened is not None and opened.best.templates != (result.best.template,):
         opened = None  # of another result
     figures = _figures(result, opened) if result.complete else {}
+    unopened = result.notes.get(UNOPENED)
     return Outcome(
         cell=cell,
         status=result.status,
         counts=BEST in figures,
-        reason=result.stop_reason or result.notes.get(UNOPENED),
+        reason=result.stop_reason or (None if unopened is None else str(unopened)),
         template=result.best.template,
         figures=figures,
         curve={} if opened is None else {one.after: one.test for one in opened.curve if one.test is not None},
