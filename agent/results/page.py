@@ -11,11 +11,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from .figures import about_test as about_test
 from .figures import score_text
 from .page_facts import facts_of
 from .page_parts import Page, origin, page_of
-from .run_dir import REPORT, write_atomically
+from .run_dir import REPORT, RESULT, result_of, write_atomically
+from .run_state import is_run, state_of
 from .run_view import RunView, view_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,28 @@ def write_report(run_dir: Path, view: RunView | None = None) -> Path:
     path = run_dir / REPORT
     write_atomically(path, render(view_of(run_dir) if view is None else view))
     return path
+
+
+def report_on(run_dir: Path, *, pictures: bool = True) -> Path:
+    """Write the page of a run, be it live or unfinished, and return where it is.
+
+    What the run left in its folder is read; its store, the data and the model are not, and the test images
+    stay sealed.
+
+    Args:
+        run_dir: The run's folder.
+        pictures: Whether the page may hold small test images.
+
+    Raises:
+        UsageError: There is no run, its result cannot be read, or the page cannot be written.
+    """
+    # A copy of a run's files without its store has a result, if anything; a live run may have an older one.
+    if not is_run(run_dir) or ((run_dir / RESULT).exists() and state_of(run_dir).state != "live"):
+        result_of(run_dir)
+    try:
+        return write_report(run_dir, view_of(run_dir, pictures=pictures))
+    except OSError as error:
+        raise UsageError(f"{error.filename or run_dir} cannot be written: {error.strerror}") from error
 
 
 def render(view: RunView) -> str:
