@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..results.page import report_on
+from ..results.page import rewrite_report
 from .folders import run_folder
 from .output import print_text
 
@@ -22,7 +22,7 @@ def report(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: There is no run, its result cannot be read, or the page cannot be written.
     """
-    page = report_on(run_folder(arguments.directory), pictures=arguments.pictures)
+    page = rewrite_report(run_folder(arguments.directory), pictures=arguments.pictures)
     print_text(f"{page}\n")
     return 0
 

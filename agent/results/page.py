@@ -17,7 +17,7 @@ from .figures import score_text
 from .page_facts import facts_of
 from .page_parts import Page, origin, page_of
 from .run_dir import REPORT, RESULT, result_of, write_atomically
-from .run_state import is_run, state_of
+from .run_state import is_run
 from .run_view import RunView, view_of
 
 if TYPE_CHECKING:
@@ -42,24 +42,22 @@ def write_report(run_dir: Path, view: RunView | None = None) -> Path:
     return path
 
 
-def report_on(run_dir: Path, *, pictures: bool = True) -> Path:
-    """Write the page of a run, be it live or unfinished, and return where it is.
-
-    What the run left in its folder is read; its store, the data and the model are not, and the test images
-    stay sealed.
+def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
+    """Write the page of a run anew where a user asks for it, and return where it is.
 
     Args:
-        run_dir: The run's folder.
-        pictures: Whether the page may hold small test images.
+        run_dir: The run's folder; of a live or an unfinished run the page is as far as the run is.
+        pictures: False leaves small pictures of test images out.
 
     Raises:
         UsageError: There is no run, its result cannot be read, or the page cannot be written.
     """
-    # A copy of a run's files without its store has a result, if anything; a live run may have an older one.
-    if not is_run(run_dir) or ((run_dir / RESULT).exists() and state_of(run_dir).state != "live"):
-        result_of(run_dir)
+    view = view_of(run_dir, pictures=pictures)
+    unfinished = is_run(run_dir) and not (run_dir / RESULT).exists()
+    if view.result is None and view.state.state != "live" and not unfinished:
+        result_of(run_dir)  # says what is wrong with it
     try:
-        return write_report(run_dir, view_of(run_dir, pictures=pictures))
+        return write_report(run_dir, view)
     except OSError as error:
         raise UsageError(f"{error.filename or run_dir} cannot be written: {error.strerror}") from error
 

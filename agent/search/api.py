@@ -22,7 +22,7 @@ from ..config.python_words import python_words
 from ..config.schema import SearchConfig
 from ..errors import UsageError
 from ..events import Bus, Listener
-from ..results.page import report_on
+from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_config import stored_config
 from .evaluation import Evaluation, Split, score_templates
@@ -169,14 +169,14 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def report(run_dir: Path | str) -> Path:
-    """Write the page of a run anew, from its files, and return where it is.
+    """Write the page of a run anew, from its files, and return where it is; of a live one as far as it is.
 
     Raises:
-        UsageError: The folder holds no run, or the page cannot be written.
+        UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
     """
     _check("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
     with python_words():
-        return report_on(user_path(run_dir, "run_dir"))
+        return rewrite_report(user_path(run_dir, "run_dir"))
 
 
 def _rechecked(spec: Spec) -> Spec:
