@@ -6,7 +6,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 # More for `make run`, such as ARGS="--data dice --seed 3": what is said last counts.
 ARGS ?=
 
-.PHONY: run test test-slow lint format install clean help
+.PHONY: run test test-slow lint types docs audit format install clean help
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,19 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(PIP) install --quiet --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	@$(PIP) install --quiet --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-audit: $(VENV)/.installed-dev
+	@$(PIP) install --quiet --editable '.[audit]'
+	@touch $@
+
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[dev,endpoints-test,hf,interop,local,mlflow,otel,ray,tensorboard,trackers-test,trackio,wandb]'
+	@$(PIP) install --quiet --editable '.[dev,docs,endpoints-test,hf,interop,local,mlflow,otel,page-test,ray,tensorboard,trackers-test,trackio,wandb]'
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
@@ -47,13 +58,24 @@ test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
 test-slow: $(VENV)/.installed-slow ## the slower proofs too
 	$(PY) -m pytest -m slow
 
-lint: $(VENV)/.installed-dev ## ruff and mypy
+lint: types ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: $(VENV)/.installed-dev ## mypy alone
 	@mkdir -p build/seen/promptclimb
 	@for room in agent evaluator prompts; do ln -sfn ../../../$$room build/seen/promptclimb/$$room; done
 	@ln -sf ../../../promptclimb/__init__.py ../../../promptclimb/__main__.py build/seen/promptclimb/
 	cd build/seen && $(CURDIR)/$(PY) -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p promptclimb
+
+docs: $(VENV)/.installed-docs ## the pages as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+
+# Not part of `lint`: it asks the vulnerability service of the package index about every package, and so needs the
+# network and finds something new without anybody's doing. The one that is passed over is about pickles, and the
+# store holds JSON alone (SECURITY.md). Licences are checked by a test, without the network.
+audit: $(VENV)/.installed-audit ## known weaknesses in what is installed
+	$(PY) -m pip_audit --skip-editable --ignore-vuln CVE-2025-69872
 
 format: $(VENV)/.installed-dev ## let ruff put things in order
 	$(PY) -m ruff check --fix .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,8 +12,9 @@ import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 
+from promptclimb.evaluator.open_clip_lists import imagenet_templates
 from promptclimb.evaluator.pico import models, sets
 from promptclimb.evaluator.pico.training.model import encode_text, fast
 from promptclimb.prompts.pools import BUILT_IN
@@ -21,6 +22,7 @@ from promptclimb.prompts.pools import BUILT_IN
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 BATCH = 250
+VIEWS = 8
 FRAMES = (
     "{m}", "a photo of {m}", "a picture of {m}", "this is {m}", "an image of {m}", "{m} on paper",
     "{m}, close up", "{m} on a table", "a small {m}", "one {m}", "{m} in black and white",
@@ -87,6 +89,21 @@ def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[i
         yield label, Image.fromarray(sets.draw(scene, rng, sets._art(tested)))
 
 
+def altered_views(pictures: Iterable[Image.Image], rng: Random) -> Iterator[Image.Image]:
+    """Yield views of each picture that mean the same: cut a little, other light; mirrored never (letters)."""
+    for picture in pictures:
+        whole = picture.convert("RGB")
+        width, height = whole.size
+        for _ in range(VIEWS):
+            wide, high = (round(side * rng.uniform(0.75, 1.0)) for side in whole.size)
+            left, top = rng.randint(0, width - wide), rng.randint(0, height - high)
+            view = whole.crop((left, top, left + wide, top + high)).resize(
+                whole.size, Image.Resampling.BICUBIC
+            )
+            view = ImageEnhance.Brightness(view).enhance(rng.uniform(0.8, 1.2))
+            yield ImageEnhance.Contrast(view).enhance(rng.uniform(0.8, 1.2))
+
+
 def features_of(clip: Clip, drawn: Iterator[tuple[int, Image.Image]]) -> tuple[Floats, Ints]:
     """Return features [n, E] and labels [n] of what is drawn."""
     labels: list[int] = []
@@ -108,12 +125,27 @@ def classifier(vectors: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One set under one model: features and labels by split, and class vectors [T, C, E] of the templates."""
+    """One set under one model.
+
+    Attributes:
+        name: The set.
+        templates: Built-in ones, and variations of those that match the pictures.
+        texts: Their class vectors: [T, C, E].
+        hand_made: Class vectors of the templates made by hand for this set.
+        openai: Those of the 80 templates that OpenAI published for ImageNet.
+        features: Of its pictures, by split: [n, E].
+        views: Of altered views of the few-shot pictures, by split: [n, VIEWS, E].
+        labels: By split: [n].
+        scale: The factor between cosine and logit.
+    """
 
     name: str
     templates: tuple[str, ...]
     texts: Floats
+    hand_made: Floats
+    openai: Floats
     features: Mapping[str, Floats]
+    views: Mapping[str, Floats]
     labels: Mapping[str, Ints]
     scale: float
 
@@ -139,21 +171,29 @@ def encoded(name: str, clip: Clip, pictures: int, cache: Path | None) -> Encoded
         of = sets.spec(name)
         templates = list(dict.fromkeys((*BUILT_IN, *variations(of.matching))))
         found = {"templates": np.array(templates), "text": clip.texts(templates, of.classes)}
+        found["hand_made"] = clip.texts(of.matching, of.classes)
+        found["openai"] = clip.texts(imagenet_templates(), of.classes)
         for split in ("train", "val", "test"):
             drawn = list(sets.pictures(name, split, pictures))
             found[f"{split}_y"] = np.array([of.classes.index(label) for label, _ in drawn])
             found[f"{split}_x"] = clip.pictures(picture for _, picture in drawn)
+            if split != "test":
+                altered = clip.pictures(altered_views((picture for _, picture in drawn), Random(name)))
+                found[f"{split}_views"] = altered.reshape(len(drawn), VIEWS, -1)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             np.savez(file, **found)
     else:
         with np.load(file) as kept:
-            found = {key: kept[key] for key in kept.files if not key.endswith("_v")}
+            found = {key: kept[key] for key in kept.files}
     return Encoded(
         name,
         tuple(map(str, found["templates"])),
         found["text"],
+        found["hand_made"],
+        found["openai"],
         {split: found[f"{split}_x"] for split in ("train", "val", "test")},
+        {split: found[f"{split}_views"] for split in ("train", "val")},
         {split: found[f"{split}_y"] for split in ("train", "val", "test")},
         clip.logit_scale,
     )

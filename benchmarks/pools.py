@@ -112,6 +112,7 @@ def main() -> None:
     )
     parser.add_argument("--data", default=SETS)
     parser.add_argument("--model", default="RN-pico")
+    parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--draws", type=int, default=10, help="draws that the figures are means of")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
@@ -119,7 +120,7 @@ def main() -> None:
     by_set: dict[str, Any] = {}
     cost: dict[str, float] = {}
     for data in options.data.split(","):
-        evaluator = open_evaluator(EvaluatorSpec(data=data, model=options.model))
+        evaluator = open_evaluator(EvaluatorSpec(data=data, shots=options.shots, model=options.model))
         by_set[data] = offered(evaluator, options.draws)
         if not cost:
             cost[f"{evaluator.info.classes} classes"] = seconds_a_template(evaluator, 200)

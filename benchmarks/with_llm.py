@@ -1,27 +1,31 @@
 """What an LLM brings, told and untold, at the same number of scored templates.
 
     python benchmarks/with_llm.py --answers benchmarks/recorded/strong.jsonl --json
-    python benchmarks/with_llm.py --llm local --data tallies,dice --seeds 1 --json
+    python benchmarks/with_llm.py --llm local --data all --seeds 1,2,3 --arms all --keep rows.jsonl --json
 
 The first replays recorded answers, the second asks the local LLM.
 
-Searches the sets of ``told.py`` (80 initial templates, one climb of five iterations with ten proposals) with
-``guided`` told the sentence, with ``guided`` told the class names alone, and with ``pn``, which is told
-nothing; ``random`` proposes as many without an LLM. Prints test accuracies of what was chosen, with
-differences paired by set: over ``random``, and of ``guided`` over ``pn``.
+Searches sets of ``told.py`` (80 initial templates, one climb of five iterations with ten proposals) with
+each arm: ``guided`` told the sentence, the same in unusual words, the class names alone, or nothing; the
+methods of the papers, which are told nothing; and those that propose as many without an LLM. Prints test
+accuracies of what was chosen, with differences paired by set: over ``random``, and of ``guided`` over ``pn``;
+``least_over_initial`` is the worst of an arm's sets against its initial templates' pick, mean over seeds.
 
 Answers are kept by the hash of the request that they answer, so that a table can be made again without the
-model; what is not there is asked of ``--base-url`` and added.
+model; what is not there is asked of ``--base-url`` and added. ``--keep`` holds finished searches, so that a
+long table can be left and gone on with: seed by seed, so that what is there is balanced.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +35,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from told import SETS, compared
+from told import EIGHT, SETS, compared
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.openai_chat import OpenAIChat
@@ -46,7 +50,8 @@ class Arm(NamedTuple):
 
     name: str
     method: str
-    described: bool = False
+    saying: str = ""
+    blind: bool = False
     asks: bool = True
 
 
@@ -54,7 +59,17 @@ ARMS = (
     Arm("random", "random", asks=False),
     Arm("pn, told nothing", "pn"),
     Arm("guided, told the class names", "guided"),
-    Arm("guided, told the sentence", "guided", described=True),
+    Arm("guided, told the sentence", "guided", "sentence"),
+    Arm("guided, told it in unusual words", "guided", "unusual"),
+    Arm("guided, told nothing", "guided", blind=True),
+    Arm("p, told nothing", "p"),
+    Arm("ape, told nothing", "ape"),
+    Arm("opro, told nothing", "opro"),
+    Arm("words, told nothing", "words", asks=False),
+    Arm("mutate, told nothing", "mutate", asks=False),
+    Arm("combine, told nothing", "combine", asks=False),
+    Arm("combine, told the sentence", "combine", "sentence", asks=False),
+    Arm("combine, told it in unusual words", "combine", "unusual", asks=False),
 )
 ROUNDS: Mapping[str, Any] = {"restarts": 1, "resets": 1, "iterations": 5, "proposals": 10, "initial": 80}
 
@@ -96,7 +111,8 @@ async def chosen(
             data=data,
             method=arm.method,
             llm=(options.llm if chat is None else "recorded") if arm.asks else None,
-            describe=SETS[data].sentence if arm.described else None,
+            describe=getattr(SETS[data], arm.saying) if arm.saying else None,
+            blind=arm.blind,
             style=options.style,
             seed=seed,
             initial_pool=options.pool,
@@ -121,8 +137,9 @@ async def chosen(
 
 async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each search; those that wait for an endpoint wait together."""
-    arms = [ARMS[int(place)] for place in options.arms.split(",")]
-    rows: list[dict[str, Any]] = []
+    arms = _arms(options)
+    rows = _kept(options.keep)
+    done = {(row["set"], row["seed"], row["arm"]) for row in rows}
     async with AsyncExitStack() as stack:
         chat = None
         if options.answers is not None:
@@ -131,17 +148,42 @@ async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
                 client = await stack.enter_async_context(OpenAIChat(options.base_url, max_connections=256))
             chat = Recorded(options.answers, client, options.llm)
         waiting = []
-        for data in options.data.split(","):
-            for seed in map(int, options.seeds.split(",")):
-                evaluator = open_evaluator(EvaluatorSpec(data=data, seed=seed, model=options.model))
-                work = [chosen(evaluator, arm, data, seed, options, chat) for arm in arms]
+        for seed, data in itertools.product(map(int, options.seeds.split(",")), _data(options)):
+            left = [arm for arm in arms if (data, seed, arm.name) not in done]
+            evaluator = open_evaluator(EvaluatorSpec(data=data, seed=seed, model=options.model))
+            for arm in left:
+                one = chosen(evaluator, arm, data, seed, options, chat)
                 if chat is not None:
-                    waiting += work
+                    waiting.append(one)
                     continue
-                for one in work:
-                    rows.append(await one)
-                    print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+                rows.append(await one)
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+                if options.keep is not None:
+                    with options.keep.open("a", encoding="utf-8") as lines:
+                        lines.write(json.dumps(rows[-1]) + "\n")
         return rows + await asyncio.gather(*waiting)
+
+
+def _arms(options: argparse.Namespace) -> list[Arm]:
+    return list(ARMS) if options.arms == "all" else [ARMS[int(place)] for place in options.arms.split(",")]
+
+
+def _data(options: argparse.Namespace) -> list[str]:
+    return list(SETS) if options.data == "all" else options.data.split(",")
+
+
+def _kept(file: Path | None) -> list[dict[str, Any]]:
+    lines = file.read_text("utf-8").splitlines() if file is not None and file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def least_over_initial(rows: Sequence[Mapping[str, Any]], arm: str) -> float:
+    """Return the difference to the initial pick on the set where it is the lowest, in points."""
+    gains: dict[str, list[float]] = {}
+    for row in rows:
+        if row["arm"] == arm:
+            gains.setdefault(row["set"], []).append(100 * (row["test"] - row["initial"]))
+    return round(min(map(statistics.mean, gains.values())), 1)
 
 
 def main() -> None:
@@ -149,9 +191,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default=",".join(SETS), help="sets, of those in told.py")
+    parser.add_argument("--data", default=",".join(EIGHT), help="sets, of those in told.py; or all")
     parser.add_argument("--seeds", default="1,2")
-    parser.add_argument("--arms", default="0,1,2,3", help="numbers of arms, from 0")
+    parser.add_argument("--arms", default="0,1,2,3", help="numbers of arms, from 0; or all")
+    parser.add_argument("--keep", type=Path, help="file of finished searches, which are not made again")
     parser.add_argument("--answers", type=Path, help="file of recorded answers")
     parser.add_argument("--base-url", help="whom to ask for answers that are not recorded")
     parser.add_argument("--llm", default="by-hand", help="the model's name there; or local")
@@ -164,7 +207,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # small matrices; on a busy machine several threads wait for each other
     rows = asyncio.run(table(options))
-    names = list(dict.fromkeys(row["arm"] for row in rows))
+    names = [arm.name for arm in ARMS if any(row["arm"] == arm.name for row in rows)]
     document: dict[str, Any] = {
         "pool": options.pool,
         "initial": compared(rows, names[0], names[0], "initial"),
@@ -172,7 +215,8 @@ def main() -> None:
     for figure in ("test", "ensemble"):
         document[figure] = {name: compared(rows, name, names[0], figure) for name in names}
     if (pn := ARMS[1].name) in names:
-        document["over_pn"] = {name: compared(rows, name, pn, "test") for name in names[2:]}
+        document["over_pn"] = {name: compared(rows, name, pn, "test") for name in names if name != pn}
+    document["least_over_initial"] = {name: least_over_initial(rows, name) for name in names}
     document["calls"] = {name: sum(row["calls"] for row in rows if row["arm"] == name) for name in names}
     if options.rows:
         document["rows"] = rows

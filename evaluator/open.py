@@ -10,7 +10,11 @@ from .spec import EvaluatorSpec, Progress, Report
 
 
 def open_evaluator(
-    spec: EvaluatorSpec, *, report: Report | None = None, progress: Progress | None = None
+    spec: EvaluatorSpec,
+    *,
+    report: Report | None = None,
+    progress: Progress | None = None,
+    look_ahead: bool = False,
 ) -> Evaluator:
     """Return the evaluator of a specification.
 
@@ -22,8 +26,9 @@ def open_evaluator(
     Args:
         spec: What to open; of a search's config, the part that is a specification.
         report: Told each fact worth knowing (preprocessing, corrections, what is left out).
-        progress: Told how many images of how many are encoded, batch after batch; the test images too, when
-            ``examine`` opens them.
+        progress: Told how many images of how many are encoded, batch after batch.
+        look_ahead: Whether the test images are decoded and encoded now too, without their labels, so that
+            none of them is found torn once a search has been paid for; else when ``examine`` opens them.
 
     Raises:
         ConfigError: The user's own evaluator cannot be opened.
@@ -36,7 +41,7 @@ def open_evaluator(
         return open_custom(spec.evaluator, spec)
     from .clip.in_process import open_in_process
 
-    local, splits = open_in_process(spec, tell, count)
+    local, splits = open_in_process(spec, tell, count, look_ahead=look_ahead)
     if spec.ray is None:
         return local
     from .clip.ray_cluster import ClusterEvaluator

@@ -7,6 +7,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +22,13 @@ MOST_PROBLEMS = 5
 BY_CONTENT = "(a file or folder, by its content)"
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
+_NUMBERS: Mapping[str, str] = MappingProxyType({"float_parsing": "number", "int_parsing": "whole number"})
 _SETTING = re.compile(r"\{(\w+)(?:=([^{}]*))?\}")
+_OPTION = re.compile(
+    r"(?<![\w/.-])--(?P<flag>[a-z][a-z-]*[a-z])"
+    r"(?: (?P<value>[A-Z]+(?:[/|][A-Z]+)*|\d+|auto|local|random|skip)(?![\w/:-]))?"
+)
+_RESUME = re.compile(r"`resume (?P<run_dir>[^`]+)`")
 
 
 class About(TypedDict):
@@ -99,7 +106,8 @@ class Settings(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise ConfigError(_in_python(error, values, type(self).model_fields)) from error
+                fields = type(self).model_fields
+                raise ConfigError(in_python(_explained(error, values, fields), fields)) from error
 
     @classmethod
     def deciding(cls) -> tuple[str, ...]:
@@ -125,7 +133,7 @@ def _without_place(value: Any) -> Any:
     return BY_CONTENT if Path(value).is_absolute() else value
 
 
-def _in_python(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
+def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
     """Say what is wrong with values that a program gave: fields are called by their names."""
 
     def one(part: Mapping[str, Any]) -> str:
@@ -161,9 +169,26 @@ def shown(value: object) -> str:
 
 
 def plain(part: Mapping[str, Any]) -> str:
-    """Return the message of one of pydantic's errors without its prefix, its first letter small."""
+    """Return the message of one of pydantic's errors in our words, or in its own, the first letter small."""
+    kind, given = part["type"], part.get("input")
+    if kind == "string_too_short" and not given:
+        return "it is empty; give a value, or leave it out"
+    if kind in _NUMBERS and isinstance(given, str):
+        return f"it is no {_NUMBERS[kind]}{_without_comma(given.strip(), kind)}"
     message = str(part["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def _without_comma(given: str, kind: str) -> str:
+    """Return how a number with a comma is to be written; empty where there is none to see."""
+    if "," not in given:
+        return ""
+    thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
+    if kind == "int_parsing":
+        return f"; write it without a comma{': ' + given.replace(',', '') if thousands else ''}"
+    # Three digits after the comma may be thousands, so neither is guessed.
+    share = re.fullmatch(r"[+-]?\d+,\d+", given) is not None and not thousands
+    return f"; write it with a point and no comma{': ' + given.replace(',', '.') if share else ''}"
 
 
 def with_settings(message: str, say: Callable[[str, str | None], str]) -> str:
@@ -182,6 +207,31 @@ def _as_argument(field: str, value: str | None) -> str:
     return f"{field}={value}" if value == value.upper() else f'{field}="{value}"'
 
 
+def flag_of(name: str, field: FieldInfo) -> str:
+    """Return the command line's name of a field; empty where it has none."""
+    flag = about(field)["flag"]
+    text = name.replace("_", "-") if flag is None else flag
+    return f"--{text}" if text else ""
+
+
+def in_python(message: str, fields: Mapping[str, FieldInfo]) -> str:
+    """Return a message with fields where it has options: ``--shots 4`` is ``shots=4`` to a program.
+
+    Messages are written once, for the command line; what is no option of a field stays as it is.
+    """
+    names = {flag_of(name, field): name for name, field in fields.items()}
+
+    def one(found: re.Match[str]) -> str:
+        name, value = names.get(f"--{found['flag']}"), found["value"]
+        if name is None:
+            return found[0]
+        if value is None:
+            return f"{name}=True" if fields[name].annotation is bool else name
+        return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
+
+    return _RESUME.sub(lambda found: f"`resume({found['run_dir']!r})`", _OPTION.sub(one, message))
+
+
 def known_name(what: str, name: str, names: Iterable[str]) -> str:
     """Return a name that is one of several.
 
@@ -189,5 +239,5 @@ def known_name(what: str, name: str, names: Iterable[str]) -> str:
         ValueError: It is none of them.
     """
     if name not in names:
-        raise ValueError(f"unknown {what}; known are {', '.join(names)}")
+        raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")
     return name

@@ -11,9 +11,10 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from .columns import parse_columns
 from .scoring import OBJECTIVES, Objective
 from .settings import Settings, known_name, setting, technical
-from .user_paths import UserPath, checked_path
+from .user_paths import NameOrPath, UserPath, checked_path
 
 Report = Callable[[str], None]
 """Told a fact worth knowing, a line of text."""
@@ -21,36 +22,39 @@ Progress = Callable[[int, int], None]
 """Told how many images of how many are encoded."""
 
 DEFAULT_DATA = "backgrounds"
+DEFAULT_SHOTS, MOST_SHOTS = 16, 1_000_000
+"""Training images a class: where nothing is said and the smallest class has so many; at most."""
 
 
 class EvaluatorSpec(Settings):
     """Everything that decides what an evaluator is, and how it is run.
 
-    The default is 16 shots, because the template that one image a class picks is mostly luck (``shots=1`` is
-    the paper's setting).
+    The default is 16 shots, or as many as the smallest class has, because the template that one image a class
+    picks is mostly luck (``shots=1`` is the paper's setting). Until the data are read it is None.
 
     Raises:
         ConfigError: A value is wrong; the message names the field.
     """
 
-    data: str = setting(
+    data: NameOrPath = setting(
         DEFAULT_DATA,
-        "data set by name (see `datasets`), or a folder of class folders",
+        "data set by name (see `datasets`), a folder of class folders, a table, hf:NAME or torchvision:NAME",
         "task",
         decides=True,
-        show="NAME|DIR",
+        show="NAME|DIR|FILE",
         min_length=1,
     )
     data_root: UserPath | None = setting(None, "where data sets lie (default: $DATA)", "task", show="DIR")
     model: str = setting(
         "RN-pico",
-        "open_clip's name of the model, or a bundled one (RN-pico, ViT-pico)",
+        "open_clip's name of the model, a bundled one (RN-pico, ViT-pico), hf-hub:OWNER/NAME or "
+        "local-dir:FOLDER",
         "task",
         decides=True,
         show="NAME",
         min_length=1,
     )
-    pretrained: str = setting(
+    pretrained: NameOrPath = setting(
         "pico",
         "its weights: open_clip's tag, or a checkpoint file",
         "task",
@@ -58,11 +62,19 @@ class EvaluatorSpec(Settings):
         show="TAG|FILE",
         min_length=1,
     )
-    shots: int = setting(16, "training images a class", "task", decides=True, show="N", ge=1, le=1_000_000)
+    shots: int | None = setting(
+        None,
+        f"training images a class (default: {DEFAULT_SHOTS}, or as many as the smallest class has)",
+        "task",
+        decides=True,
+        show="N",
+        ge=1,
+        le=MOST_SHOTS,
+    )
     seed: int = setting(
         1, "seed of the few-shot sample and of the search", "task", decides=True, show="N", ge=0, lt=2**63
     )
-    class_names: str | None = setting(
+    class_names: NameOrPath | None = setting(
         None,
         "openai, split, or a file with one class name a line",
         "task",
@@ -71,6 +83,12 @@ class EvaluatorSpec(Settings):
     )
     few_shot_file: UserPath | None = setting(
         None, "published few-shot indices to use instead of sampling", "task", decides=True, show="FILE"
+    )
+    columns: str | None = setting(
+        None,
+        "columns of a table that are not called path, label and split, such as path=file,label=species",
+        "task",
+        show="path=NAME,label=NAME",
     )
     objective: Objective = setting(
         "accuracy",
@@ -87,7 +105,7 @@ class EvaluatorSpec(Settings):
         False, "go on although an image lies in train and in test", "task", decides=True
     )
     on_bad_image: Literal["fail", "skip"] = setting(
-        "fail", "what to do with an image that cannot be read", "task", decides=True, show="fail|skip"
+        "fail", "what to do with an image that cannot be read", "task", show="fail|skip"
     )
     evaluator: str | None = setting(
         None,
@@ -119,6 +137,12 @@ class EvaluatorSpec(Settings):
     def _objective(cls, name: str) -> str:
         return known_name("objective", name, OBJECTIVES)
 
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, text: str | None) -> str | None:
+        parse_columns(text)
+        return text
+
     @field_validator("evaluator")
     @classmethod
     def _evaluator(cls, name: str | None) -> str | None:
@@ -134,6 +158,12 @@ class EvaluatorSpec(Settings):
         if self.evaluator is not None and self.ray is not None:
             raise ValueError("{ray} deals out CLIP to a cluster; leave it out with {evaluator}")
         return self
+
+    def with_shots(self, found: int = DEFAULT_SHOTS) -> Self:
+        """Return the specification with the number of shots in fact used, where it has none."""
+        if self.shots is not None:
+            return self
+        return self.model_copy(update={"shots": found if 1 <= found <= MOST_SHOTS else DEFAULT_SHOTS})
 
     def bare(self) -> EvaluatorSpec:
         """Return the specification alone, without what a config adds to it."""

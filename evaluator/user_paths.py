@@ -48,6 +48,15 @@ UserPath = Annotated[Path, BeforeValidator(checked_path)]
 """The type of a setting that is a path: refused where ``user_path`` would refuse it, else left as it is."""
 
 
+def text_of_path(value: Any) -> Any:
+    """Return a path as its text, anything else as it is: for settings that are a name or a path."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+NameOrPath = Annotated[str, BeforeValidator(text_of_path)]
+"""The type of a setting that is a name or a path; a ``Path`` is taken for what it names."""
+
+
 def _absolute(raw: str, *, follow_links: bool) -> Path:
     if not raw:
         raise ValueError("it is empty; write a path, or . for the current folder")

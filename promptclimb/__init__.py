@@ -24,8 +24,17 @@ if TYPE_CHECKING:
     from .agent.config.schema import SearchConfig
     from .agent.errors import PromptclimbError
     from .agent.results.result import SearchResult
-    from .agent.search.api import resume, resume_sync, search, search_sync
-    from .agent.search.evaluation import Evaluation, evaluate
+    from .agent.search.api import (
+        datasets,
+        evaluate,
+        load_data,
+        report,
+        resume,
+        resume_sync,
+        search,
+        search_sync,
+    )
+    from .agent.search.evaluation import Evaluation
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
@@ -34,7 +43,10 @@ _HOME = {
     "PromptclimbError": ".agent.errors",
     "SearchConfig": ".agent.config.schema",
     "SearchResult": ".agent.results.result",
-    "evaluate": ".agent.search.evaluation",
+    "datasets": ".agent.search.api",
+    "evaluate": ".agent.search.api",
+    "load_data": ".agent.search.api",
+    "report": ".agent.search.api",
     "resume": ".agent.search.api",
     "resume_sync": ".agent.search.api",
     "search": ".agent.search.api",
@@ -47,7 +59,10 @@ __all__ = [
     "PromptclimbError",
     "SearchConfig",
     "SearchResult",
+    "datasets",
     "evaluate",
+    "load_data",
+    "report",
     "resume",
     "resume_sync",
     "search",

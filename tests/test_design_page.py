@@ -81,7 +81,7 @@ def run(copy: Path, *arguments: str | Path, script: str | None = None) -> str:
 @pytest.fixture(scope="module")
 def made(copy: Path) -> Path:
     """A run of the copy."""
-    run(copy, "search", *FAKE, *SMALL, "--method", "random", "--run-dir", "made")
+    run(copy, "search", *FAKE, *SMALL, "--method", "mutate", "--run-dir", "made")
     return copy / "made"
 
 
@@ -96,13 +96,13 @@ def test_a_method_of_two_steps(copy: Path) -> None:
 
 def test_a_sink(made: Path) -> None:
     """It heard the run and wrote its file beside the others."""
-    assert "(restart 1, initial)" in (made / "best.txt").read_text("utf-8")
+    assert "(restart 1, reset 1, iteration 1)" in (made / "best.txt").read_text("utf-8")
 
 
 def test_a_command(copy: Path, made: Path) -> None:
     """It stands in the help and does its work."""
     assert "count the words of a run's templates" in run(copy, "--help")
-    assert run(copy, "words", made, "--most", "1").split()[1] == "a"
+    assert run(copy, "words", made, "--most", "1").split()[1] == "{}"
 
 
 def test_an_export(copy: Path, made: Path) -> None:

@@ -26,7 +26,7 @@ MAY_USE = {"agent": {"agent", "evaluator", "prompts"}, "evaluator": {"evaluator"
 ORDER = {
     "agent": ("cli", "search", "climb", "results", "store", "llm", "config", "events"),
     "evaluator": (
-        *("pico.training", "open", "clip", "baselines", "datasets", "pico"),
+        *("pico.training", "open", "baselines.white_box", "clip", "baselines", "datasets", "pico"),
         *("batching", "custom", "fakes", "spec", "scoring"),
     ),
 }

@@ -18,7 +18,10 @@ from promptclimb.agent.events import Event
 from promptclimb.agent.results.result import SearchResult
 from tests.paths import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -121,7 +124,7 @@ def test_the_pages_show_every_command() -> None:
 @page
 def test_every_option_is_one_of_a_command(page: Path) -> None:
     """Or of a benchmark, or of a tool that makes the bundled models."""
-    known = {"--help", "--version", *FOREIGN_OPTIONS}
+    known = {"--help", "--version", "--print-completion", *FOREIGN_OPTIONS}
     for name in COMMANDS:
         known |= set(OPTION.findall(usage_of(name)))
     for folder in ("benchmarks", "evaluator/pico/training"):

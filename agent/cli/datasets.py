@@ -48,7 +48,7 @@ def datasets(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(document)
         return 0
-    for note in (*data.notes, *faults):
+    for note in (*data.chosen, *data.notes, *faults):
         say(f"note: {note}")
     _split_table(document)
     return 0

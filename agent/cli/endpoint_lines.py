@@ -30,6 +30,8 @@ def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
         yield "ceilings", ", ".join(ceilings)
     if dialect.merged:
         yield "system messages", "none; they go with the first message of the user"
+    if dialect.streams:
+        yield "answers", "in pieces alone"
     yield "usage", "told" if answer.usage_told else "not told: limits count what was reserved"
     yield "rate limits", ", ".join(_limits(probed)) or "not told"
     yield "seed", _seed(probed)

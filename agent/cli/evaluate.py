@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from ...evaluator.baselines.hand_made import PLAIN
+from ...evaluator.baselines.white_box import REFERENCES, WhiteBoxResult, names_in
 from ...evaluator.inspection import Inspection
+from ..errors import ConfigError
 from ..results.figures import are_shares, score_text
-from ..search.evaluation import Evaluation
-from ..search.evaluation import evaluate as evaluate_templates
+from ..search.evaluation import Evaluation, score_templates
 from ..search.inputs import read_template_file
+from ..text import printable
 from .options import add_json, add_search_options, given_spec, positive_number
 from .output import console, json_alone, print_json, say
 
@@ -23,19 +26,33 @@ DIGITS = 2
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Score the templates of a file, one by one and as an ensemble, on one split."""
-    templates = [template.text for template in read_template_file(arguments.templates, "--templates")]
-    asked = arguments.confusions is not None
+    """Score the templates of a file, one by one and as an ensemble, and references, on one split."""
+    if arguments.templates is None and arguments.baselines is None:
+        raise ConfigError("give --templates FILE, --baselines NAMES or both")
+    templates = [PLAIN] if arguments.templates is None else _read(arguments.templates)
     spec = given_spec(arguments)
     with json_alone(arguments.as_json):
-        found = evaluate_templates(templates, spec, split=arguments.split, inspect=asked, report=say)
+        found = score_templates(
+            templates,
+            spec,
+            split=arguments.split,
+            inspect=arguments.confusions is not None,
+            white_box=arguments.baselines or (),
+            report=say,
+        )
     if arguments.as_json:
         print_json(found.to_json(most_confusions=arguments.confusions))
         return 0
     _print_table(found)
+    if found.white_box:
+        _print_white_box(found)
     if found.inspection is not None:
         _print_inspection(found.inspection, most=arguments.confusions)
     return 0
+
+
+def _read(file: str) -> list[str]:
+    return [template.text for template in read_template_file(file, "--templates")]
 
 
 def _print_table(found: Evaluation) -> None:
@@ -50,6 +67,33 @@ def _print_table(found: Evaluation) -> None:
         name = Text(f"ensemble of all {len(found.scores)}")
         table.add_row(name, score_text(found.ensemble, percent=percent, digits=DIGITS), style="bold")
     console(stderr=False).print(table)
+
+
+def _print_white_box(found: Evaluation) -> None:
+    """Print the references that see inside the model, apart from the templates."""
+    table = Table(title="white box: what sees weights and features", title_justify="left")
+    table.add_column("reference")
+    table.add_column(found.split, justify="right")
+    table.add_column("learnt", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("with", overflow="fold")
+    for one in found.white_box:
+        accuracy = score_text(getattr(one, found.split), percent=True, digits=DIGITS)
+        table.add_row(one.name, accuracy, f"{one.trained:,}", f"{one.seconds:.1f}", Text(_chosen(one)))
+    console(stderr=False).print(table)
+
+
+def _chosen(found: WhiteBoxResult) -> str:
+    """Return in one line what a reference worked with; of more than one template their number."""
+    shown = {name: value for name, value in found.chosen.items() if value is not False}
+    templates = shown.pop("templates", [])
+    parts = [
+        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in shown.items()
+    ]
+    if templates:
+        parts.append(templates[0] if len(templates) == 1 else f"{len(templates)} hand-made templates")
+    return printable(", ".join(parts).replace("_", " "))
 
 
 def _print_inspection(found: Inspection, *, most: int) -> None:
@@ -71,10 +115,29 @@ def _print_inspection(found: Inspection, *, most: int) -> None:
     shown.print(pairs)
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """Return the references of ``--baselines``; for argparse."""
+    try:
+        return names_in(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``evaluate``."""
     parser = commands.add_parser("evaluate", help=line)
-    parser.add_argument("--templates", required=True, metavar="FILE", help="JSON, or one a line")
+    parser.add_argument(
+        "--templates",
+        metavar="FILE",
+        help=f"JSON, or one a line (with --baselines, where it is left out: {PLAIN!r} alone)",
+    )
+    parser.add_argument(
+        "--baselines",
+        type=_names,
+        metavar="NAMES",
+        help=f"references beside them that see inside the model, fitted to the same shots (white box): "
+        f"{', '.join(REFERENCES)}",
+    )
     parser.add_argument(
         "--split", choices=("train", "val", "test"), default="test", help="which images (default: test)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...evaluator.counts import counted
+from ...evaluator.settings import near
 from ...evaluator.user_paths import user_path
 from ..errors import UsageError
 from ..results.run_dir import RESULT, SUMMARY
@@ -16,9 +17,13 @@ def run_folder(given: str) -> Path:
     """Return the folder of a run as an absolute path; what is in it is for others to judge.
 
     Raises:
-        UsageError: It can be no path, or it holds runs and is none itself.
+        UsageError: It can be no path, is not there, or holds runs and is none itself.
     """
     folder = user_path(given, "RUN_DIR")
+    if not folder.exists():
+        runs = [short_path(run) for run in runs_in(user_path("runs", "RUN_DIR"))]
+        hint = near(given, runs) or f"; `{program()} status` lists the runs in runs/"
+        raise UsageError(f"there is no folder {folder}{hint}")
     if not is_run(folder) and (runs := runs_in(folder)):
         raise UsageError(f"{about_runs(folder, runs)}; or name one of them, such as {short_path(runs[0])}")
     return folder

@@ -55,12 +55,13 @@ def _resets(config: SearchConfig, style: Style, wordings: Wordings) -> list[list
     """Return what the requests of a climb's first two resets have, which may begin differently."""
     kept: dict[str, Any] = {}
     views = (_longest_view(config, style, wordings, kept) for _ in range(min(config.resets, 2)))
-    return [list(_requests(config, method_named(config.method).reset(view))) for view in views]
-
-
-def _requests(config: SearchConfig, steps: Steps) -> Iterator[int]:
-    """Yield the tokens of the requests of a reset."""
     heard = _longest_heard(config)
+    resets = (requests_of(config, method_named(config.method).reset(view), heard) for view in views)
+    return [[request.prompt_tokens_at_most for request in reset] for reset in resets]
+
+
+def requests_of(config: SearchConfig, steps: Steps, heard: Heard) -> Iterator[ChatRequest]:
+    """Yield the requests of a reset, each of which is answered alike."""
     turns = min(config.max_turns, config.iterations)
     step, asked = next(steps, None), 0
     # A method that makes templates itself now and then is heard out until its conversation is full.
@@ -68,7 +69,7 @@ def _requests(config: SearchConfig, steps: Steps) -> Iterator[int]:
         if step is None or asked == turns:
             return
         if not isinstance(step, Propose):
-            yield ChatRequest(messages=tuple(step.messages), model="").prompt_tokens_at_most
+            yield ChatRequest(messages=tuple(step.messages), model="")
             asked += isinstance(step, Ask)
         try:
             step = steps.send(heard)

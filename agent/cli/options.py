@@ -15,7 +15,7 @@ from ..config.schema import SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, spec_from_sources
 from .output import say
 
-_HEADINGS = {
+HEADINGS = {
     "task": "what is scored",
     "llm": "who proposes",
     "search": "how it climbs",
@@ -23,12 +23,13 @@ _HEADINGS = {
     "limits": "how far",
     "run": "where to",
 }
+"""What each group of settings is about, in the order of ``--help``."""
 
 
 def add_search_options(
     parser: argparse.ArgumentParser,
     *,
-    groups: Iterable[str] = tuple(_HEADINGS),
+    groups: Iterable[str] = tuple(HEADINGS),
     leave_out: Iterable[str] = (),
 ) -> None:
     """Add an option for each field of the config; absent ones leave no trace in the parsed arguments.
@@ -36,7 +37,7 @@ def add_search_options(
     Values stay text: the config checks them, so that a flag, a variable and a file are judged alike.
     """
     skipped = set(leave_out)
-    headings = {group: parser.add_argument_group(_HEADINGS[group]) for group in groups}
+    headings = {group: parser.add_argument_group(HEADINGS[group]) for group in groups}
     for name, field in SearchConfig.model_fields.items():
         group = about(field)["group"]
         if flag_of(name) and group in headings and name not in skipped:

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 WRONG_USAGE = 2
+COMPLETION = "--print-completion"
 _PROGRAMS = ("run_agent.py", "promptclimb")
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
@@ -27,10 +28,12 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "score templates of your own",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
+        "compare": "several runs side by side, with intervals",
         "transcript": "print what was asked and answered in a run",
         "export": "write what a run found for another tool",
         "datasets": "list data sets, or show the few-shot split of one",
         "models": "list the bundled models, and open_clip's",
+        "config": "write a file of settings, or show where each comes from",
         "doctor": "check this installation",
     }
 )
@@ -42,11 +45,21 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that takes options in full only, and says in one line what is wrong."""
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(allow_abbrev=False, **given)
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
 
     def known_options(self) -> list[str]:
         """Return its options as they are written, ``--data``."""
-        return [name for name in self._option_string_actions if name.startswith("--")]
+        return [name for name in self.all_options() if name.startswith("--")]
+
+    def all_options(self) -> list[str]:
+        """Return its options, those of one letter too."""
+        return list(self._option_string_actions)
+
+    def no_option(self, given: str) -> NoReturn:
+        """Say that there is no such option, and which one is like it."""
+        name = given.partition("=")[0]  # what follows may be a key
+        near = difflib.get_close_matches(name, self.known_options(), n=1)
+        self.error(f"there is no option {name!r}{f'; did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
@@ -65,10 +78,7 @@ class _Program(Parser):
             parser = self.called or self
             if not unknown[0].startswith("-"):
                 parser.error(f"it takes no argument {unknown[0]!r}")
-            name = unknown[0].partition("=")[0]  # what follows may be a key
-            near = difflib.get_close_matches(name, parser.known_options(), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            parser.error(f"there is no option {name!r}{hint}")
+            parser.no_option(unknown[0])
         return given
 
 
@@ -79,21 +89,66 @@ def make_parser(arguments: Sequence[str]) -> _Program:
         arguments: The command line; decides which command's options are added.
     """
     called = Path(sys.argv[0]).name if sys.argv else ""
-    parser = _Program(
-        prog=called if called in _PROGRAMS else "promptclimb",
-        description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.",
-    )
-    parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    parser = _program(called if called in _PROGRAMS else "promptclimb")
+    first = next(iter(arguments), "").partition("=")[0]
+    if first.startswith("-") and first not in parser.all_options():
+        parser.no_option(first)
+    wanted = None
+    if first != COMPLETION:  # which takes the name of a shell
+        wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     if wanted is not None and wanted not in COMMANDS:
         near = difflib.get_close_matches(wanted, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
         parser.error(f"there is no command {wanted!r}; {hint}")
+    commands = _add_commands(parser, () if wanted is None else (wanted,))
+    parser.called = commands.choices.get(wanted or "")
+    return parser
+
+
+def whole_parser() -> _Program:
+    """Return the parser of the whole command line, with the options of every command."""
+    parser = _program("promptclimb")
+    _add_commands(parser, COMMANDS)
+    return parser
+
+
+def _program(name: str) -> _Program:
+    parser = _Program(
+        prog=name,
+        description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.",
+        epilog="promptclimb COMMAND --help lists the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")
+    parser.add_argument(
+        COMPLETION,
+        action=_Completion,
+        metavar="SHELL",
+        help="print a script by which a shell (bash, zsh, ...) completes commands and options",
+    )
+    return parser
+
+
+def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
+    """Add every command; those to be loaded with their options."""
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for name, line in COMMANDS.items():
-        if name == wanted:
+        if name in loaded:
             importlib.import_module(f".{name}", __package__).add_parser(commands, line)
         else:
             commands.add_parser(name, help=line)
-    parser.called = commands.choices.get(wanted or "")
-    return parser
+    return commands
+
+
+class _Completion(argparse.Action):
+    """Prints a script for a shell, and leaves."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _given: Any, values: Any, _option: Any = None
+    ) -> None:
+        """Load what this takes only now; every other command starts without it."""
+        from .completion import SHELLS, print_completion
+
+        if values not in SHELLS:
+            parser.error(f"{COMPLETION} {values!r}: known are {', '.join(SHELLS)}")
+        print_completion(values, whole_parser)
+        parser.exit()

@@ -1,4 +1,4 @@
-"""``--dry-run``: what a search, or a suite of them, would do at most, before it does anything."""
+"""What a search, or a suite of them, would do at most, before it does anything."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ from .longest import longest_requests
 from .output import print_json, print_text
 
 T = TypeVar("T", int, float)
-
-
-def print_plan(config: SearchConfig, *, as_json: bool) -> int:
-    """Print the plan.
-
-    Raises:
-        ConfigError: The initial templates cannot be used.
-    """
-    return print_bounds(shape(config), plan(config), as_json=as_json)
 
 
 def shape(config: SearchConfig) -> str:
@@ -75,7 +66,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
         "tokens": tokens,
         "cost_usd": _cost(config, calls, tokens, max(requests)) if asks else 0.0,
         "evaluations": initial + config.proposals * (calls if _only_asks(config) else config.all_iterations),
-        "minutes": _minutes(config, calls, tokens),
+        "minutes": pace_minutes(config, calls, tokens),
     }
 
 
@@ -109,18 +100,23 @@ def plan_of_suite(configs: Sequence[SearchConfig]) -> dict[str, Any]:
 
 def _only_asks(config: SearchConfig) -> bool:
     """Whether an iteration takes a call, so that a limit on calls bounds the iterations too."""
-    return config.needs_llm and not (KNOWN_METHODS[config.method].combines and config.description)
+    return config.needs_llm and not KNOWN_METHODS[config.method].combines
 
 
 def _prompt_tokens(config: SearchConfig, requests: Sequence[int], calls: int) -> int:
     """Return what the messages of all calls have at most: the later ones of a reset are the full ones."""
-    longest = max(requests)
+    return min(iterated(config, requests), calls * max(requests))
+
+
+def iterated(config: SearchConfig, requests: Sequence[int]) -> int:
+    """Return the sum over all iterations, where the later ones of a reset are as the longest."""
     later = config.iterations * KNOWN_METHODS[config.method].requests - len(requests)
-    a_reset = sum(requests) + max(later, 0) * longest
-    return min(config.restarts * config.resets * a_reset, calls * longest)
+    a_reset = sum(requests) + max(later, 0) * max(requests)
+    return config.restarts * config.resets * a_reset
 
 
-def _cost(config: SearchConfig, calls: int, tokens: int, longest: int) -> float | None:
+def prices_of(config: SearchConfig) -> list[Price] | None:
+    """Return the price of every endpoint; None where one is not known."""
     asked = config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),)
     prices = [
         priced(
@@ -132,7 +128,11 @@ def _cost(config: SearchConfig, calls: int, tokens: int, longest: int) -> float 
         for one in asked
     ]
     known = [price for price in prices if price is not None]
-    if len(known) < len(prices):
+    return known if len(known) == len(prices) else None
+
+
+def _cost(config: SearchConfig, calls: int, tokens: int, longest: int) -> float | None:
+    if (known := prices_of(config)) is None:
         return None
     answers = min(tokens, calls * MORE_TOKENS * config.answer_tokens)
     worst = max(_most(price, calls, tokens - answers, answers, longest=max(longest, 1)) for price in known)
@@ -148,7 +148,8 @@ def _most(price: Price, calls: int, prompt: int, answers: int, *, longest: int) 
     return calls * call + prompt * a_prompt_token + answers * an_answer_token
 
 
-def _minutes(config: SearchConfig, calls: int, tokens: int) -> float | None:
+def pace_minutes(config: SearchConfig, calls: int, tokens: int) -> float | None:
+    """Return what the rate limits alone take; None where there are none."""
     limits = [(calls, config.rpm), (tokens, config.tpm)]
     found = [amount / limit for amount, limit in limits if limit]
     if not found:

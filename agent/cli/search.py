@@ -36,11 +36,34 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 
+EXAMPLES = """\
+what --data takes:
+  backgrounds                   a set by name; `datasets` lists them
+  path/to/images                folders DIR/CLASS/*.jpg, or DIR/{train,val,test}/CLASS/*
+  images.csv                    a table with path, label and perhaps split (.csv, .tsv, .jsonl); see --columns
+  hf:OWNER/NAME, hf:FOLDER      Hugging Face's, from the hub or a folder (extra [hf])
+  torchvision:NAME              torchvision's, under --data-root
+
+what --model takes:
+  RN-pico, ViT-pico             the bundled ones
+  ViT-B-32                      open_clip's names, with --pretrained TAG or FILE; `models --grep` lists them
+  hf-hub:OWNER/NAME             from Hugging Face's hub
+  local-dir:FOLDER              a folder with open_clip_config.json and weights
+
+examples:
+  promptclimb search --data binary-numbers --describe "numbers written in binary" --llm local
+  promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
+      --llm gpt-4o-mini --describe "what the pictures show" --price auto --max-cost 1
+  promptclimb search --data images.csv --columns path=file,label=species --method combine \\
+      --describe "birds at a feeder" --dry-run
+"""
+
+
 def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
-        from .plan import print_plan
+        from .dry_run import print_plan
 
         return print_plan(config, as_json=arguments.as_json)
     return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
@@ -136,7 +159,8 @@ def run_session(
     except BaseException as error:
         going_on.say(config, elsewhere=_at_fault(config, error))
         raise
-    print_result(screen, result, going_on.run_dir)
+    # The table is what the command was asked for, unless that is a document.
+    print_result(console(stderr=as_json), result, going_on.run_dir)
     if (hint := config.untold) is not None:
         say(hint)
     if result.status == "stopped":
@@ -155,11 +179,13 @@ def _at_fault(config: SearchConfig, error: BaseException) -> bool:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``search``."""
-    parser = commands.add_parser("search", help=line)
+    parser = commands.add_parser("search", help=line, usage="%(prog)s [OPTION ...]", epilog=EXAMPLES)
     add_search_options(parser)
     add_config_file(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what the search would do and cost at most, and do nothing"
+        "--dry-run",
+        action="store_true",
+        help="open data and model, say what the search would take at most and as a rule, and pay nothing",
     )
     add_live(parser)
     add_json(parser)

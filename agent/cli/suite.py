@@ -27,7 +27,7 @@ from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import console, json_alone, print_json, say
+from .output import console, json_alone, print_json, print_text, say
 from .search import say_unheard
 from .suite_table import summary_text
 
@@ -57,7 +57,8 @@ def suite(arguments: argparse.Namespace) -> int:
         raise
     document = summary(cells, results)
     write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    say(f"{summary_text(document)}files: {folder}")
+    show = say if arguments.as_json else print_text
+    show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
     if document["stopped"]:
         say("everything is kept; the same command, with higher limits, goes on from here")
     if arguments.as_json:

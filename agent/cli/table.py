@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..results.figures import has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
+from ..results.figures import about_test, has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
 from ..results.gain import shown_name
-from ..results.page import about_test
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
 

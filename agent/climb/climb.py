@@ -257,6 +257,7 @@ class Climb:
         answer, replayed = await self._answers.answer(position, request)
         self.record.answers += 1
         self.record.replayed += replayed
+        self.record.exchanges[position] = (request.messages, answer.text)
         self._tell(
             AnswerReceived(
                 position=position,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ...prompts.requests import Message
+from ..position import Position
 from .scored import Scored
 
 
@@ -26,6 +28,7 @@ class ClimbRecord:
         unanswered: Its last iterations, if they got no answer.
         last_skip: Why the last of the skipped iterations got no answer; empty where none was skipped.
         ended: Why it ended before its iterations were used up, as it was asked to; empty where it did not.
+        exchanges: What was asked and answered, by position.
         done: Whether it went through all its iterations, or to where it was asked to end.
     """
 
@@ -42,4 +45,5 @@ class ClimbRecord:
     unanswered: int = 0
     last_skip: str = ""
     ended: str = ""
+    exchanges: dict[Position, tuple[tuple[Message, ...], str]] = field(default_factory=dict)
     done: bool = False

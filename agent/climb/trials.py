@@ -11,7 +11,7 @@ from ...prompts.requests import Outcome
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
 from ..events import Listener, TemplateRefused, TemplateScored
-from ..position import LLM, Position
+from ..position import INITIAL, LLM, Position
 from .memory import Memory
 from .record import ClimbRecord
 from .scored import Scored
@@ -89,7 +89,8 @@ class Trials:
             source: Who made them, see ``Scored``.
         """
         known = self._memory.best(1)
-        best = known[0].value if known else float("-inf")
+        # Where nothing was known before, and among initial templates, there is nothing to be better than.
+        best = known[0].value if known and source != INITIAL else float("inf")
         verdicts = await self._scores.score_all([template.text for template in templates])
         outcomes = []
         for template, verdict in zip(templates, verdicts, strict=True):

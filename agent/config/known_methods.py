@@ -18,7 +18,7 @@ class KnownMethod(NamedTuple):
         summary: A few words for ``--help``.
         module: Its file in ``climb/methods``, without the ending.
         requests: The most requests that an iteration makes; 0 for a method that asks no LLM.
-        combines: Whether some of its iterations may make none, where the pictures are described.
+        combines: Whether some of its iterations may make none.
     """
 
     summary: str

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import ValidationError
 
-from ...evaluator.settings import MOST_PROBLEMS, about, near, plain, shown, with_settings
+from ...evaluator import settings
+from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
 from ..errors import ConfigError
@@ -36,9 +37,7 @@ NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 
 def flag_of(name: str) -> str:
     """Return the command line's name of a field; empty where it has none."""
-    flag = about(SearchConfig.model_fields[name])["flag"]
-    text = name.replace("_", "-") if flag is None else flag
-    return f"--{text}" if text else ""
+    return settings.flag_of(name, SearchConfig.model_fields[name])
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -90,14 +89,33 @@ def from_sources(
     Raises:
         ConfigError: A value is wrong, a name is unknown, or a file cannot be read.
     """
-    layers: list[tuple[str, Mapping[str, Any]]] = []
-    if toml_path is not None:
-        layers.append((str(toml_path), read_toml(toml_path)))
-    layers.append((ENVIRONMENT, from_environment(environment)[0]))
-    layers.append((COMMAND_LINE, flags))
+    layers = _layers(flags, environment, toml_path)
     config = absolute(build([(place, with_files(layer)) for place, layer in layers]))
     _check_until(config, layers)
     return config
+
+
+def _layers(
+    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return what each place sets, with the place's name; the last one wins."""
+    file = [] if toml_path is None else [(str(toml_path), read_toml(toml_path))]
+    return [*file, (ENVIRONMENT, from_environment(environment)[0]), (COMMAND_LINE, flags)]
+
+
+def places_of(
+    flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None = None
+) -> dict[str, str]:
+    """Return where each setting that is not a default comes from, in words; arguments as ``from_sources``."""
+    found: dict[str, str] = {}
+    for place, layer in _layers(flags, environment, toml_path):
+        for name in layer:
+            variable = PREFIX + name.upper()
+            if place == ENVIRONMENT:
+                found[name] = variable if variable in environment else "OPENAI_BASE_URL"
+            else:
+                found[name] = flag_of(name) if place == COMMAND_LINE else place
+    return found
 
 
 def _check_until(config: SearchConfig, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

@@ -129,7 +129,8 @@ class TemplateScored(Event, name="climb.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
-        improved: Whether it is the best that its climb has seen up to then.
+        improved: Whether it is better than all that its climb had seen; never true of an initial template,
+            from which a climb sets out.
         source: Who made it: ``initial``, ``llm``, or the way that asks none, such as ``combine``.
     """
 

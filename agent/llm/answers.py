@@ -12,6 +12,7 @@ from ..secrets import Scrubber
 from ..text import whole_characters
 from .billed import billed, half_told
 from .pacing.headers import kept_headers
+from .streamed import is_streamed, whole
 from .translate import from_reply, status_in
 from .types import ChatAnswer
 
@@ -31,6 +32,8 @@ _THINKING = frozenset({"thinking", "reasoning", "redacted_thinking", "reasoning_
 """Kinds of parts that hold what the model thought."""
 _SHOWN_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 """Members of a message that hold it."""
+_INSTEAD = ("detail", "message", "msg", "error_msg", "error_message")
+"""Members in which a reply without an answer says why."""
 
 
 class Reply(NamedTuple):
@@ -93,10 +96,23 @@ def read_answer(reply: Reply, scrubber: Scrubber) -> ChatAnswer:
 def error_object(reply: Reply) -> object:
     """Return the error in the body of a reply that is no status of an error; None where there is none."""
     try:
-        found = json.loads(reply.body[:MAX_BODY])
+        found = _parsed(reply)
     except (ValueError, RecursionError):
         return None
     return _error_in(found) if isinstance(found, dict) else None
+
+
+def _parsed(reply: Reply) -> object:
+    """Return what a reply holds, whether it came whole or in pieces.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if is_streamed(reply.headers.get("content-type", ""), reply.body):
+        if (found := whole(reply.body[:MAX_BODY])) is None:
+            raise ValueError("it was cut")
+        return found
+    return json.loads(reply.body[:MAX_BODY])
 
 
 def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
@@ -105,7 +121,7 @@ def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
             f"the endpoint's answer has more than {MAX_BODY // 2**20} MiB", reason="too_big", headers=kept
         )
     try:
-        found = json.loads(reply.body)
+        found = _parsed(reply)
     except (ValueError, RecursionError) as error:
         page = reply.body.lstrip()[:1] == b"<"
         reason = "not_json" if page else "bad_json"
@@ -117,7 +133,7 @@ def _completion(reply: Reply, kept: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _error_in(found: Mapping[str, Any]) -> object:
-    """Return an error in place of the answer: on top, in the choice, or as the reason of its end."""
+    """Return an error in place of the answer: on top, in the choice, as the reason of its end, or alone."""
     choices = found.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     message = choice.get("message")
@@ -126,7 +142,14 @@ def _error_in(found: Mapping[str, Any]) -> object:
         return told
     if (told := choice.get("error")) or choice.get("finish_reason") == "error":
         return told or {"message": "the answer ended in an error"}
-    return None
+    return None if choices else _said_instead(found)
+
+
+def _said_instead(found: Mapping[str, Any]) -> object:
+    """Return what a reply without choices says in their place; None where it says nothing."""
+    if isinstance(told := found.get("base_resp"), dict) and told.get("status_code"):
+        return {"message": f"{told.get('status_msg') or 'no reason given'} ({told['status_code']})"}
+    return found if any(isinstance(found.get(name), str) and found[name] for name in _INSTEAD) else None
 
 
 def _failure(told: object, reply: Reply, usage: TokenUsage | None, scrubber: Scrubber) -> ChatError:

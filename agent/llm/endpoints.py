@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +18,7 @@ from ..secrets import Scrubber, Secret, split_userinfo
 from ..stop import Stop
 from .dialects.keys import clean_key
 from .endpoint import Endpoint
+from .loopback import is_loopback
 from .pacing import RateLimits
 from .preflight import look
 from .price_table import priced
@@ -111,14 +111,7 @@ async def _usable(
 
 def _is_in_clear(url: str) -> bool:
     """Whether what is sent to an address can be read on its way: neither https nor this machine."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True
+    return urlsplit(url).scheme != "https" and not is_loopback(url)
 
 
 def price_notes(endpoints: Sequence[Endpoint]) -> dict[str, Any]:

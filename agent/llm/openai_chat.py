@@ -27,6 +27,8 @@ from .bounded import cut_failures
 from .dialects.contexts import silently_cut
 from .dialects.dialect import Dialect, Sent
 from .dialects.keys import clean_key, key_headers
+from .loopback import is_loopback, no_proxy_pattern
+from .redirects import keep_key
 from .translate import FOREIGN_ERRORS, flagged, translate
 from .types import ChatAnswer, ChatRequest
 
@@ -219,7 +221,11 @@ def _sdk_client(url: str, query: dict[str, str], key: str, max_connections: int)
             default_query=query,
             timeout=None,
             http_client=DefaultAioHttpClient(
-                limits=limits, timeout=None, event_hooks={"response": [cut_failures]}
+                limits=limits,
+                timeout=None,
+                event_hooks={"request": [keep_key], "response": [cut_failures]},
+                # A proxy's loopback is another machine's, and what is said to a local model stays here.
+                mounts={no_proxy_pattern(url): None} if is_loopback(url) else None,
             ),
         )
     except FOREIGN_ERRORS as error:

@@ -19,6 +19,7 @@ import aiohttp
 from ..errors import EndpointError
 from ..secrets import Secret, split_query, split_userinfo
 from .dialects.keys import is_azure, key_headers
+from .loopback import is_loopback
 
 TRIES = 4
 PAUSE_S = 0.5
@@ -67,10 +68,13 @@ async def look(base_url: str, key: Secret | None, *, key_env: str, model: str) -
     url, query = split_query(clean.url)
     headers = key_headers(url, key.reveal() if key else "", clean.userinfo.reveal())
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
+    # A proxy's loopback is another machine's.
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=not is_loopback(url)) as session:
         for attempt in range(1, TRIES + 1):
             try:
-                async with session.get(f"{url}/models", params=query, headers=headers) as reply:
+                async with session.get(
+                    f"{url}/models", params=query, headers=headers, allow_redirects="api-key" not in headers
+                ) as reply:
                     body = await reply.content.read(_MAX_BODY)
                     return _judge(url, reply.status, body, has_key=bool(key), key_env=key_env, model=model)
             except aiohttp.ClientConnectorError as error:

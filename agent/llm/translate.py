@@ -28,6 +28,7 @@ from .dialects.refusals import overlong, read_refusal
 from .dialects.waits import wait_in
 from .pacing.headers import kept_headers, retry_after
 from .preflight import why_unconnected
+from .redirects import sent_on
 
 E = TypeVar("E", bound=BaseException)
 
@@ -42,8 +43,8 @@ GATEWAY_TIMEOUTS = frozenset({504, 524})
 """A gateway has left a server that was at work, and may well be billed for it."""
 MAX_MESSAGE = 300
 _NO_CREDIT = re.compile(
-    # Anthropic's (400), DeepSeek's and Zhipu's, xAI's (403) and Fireworks'. Not Google's "exceeded your
-    # current quota", which is said of a limit a minute as well.
+    # Anthropic's (400), DeepSeek's and Zhipu's, xAI's (403), Fireworks' and MiniMax' (500). Not Google's
+    # "exceeded your current quota", which is said of a limit a minute as well.
     r"credit balance is too low|insufficient (?:\w+ )?(?:balance|credits?|funds)|used all available credits"
     r"|(?:run|are) out of credits?|spending limit|account\b.{0,60}\bsuspended",
     re.IGNORECASE,
@@ -71,8 +72,15 @@ _BY_STATUS: Mapping[int, type[ChatError]] = {
 }
 
 _STATUS_WORDS = (
+    (402, _NO_CREDIT),
+    (401, re.compile(r"invalid.?api.?key|authentication|login fail", re.IGNORECASE)),
     (429, re.compile(r"rate.?limit|too many requests|resource_exhausted", re.IGNORECASE)),
-    (400, re.compile(r"invalid_request|invalid_argument|bad.?request|context_length", re.IGNORECASE)),
+    (
+        400,
+        re.compile(
+            r"invalid_request|invalid_argument|invalid params|bad.?request|context_length", re.IGNORECASE
+        ),
+    ),
 )
 
 FOREIGN_ERRORS = (
@@ -98,7 +106,10 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
         One of the kinds of ChatError; an error that nobody foresaw is transient, and says its class.
     """
     if isinstance(error, openai.APIStatusError):
-        return from_reply(error.status_code, error.body or error.message, error.response.headers, scrub)
+        body = error.body or error.message
+        return from_reply(
+            error.status_code, body, error.response.headers, scrub, advice=sent_on(error.response)
+        )
     if isinstance(error, openai.APIResponseValidationError | json.JSONDecodeError | UnicodeDecodeError):
         return UselessAnswerError("the endpoint's answer is not the JSON it should be", reason="bad_json")
     if (refused := _in_chain(error, aiohttp.ClientConnectorError)) is not None:
@@ -109,7 +120,7 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ChatError:
 
 
 def from_reply(
-    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str]
+    status: int, body: object, headers: Mapping[str, str], scrub: Callable[[str], str], *, advice: str = ""
 ) -> ChatError:
     """Return what a reply of 4xx or 5xx means.
 
@@ -118,9 +129,11 @@ def from_reply(
         body: The reply's ``error`` object, or its text.
         headers: All of the reply's headers.
         scrub: Takes secrets out of a message.
+        advice: What the message says beside it.
     """
     kept = kept_headers(headers)
     message = one_line(scrub(f"the endpoint answers {status}: {_said(body)}"), MAX_MESSAGE)
+    message += one_line(scrub(advice), MAX_MESSAGE)
     asked = retry_after(kept)
     if asked is None and (status == 429 or status >= 500):
         asked = wait_in(body)
@@ -131,7 +144,8 @@ def from_reply(
 
 def _kind(status: int, body: object) -> type[ChatError]:
     refusal = read_refusal(body)
-    if _is_quota(body) or (status < 500 and _NO_CREDIT.search(refusal.text)):
+    # What a gateway says with 502 or 503 may be of one of many servers behind it.
+    if _is_quota(body) or (status <= 500 and _NO_CREDIT.search(refusal.text)):
         return QuotaSpentError
     if overlong(refusal) is not None:
         return ContextTooLongError

@@ -1,94 +1,160 @@
-"""A line chart as SVG: how far each restart was after each iteration."""
+"""The course of a run as SVG: a step for each time that a restart found something better.
+
+Drawn by pygal, which is small, pure Python and needs no script: the page stays one file of some hundred kB
+(Vega-Lite or Plotly would bring megabytes of JavaScript, matplotlib fixed colours). Its colours are variables
+of the page's style, so one drawing serves light, dark and paper.
+"""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from .figures import score_text
-from .result import Row
+from .course import Curve
 
-WIDTH, HEIGHT = 780, 284
-LEFT, RIGHT, TOP, BOTTOM = 48, 28, 12, 58
-LEGEND_STEP = 60
-MAX_LINES = 12
-NOTHING_YET = -math.inf
-_COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00")
-
-
-def curves(rows: Sequence[Row]) -> dict[int, list[float]]:
-    """Return the best training score of each restart after each iteration, initial templates first.
-
-    It is minus infinity where a restart has none yet.
-
-    A template that several restarts came upon stands in the leaderboard with the first of them only, so the
-    curve of a later one may lie too low; its end is what that restart found by itself.
-    """
-    iterations = max((row.iteration for row in rows), default=0)
-    found: dict[int, dict[int, float]] = {}
-    for row in rows:
-        step = 0 if not row.reset else (row.reset - 1) * iterations + row.iteration
-        steps = found.setdefault(row.climb, {})
-        steps[step] = max(steps.get(step, NOTHING_YET), row.train)
-    last = max((step for steps in found.values() for step in steps), default=0)
-    return {
-        restart: list(itertools.accumulate((steps.get(step, NOTHING_YET) for step in range(last + 1)), max))
-        for restart, steps in sorted(found.items())
-    }
+MOST_CURVES = 8
+"""Restarts that are drawn: as many as there are colours that can be told apart."""
+WIDE, NARROW = (860, 360), (380, 330)
+"""Pixels of the drawing for a desk and of that for a telephone."""
+DASHES = ("7,4", "2,3", "10,3,2,3")
+"""How levels are broken, in their order; so many are drawn."""
+REST = 0.04
+"""How far a score is drawn beyond the last iteration, so that one found there is seen."""
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_LARGEST = 1e12
+"""Beyond it a drawing library's own sums go wrong."""
 
 
-def progress_chart(rows: Sequence[Row], *, percent: bool = True) -> str:
-    """Return the chart as an ``<svg>`` element, with a legend; at most twelve restarts are drawn.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """What is drawn.
 
-    Args:
-        rows: The leaderboard.
+    Attributes:
+        curves: By restart, its best score after each iteration.
+        levels: Scores to compare with, by name: each a broken line.
         percent: Whether scores are accuracies, to be shown in percent.
     """
-    lines = dict(list(curves(rows).items())[:MAX_LINES])
-    values = [value for line in lines.values() for value in line if value > NOTHING_YET]
-    if not values:
-        return "<p>Nothing was scored.</p>"
-    low, high = min(values), max(values)
-    span = (high / 2 - low / 2) or 0.005
-    unit = " %" if percent else ""
-    steps = max(len(line) for line in lines.values()) - 1 or 1
 
-    def x(step: int) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * step / steps
-
-    def y(value: float) -> float:
-        # Halved, for numbers whose difference is none that a float can hold.
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value / 2 - low / 2) / span)
-
-    drawn = []
-    for place, (restart, line) in enumerate(lines.items()):
-        points = [f"{x(step):.1f},{y(value):.1f}" for step, value in enumerate(line) if value > NOTHING_YET]
-        title = f"restart {restart}: {score_text(line[-1], percent=percent)}{unit}"
-        drawn.append(_polyline(points, title, _colour(place)))
-    for value in (low, low / 2 + high / 2, high):
-        text = score_text(value, percent=percent)
-        drawn.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{text}</text>')
-    drawn += [
-        f'<text x="{x(step):.1f}" y="{HEIGHT - 36}" text-anchor="middle">iteration {step}</text>'
-        for step in sorted({0, steps // 2, steps})
-    ]
-    drawn += [_legend(place, restart) for place, restart in enumerate(lines)]
-    what = "accuracy" if percent else "score"
-    size = f"0 0 {WIDTH} {HEIGHT}"
-    return f'<svg viewBox="{size}" role="img" aria-label="{what} by iteration">{"".join(drawn)}</svg>'
+    curves: Mapping[int, Curve]
+    levels: Mapping[str, float]
+    percent: bool = True
 
 
-def _polyline(points: Sequence[str], title: str, colour: str) -> str:
-    line = f'<polyline fill="none" stroke-width="2" stroke="{colour}" points="{" ".join(points)}">'
-    return f"{line}<title>{title}</title></polyline>"
+def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
+    """Return the chart as an ``<svg>`` element; empty where there is nothing to draw.
+
+    Args:
+        drawing: What is drawn.
+        size: Its width and height in pixels.
+        name: An id of its own on the page.
+    """
+    curves = shown_curves(drawing.curves)
+    values = [value for curve in curves.values() for _, value in curve]
+    if not values or max(map(abs, values)) > _LARGEST:
+        return ""
+    scale = 100.0 if drawing.percent else 1.0
+    last = max((step for curve in curves.values() for step, _ in curve), default=0) or 1
+    chart = _empty(size, drawing, last)
+    chart.uuid = name
+    for restart, curve in curves.items():
+        chart.add(f"restart {restart}", [(step, scale * value) for step, value in _steps(curve, last)])
+    for dashes, (level, value) in zip(DASHES, drawing.levels.items(), strict=False):
+        line = [(0, scale * value), (last + REST * last, scale * value)]
+        chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
+    chart.add_xml_filter(_without_scripts)
+    drawn = _COMMENT.sub("", chart.render(is_unicode=True))
+    unit = "accuracy in percent" if drawing.percent else "score"
+    label = f'role="img" aria-label="Best training {unit} of each restart after each iteration"'
+    return drawn.replace("<svg ", f"<svg {label} ", 1)
 
 
-def _legend(place: int, restart: int) -> str:
-    x, y = LEFT + LEGEND_STEP * place, HEIGHT - 6
-    mark = f'<polyline stroke-width="3" stroke="{_colour(place)}" points="{x},{y - 4} {x + 9},{y - 4}"/>'
-    return f'{mark}<text x="{x + 12}" y="{y}">restart {restart}</text>'
+def shown_curves(curves: Mapping[int, Curve]) -> dict[int, Curve]:
+    """Return the curves that are drawn, by restart: those that end highest where there are many."""
+    there = {restart: curve for restart, curve in curves.items() if curve}
+    best = sorted(there, key=lambda restart: (-there[restart][-1][1], restart))[:MOST_CURVES]
+    return {restart: there[restart] for restart in sorted(best)}
 
 
-def _colour(place: int) -> str:
-    return _COLOURS[place % len(_COLOURS)]
+@cache
+def _pygal() -> Any:
+    """Return the library; imported when the first chart is drawn, as a search needs it at its end alone."""
+    import pygal
+    import pygal.style
+
+    # It finds its plugins, of which there are none, by an import hook of a form that Python has given up.
+    sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__module__ != "pygal"]
+    return pygal
+
+
+def _without_scripts(root: Any) -> Any:
+    """Return the drawing without what only scripts would use: a page that is sent on has none."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == "script" or "overlay" in str(child.get("class")):
+                parent.remove(child)
+    return root
+
+
+def _empty(size: tuple[int, int], drawing: Drawing, last: int) -> Any:
+    width, height = size
+    colours = [f"var(--line-{number})" for number in range(1, len(shown_curves(drawing.curves)) + 1)]
+    colours += [f"var(--level-{number})" for number in range(1, len(drawing.levels) + 1)]
+    style = _pygal().style.Style(
+        **dict.fromkeys(("background", "plot_background"), "transparent"),
+        **dict.fromkeys(("foreground", "foreground_strong"), "var(--ink)"),
+        foreground_subtle="var(--rule)",
+        opacity="1",
+        opacity_hover="1",
+        transition="0s",
+        colors=tuple(colours),
+        font_family="inherit",
+        **dict.fromkeys(("label_font_size", "major_label_font_size", "title_font_size"), 13),
+    )
+    chart = _pygal().XY(
+        style=style,
+        width=width,
+        height=height,
+        js=(),
+        show_dots=False,
+        dots_size=0,
+        show_x_guides=False,
+        show_legend=False,  # the page has one, of words and not of drawn text
+        show_y_guides=True,
+        min_scale=4,
+        max_scale=9,
+        xrange=(0, last + REST * last),
+        x_title="iterations done",
+        y_title="train accuracy, %" if drawing.percent else "train score",
+        stroke_style={"width": 2.5, "linejoin": "round"},
+        disable_xml_declaration=True,
+        margin=6,
+        value_formatter=lambda value: f"{value:.6g}",
+    )
+    chart.x_labels = _ticks(last)
+    chart.x_value_formatter = lambda value: f"{value:.0f}"
+    return chart
+
+
+def _ticks(last: int) -> Sequence[int]:
+    step = next(step for step in _nice() if last / step <= 8)
+    return range(0, last + 1, step)
+
+
+def _nice() -> Iterable[int]:
+    size = 1
+    while True:
+        yield from (size, 2 * size, 5 * size)
+        size *= 10
+
+
+def _steps(curve: Curve, last: int) -> list[tuple[float, float]]:
+    """Return corners: a score holds until the iteration that betters it."""
+    corners = list[tuple[float, float]](curve[:1])
+    for step, value in curve[1:]:
+        if value != corners[-1][1]:
+            corners += [(step, corners[-1][1]), (step, value)]
+    return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from ..position import INITIAL, LLM
-from .result import Best, Ensemble, Row, SearchResult, Usage
+from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
+
+REJECTED: Mapping[str, str] = MappingProxyType(
+    {
+        "answer_too_long": "answers too long to be read to their ends",
+        "control_character": "with a control character",
+        "duplicate": "proposed twice in one answer",
+        "empty": "empty",
+        "scorer_failed": "that make the evaluator fail",
+        "known": "known already",
+        "no_slot": "without the slot {}",
+        "not_a_number": "scored with something that is not a number",
+        "stray_brace": "with a brace that is no slot",
+        "too_long": "with too many characters",
+        "too_many_lines": "answers with too many lines to be read to their ends",
+        "too_many_proposals": "beyond the number asked for",
+        "too_many_tokens": "too long for the model's text encoder",
+        "too_many_words": "with too many words",
+    }
+)
+"""Reasons of a rejection in words, after the number of lines; another evaluator may have more."""
 
 
 def are_shares(values: Iterable[float | None]) -> bool:
@@ -64,3 +85,16 @@ def score_text(value: float | None, *, percent: bool, digits: int = 1) -> str:
     if value is None:
         return "-"
     return f"{100 * value:.{digits}f}" if percent else f"{value:.6g}"
+
+
+def about_test(result: SearchResult) -> str:
+    """Return a sentence on what became of the test split."""
+    if not result.dataset.sizes.test:
+        return "There are no test images."
+    if result.status == "stopped":
+        return "The test images stay sealed until the search is finished."
+    if UNOPENED in result.notes:
+        return "The test images could not be used; resuming the run tries again."
+    if result.test_opened is not None and result.test_opened > 1:
+        return f"The test images were opened {result.test_opened} times, each after the search had chosen."
+    return "The test images were opened once, after the search had chosen."

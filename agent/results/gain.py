@@ -30,11 +30,15 @@ class Examined:
         templates: Their texts.
         test: Share of the test images that are correctly classified; None where it was not measured.
         hits: Whether each test image is correctly classified; None where the black box does not tell.
+        predicted: The label that each is taken for; None where the black box does not tell.
+        labels: The true label of each; None where the black box does not tell.
     """
 
     templates: tuple[str, ...]
     test: float | None
     hits: Sequence[bool] | None = None
+    predicted: Sequence[int] | None = None
+    labels: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +112,9 @@ def gain_of(
         images: Test images.
     """
     over = {
-        name: difference
+        name: seen
         for name, one in _compared(baselines).items()
-        if (difference := _between(best, one, images)) is not None
+        if (seen := _between(best, one, images)) is not None
     }
     if not over:
         return None
@@ -142,14 +146,21 @@ def _between(first: Examined, second: Examined, images: int) -> Difference | Non
         same = first.templates == second.templates
         interval = (0.0, 0.0) if same else paired(better, worse, len(pairs))
         points = (better - worse) / len(pairs)
-        return _in_points(points, interval, paired=True, images=len(pairs), better=better, worse=worse)
+        return difference(points, interval, paired=True, images=len(pairs), better=better, worse=worse)
     ours, theirs = (float(share) for share in shares if share is not None)
     if first.templates == second.templates:
-        return _in_points(0.0, (0.0, 0.0), paired=True, images=images)
-    return _in_points(ours - theirs, unpaired(ours, theirs, images), paired=False, images=images)
+        return difference(0.0, (0.0, 0.0), paired=True, images=images)
+    return difference(ours - theirs, unpaired(ours, theirs, images), paired=False, images=images)
 
 
-def _in_points(share: float, interval: Interval, **more: Any) -> Difference:
+def difference(share: float, interval: Interval, **more: Any) -> Difference:
+    """Return a difference in percentage points.
+
+    Args:
+        share: The difference, as a share of 1.
+        interval: Its interval, likewise.
+        more: The other members of ``Difference``.
+    """
     low, high = (round(100 * edge, 4) for edge in interval)
     return Difference(points=round(100 * share, 4), interval=(low, high), **more)
 
@@ -206,19 +217,19 @@ def _statistic(one: Difference) -> float:
     return Z * one.points / reach if reach > 0.0 else 0.0
 
 
-def _told(difference: Difference, name: str) -> str:
-    low, high = difference.interval
-    size, word = abs(difference.points), "better"
-    if difference.points < 0.0:
+def _told(one: Difference, name: str) -> str:
+    low, high = one.interval
+    size, word = abs(one.points), "better"
+    if one.points < 0.0:
         low, high, word = -high, -low, "worse"
     return f"{size:.1f} points {word} than {name} ({low:.1f} to {high:.1f})"
 
 
-def _unsure(difference: Difference, name: str) -> str:
-    low, high = difference.interval
-    if f"{difference.points:.1f}".strip("-") == "0.0":
+def _unsure(one: Difference, name: str) -> str:
+    low, high = one.interval
+    if f"{one.points:.1f}".strip("-") == "0.0":
         return f"level with {name} ({low:+.1f} to {high:+.1f})"
-    seen = f"{abs(difference.points):.1f} points {'above' if difference.points > 0.0 else 'below'} {name}"
+    seen = f"{abs(one.points):.1f} points {'above' if one.points > 0.0 else 'below'} {name}"
     return f"{seen}, but that may be chance ({low:+.1f} to {high:+.1f})"
 
 

@@ -42,14 +42,20 @@ def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
     return _crossing(score, -1.0, seen, z), _crossing(score, seen, 1.0, -z)
 
 
-def unpaired(first: float, second: float, images: int) -> Interval:
-    """Return Newcombe's interval (method 10, 1998) for the difference of two accuracies on ``images`` each.
+def unpaired(first: float, second: float, images: int, others: int | None = None) -> Interval:
+    """Return Newcombe's interval (method 10, 1998) for the difference of two accuracies.
 
     It takes the two for independent. On the same images they agree more than that, so it is wider than need
     be: what is left where a black box does not tell image by image.
+
+    Args:
+        first: One accuracy, as a share of 1.
+        second: The other.
+        images: Images that the first was measured on.
+        others: Images that the second was measured on; None for as many.
     """
     low_1, high_1 = _wilson(first, images)
-    low_2, high_2 = _wilson(second, images)
+    low_2, high_2 = _wilson(second, images if others is None else others)
     difference = first - second
     return (
         difference - math.hypot(first - low_1, high_2 - second),

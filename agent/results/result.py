@@ -9,33 +9,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ...evaluator.inspection import ClassAccuracy, Confusion
 from .gain import Gain
+from .notes import EMPTY as EMPTY
+from .notes import ENDED_EARLY as ENDED_EARLY
+from .notes import NOTHING_USABLE as NOTHING_USABLE
+from .notes import PROMINENT as PROMINENT
+from .notes import UNEXAMINED as UNEXAMINED
+from .notes import UNGROWN as UNGROWN
+from .notes import UNINSPECTED as UNINSPECTED
+from .notes import UNOPENED as UNOPENED
+from .notes import UNPAIRED as UNPAIRED
+from .notes import Notes as Notes
 from .plain_json import made, plain
 from .spent import Usage as Usage
 
 SCHEMA = 1
 MOST_CONFUSIONS = 20
-UNOPENED = "test_unopened"
-"""The note that says why a run that went to its end has no test accuracies."""
-UNEXAMINED = "unexamined"
-"""The note that says why accuracies of ensembles are missing."""
-UNINSPECTED = "uninspected"
-"""The note that says why nothing is told of the classes."""
-UNGROWN = "ensemble_ungrown"
-"""The note that says why an ensemble was not chosen with care."""
-UNPAIRED = "unpaired"
-"""The note that says why the intervals of the gain are wider than need be."""
-EMPTY = "empty_answers"
-"""The note that says how many answers held no template."""
-NOTHING_USABLE = "nothing_usable"
-"""The note that says that no answer at all held a new template that could be scored."""
-ENDED_EARLY = "ended_early"
-"""The note that says which restarts ended early, as they were asked to, and why."""
-PROMINENT = ("llm_fallback", ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
-"""The notes without which the figures would be misread."""
 Status = Literal["finished", "stopped"]
 
 
@@ -178,7 +171,7 @@ class SearchResult:
         skipped: Iterations that got no answer after all retries.
         budget: What is left of each limit that was set.
         notes: Facts that belong beside the figures, by a short name: what was let through, a method used in
-            place of another. JSON values.
+            place of another. A plain mapping of JSON values becomes ``Notes``.
         inspection: How each class fares under the best template; None where the test split stayed sealed or
             the evaluator does not tell.
         versions: What ran; None where an older program did not say.
@@ -190,6 +183,8 @@ class SearchResult:
             of each.
         gain: What the test images say of the choice, with intervals; None where they stayed sealed,
             or an older program did not say.
+        run_dir: The folder that it came from, an absolute path; None where it was read from a document alone.
+            It is no part of the document, and two results are equal wherever they lie.
     """
 
     status: Status
@@ -209,7 +204,7 @@ class SearchResult:
     wall_s: float
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Notes = field(default_factory=Notes)
     inspection: Inspected | None = None
     versions: Versions | None = None
     started: str | None = None
@@ -217,6 +212,11 @@ class SearchResult:
     test_opened: int | None = None
     limits: tuple[str, ...] = ()
     gain: Gain | None = None
+    run_dir: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.notes, Notes):
+            object.__setattr__(self, "notes", Notes(self.notes))
 
     @property
     def complete(self) -> bool:
@@ -225,7 +225,9 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values, in the order of the documentation."""
-        return {"schema": SCHEMA, **plain(self)}
+        document = {"schema": SCHEMA, **plain(self)}
+        del document["run_dir"]  # a folder may be moved, and its files with it
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SearchResult:
@@ -241,7 +243,7 @@ class SearchResult:
                 f"a result of schema {document.get('schema')!r}, and this program reads {SCHEMA}"
             )
         try:
-            values = dict(document)
+            values = {name: value for name, value in document.items() if name != "run_dir"}
             values["dataset"] = made(
                 Dataset, {**values["dataset"], "sizes": made(Sizes, values["dataset"]["sizes"])}
             )

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ...evaluator.user_paths import user_path
@@ -22,11 +23,12 @@ LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
+DETAILS = "details.json"
 STORE = "store"
 SUMMARY = "suite.json"
 """The file in a suite's folder with what came of all its runs."""
 
-_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT)
+_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
 TO_KEEP = _FILES
 """What is worth keeping of a run where it is tracked."""
 _ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
@@ -169,7 +171,7 @@ def read_result(run_dir: Path) -> SearchResult:
         document = json.loads(text)
     except RecursionError as error:
         raise ValueError("not a result: it is nested too deeply") from error
-    return SearchResult.from_json(document)
+    return replace(SearchResult.from_json(document), run_dir=run_dir.resolve())
 
 
 def result_of(run_dir: Path) -> SearchResult:

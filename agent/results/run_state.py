@@ -21,7 +21,6 @@ from ..events import (
 )
 from ..events.sinks.log import logged
 from ..store.lock import is_live
-from .result import ENDED_EARLY
 from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
@@ -105,7 +104,7 @@ def state_of(run_dir: Path) -> RunState:
     """Return how a run stands."""
     found = RunState(run_dir=run_dir)
     turns = set[tuple[int, int, int]]()
-    for event in _events(run_dir):
+    for event in events_of(run_dir):
         _take(found, event, turns)
     found.iterations = len(turns)
     if is_live(run_dir / STORE):
@@ -117,7 +116,7 @@ def state_of(run_dir: Path) -> RunState:
         return found  # missing or torn: a resume makes it
     found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
     found.best, found.train = result.best.template, result.best.train
-    found.ended_early = result.notes.get(ENDED_EARLY)
+    found.ended_early = result.notes.ended_early
     return found
 
 
@@ -138,7 +137,7 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
         found.best, found.train = str(event.get("best")), train
 
 
-def _events(run_dir: Path) -> Iterator[Mapping[str, Any]]:
+def events_of(run_dir: Path) -> Iterator[Mapping[str, Any]]:
     """Yield what the log holds, the oldest part first; a line that is another's is passed over."""
     return (event for event in logged(run_dir) if _fits(event))
 

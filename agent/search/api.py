@@ -1,21 +1,35 @@
-"""The two ways into a search: a new one, and one that goes on."""
+"""The library's calls: a search, one that goes on, and what is asked without a search.
+
+They are for programs: errors name the fields of a config, where the command line, which goes past these
+functions, names its options.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
+from ...evaluator.datasets import FewShotData, Known, known
+from ...evaluator.datasets import load_data as load
+from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
+from ..config.description import Told
+from ..config.python_words import python_words
 from ..config.schema import SearchConfig
 from ..errors import UsageError
 from ..events import Bus, Listener
+from ..results.page import write_report
 from ..results.result import SearchResult
-from ..results.run_config import stored_config
+from ..results.run_config import config_text, stored_config
+from ..results.run_dir import result_of
+from .evaluation import Evaluation, Split, score_templates
 from .session import Session
+
+Spec = TypeVar("Spec", bound=EvaluatorSpec)
 
 
 async def search(
@@ -44,7 +58,9 @@ async def search(
         PromptclimbError: The run failed on its way; what it has is kept, and ``resume`` goes on.
     """
     _check("search", "config", config, SearchConfig, "a SearchConfig")
-    return await Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event)).start()
+    with python_words():
+        session = Session(config=_rechecked(config), evaluator=evaluator, chat=chat, tell=_bus(on_event))
+        return await session.start()
 
 
 async def resume(
@@ -73,10 +89,11 @@ async def resume(
     _check("resume", "changes", changes, (Mapping, type(None)), "a mapping of settings by name, or None")
     for name in changes or ():
         _check("resume", "each name in changes", name, str, "a text")
-    folder = user_path(run_dir, "run_dir")
-    config = stored_config(folder, changes, place="changes")
-    session = Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event))
-    return await session.resume(folder)
+    with python_words():
+        folder = user_path(run_dir, "run_dir")
+        config = stored_config(folder, changes, place="changes")
+        session = Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event))
+        return await session.resume(folder)
 
 
 def search_sync(config: SearchConfig, **given: Any) -> SearchResult:
@@ -97,6 +114,83 @@ def resume_sync(run_dir: Path | str, **given: Any) -> SearchResult:
     """
     _check_no_loop("resume")
     return asyncio.run(resume(run_dir, **given))
+
+
+def evaluate(
+    templates: Iterable[str],
+    spec: EvaluatorSpec,
+    *,
+    split: Split = "test",
+    inspect: bool = False,
+    evaluator: object | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Score templates one by one and as an ensemble; block for as long as that takes.
+
+    Args:
+        templates: Each with a slot ``{}``.
+        spec: What to score on; a ``SearchConfig`` is one.
+        split: Which images. The test split is opened for ``test`` alone.
+        inspect: Tell how each class fares under all templates together, and which are confused.
+        evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
+        report: Told each fact worth knowing about data and model.
+
+    Raises:
+        UsageError: As ``score_templates``.
+        EvaluatorError: As ``score_templates``.
+    """
+    _check("evaluate", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+    if split not in get_args(Split):
+        raise UsageError(f"evaluate: split={split!r} is none; there are {', '.join(get_args(Split))}")
+    with python_words():
+        return score_templates(
+            templates, _rechecked(spec), split=split, inspect=inspect, evaluator=evaluator, report=report
+        )
+
+
+def datasets() -> tuple[Known, ...]:
+    """Return every data set that has a name, those that need nothing first."""
+    return known()
+
+
+def load_data(spec: EvaluatorSpec) -> FewShotData:
+    """Read a data set and draw its few-shot sample, as a search does; needs no torch.
+
+    Args:
+        spec: Names the data, ``shots`` and ``seed``; a ``SearchConfig`` is one.
+
+    Returns:
+        Class names, training and validation images; of the test split its size, until it is opened.
+
+    Raises:
+        UsageError: The data cannot be read, or are not what a search takes.
+    """
+    _check("load_data", "spec", spec, EvaluatorSpec, "an EvaluatorSpec")
+    with python_words():
+        return load(_rechecked(spec))
+
+
+def report(run_dir: Path | str) -> Path:
+    """Write the page of a run anew, from its files, and return where it is.
+
+    Raises:
+        UsageError: The folder holds no result, or the page cannot be written.
+    """
+    _check("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
+    with python_words():
+        folder = user_path(run_dir, "run_dir")
+        try:
+            return write_report(folder, result_of(folder), config_text(folder))
+        except OSError as error:
+            raise UsageError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
+
+
+def _rechecked(spec: Spec) -> Spec:
+    """Check a config once more, since ``model_copy(update=...)`` makes one unchecked."""
+    values = {name: getattr(spec, name) for name in spec.model_fields_set}
+    if isinstance(values.get("describe"), str):
+        values["describe"] = Told(values["describe"])  # it was read already, and may look like a file's name
+    return type(spec)(**values)
 
 
 def _check_no_loop(function: str) -> None:

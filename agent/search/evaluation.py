@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ...evaluator.baselines.white_box import REFERENCES, WhiteBoxResult, check_reference, run_all
 from ...evaluator.custom import as_evaluator
 from ...evaluator.inspection import Inspection, Inspector
 from ...evaluator.open import open_evaluator
@@ -37,6 +38,7 @@ class Evaluation:
         scores: Each template by itself, in the order given.
         ensemble: The accuracy of all together; None where the evaluator cannot average.
         inspection: How each class fares under all together; None where it was not asked for.
+        white_box: References that see inside the model, on the same shots; empty where none was asked for.
     """
 
     dataset: str
@@ -46,6 +48,7 @@ class Evaluation:
     scores: tuple[TemplateAccuracy, ...]
     ensemble: float | None
     inspection: Inspection | None = None
+    white_box: tuple[WhiteBoxResult, ...] = ()
 
     def to_json(self, *, most_confusions: int | None = None) -> dict[str, Any]:
         """Return the document of ``evaluate --json``.
@@ -63,15 +66,18 @@ class Evaluation:
         if self.inspection is not None:
             document["classes"] = [one.to_json() for one in self.inspection.classes]
             document["confusions"] = [asdict(one) for one in self.inspection.confusions[:most_confusions]]
+        if self.white_box:
+            document["white_box"] = [one.to_json() for one in self.white_box]
         return document
 
 
-def evaluate(
+def score_templates(
     templates: Iterable[str],
     spec: EvaluatorSpec,
     *,
     split: Split = "test",
     inspect: bool = False,
+    white_box: Sequence[str] = (),
     evaluator: object | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -82,12 +88,13 @@ def evaluate(
         spec: What to score on; a ``SearchConfig`` is one.
         split: Which images. The test split is opened for ``test`` alone.
         inspect: Tell how each class fares under all templates together, and which are confused.
+        white_box: Names of ``evaluator.baselines.white_box.REFERENCES``, to be fitted to the same shots.
         evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
         report: Told each fact worth knowing about data and model.
 
     Raises:
         UsageError: A text is no template or cannot be scored by this model, the split is empty, data or model
-            cannot be used, or the evaluator does not tell its classes.
+            cannot be used, the evaluator does not tell its classes, or a white-box reference cannot be had.
         EvaluatorError: An evaluator of the user's own fails, or answers with something else than accuracies.
     """
     if isinstance(templates, str) or not isinstance(templates, Iterable):
@@ -95,6 +102,10 @@ def evaluate(
     texts = [_checked(text) for text in templates]
     if not texts:
         raise UsageError("there is no template to score")
+    for name in white_box:
+        check_reference(name)
+    if white_box and (evaluator is not None or spec.evaluator is not None):
+        raise UsageError("white-box references look into a CLIP, and a black box of your own is none")
     found = open_evaluator(spec, report=report) if evaluator is None else as_evaluator(evaluator, spec)
     # A scorer of the user's own does not say what it scores on.
     if split != "train" and not found.info.sizes.get(split):
@@ -114,6 +125,7 @@ def evaluate(
         ),
         ensemble=_of(together, split),
         inspection=inspection,
+        white_box=run_all(white_box, spec, split=split, report=_untold(report)) if white_box else (),
     )
 
 
@@ -124,6 +136,11 @@ def _checked(text: object) -> str:
         return Template.parse(text, max_words=None).text
     except TemplateError as error:
         raise UsageError(f"{text!r} is no template: {error}") from error
+
+
+def _untold(report: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Return what is told of the references alone: the same data and model were told of already."""
+    return lambda line: report(line) if report is not None and line.startswith(tuple(REFERENCES)) else None
 
 
 def _inspected(evaluator: Evaluator, templates: list[str], split: Split) -> Inspection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,9 @@ from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..position import Position
 from ..rates import PICODOLLARS
-from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Gain, gain_of
+from ..results.details import BEST, ENSEMBLE, Details
+from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Examined, Gain, gain_of
+from ..results.notes import Notes
 from ..results.result import (
     UNOPENED,
     Best,
@@ -26,7 +28,6 @@ from ..results.result import (
     Inspected,
     Llm,
     Model,
-    Row,
     SearchResult,
     Sizes,
     Usage,
@@ -35,6 +36,7 @@ from ..results.result import (
 from ..store import Store
 from ..versions import program_version, running_version
 from .climb_notes import notes_on_climbs
+from .keepsakes import details_of, row_of
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 
 
@@ -81,7 +83,13 @@ class _Choice:
     notes: Mapping[str, str]
 
 
-async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended: Ended) -> SearchResult:
+async def finish(
+    config: SearchConfig,
+    evaluator: Evaluator,
+    store: Store,
+    ended: Ended,
+    keep_details: Callable[[Details], None] = lambda _details: None,
+) -> SearchResult:
     """Choose, open the test split if the search went to its end, and build the result.
 
     A search that was stopped goes on some day, so its test split stays sealed. That of a finished one is
@@ -92,6 +100,7 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
         evaluator: What scored.
         store: The run on disk: what it used, and how often its test split was opened.
         ended: What the climbs did.
+        keep_details: Given what the page shows beyond the result.
 
     Raises:
         PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
@@ -103,14 +112,17 @@ async def finish(config: SearchConfig, evaluator: Evaluator, store: Store, ended
     found, notes = await examined(evaluator, store, groups, test=opens)
     look: Inspected | None = None
     gain: Gain | None = None
+    examined_on_test: dict[str, Examined] = {}
     if opens and UNOPENED not in notes:
         look, more = await inspected(evaluator, choice.ranked[0].text)
         (best, ensemble, *others), further = await compared(evaluator, groups, found)
         named = dict(zip(choice.baselines, others, strict=True))
         gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
         notes |= more | further
+        examined_on_test = {BEST: best, ENSEMBLE: ensemble, **named}
     notes |= notes_on_climbs(ended.records)
     result = _result(config, evaluator.info, store, ended, choice, found, notes)
+    keep_details(await details_of(evaluator, examined_on_test, choice.ranked[0], ended.records))
     return replace(result, inspection=look, gain=gain)
 
 
@@ -151,14 +163,14 @@ def _result(
         best=_best(choice.ranked[0], best),
         ensemble=ensemble,
         baselines={name: one for name, one in named if one.train is not None},
-        leaderboard=tuple(_row(place, entry) for place, entry in enumerate(choice.ranked, start=1)),
+        leaderboard=tuple(row_of(place, entry) for place, entry in enumerate(choice.ranked, start=1)),
         usage=_usage(config, store, ended.records),
         evaluated=len({entry.text for entry in ended.scored}),
         rejected=_rejected(ended.records),
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes={**info.notes, **ended.notes, **choice.notes, **notes},
+        notes=Notes({**info.notes, **ended.notes, **choice.notes, **notes}),
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),
@@ -233,19 +245,6 @@ def _versions() -> Versions:
         python=platform.python_version(),
         torch=running_version("torch", module="torch"),
         open_clip=running_version("open_clip_torch", module="open_clip"),
-    )
-
-
-def _row(rank: int, entry: Scored) -> Row:
-    return Row(
-        rank=rank,
-        template=entry.text,
-        train=entry.score.train,
-        val=entry.score.val,
-        climb=entry.position.climb,
-        reset=entry.position.reset,
-        iteration=entry.position.iteration,
-        source=entry.source,
     )
 
 

@@ -74,7 +74,7 @@ def pinned_evaluator(config: SearchConfig) -> SearchConfig:
 
 
 async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluator:
-    """Load data and model in a thread.
+    """Load data and model in a thread; decode every image that the run will need, the test images too.
 
     Args:
         config: Says which.
@@ -96,7 +96,7 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
     def progress(done: int, of: int) -> None:
         tell(ImagesEncoded(done=done, of=of))
 
-    return await in_thread(lambda: open_evaluator(config, report=report, progress=progress))
+    return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
 
 
 def read_template_file(file: Path | str, option: str) -> list[Template]:
@@ -257,9 +257,12 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
 
     Args:
         config: What the run is to go on with.
-        before: The run's identity; what a file's content decides is taken from it until the file is read.
+        before: The run's identity; what a file's content, or the size of a class, decides is taken from it
+            until the file or the data are read.
     """
     now = {**before, **config.identity()}
+    if config.shots is None:
+        now["shots"] = before.get("shots")
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...evaluator.counts import counted
 from ...evaluator.inspection import Inspector
-from ...evaluator.predicting import Predictor
+from ...evaluator.predicting import Predictions, Predictor
 from ...evaluator.scoring import Evaluator, Score, SplitScores
 from ...evaluator.threads import in_thread
-from ..climb.ensembles import grown
+from ..climb.ensembles import VOTERS, grown
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
 from ..results.gain import Examined
 from ..results.result import (
@@ -103,15 +103,31 @@ async def ensemble_of(
         ranked: Templates, best first.
         size: How many an ensemble begins with.
     """
+    sizes = evaluator.info.sizes
 
-    async def measure(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
+    async def averaged(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
         return await measured(lambda: evaluator.examine(ensembles, test=False))
 
     try:
-        return await grown(ranked, measure, start=size, sizes=evaluator.info.sizes), {}
+        if size > 1 and isinstance(evaluator, Predictor):
+            (first,) = await averaged([tuple(ranked[:size])])
+            if first is None or first.train is None:
+                return await _grown_by_vote(evaluator, ranked, size, sizes), {}
+        return await grown(ranked, averaged, start=size, sizes=sizes), {}
     except Exception as error:  # noqa: BLE001 - told in the result
         said = f"the ensemble is the first {size} of the ranking: {_reason(error)}"
         return tuple(ranked[:size]), {UNGROWN: said}
+
+
+async def _grown_by_vote(
+    predictor: Predictor, ranked: Sequence[str], size: int, sizes: Mapping[str, int]
+) -> tuple[str, ...]:
+    ballots = await measured(lambda: votes.Ballots(predictor, ranked[: max(VOTERS, size)], sizes))
+
+    async def counted_votes(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
+        return ballots.count(ensembles)
+
+    return await grown(ranked, counted_votes, start=size, sizes=sizes, in_pairs=True)
 
 
 async def inspected(evaluator: Evaluator, template: str) -> tuple[Inspected | None, dict[str, str]]:
@@ -140,24 +156,36 @@ async def compared(
         groups: Templates whose test accuracies are known.
         found: Those accuracies.
     """
-    hits: list[list[bool] | None] = [None] * len(groups)
+    answers: list[tuple[int, ...] | None] = [None] * len(groups)
+    labels: tuple[int, ...] = ()
     notes: dict[str, str] = {}
     if isinstance(evaluator, Predictor):
         asked = [place for place, one in enumerate(found) if one.test is not None]
         try:
             told = await measured(
-                lambda: votes.hits(evaluator, [groups[place].templates for place in asked], "test")
+                lambda: votes.decided(evaluator, [groups[place].templates for place in asked], "test")
             )
-            if contradiction := _contradiction(told, [found[place] for place in asked], evaluator):
+            if contradiction := _contradiction(_hits(told), [found[place] for place in asked], evaluator):
                 raise EvaluationFailedError(contradiction)
-            for place, bits in zip(asked, told, strict=True):
-                hits[place] = bits
+            labels = told.labels
+            for place, answer in zip(asked, told.predicted, strict=True):
+                answers[place] = answer
         except Exception as error:  # noqa: BLE001 - told in the result
             notes[UNPAIRED] = f"intervals are not paired, as no predictions could be had: {_reason(error)}"
     return [
-        Examined(templates=group.templates, test=one.test, hits=bits)
-        for group, one, bits in zip(groups, found, hits, strict=True)
+        Examined(
+            templates=group.templates,
+            test=one.test,
+            hits=votes.correct(answer, labels),
+            predicted=answer,
+            labels=None if answer is None else labels,
+        )
+        for group, one, answer in zip(groups, found, answers, strict=True)
     ], notes
+
+
+def _hits(told: Predictions) -> list[list[bool] | None]:
+    return [votes.correct(one, told.labels) for one in told.predicted]
 
 
 def _contradiction(

@@ -20,6 +20,7 @@ from ..events.known_trackers import check_trackers
 from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
+from ..results.details import Details, write_details
 from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -31,6 +32,7 @@ from ..results.run_dir import (
     write_atomically,
     write_result,
 )
+from ..results.run_view import view_of
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
@@ -158,14 +160,16 @@ class Session:
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                store = stack.enter_context(self._stored(run_dir, opened, evaluator, pool, endpoints))
+                # From here on the config says how many shots there are, whoever chose them.
+                session = replace(self, config=self.config.with_shots(evaluator.info.shots))
+                store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
                 if opened is not None and opened.grown and (done := _finished(run_dir)) is not None:
                     reopen(run_dir, done, opened.grown)
-                await store.put_config(self.config.to_public())
-                self._announce(run_dir, evaluator, sinks, resumed=opened is not None)
-                ended = await self._climb_all(pool, store, endpoints, evaluator)
+                await store.put_config(session.config.to_public())
+                session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
+                ended = await session._climb_all(pool, store, endpoints, evaluator)
                 with self.stop.watching():
-                    return await self._conclude(run_dir, evaluator, store, ended, scrubber)
+                    return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
@@ -267,10 +271,14 @@ class Session:
         self, run_dir: Path, evaluator: Evaluator, store: Store, ended: Ended, scrubber: Scrubber
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
-        found = await finish(self.config, evaluator, store, ended)
-        found = replace(found, notes=self._private.scrub_value(found.notes))
-        result = SearchResult.from_json(scrubber.scrub_value(found.to_json()))
-        write_report(run_dir, result, to_toml(self.config))
+        kept = list[Details]()
+        found = await finish(self.config, evaluator, store, ended, keep_details=kept.append)
+        document = found.to_json()
+        document["notes"] = self._private.scrub_value(document["notes"])
+        result = replace(SearchResult.from_json(scrubber.scrub_value(document)), run_dir=run_dir)
+        for one in kept:
+            write_details(run_dir, Details.from_json(scrubber.scrub_value(one.to_json())))
+        write_report(run_dir, view_of(run_dir, result))
         write_result(run_dir, result)
         self.tell(
             SearchFinished(

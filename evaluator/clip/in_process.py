@@ -36,9 +36,9 @@ class SearchSplits:
 
 
 def open_in_process(
-    spec: EvaluatorSpec, report: Report, progress: Progress
+    spec: EvaluatorSpec, report: Report, progress: Progress, *, look_ahead: bool = False
 ) -> tuple[OpenClipEvaluator, SearchSplits]:
-    """Open an evaluator in this process.
+    """Open an evaluator in this process; see ``open_evaluator``.
 
     Returns:
         The evaluator, and what a copy of it elsewhere needs to score templates.
@@ -49,20 +49,21 @@ def open_in_process(
     """
     devices = parse_devices(spec.device)
     data = load_data(spec)
-    for note in data.notes:
+    for note in (*data.chosen, *data.notes):
         report(note)
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
-    images = _image_encoder(spec, models[0], report, progress)
-    train_features, train = _labelled(images, data.train, data)
-    val_features, val = _labelled(images, data.val, data)
+    images = image_encoder(spec, models[0], report, progress)
+    train_features, train = labelled(images, data.train, data)
+    val_features, val = labelled(images, data.val, data)
+    ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
 
     def open_test() -> Labelled:
-        return _labelled(images, data.test.open(), data)[1]
+        return labelled(images, data.test.open(), data, ahead)[1]
 
     evaluator = OpenClipEvaluator(
-        info=_info(spec, data, models[0], [train_features, val_features], notes),
+        info=_info(spec, data, models[0], [train_features, val_features], ahead, notes),
         encoder=encoder,
         class_names=data.classes,
         train=_resident(train, devices[0]),
@@ -74,9 +75,10 @@ def open_in_process(
     return evaluator, SearchSplits(data.classes, train, val, models[0].key)
 
 
-def _image_encoder(
+def image_encoder(
     spec: EvaluatorSpec, loaded: LoadedModel, report: Report, progress: Progress
 ) -> ImageEncoder:
+    """Return what encodes the images of a specification with a model, or takes them from the cache."""
     return ImageEncoder(
         loaded=loaded,
         folder=(spec.cache_dir or cache_dir()) / "features",
@@ -88,15 +90,23 @@ def _image_encoder(
     )
 
 
-def _labelled(
-    images: ImageEncoder, items: Sequence[Item], data: FewShotData
+def labelled(
+    images: ImageEncoder, items: Sequence[Item], data: FewShotData, ahead: Features | None = None
 ) -> tuple[Features | None, Labelled]:
-    """Return features and labels of a split; no features where it is empty."""
+    """Return features (those made ahead, if any) and labels of a split; no features where it is empty.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
     if not items:
         return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
-    features = images.features([item.path for item in items])
-    labels = torch.tensor([items[index].label for index in features.kept])
-    return features, Labelled(features.vectors, labels, len(data.classes), features.bad)
+    features = ahead or images.features([item.path for item in items])
+    kept = [items[index] for index in features.kept]
+    labels = torch.tensor([item.label for item in kept])
+    paths = tuple(item.path for item in kept)
+    return features, Labelled(
+        features.vectors, labels, len(data.classes), features.bad, paths, features.images
+    )
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
@@ -181,6 +191,7 @@ def _info(
     data: FewShotData,
     loaded: LoadedModel,
     features: Sequence[Features | None],
+    ahead: Features | None,
     notes: dict[str, Any],
 ) -> EvaluatorInfo:
     precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
@@ -204,7 +215,7 @@ def _info(
         class_names=tuple(data.classes),
         shots=data.shots,
         seed=data.seed,
-        sizes={"train": sizes[0], "val": sizes[1], "test": data.test.size},
+        sizes={"train": sizes[0], "val": sizes[1], "test": len(ahead.kept) if ahead else data.test.size},
         model=spec.model,
         pretrained=spec.pretrained,
         fingerprint=hashlib.sha256(identity.encode()).hexdigest(),

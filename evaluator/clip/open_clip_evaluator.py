@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..datasets.thumbnails import thumbnail
 from ..errors import EvaluatorError, TemplateRejectedError
+from ..illustrating import Thumbnail
 from ..inspection import ClassAccuracy, Confusion, Inspection
 from ..predicting import Predictions
 from ..scoring import GREY_BOX, MOST_CONFUSED, EvaluatorInfo, Objective, Score, SplitScores, Verdict
@@ -138,6 +140,15 @@ class OpenClipEvaluator:
         with torch.inference_mode():
             found = [tuple(decide(labelled, one).tolist()) for one in weights]
         return Predictions(tuple(labelled.labels.tolist()), tuple(found))
+
+    def image_set(self, split: str) -> str:
+        """Return a content hash of the images of a split; see ``Illustrator``."""
+        return self._split(split).image_set
+
+    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
+        """Return small pictures of some images of a split; see ``Illustrator``."""
+        paths = self._split(split).paths
+        return [thumbnail(paths[place]) if place < len(paths) else None for place in places]
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import EvaluatorError, ModelError
+from ..illustrating import Thumbnail
 from ..inspection import Inspection
 from ..predicting import Predictions
 from ..scoring import EvaluatorInfo, SplitScores, Verdict
@@ -145,6 +146,14 @@ class ClusterEvaluator:
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         """Classify images in this process; see ``Predictor``."""
         return self._local.predict(ensembles, split=split)
+
+    def image_set(self, split: str) -> str:
+        """Return a content hash of the images of a split; see ``Illustrator``."""
+        return self._local.image_set(split)
+
+    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
+        """Return small pictures of images that this process has; see ``Illustrator``."""
+        return self._local.thumbnails(split, places)
 
     def score(self, templates: Sequence[str]) -> Answers:
         """Score templates on the actors; see ``Scorer``.

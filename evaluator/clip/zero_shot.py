@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,12 +26,16 @@ class Labelled:
         labels: [n].
         classes: Number of classes.
         left_out: What was wrong with each image that was left out.
+        paths: The files, in the same order; empty where they are not at hand.
+        image_set: Content hash of the files; empty where it is not known.
     """
 
     features: Tensor
     labels: Tensor
     classes: int
     left_out: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+    image_set: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -28,7 +28,7 @@ from ..scoring import (
     batches_at_once,
     checked,
 )
-from ..spec import DEFAULT_DATA, EvaluatorSpec
+from ..spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
 from ..threads import turns_of
 from . import plain_values
 from .plain_values import WrongAnswerError
@@ -164,7 +164,7 @@ class ScorerEvaluator(BlackBox):
     """
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
-        kind = type(scorer)
+        spec, kind = spec.with_shots(), type(scorer)
         name = kind.__qualname__
         own = fingerprint_of(scorer)
         # Without a fingerprint the same class on other data is another black box.
@@ -172,7 +172,7 @@ class ScorerEvaluator(BlackBox):
         info = EvaluatorInfo(
             dataset=name if spec.data == DEFAULT_DATA else spec.data,
             classes=0,
-            shots=spec.shots,
+            shots=spec.shots or DEFAULT_SHOTS,
             seed=spec.seed,
             sizes={"train": 0, "val": 0, "test": 0},
             model=name,

@@ -32,6 +32,7 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
         ConfigError: It cannot be imported, there is no such name, it cannot be called, it fails, or what it
             makes is no black box; see ``as_evaluator``.
     """
+    spec = spec.with_shots()
     source, _, attribute = name.rpartition(":")
     where = f"evaluator {name!r}"
     module = opened(where, lambda: _imported(name, source))

@@ -14,7 +14,7 @@ from .readers.pictures import open_rgb
 from .values import Item
 
 WORKERS = 4
-HOW_TO_GO_ON = "to resume a run, replace the file; a new run leaves such images out with --on-bad-image skip"
+HOW_TO_GO_ON = "replace the file, or leave such images out with --on-bad-image skip"
 ENDS: Mapping[bytes, bytes] = MappingProxyType(
     {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
+from ..columns import parse_columns
 from ..errors import DataError
 from ..spec import EvaluatorSpec
 from ..user_paths import user_path
@@ -23,7 +24,7 @@ from .readers.folders import read_folder
 from .readers.tables import SUFFIXES, read_table
 from .sampling import few_shot
 from .sampling.few_shot_file import read_few_shot_file
-from .values import FewShotData, SealedTest, Splits
+from .values import FewShotData, SealedTest, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
@@ -84,12 +85,18 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         ConfigError: A path that was given is none.
     """
     root = data_root_or_default(spec.data_root)
-    splits = rename(read_splits(spec.data, data_root=root, class_names=spec.class_names), spec.class_names)
+    if spec.columns is not None and not spec.data.lower().endswith(SUFFIXES):
+        raise DataError(f"--columns tells of a table ({', '.join(SUFFIXES)}), and --data {spec.data} is none")
+    found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
+    splits = rename(found, spec.class_names)
     notes = list(check(splits))
+    shots, line = (spec.shots, None) if spec.shots is not None else few_shot.default_shots(splits)
     if spec.few_shot_file is None:
-        train, val = few_shot.draw(splits, shots=spec.shots, seed=spec.seed)
+        train, val = few_shot.draw(splits, shots=shots, seed=spec.seed)
     else:
         train, val = read_few_shot_file(spec.few_shot_file, splits)
+        if spec.shots is None:
+            shots, line = max(count_by_label(train, len(splits.classes))), None
     notes.extend(check_repeats(train + val, splits.classes))
     notes.extend(check_whole(splits.test, skip=spec.on_bad_image == "skip"))
     notes.extend(check_leaks(train + val, splits.test, allow=spec.allow_leak))
@@ -99,13 +106,20 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         train=train,
         val=val,
         test=SealedTest(splits.test),
-        shots=spec.shots,
+        shots=shots,
         seed=spec.seed,
         notes=(*splits.notes, *notes),
+        chosen=() if line is None else (line,),
     )
 
 
-def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str | None = None) -> Splits:
+def read_splits(
+    name_or_path: str,
+    *,
+    data_root: Path | None,
+    class_names: str | None = None,
+    columns: str | None = None,
+) -> Splits:
     """Read the whole data set that a name or a path means.
 
     Args:
@@ -113,6 +127,7 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
             ``hf:NAME_OR_FOLDER`` or ``torchvision:NAME``.
         data_root: Where named sets of kind ``coop`` and torchvision's lie.
         class_names: A table's labels may be names of this file.
+        columns: A table's columns, as ``parse_columns`` reads them.
 
     Raises:
         DataError: Nothing is known by that name, or what it means cannot be read.
@@ -129,10 +144,12 @@ def read_splits(name_or_path: str, *, data_root: Path | None, class_names: str |
     # A path is told by its separator, and does not wait for the drawing code to be imported.
     if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
         return bundled.read(name_or_path)
-    return _read_path(name_or_path, data_root, class_names)
+    return _read_path(name_or_path, data_root, class_names, parse_columns(columns))
 
 
-def _read_path(raw: str, data_root: Path | None, class_names: str | None) -> Splits:
+def _read_path(
+    raw: str, data_root: Path | None, class_names: str | None, columns: Mapping[str, str]
+) -> Splits:
     path = user_path(raw, "--data", follow_links=False)
     try:
         exists = path.exists()
@@ -148,6 +165,7 @@ def _read_path(raw: str, data_root: Path | None, class_names: str | None) -> Spl
             path,
             data_root=data_root,
             names=read_names(user_path(str(class_names), "--class-names")) if listed else None,
+            columns=columns,
         )
     raise DataError(f"{path} is a file, but no table ({', '.join(SUFFIXES)}) nor a folder; {LAYOUT_HELP}")
 

@@ -34,6 +34,11 @@ class SealedTest:
         """Number of test images."""
         return len(self._items)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The images without their labels: to be decoded before a search begins, and not to be scored."""
+        return tuple(item.path for item in self._items)
+
     def open(self) -> tuple[Item, ...]:
         """Return the items themselves. Call it once, when the search has chosen."""
         return self._items
@@ -83,9 +88,11 @@ class FewShotData:
         train: At most ``shots`` items a class, in the order of the draw.
         val: At most ``min(4, shots)`` items a class; empty where there is no validation split.
         test: The sealed test split, whole.
-        shots: Training images a class that were asked for.
+        shots: Training images a class that were asked for, or chosen where nothing was said.
         seed: Seed of the draw.
         notes: What a user ought to know, a sentence each.
+        chosen: What was chosen because nothing was said, a sentence each; no result keeps it, since a run
+            that goes on has it as a setting.
     """
 
     name: str
@@ -96,6 +103,7 @@ class FewShotData:
     shots: int
     seed: int
     notes: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
 
 
 def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:

@@ -65,9 +65,9 @@ def recorded() -> dict[str, Recorded]:
 class RecordedServer:
     """The endpoint; an async context manager.
 
-    The recorded reply is given `when` a request `has` a member, has one `above` or `below` a number, has a
-    message of a `role`, has a `repeated_role`, is `longer_than` a share of the first request's text; to so
-    many `times` requests; or `always`. All else is answered.
+    The recorded reply is given `when` a request `has` a member or `lacks` it, has one `above` or `below` a
+    number, has a message of a `role`, has a `repeated_role`, is `longer_than` a share of the first request's
+    text; to so many `times` requests; or `always`. All else is answered.
     """
 
     record: Recorded
@@ -108,6 +108,7 @@ class RecordedServer:
             "always": lambda _: True,
             "times": lambda times: len(self.seen) <= times,
             "has": lambda name: name in body,
+            "lacks": lambda name: name not in body,
             "above": lambda tops: any(body.get(name, 0) > top for name, top in tops.items()),
             "below": lambda tops: any(body.get(name, top) < top for name, top in tops.items()),
             "role": lambda role: role in roles,

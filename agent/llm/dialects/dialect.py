@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .contexts import LEAST_ANSWER, Window, room, shortened, size, window
-from .families import NO_SYSTEM, other_name
+from .families import NO_SYSTEM, STREAMS, other_name
 from .refusals import Overlong, overlong, read_refusal
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 """The bound of the answer: what keeps a request from costing more than was reserved goes last."""
+_IN_PIECES: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 LEAST_CEILING = 64
 """A ceiling of answers below it is a number misread: no endpoint has it, and no run could use it."""
 
@@ -43,6 +44,7 @@ class Dialect:
         instead: Parameters that it knows by another name.
         most: Ceilings of parameters.
         merged: Whether it takes no system messages, or no two turns of one role in a row.
+        streams: Whether it answers in pieces alone.
         fits: Bytes of a conversation that its context holds; None for no known bound.
         window: The context in which an answer has to fit beside its messages; None for no known one.
     """
@@ -51,6 +53,7 @@ class Dialect:
     instead: Mapping[str, str] = field(default_factory=dict)
     most: Mapping[str, float] = field(default_factory=dict)
     merged: bool = False
+    streams: bool = False
     fits: int | None = None
     window: Window | None = None
 
@@ -71,6 +74,8 @@ class Dialect:
         if request.reasoning_effort is not None:
             wanted["reasoning_effort"] = request.reasoning_effort
         wanted |= json.loads(request.extra_body or "{}") | options
+        if self.streams:
+            wanted |= _IN_PIECES
         taken = {
             self.instead.get(name, name): min(value, self.most[name]) if name in self.most else value
             for name, value in wanted.items()
@@ -93,6 +98,8 @@ class Dialect:
             return self._shorter(told, sent)
         if NO_SYSTEM.search(refusal.text):
             return None if self.merged else replace(self, merged=True)
+        if STREAMS.search(refusal.text) and not self.streams:
+            return replace(self, streams=True)
         if sure and "support" not in refusal.text:
             return None
         if named := refusal.names(sent.options):
@@ -116,6 +123,7 @@ class Dialect:
                 for name in {**self.most, **other.most}
             },
             merged=self.merged or other.merged,
+            streams=self.streams or other.streams,
             fits=min(bounds, default=None),
             window=other.window if self.window is None else self.window.joined(other.window),
         )
@@ -131,6 +139,8 @@ class Dialect:
         ]
         if self.merged and not before.merged:
             said.append("it takes no system messages, which go with the first of the user's")
+        if self.streams and not before.streams:
+            said.append("it answers in pieces alone, and is asked so")
         if self.fits is not None and before.fits is None:
             said.append("its context is small, so that the oldest turns of a conversation are left out")
         if self.window is not None and (before.window is None or self.window.tokens < before.window.tokens):

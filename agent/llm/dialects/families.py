@@ -20,6 +20,7 @@ class Family:
         renames: What a refusal says where that name holds; empty for nothing.
         models: Names of the models that it holds for; empty for all.
         no_system: How it says that it takes no system messages, or no two turns of one role in a row.
+        streams: How it says that it answers in pieces alone.
         overlong: How it says that a request is longer than it can take. Groups: ``window``, all that fits;
             ``prompt``, what the messages have; ``both``, messages and answer; in tokens.
     """
@@ -29,6 +30,7 @@ class Family:
     renames: str = ""
     models: str = ""
     no_system: str = ""
+    streams: str = ""
     overlong: tuple[str, ...] = ()
 
 
@@ -68,10 +70,12 @@ FAMILIES = (
         models=r"(?:mini|mi|magi|code|dev|pix)stral|mixtral",
         overlong=(r"contains (?P<prompt>\d+) tokens.{0,60}too large for model with (?P<window>\d+)",),
     ),
+    Family(name="Qwen", streams=r"only supports? stream|enable the stream parameter"),
     Family(
         name="xAI",
         overlong=(r"maximum prompt length is (?P<window>\d+) but the request contains (?P<prompt>\d+)",),
     ),
+    Family(name="MiniMax", no_system=r"invalid message role: system"),
     Family(
         name="vLLM",
         no_system=r"System role (?:is )?not supported|roles must alternate",
@@ -120,6 +124,7 @@ FAMILIES = (
 """Those that say more come first: the first whose words are found is believed."""
 
 NO_SYSTEM = re.compile("|".join(family.no_system for family in FAMILIES if family.no_system), re.IGNORECASE)
+STREAMS = re.compile("|".join(family.streams for family in FAMILIES if family.streams), re.IGNORECASE)
 OVERLONG = tuple(
     re.compile(words, re.IGNORECASE | re.DOTALL) for family in FAMILIES for words in family.overlong
 )

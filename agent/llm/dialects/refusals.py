@@ -13,17 +13,19 @@ from .families import OVERLONG
 MAX_READ = 10_000
 """Characters of one text that are looked at."""
 _DEEPEST, _MOST = 8, 500
-_NAMES_FIELD = frozenset({"param", "parameter", "field", "loc", "property"})
+_NAMES_FIELD = frozenset({"param", "parameter", "field", "loc", "property", "path"})
 _ECHOES = frozenset({"input", "input_value", "request", "request_body", "prompt", "url"})
 """Members that repeat what was sent, which is not what the endpoint says of it."""
 _REFUSES = re.compile(
     r"not (?:\w+ )?(?:support|permit|allow|enabled|accept|valid|recogni[sz]ed)|n't support|cannot|unsupported"
     r"|unrecogni[sz]ed|unknown|unexpected|invalid|deprecated|extra|only|must|should|out of|exceed"
-    r"|too (?:large|high|long|big)|range|maximum|at most|less than|removed",
+    r"|too (?:large|high|long|big)|range|maximum|at most|less (?:than|or)|removed|illegal"
+    # Not legal, not supported, not valid, range, exceeds: gateways hand on what Chinese vendors say.
+    r"|非法|不合法|不支持|无效|范围|超过|超出",
     re.IGNORECASE,
 )
 _CEILING = re.compile(
-    r"<= ?|(?<=\s)< ?|≤ ?|at most |less than(?: or equal to)? |no (?:more|greater|larger) than "
+    r"<= ?|(?<=\s)< ?|≤ ?|at most |less (?:than )?(?:or equal to )?|no (?:more|greater|larger) than "
     r"|maximum(?: \w+){0,3} is |maximum of |between [-\d.]+ and |(?:\[|\(|: )[-\d.]+(?:\.\.| ?, ?| to | ?- ?)"
     r"|or 0\.\.|> (?=\d+, which is the maximum)",
     re.IGNORECASE,
@@ -166,4 +168,6 @@ def _parsed(text: str) -> object:
 
 def _spelled(name: str) -> re.Pattern[str]:
     """Match a parameter as vendors write it: ``max_tokens``, ``maxTokens``, ``max tokens``."""
-    return re.compile(rf"(?<![\w-]){re.escape(name).replace('_', '[_. -]?')}(?![\w-])", re.IGNORECASE)
+    # ASCII: in a Chinese sentence nothing stands between a name and the next word.
+    spelled = re.escape(name).replace("_", "[_. -]?")
+    return re.compile(rf"(?<![\w-]){spelled}(?![\w-])", re.IGNORECASE | re.ASCII)

@@ -18,7 +18,6 @@ from ...spec import Report
 from ...user_paths import user_path
 from .hub import CONFIG_NAME, WEIGHTS_NAMES, repository_files, tagged_file
 
-FIRST_TAGS = 3
 _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -117,9 +116,7 @@ def _without_weights(model: str, tags: Sequence[str]) -> str:
     """Say what to give with a model whose weights were not named: the default is a bundled model's."""
     if not tags:
         return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
-    first, more = ", ".join(tags[:FIRST_TAGS]), len(tags) - FIRST_TAGS
-    shown = f"{first} and {more} more (`promptclimb models --grep {model}` lists them)" if more > 0 else first
-    return f"{model} needs its weights: give --pretrained TAG; open_clip has {shown}"
+    return f"{model} needs its weights: give --pretrained TAG, one of open_clip's: {', '.join(tags)}"
 
 
 def _local(folder: Path) -> Source:

@@ -111,6 +111,18 @@ class TextEncoder:
             self._remember(encoded)
             return found
 
+    @property
+    def tower(self) -> Tower | None:
+        """The text tower as the fast path takes it; None on the plain path, of which ``path`` says why."""
+        return self._tower
+
+    def texts(self, template: str) -> list[Text]:
+        """Return the class texts of a template as the fast path takes them.
+
+        The template must have passed ``check``, and there must be a ``tower``.
+        """
+        return self._filler.texts(template, self._reader)
+
     def statistics(self) -> TextStatistics:
         """Return a snapshot of the counts."""
         return TextStatistics(self.path, self._encoded, self._recurring)

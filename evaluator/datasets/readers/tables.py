@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON-lines tables of ``path,label[,split]``.
+"""CSV, TSV and JSON-lines tables of ``path,label[,split]``, or with columns of other names.
 
 Paths are relative to the table's own folder, or to the data root where one is given, and must lie under it.
 A label is a class name, or, where class names come from a file, a number that counts its lines from 0.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from ...columns import COLUMNS
 from ...counts import counted
 from ...errors import DataError
 from ..class_names import refuse_duplicates, tidy
@@ -22,11 +24,15 @@ from ..values import Item, Splits
 from .text_files import parse_json, read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-MARKS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+MARKS = (",", ";", "\t", "|")
+"""What may separate fields: spreadsheets write semicolons where the comma is the decimal sign."""
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*DELIMITERS, *JSON_LINES)
 SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
-FORM = "a table needs the columns path and label, and may have split (train, val or test)"
+FORM = (
+    "a table needs the columns path and label, and may have split (train, val or test); columns of other "
+    "names are told by --columns path=NAME,label=NAME,split=NAME"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +45,20 @@ class Row:
     split: str
 
 
-def read_table(file: Path, *, data_root: Path | None, names: Sequence[str] | None = None) -> Splits:
+def read_table(
+    file: Path,
+    *,
+    data_root: Path | None,
+    names: Sequence[str] | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
+) -> Splits:
     """Read a data set out of a table.
 
     Args:
         file: The table; its suffix says which form it has.
         data_root: What paths are relative to and must lie under; the table's folder if None.
         names: Class names by label, where the labels of the table are numbers.
+        columns: The names of the columns that are not called path, label and split, by what they say.
 
     Raises:
         DataError: The table is not of its form, a path leads out of the root or to no file, or a label is out
@@ -53,7 +66,8 @@ def read_table(file: Path, *, data_root: Path | None, names: Sequence[str] | Non
     """
     file = file.expanduser().absolute()
     root = (data_root or file.parent).absolute()
-    rows = list(parse_table(read_text(file, what="table"), suffix=file.suffix.lower(), where=str(file)))
+    text, suffix = read_text(file, what="table"), file.suffix.lower()
+    rows = list(parse_table(text, suffix=suffix, where=str(file), columns=columns))
     if not rows:
         raise DataError(f"{file} has no rows; {FORM}")
     classes, label_of = _classes(rows, names, str(file))
@@ -65,28 +79,45 @@ def read_table(file: Path, *, data_root: Path | None, names: Sequence[str] | Non
     return _assemble(file, root, classes, parts, unsplit)
 
 
-def parse_table(text: str, *, suffix: str, where: str) -> Iterator[Row]:
+def parse_table(
+    text: str, *, suffix: str, where: str, columns: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Row]:
     """Yield the rows of a table.
+
+    Args:
+        text: The table.
+        suffix: Of its file; says which form it has.
+        where: Its file, for messages.
+        columns: As for ``read_table``.
 
     Raises:
         DataError: The text is not a table of the form that the suffix promises.
     """
-    rows = _json_rows(text, where) if suffix in JSON_LINES else _csv_rows(text, DELIMITERS[suffix], where)
+    called = {column: columns.get(column, column) for column in COLUMNS}
+    if suffix in JSON_LINES:
+        rows = _json_rows(text, where)
+    else:
+        # In the header of a table casing does not matter, in JSON it does.
+        called = {column: name.lower() for column, name in called.items()}
+        needed = [name for column, name in called.items() if column != "split" or column in columns]
+        rows = _csv_rows(text, DELIMITERS[suffix], where, needed)
     for here, cells in rows:
-        path, label, split = (_cell(cells, column, here) for column in ("path", "label", "split"))
+        path, label, split = (_cell(cells, called[column], here) for column in COLUMNS)
         if not path or not label:
-            raise DataError(f"{here} has no {'label' if path else 'path'}; {FORM}")
+            raise DataError(f"{here} has no {called['label' if path else 'path']}; {FORM}")
         yield Row(here, path, label, split.lower())
 
 
-def _csv_rows(text: str, delimiter: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    _refuse_other_delimiter(text.partition("\n")[0], delimiter, where)
+def _csv_rows(
+    text: str, usual: str, where: str, needed: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    delimiter = _delimiter(text.partition("\n")[0], usual, needed)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [column.strip().lower() for column in reader.fieldnames or ()]
-        if missing := {"path", "label"} - set(columns):
+        if missing := sorted(set(needed) - set(columns)):
             shown = f"it has {', '.join(columns)}" if columns else "it is empty"
-            raise DataError(f"{where} has no column {min(missing)!r} ({shown}); {FORM}")
+            raise DataError(f"{where} has no column {missing[0]!r} ({shown}); {FORM}")
         reader.fieldnames = columns
         for cells in reader:
             if None in cells:
@@ -96,19 +127,16 @@ def _csv_rows(text: str, delimiter: str, where: str) -> Iterator[tuple[str, dict
         raise DataError(f"{where}, line {reader.line_num}: {error}") from error
 
 
-def _refuse_other_delimiter(header: str, delimiter: str, where: str) -> None:
-    """Raise DataError if a header has its columns only when it is cut at another mark."""
-    fitting = [
-        mark
-        for mark in MARKS
-        if {"path", "label"} <= {cell.strip(' "').lower() for cell in header.split(mark)}
-    ]
-    if fitting and delimiter not in fitting:
-        wanted = MARKS[delimiter]
-        raise DataError(
-            f"{where}: its fields are separated by {MARKS[fitting[0]]}, and must be by {wanted}; "
-            f"save it with {wanted}"
-        )
+def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
+    """Return the mark at which a header has the columns that are needed; the usual one if at none."""
+    for mark in (usual, *MARKS):
+        try:
+            cells = next(csv.reader([header], delimiter=mark), [])
+        except csv.Error:  # it is told when the table is read
+            continue
+        if set(needed) <= {cell.strip().lower() for cell in cells}:
+            return mark
+    return usual
 
 
 def _json_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:

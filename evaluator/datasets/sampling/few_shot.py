@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ...counts import counted
 from ...errors import DataError
-from ...spec import EvaluatorSpec
+from ...spec import DEFAULT_SHOTS
 from ..values import Item, Splits, count_by_label
 
 MAX_VAL_SHOTS = 4
@@ -56,8 +56,25 @@ def check_shots(splits: Splits, shots: int) -> None:
         raise DataError(f"shots must be at least 1, not {shots}")
     most = max(count_by_label(splits.train, len(splits.classes)), default=0)
     if shots > most:
-        images, default = counted(most, "training image"), EvaluatorSpec.model_fields["shots"].default
+        images = counted(most, "training image")
         raise DataError(
-            f"{splits.name}: the largest class has {images}, too few for {shots} shots "
-            f"(the default is {default}); give --shots {most}{' or fewer' if most > 1 else ''}"
+            f"{splits.name}: the largest class has {images}, too few for {shots} shots; give --shots {most}"
+            f"{' or fewer' if most > 1 else ''}, or leave it out for as many as the smallest class has"
         )
+
+
+def default_shots(splits: Splits) -> tuple[int, str | None]:
+    """Return the shots of a data set where nothing is said, and a line that says so where they are few.
+
+    Args:
+        splits: The whole data set; each class has a training image.
+    """
+    counts = count_by_label(splits.train, len(splits.classes))
+    least = min(counts)
+    if least >= DEFAULT_SHOTS:
+        return DEFAULT_SHOTS, None
+    name = splits.classes[counts.index(least)]
+    return least, (
+        f"{counted(least, 'shot')} a class, as many as the smallest class, {name!r}, has "
+        f"(--shots gives another number; {DEFAULT_SHOTS} where all classes have so many)"
+    )

@@ -151,6 +151,25 @@ def broken_image(place: Place, content: bytes) -> Path:
     return folder
 
 
+def torn_inside(folder: Path) -> Path:
+    """Test images beside those of train, one of which is torn where neither of its ends shows it."""
+    for label, name in enumerate(("cat", "dog")):
+        (folder / "test" / name).mkdir(parents=True)
+        for number in range(3):
+            pixels = np.random.default_rng([label, number]).integers(0, 256, (30, 30, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "test" / name / f"{number}.png")
+    tear(folder / "test" / "dog" / "1.png")
+    return folder
+
+
+def tear(image: Path) -> None:
+    """Blank the middle of a file."""
+    content = bytearray(image.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    image.write_bytes(content)
+
+
 def looping(place: Place) -> Path:
     """A class folder that holds only a way back up."""
     folder = place.images("loop")
@@ -202,6 +221,10 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     "images without class folders": (lambda p: p.search(data=p.images("good") / "cat"), "no class folders"),
     "a class without images": (lambda p: p.search(data=looping(p)), "bird holds no image"),
     "an unreadable image": (lambda p: p.search(data=broken_image(p, b"torn")), r"cat/\d\.png is no image"),
+    "a test image torn in its middle": (
+        lambda p: p.search(data=torn_inside(p.images("torn/train").parent)),
+        r"test/dog/1\.png cannot be read .*--on-bad-image skip",
+    ),
     "a decompression bomb": (lambda p: p.search(data=broken_image(p, bomb())), "too large to be opened"),
     "a link to itself": (lambda p: p.search(data=link_to_itself(p)), "no data set called"),
     "the same image in train and test": (lambda p: p.search(data=leaking(p)), "--allow-leak"),
@@ -281,6 +304,7 @@ TABLE: dict[str, tuple[Arguments, str]] = {
     # Everything else.
     "an unknown method": (lambda p: p.search(method="np"), "pn"),
     "an unknown option": (lambda p: p.search("--shot", "1"), "--shot"),
+    "a shell that is not known": (lambda p: ["--print-completion", "cmd.exe"], "known are bash"),
     "an unknown command": (lambda p: ["serach"], "search"),
     "a mistyped option": (lambda p: ["search", "--dta", "x"], "no option '--dta'; did you mean --data?"),
     "an unknown option with a value": (lambda p: ["search", "--qqq=sk-9"], r"no option '--qqq' \(see"),
@@ -385,3 +409,25 @@ def test_without_a_key_the_message_names_its_variable(
     at = arguments.index("--base-url")
     assert main(arguments[:at] + arguments[at + 2 :]) == 2
     assert "OPENAI_API_KEY" in capfd.readouterr().err
+
+
+def test_a_run_goes_on_without_test_images_that_were_torn_since(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is done with images may change for those that nothing was chosen by."""
+    data = torn_inside(place.images("torn/train").parent)
+    given = place.search("--on-bad-image", "skip", data=data, method="random", iterations=1)
+    assert main(given) == 0
+    result = place.folder / "run" / "result.json"
+    assert json.loads(result.read_text())["dataset"]["sizes"]["test"] == 5
+    result.unlink()
+    assert main(["resume", "run", "--on-bad-image", "fail"]) == 2
+    assert "1.png cannot be read" in capfd.readouterr().err.splitlines()[-1]
+    tear(data / "test" / "dog" / "2.png")
+    assert main(["resume", "run", "--on-bad-image", "skip"]) == 0
+    found = json.loads(result.read_text())
+    assert found["dataset"]["sizes"]["test"] == 4
+    assert found["best"]["test"] is not None
+    result.unlink()
+    (data / "train" / "dog" / "0.png").unlink()
+    assert main(["resume", "run"]) == 2

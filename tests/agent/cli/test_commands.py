@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,14 +25,18 @@ from PIL import Image
 from promptclimb.agent.cli import doctor
 from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
+from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS
+from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
 from promptclimb.evaluator.scoring import SplitScores
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 
 KEY = "sk-test-0123456789abcdefghij"
@@ -115,6 +120,7 @@ def test_a_search_prints_its_result_and_leaves_its_files(
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {
         "config.toml",
+        "details.json",
         "events.jsonl",
         "leaderboard.csv",
         "report.html",
@@ -199,10 +205,18 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["search", "--method", "random", "--initial", "missing.txt"], "missing.txt"),
         (["search", "--method", "random", "--max-cost", "x"], "--max-cost"),
         (["search", "--frobnicate"], "--frobnicate"),
-        (["resume", "missing"], "holds no run"),
+        (["resume", "missing"], "there is no folder"),
+        (["report", "missing"], "lists the runs in runs/"),
+        (["--hepl"], "there is no option '--hepl'; did you mean --help?"),
+        (["serach"], "there is no command 'serach'; did you mean search?"),
+        (["search", "--method", "random", "--data", ""], "--data '': it is empty"),
         (["nonsense"], "nonsense"),
         ([], "COMMAND"),
         (["evaluate", "--templates", "missing.txt"], "missing.txt"),
+        (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
+        (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
+        (["evaluate", "--baselines", ","], "no white-box reference is named"),
+        (["evaluate", "--baselines", "coop"], "a black box of your own is none"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -267,7 +281,7 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
         as_json=False,
     )
     assert code == NOTHING_USABLE
-    assert "proposed no new template that could be scored" in capsys.readouterr().err
+    assert "proposed no new template that could be scored" in capsys.readouterr().out
     assert call("resume", "r") == NOTHING_USABLE
 
 
@@ -366,10 +380,10 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     with Serving(faults={"500": 1.0}) as server:
         few = ("--restarts", "1", "--iterations", "1", "--retry-attempts", "1")
         assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == 0
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
     page = (tmp_path / "r" / "report.html").read_text()
     said = f"no answer in the last iteration ({server.base_url}: no usable answer in 1 attempt: the endpoint"
-    for text in (err, page):
+    for text in (out, page):
         assert said in text
         assert "1 attempt failed" in text
     assert "go on with: " in err
@@ -574,6 +588,28 @@ def test_evaluate_says_which_classes_are_confused(
     assert call(*ask, "0") == 2
 
 
+def test_evaluate_shows_white_box_references_beside_templates(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a real model, on the split that is asked for; apart from the templates, and named white box."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    spec = pictures(tmp_path)
+    clip = ("--data", spec.data, "--model", spec.model, "--pretrained", spec.pretrained, "--shots", "4")
+    ask = ("evaluate", *clip, "--device", "cpu", "--baselines", "tip-adapter,linear-probe")
+    assert call(*ask, "--split", "val", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["template"] for row in found["scores"]] == ["a photo of a {}"]
+    assert [row["name"] for row in found["white_box"]] == ["tip-adapter", "linear-probe"]
+    assert all(0 <= row["val"] <= 1 and row["test"] is None for row in found["white_box"])
+    Path("t.txt").write_text("the {}\nmy {}\n")
+    assert call(*ask, "--templates", "t.txt") == 0
+    out, err = capsys.readouterr()
+    assert out.index("ensemble of all 2") < out.index("white box") < out.index("tip-adapter")
+    assert "alpha 1, beta 5.5, a photo of a {}" in " ".join(re.sub("[│┃]", " ", out).split())
+    assert sum(line.startswith("model:") for line in err.splitlines()) == 1
+    assert "linear-probe: fitted in" in err
+
+
 def test_a_black_box_of_ones_own_works_on_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -642,7 +678,7 @@ def test_every_name_can_be_written_in_every_encoding(encoding: str, monkeypatch:
 def test_scores_outside_of_0_to_1_are_no_percentages(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """The table, the lines on the way and ``evaluate`` show the numbers that the black box gives."""
+    """The table and ``evaluate`` show the numbers that the black box gives."""
     Path("own.py").write_text(
         "class Costs:\n"
         "    def score(self, templates):\n"
@@ -653,10 +689,9 @@ def test_scores_outside_of_0_to_1_are_no_percentages(
     Path("t.txt").write_text("a {}\n")
     assert call("evaluate", *own, "--templates", "t.txt", "--split", "train") == 0
     out, err = capsys.readouterr()
-    for text in (out, err):
-        assert "-70" in text
-        assert "%" not in text
-        assert "-700000" not in text
+    assert out.count("-70") == 3
+    assert "%" not in out + err
+    assert "-700000" not in out + err
 
 
 def test_models_that_nothing_matches_are_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -801,9 +836,24 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert call("report", "r") == 2
     assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").unlink()
-    for command in (("report", "r"), ("export", "r", "--format", "csv")):
-        assert call(*command) == 2
-        assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+    assert call("export", "r", "--format", "csv") == 2
+    assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+
+
+def test_a_run_without_a_result_is_reported_as_far_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What it scored so far is shown, and nothing of the test images."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    (tmp_path / "r" / "result.json").unlink()
+    capsys.readouterr()
+    assert call("report", "r") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'r' / 'report.html'}\n"
+    text = (tmp_path / "r" / "report.html").read_text()
+    assert "Not finished: the search was interrupted after" in text
+    assert "the test images stay sealed" in text
+    assert "promptclimb resume r takes up the run" in text
+    assert "What was gained" not in text
 
 
 def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -899,3 +949,69 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     assert json.loads(capsys.readouterr().out)["state"] == "finished"
     assert main(["resume"]) == 2
     assert main(["status", "elsewhere"]) == 2
+
+
+def test_the_table_is_on_standard_output_and_all_else_on_standard_error(
+    fake_evaluator: FakeEvaluator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the command was asked for can be piped; where that is a document, the table is for people."""
+    small = ["search", "--method", "random", "--restarts", "1", "--iterations", "1", "--initial", "4"]
+    assert call(*small, "--run-dir", "a") == 0
+    out, err = capsys.readouterr()
+    assert "best found" in out
+    assert "files: " in out
+    assert "best found" not in err
+    assert "scoring 4 initial templates" in err
+    assert call(*small, "--run-dir", "b", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "finished"
+    assert "best found" in err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_shell_can_complete_commands_options_and_values(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script knows every command, the options of each, and names that an option takes."""
+    assert call("--print-completion", shell) == 0
+    script = capsys.readouterr().out
+    for word in (*COMMANDS, "--on-bad-image", "opro", "grammar"):
+        assert word in script
+
+
+def test_bash_completes_by_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As it is typed: a command, an option of it, and a method."""
+    assert call("--print-completion", "bash") == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    for words, expected in (
+        (["ev"], "evaluate"),
+        (["search", "--meth"], "--method"),
+        (["search", "--method", "op"], "opro"),
+    ):
+        typed = " ".join(["promptclimb", *words])
+        state = f'COMP_WORDS=({typed}); COMP_CWORD={len(words)}; COMP_LINE="{typed}"'
+        code = f'source {tmp_path}/script; {state}; _shtab_promptclimb; echo "${{COMPREPLY[@]}}"'
+        shown = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+        assert shown.stdout.strip() == expected
+
+
+def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And its examples are commands that can be parsed."""
+    assert call("search", "--help") == 0
+    shown = capsys.readouterr().out
+    for word in (
+        *KNOWN_METHODS,
+        *(f"{scheme}:" for scheme in SCHEMES),
+        "hf-hub:",
+        "local-dir:",
+        ".tsv",
+        ".jsonl",
+    ):
+        assert word in shown
+    examples = shown.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()
+    assert len(examples) == 3
+    for line in examples:
+        given = shlex.split(line)[1:]
+        assert make_parser(given).parse_args(given).command == "search"

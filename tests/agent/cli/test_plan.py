@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
+from promptclimb.agent.cli.expected import expected
 from promptclimb.agent.cli.longest import LONGEST_NAME, LONGEST_WORD, longest_requests
 from promptclimb.agent.cli.plan import plan, plan_of_suite
+from promptclimb.agent.cli.rehearsal import Rehearsed
 from promptclimb.agent.errors import TokenUsage, UselessAnswerError
 from promptclimb.agent.llm.member import MORE_TOKENS
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
@@ -134,3 +136,38 @@ def test_a_plan_knows_how_the_llm_is_asked(tmp_path: Path) -> None:
     assert max(longest_requests(config(tmp_path, llm="qwen-1.5b"))) == found[0]
     described = max(longest_requests(config(tmp_path, style="rich", describe="w " * 900)))
     assert described > found[2]
+
+
+class Usual:
+    """Answers with templates as long as the recorded ones, and bills what the texts have."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1000)
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Bill a token for four characters."""
+        lines = [f"- a faded picture of a {{}} by a lake {next(self._numbers)}\n" for _ in range(5)]
+        characters = sum(len(str(message["content"])) for message in request.messages)
+        return ChatAnswer(
+            text="".join(lines), prompt_tokens=characters // 4, completion_tokens=len("".join(lines)) // 4
+        )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"method": method} for method in ("pn", "p", "ape", "opro", "guided")),
+        {"method": "guided", "style": "rich"},
+        {"method": "guided", "style": "short", "blind": True},
+    ],
+)
+def test_what_is_expected_is_what_a_usual_search_takes(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Within a third, and minutes as measured; the bound lies far above."""
+    searched = config(tmp_path, **more, iterations=6).model_copy(update={"initial": 40})
+    evaluator = Rising(others=0.9)
+    usual = expected(searched, plan(searched), Rehearsed(evaluator.info, seconds=0.5))
+    result = run_virtual(search(searched, evaluator=evaluator, chat=Usual()))
+    used = result.usage.prompt_tokens + result.usage.completion_tokens
+    assert 0.67 * used < usual["tokens"] < 1.5 * used
+    assert 2 * usual["tokens"] < plan(searched)["tokens"]
+    assert usual["minutes"] == round(plan(searched)["evaluations"] / 120, 2)

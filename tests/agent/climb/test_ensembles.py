@@ -72,3 +72,16 @@ async def test_a_black_box_that_cannot_average_keeps_the_first_few() -> None:
     judge = Judge()
     assert await grown(RANKED, judge, start=1, sizes=SIZES) == (RANKED[0],)
     assert judge.asked == []
+
+
+async def test_voters_join_in_pairs() -> None:
+    """One alone turns no decision here, two do; never beyond the most."""
+
+    async def turned_by_two(ensembles: Sequence[tuple[str, ...]]) -> list[SplitScores | None]:
+        joined = [min(one.count(RANKED[4]) // 2, 2) / 4 for one in ensembles]
+        return [SplitScores(train=share, val=share, test=None) for share in joined]
+
+    alone = await grown(RANKED, turned_by_two, start=3, sizes=SIZES)
+    pairs = await grown(RANKED, turned_by_two, start=3, sizes=SIZES, in_pairs=True)
+    assert alone == tuple(RANKED[:3])
+    assert pairs == (*RANKED[:3], *[RANKED[4]] * 4)

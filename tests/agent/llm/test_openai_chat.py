@@ -229,6 +229,7 @@ def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError])
         (429, "Insufficient balance or no resource package. Please recharge."),
         (412, "Account x is suspended, possibly due to reaching the monthly spending limit"),
         (429, {"message": "please check your plan", "type": "exceeded_current_quota_error"}),
+        (500, {"message": "insufficient balance (1008)", "type": "api_error"}),
     ],
 )
 def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said: object) -> None:
@@ -237,6 +238,8 @@ def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said
     assert type(from_reply(status, body, {}, str)) is QuotaSpentError
     google = "You exceeded your current quota, please check your plan and billing details."
     assert type(from_reply(429, {"message": google}, {}, str)) is RateLimitedError
+    behind = {"message": "Provider returned error: insufficient balance"}
+    assert type(from_reply(502, behind, {}, str)) is TransientChatError
 
 
 @pytest.mark.parametrize(
@@ -518,11 +521,24 @@ async def test_an_answer_that_is_all_thinking_is_useless_and_billed(
         ({"error": {"message": "Rate limit reached", "type": "rate_limit_exceeded"}}, RateLimitedError),
         ({"error": {"code": "429", "message": "no"}}, RateLimitedError),
         ({"error": {"message": "prompt is too long", "type": "invalid_request_error"}}, ContextTooLongError),
+        ({"error": {"message": "Insufficient balance"}}, QuotaSpentError),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, QuotaSpentError),
+        ({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, RateLimitedError),
+        ({"base_resp": {"status_code": 1004, "status_msg": "login fail: no key"}}, KeyRejectedError),
+        ({"choices": [], "detail": "Internal error"}, TransientChatError),
+        ({"msg": "You exceeded your current rate limit", "body": None}, RateLimitedError),
     ],
 )  # fmt: skip
 async def test_an_error_may_stand_anywhere_in_a_200(body: dict[str, Any], kind: type[ChatError]) -> None:
     """On top, in the choice, as the reason of its end; its kind by code or by words."""
     assert type(await says(body)) is kind
+
+
+async def test_what_is_said_in_place_of_choices_is_told() -> None:
+    """Its words are in the error; a state that is none, beside an answer, is not."""
+    assert "try me later" in str(await says({"choices": [], "message": "try me later"}))
+    fine = {"base_resp": {"status_code": 0, "status_msg": ""}, "message": "ok"}
+    assert (await says({**completion("- a {}"), **fine})).text == "- a {}"
 
 
 async def test_an_error_beside_an_answer_does_not_hide_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,15 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError, StoreCorruptError, UsageError
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_state import runs_in
-from promptclimb.agent.search.api import resume_sync, search, search_sync
+from promptclimb.agent.search.api import (
+    datasets,
+    evaluate,
+    load_data,
+    report,
+    resume_sync,
+    search,
+    search_sync,
+)
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -79,7 +88,7 @@ def test_a_shared_cache_that_is_none_is_told_before_a_run_is_made(place: str, tm
     (tmp_path / "file").write_text("x")
     Store.create(tmp_path / "run", {"identity": {}}).close()
     config = SearchConfig(**SMALL, run_dir=tmp_path / "new", shared_cache=tmp_path / place)
-    with pytest.raises((ConfigError, StoreCorruptError), match=f"--cache {tmp_path / place}"):
+    with pytest.raises((ConfigError, StoreCorruptError), match=f"^shared_cache {tmp_path / place}: "):
         search_sync(config, evaluator=FakeEvaluator())
     assert not (tmp_path / "new").exists()
 
@@ -138,3 +147,78 @@ def test_a_description_that_a_file_held_is_taken_back_as_it_is(text: str, tmp_pa
     assert resume_sync(tmp_path / "run", changes={"max_minutes": 1}, evaluator=evaluator).status == "finished"
     with pytest.raises(ConfigError, match="there is no file"):
         resume_sync(tmp_path / "run", changes={"describe": text}, evaluator=evaluator)
+
+
+def test_a_result_says_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An absolute path, also where the folder was named by the program itself; the document has none."""
+    monkeypatch.chdir(tmp_path)
+    first = search_sync(SearchConfig(**SMALL), evaluator=FakeEvaluator())
+    assert first.run_dir is not None
+    assert first.run_dir.parent == tmp_path / "runs"
+    assert "run_dir" not in first.to_json()
+    again = resume_sync(first.run_dir, evaluator=FakeEvaluator())
+    assert (again, again.run_dir) == (first, first.run_dir)
+
+
+def test_a_text_is_taken_for_a_path_and_a_path_for_a_text(tmp_path: Path) -> None:
+    """Also in a config that was changed by a copy, which nobody checked."""
+    config = SearchConfig(**SMALL, run_dir=str(tmp_path / "first"))
+    changed = config.model_copy(
+        update={"run_dir": str(tmp_path / "copied"), "shared_cache": str(tmp_path / "cache")}
+    )
+    for one in (config, changed):
+        result = search_sync(one, evaluator=FakeEvaluator())
+        assert result.run_dir == Path(str(one.run_dir))
+        assert report(str(result.run_dir)) == report(Path(str(one.run_dir))) == result.run_dir / "report.html"
+    assert EvaluatorSpec(data=Path("x"), pretrained=tmp_path / "w").pretrained == str(tmp_path / "w")
+    with pytest.raises(ConfigError, match="restarts='many': "):
+        search_sync(config.model_copy(update={"restarts": "many"}), evaluator=FakeEvaluator())
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: load_data(EvaluatorSpec(data="digits", shots=4000)), r"give shots=\d+ or fewer"),
+        (lambda: load_data(EvaluatorSpec(data="torchvision:MNIST")), "set data_root$"),
+        (lambda: evaluate(["a {}"], EvaluatorSpec(data="digits", model="ViT-B-32")), "give pretrained=TAG"),
+        (lambda: SearchConfig(llm="m", extra_body={"seed": 1}), "give it with seed$"),
+        (lambda: search_sync(SearchConfig(**SMALL, run_dir="/proc/x")), "^run_dir /proc/x: it cannot be"),
+        (lambda: report("/none"), "^/none holds no result.json: there is no such folder"),
+    ],
+)
+def test_messages_name_fields_and_no_options(call: Callable[[], object], said: str) -> None:
+    """Who calls a function has no command line."""
+    with pytest.raises(UsageError, match=said) as caught:
+        call()
+    assert not re.search(r"--(?!grep)", str(caught.value))
+
+
+def test_a_run_that_is_there_is_gone_on_with_by_a_call(tmp_path: Path) -> None:
+    """The message gives the call to write, where the command line gives the command."""
+    config = SearchConfig(**SMALL, run_dir=tmp_path)
+    search_sync(config, evaluator=FakeEvaluator())
+    with pytest.raises(UsageError, match=r"`resume\('/.*'\)`, or choose another run_dir"):
+        search_sync(config, evaluator=FakeEvaluator())
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: evaluate(["a {}"], SearchConfig), "evaluate: spec must be an EvaluatorSpec, not "),
+        (lambda: evaluate(["a {}"], EvaluatorSpec(), split="tset"), "split='tset' is none; there are train"),
+        (lambda: load_data("digits"), "load_data: spec must be an EvaluatorSpec, not str"),
+        (lambda: report(None), "report: run_dir must be the path"),
+    ],
+)
+def test_what_is_given_wrongly_is_told(call: Callable[[], object], said: str) -> None:
+    """In a line that names the argument."""
+    with pytest.raises(UsageError, match=said):
+        call()
+
+
+def test_data_are_looked_at_without_a_search() -> None:
+    """Every known name; and one few-shot split, whose test images stay sealed."""
+    assert {"digits", "dice"} <= {one.name for one in datasets()}
+    data = load_data(EvaluatorSpec(data="digits", shots=2, seed=1))
+    assert (data.name, len(data.classes), len(data.train)) == ("digits", 10, 20)
+    assert data.test.size > 0

@@ -120,3 +120,13 @@ def test_an_evaluator_that_answers_something_else_is_an_error_of_ours(answer: An
 
     with pytest.raises(EvaluatorError, match=r"Odd\.examine (answered|gave)"):
         evaluate(["a {}"], SPEC, evaluator=Odd())
+
+
+def test_references_that_see_inside_need_a_clip() -> None:
+    """A name that is none is refused first; nothing is scored."""
+    evaluator = FakeEvaluator()
+    with pytest.raises(UsageError, match="did you mean coop"):
+        evaluate(TEMPLATES, SPEC, white_box=["coopp"], evaluator=evaluator)
+    with pytest.raises(UsageError, match="of your own is none"):
+        evaluate(TEMPLATES, SPEC, white_box=["coop"], evaluator=evaluator)
+    assert evaluator.opened == 0

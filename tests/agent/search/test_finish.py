@@ -17,7 +17,6 @@ from promptclimb.agent.llm.usage import Bill
 from promptclimb.agent.llm.usage import Usage as LedgerUsage
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.search import votes
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
@@ -410,18 +409,3 @@ async def test_templates_that_cannot_be_averaged_vote_where_labels_are_told(stor
     assert done.gain is not None
     assert done.gain.ensemble is not None
     assert done.gain.ensemble.paired
-
-
-def test_the_first_of_several_labels_that_are_level_wins() -> None:
-    """So that the order of the templates, and nothing else, decides."""
-
-    class Three(Voting):
-        def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-            return Predictions((2,), tuple(None if len(one) > 1 else (len(one[0]),) for one in ensembles))
-
-    assert votes.hits(Three(), [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]], "val") == [
-        [True],
-        [False],
-        [True],
-        [True],
-    ]

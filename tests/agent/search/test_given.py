@@ -175,12 +175,12 @@ def test_a_run_with_wordings_of_its_own_goes_on_with_the_same_ones(tmp_path: Pat
     with Store.open(run_dir) as store:  # as a suite asks, which opens nothing before the first search
         store.check_identity(known_identity(config, store.manifest["identity"]))
     file.rename(moved)
-    with pytest.raises(ConfigError, match="--wordings PLACE"):
+    with pytest.raises(ConfigError, match="wordings=PLACE"):
         resume_sync(run_dir, changes={"max_calls": 9}, **again)
     with pytest.raises(StoreMismatchError, match="wordings"):
         resume_sync(run_dir, changes={"max_calls": 9, "wordings": None}, **again)
     file.write_text("[rich]\nclasses = 'Other classes: $names.'\n")
-    with pytest.raises(StoreMismatchError, match="texts of --wordings"):
+    with pytest.raises(StoreMismatchError, match="texts of wordings"):
         resume_sync(run_dir, changes={"max_calls": 9}, **again)
     for _ in range(2):
         done = resume_sync(run_dir, changes={"max_calls": 9, "wordings": moved}, **again)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptclimb import search
+from promptclimb import resume, search
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError
-from promptclimb.agent.search.inputs import identity_of, read_pool
+from promptclimb.agent.errors import ConfigError, StoreMismatchError
+from promptclimb.agent.results.run_config import stored_config
+from promptclimb.agent.search.inputs import identity_of, known_identity, read_pool
 from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.caption_grammar import all_of_grammar, grammar
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.wording import built_in
@@ -59,3 +62,40 @@ def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
     for one in drawn:
         assert sum(bool(kind & one) for kind in kinds) == len(kinds)
     assert len(drawn[0] & drawn[1]) < 20
+
+
+class _FewImages(FakeEvaluator):
+    """Has as many shots as its data allow."""
+
+    shots = 7
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        return replace(super().info, shots=self.shots)
+
+
+def test_the_shots_that_were_used_are_the_runs_own(tmp_path: Path) -> None:
+    """Nobody gave a number: the data's is kept, a run goes on with it, and with no other."""
+    small = config(restarts=1, resets=1, iterations=1, initial=4, run_dir=tmp_path / "r")
+    assert small.shots is None
+    result = run_virtual(search(small, evaluator=_FewImages()))
+    assert result.dataset.shots == stored_config(tmp_path / "r").shots == 7
+    assert "shots = 7" in (tmp_path / "r" / "config.toml").read_text()
+    (tmp_path / "r" / "result.json").unlink()
+    again = run_virtual(resume(tmp_path / "r", evaluator=_FewImages()))
+    assert again.leaderboard == result.leaderboard
+    with pytest.raises(StoreMismatchError, match="shots: it was 7, now 5"):
+        run_virtual(resume(tmp_path / "r", changes={"shots": 5}, evaluator=_FewImages()))
+
+
+def test_a_setting_that_only_the_data_tell_is_taken_from_the_run_until_they_are_read() -> None:
+    """So that a suite, whose command says nothing of shots, goes on with its runs."""
+    before = {"shots": 7, "seed": 1}
+    assert known_identity(config(), before)["shots"] == 7
+    assert known_identity(config(shots=5), before)["shots"] == 5
+
+
+@pytest.mark.parametrize(("found", "kept"), [(1, 1), (0, 16), (-3, 16), (10**9, 16)])
+def test_a_black_box_that_tells_no_sensible_number_of_shots_has_sixteen(found: int, kept: int) -> None:
+    """What is kept is a setting that can be read again."""
+    assert config().with_shots(found).shots == kept

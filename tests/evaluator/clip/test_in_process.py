@@ -74,8 +74,8 @@ def replaced(spec: EvaluatorSpec, **changes: Any) -> EvaluatorSpec:
     return EvaluatorSpec(**{**dict(spec), **changes})
 
 
-def opened(spec: EvaluatorSpec, **changes: Any) -> OpenClipEvaluator:
-    found = open_evaluator(replaced(spec, **changes))
+def opened(spec: EvaluatorSpec, *, look_ahead: bool = False, **changes: Any) -> OpenClipEvaluator:
+    found = open_evaluator(replaced(spec, **changes), look_ahead=look_ahead)
     assert isinstance(found, OpenClipEvaluator)
     return found
 
@@ -269,6 +269,32 @@ def test_an_image_left_out_shrinks_its_split_and_is_told(
     assert json.loads(json.dumps(found.info.notes)) == found.info.notes
     with pytest.raises(DataError, match=r"3\.png"):
         opened(spec, data=str(copy)).examine([["a {}"]])
+
+
+def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
+    spec: EvaluatorSpec, folder: Path, tmp_path: Path
+) -> None:
+    """Both ends look whole, so only decoding tells; what was decoded ahead is there at the end."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    torn = copy / "test" / "cat" / "3.png"
+    whole = bytearray(torn.read_bytes())
+    middle = len(whole) // 2
+    whole[middle : middle + 200] = bytes(200)
+    torn.write_bytes(whole)
+    assert opened(spec, data=str(copy)).score(["a {}"])
+    with pytest.raises(DataError, match=r"3\.png.*--on-bad-image skip"):
+        opened(spec, data=str(copy), look_ahead=True)
+    found = opened(spec, data=str(copy), look_ahead=True, on_bad_image="skip")
+    assert found.info.sizes["test"] == 47
+    # The choice does not depend on it, so a run may go on with the other setting.
+    assert found.info.fingerprint == opened(spec, data=str(copy)).info.fingerprint
+    expected = opened(spec, data=str(copy), on_bad_image="skip").examine([["a {}"]])
+    shutil.rmtree(copy / "test")
+    assert found.examine([["a {}"]]) == expected
+    assert found.info.notes["skipped_images"]["test"]["images"] == 1
 
 
 def test_what_was_let_through_stands_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:

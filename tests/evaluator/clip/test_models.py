@@ -188,9 +188,9 @@ def test_any_bytes_are_a_checkpoint_or_a_clear_error(
         (
             "ViT-B-32",
             "pico",
-            "ViT-B-32 needs its weights: give --pretrained TAG; open_clip has openai, laion400m_",
+            "ViT-B-32 needs its weights: give --pretrained TAG, one of open_clip's: openai, laion400m_",
         ),
-        ("ViT-B-32", "pico", "more (`promptclimb models --grep ViT-B-32` lists them)"),
+        ("ViT-B-32", "pico", ", metaclip_fullcc"),
         ("tiny-clip", "pico", "no weights for tiny-clip: give a checkpoint as --pretrained FILE"),
         ("local-dir:/no/such", "", "there is no open_clip_config.json in /no/such"),
     ],

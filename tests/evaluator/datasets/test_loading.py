@@ -113,7 +113,7 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
     Image.effect_noise((60, 60), 90).convert("RGB").save(image)
     assert load(str(tmp_path), shots=1).test.size == 5
     image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
-    with pytest.raises(DataError, match=rf"whole\{suffix} .*to resume a run, replace the file; a new run"):
+    with pytest.raises(DataError, match=rf"whole\{suffix} .*\(replace the file, or leave such.* skip"):
         load(str(tmp_path), shots=1)
     (note,) = (one for one in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in one)
     assert note.startswith("a search takes this with --on-bad-image skip only: ")
@@ -158,3 +158,19 @@ def test_neither_torch_nor_scikit_learn_is_imported_to_read_a_folder() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_shots_that_nobody_gave_are_chosen_by_the_data(tmp_path: Path, make_images: MakeImages) -> None:
+    """The line that says so is no note of a result; indices that are brought have a number of their own."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 5, "test/a": 2, "test/b": 2})
+    data = load(str(tmp_path))
+    assert (data.shots, len(data.train)) == (3, 6)
+    assert data.chosen[0].startswith("3 shots a class, as many as the smallest class, 'a', has")
+    assert not any("shots a class" in note for note in data.notes)
+    given = load(str(tmp_path), shots=3)
+    assert (given.train, given.chosen) == (data.train, ())
+    file = tmp_path / "shots.json"
+    entries = [{"impath": str(item.path), "label": item.label} for item in data.train[1:5]]
+    file.write_text(json.dumps({"train": {"data": entries}}))
+    brought = load(str(tmp_path), few_shot_file=file)
+    assert (brought.shots, len(brought.train), brought.chosen) == (2, 4, ())

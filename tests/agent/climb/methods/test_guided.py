@@ -118,11 +118,19 @@ def test_a_model_that_cannot_follow_is_asked_shortly_from_then_on() -> None:
     assert len(asked) > FIRST_ANSWERS
 
 
-def test_without_a_description_there_is_nothing_to_combine() -> None:
-    """Every iteration is the LLM's."""
+def test_without_a_description_a_model_that_reads_gets_every_iteration() -> None:
+    """There is nothing of the user's to combine."""
     steps = list(played(view(style="rich", description=""), llm=[0.1], free=0.9, iterations=6))
     assert all(isinstance(step, Ask) for step in steps)
     assert "numerals" not in str(steps)
+
+
+def test_without_a_description_words_of_form_stand_beside_a_small_model() -> None:
+    """They bring more than it does, so most iterations become theirs."""
+    steps = list(played(view(style="short", description=""), llm=[0.1], free=0.9, iterations=8))
+    free = [step for step in steps if isinstance(step, Propose)]
+    assert len(free) > len(steps) / 2
+    assert all(step.source == "combine" for step in free)
 
 
 def test_a_blind_climb_tells_no_class_name() -> None:
@@ -150,7 +158,7 @@ def test_after_a_request_without_an_answer_the_free_way_is_next() -> None:
 
 def test_without_a_free_way_the_request_is_made_again() -> None:
     """Nothing else is there to do."""
-    steps = METHOD.reset(view(style="short", description=""))
+    steps = METHOD.reset(view(style="rich", description=""))
     assert next(steps) == steps.send(Heard(skipped=True))
 
 

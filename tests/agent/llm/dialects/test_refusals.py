@@ -59,6 +59,9 @@ def test_a_body_that_is_deep_is_read_to_a_bound(depth: int, opening: str) -> Non
         ({"message": "bad", "input": {"seed": "not supported"}}, []),
         ({"message": "stopped: not allowed"}, []),
         ({"message": json.dumps({"error": {"param": "temperature"}})}, ["temperature"]),
+        ({"code": "1214", "message": "temperature参数非法。请检查文档。"}, ["temperature"]),
+        ({"issues": [{"message": "Number must be less than or equal to 1", "path": ["top_p"]}]}, ["top_p"]),
+        ({"message": "no", "path": "/v1/chat/completions"}, []),
     ],
 )
 def test_what_a_refusal_names(body: Any, named: list[str]) -> None:
@@ -77,6 +80,9 @@ def test_what_a_refusal_names(body: Any, named: list[str]) -> None:
         ("'temperature' does not support 0.7. Only the default (1) value is supported", None),
         ("invalid temperature: only 1 is allowed for this model", None),
         ("the maximum value of temperature is 1", 1.0),
+        ("The temperature parameter is illegal.：限制数值范围[0,1]", 1.0),
+        ("Malformed input request: #/temperature: 1.5 is not less or equal to 0.99", 0.99),
+        ("temperature (current value: 1.5) must be between 0 and 1", 1.0),
     ],
 )
 def test_the_ceiling_that_a_refusal_tells(message: str, ceiling: float | None) -> None:
@@ -166,7 +172,7 @@ def test_what_is_too_long(message: str, told: Overlong | None) -> None:
 def test_every_family_has_words_of_its_own() -> None:
     """No two entries of the table have one name, and none says nothing."""
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
-    assert all(family.instead or family.no_system or family.overlong for family in FAMILIES)
+    assert all(one.instead or one.no_system or one.streams or one.overlong for one in FAMILIES)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torchvision.datasets import ImageFolder
 
 from promptclimb.evaluator.datasets.readers.pictures import open_rgb
 from promptclimb.evaluator.errors import DataError
@@ -139,3 +142,13 @@ def test_a_photograph_in_a_format_that_is_not_read_is_called_so(tmp_path: Path) 
     (tmp_path / "IMG_1.HEIC").write_bytes(b"....ftypheic")
     with pytest.raises(DataError, match=r"IMG_1\.HEIC is a photograph .* \(\.heic\); convert them to JPEG"):
         open_rgb(tmp_path / "IMG_1.HEIC")
+
+
+def test_open_clip_agrees_on_transparent_pictures_by_the_line_of_the_exports_page(tmp_path: Path) -> None:
+    """Left alone it shows what lies beneath; with our way to open a picture it sees white, as we do."""
+    (tmp_path / "a").mkdir()
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a" / "clear.png")
+    preprocess = open_clip.image_transform(8, is_train=False)
+    white = preprocess(Image.new("RGB", (8, 8), "white"))
+    assert torch.equal(ImageFolder(str(tmp_path), preprocess, loader=open_rgb)[0][0], white)
+    assert not torch.equal(ImageFolder(str(tmp_path), preprocess)[0][0], white)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.readers.tables import SUFFIXES, parse_table, read_table
-from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.errors import ConfigError, DataError
+from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.evaluator.datasets.conftest import MakeImages, unless_refused
 from tests.fakes.data_sets import load
 
@@ -95,9 +96,8 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("", "no column 'label'"),
         ("path,label\n", "has no rows"),
         ("file,class\na/000.png,x\n", r"no column 'label' \(it has file, class\)"),
-        ("path;label\na/000.png;x\n", "separated by semicolons, and must be by commas"),
-        ('"Label";"Path";"a, b"\nx;a/000.png;1\n', "separated by semicolons"),
-        ("path\tlabel\na/000.png\tx\n", "separated by tabs"),
+        ("file;class\na/000.png;x\n", "no column 'label'.*are told by --columns path"),
+        ("path;label\na/000.png;x;y\n", "line 2 has more cells than there are columns"),
         ("path,label\na/000.png\n", "line 2 has no label"),
         ("path,label\n,x\n", "line 2 has no path"),
         ("path,label\na/000.png,x,y\n", "line 2 has more cells"),
@@ -156,3 +156,54 @@ def test_any_text_gives_rows_or_a_clear_error(text: str, suffix: str) -> None:
         unless_refused(
             lambda text=full: list(parse_table(text, suffix=suffix, where="the table")), "the table"
         )
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_fields_are_separated_as_a_spreadsheet_does(mark: str, suffix: str, pictures: Path) -> None:
+    """Where the comma is the decimal sign a CSV has semicolons; the header tells."""
+    header = f'"Label"{mark}"Path"{mark}"a, b; c"'
+    lines = [f"{label}{mark}{path}{mark}1" for path, label in rows()]
+    file = pictures / f"t{suffix}"
+    file.write_text("\n".join([header, *lines]))
+    expected = pictures / "usual.csv"
+    expected.write_text("\n".join(["path,label", *(f"{path},{label}" for path, label in rows())]))
+    found, usual = read_table(file, data_root=None), read_table(expected, data_root=None)
+    assert (found.classes, found.train, found.test) == (usual.classes, usual.train, usual.test)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_columns_may_have_names_of_their_own(suffix: str, pictures: Path) -> None:
+    """As ``--columns`` says; one that is not said keeps its name, and others are passed over."""
+    parts = ("train", "train", "test")
+    if suffix == ".jsonl":
+        lines = [
+            json.dumps({"File, name": path, "label": label, "Part": parts[number % 3], "path": "x"})
+            for number, (path, label) in enumerate(rows())
+        ]
+    else:
+        mark = "\t" if suffix == ".tsv" else ";"
+        lines = [mark.join(('"File, name"', "label", "Part", "path"))]
+        lines += [mark.join((path, label, parts[n % 3], "x")) for n, (path, label) in enumerate(rows())]
+    (pictures / f"t{suffix}").write_text("\n".join(lines))
+    data = load(str(pictures / f"t{suffix}"), columns='"path=File, name", split=Part')
+    listed = [path for number, (path, _label) in enumerate(rows()) if number % 3 == 2]
+    assert sorted(item.path for item in data.test.open()) == sorted(pictures / path for path in listed)
+
+
+def test_a_column_that_is_not_there_is_named(pictures: Path) -> None:
+    """As it was given; for what is no table, columns are none of its business."""
+    file = write_table(pictures, ".csv", split=False)
+    with pytest.raises(DataError, match=r"no column 'part' \(it has path, label"):
+        load(str(file), columns="split=Part")
+    with pytest.raises(DataError, match="--columns tells of a table"):
+        load(str(pictures), columns="split=Part")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "path", "path=", "file=path", "path=a,path=b", '"path=a', "path=a;label=b,"]
+)
+def test_columns_that_say_nothing_are_refused(text: str) -> None:
+    """In one line, with the form."""
+    with pytest.raises(ConfigError, match=r"write path=NAME,label=NAME, and split=NAME"):
+        EvaluatorSpec(columns=text)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.datasets.readers.coop.split_file import parse_split
-from promptclimb.evaluator.datasets.sampling.few_shot import draw, sample
+from promptclimb.evaluator.datasets.sampling.few_shot import default_shots, draw, sample
 from promptclimb.evaluator.datasets.sampling.few_shot_file import read_few_shot_file
 from promptclimb.evaluator.datasets.values import Item, Splits
 from promptclimb.evaluator.errors import DataError
@@ -152,10 +152,21 @@ def test_a_class_with_fewer_images_than_shots_gives_all_it_has() -> None:
     assert len(train) == 6
 
 
-def test_too_many_shots_are_answered_with_the_option_and_its_default() -> None:
-    """Whoever gave no number learns where it came from, and what to write."""
-    with pytest.raises(DataError, match=r"4 training images, too few for 16 .*default is 16.*--shots 4"):
+def test_too_many_shots_are_answered_with_what_would_do() -> None:
+    """A number that is possible, or none."""
+    with pytest.raises(DataError, match=r"4 training images, too few for 16 .*--shots 4 or fewer, or leave"):
         draw(splits([0, 0, 1, 1, 1, 1], []), shots=16, seed=1)
+
+
+def test_where_nothing_is_said_the_smallest_class_decides_up_to_sixteen() -> None:
+    """Every class gives as many; where that is fewer than 16, one line says so."""
+    shots, line = default_shots(splits([0, 0, 1, 1, 1, 1], []))
+    assert (shots, str(line)[:54]) == (2, "2 shots a class, as many as the smallest class, 'a', h"[:54])
+    for counts, expected in (((16, 16), 16), ((40, 20), 16), ((40, 1), 1)):
+        labels = [label for label, count in enumerate(counts) for _ in range(count)]
+        shots, line = default_shots(splits(labels, []))
+        assert shots == expected
+        assert (line is None) == (expected == 16)
 
 
 @pytest.mark.parametrize("shots", [0, -1, 5])

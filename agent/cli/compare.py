@@ -1,0 +1,163 @@
+"""``compare``: several runs side by side, with intervals."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ...evaluator.user_paths import user_path
+from ..errors import UsageError
+from ..results.comparison import Contender, Versus, rows_of
+from ..results.details import read_details
+from ..results.figures import has_accuracies, score_text
+from ..results.gain import INITIAL_POOL, PLAIN, Difference
+from ..results.page import render_comparison
+from ..results.plain_json import plain
+from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
+from ..text import printable
+from .folders import folder_with_result
+from .output import console, print_json, print_text, short_path
+
+if TYPE_CHECKING:
+    from .parser import Commands
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Print a column for each run, and by how much its best template beats that of the first.
+
+    Raises:
+        UsageError: A folder holds no run with a result, or the same run is named twice; or there is no
+            place for the page.
+    """
+    folders = [folder_with_result(given) for given in arguments.directories]
+    if len(folders) < 2:
+        raise UsageError("compare takes two runs or more: compare RUN_DIR RUN_DIR")
+    if doubled := next((one for place, one in enumerate(folders) if one in folders[:place]), None):
+        raise UsageError(f"{short_path(doubled)} is named twice; name other runs to compare it with")
+    runs = [
+        Contender(run=short_path(folder), result=result_of(folder), details=read_details(folder))
+        for folder in folders
+    ]
+    against = rows_of(runs)
+    if arguments.html is not None:
+        print_text(f"{_write_page(arguments.html, runs, against)}\n")
+    elif arguments.as_json:
+        print_json([_document(run, one) for run, one in zip(runs, against, strict=True)])
+    else:
+        _print(runs, against)
+    return 0
+
+
+def _write_page(given: str, runs: Sequence[Contender], against: Sequence[Versus]) -> Path:
+    path = user_path(given, "--html")
+    if belongs_to_a_run(path):
+        raise UsageError(f"--html {path} is a file of a run; choose another")
+    try:
+        write_atomically(
+            path, render_comparison([run.run for run in runs], _lines(runs, against), _notes(against))
+        )
+    except OSError as error:
+        raise UsageError(f"--html {path}: it cannot be written ({error.strerror})") from error
+    return path
+
+
+def _document(run: Contender, against: Versus) -> dict[str, Any]:
+    result = run.result
+    return {
+        "run": run.run,
+        "status": result.status,
+        "dataset": result.dataset.name,
+        "model": plain(result.model),
+        "llm": result.llm.model,
+        "method": result.method,
+        "shots": result.dataset.shots,
+        "seed": result.dataset.seed,
+        "best": plain(result.best),
+        "ensemble": plain(result.ensemble),
+        "gain": plain(result.gain),
+        "calls": result.usage.calls,
+        "over_first": plain(against.over),
+        "note": against.why or None,
+    }
+
+
+def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[str, list[str]]]:
+    """Return names with a cell for each run."""
+
+    def each(cell: Callable[[Contender], str]) -> list[str]:
+        return [cell(run) for run in runs]
+
+    def score(run: Contender, value: float | None) -> str:
+        return score_text(value, percent=has_accuracies(run.result))
+
+    return [
+        ("data", each(lambda run: run.result.dataset.name)),
+        ("shots, seed", each(lambda run: f"{run.result.dataset.shots}, {run.result.dataset.seed}")),
+        ("model", each(lambda run: run.result.model.name)),
+        ("LLM", each(lambda run: run.result.llm.model or "none")),
+        ("method", each(lambda run: run.result.method)),
+        ("status", each(lambda run: run.result.status)),
+        ("best template", each(lambda run: run.result.best.template)),
+        ("train", each(lambda run: score(run, run.result.best.train))),
+        ("val", each(lambda run: score(run, run.result.best.val))),
+        ("test", each(lambda run: score(run, run.result.best.test))),
+        ("ensemble, test", each(lambda run: score(run, run.result.ensemble.test))),
+        ("over the first run", ["-", *(_told(one.over) + ("*" if one.why else "") for one in against[1:])]),
+        ("over plain", each(lambda run: _gain(run, PLAIN))),
+        ("over its initial pool", each(lambda run: _gain(run, INITIAL_POOL))),
+        ("templates scored", each(lambda run: f"{run.result.evaluated:,}")),
+        ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
+        ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),
+    ]
+
+
+def _gain(run: Contender, name: str) -> str:
+    return _told(None if run.result.gain is None else run.result.gain.over.get(name))
+
+
+def _told(one: Difference | None) -> str:
+    if one is None:
+        return "-"
+    if one.of_one:
+        return "the same template"
+    low, high = one.interval
+    return f"{one.points:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def _notes(against: Sequence[Versus]) -> list[str]:
+    found = dict.fromkeys(one.why for one in against if one.why)
+    means = "Differences are on test, in percentage points, with 95 % intervals."
+    return [means, *(f"* {why}" for why in found)]
+
+
+def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:
+    table = Table(header_style="bold")
+    table.add_column("")
+    for run in runs:
+        table.add_column(Text(printable(run.run)), overflow="fold")
+    for name, cells in _lines(runs, against):
+        table.add_row(name, *(Text(printable(cell)) for cell in cells))
+    shown = console(stderr=False)
+    shown.print(table)
+    for line in _notes(against):
+        shown.print(Text(line), soft_wrap=True)
+
+
+def add_parser(commands: Commands, line: str) -> None:
+    """Add ``compare``."""
+    parser = commands.add_parser("compare", help=line)
+    parser.add_argument(
+        "directories",
+        metavar="RUN_DIR",
+        nargs="+",
+        help="finished or stopped runs; the first is what the others are compared with",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="as_json", action="store_true", help="as JSON")
+    form.add_argument("--html", metavar="FILE", help="write a page instead")
+    parser.set_defaults(run=compare)

@@ -1,0 +1,82 @@
+"""What to do next, as far as a run's own figures say it."""
+
+from __future__ import annotations
+
+import shlex
+
+from .gain import BEST_HAND_MADE, INITIAL_POOL, PLAIN, Difference, Gain
+from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
+from .run_view import RunView
+
+WIDE = 6.0
+"""Points from edge to edge of an interval that leaves much open."""
+
+
+def next_steps(view: RunView) -> list[str]:
+    """Return sentences, the most urgent first; never none."""
+    result, folder = view.result, shlex.quote(view.state.run_dir.name)
+    if result is None or result.status == "stopped":
+        if view.state.state == "live":
+            return ["Wait: the search is running, and this page shows it as it was when it was made."]
+        more = "".join(f" --max-{limit} N" for limit in view.state.limits)
+        command = f"promptclimb resume {folder}{more}"
+        first = f"Go on: {command} takes up the run where it was; nothing is paid for twice."
+        return [first, *(_on_answers(result) if result else [])]
+    steps = [*_on_test(result, folder), *_on_answers(result), *(_on_gain(result.gain) if result.gain else [])]
+    return steps or ["Use the best template, or the ensemble, as shown above."]
+
+
+def _on_test(result: SearchResult, folder: str) -> list[str]:
+    if UNOPENED in result.notes:
+        return [
+            f"Mend what is wrong with the test images, then promptclimb resume {folder} looks at them again."
+        ]
+    if not result.dataset.sizes.test:
+        return [
+            "Add test images: without them nobody knows what the template is worth on images that it was not "
+            "chosen by."
+        ]
+    return []
+
+
+def _on_answers(result: SearchResult) -> list[str]:
+    if NOTHING_USABLE in result.notes:
+        return ["Ask another LLM: this one proposed no template that could be used."]
+    if EMPTY in result.notes:
+        return [
+            "Look at the answers in which no template could be read; an LLM that follows the request wastes "
+            "fewer calls."
+        ]
+    return []
+
+
+def _on_gain(gain: Gain) -> list[str]:
+    steps = []
+    pool, plain, hand_made = (gain.over.get(name) for name in (INITIAL_POOL, PLAIN, BEST_HAND_MADE))
+    if gain.ensemble is not None and _surely(gain.ensemble) > 0:
+        steps.append("Use the ensemble: on test it is better than the best template alone.")
+    elif gain.ensemble is not None and _surely(gain.ensemble) < 0:
+        steps.append("Use the best template alone: on test the ensemble is worse.")
+    if hand_made is not None and _surely(hand_made) < 0:
+        steps.append(
+            "Use the best hand-made template: the search found none as good. A search that begins with it "
+            "(--initial FILE) may go on from there."
+        )
+    elif plain is not None and _surely(plain) > 0:
+        steps.append("Use what was found in place of the plain template: the gain is more than chance.")
+    if pool is not None and _surely(pool) <= 0:
+        steps.append(
+            "The iterations added nothing that is certain to the initial templates. Telling the LLM what the "
+            "images show (--describe), another method or a stronger LLM may make the calls worth it; more "
+            "restarts draw more initial templates, which cost none."
+        )
+    widest = max((one.interval[1] - one.interval[0] for one in gain.over.values()), default=0.0)
+    if widest > WIDE and any(not _surely(one) and not one.of_one for one in gain.over.values()):
+        steps.append("For a surer answer take more test images: four times as many halve an interval.")
+    return steps
+
+
+def _surely(one: Difference) -> int:
+    """Return 1 for better, -1 for worse, 0 where the interval leaves that open."""
+    low, high = one.interval
+    return (low > 0.0) - (high < 0.0)

@@ -1,0 +1,106 @@
+"""The lines of Python that use what a run found, to be copied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .result import SearchResult
+from .run_view import RunView
+
+MOST_NAMES = 40
+LONGEST_LINE = 100
+_BUNDLED = "pico"
+
+
+class Use(NamedTuple):
+    """How templates are used: a sentence, code to copy, and what more there is to say."""
+
+    about: str
+    code: str
+    more: str
+
+
+def use_of(view: RunView) -> Use | None:
+    """Return how to use what a run found; None where it has no result."""
+    result = view.result
+    if result is None:
+        return None
+    templates = _listed("templates", [positional(one) for one in result.ensemble.templates])
+    names = _names(view)
+    if names is None or (not result.model.pretrained and ":" not in result.model.name):
+        return Use(
+            "The templates of the ensemble, the best first; {} is the slot of the class name.", templates, ""
+        )
+    code = "\n".join([*_model(result), "", *names, templates, *_CLASSIFIER])
+    together = (
+        "the templates of the ensemble, averaged as the search did"
+        if len(result.ensemble.templates) > 1
+        else ""
+    )
+    return Use(
+        f"With open_clip: {together or 'the best template'}.",
+        code,
+        "For CLIP_benchmark, CuPL, CoOp, or the classifier itself: promptclimb export RUN_DIR --format FORM.",
+    )
+
+
+def positional(template: str) -> str:
+    """Return a template for ``str.format``: a slot that stands twice takes the same name each time."""
+    return template if template.count("{}") == 1 else template.replace("{}", "{0}")
+
+
+_CLASSIFIER = (
+    "weights = open_clip.build_zero_shot_classifier(model, tokenizer, names, templates)",
+    "",
+    'pixels = preprocess(Image.open("photo.jpg").convert("RGB"))[None]',
+    "with torch.inference_mode():",
+    "    decided = (model.encode_image(pixels, normalize=True) @ weights).argmax(dim=1)",
+    "print(names[decided.item()])",
+)
+
+
+def _model(result: SearchResult) -> list[str]:
+    name, pretrained = result.model.name, result.model.pretrained
+    lines = ["import open_clip", "import torch", "from PIL import Image"]
+    if pretrained == _BUNDLED:
+        return [
+            *lines,
+            "from promptclimb.evaluator.clip.models import load_model",
+            "",
+            f'loaded = load_model({_quoted(name)}, "{_BUNDLED}", torch.device("cpu"))',
+            "model, tokenizer, preprocess = loaded.model, loaded.tokenizer, loaded.preprocess",
+        ]
+    weights = f", pretrained={_quoted(pretrained)}" if pretrained else ""
+    return [
+        *lines,
+        "",
+        f"model, _, preprocess = open_clip.create_model_and_transforms({_quoted(name)}{weights})",
+        f"tokenizer = open_clip.get_tokenizer({_quoted(name)})",
+        "model.eval()",
+    ]
+
+
+def _names(view: RunView) -> list[str] | None:
+    """Return the line with the class names; None where the black box is none that open_clip opens."""
+    decisions = None if view.details is None else view.details.decisions
+    if decisions is not None and decisions.image_set is None:
+        return None
+    look = view.result.inspection if view.result else None
+    names = [one.name for one in look.classes] if look is not None else []
+    if 0 < len(names) <= MOST_NAMES:
+        return [_listed("names", names)]
+    return ["names = [...]  # the class names, in the order of their labels"]
+
+
+def _listed(name: str, texts: Sequence[str]) -> str:
+    line = f"{name} = [{', '.join(map(_quoted, texts))}]"
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{name} = [\n" + "".join(f"    {_quoted(text)},\n" for text in texts) + "]"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a literal that Python reads, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)

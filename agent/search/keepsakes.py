@@ -1,0 +1,165 @@
+"""What is kept of a search for its page: decisions on test, pictures, and whence the best template came."""
+
+from __future__ import annotations
+
+import base64
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from ...evaluator.illustrating import Illustrator
+from ...evaluator.scoring import Evaluator
+from ..climb.record import ClimbRecord
+from ..climb.scored import Scored
+from ..position import LLM, Position
+from ..results.details import BEST, Ancestor, Decisions, Details, Picture
+from ..results.gain import INITIAL_POOL, PLAIN, Examined
+from ..results.lineage import lineage_of, shown_in
+from ..results.result import Row
+from .last_look import measured
+
+MOST_PICTURES = 12
+"""Of those put right, and of those broken."""
+MOST_SHOWN = 8
+
+
+async def details_of(
+    evaluator: Evaluator,
+    examined: Mapping[str, Examined],
+    best: Scored,
+    records: Sequence[ClimbRecord],
+) -> Details:
+    """Return what is kept; whatever cannot be had is left out, as it must not cost a result.
+
+    Args:
+        evaluator: What scored.
+        examined: What was examined on test, by name; none where test stayed sealed.
+        best: The template that was chosen.
+        records: What each climb did.
+    """
+    decisions = await _decisions(evaluator, examined)
+    baseline = next((name for name in (PLAIN, INITIAL_POOL) if name in examined), None)
+    pictures: tuple[Picture, ...] = ()
+    if decisions is not None and baseline is not None and isinstance(evaluator, Illustrator):
+        pictures = await _pictures(evaluator, decisions, baseline)
+    return Details(
+        decisions=decisions,
+        baseline=baseline,
+        pictures=pictures,
+        lineage=_lineage(row_of(1, best), records),
+    )
+
+
+def row_of(rank: int, entry: Scored) -> Row:
+    """Return a template that was scored as a line of the leaderboard."""
+    return Row(
+        rank=rank,
+        template=entry.text,
+        train=entry.score.train,
+        val=entry.score.val,
+        climb=entry.position.climb,
+        reset=entry.position.reset,
+        iteration=entry.position.iteration,
+        source=entry.source,
+    )
+
+
+async def _decisions(evaluator: Evaluator, examined: Mapping[str, Examined]) -> Decisions | None:
+    told = {name: one for name, one in examined.items() if one.predicted is not None}
+    labels = next((one.labels for one in told.values() if one.labels is not None), None)
+    if labels is None:
+        return None
+    key: str | None = None
+    if isinstance(evaluator, Illustrator):
+        try:
+            key = await measured(lambda: evaluator.image_set("test")) or None
+        except Exception:  # noqa: BLE001 - a page can do without
+            key = None
+    return Decisions(
+        image_set=key,
+        classes=tuple(evaluator.info.class_names),
+        labels=tuple(labels),
+        predicted={name: tuple(one.predicted or ()) for name, one in told.items()},
+    )
+
+
+async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str) -> tuple[Picture, ...]:
+    before, after = decisions.predicted.get(baseline), decisions.predicted.get(BEST)
+    if before is None or after is None:
+        return ()
+    right, broken = list[int](), list[int]()
+    for place, (true, was, now) in enumerate(zip(decisions.labels, before, after, strict=True)):
+        if (was == true) != (now == true):
+            (right if now == true else broken).append(place)
+    chosen = [
+        *_spread(right, [(decisions.labels[place], before[place]) for place in right]),
+        *_spread(broken, [(decisions.labels[place], after[place]) for place in broken]),
+    ]
+    try:
+        made = await measured(lambda: evaluator.thumbnails("test", chosen))
+        return tuple(
+            Picture(
+                true=decisions.class_name(decisions.labels[place]),
+                before=decisions.class_name(before[place]),
+                after=decisions.class_name(after[place]),
+                name=one.name,
+                jpeg=base64.b64encode(one.jpeg).decode("ascii"),
+            )
+            for place, one in zip(chosen, made, strict=True)
+            if one is not None
+        )
+    except Exception:  # noqa: BLE001 - a page can do without
+        return ()
+
+
+def _spread(places: Sequence[int], kinds: Sequence[tuple[int, int]]) -> list[int]:
+    """Return some places: one of each kind in turn, the most frequent kinds first."""
+    by_kind: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, kind in zip(places, kinds, strict=True):
+        by_kind[kind].append(place)
+    ordered = sorted(by_kind.values(), key=len, reverse=True)
+    longest = len(ordered[0]) if ordered else 0
+    turns = [group[turn] for turn in range(longest) for group in ordered if turn < len(group)]
+    return turns[:MOST_PICTURES]
+
+
+def _lineage(best: Row, records: Sequence[ClimbRecord]) -> tuple[Ancestor, ...]:
+    rows = [row_of(0, entry) for record in records for entry in record.scored]
+    exchanges = {place: one for record in records for place, one in record.exchanges.items()}
+    found = []
+    for row in lineage_of(best, rows):
+        place = Position(row.climb, row.reset, row.iteration)
+        samples = [one for one in exchanges if one[:3] == place[:3]] if row.source == LLM else []
+        if not samples:
+            found.append(_ancestor(row))
+            continue
+        # Of several requests of an iteration the last one asked for templates.
+        messages, answer = exchanges[max(samples)]
+        earlier = [
+            one
+            for one in rows
+            if one.climb == row.climb and (one.reset, one.iteration) < (row.reset, row.iteration)
+        ]
+        texts = [str(message["content"]) for message in messages if message["role"] != "system"]
+        shown = [one.template for one in shown_in(texts, earlier) if one.template != row.template]
+        found.append(
+            _ancestor(
+                row,
+                shown=tuple(shown[:MOST_SHOWN]),
+                all_shown=len(shown),
+                messages=tuple((message["role"], str(message["content"])) for message in messages),
+                answer=answer,
+            )
+        )
+    return tuple(found)
+
+
+def _ancestor(row: Row, **more: object) -> Ancestor:
+    return Ancestor(
+        template=row.template,
+        train=row.train,
+        climb=row.climb,
+        reset=row.reset,
+        iteration=row.iteration,
+        source=row.source,
+        **more,  # type: ignore[arg-type]  # of the types that are given above
+    )

@@ -1,0 +1,19 @@
+"""References that see inside the model: what a search without weights, features and logits is held against.
+
+Nothing here imports torch until one is run.
+"""
+
+from __future__ import annotations
+
+from .references import REFERENCES, Reference, WhiteBoxResult, check_reference, names_in
+from .running import run, run_all
+
+__all__ = [
+    "REFERENCES",
+    "Reference",
+    "WhiteBoxResult",
+    "check_reference",
+    "names_in",
+    "run",
+    "run_all",
+]

@@ -1,0 +1,151 @@
+"""CoOp: learn what stands before the class name, by gradients through the text tower.
+
+K. Zhou, J. Yang, C. C. Loy, Z. Liu: Learning to Prompt for Vision-Language Models, IJCV 2022; what the paper
+leaves open (momentum, weight decay, when a batch is dropped) is as in its public code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...clip.zero_shot import correct, decide
+from .problem import Fitted, Problem
+from .reference_options import RANDOM, CoopOptions
+from .soft_prompt import SoftPrompt, embedded
+
+BATCH = 32
+MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+WARM_UP_LR = 1e-5
+SPREAD = 0.02
+WORDS = "a photo of a"
+LEARNING_RATES = (2e-3, 2e-2)
+"""Of the grid: the published one, and ten times of it."""
+LONGEST = 200
+
+
+def epochs_for(shots: int) -> int:
+    """Return how long CoOp trains: 50 epochs for one shot, 100 for two to four, 200 for more."""
+    return 50 if shots == 1 else 100 if shots <= 4 else 200
+
+
+def learning_rates(lr: float, epochs: int) -> list[float]:
+    """Return the learning rate of each epoch: one at 1e-5, then a cosine from ``lr`` towards 0."""
+    cosine = [lr * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(epochs - 1)]
+    return [WARM_UP_LR, *cosine]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A context after training.
+
+    Attributes:
+        vectors: [M, D], or [C, M, D].
+        weights: The classifier that it makes, [C, E], on the CPU.
+        losses: Mean training loss of each epoch.
+        options: What it was trained with.
+    """
+
+    vectors: Tensor
+    weights: Tensor
+    losses: tuple[float, ...]
+    options: CoopOptions
+
+
+def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
+    """Learn a context on the shots; see ``Fit``."""
+    best = tune(problem, options, seed=seed) if options.tuned else learn(problem, options, seed=seed)
+    chosen = {
+        "context": best.vectors.shape[-2],
+        "class_specific": options.class_specific,
+        "init": best.options.init,
+        "lr": best.options.lr,
+        "epochs": len(best.losses),
+    }
+    return Fitted(
+        decide=lambda split: decide(split, best.weights), chosen=chosen, trained=best.vectors.numel()
+    )
+
+
+def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
+    """Return the best of the grid on the validation images; equal accuracies are told apart by the loss.
+
+    Raises:
+        ModelError: The text tower cannot be learnt through.
+    """
+    val = problem.val
+
+    def rank(learned: Learned) -> tuple[int, float]:
+        logits = problem.loaded.logit_scale * val.features @ learned.weights.T
+        loss = functional.cross_entropy(logits, val.labels).item()
+        return correct(decide(val, learned.weights), val), -loss
+
+    trials = list(grid(options, problem.shots))
+    problem.report(f"coop-tuned: a grid of {len(trials)} trainings")
+    return max((learn(problem, one, seed=seed) for one in trials), key=rank)
+
+
+def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
+    """Yield what is tried: learning rates, starts and lengths of training; the published choice is first."""
+    starts: Sequence[dict[str, Any]] = ({"context": 16}, {"context": 4}, {"init": WORDS})
+    for epochs, begin, lr in product(dict.fromkeys((epochs_for(shots), LONGEST)), starts, LEARNING_RATES):
+        yield CoopOptions(class_specific=options.class_specific, lr=lr, epochs=epochs, **begin)
+
+
+def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
+    """Train a context; the last epoch's is taken, as published.
+
+    Raises:
+        ModelError: The text tower cannot be learnt through, or reads no text so long.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    prompt, context = start(problem, options, generator)
+    context.requires_grad_()
+    optimizer = torch.optim.SGD([context], lr=WARM_UP_LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    features = problem.train.features.to(prompt.device, torch.float32)
+    labels = problem.train.labels.to(prompt.device)
+    epochs, losses = options.epochs or epochs_for(problem.shots), []
+    problem.report(f"coop: {context.numel():,} numbers to learn, {epochs} epochs, {len(labels)} images")
+    for lr in learning_rates(options.lr, epochs):
+        optimizer.param_groups[0]["lr"] = lr
+        found = []
+        for batch in batches(len(labels), generator):
+            logits = problem.loaded.logit_scale * features[batch] @ prompt.features(context).T
+            loss = functional.cross_entropy(logits, labels[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            found.append(loss.item())
+        losses.append(sum(found) / len(found))
+    vectors = context.detach()
+    with torch.no_grad():
+        return Learned(vectors, prompt.features(vectors).cpu(), tuple(losses), options)
+
+
+def start(problem: Problem, options: CoopOptions, generator: torch.Generator) -> tuple[SoftPrompt, Tensor]:
+    """Return the texts, and the vectors that training begins with: noise, or the embeddings of words.
+
+    Raises:
+        ModelError: The text tower cannot be learnt through, or reads no text so long.
+    """
+    if options.init == RANDOM:
+        prompt = SoftPrompt(problem.encoder, options.context, class_specific=options.class_specific)
+        noise = torch.randn(*prompt.shape, prompt.width, generator=generator)
+        return prompt, (SPREAD * noise).to(prompt.device)
+    words = embedded(problem.encoder, options.init)
+    prompt = SoftPrompt(problem.encoder, len(words), class_specific=options.class_specific)
+    return prompt, words.expand(*prompt.shape, prompt.width).clone()
+
+
+def batches(images: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield the images of each step of an epoch, in a new order; what fills no whole batch is left out."""
+    order = torch.randperm(images, generator=generator)
+    for number in range(max(1, images // BATCH)):
+        yield order[number * BATCH : (number + 1) * BATCH]

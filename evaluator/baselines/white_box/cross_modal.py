@@ -1,0 +1,162 @@
+"""Cross-modal linear probe: texts are shots too. One linear head learns from half a batch of each.
+
+Z. Lin, S. Yu, Z. Kuang, D. Pathak, D. Ramanan: Multimodality Helps Unimodality: Cross-Modal Few-Shot Learning
+with Multimodal Models, CVPR 2023; the figures are those of the public code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...clip.zero_shot import SCALE, Labelled, classifier, decide
+from .problem import Fitted, Problem
+from .reference_options import CrossModalOptions
+
+SETTINGS = tuple(product((1e-3, 1e-4), (0.0, 1e-2, 1e-4)))
+"""Learning rates and weight decays, which are trained side by side."""
+BATCHES = (8, 32)
+WARM_UP, WARM_UP_LR = 50, 1e-5
+LOOK_EVERY = 100
+BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The best head of a run on the validation images.
+
+    Attributes:
+        right: Validation images that it classifies correctly.
+        weights: [C, E].
+        setting: Learning rate and weight decay.
+        step: After how many steps it was taken.
+        batch: Images and texts in a batch.
+    """
+
+    right: int
+    weights: Tensor
+    setting: tuple[float, float]
+    step: int
+    batch: int
+
+
+def fit(problem: Problem, options: CrossModalOptions, *, seed: int) -> Fitted:
+    """Train heads from the text classifier on, and take the best on the validation images; see ``Fit``."""
+    templates = problem.templates(options.texts)
+    vectors = problem.text_features(templates)  # [T, C, E]
+    count, classes, width = vectors.shape
+    texts = Labelled(vectors.reshape(-1, width), torch.arange(classes).repeat(count), classes)
+    sizes = [size for size in BATCHES if size // 2 < min(len(texts), len(problem.train))]
+    # Where there are too few images or texts for either, all of them make a batch.
+    halves = [size // 2 for size in sizes] or [min(len(texts), len(problem.train))]
+    begin = classifier(vectors)
+    heads = [
+        train(begin, (problem.train, texts), problem.val, half=half, iterations=options.iterations, seed=seed)
+        for half in halves
+    ]
+    best = max(heads, key=lambda head: head.right)
+    lr, decay = best.setting
+    chosen = {"lr": lr, "weight_decay": decay, "batch": best.batch, "step": best.step}
+    return Fitted(
+        decide=lambda split: decide(split, best.weights),
+        chosen=chosen | {"templates": list(templates)},
+        trained=best.weights.numel(),
+    )
+
+
+def train(
+    begin: Tensor,
+    shots: tuple[Labelled, Labelled],
+    val: Labelled,
+    *,
+    half: int,
+    iterations: int,
+    seed: int,
+) -> Head:
+    """Train one head for each of ``SETTINGS`` on the same batches; return the first of the best on val.
+
+    Args:
+        begin: The classifier that all start from, [C, E].
+        shots: Images and texts.
+        val: Looked at every hundredth step.
+        half: Images in a batch, and texts.
+        iterations: How many steps.
+        seed: Of the order of the batches.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    streams = [stream(split, half, generator) for split in shots]
+    heads = AdamW(begin.expand(len(SETTINGS), -1, -1).clone())
+    best = Head(-1, begin, SETTINGS[0], 0, 2 * half)
+    for step in range(iterations):
+        parts = [next(one) for one in streams]
+        features = torch.cat([part[0] for part in parts])
+        labels = torch.cat([part[1] for part in parts])
+        heads.step(
+            gradient(heads.weights, features, labels), [rate(lr, step, iterations) for lr, _ in SETTINGS]
+        )
+        if step % LOOK_EVERY == 0:
+            best = better(best, heads.weights, val, step=step + 1)
+    return best
+
+
+def gradient(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+    """Return the gradient of the mean cross-entropy of heads [S, C, E] on features [B, E]: [S, C, E]."""
+    logits = SCALE * torch.einsum("sce,be->sbc", weights, features)
+    wrong = logits.softmax(dim=-1) - functional.one_hot(labels, weights.shape[1])
+    return torch.einsum("sbc,be->sce", wrong, features) * (SCALE / len(labels))
+
+
+class AdamW:
+    """AdamW on several heads at once, each with its own learning rate and weight decay: one pass for all.
+
+    Args:
+        weights: [S, C, E], changed in place.
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+        self._decays = torch.tensor([decay for _, decay in SETTINGS])
+        self._mean, self._square = torch.zeros_like(weights), torch.zeros_like(weights)
+        self._steps = 0
+
+    def step(self, gradient: Tensor, rates: list[float]) -> None:
+        """Take a step of every head."""
+        self._steps += 1
+        lr = torch.tensor(rates)
+        self.weights *= (1 - lr * self._decays)[:, None, None]
+        self._mean.lerp_(gradient, 1 - BETA1)
+        self._square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        scale = (self._square / (1 - BETA2**self._steps)).sqrt_().add_(TINY)
+        self.weights -= (lr / (1 - BETA1**self._steps))[:, None, None] * self._mean / scale
+
+
+def rate(lr: float, step: int, iterations: int) -> float:
+    """Return the learning rate of a step: 50 rising from 1e-5, then a cosine from ``lr`` towards 0."""
+    if step < WARM_UP:
+        return WARM_UP_LR if step == 0 else lr * step / WARM_UP
+    return lr * (1 + math.cos(math.pi * (step - WARM_UP) / iterations)) / 2
+
+
+def stream(split: Labelled, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches for ever, in a new order each time around; what fills no whole batch is left out."""
+    while True:
+        order = torch.randperm(len(split), generator=generator)
+        for number in range(len(split) // size):
+            chosen = order[number * size : (number + 1) * size]
+            yield split.features[chosen], split.labels[chosen]
+
+
+def better(best: Head, weights: Tensor, val: Labelled, *, step: int) -> Head:
+    """Return the best head so far."""
+    decided = torch.einsum("sce,ne->snc", weights, val.features).argmax(dim=-1)  # [S, n]
+    right = (decided == val.labels).sum(dim=1)
+    place = int(right.argmax())
+    if int(right[place]) <= best.right:
+        return best
+    return Head(int(right[place]), weights[place].clone(), SETTINGS[place], step, best.batch)

@@ -1,0 +1,146 @@
+"""A few-shot problem with the model laid open: what a white-box reference may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ...clip.in_process import build_encoder, image_encoder, labelled
+from ...clip.models import LoadedModel, load_model, parse_devices
+from ...clip.texts.text_encoder import TextEncoder
+from ...clip.zero_shot import Labelled, classifier
+from ...datasets import load_data
+from ...errors import DataError, EvaluatorError
+from ...spec import EvaluatorSpec, Progress, Report
+from ..hand_made import PLAIN, hand_made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Features and labels of the shots, the model, and a test split that is opened at the end.
+
+    Attributes:
+        dataset: Name of the data set.
+        class_names: By label.
+        shots: Training images a class.
+        seed: Seed of the few-shot sample.
+        loaded: The model.
+        encoder: Templates to class vectors, in float32.
+        train: Training images.
+        val: Validation images; empty where there are none.
+        open_test: Gives the test images.
+        report: Told each fact worth knowing.
+    """
+
+    dataset: str
+    class_names: tuple[str, ...]
+    shots: int
+    seed: int
+    loaded: LoadedModel
+    encoder: TextEncoder
+    train: Labelled
+    val: Labelled
+    open_test: Callable[[], Labelled]
+    report: Report = lambda _line: None
+    _opened: dict[str, Labelled] = field(default_factory=dict)
+
+    def split(self, name: str) -> Labelled:
+        """Return the images of a split; the test split is opened at the first need."""
+        if name == "test":
+            if name not in self._opened:
+                self._opened[name] = self.open_test()
+            return self._opened[name]
+        return self.val if name == "val" else self.train
+
+    def check_split(self, name: Literal["train", "val", "test"]) -> None:
+        """Make sure that a split has images, without opening the test split.
+
+        Raises:
+            DataError: It has none.
+        """
+        if name == "val" and not len(self.val):
+            raise DataError(f"{self.dataset} has no val images; choose another split")
+
+    def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
+        """Return templates for a text classifier: those made for this data set, if any, or the plain one."""
+        own = hand_made(self.dataset) if kind == "hand-made" else ()
+        return tuple(text for text in own if self.encoder.check(text) is None) or (PLAIN,)
+
+    def text_features(self, templates: Sequence[str]) -> Tensor:
+        """Return normalised embeddings [T, C, E], float32, on the CPU.
+
+        Raises:
+            EvaluatorError: The model cannot read a template.
+        """
+        for template in templates:
+            if (rejection := self.encoder.check(template)) is not None:
+                raise EvaluatorError(f"{template!r}: {rejection.message}")
+        # Copied, since what is made in inference mode can take no part in training.
+        return self.encoder.vectors(templates).cpu().clone()
+
+    def zero_shot(self, templates: Sequence[str]) -> Tensor:
+        """Return the classifier [C, E] of templates averaged.
+
+        Raises:
+            EvaluatorError: The model cannot read a template.
+        """
+        return classifier(self.text_features(templates))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A classifier of images that was learnt.
+
+    Attributes:
+        decide: From the images of a split to the class of each, [n] on the CPU.
+        chosen: What it was made with, as JSON values.
+        trained: Numbers that were learnt.
+    """
+
+    decide: Callable[[Labelled], Tensor]
+    chosen: Mapping[str, Any]
+    trained: int
+
+
+class Fit(Protocol):
+    """What the module of a method has."""
+
+    def __call__(self, problem: Problem, options: Any, *, seed: int) -> Fitted:
+        """Fit the method to the shots; the test split stays sealed."""
+        ...
+
+
+def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Problem:
+    """Load data and model and encode the shots that are not in the cache.
+
+    Raises:
+        DataError: The data set cannot be used.
+        ModelError: The model, its checkpoint or the device cannot be used.
+    """
+    device = parse_devices(spec.device)[0]
+    data = load_data(spec)
+    for note in data.notes:
+        report(note)
+    loaded = load_model(spec.model, spec.pretrained, device, report=report)
+    images = image_encoder(spec, loaded, report, progress)
+    train, val = (labelled(images, items, data)[1] for items in (data.train, data.val))
+    full = EvaluatorSpec(**{**dict(spec), "precision": "fp32"})
+    encoder = build_encoder(full, [loaded], data.classes, report)
+    assert isinstance(encoder, TextEncoder)  # of one model there are no replicas
+    with torch.inference_mode(False):
+        return Problem(
+            dataset=data.name,
+            class_names=data.classes,
+            shots=data.shots,
+            seed=data.seed,
+            loaded=loaded,
+            encoder=encoder,
+            train=train,
+            val=val,
+            open_test=lambda: labelled(images, data.test.open(), data)[1],
+            report=report,
+        )

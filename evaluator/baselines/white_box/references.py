@@ -1,0 +1,140 @@
+"""The white-box references by name, and what a run of one comes back with; torch-free ground."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ...errors import ConfigError
+from ...predicting import Predictions
+from ...settings import near, shown
+from .reference_options import (
+    CoopOptions,
+    CrossModalOptions,
+    LinearProbeOptions,
+    MethodOptions,
+    TipAdapterOptions,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A method with its options.
+
+    Attributes:
+        title: One line that says what it is.
+        module: The file in this folder whose ``fit`` does it.
+        options: What can be said to it.
+        given: What this name says to it.
+    """
+
+    title: str
+    module: str
+    options: type[MethodOptions]
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _coop(title: str, **given: Any) -> Reference:
+    return Reference(title=title, module="context_optimization", options=CoopOptions, given=given)
+
+
+def _tip(title: str, **given: Any) -> Reference:
+    return Reference(title=title, module="tip_adapter", options=TipAdapterOptions, given=given)
+
+
+REFERENCES: Mapping[str, Reference] = MappingProxyType(
+    {
+        "coop": _coop("CoOp as published: 16 learned vectors before the class name"),
+        "coop-4": _coop("CoOp with 4 learned vectors", context=4),
+        "coop-words": _coop("CoOp that starts from 'a photo of a'", init="a photo of a"),
+        "coop-class": _coop("CoOp with 16 vectors for each class", class_specific=True),
+        "coop-tuned": _coop("CoOp, the best of a grid on the validation images", tuned=True),
+        "tip-adapter": _tip("Tip-Adapter without training, alpha 1 and beta 5.5"),
+        "tip-adapter-tuned": _tip(
+            "Tip-Adapter, alpha and beta searched on the validation images", tuned=True
+        ),
+        "linear-probe": Reference(
+            title="logistic regression on image features, C searched on the validation images",
+            module="linear_probe",
+            options=LinearProbeOptions,
+        ),
+        "cross-modal": Reference(
+            title="a linear head on image and text features together",
+            module="cross_modal",
+            options=CrossModalOptions,
+        ),
+    }
+)
+"""Every white-box reference by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhiteBoxResult:
+    """What a white-box reference comes to.
+
+    Attributes:
+        name: One of ``REFERENCES``.
+        train: Share of the training images that are correctly classified.
+        val: The same on the validation images; None where there are none.
+        test: The same on the test images; None unless the split was asked for.
+        split: The split of the predictions.
+        predictions: True classes, and one row: what this reference takes the images of that split for.
+        chosen: What it worked with, as JSON values: options as given, and what was chosen on val.
+        trained: Numbers that were learnt.
+        seconds: What fitting and choosing took; loading and encoding images is left out.
+    """
+
+    name: str
+    train: float
+    val: float | None
+    test: float | None
+    split: str
+    predictions: Predictions
+    chosen: Mapping[str, Any]
+    trained: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the accuracies and what they come from as JSON values, without the predictions."""
+        return {
+            "name": self.name,
+            "train": self.train,
+            "val": self.val,
+            "test": self.test,
+            "chosen": dict(self.chosen),
+            "trained_parameters": self.trained,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the references of a list with commas, each once.
+
+    Raises:
+        ConfigError: There is none, or one is not known.
+    """
+    names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    if not names:
+        raise ConfigError(f"no white-box reference is named; known are {', '.join(REFERENCES)}")
+    for name in names:
+        check_reference(name)
+    return names
+
+
+def check_reference(name: str, options: Mapping[str, Any] | None = None) -> MethodOptions:
+    """Return the options of a reference, without running anything.
+
+    Args:
+        name: One of ``REFERENCES``.
+        options: What is said besides what the name says.
+
+    Raises:
+        ConfigError: The name or an option is wrong.
+    """
+    reference = REFERENCES.get(name)
+    if reference is None:
+        hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"
+        raise ConfigError(f"there is no white-box reference {shown(name)}{hint}")
+    return reference.options(**{**reference.given, **(options or {})})

@@ -1,0 +1,99 @@
+"""Run white-box references on what a specification names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import ConfigError, DataError
+from ...spec import EvaluatorSpec, Progress, Report
+from .reference_options import MethodOptions
+from .references import REFERENCES, WhiteBoxResult, check_reference
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+Split = Literal["train", "val", "test"]
+
+
+def run(
+    name: str,
+    spec: EvaluatorSpec,
+    *,
+    split: Split = "test",
+    seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    report: Report | None = None,
+    progress: Progress | None = None,
+) -> WhiteBoxResult:
+    """Fit one white-box reference to the few shots and look at one split; block for as long as that takes.
+
+    Args:
+        name: One of ``REFERENCES``.
+        spec: Data, model, shots and seed; a search's config is one.
+        split: Which images are classified in the end. The test split is opened for ``test`` alone, after all
+            is fitted and chosen.
+        seed: Seed of what is random in the method; None for the specification's, which draws the shots.
+        options: What is said besides what the name says; see ``reference_options``.
+        report: Told each fact worth knowing.
+        progress: Told how many images of how many are encoded.
+
+    Raises:
+        ConfigError: The name or an option is wrong, or the black box is no CLIP.
+        DataError: The data set cannot be used, or has no images of the split, or none to choose on.
+        ModelError: The model cannot be used, or not in this way.
+    """
+    given = {name: options or {}}
+    (found,) = run_all(given, spec, split=split, seed=seed, report=report, progress=progress)
+    return found
+
+
+def run_all(
+    references: Mapping[str, Mapping[str, Any]] | Sequence[str],
+    spec: EvaluatorSpec,
+    *,
+    split: Split = "test",
+    seed: int | None = None,
+    report: Report | None = None,
+    progress: Progress | None = None,
+) -> tuple[WhiteBoxResult, ...]:
+    """Run several references, each as ``run`` does, on a model and images that are loaded once.
+
+    Args:
+        references: Names, or names with their options.
+        spec: As of ``run``, like the rest.
+        split: See there.
+        seed: See there.
+        report: See there.
+        progress: See there.
+
+    Raises:
+        ConfigError: A name or an option is wrong, or the black box is no CLIP.
+        DataError: The data set cannot be used, or has no images of the split, or none to choose on.
+        ModelError: The model cannot be used, or not in this way.
+    """
+    given = dict(references) if isinstance(references, Mapping) else {name: {} for name in references}
+    options = {name: check_reference(name, more) for name, more in given.items()}
+    if spec.evaluator is not None:
+        raise ConfigError("white-box references look into a CLIP, and an evaluator of your own is none")
+    from .fitting import solve
+    from .problem import open_problem
+
+    problem: Problem = open_problem(
+        spec.bare(), report or (lambda _line: None), progress or (lambda _done, _of: None)
+    )
+    problem.check_split(split)
+    _check_val(problem, options)
+    chosen = problem.seed if seed is None else seed
+    return tuple(solve(name, problem, one, split=split, seed=chosen) for name, one in options.items())
+
+
+def _check_val(problem: Problem, options: Mapping[str, MethodOptions]) -> None:
+    """Refuse what chooses on validation images where there are none, before anything is fitted."""
+    choosing = [name for name, one in options.items() if one.chooses_on_val]
+    if choosing and not len(problem.val):
+        others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
+        raise DataError(
+            f"{choosing[0]} chooses on validation images, and {problem.dataset} has none; without them there "
+            f"are {', '.join(others)}"
+        )

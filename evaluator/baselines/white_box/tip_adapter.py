@@ -1,0 +1,68 @@
+"""Tip-Adapter without training: the shots are a cache that is asked beside the text classifier.
+
+R. Zhang et al.: Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...clip.zero_shot import CHUNK, SCALE, Labelled, correct
+from .problem import Fitted, Problem
+from .reference_options import TipAdapterOptions
+
+# The authors' grid: 200 values of beta and 20 of alpha, from 0.1 to short of 13.
+_FIRST, _LAST = 0.1, 13.0
+BETAS = tuple(_FIRST + step * (_LAST - _FIRST) / 200 for step in range(200))
+ALPHAS = tuple(_FIRST + step * (_LAST - _FIRST) / 20 for step in range(20))
+
+
+def fit(problem: Problem, options: TipAdapterOptions, *, seed: int) -> Fitted:
+    """Build the cache, and search alpha and beta if that is asked for; see ``Fit``."""
+    templates = problem.templates(options.texts)
+    weights = problem.zero_shot(templates)
+    alpha, beta = options.alpha, options.beta
+    if options.tuned:
+        alpha, beta = search(problem.val, problem.train, weights)
+
+    def decided(split: Labelled) -> Tensor:
+        parts = torch.split(split.features.float(), CHUNK)
+        return torch.cat([logits(part, problem.train, weights, alpha, beta).argmax(dim=1) for part in parts])
+
+    chosen = {"alpha": alpha, "beta": beta, "templates": list(templates)}
+    return Fitted(decide=decided, chosen=chosen, trained=2 if options.tuned else 0)
+
+
+def logits(features: Tensor, cache: Labelled, weights: Tensor, alpha: float, beta: float) -> Tensor:
+    """Return 100 f w + alpha exp(-beta (1 - f k)) v for features f [n, E], keys k and values v: [n, C]."""
+    return SCALE * features @ weights.T + alpha * answers(features @ cache.features.T, cache, beta)
+
+
+def answers(affinity: Tensor, cache: Labelled, beta: float) -> Tensor:
+    """Return what the cache says of images with affinities [n, m] to its own: [n, C]."""
+    values = functional.one_hot(cache.labels, cache.classes).float()
+    return (-beta * (1 - affinity)).exp() @ values
+
+
+def search(
+    val: Labelled,
+    cache: Labelled,
+    weights: Tensor,
+    alphas: Sequence[float] = ALPHAS,
+    betas: Sequence[float] = BETAS,
+) -> tuple[float, float]:
+    """Return the alpha and beta that classify most validation images correctly, the smallest of equals."""
+    affinity = val.features @ cache.features.T
+    text = SCALE * val.features @ weights.T
+    best, chosen = -1, (alphas[0], betas[0])
+    for beta in betas:
+        found = answers(affinity, cache, beta)
+        for alpha in alphas:
+            right = correct((text + alpha * found).argmax(dim=1), val)
+            if right > best:
+                best, chosen = right, (alpha, beta)
+    return chosen

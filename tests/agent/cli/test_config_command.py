@@ -1,0 +1,83 @@
+"""``config``: a file to begin with, and where each setting comes from."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.sources import from_sources
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of the test's own, and none of the machine's settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def test_a_file_of_settings_is_the_defaults_until_something_is_uncommented() -> None:
+    """Each default that it shows is the default; what was given is switched on."""
+    assert main(["config", "--init", "c.toml", "--llm", "m", "--shots", "4", "--blind"]) == 0
+    text = Path("c.toml").read_text("utf-8")
+    assert tomllib.loads(text) == {"shots": 4, "llm": "m", "blind": True}
+    expected = SearchConfig(llm="m", shots=4, blind=True)
+    assert from_sources({}, {}, "c.toml") == expected
+    shown = [line.removeprefix("# ") for line in text.splitlines() if " = " in line and line.startswith("# ")]
+    plain = {name: field.default for name, field in SearchConfig.model_fields.items()}
+    defaults = [line for line in shown if plain.get(line.split(" = ")[0]) is not None]
+    assert len(defaults) > 25
+    assert from_sources(tomllib.loads("\n".join(defaults)), {}, "c.toml") == expected
+
+
+def test_a_file_that_is_there_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is one made where none can be, or out of a setting that is wrong."""
+    Path("c.toml").write_text("shots = 1\n")
+    for given, said in (
+        (["c.toml"], "is there already"),
+        (["no/such/c.toml"], "cannot be written"),
+        (["d.toml", "--temperature", "0,7"], "a point and no comma: 0.7"),
+    ):
+        assert main(["config", "--init", *given]) == 2
+        assert said in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["c.toml"]
+    assert Path("c.toml").read_text() == "shots = 1\n"
+
+
+def test_each_setting_is_shown_with_where_it_comes_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Default, file, environment, flag; the last one wins, and no password is shown."""
+    Path("c.toml").write_text(
+        'shots = 2\nrestarts = 9\nseed = 3\n[[endpoints]]\nbase_url = "http://u:pw-1@a/v1"\n'
+    )
+    monkeypatch.setenv("PROMPTCLIMB_SEED", "5")
+    monkeypatch.setenv("PROMPTCLIMB_SHOTS", "6")
+    given = ["config", "--show", "--config", "c.toml", "--llm", "m", "--shots", "7"]
+    assert main(given) == 0
+    out = capsys.readouterr().out
+    lines = {" ".join(line.split()) for line in out.splitlines()}
+    assert {
+        "shots = 7 # --shots", "seed = 5 # PROMPTCLIMB_SEED", "restarts = 9 # c.toml", "resets = 2 # default",
+        "# rpm = # not set", "# from c.toml",
+    } <= lines  # fmt: skip
+    assert "pw-1" not in out
+    shown = tomllib.loads(out)
+    assert SearchConfig(**shown).restarts == 9
+    assert main([*given, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["shots"] == {"value": 7, "from": "--shots"}
+    assert document["rpm"] == {"value": None, "from": "default"}
+
+
+def test_settings_without_an_llm_are_shown_and_the_lack_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever looks at the settings first has not given one yet."""
+    assert main(["config", "--show"]) == 0
+    out, err = capsys.readouterr()
+    assert "# llm =" in out
+    assert "is refused: method 'guided' needs an LLM" in err
+    assert main(["config", "--show", "--llm", ""]) == 2

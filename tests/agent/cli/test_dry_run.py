@@ -1,0 +1,78 @@
+"""``search --dry-run``: what a search needs is opened and looked at, and nothing is paid or written."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import promptclimb.agent.search.inputs
+from promptclimb.agent.cli.main import main
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+NOWHERE = "http://127.0.0.1:9/v1"
+"""Nothing answers there, so a request would fail."""
+
+
+@pytest.fixture
+def evaluator(monkeypatch: pytest.MonkeyPatch) -> FakeEvaluator:
+    """What is opened in place of a CLIP."""
+    fake = FakeEvaluator()
+    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", lambda *_, **__: fake)
+    return fake
+
+
+def test_what_is_expected_stands_beside_the_bound(
+    evaluator: FakeEvaluator,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A few templates are timed on what a search may see; test stays sealed, and no request is made."""
+    monkeypatch.chdir(tmp_path)
+    given = ["search", "--llm", "m", "--base-url", NOWHERE, "--price", "1/2", "--dry-run"]
+    assert main(given) == 0
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"expected: [\d,]+ tokens if every call is made, \$\d\.\d+, 0\.0 minutes, at .* ms", shown
+    )
+    assert f"{evaluator.info.sizes['train']} train, " in shown
+    assert main([*given, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 < found["expected"]["tokens"] < found["tokens"]
+    assert 0 < found["expected"]["cost_usd"] < found["cost_usd"]
+    assert found["expected"]["seconds_a_template"] is not None
+    assert evaluator.batches
+    assert evaluator.opened == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--data", "no/such"], "no data set called"),
+        (["--data", "digits", "--model", "ViT-B-32"], "give --pretrained TAG"),
+        (["--evaluator", "no_such_module:make"], "no_such_module"),
+        (["--initial", "missing.txt"], "missing.txt"),
+    ],
+)
+def test_what_a_search_would_refuse_is_found(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Data, model, black box, files: by the same line and exit code."""
+    assert main(["search", "--method", "random", *given, "--dry-run"]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a score of it costs is not known."""
+    (tmp_path / "own.py").write_text(
+        "class Dear:\n    def score(self, templates):\n        raise SystemExit('each score is paid for')\n"
+    )
+    own = f"{tmp_path}/own.py:Dear"
+    assert main(["search", "--method", "random", "--evaluator", own, "--dry-run"]) == 0
+    assert "expected: the black box's own time (it scored nothing now)" in capsys.readouterr().out

@@ -1,0 +1,58 @@
+"""The drawing of a run's course."""
+
+from __future__ import annotations
+
+import re
+
+from promptclimb.agent.results.chart import MOST_CURVES, NARROW, WIDE, Drawing, course_chart, shown_curves
+
+
+def drawn(**changes: object) -> str:
+    """Two restarts and a level."""
+    values = {"curves": {1: ((0, 0.5), (1, 0.5), (2, 0.7)), 2: ((0, 0.4),)}, "levels": {"plain": 0.45}}
+    return course_chart(Drawing(**values | changes), WIDE, "here")  # type: ignore[arg-type]
+
+
+def test_a_score_holds_until_it_is_bettered() -> None:
+    """The line has a corner at the iteration that betters it, and goes a little beyond the last one."""
+    path = re.findall(r'<path d="([^"]*)" class="line reactive', drawn())[0]
+    points = [tuple(map(float, point.split())) for point in re.findall(r"[\d.]+ [\d.]+", path)]
+    assert len(points) == 4
+    assert points[0][1] == points[1][1] > points[2][1] == points[3][1]
+    assert points[1][0] == points[2][0] < points[3][0]
+
+
+def test_it_is_named_and_has_axes_in_words() -> None:
+    """Who cannot see it is told what it is; no comment with a date or an address is left."""
+    text = drawn()
+    assert 'role="img" aria-label="Best training accuracy in percent of each restart' in text
+    assert "iterations done" in text
+    assert "train accuracy, %" in text
+    assert "<!--" not in text
+    assert "<script" not in text
+    assert "train score" in drawn(percent=False)
+
+
+def test_the_same_is_drawn_each_time() -> None:
+    """Nothing in it is drawn by lot or by the clock, so a page can be compared with another."""
+    assert drawn() == drawn()
+
+
+def test_nothing_and_numbers_beyond_measure_are_not_drawn() -> None:
+    """A black box may score with any number."""
+    assert drawn(curves={}) == ""
+    assert drawn(curves={1: ((0, 1e300),)}, percent=False) == ""
+
+
+def test_numbers_of_any_kind_are_drawn() -> None:
+    """One point, equal scores, negative ones, and the size for a telephone."""
+    for curves in ({1: ((0, -7000.5),)}, {1: ((0, 0.0), (3, 0.0)), 2: ((0, 0.0),)}):
+        text = course_chart(Drawing(curves=curves, levels={}, percent=False), NARROW, "small")
+        assert "nan" not in text
+        assert 'class="line' in text
+
+
+def test_of_many_restarts_the_best_are_drawn() -> None:
+    """As many as there are colours."""
+    curves = {number: ((0, number / 100),) for number in range(1, 20)}
+    assert list(shown_curves(curves)) == list(range(20 - MOST_CURVES, 20))

@@ -1,0 +1,75 @@
+"""What is kept of a run for its page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.results.details import (
+    Ancestor,
+    Decisions,
+    Details,
+    Picture,
+    read_details,
+    write_details,
+)
+
+DETAILS = Details(
+    decisions=Decisions(
+        image_set="h", classes=("ä", "b"), labels=(0, 1), predicted={"best": (0, 1), "plain": (1, 1)}
+    ),
+    baseline="plain",
+    pictures=(Picture(true="ä", before="b", after="ä", name="1.png", jpeg="AA=="),),
+    lineage=(
+        Ancestor(
+            template="a {}",
+            train=0.5,
+            climb=1,
+            reset=1,
+            iteration=2,
+            source="llm",
+            shown=("one {}",),
+            all_shown=1,
+            messages=(("user", "better ones"),),
+            answer="1. a {}",
+        ),
+    ),
+)
+
+
+def test_details_come_back_as_they_were_written(tmp_path: Path) -> None:
+    """From the file, whole."""
+    write_details(tmp_path, DETAILS)
+    assert read_details(tmp_path) == DETAILS
+    write_details(tmp_path, Details())
+    assert read_details(tmp_path) == Details()
+
+
+def test_hits_are_counted_by_name() -> None:
+    """None for what was not examined; a class without a name has a number."""
+    assert DETAILS.decisions is not None
+    assert DETAILS.decisions.hits("plain") == [False, True]
+    assert DETAILS.decisions.hits("other") is None
+    assert DETAILS.decisions.class_name(7) == "class 7"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 2},
+        {"pictures": [{"true": "a"}]},
+        {"lineage": [{}]},
+        {"decisions": {"labels": [0]}},
+        {"decisions": {"image_set": None, "classes": [], "labels": [0], "predicted": {"best": []}}},
+        {"decisions": [1]},
+    ],
+)
+def test_a_file_of_another_shape_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A page without it is better than no page."""
+    (tmp_path / "details.json").write_text(json.dumps(DETAILS.to_json() | change))
+    assert read_details(tmp_path) is None
+    (tmp_path / "details.json").write_text("[" * 100_000)
+    assert read_details(tmp_path) is None

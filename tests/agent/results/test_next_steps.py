@@ -1,0 +1,127 @@
+"""What a page says to do next, and the lines to copy."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.results.gain import Difference, Gain
+from promptclimb.agent.results.next_steps import next_steps
+from promptclimb.agent.results.open_clip_lines import use_of
+from promptclimb.agent.results.result import (
+    EMPTY,
+    NOTHING_USABLE,
+    UNOPENED,
+    Dataset,
+    Ensemble,
+    Inspected,
+    Model,
+    SearchResult,
+    Sizes,
+)
+from promptclimb.agent.results.run_state import RunState
+from promptclimb.agent.results.run_view import RunView
+from promptclimb.evaluator.inspection import ClassAccuracy
+from tests.fakes.small_result import small_result
+
+
+def between(low: float, high: float) -> Difference:
+    """A difference with that interval."""
+    return Difference(points=(low + high) / 2, interval=(low, high), paired=True, images=100)
+
+
+def view(result: SearchResult | None, state: str = "finished", **more: Any) -> RunView:
+    """A run in the folder ``my run``."""
+    return RunView(state=RunState(run_dir=Path("my run"), state=state, **more), result=result)
+
+
+def steps(**changes: Any) -> str:
+    """What is said of a finished run."""
+    return "\n".join(next_steps(view(small_result(**changes))))
+
+
+def test_a_run_that_is_not_finished_goes_on() -> None:
+    """With higher limits where it came to some; a live one is waited for."""
+    assert (
+        "promptclimb resume 'my run' --max-calls N takes up"
+        in next_steps(view(None, "stopped", limits=("calls",)))[0]
+    )
+    assert next_steps(view(None, "live"))[0].startswith("Wait")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Use the best template, or the ensemble"),
+        ({"notes": {UNOPENED: "torn"}}, "Mend what is wrong with the test images"),
+        ({"notes": {NOTHING_USABLE: "none"}}, "Ask another LLM"),
+        ({"notes": {EMPTY: "some"}}, "wastes fewer calls"),
+        ({"dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2))}, "Add test images"),
+    ],
+)
+def test_what_was_in_the_way_is_named(changes: dict[str, Any], said: str) -> None:
+    """First of all."""
+    assert said in steps(**changes)
+
+
+@pytest.mark.parametrize(
+    ("over", "ensemble", "said"),
+    [
+        ({"plain": (1, 9), "initial pool": (1, 3)}, None, "in place of the plain template"),
+        ({"best hand-made": (-9, -1), "plain": (1, 2)}, None, "Use the best hand-made template"),
+        ({"initial pool": (-1, 3)}, None, "The iterations added nothing that is certain"),
+        ({"initial pool": (-4, 3)}, None, "take more test images"),
+        ({"initial pool": (1, 3)}, (1, 2), "Use the ensemble"),
+        ({"initial pool": (1, 3)}, (-2, -1), "Use the best template alone"),
+    ],
+)
+def test_the_intervals_decide(
+    over: dict[str, tuple[float, float]], ensemble: tuple[float, float] | None, said: str
+) -> None:
+    """Only what is certain is acted on."""
+    gain = Gain(
+        over={name: between(*edges) for name, edges in over.items()},
+        ensemble=None if ensemble is None else between(*ensemble),
+        verdict="",
+    )
+    assert said in steps(gain=gain)
+
+
+def code(**changes: Any) -> dict[str, Any]:
+    """The names that the lines to copy give a literal."""
+    found = use_of(view(small_result(**changes)))
+    assert found is not None
+    given = [node for node in ast.parse(found.code).body if isinstance(node, ast.Assign)]
+    return {
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+        for node in given
+        if isinstance(node.value, ast.List)
+    } | {"code": found.code}
+
+
+def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
+    """Quotes, backslashes, line ends and braces of names and templates; two slots take one name."""
+    odd = 'a "{}" \\ of \u2028 {}'
+    names = ['say "x"', "back\\slash", "é", "{}"]
+    classes = tuple(ClassAccuracy(name, images=1, correct=1) for name in names)
+    found = code(
+        ensemble=Ensemble(templates=(odd, "{} it's"), train=None, val=None, test=None),
+        inspection=Inspected(split="test", classes=classes, confusions=()),
+    )
+    assert found["names"] == names
+    assert [one.format("cat") for one in found["templates"]] == [odd.replace("{}", "cat"), "cat it's"]
+    assert 'create_model_and_transforms("m", pretrained="p")' in found["code"]
+
+
+def test_a_model_is_opened_as_it_was() -> None:
+    """Bundled ones by this program, hubs and folders by their name alone."""
+    assert 'load_model("RN-pico", "pico"' in code(model=Model(name="RN-pico", pretrained="pico"))["code"]
+    assert 'transforms("hf-hub:a/b")' in code(model=Model(name="hf-hub:a/b", pretrained=""))["code"]
+
+
+def test_a_black_box_of_another_kind_gets_the_templates_alone() -> None:
+    """Nobody knows how it is opened."""
+    assert "open_clip" not in code(model=Model(name="mine", pretrained=""))["code"]

@@ -1,0 +1,61 @@
+"""The cross-modal linear probe: several heads at once, each as torch would train it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from promptclimb.evaluator.baselines.white_box import cross_modal
+from promptclimb.evaluator.baselines.white_box.reference_options import CrossModalOptions
+from promptclimb.evaluator.clip.zero_shot import correct, decide
+from tests.fakes.few_shots import NAMES, few_shots
+
+
+def test_each_head_is_trained_as_by_torchs_adamw() -> None:
+    """Twenty steps of every learning rate and weight decay, gradients by autograd."""
+    problem = few_shots()
+    begin = problem.zero_shot(["a photo of a {}"])
+    features, labels = problem.train.features, problem.train.labels
+    ours = cross_modal.AdamW(begin.expand(6, -1, -1).clone())
+    for _ in range(20):
+        ours.step(
+            cross_modal.gradient(ours.weights, features, labels), [lr for lr, _ in cross_modal.SETTINGS]
+        )
+    for (lr, decay), found in zip(cross_modal.SETTINGS, ours.weights, strict=True):
+        head = begin.clone().requires_grad_()
+        optimizer = torch.optim.AdamW([head], lr=lr, weight_decay=decay)
+        for _ in range(20):
+            optimizer.zero_grad()
+            functional.cross_entropy(100 * features @ head.T, labels).backward()
+            optimizer.step()
+        torch.testing.assert_close(found, head.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    """50 steps up from 1e-5, then a cosine."""
+    rates = [cross_modal.rate(1e-3, step, 1000) for step in range(1000)]
+    assert rates[:3] == pytest.approx([1e-5, 2e-5, 4e-5])
+    assert rates[50] == max(rates) == 1e-3
+    assert rates[550] == pytest.approx(5e-4)
+    assert rates[-1] < 1e-4
+
+
+def test_it_learns_from_few_images_and_texts() -> None:
+    """Better on test than the texts that it starts from; never worse on val; one seed, one head."""
+    problem = few_shots(noise=0.1)
+    plain = problem.zero_shot(["a photo of a {}"])
+    first, again = (cross_modal.fit(problem, CrossModalOptions(iterations=300), seed=3) for _ in "ab")
+    test = problem.split("test")
+    assert correct(first.decide(test), test) > correct(decide(test, plain), test)
+    assert torch.equal(first.decide(test), again.decide(test))
+    assert first.chosen == again.chosen
+    assert first.chosen["batch"] == 8
+    assert first.trained == len(NAMES) * 32
+
+
+def test_two_classes_and_one_shot_make_a_batch() -> None:
+    """Where there is too little for either batch size, all of it is one."""
+    problem = few_shots(shots=1, names=("cat", "dog"))
+    fitted = cross_modal.fit(problem, CrossModalOptions(iterations=5), seed=1)
+    assert fitted.chosen["batch"] == 4

@@ -1,0 +1,135 @@
+"""References by name: on a folder of pictures with a tiny model, and on a bundled set."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.evaluator.baselines.white_box import REFERENCES, check_reference, names_in, run, run_all
+from promptclimb.evaluator.errors import ConfigError, DataError, ModelError
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.few_shots import pictures
+from tests.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
+    """Three classes of pictures, and a model with random weights."""
+    return pictures(tmp_path_factory.mktemp("few"))
+
+
+FEW_STEPS: dict[str, dict[str, Any]] = {
+    "coop": {"epochs": 2},
+    "tip-adapter": {},
+    "linear-probe": {},
+    "cross-modal": {"iterations": 101},
+}
+
+
+def test_each_says_how_well_it_does_and_what_it_takes_images_for(spec: EvaluatorSpec) -> None:
+    """Predictions go with the accuracy; all is JSON but the predictions."""
+    lines: list[str] = []
+    for found in run_all(FEW_STEPS, spec, report=lines.append):
+        (row,) = found.predictions.predicted
+        assert row is not None
+        right = [one == true for one, true in zip(row, found.predictions.labels, strict=True)]
+        assert (len(right), found.split) == (18, "test")
+        assert found.test == sum(right) / 18
+        assert found.val is not None
+        assert 0 <= found.train <= 1
+        assert found.to_json()["chosen"] == found.chosen
+    assert [line.partition(":")[0] for line in lines if "fitted in" in line] == list(FEW_STEPS)
+
+
+def test_another_split_leaves_the_test_images_sealed(spec: EvaluatorSpec) -> None:
+    """Then there is no accuracy on them, even where they could not be read."""
+    found = run("tip-adapter", spec, split="val")
+    assert (found.test, found.split, len(found.predictions.labels)) == (None, "val", 6)
+    assert found.val == run("tip-adapter", spec, split="train").val
+
+
+def test_the_seed_is_the_specifications_unless_another_is_given(spec: EvaluatorSpec) -> None:
+    """It decides where the method's chance begins, not which shots are drawn."""
+    texts = [run("coop", spec, split="train", seed=seed, options={"epochs": 3}) for seed in (None, 1, 2)]
+    assert texts[0].predictions == texts[1].predictions
+    assert texts[0].predictions.labels == texts[2].predictions.labels
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("coop,tip-adaptr", "'tip-adaptr'; did you mean tip-adapter"),
+        ("quux", "'quux'; known are coop, coop-4"),
+        (" , ", "no white-box reference is named"),
+    ],
+)
+def test_names_that_are_none_are_refused(text: str, words: str) -> None:
+    """With the nearest one, or all of them."""
+    with pytest.raises(ConfigError, match=words):
+        names_in(text)
+
+
+def test_names_are_taken_once_in_their_order() -> None:
+    """Spaces around them do not matter."""
+    assert names_in(" coop, linear-probe,coop ") == ("coop", "linear-probe")
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_every_reference_has_a_file_and_options_that_fit(name: str) -> None:
+    """What its name says to it is taken, and an option that there is not is refused with a hint."""
+    module = REFERENCES[name].module
+    assert (ROOT / "evaluator" / "baselines" / "white_box" / f"{module}.py").is_file()
+    check_reference(name)
+    with pytest.raises(ConfigError, match="unknown setting 'epoch'"):
+        check_reference(name, {"epoch": 3})
+
+
+def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: EvaluatorSpec) -> None:
+    """A black box of the user's own; a split without images; a wrong option."""
+    own = EvaluatorSpec(data="words", evaluator="tests.fakes.black_box:opened")
+    with pytest.raises(ConfigError, match="of your own is none"):
+        run("coop", own)
+    with pytest.raises(ConfigError, match="lr=-1"):
+        run("coop", EvaluatorSpec(data="not-there"), options={"lr": -1})
+    with pytest.raises(DataError, match="not-there"):
+        run("coop", EvaluatorSpec(data="not-there"))
+    with pytest.raises(ModelError, match="tokens"):
+        run("coop", spec, options={"context": 80})
+
+
+@pytest.mark.parametrize("name", ["coop-tuned", "tip-adapter-tuned", "linear-probe", "cross-modal"])
+def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, tmp_path: Path) -> None:
+    """Those that do not are named; one that is told what it would choose does without."""
+    folder = shutil.copytree(spec.data, tmp_path / "few")
+    shutil.rmtree(folder / "val")
+    without = EvaluatorSpec(**{**dict(spec), "data": str(folder)})
+    with pytest.raises(
+        DataError, match=f"{name} chooses on .* few has none; .* are coop, coop-4, .*tip-adapter$"
+    ):
+        run_all(["coop", name], without)
+    if name == "linear-probe":
+        assert run(name, without, options={"c": 1}).val is None
+
+
+def test_naming_references_needs_no_torch() -> None:
+    """They can be listed and checked in no time."""
+    code = (
+        "import sys, promptclimb.evaluator.baselines.white_box as w; w.check_reference('coop-tuned'); "
+        "print(sorted({'torch', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_sixteen_shots_beat_the_plain_template_on_a_bundled_set(shared_cache: Path) -> None:
+    """CoOp by a tenth of its epochs, and others; "a photo of a {}" has 44.8 % on binary-numbers."""
+    spec = EvaluatorSpec(data="binary-numbers", device="cpu", cache_dir=shared_cache)
+    given = {"coop-words": {"epochs": 20}, "tip-adapter": {}, "linear-probe": {"c": 1e5}}
+    found = {one.name: one.test or 0.0 for one in run_all(given, spec)}
+    assert min(found.values()) > 0.5, found

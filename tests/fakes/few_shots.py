@@ -1,0 +1,97 @@
+"""Few-shot problems for a tiny model: of features near those of a text that nobody tells, and of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from promptclimb.evaluator.baselines.white_box.problem import Problem
+from promptclimb.evaluator.clip.models import LoadedModel
+from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
+from promptclimb.evaluator.clip.zero_shot import Labelled
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.tiny_clip import TEXT, config, save_weights, tiny
+
+NAMES = ("cat", "golden retriever", "oak tree", "St. Bernard (dog)", "7-up")
+HIDDEN = ("seen through fog at night: one more {} of the old kind", "fog, night: {}!")
+"""The first that the model has room for."""
+
+
+def few_shots(
+    family: str = "clip", *, shots: int = 4, val: int = 4, noise: float = 0.3, names: tuple[str, ...] = NAMES
+) -> Problem:
+    """Features of shots, of ``val`` validation and 40 test images a class, for a tiny model of a family."""
+    model, tokenizer = tiny(family)
+    length = config(family)["text_cfg"].get("context_length", TEXT["context_length"])
+    encoder = TextEncoder(model, tokenizer, names, length)
+    hidden = next(text for text in HIDDEN if encoder.check(text) is None)
+    vectors = encoder.vectors([hidden])[0].clone()
+    centres = functional.normalize(vectors - vectors.mean(dim=0), dim=-1) + vectors.mean(dim=0)
+    generator = torch.Generator().manual_seed(5)
+    opened: list[str] = []
+
+    def split(count: int) -> Labelled:
+        labels = torch.arange(len(names)).repeat(count)
+        spread = torch.randn(len(labels), centres.shape[1], generator=generator)
+        features = functional.normalize(centres[labels] + noise * spread / spread.shape[1] ** 0.5, dim=-1)
+        return Labelled(features, labels, len(names))
+
+    train, validation, test = split(shots), split(val), split(40)
+
+    def open_test() -> Labelled:
+        assert not opened, "the test split is opened once"
+        opened.append("test")
+        return test
+
+    return Problem(
+        dataset="words",
+        class_names=names,
+        shots=shots,
+        seed=1,
+        loaded=LoadedModel(
+            name=f"tiny-{family}",
+            pretrained="none",
+            model=model,
+            preprocess=_no_images,
+            tokenizer=tokenizer,
+            context_length=length,
+            key="",
+            preprocessing="",
+            device=torch.device("cpu"),
+            logit_scale=100.0,
+        ),
+        encoder=encoder,
+        train=train,
+        val=validation,
+        open_test=open_test,
+    )
+
+
+def _no_images(_image: Image.Image) -> Tensor:
+    raise AssertionError("there are no images here")
+
+
+def pictures(folder: Path) -> EvaluatorSpec:
+    """Pictures of one colour a class, with some noise (4 train, 2 val, 6 test), and a tiny model."""
+    rng = np.random.default_rng(3)
+    for split, count in (("train", 4), ("val", 2), ("test", 6)):
+        for label, name in enumerate(("cat", "dog", "oak tree")):
+            place = folder / "pictures" / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                noise = rng.integers(0, 60, (32, 32, 3)) + np.array([90 * label, 30, 180 - 90 * label])
+                Image.fromarray(noise.astype(np.uint8)).save(place / f"{number}.png")
+    return EvaluatorSpec(
+        data=str(folder / "pictures"),
+        model="tiny-clip",
+        pretrained=str(save_weights("clip", folder / "clip.safetensors")),
+        shots=4,
+        device="cpu",
+        cache_dir=folder / "cache",
+        image_batch=8,
+    )

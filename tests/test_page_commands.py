@@ -1,0 +1,114 @@
+"""Every command that stands in a block on a page, run as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.paths import ROOT
+from tests.test_pages import BLOCK, PAGES
+
+NOT_RUN: Mapping[str, str] = {
+    "make run": "sets up an environment and fetches a language model, which tests/agent/llm/local asks",
+    "make test": "is what runs this",
+    "make install && source .venv/bin/activate": "sets up an environment; test_packaging does",
+    "pip install --index-url": "fetches torch",
+    "pip install .": "installs into this environment; test_packaging does into one of its own",
+    "pip wheel": "builds and installs a wheel; test_packaging does",
+    ".venv/bin/promptclimb suite --data binary-numbers": "twenty searches with the local LLM, ten minutes",
+    "promptclimb search --data path/to/images --model ViT-B-32": "fetches a model and asks a paid LLM",
+    "promptclimb search --base-url https://api.mistral.ai/v1": "asks a paid LLM",
+    "promptclimb doctor --base-url https://api.mistral.ai/v1": "asks a paid LLM",
+    "clip_benchmark eval": "fetches a model and a data set; tests/agent/results/exports asks clip_benchmark",
+}
+"""Commands that are not run, by how they begin, and why."""
+STANDS_FOR: Mapping[str, str] = {"RUN_DIR": "runs/mine", "FILE": "leaderboard.out"}
+"""Words of a command that a reader replaces."""
+SCORER = """
+class Shortness:
+    fingerprint = "shortness"
+
+    def score(self, templates):
+        return [1 / len(template) for template in templates]
+
+
+make = Shortness
+"""
+
+
+def lines_of(page: Path) -> Iterator[str]:
+    """The commands in the blocks of a page, each in one line, without its comment."""
+    for kind, block in BLOCK.findall(page.read_text("utf-8")):
+        if kind in ("console", "bash", "sh"):
+            for line in re.sub(r"\\\n\s*", "", block).splitlines():
+                yield re.sub(r"\s+#\s.*", "", line.removeprefix("$ "))
+
+
+COMMANDS = list(dict.fromkeys((page.name, line) for page in PAGES for line in lines_of(page)))
+"""Page and command."""
+RUN = [(page, line) for page, line in COMMANDS if not line.startswith(tuple(NOT_RUN))]
+
+
+def test_what_is_not_run_stands_on_a_page() -> None:
+    """The table of exceptions names no command that is gone, and most commands of ours are run."""
+    for beginning in NOT_RUN:
+        assert any(line.startswith(beginning) for _, line in COMMANDS), beginning
+    assert sum(line.startswith("promptclimb ") for _, line in RUN) >= 8
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages take for there: images, a scorer, templates, and a run."""
+    folder = tmp_path_factory.mktemp("desk")
+    program = folder / "bin" / "promptclimb"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "run_agent.py"}" "$@"\n', "utf-8")
+    program.chmod(0o755)
+    any_colour = np.random.default_rng(1)
+    for name in ("cat", "dog"):
+        for number in range(24):
+            picture = folder / "path" / "to" / "images" / name / f"{number}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(any_colour.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture)
+    (folder / "my_scorers.py").write_text(SCORER, "utf-8")
+    (folder / "mine.txt").write_text("a photo of a {}\n", "utf-8")
+    scorer = "--evaluator my_scorers:Shortness --data notes"
+    told = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/mine")
+    assert "best found" in told
+    return folder
+
+
+def run(folder: Path, line: str) -> str:
+    """Both outputs of a command, without a key and without the network; it must succeed."""
+    nowhere = "http://127.0.0.1:9"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTCLIMB_")}
+    environment |= {
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "PROMPTCLIMB_CACHE": str(folder / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "http_proxy": nowhere,
+        "https_proxy": nowhere,
+    }
+    done = subprocess.run(
+        ["bash", "-ec", line], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "line"), RUN)
+def test_a_command_does_what_it_is_shown_for(desk: Path, page: str, line: str) -> None:
+    """It ends with exit code 0, and says something, but for one that only sets a variable."""
+    for word, mine in STANDS_FOR.items():
+        line = re.sub(rf"\b{word}\b", mine, line)
+    told = run(desk, line)
+    assert told.strip() or line.startswith("export ")
