@@ -74,7 +74,8 @@ async def resume(
 
     Args:
         run_dir: The run's folder.
-        changes: Settings by name that replace the run's own; none that decides the result.
+        changes: Settings by name that replace the run's own; none that decides the result, but more restarts,
+            resets or iterations (see ``extending``), which a finished run can be given too.
         evaluator: As for ``search``; the same one as before.
         chat: As for ``search``.
         on_event: As for ``search``.
