@@ -21,8 +21,8 @@ def run_folder(given: str) -> Path:
     """
     folder = user_path(given, "RUN_DIR")
     if not folder.exists():
-        runs = [short_path(run) for run in runs_in(user_path("runs", "RUN_DIR"))]
-        hint = near(given, runs) or f"; `{program()} status` lists the runs in runs/"
+        known = [short_path(run) for run in runs_in(user_path("runs", "RUN_DIR"))]
+        hint = near(given, known) or f"; `{program()} status` lists the runs in runs/"
         raise UsageError(f"there is no folder {folder}{hint}")
     if not is_run(folder) and (runs := runs_in(folder)):
         raise UsageError(f"{about_runs(folder, runs)}; or name one of them, such as {short_path(runs[0])}")

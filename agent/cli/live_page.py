@@ -10,13 +10,15 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
 from ..errors import UsageError
 from ..events import Event, RunOpened
-from ..results.growing_page import growing_page
+from ..results.page import render
+from ..results.run_view import view_of
 from .live_shell import SHELL
 from .progress import State
 
@@ -120,7 +122,7 @@ class LivePage:
         now = asyncio.get_running_loop().time
         began = now()
         if self._page is None or self._ended or began >= self._next:
-            self._page = await asyncio.to_thread(growing_page, run_dir)
+            self._page = await asyncio.to_thread(page_so_far, run_dir)
             took = now() - began
             self._next = now() + max(PAUSE_S, took / SHARE)
         return self._page
@@ -146,6 +148,12 @@ class LivePage:
         finally:
             self._readers.discard(woken)
         return response
+
+
+def page_so_far(run_dir: Path) -> str:
+    """Return the report of a run as it stands, without what an earlier end found on the test split."""
+    view = view_of(run_dir, pictures=False)
+    return render(view if view.result is not None else replace(view, details=None))
 
 
 async def _written(response: web.StreamResponse, text: str) -> None:

@@ -7,10 +7,11 @@ SHELL = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>promptclimb, live</title>
 <style>
-#live { position: sticky; top: 0; margin: 0; padding: .4rem 1rem; font: 14px/1.4 system-ui, sans-serif;
+#live { position: sticky; top: 0; margin: 0; max-width: none; padding: .4rem 1rem;
+  font: 14px/1.4 system-ui, sans-serif;
   background: Canvas; color: CanvasText; border-bottom: 1px solid #8884; z-index: 1; }
 </style><style id="style"></style></head>
-<body><p id="live" role="status">connecting ...</p><main id="report"></main>
+<body><p id="live" role="status">connecting ...</p><div id="report"></div>
 <script nonce="{nonce}">
 const line = document.getElementById("live"), place = document.getElementById("report");
 const source = new EventSource("events");

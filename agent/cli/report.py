@@ -5,11 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from ..results.page import write_report
-from ..results.run_dir import RESULT, result_of
-from ..results.run_state import is_run, state_of
-from ..results.run_view import view_of
+from ..results.page import rewrite_report
 from .folders import run_folder
 from .output import print_text
 
@@ -26,17 +22,7 @@ def report(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: There is no run, its result cannot be read, or the page cannot be written.
     """
-    run_dir = run_folder(arguments.directory)
-    if not is_run(run_dir):
-        result_of(
-            run_dir
-        )  # says what is wrong with it, unless it is a copy of a run's files without its store
-    elif (run_dir / RESULT).exists() and state_of(run_dir).state != "live":
-        result_of(run_dir)
-    try:
-        page = write_report(run_dir, view_of(run_dir, pictures=arguments.pictures))
-    except OSError as error:
-        raise UsageError(f"{error.filename or run_dir} cannot be written: {error.strerror}") from error
+    page = rewrite_report(run_folder(arguments.directory), pictures=arguments.pictures)
     print_text(f"{page}\n")
     return 0
 

@@ -11,11 +11,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from .figures import about_test as about_test
 from .figures import score_text
 from .page_facts import facts_of
 from .page_parts import Page, origin, page_of
-from .run_dir import REPORT, write_atomically
+from .run_dir import REPORT, RESULT, result_of, write_atomically
+from .run_state import is_run
 from .run_view import RunView, view_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,26 @@ def write_report(run_dir: Path, view: RunView | None = None) -> Path:
     path = run_dir / REPORT
     write_atomically(path, render(view_of(run_dir) if view is None else view))
     return path
+
+
+def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
+    """Write the page of a run anew where a user asks for it, and return where it is.
+
+    Args:
+        run_dir: The run's folder; of a live or an unfinished run the page is as far as the run is.
+        pictures: False leaves small pictures of test images out.
+
+    Raises:
+        UsageError: There is no run, its result cannot be read, or the page cannot be written.
+    """
+    view = view_of(run_dir, pictures=pictures)
+    unfinished = is_run(run_dir) and not (run_dir / RESULT).exists()
+    if view.result is None and view.state.state != "live" and not unfinished:
+        result_of(run_dir)  # says what is wrong with it
+    try:
+        return write_report(run_dir, view)
+    except OSError as error:
+        raise UsageError(f"{error.filename or run_dir} cannot be written: {error.strerror}") from error
 
 
 def render(view: RunView) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,13 @@ from .leaderboard import leaderboard_csv, templates_json
 from .result import SearchResult
 
 RESULT = "result.json"
-BEFORE = "result.before.json"
-"""The result of a finished run that was extended since."""
 LEADERBOARD = "leaderboard.csv"
 TEMPLATES = "templates.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
 DETAILS = "details.json"
+BEFORE: Mapping[str, str] = {RESULT: "result.before.json", DETAILS: "details.before.json"}
+"""Under which names these files of a finished run are kept when it is extended."""
 STORE = "store"
 SUMMARY = "suite.json"
 """The file in a suite's folder with what came of all its runs."""

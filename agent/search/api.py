@@ -22,10 +22,9 @@ from ..config.python_words import python_words
 from ..config.schema import SearchConfig
 from ..errors import UsageError
 from ..events import Bus, Listener
-from ..results.page import write_report
+from ..results.page import rewrite_report
 from ..results.result import SearchResult
-from ..results.run_config import config_text, stored_config
-from ..results.run_dir import result_of
+from ..results.run_config import stored_config
 from .evaluation import Evaluation, Split, score_templates
 from .session import Session
 
@@ -75,7 +74,8 @@ async def resume(
 
     Args:
         run_dir: The run's folder.
-        changes: Settings by name that replace the run's own; none that decides the result.
+        changes: Settings by name that replace the run's own; none that decides the result, but more restarts,
+            resets or iterations (see ``extending``), which a finished run can be given too.
         evaluator: As for ``search``; the same one as before.
         chat: As for ``search``.
         on_event: As for ``search``.
@@ -170,18 +170,14 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def report(run_dir: Path | str) -> Path:
-    """Write the page of a run anew, from its files, and return where it is.
+    """Write the page of a run anew, from its files, and return where it is; of a live one as far as it is.
 
     Raises:
-        UsageError: The folder holds no result, or the page cannot be written.
+        UsageError: The folder holds no run, its result cannot be read, or the page cannot be written.
     """
     _check("report", "run_dir", run_dir, (str, os.PathLike), "the path of a run's folder")
     with python_words():
-        folder = user_path(run_dir, "run_dir")
-        try:
-            return write_report(folder, result_of(folder), config_text(folder))
-        except OSError as error:
-            raise UsageError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
+        return rewrite_report(user_path(run_dir, "run_dir"))
 
 
 def _rechecked(spec: Spec) -> Spec:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ..config.schema import SearchConfig
 from ..errors import StoreMismatchError
 from ..results.result import Ensemble, SearchResult
-from ..results.run_dir import BEFORE, RESULT, write_result
+from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 
 GROWS = ("restarts", "resets", "iterations")
 
@@ -61,7 +62,9 @@ def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
     Raises:
         OSError: A file cannot be written; the run is as it was.
     """
-    shutil.copyfile(run_dir / RESULT, run_dir / BEFORE)
+    shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
+    with suppress(FileNotFoundError):  # a black box need not tell its decisions
+        (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
     more = " and ".join(f"{count:,} {name}" for name, count in grown.items())
     write_result(
         run_dir,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -42,11 +42,11 @@ class OtelSpans:
     def __init__(self, run: Tracked, place: str) -> None:
         # What it would say of a collector that does not answer is said by the search, once.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._exporter: Any = Watched(exporter_to(place, run.run_dir / FILE))
+        self._exporter = Watched(exporter_to(place, run.run_dir / FILE))
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": PROGRAM}), shutdown_on_exit=False
         )
-        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(cast("Any", self._exporter)))
         self._tracer = self._provider.get_tracer(PROGRAM, program_version())
         self._run = run
         self._root: trace.Span | None = None

@@ -112,7 +112,7 @@ async def test_pages_take_little_of_the_time(
     """Who asks again soon gets the one that is there; the last one is made when all is told."""
     made: list[Path] = []
     monkeypatch.setattr(module, "PAUSE_S", 1000.0)
-    monkeypatch.setattr(module, "growing_page", lambda run_dir: made.append(run_dir) or f"page {len(made)}")
+    monkeypatch.setattr(module, "page_so_far", lambda run_dir: made.append(run_dir) or f"page {len(made)}")
     page(RunOpened(run_dir=str(tmp_path)))
     for _ in range(3):
         async with browser.get(page.address + "report") as report:

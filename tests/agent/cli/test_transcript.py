@@ -102,6 +102,9 @@ def test_a_run_of_before_says_what_it_lacks(
 def test_what_is_no_run_is_said(tmp_path: Path, chat: Chat, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, exit code 2; also of a store that was changed from outside."""
     assert main(["transcript", str(tmp_path / "nothing")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["transcript", str(tmp_path / "empty")]) == 2
     assert "holds no run" in capsys.readouterr().err
     with sqlite3.connect(tmp_path / "run" / "store" / "cache.db") as database:
         database.execute("UPDATE Cache SET value = x'80' WHERE key LIKE 'answer:%'")

@@ -87,6 +87,8 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
     assert json.loads((run_dir / "result.json").read_text("utf-8"))["best"]["test"] is None
     kept = json.loads((run_dir / "result.before.json").read_text("utf-8"))
     assert kept["best"]["test"] == before.best.test
+    assert (run_dir / "details.before.json").exists()
+    assert not (run_dir / "details.json").exists()
     found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked()))
     assert (found.status, found.test_opened) == ("finished", 2)
     assert {row.climb for row in found.leaderboard} == {1, 2, 3}
@@ -95,9 +97,9 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"restarts": 1}, "--restarts 1: the run was started with 2; a run can be given more, and not less"),
-        ({"iterations": 1, "restarts": 3}, "--iterations 1: the run was started with 2"),
-        ({"iterations": 3}, "would be paid for anew; give --resets 3 or --restarts 3 for more"),
+        ({"restarts": 1}, "restarts 1: the run was started with 2; a run can be given more, and not less"),
+        ({"iterations": 1, "restarts": 3}, "iterations 1: the run was started with 2"),
+        ({"iterations": 3}, "would be paid for anew; give resets"),
     ],
 )
 def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
