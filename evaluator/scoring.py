@@ -151,6 +151,7 @@ class EvaluatorInfo:
             ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
         class_names: Names of the classes by label, for who is told them; empty where they are not known.
         shareable: Whether equal fingerprints are known to mean equal scores, so that runs may share them.
+        cheap: Whether to score a template costs a text for each class and nothing else, so that many may be.
     """
 
     dataset: str
@@ -166,6 +167,7 @@ class EvaluatorInfo:
     notes: Mapping[str, Any] = field(default_factory=dict)
     shareable: bool = True
     class_names: tuple[str, ...] = ()
+    cheap: bool = False
 
 
 @runtime_checkable

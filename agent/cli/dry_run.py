@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..config.initial import as_opened
 from ..config.schema import SearchConfig
 from ..text import printable
 from .expected import expected
@@ -19,9 +20,11 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
     Raises:
         UsageError: The initial templates, the data, the model or the black box cannot be used.
     """
-    bounds = plan(config)
+    plan(config)  # what is wrong with the initial templates is told before anything is opened
     with json_alone(as_json):
         found = rehearse(config)
+    config = as_opened(config, found.info)
+    bounds = plan(config)
     usual = expected(config, bounds, found)
     if as_json:
         print_json({**bounds, "expected": usual})

@@ -17,6 +17,7 @@ from ...prompts.pools import draw, draw_varied
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
+from ..config.initial import most_initial
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
@@ -41,8 +42,6 @@ from .record import ClimbRecord
 from .script import Script
 from .seeds import derived, rng_for
 from .trials import Scores, Trials
-
-MAX_FROM_FILE = 100
 
 
 class Skipped(Exception):  # noqa: N818 - not an error: the climb goes on
@@ -150,7 +149,7 @@ class Climb:
 
     def _sample(self) -> Sequence[Template]:
         config = self._config
-        wanted = config.initial if isinstance(config.initial, int) else MAX_FROM_FILE
+        wanted = most_initial(config)
         rng = rng_for(config.seed, "initial", self.record.number)
         if config.draws_from_grammar:
             return draw_varied(grammar().values(), wanted, rng)

@@ -31,6 +31,14 @@ LONGEST_S, LONGEST_MINUTES = 1e9, 1e7
 """The longest times that a setting may say, decades: what waits so long waits for ever."""
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
 """A word of an endpoint's own, such as the name of a tier."""
+FEW_INITIAL, MANY_INITIAL = 80, 250
+"""Initial templates a climb where nobody says how many: the paper's, and what pays where scores are cheap."""
+MOST_FROM_FILE = 100
+"""Initial templates a climb out of a user's file."""
+INITIAL = (
+    f"initial templates a climb: how many, or a file of yours ({MOST_FROM_FILE} of it are drawn; default: "
+    f"{FEW_INITIAL} to {MANY_INITIAL}, by the number of classes)"
+)
 MOST_A_MINUTE = 1e9
 """The highest rate that a setting may say."""
 MOST_DOLLARS = 1e9
@@ -154,12 +162,14 @@ def without_credentials(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(plain), ""))
 
 
-def parse_initial(value: Any) -> int | Path:
-    """Return a number of templates, or a file of them.
+def parse_initial(value: Any) -> int | Path | None:
+    """Return a number of templates, or a file of them; None is left.
 
     Raises:
         ValueError: It is neither, or too few or too many.
     """
+    if value is None:
+        return None
     text = str(value).strip()
     if not text:
         raise ValueError("give a number, or a file of templates")

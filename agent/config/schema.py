@@ -19,6 +19,7 @@ from ...evaluator.user_paths import UserPath
 from .description import TELLING, UNTOLD, parse_description
 from .fields import (
     DEFAULT_BASE_URL,
+    INITIAL,
     LONGEST_MINUTES,
     MOST_DOLLARS,
     parse_initial,
@@ -122,14 +123,7 @@ class SearchConfig(TrackedConfig):
         decides=True,
         show="captions|grammar",
     )
-    initial: int | Path = setting(
-        80,
-        "initial templates a climb, drawn from the built-in pool, or a file of your own "
-        "(at most 100 a climb are drawn from it)",
-        "search",
-        decides=True,
-        show="N|FILE",
-    )
+    initial: int | Path | None = setting(None, INITIAL, "search", decides=True, show="N|FILE")
     max_words: int = setting(
         15, "the longest template, in words", "search", decides=True, show="N", ge=1, le=100
     )
@@ -251,7 +245,7 @@ class SearchConfig(TrackedConfig):
     @property
     def draws_from_grammar(self) -> bool:
         """Whether initial templates are drawn from the grammar, and not from the captions or a file."""
-        return self.initial_pool == "grammar" and isinstance(self.initial, int)
+        return self.initial_pool == "grammar" and not isinstance(self.initial, Path)
 
     @property
     def description(self) -> str:

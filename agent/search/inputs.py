@@ -210,7 +210,7 @@ def read_pool(config: SearchConfig) -> list[Template]:
         pool = list(all_of_grammar())
     else:
         pool = [Template.parse(text, max_words=None) for text in BUILT_IN]
-    if config.initial > len(pool):
+    if config.initial is not None and config.initial > len(pool):
         raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
     return pool
 
@@ -261,8 +261,9 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
             until the file or the data are read.
     """
     now = {**before, **config.identity()}
-    if config.shots is None:
-        now["shots"] = before.get("shots")
+    for name in ("shots", "initial"):  # numbers that the data decide
+        if getattr(config, name) is None:
+            now[name] = before.get(name)
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now

@@ -222,4 +222,5 @@ def _info(
         baselines=for_dataset(data.name),
         precision=precision,
         notes=notes,
+        cheap=True,
     )

@@ -162,12 +162,13 @@ class Usual:
     ],
 )
 def test_what_is_expected_is_what_a_usual_search_takes(tmp_path: Path, more: dict[str, Any]) -> None:
-    """Within a third, and minutes as measured; the bound lies far above."""
+    """Within a third, were every call made, and minutes as measured; the bound lies far above."""
     searched = config(tmp_path, **more, iterations=6).model_copy(update={"initial": 40})
     evaluator = Rising(others=0.9)
     usual = expected(searched, plan(searched), Rehearsed(evaluator.info, seconds=0.5))
     result = run_virtual(search(searched, evaluator=evaluator, chat=Usual()))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
+    used *= plan(searched)["calls"] / result.usage.calls  # a small model shares its iterations
     assert 0.67 * used < usual["tokens"] < 1.5 * used
     assert 2 * usual["tokens"] < plan(searched)["tokens"]
     assert usual["minutes"] == round(plan(searched)["evaluations"] / 120, 2)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.climb import climb as module
-from promptclimb.agent.climb.climb import MAX_FROM_FILE, Climb, Skipped
+from promptclimb.agent.climb.climb import Climb, Skipped
 from promptclimb.agent.climb.methods import Ask, Consult, Heard, Propose, Steps, View
 from promptclimb.agent.climb.seeds import derived
+from promptclimb.agent.config.fields import MOST_FROM_FILE
 from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
@@ -297,7 +298,7 @@ async def test_a_pool_of_which_one_can_be_scored_will_do(stage: Stage, events: l
 
 async def test_the_initial_sample_follows_from_seed_and_number(stage: Stage, events: list[Event]) -> None:
     """As many as were asked for, or all there are; of a file a hundred; other climbs draw others."""
-    pool = [Template.parse(f"good {word} {{}}") for word in _words(MAX_FROM_FILE + 20)]
+    pool = [Template.parse(f"good {word} {{}}") for word in _words(MOST_FROM_FILE + 20)]
 
     async def sample(number: int, **more: Any) -> list[str]:
         climb = stage.climb([], Answers(), number=number, pool=pool, iterations=1, **more)
@@ -311,7 +312,7 @@ async def test_the_initial_sample_follows_from_seed_and_number(stage: Stage, eve
     assert await sample(2, initial=8) != one
     assert await sample(1, initial=8, seed=2) != one
     assert len(await sample(1, initial=1000)) == len(pool)
-    assert len(await sample(1, initial=Path("pool.txt"))) == MAX_FROM_FILE
+    assert len(await sample(1, initial=Path("pool.txt"))) == MOST_FROM_FILE
     assert {event.position.climb for event in of(events, PoolDrawn)} == {1, 2}
 
 

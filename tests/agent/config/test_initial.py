@@ -1,0 +1,46 @@
+"""How many initial templates a climb has where nobody says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
+from promptclimb.agent.config.initial import as_opened, most_initial
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.evaluator.fakes import FakeEvaluator
+
+
+def opened(classes: int, *, cheap: bool = True, **more: Any) -> int | Path | None:
+    info = replace(FakeEvaluator().info, classes=classes, cheap=cheap)
+    config = SearchConfig(data="fake", method="random", **more)
+    done = as_opened(config, info)
+    assert done.shots == info.shots
+    assert not isinstance(done.initial, int) or done.initial <= most_initial(config)
+    return done.initial
+
+
+@pytest.mark.parametrize(
+    ("classes", "number"),
+    [(2, MANY_INITIAL), (100, MANY_INITIAL), (200, 125), (1000, FEW_INITIAL), (0, MANY_INITIAL)],
+)
+def test_the_more_classes_the_fewer_templates(classes: int, number: int) -> None:
+    """Each makes a text a class; never fewer than the paper has."""
+    assert opened(classes) == number
+
+
+def test_of_captions_and_where_a_score_may_cost_anything_there_are_few() -> None:
+    """What a user's black box does for a score is not known."""
+    assert opened(2, initial_pool="captions") == FEW_INITIAL
+    assert opened(2, cheap=False) == FEW_INITIAL
+
+
+def test_what_is_said_stays(tmp_path: Path) -> None:
+    """A number, or a file, of which so many are drawn."""
+    assert opened(2, initial=7) == 7
+    file = tmp_path / "own.txt"
+    assert opened(2, initial=file) == file
+    assert most_initial(SearchConfig(data="fake", method="random", initial=file)) == MOST_FROM_FILE
