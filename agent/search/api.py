@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -121,6 +121,7 @@ def evaluate(
     *,
     split: Split = "test",
     inspect: bool = False,
+    white_box: Sequence[str] = (),
     evaluator: object | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -131,6 +132,7 @@ def evaluate(
         spec: What to score on; a ``SearchConfig`` is one.
         split: Which images. The test split is opened for ``test`` alone.
         inspect: Tell how each class fares under all templates together, and which are confused.
+        white_box: References that see inside the model, fitted to the same shots; see ``docs/baselines.md``.
         evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
         report: Told each fact worth knowing about data and model.
 
@@ -143,7 +145,13 @@ def evaluate(
         raise UsageError(f"evaluate: split={split!r} is none; there are {', '.join(get_args(Split))}")
     with python_words():
         return score_templates(
-            templates, _rechecked(spec), split=split, inspect=inspect, evaluator=evaluator, report=report
+            templates,
+            _rechecked(spec),
+            split=split,
+            inspect=inspect,
+            white_box=white_box,
+            evaluator=evaluator,
+            report=report,
         )
 
 
