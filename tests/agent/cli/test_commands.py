@@ -1015,3 +1015,16 @@ def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
     for line in examples:
         given = shlex.split(line)[1:]
         assert make_parser(given).parse_args(given).command == "search"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a sentence at its head; what may be left out stands in brackets that are whole."""
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    line = COMMANDS[command]
+    assert f"\n\n{line[0].upper()}{line[1:]}.\n" in shown
+    assert shown.count("[") == shown.count("]")
+    assert len(shown.partition("\n\n")[0].splitlines()) <= 3, "usage is a line or two"
