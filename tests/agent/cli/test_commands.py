@@ -921,7 +921,7 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
-    assert "a search takes this with --on-bad-image skip only" in shown
+    assert "left out with --on-bad-image skip, an error without" in shown
     assert "test/b/1.png" in shown
     assert "4 test images" in shown
 
