@@ -162,7 +162,9 @@ def run_session(
             say("stopped while things were opened: nothing was asked or scored")
         raise
     # The table is what the command was asked for, unless that is a document.
-    print_result(console(stderr=as_json), result, going_on.run_dir)
+    if going_on.run_dir is None:
+        say("the run was finished already; this is its result")
+    print_result(console(stderr=as_json), result, going_on.run_dir or result.run_dir)
     if (hint := config.untold) is not None:
         say(hint)
     if result.status == "stopped":

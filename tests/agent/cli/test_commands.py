@@ -947,6 +947,10 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     assert f"the latest unfinished run, {run_dir}" in capsys.readouterr().err
     assert main(["status", str(run_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "finished"
+    assert call("resume", run_dir) == 0
+    told = "".join(capsys.readouterr())
+    assert "the run was finished already; this is its result" in told
+    assert "files: " in told
     assert main(["resume"]) == 2
     assert main(["status", "elsewhere"]) == 2
 
