@@ -148,6 +148,18 @@ def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
     assert 'create_model_and_transforms("m", pretrained="p")' in found["code"]
 
 
+def test_a_template_that_stands_twice_is_said_to_weigh_twice() -> None:
+    """Who reads the lines might strike it out."""
+    one, twice = (
+        use_of(view(small_result(ensemble=Ensemble(templates=templates, train=None, val=None, test=None))))
+        for templates in (("a {}", "b {}"), ("a {}", "b {}", "a {}"))
+    )
+    assert one is not None
+    assert twice is not None
+    assert "twice" not in one.about + one.code
+    assert "weighs twice" in twice.about + twice.code
+
+
 def test_a_model_is_opened_as_it_was() -> None:
     """Bundled ones by this program, hubs and folders by their name alone."""
     assert 'load_model("RN-pico", "pico"' in code(model=Model(name="RN-pico", pretrained="pico"))["code"]
