@@ -144,7 +144,9 @@ def _example(name: str, field: FieldInfo) -> str:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``config``."""
-    parser = commands.add_parser("config", help=line)
+    parser = commands.add_parser(
+        "config", help=line, usage="%(prog)s (--init FILE.toml | --show) [OPTION ...]"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--init", metavar="FILE.toml", help="write a file with every setting, its help and its default"

@@ -77,7 +77,7 @@ def _split_table(document: dict[str, Any]) -> None:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``datasets``."""
-    parser = commands.add_parser("datasets", help=line)
+    parser = commands.add_parser("datasets", help=line, usage="%(prog)s [OPTION ...] [NAME|DIR]")
     parser.add_argument("dataset", nargs="?", metavar="NAME|DIR")
     parser.add_argument("--split", choices=("test",), help="show the test images too")
     add_search_options(parser, groups=("task",), leave_out=_NOT_SHOWN)

@@ -46,11 +46,12 @@ def _usually(bounds: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
         if usual["cost_usd"] is not None:
             parts.append(f"${usual['cost_usd']:.4f}")
     if usual["minutes"] is not None:
-        parts.append(f"{usual['minutes']:,.1f} minutes")
+        minutes = usual["minutes"]
+        parts.append("under 0.1 minutes" if minutes < 0.1 else f"{minutes:,.1f} minutes")
     if usual["seconds_a_template"] is None:
         parts.append("the black box's own time (it scored nothing now)")
     else:
         parts.append(f"at {1000 * usual['seconds_a_template']:,.1f} ms a template, as measured now")
     if bounds["calls"]:
-        parts.append("the LLM's own time")
+        return f"expected: {', '.join(parts)}; the LLM's own time comes on top\n"
     return f"expected: {', '.join(parts)}\n"

@@ -125,7 +125,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``evaluate``."""
-    parser = commands.add_parser("evaluate", help=line)
+    parser = commands.add_parser("evaluate", help=line, usage="%(prog)s [OPTION ...]")
     parser.add_argument(
         "--templates",
         metavar="FILE",

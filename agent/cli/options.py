@@ -132,9 +132,9 @@ def _add(group: Any, name: str, field: FieldInfo) -> None:
     if field.annotation is bool:
         group.add_argument(flag_of(name), action="store_true", help=text, **common)
         return
-    if about(field)["show"].startswith("["):
+    show = about(field)["show"]
+    if show.startswith("["):  # argparse adds the brackets of what may be left out
+        show = show.removeprefix("[").removesuffix("]")
         common |= {"nargs": "?", "const": "auto"}
     shown = "" if field.default is None or field.is_required() else f" (default: {field.default})"
-    group.add_argument(
-        flag_of(name), metavar=about(field)["show"].strip("[]") or "VALUE", help=text + shown, **common
-    )
+    group.add_argument(flag_of(name), metavar=show or "VALUE", help=text + shown, **common)

@@ -136,6 +136,7 @@ def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
             importlib.import_module(f".{name}", __package__).add_parser(commands, line)
         else:
             commands.add_parser(name, help=line)
+        commands.choices[name].description = f"{line[0].upper()}{line[1:]}."
     return commands
 
 

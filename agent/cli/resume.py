@@ -55,7 +55,7 @@ def _with_credentials(config: SearchConfig) -> SearchConfig:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``resume``."""
-    parser = commands.add_parser("resume", help=line)
+    parser = commands.add_parser("resume", help=line, usage="%(prog)s [OPTION ...] [RUN_DIR]")
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )

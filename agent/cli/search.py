@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import from_sources
-from ..errors import EndpointError, ModelNotFoundError
+from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
@@ -158,9 +158,13 @@ def run_session(
             result = run_interruptible(run)
     except BaseException as error:
         going_on.say(config, elsewhere=_at_fault(config, error))
+        if isinstance(error, InterruptedRunError) and going_on.run_dir is None:
+            say("stopped while things were opened: nothing was asked or scored")
         raise
     # The table is what the command was asked for, unless that is a document.
-    print_result(console(stderr=as_json), result, going_on.run_dir)
+    if going_on.run_dir is None:
+        say("the run was finished already; this is its result")
+    print_result(console(stderr=as_json), result, going_on.run_dir or result.run_dir)
     if (hint := config.untold) is not None:
         say(hint)
     if result.status == "stopped":

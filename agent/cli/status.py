@@ -81,6 +81,8 @@ def _lines(state: RunState) -> list[str]:
         lines.append(
             f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {_train(state)})"
         )
+    if state.gain is not None:
+        lines.append(state.gain)
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         spent = f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens"

@@ -167,7 +167,7 @@ def _unique(parts: Sequence[str], flag: str) -> Sequence[str]:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``suite``."""
-    parser = commands.add_parser("suite", help=line)
+    parser = commands.add_parser("suite", help=line, usage="%(prog)s [OPTION ...] [FILE.toml]")
     parser.add_argument(
         "file",
         nargs="?",

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..results.run_state import state_of
 from ..secrets import Scrubber, secrets_named_in
 from ..store.look import Exchange, Look
 from ..text import printable
@@ -70,7 +71,15 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
             yield f"*{NOT_KEPT}*\n\n"
         yield _outcome(row)
     if restart is None:
-        yield "\nNothing was asked yet.\n"
+        yield f"\n{_nothing(run_dir)}\n"
+
+
+def _nothing(run_dir: Path) -> str:
+    """Return why nothing was asked, as far as the run says."""
+    started = state_of(run_dir).started
+    if started and not started.get("llm"):
+        return f"No LLM is asked in this run (method {printable(started.get('method'))})."
+    return "Nothing was asked yet."
 
 
 def _request(messages: Sequence[Mapping[str, str]], before: Sequence[Mapping[str, str]]) -> Iterator[str]:

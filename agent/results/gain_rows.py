@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from .figures import about_test, has_accuracies
 from .gain import Difference, shown_name
+from .guessing import by_guessing
 from .result import Best, Ensemble, SearchResult
 
 
@@ -77,6 +78,8 @@ def about_scores(result: SearchResult) -> str:
     if not has_accuracies(result):
         return f"Scores as the black box gives them; higher is better. {about_test(result)}"
     said = "Accuracies in %. "
+    if (share := by_guessing(result)) is not None:
+        said += f"Guessing among {result.dataset.classes} classes comes to {100 * share:.1f}. "
     if result.gain is not None:
         said += (
             "Differences are in percentage points on test, each with its 95 % interval; below it, how many "

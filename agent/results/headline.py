@@ -8,6 +8,7 @@ from ...evaluator.counts import counted
 from .figures import about_test, has_accuracies, made_by_llm, score_text
 from .gain import shown_name
 from .gain_rows import told
+from .guessing import no_better_than_guessing
 from .result import PROMINENT, SearchResult, Sizes
 from .run_view import RunView
 
@@ -88,6 +89,8 @@ def warnings(view: RunView) -> list[str]:
     if result is None:
         return []
     found = []
+    if guessing := no_better_than_guessing(result):
+        found.append(f"{guessing}.")
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
     if result.skipped:

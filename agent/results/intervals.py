@@ -54,13 +54,26 @@ def unpaired(first: float, second: float, images: int, others: int | None = None
         images: Images that the first was measured on.
         others: Images that the second was measured on; None for as many.
     """
-    low_1, high_1 = _wilson(first, images)
-    low_2, high_2 = _wilson(second, images if others is None else others)
+    low_1, high_1 = wilson(first, images)
+    low_2, high_2 = wilson(second, images if others is None else others)
     difference = first - second
     return (
         difference - math.hypot(first - low_1, high_2 - second),
         difference + math.hypot(high_1 - first, second - low_2),
     )
+
+
+def wilson(share: float, images: int) -> Interval:
+    """Return Wilson's interval for one accuracy, as a share of 1.
+
+    Args:
+        share: The accuracy that was seen.
+        images: Images that it was measured on, at least 1.
+    """
+    square = Z * Z / images
+    middle = (share + square / 2) / (1 + square)
+    half = Z * math.sqrt(share * (1 - share) / images + square / (4 * images)) / (1 + square)
+    return middle - half, middle + half
 
 
 def certain(scores: Mapping[str, float], *, family: float = FAMILY) -> set[str]:
@@ -103,10 +116,3 @@ def _crossing(falling: Callable[[float], float], low: float, high: float, level:
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > level else (low, middle)
     return (low + high) / 2
-
-
-def _wilson(share: float, images: int) -> Interval:
-    square = Z * Z / images
-    middle = (share + square / 2) / (1 + square)
-    half = Z * math.sqrt(share * (1 - share) / images + square / (4 * images)) / (1 + square)
-    return middle - half, middle + half

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import tomllib
 
-from .gain import BEST_HAND_MADE, INITIAL_POOL, PLAIN, Difference, Gain
+from .gain import BEST_HAND_MADE, INITIAL_POOL, PLAIN, Difference
+from .guessing import no_better_than_guessing
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
 
@@ -22,7 +24,7 @@ def next_steps(view: RunView) -> list[str]:
         command = f"promptclimb resume {folder}{more}"
         first = f"Go on: {command} takes up the run where it was; nothing is paid for twice."
         return [first, *(_on_answers(result) if result else [])]
-    steps = [*_on_test(result, folder), *_on_answers(result), *(_on_gain(result.gain) if result.gain else [])]
+    steps = [*_on_test(result, folder), *_on_guessing(result), *_on_answers(result), *_on_gain(view, result)]
     return steps or ["Use the best template, or the ensemble, as shown above."]
 
 
@@ -50,8 +52,20 @@ def _on_answers(result: SearchResult) -> list[str]:
     return []
 
 
-def _on_gain(gain: Gain) -> list[str]:
-    steps = []
+def _on_guessing(result: SearchResult) -> list[str]:
+    if not no_better_than_guessing(result):
+        return []
+    return [
+        "Do not use it yet: it may be no better than guessing, whatever else it is better than. Perhaps the "
+        "model knows such pictures, or the classes by these names, too little for words to help: try plainer "
+        "names (--class-names FILE) or another model (--model)."
+    ]
+
+
+def _on_gain(view: RunView, result: SearchResult) -> list[str]:
+    gain, steps = result.gain, list[str]()
+    if gain is None:
+        return steps
     pool, plain, hand_made = (gain.over.get(name) for name in (INITIAL_POOL, PLAIN, BEST_HAND_MADE))
     if gain.ensemble is not None and _surely(gain.ensemble) > 0:
         steps.append("Use the ensemble: on test it is better than the best template alone.")
@@ -62,18 +76,26 @@ def _on_gain(gain: Gain) -> list[str]:
             "Use the best hand-made template: the search found none as good. A search that begins with it "
             "(--initial FILE) may go on from there."
         )
-    elif plain is not None and _surely(plain) > 0:
+    elif plain is not None and _surely(plain) > 0 and not no_better_than_guessing(result):
         steps.append("Use what was found in place of the plain template: the gain is more than chance.")
     if pool is not None and _surely(pool) <= 0:
-        steps.append(
-            "The iterations added nothing that is certain to the initial templates. Telling the LLM what the "
-            "images show (--describe), another method or a stronger LLM may make the calls worth it; more "
-            "restarts draw more initial templates, which cost none."
-        )
+        steps.append(_on_iterations(view, result))
     widest = max((one.interval[1] - one.interval[0] for one in gain.over.values()), default=0.0)
     if widest > WIDE and any(not _surely(one) and not one.of_one for one in gain.over.values()):
         steps.append("For a surer answer take more test images: four times as many halve an interval.")
     return steps
+
+
+def _on_iterations(view: RunView, result: SearchResult) -> str:
+    """Return what may make iterations worth it, but for what was done already."""
+    told = "describe" in tomllib.loads(view.config)
+    sentence = "another sentence on what the images show" if told else "a sentence on what the images show"
+    llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
+    return (
+        f"The iterations added nothing that is certain to the initial templates. {sentence.capitalize()} "
+        f"(--describe), another method or {llm} may make them worth it; more restarts draw more initial "
+        "templates, which cost no call."
+    )
 
 
 def _surely(one: Difference) -> int:

@@ -39,8 +39,10 @@ def use_of(view: RunView) -> Use | None:
         if len(result.ensemble.templates) > 1
         else ""
     )
+    twice = len(set(result.ensemble.templates)) < len(result.ensemble.templates)
+    weighed = "; one that stands there twice weighs twice" if twice else ""
     return Use(
-        f"With open_clip: {together or 'the best template'}.",
+        f"With open_clip: {together or 'the best template'}{weighed}.",
         code,
         "For CLIP_benchmark, CuPL, CoOp, or the classifier itself: promptclimb export RUN_DIR --format FORM.",
     )

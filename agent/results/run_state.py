@@ -50,6 +50,7 @@ class RunState:
         usage: The latest ``UsageChanged``, as logged.
         stop_reason: What stopped it.
         ended_early: Which restarts ended early, as they were asked to, and why; None without a result.
+        gain: What the test images say of the choice, in a sentence; None before a result tells.
         limits: The limits that did, such as ``calls``; going on takes higher ones.
         last_event: Name of the latest event.
         last_time: When that was, in ISO 8601.
@@ -64,6 +65,7 @@ class RunState:
     usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
     ended_early: str | None = None
+    gain: str | None = None
     limits: tuple[str, ...] = ()
     last_event: str | None = None
     last_time: str | None = None
@@ -117,6 +119,7 @@ def state_of(run_dir: Path) -> RunState:
     found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
     found.best, found.train = result.best.template, result.best.train
     found.ended_early = result.notes.ended_early
+    found.gain = None if result.gain is None else result.gain.told
     return found
 
 

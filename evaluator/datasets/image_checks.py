@@ -14,7 +14,7 @@ from .readers.pictures import open_rgb
 from .values import Item
 
 WORKERS = 4
-HOW_TO_GO_ON = "replace the file, or leave such images out with --on-bad-image skip"
+HOW_TO_GO_ON = "--on-bad-image skip leaves such images out"
 ENDS: Mapping[bytes, bytes] = MappingProxyType(
     {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
 )
@@ -58,8 +58,8 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
         return
     fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
     if not skip:
-        raise DataError(f"{fact} ({HOW_TO_GO_ON})")
-    yield f"a search takes this with --on-bad-image skip only: {fact}"
+        raise DataError(f"{fact}; {HOW_TO_GO_ON}")
+    yield f"left out with --on-bad-image skip, an error without: {fact}"
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:

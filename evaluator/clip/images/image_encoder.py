@@ -85,7 +85,7 @@ class ImageEncoder:
         vectors, manifest = found
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
-            raise DataError(f"{bad[0]} ({HOW_TO_GO_ON})")
+            raise DataError(f"{bad[0]}; {HOW_TO_GO_ON}")
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             self.report(f"images left out: {bad[0]}{more}")
@@ -118,7 +118,7 @@ class ImageEncoder:
         for index, picture in enumerate(_ordered(pool, self._decode, paths, self._window)):
             if isinstance(picture, DataError):
                 if self.on_bad_image == "fail":
-                    raise DataError(f"{picture} ({HOW_TO_GO_ON})") from picture
+                    raise DataError(f"{picture}; {HOW_TO_GO_ON}") from picture
                 bad.append((index, str(picture)))
             else:
                 kept.append(index)

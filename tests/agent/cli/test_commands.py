@@ -921,7 +921,7 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "test" / "b" / "1.png").write_bytes(image.read_bytes()[:40])
     assert main(["datasets", str(tmp_path), "--shots", "2"]) == 0
     shown = " ".join("".join(capsys.readouterr()).split())
-    assert "a search takes this with --on-bad-image skip only" in shown
+    assert "left out with --on-bad-image skip, an error without" in shown
     assert "test/b/1.png" in shown
     assert "4 test images" in shown
 
@@ -947,6 +947,10 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     assert f"the latest unfinished run, {run_dir}" in capsys.readouterr().err
     assert main(["status", str(run_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "finished"
+    assert call("resume", run_dir) == 0
+    told = "".join(capsys.readouterr())
+    assert "the run was finished already; this is its result" in told
+    assert "files: " in told
     assert main(["resume"]) == 2
     assert main(["status", "elsewhere"]) == 2
 
@@ -1015,3 +1019,16 @@ def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
     for line in examples:
         given = shlex.split(line)[1:]
         assert make_parser(given).parse_args(given).command == "search"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_says_what_it_does_and_closes_its_brackets(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a sentence at its head; what may be left out stands in brackets that are whole."""
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    line = COMMANDS[command]
+    assert f"\n\n{line[0].upper()}{line[1:]}.\n" in shown
+    assert shown.count("[") == shown.count("]")
+    assert len(shown.partition("\n\n")[0].splitlines()) <= 3, "usage is a line or two"

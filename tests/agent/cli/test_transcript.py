@@ -120,4 +120,4 @@ def test_a_run_that_asks_nobody_has_nothing_to_tell(
     config = SearchConfig(data="fake", method="random", restarts=1, initial=6, run_dir=tmp_path / "run")
     run_virtual(search(config, evaluator=FakeEvaluator()))
     assert main(["transcript", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().out.endswith("\nNothing was asked yet.\n")
+    assert capsys.readouterr().out.endswith("\nNo LLM is asked in this run (method random).\n")

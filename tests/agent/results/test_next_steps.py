@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
     UNOPENED,
+    Best,
     Dataset,
     Ensemble,
     Inspected,
+    Llm,
     Model,
     SearchResult,
     Sizes,
@@ -26,6 +29,12 @@ from promptclimb.agent.results.run_state import RunState
 from promptclimb.agent.results.run_view import RunView
 from promptclimb.evaluator.inspection import ClassAccuracy
 from tests.fakes.small_result import small_result
+
+KNOWS: dict[str, Any] = {
+    "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100)),
+    "best": Best(template="a {}", train=0.9, val=None, test=0.9),
+}
+"""A model that knows the pictures."""
 
 
 def between(low: float, high: float) -> Difference:
@@ -64,7 +73,7 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
 )
 def test_what_was_in_the_way_is_named(changes: dict[str, Any], said: str) -> None:
     """First of all."""
-    assert said in steps(**changes)
+    assert said in steps(**KNOWS | changes)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,30 @@ def test_the_intervals_decide(
         ensemble=None if ensemble is None else between(*ensemble),
         verdict="",
     )
-    assert said in steps(gain=gain)
+    assert said in steps(gain=gain, **KNOWS)
+
+
+def test_what_is_no_better_than_guessing_is_not_to_be_used() -> None:
+    """However much better than a plain template that fails altogether."""
+    gain = Gain(over={"plain": between(16, 40)}, ensemble=None, verdict="")
+    dataset = Dataset(name="d", classes=5, shots=1, seed=1, sizes=Sizes(train=5, test=49))
+    said = steps(gain=gain, dataset=dataset, best=Best(template="a {}", train=0.3, val=None, test=0.265))
+    assert "Do not use it yet" in said
+    assert "in place of the plain template" not in said
+
+
+def test_what_was_done_already_is_not_advised() -> None:
+    """Who gave a sentence needs another one; without an LLM there is none that could be stronger."""
+    gain = Gain(over={"initial pool": between(-1, 3)}, ensemble=None, verdict="")
+    blind, told = (
+        "\n".join(next_steps(replace(view(small_result(gain=gain, llm=llm, **KNOWS)), config=config)))
+        for llm, config in (
+            (Llm(model="m", base_url=None), ""),
+            (Llm(model=None, base_url=None), 'describe = "x"\n'),
+        )
+    )
+    assert "A sentence on what the images show (--describe), another method or a stronger LLM" in blind
+    assert "Another sentence on what the images show (--describe), another method or an LLM (--llm)" in told
 
 
 def code(**changes: Any) -> dict[str, Any]:
@@ -114,6 +146,18 @@ def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
     assert found["names"] == names
     assert [one.format("cat") for one in found["templates"]] == [odd.replace("{}", "cat"), "cat it's"]
     assert 'create_model_and_transforms("m", pretrained="p")' in found["code"]
+
+
+def test_a_template_that_stands_twice_is_said_to_weigh_twice() -> None:
+    """Who reads the lines might strike it out."""
+    one, twice = (
+        use_of(view(small_result(ensemble=Ensemble(templates=templates, train=None, val=None, test=None))))
+        for templates in (("a {}", "b {}"), ("a {}", "b {}", "a {}"))
+    )
+    assert one is not None
+    assert twice is not None
+    assert "twice" not in one.about + one.code
+    assert "weighs twice" in twice.about + twice.code
 
 
 def test_a_model_is_opened_as_it_was() -> None:

@@ -12,11 +12,14 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.results.gain import Difference, Gain
+from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.results.run_state import is_run, runs_in, state_of
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.small_result import small_result
 
 
 def run(run_dir: Path, **more: Any) -> Path:
@@ -49,6 +52,20 @@ def test_a_finished_run_shows_what_it_chose(finished: Path) -> None:
     chosen = json.loads((finished / "result.json").read_text())["best"]
     assert (state.state, state.best, state.train) == ("finished", chosen["template"], chosen["train"])
     assert (state.iterations, state.started["iterations"], state.usage["calls"]) == (6, 6, 6)
+
+
+def test_a_finished_run_says_what_came_of_it(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the sentence of its result, where it looked at test images."""
+    copy = tmp_path / "r"
+    shutil.copytree(finished, copy)
+    over = {"plain": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=100)}
+    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than plain (1.0 to 9.0)")
+    write_result(copy, small_result(gain=gain))
+    assert main(["status", str(copy)]) == 0
+    assert "\non test (100 images): 5.0 points better than plain (1.0 to 9.0)\n" in capsys.readouterr().out
+    assert (state_of(finished).gain or "").startswith("on test (1,000 images): ")
 
 
 def test_a_stopped_run_says_by_what_and_what_is_left(tmp_path: Path) -> None:

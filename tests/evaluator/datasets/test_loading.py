@@ -100,7 +100,7 @@ def test_unreadable_images_are_found_before_anything_is_scored(
         item.path.write_bytes(item.path.read_bytes()[:60])
     with pytest.raises(DataError, match=r"\.png cannot be read.*\(2 such images\)"):
         list(check_readable(data.train))
-    assert next(check_readable(data.train, skip=True)).startswith("a search takes this with --on-bad-image")
+    assert next(check_readable(data.train, skip=True)).startswith("left out with --on-bad-image skip")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
@@ -113,10 +113,10 @@ def test_a_torn_test_image_is_found_when_the_data_are_read(
     Image.effect_noise((60, 60), 90).convert("RGB").save(image)
     assert load(str(tmp_path), shots=1).test.size == 5
     image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
-    with pytest.raises(DataError, match=rf"whole\{suffix} .*\(replace the file, or leave such.* skip"):
+    with pytest.raises(DataError, match=rf"whole\{suffix} .*; --on-bad-image skip leaves such images out"):
         load(str(tmp_path), shots=1)
     (note,) = (one for one in load(str(tmp_path), shots=1, on_bad_image="skip").notes if "whole" in one)
-    assert note.startswith("a search takes this with --on-bad-image skip only: ")
+    assert note.startswith("left out with --on-bad-image skip, an error without: ")
 
 
 def test_an_odd_image_that_can_be_read_is_none_to_complain_of(

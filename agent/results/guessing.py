@@ -1,0 +1,32 @@
+"""What guessing gives: to be better than a template that fails is no success yet."""
+
+from __future__ import annotations
+
+from .figures import has_accuracies
+from .intervals import wilson
+from .result import SearchResult
+
+_OF_IMAGES = ("accuracy", "class_mean")
+"""Objectives that are shares of images; others may lie between 0 and 1 all the same."""
+
+
+def by_guessing(result: SearchResult) -> float | None:
+    """Return the share of images that naming a class at random gets right; None where nobody knows."""
+    classes = result.dataset.classes
+    if classes < 1 or result.objective not in _OF_IMAGES or not has_accuracies(result):
+        return None
+    return 1 / classes
+
+
+def no_better_than_guessing(result: SearchResult) -> str:
+    """Return a sentence where the best template may be no better on test than guessing, else nothing."""
+    share, test, images = by_guessing(result), result.best.test, result.dataset.sizes.test
+    if share is None or test is None or not images or not 0.0 <= test <= 1.0:
+        return ""
+    low, high = wilson(test, images)
+    if low > share:
+        return ""
+    return (
+        f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be no better than guessing "
+        f"among {result.dataset.classes} classes, which comes to {100 * share:.1f} %"
+    )
