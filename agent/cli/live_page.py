@@ -26,6 +26,8 @@ HOST = "127.0.0.1"
 MOST_READERS = 16
 PAUSE_S, HEARTBEAT_S, PATIENCE_S = 1.0, 15.0, 10.0
 """Between two signs of life to a reader at least and at most, and how long one may take to read one."""
+FAREWELL_S = 5.0
+"""The longest time that the end of a session waits until its readers have the last page."""
 SHARE = 0.05
 """The most of the time that goes into making pages: the log of a long search is long."""
 NOT_YET = "<p>The run is being opened ...</p>"
@@ -60,6 +62,7 @@ class LivePage:
         self._state = State()
         self._run_dir: Path | None = None
         self._readers: set[asyncio.Event] = set()
+        self._deserted = asyncio.Event()
         self._ended = False
         self._making = asyncio.Lock()
         self._page: str | None = None
@@ -75,7 +78,16 @@ class LivePage:
     def end(self) -> None:
         """Say goodbye to every reader."""
         self._ended = True
+        self._next = 0.0
         self._wake()
+
+    async def farewell(self) -> None:
+        """Wait until every reader has heard of the end, or does not listen."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                while self._readers:
+                    self._deserted.clear()
+                    await self._deserted.wait()
 
     def _wake(self) -> None:
         for reader in self._readers:
@@ -113,19 +125,21 @@ class LivePage:
 
     async def _report(self, _request: web.Request) -> web.Response:
         headers = {**_HEADERS, "Content-Security-Policy": "default-src 'none'; sandbox"}
-        async with self._making:  # however many ask, one thread makes pages
-            text = NOT_YET if self._run_dir is None else await self._made(self._run_dir)
-        return web.Response(text=text, content_type="text/html", headers=headers)
+        return web.Response(text=await self._latest(), content_type="text/html", headers=headers)
 
-    async def _made(self, run_dir: Path) -> str:
+    async def _latest(self) -> str:
         """Return the page, made anew where the latest one is old enough."""
-        now = asyncio.get_running_loop().time
-        began = now()
-        if self._page is None or self._ended or began >= self._next:
-            self._page = await asyncio.to_thread(page_so_far, run_dir)
-            took = now() - began
-            self._next = now() + max(PAUSE_S, took / SHARE)
-        return self._page
+        async with self._making:  # however many ask, one thread makes pages
+            if self._run_dir is None:
+                return NOT_YET
+            now = asyncio.get_running_loop().time
+            began, ended = now(), self._ended
+            if self._page is None or began >= self._next:
+                self._page = await asyncio.to_thread(page_so_far, self._run_dir)
+                took = now() - began
+                # One that was begun before the end is not the last one.
+                self._next = now() + max(PAUSE_S, took / SHARE) if ended == self._ended else 0.0
+            return self._page
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Tell a reader how things stand as often as it can take it; one that cannot is let go."""
@@ -142,11 +156,14 @@ class LivePage:
                 await asyncio.sleep(0 if self._ended else PAUSE_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), HEARTBEAT_S)
-            await _written(response, f"event: end\ndata: {json.dumps(ENDED)}\n\n")
+            # Nobody listens for a request any more when this is read, so the last page comes with it.
+            last = json.dumps({"line": ENDED, "page": await self._latest()})
+            await _written(response, f"event: end\ndata: {last}\n\n")
         except (TimeoutError, ConnectionError):
             pass  # it has gone, or reads nothing
         finally:
             self._readers.discard(woken)
+            self._deserted.set()
         return response
 
 
@@ -186,4 +203,5 @@ async def live_page(port: int) -> AsyncIterator[LivePage]:
         yield page
     finally:
         page.end()
+        await page.farewell()
         await runner.cleanup()

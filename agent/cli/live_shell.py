@@ -15,30 +15,35 @@ SHELL = """<!doctype html>
 <script nonce="{nonce}">
 const line = document.getElementById("live"), place = document.getElementById("report");
 const source = new EventSource("events");
-let busy = false, again = false;
+let busy = false, again = false, ended = false;
+function show(text) {
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const open = [...place.querySelectorAll("details")].map((one) => one.open);
+  document.getElementById("style").textContent =
+    [...page.querySelectorAll("style")].map((one) => one.textContent).join("\\n");
+  place.replaceChildren(...page.body.childNodes);
+  place.querySelectorAll("details").forEach((one, at) => { if (at in open) one.open = open[at]; });
+}
 async function renew() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    const answer = await fetch("report");
-    if (answer.ok) {
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const open = [...place.querySelectorAll("details")].map((one) => one.open);
-      document.getElementById("style").textContent =
-        [...page.querySelectorAll("style")].map((one) => one.textContent).join("\\n");
-      place.replaceChildren(...page.body.childNodes);
-      place.querySelectorAll("details").forEach((one, at) => { if (at in open) one.open = open[at]; });
-    }
+    const answer = await fetch("report"), text = await answer.text();
+    if (answer.ok && !ended) show(text);
+  } catch {
+    // the search has ended, or has gone: the event source hears of both
   } finally {
     busy = false;
-    if (again) { again = false; setTimeout(renew, 1000); }
+    if (again && !ended) { again = false; setTimeout(renew, 1000); }
   }
 }
 source.onmessage = (told) => { line.textContent = JSON.parse(told.data); renew(); };
-source.addEventListener("end", async (told) => {
+source.addEventListener("end", (told) => {
   source.close();
-  await renew();
-  line.textContent = JSON.parse(told.data);
+  ended = true;
+  const last = JSON.parse(told.data);
+  show(last.page);
+  line.textContent = last.line;
 });
 source.onerror = () => {
   if (source.readyState !== EventSource.CLOSED) line.textContent = "no connection to the search";

@@ -49,7 +49,7 @@ async def _trackers(
         run_dir=run_dir,
         settings=config.to_public(),
         files=TO_KEEP,
-        sent=await asyncio.to_thread(scored_before, run_dir),
+        earlier=await asyncio.to_thread(scored_before, run_dir),
         scrub=used.scrub_value,
     )
     return trackers_of(config.track, run, tell=tell, scrub=private.scrub)

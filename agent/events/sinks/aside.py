@@ -26,6 +26,9 @@ class Hearer(Protocol):
     def __call__(self, event: Event, when_ns: int, /) -> None:
         """Take an event and the time when it was told, in nanoseconds since 1970."""
 
+    def idle(self) -> None:
+        """Hear that nothing else waits: what was collected may be sent."""
+
     def close(self) -> None:
         """Write what is not written."""
 
@@ -110,6 +113,8 @@ class Aside:
             hearer = self._make()
             while (item := self._queue.get()) is not None:
                 hearer(*item)
+                if self._queue.empty():
+                    hearer.idle()
             hearer.close()
         except BaseException as error:  # noqa: BLE001 - another's package; SystemExit too must not go unheard
             self._failed = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -12,7 +12,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
-from .tracker import PROJECT, Tracked
+from .tracker import PROJECT, Row, Tracked
 
 _STATUS = {
     "finished": RunStatus.FINISHED,
@@ -37,13 +37,14 @@ class MlflowRuns:
         file = None if "://" in place or place == "databricks" else Path(place)
         self._uri = place if file is None else f"sqlite:///{file}"
         self._files = None if file is None else (file.parent / "mlflow-artifacts").as_uri()
+        self.place = f"mlflow {self._uri}"
         self._run = run
         self._client = MlflowClient(self._uri)
         self._id = ""
 
     def begin(self, params: Mapping[str, str]) -> None:
         """Begin the run, or go on with the one of an earlier session."""
-        self._id = self._run.id_at(f"mlflow {self._uri}", self._new)
+        self._id = self._run.id_at(self.place, self._new)
         self._client.set_terminated(self._id, RunStatus.to_string(RunStatus.RUNNING))
         told = self._client.get_run(self._id).data.params
         new = [Param(name, value) for name, value in params.items() if name not in told]
@@ -63,10 +64,10 @@ class MlflowRuns:
             self._client.create_run(experiment, run_name=self._run.run_dir.name, tags=tags).info.run_id
         )
 
-    def figures(self, step: int, values: Mapping[str, float], _template: str) -> None:
-        """Take the figures of one template."""
+    def figures(self, rows: Sequence[Row]) -> None:
+        """Take the figures of templates in one request: each takes a while."""
         now = get_current_time_millis()
-        metrics = [Metric(name, value, now, step) for name, value in values.items()]
+        metrics = [Metric(name, value, now, row.step) for row in rows for name, value in row.values.items()]
         self._client.log_batch(self._id, metrics=metrics)
 
     def close(self, status: str, last: Mapping[str, float]) -> None:

@@ -86,6 +86,9 @@ class OtelSpans:
                 {"promptclimb.status": event.status, "promptclimb.best_train": event.train}
             )
 
+    def idle(self) -> None:
+        """Nothing is collected here: the exporter does that."""
+
     def close(self) -> None:
         """End what is open, and export it."""
         for span in (*self._restarts.values(), self._root):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-from .tracker import Tracked
+from .tracker import Row, Tracked
 
 
 class TensorboardFiles:
@@ -21,6 +21,7 @@ class TensorboardFiles:
 
     def __init__(self, run: Tracked, place: str) -> None:
         folder = Path(place) / run.run_dir.name if place else run.run_dir / "tensorboard"
+        self.place = f"tensorboard {folder}"
         # A file's name tells the second alone, and a session that follows within it must not write over it.
         self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
 
@@ -29,11 +30,12 @@ class TensorboardFiles:
         rows = "".join(f"| {name} | `{value.replace('`', '')}` |\n" for name, value in params.items())
         self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
 
-    def figures(self, step: int, values: Mapping[str, float], template: str) -> None:
-        """Write the figures of one template."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-        self._writer.add_text("template", f"`{template.replace('`', '')}`", step)
+    def figures(self, rows: Sequence[Row]) -> None:
+        """Write the figures of templates."""
+        for row in rows:
+            for name, value in row.values.items():
+                self._writer.add_scalar(name, value, row.step)
+            self._writer.add_text("template", f"`{row.template.replace('`', '')}`", row.step)
         self._writer.flush()
 
     def close(self, _status: str, last: Mapping[str, float]) -> None:

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..event import Event
 from ..searching import SearchFinished, SearchStarted, TemplateScored, UsageChanged
 from .log import logged
 
 IDS = "trackers.json"
-"""The file in a run's folder with the names that trackers have given it."""
+"""The file in a run's folder with the names that trackers have given it, and the last step that each has."""
+STEPS = "steps"
+MOST_ROWS = 100
+"""Templates whose figures are sent at once at most; MLflow takes a thousand figures."""
 PROJECT = "promptclimb"
 LONGEST_SETTING = 500
+
+
+class Scored(NamedTuple):
+    """A template that an earlier session has scored."""
+
+    climb: int
+    template: str
+    train: float
+    val: float | None
+
+
+class Row(NamedTuple):
+    """The figures of one scored template, which are of one step."""
+
+    step: int
+    values: Mapping[str, float]
+    template: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +48,16 @@ class Tracked:
         run_dir: Its folder.
         settings: Its settings by name, free of secrets.
         files: Names of the files that are worth keeping beside its figures.
-        sent: What earlier sessions have scored; see ``scored_before``.
+        earlier: What earlier sessions have scored; see ``scored_before``.
         scrub: Takes keys out of a value.
     """
 
     run_dir: Path
     settings: Mapping[str, Any]
     files: Sequence[str] = ()
-    sent: Set[tuple[Any, Any]] = frozenset()
+    earlier: Sequence[Scored] = ()
     scrub: Callable[[Any], Any] = lambda value: value
+    _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def params(self) -> dict[str, str]:
         """Return the settings as short texts."""
@@ -52,32 +74,67 @@ class Tracked:
             tracker: The tracker's name and place.
             make: Gives a new name.
         """
-        path = self.run_dir / IDS
+        with self._writing:  # trackers work in threads of their own
+            ids = self._ids()
+            if not isinstance(ids.get(tracker), str):
+                self._write({**ids, tracker: make()})
+            return str(self._ids()[tracker])
+
+    def step_at(self, tracker: str) -> int:
+        """Return the last step that a tracker was sent in any session; 0 for none."""
+        found = self._steps().get(tracker)
+        return found if isinstance(found, int) else 0
+
+    def note_step(self, tracker: str, step: int) -> None:
+        """Keep the last step that a tracker was sent."""
+        with self._writing:
+            self._write({**self._ids(), STEPS: {**self._steps(), tracker: step}})
+
+    def _steps(self) -> dict[str, Any]:
+        found = self._ids().get(STEPS)
+        return found if isinstance(found, dict) else {}
+
+    def _ids(self) -> dict[str, Any]:
         try:
-            ids = json.loads(path.read_text("utf-8"))
+            found = json.loads((self.run_dir / IDS).read_text("utf-8"))
         except (OSError, ValueError):
-            ids = {}
-        ids = ids if isinstance(ids, dict) else {}
-        if not isinstance(ids.get(tracker), str):
-            ids[tracker] = make()
-            path.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
-        return str(ids[tracker])
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, ids: Mapping[str, Any]) -> None:
+        # In one step: a run that lost its name in a kill would be another run there.
+        aside = self.run_dir / f"{IDS}.new"
+        aside.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
+        aside.replace(self.run_dir / IDS)
 
 
-def scored_before(run_dir: Path) -> frozenset[tuple[Any, Any]]:
-    """Return what the log of a run tells of templates that were scored: the restart and the template."""
-    events = (event for event in logged(run_dir) if event.get("event") == TemplateScored.name)
-    return frozenset((event.get("climb"), str(event.get("template"))) for event in events)
+def scored_before(run_dir: Path) -> list[Scored]:
+    """Return what the log of a run tells of templates that were scored, each once a restart, in order."""
+    found: dict[tuple[int, str], Scored] = {}
+    for event in logged(run_dir):
+        if event.get("event") == TemplateScored.name:
+            climb, template = event.get("climb"), str(event.get("template"))
+            train, val = event.get("train"), event.get("val")
+            if isinstance(climb, int) and isinstance(train, int | float):
+                known = float(val) if isinstance(val, int | float) else None
+                found.setdefault((climb, template), Scored(climb, template, float(train), known))
+    return list(found.values())
 
 
 class Board(Protocol):
-    """Where figures go. It works in a thread of its own, and may take its time."""
+    """Where figures go. It works in a thread of its own, and may take its time.
+
+    Attributes:
+        place: Which tracker, and where: what one place was sent is not sent there again.
+    """
+
+    place: str
 
     def begin(self, params: Mapping[str, str]) -> None:
         """Begin the run, or go on with it."""
 
-    def figures(self, step: int, values: Mapping[str, float], template: str) -> None:
-        """Take the figures of one scored template."""
+    def figures(self, rows: Sequence[Row]) -> None:
+        """Take the figures of scored templates."""
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
         """Take the last figures: ``finished``, ``stopped``, or ``interrupted`` without a result."""
@@ -94,10 +151,11 @@ class Figures:
     def __init__(self, board: Board, run: Tracked) -> None:
         self._board = board
         self._run = run
-        # A run that goes on tells of all that it has again; what an earlier session sent is not sent twice.
-        self._sent = set(run.sent)
-        self._step = len(self._sent)
-        self._best: float | None = None
+        # A run that goes on tells of all that it has again: that is known from its log.
+        self._known = {(one.climb, one.template) for one in run.earlier}
+        self._step = len(run.earlier)
+        self._best = max((one.train for one in run.earlier), default=None)
+        self._rows: list[Row] = []
         self._used: dict[str, float] = {}
         self._begun = False
         self._status, self._last = "interrupted", dict[str, float]()
@@ -107,6 +165,7 @@ class Figures:
         if isinstance(event, SearchStarted):
             self._board.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
             self._begun = True
+            self._catch_up()
         elif isinstance(event, UsageChanged):
             tokens = event.prompt_tokens + event.completion_tokens
             self._used = {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
@@ -118,19 +177,46 @@ class Figures:
             if event.test is not None:
                 self._last["test"] = event.test
 
+    def _catch_up(self) -> None:
+        """Hand on what earlier sessions have scored and this place was not sent; who killed one lost that."""
+        has, best = self._run.step_at(self._board.place), None
+        for step, one in enumerate(self._run.earlier, 1):
+            best = one.train if best is None else max(best, one.train)
+            if step > has:  # what had been spent by then is not known
+                self._take(step, one.template, one.train, one.val, {"best_train": best})
+
     def _scored(self, event: TemplateScored) -> None:
         template = self._run.scrub(event.template)
-        self._best = event.train if self._best is None else max(self._best, event.train)
-        if (place := (event.position.climb, template)) in self._sent:
+        if (place := (event.position.climb, template)) in self._known:
             return
-        self._sent.add(place)
+        self._known.add(place)
+        self._best = event.train if self._best is None else max(self._best, event.train)
         self._step += 1
-        values = {"train": event.train, "best_train": self._best, **self._used}
-        if event.val is not None:
-            values["val"] = event.val
-        self._board.figures(self._step, values, template)
+        self._take(self._step, template, event.train, event.val, {"best_train": self._best, **self._used})
+
+    def _take(
+        self, step: int, template: str, train: float, val: float | None, more: Mapping[str, float]
+    ) -> None:
+        values = {"train": train, **more} | ({} if val is None else {"val": val})
+        self._rows.append(Row(step, values, template))
+        if len(self._rows) >= MOST_ROWS:
+            self.idle()
+
+    def idle(self) -> None:
+        """Send what was collected."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        # Noted before it is sent: whoever is killed in between lacks these figures, and has none twice.
+        self._run.note_step(self._board.place, rows[-1].step)
+        try:
+            self._board.figures(rows)
+        except BaseException:
+            self._run.note_step(self._board.place, rows[0].step - 1)
+            raise
 
     def close(self) -> None:
         """Hand on how it ended."""
         if self._begun:
+            self.idle()
             self._board.close(self._status, self._last)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .tracker import PROJECT, Tracked
+from .tracker import PROJECT, Row, Tracked
 
 
 class _Runs:
@@ -17,6 +17,7 @@ class _Runs:
     def __init__(self, module: Any, run: Tracked, name: str, **only: Any) -> None:
         self._module, self._of, self._name, self._only = module, run, name, only
         self._run: Any = None
+        self.place = f"{module.__name__} {only['project']}"
 
     def begin(self, params: Mapping[str, str]) -> None:
         """Begin the run, or go on with the one of an earlier session."""
@@ -24,9 +25,10 @@ class _Runs:
         with contextlib.redirect_stdout(io.StringIO()):
             self._run = self._module.init(name=self._name, config=dict(params), resume="allow", **self._only)
 
-    def figures(self, step: int, values: Mapping[str, float], template: str) -> None:
-        """Take the figures of one template."""
-        self._run.log({**values, "template": template}, step=step)
+    def figures(self, rows: Sequence[Row]) -> None:
+        """Take the figures of templates."""
+        for row in rows:
+            self._run.log({**row.values, "template": row.template}, step=row.step)
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
         """Take the last figures."""

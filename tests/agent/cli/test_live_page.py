@@ -100,10 +100,32 @@ async def test_readers_hear_of_each_change_and_of_the_end(browser: aiohttp.Clien
             page.end()
             while (line := await told(stream)) != "event: end":
                 continue
-            assert await told(stream) == f"data: {json.dumps(ENDED)}"
+            assert json.loads((await told(stream)).removeprefix("data: "))["line"] == ENDED
         address = page.address
     with pytest.raises(aiohttp.ClientConnectionError):
         await browser.get(address)
+
+
+async def test_the_last_page_comes_with_the_end(
+    browser: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reader has it, made once and after all else, though nobody listens there any more."""
+    made: list[Path] = []
+    monkeypatch.setattr(module, "page_so_far", lambda run_dir: made.append(run_dir) or f"page {len(made)}")
+    monkeypatch.setattr(module, "SHARE", 1e-9)  # once made, a page is good for long
+    async with live_page(0) as page:
+        page(RunOpened(run_dir=str(tmp_path)))
+        async with browser.get(page.address + "report") as report:
+            assert await report.text() == "page 1"
+        streams = [await browser.get(page.address + "events") for _ in range(2)]
+        for stream in streams:
+            await told(stream)
+    for stream in streams:
+        while await told(stream) != "event: end":
+            continue
+        assert json.loads((await told(stream)).removeprefix("data: ")) == {"line": ENDED, "page": "page 2"}
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await browser.get(page.address)
 
 
 async def test_pages_take_little_of_the_time(

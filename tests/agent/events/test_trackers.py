@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from promptclimb.agent.events import (
 )
 from promptclimb.agent.events.known_trackers import TRACKERS, check_trackers, parse_track
 from promptclimb.agent.events.sinks.aside import Aside
-from promptclimb.agent.events.sinks.tracker import Figures, Tracked
+from promptclimb.agent.events.sinks.tracker import Figures, Row, Scored, Tracked, scored_before
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.words import reply_text
@@ -47,14 +48,20 @@ class Board:
 
     def __init__(self) -> None:
         self.begun: list[Mapping[str, str]] = []
-        self.rows: list[tuple[int, Mapping[str, float], str]] = []
+        self.place = "board"
+        self.rows: list[Row] = []
+        self.sent: list[int] = []
+        self.broken = False
         self.closed: list[tuple[str, Mapping[str, float]]] = []
 
     def begin(self, params: Mapping[str, str]) -> None:
         self.begun.append(params)
 
-    def figures(self, step: int, values: Mapping[str, float], template: str) -> None:
-        self.rows.append((step, values, template))
+    def figures(self, rows: Sequence[Row]) -> None:
+        if self.broken:
+            raise OSError("nobody there")
+        self.rows += rows
+        self.sent.append(len(rows))
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
         self.closed.append((status, last))
@@ -63,7 +70,9 @@ class Board:
 def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: Path) -> None:
     """The n-th template is step n; what earlier sessions sent counts, and is not sent again."""
     board = Board()
-    figures = Figures(board, Tracked(run_dir=tmp_path, settings={"seed": 3}, sent=frozenset({(1, "a {}")})))
+    run = Tracked(run_dir=tmp_path, settings={"seed": 3}, earlier=[Scored(1, "a {}", 0.5, None)])
+    run.note_step("board", 1)
+    figures = Figures(board, run)
     used = UsageChanged(
         calls=2, failed_calls=0, retries=0, prompt_tokens=5, completion_tokens=6, cost_usd=0.5,
         doubtful_tokens=0, left={},
@@ -81,11 +90,72 @@ def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: 
     assert board.closed == [("finished", {"best_train": 0.5, "evaluated": 3, "test": 0.25, **spent})]
 
 
+def test_what_piled_up_is_sent_at_once(tmp_path: Path) -> None:
+    """A tracker that takes long for each sending keeps up; no sending is larger than one can be."""
+    board = Board()
+    figures = Figures(board, Tracked(run_dir=tmp_path, settings={}))
+    figures(STARTED, 0)
+    for number in range(230):
+        figures(scored(f"{number} {{}}", 0.5), 0)
+    assert board.sent == [100, 100]
+    figures.idle()
+    figures.idle()
+    assert board.sent == [100, 100, 30]
+    assert [row.step for row in board.rows] == list(range(1, 231))
+
+
+def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
+    """Its sending failed, or it is new to a run that goes on: each step reaches each place once."""
+    board, run = Board(), Tracked(run_dir=tmp_path, settings={})
+    figures = Figures(board, run)
+    figures(STARTED, 0)
+    figures(scored("a {}", 0.5), 0)
+    figures.idle()
+    board.broken = True
+    figures(scored("b {}", 0.25), 0)
+    with pytest.raises(OSError, match="nobody there"):
+        figures.idle()
+    earlier = [Scored(1, "a {}", 0.5, None), Scored(1, "b {}", 0.25, 0.75)]
+    board.broken = False
+    again = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
+    for event in (STARTED, scored("a {}", 0.5), scored("b {}", 0.25), scored("c {}", 0.75)):
+        again(event, 0)
+    again.close()
+    assert board.rows == [
+        (1, {"train": 0.5, "best_train": 0.5}, "a {}"),
+        (2, {"train": 0.25, "best_train": 0.5, "val": 0.75}, "b {}"),
+        (3, {"train": 0.75, "best_train": 0.75}, "c {}"),
+    ]
+    new = Board()
+    new.place = "another"
+    other = Figures(new, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
+    other(STARTED, 0)
+    other.close()
+    assert [row.step for row in new.rows] == [1, 2]
+
+
+def test_the_log_tells_what_was_scored(tmp_path: Path) -> None:
+    """Each template once a restart, in order, whatever else stands there."""
+    lines = [
+        {"event": "climb.template_scored", "climb": 1, "template": "a {}", "train": 0.5, "val": None},
+        {"event": "climb.template_scored", "climb": 2, "template": "a {}", "train": 0.5, "val": 0.25},
+        {"event": "climb.template_scored", "climb": 1, "template": "a {}", "train": 0.5, "val": None},
+        {"event": "climb.template_scored"},
+    ]
+    (tmp_path / "events.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines) + '{"torn', "utf-8"
+    )
+    assert scored_before(tmp_path) == [Scored(1, "a {}", 0.5, None), Scored(2, "a {}", 0.5, 0.25)]
+
+
 def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:
     """Whatever session asks, also where the file of names was spoilt."""
     run = Tracked(run_dir=tmp_path, settings={})
     first = run.id_at("wandb")
     assert Tracked(run_dir=tmp_path, settings={}).id_at("wandb") == first != run.id_at("trackio")
+    run.note_step("wandb mine", 3)
+    assert run.id_at("wandb") == first
+    assert (run.step_at("wandb mine"), run.step_at("wandb other")) == (3, 0)
     (tmp_path / "trackers.json").write_text("[")
     assert run.id_at("wandb", lambda: "anew") == "anew" == run.id_at("wandb")
 
@@ -100,6 +170,9 @@ class Slow:
     def __call__(self, event: Event, when_ns: int) -> None:
         assert self.go.wait(20)
         self.heard.append(event)
+
+    def idle(self) -> None:
+        """Nothing is collected."""
 
     def close(self) -> None:
         self.heard.append(Noted(text="closed"))
