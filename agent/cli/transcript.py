@@ -78,7 +78,7 @@ def _nothing(run_dir: Path) -> str:
     """Return why nothing was asked, as far as the run says."""
     started = state_of(run_dir).started
     if started and not started.get("llm"):
-        return f"No LLM is asked in this run (method {printable(started.get('method'))})."
+        return f"No LLM is asked in this run (method {printable(str(started.get('method')))})."
     return "Nothing was asked yet."
 
 
