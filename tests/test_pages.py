@@ -126,19 +126,20 @@ def test_every_option_is_one_of_a_command(page: Path) -> None:
     """Or of a benchmark, or of a tool that makes the bundled models."""
     known = {"--help", "--version", "--print-completion", *FOREIGN_OPTIONS}
     for name in COMMANDS:
-        known |= set(OPTION.findall(usage_of(name)))
+        known |= set(options_taken(name))
     for folder in ("benchmarks", "evaluator/pico/training"):
         known |= {option for path in (ROOT / folder).glob("*.py") for option in options_of(path)}
     for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):
         assert {option for option in OPTION.findall(code) if f"{option}-*" not in code} <= known, code
 
 
-def usage_of(command: str) -> str:
-    """The usage of one command, options and all."""
+def options_taken(command: str) -> list[str]:
+    """The options of one command."""
     parser = make_parser([command])
     choices = next(action.choices for action in parser._actions if action.dest == "command")
     assert isinstance(choices, dict)
-    return str(choices[command].format_usage())
+    options: list[str] = choices[command].known_options()
+    return options
 
 
 @page
