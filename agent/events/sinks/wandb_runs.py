@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .greetings import unheard
 from .tracker import PROJECT, Row, Tracked
 
 
@@ -21,8 +20,7 @@ class _Runs:
 
     def begin(self, params: Mapping[str, str]) -> None:
         """Begin the run, or go on with the one of an earlier session."""
-        # Both greet on standard output, which is the result's.
-        with contextlib.redirect_stdout(io.StringIO()):
+        with unheard():  # both greet
             self._run = self._module.init(name=self._name, config=dict(params), resume="allow", **self._only)
 
     def figures(self, rows: Sequence[Row]) -> None:
@@ -32,7 +30,7 @@ class _Runs:
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
         """Take the last figures."""
-        with contextlib.redirect_stdout(io.StringIO()):
+        with unheard():
             if last:
                 self._run.log({f"final_{name}": value for name, value in last.items()} | {"status": status})
             self._run.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from promptclimb.agent.events import (
 )
 from promptclimb.agent.events.known_trackers import TRACKERS, check_trackers, parse_track
 from promptclimb.agent.events.sinks.aside import Aside
+from promptclimb.agent.events.sinks.greetings import unheard
 from promptclimb.agent.events.sinks.tracker import Figures, Row, Scored, Tracked, scored_before
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -132,6 +134,28 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     other(STARTED, 0)
     other.close()
     assert [row.step for row in new.rows] == [1, 2]
+
+
+def test_a_tracker_that_greets_swallows_nothing_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two that hang while the result is printed take nothing of it, and leave the output as it was."""
+    before, greeted, go = sys.stdout, threading.Barrier(3), threading.Event()
+
+    def greet() -> None:
+        with unheard():
+            sys.stdout.write("welcome")
+            greeted.wait(20)
+            assert go.wait(20)
+
+    threads = [threading.Thread(target=greet) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    greeted.wait(20)
+    sys.stdout.write("result")
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert sys.stdout is before
+    assert capsys.readouterr().out == "result"
 
 
 def test_the_log_tells_what_was_scored(tmp_path: Path) -> None:
