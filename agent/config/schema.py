@@ -213,7 +213,7 @@ class SearchConfig(TrackedConfig):
         if self.needs_llm and self.llm is None:
             raise ValueError(
                 f"method {self.method!r} needs an LLM: give {{llm=MODEL}}, or {{llm=local}} for the one that "
-                f"{how_to_install('local')} brings, or {{method=random}} for a search without one"
+                f"{how_to_install('local')} brings, or {{method=combine}} for a search without one"
             )
         if self.cache_answers and self.shared_cache is None:
             raise ValueError("{cache_answers} needs {shared_cache=DIR}")
