@@ -257,12 +257,11 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
 
     Args:
         config: What the run is to go on with.
-        before: The run's identity; what a file's content, or the size of a class, decides is taken from it
-            until the file or the data are read.
+        before: The run's identity; what a file's content, or the data, decide is taken from it until the file
+            or the data are read.
     """
     now = {**before, **config.identity()}
-    if config.shots is None:
-        now["shots"] = before.get("shots")
+    now |= {name: before.get(name) for name in ("shots", "views") if getattr(config, name) is None}
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now

@@ -165,8 +165,8 @@ class Session:
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                # From here on the config says how many shots there are, whoever chose them.
-                session = replace(self, config=self.config.with_shots(evaluator.info.shots))
+                # From here on the config says how many shots and views there are, whoever chose them.
+                session = replace(self, config=self.config.as_opened(evaluator.info))
                 store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
                 if opened is not None and opened.grown and (done := complete_result(run_dir)) is not None:
                     reopen(run_dir, done, opened.grown)
