@@ -23,6 +23,8 @@ NOT_A_NUMBER = "not_a_number"
 """Reason of a rejection: the evaluator answered with nan or infinity."""
 MOST_CONFUSED = 3
 GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
+COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
+"""Objectives that count images, so that altered views of an image may count beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class Score:
         margin: Mean of logit of the true class minus the best other one; only when that is the objective.
         confused: The pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if untold.
         val_class_mean, val_logprob, val_margin: The same on the validation images; None where there are none.
+        views: The objective on altered views of the training and validation images, pooled; None where there
+            are no views.
     """
 
     train: float
@@ -50,6 +54,7 @@ class Score:
     val_class_mean: float | None = None
     val_logprob: float | None = None
     val_margin: float | None = None
+    views: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
         """Return the number that a search climbs: higher is better.
@@ -152,6 +157,7 @@ class EvaluatorInfo:
         class_names: Names of the classes by label, for who is told them; empty where they are not known.
         shareable: Whether equal fingerprints are known to mean equal scores, so that runs may share them.
         cheap: Whether to score a template costs a text for each class and nothing else, so that many may be.
+        views: Altered views of each training and validation image that scores tell of too.
     """
 
     dataset: str
@@ -168,6 +174,7 @@ class EvaluatorInfo:
     shareable: bool = True
     class_names: tuple[str, ...] = ()
     cheap: bool = False
+    views: int = 0
 
 
 @runtime_checkable

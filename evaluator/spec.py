@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from .columns import parse_columns
-from .scoring import OBJECTIVES, Objective
+from .scoring import COUNTED, OBJECTIVES, EvaluatorInfo, Objective
 from .settings import Settings, known_name, setting, technical
 from .user_paths import NameOrPath, UserPath, checked_path
 
@@ -24,6 +24,10 @@ Progress = Callable[[int, int], None]
 DEFAULT_DATA = "backgrounds"
 DEFAULT_SHOTS, MOST_SHOTS = 16, 1_000_000
 """Training images a class: where nothing is said and the smallest class has so many; at most."""
+DEFAULT_VIEWS, MOST_VIEWS = 8, 32
+"""Altered views of an image: where nothing is said and the images are few; at most."""
+FREE_VIEWS = 8192
+"""The most views of all images together that are made unasked."""
 
 
 class EvaluatorSpec(Settings):
@@ -98,6 +102,16 @@ class EvaluatorSpec(Settings):
         decides=True,
         show="NAME",
     )
+    views: int | None = setting(
+        None,
+        "altered views of each few-shot image that count when a template is chosen "
+        f"(default: {DEFAULT_VIEWS}, fewer where the images are many; 0: none)",
+        "task",
+        decides=True,
+        show="N",
+        ge=0,
+        le=MOST_VIEWS,
+    )
     precision: Literal["fp32", "best"] = setting(
         "fp32", "fp32, or best: what the device does fastest", "task", decides=True, show="fp32|best"
     )
@@ -159,11 +173,35 @@ class EvaluatorSpec(Settings):
             raise ValueError("{ray} deals out CLIP to a cluster; leave it out with {evaluator}")
         return self
 
+    @model_validator(mode="after")
+    def _views_of_what(self) -> Self:
+        if self.views and self.evaluator is not None:
+            raise ValueError("{views} alters the images of a CLIP; leave it out with {evaluator}")
+        if self.views and self.objective not in COUNTED:
+            raise ValueError("{views} is for accuracy and class_mean; leave it out with this {objective}")
+        return self
+
     def with_shots(self, found: int = DEFAULT_SHOTS) -> Self:
         """Return the specification with the number of shots in fact used, where it has none."""
         if self.shots is not None:
             return self
         return self.model_copy(update={"shots": found if 1 <= found <= MOST_SHOTS else DEFAULT_SHOTS})
+
+    def views_of(self, images: int) -> int:
+        """Return how many altered views of each of so many few-shot images are made."""
+        if self.evaluator is not None or self.objective not in COUNTED or not images:
+            return 0
+        if self.views is not None:
+            return self.views
+        most = min(DEFAULT_VIEWS, FREE_VIEWS // images)
+        # One view says too little for what it costs.
+        return most if most > 1 else 0
+
+    def as_opened(self, info: EvaluatorInfo) -> Self:
+        """Return the specification with the numbers of shots and of views in fact used, where it has none."""
+        told = info.views if 0 <= info.views <= MOST_VIEWS else 0
+        views = told if self.views is None else self.views
+        return self.with_shots(info.shots).model_copy(update={"views": views})
 
     def bare(self) -> EvaluatorSpec:
         """Return the specification alone, without what a config adds to it."""

@@ -21,6 +21,7 @@ _NOT_SHOWN = (
     "model",
     "pretrained",
     "objective",
+    "views",
     "precision",
     "device",
     "on_bad_image",

@@ -150,6 +150,6 @@ def add_parser(commands: Commands, line: str) -> None:
         help="for all templates together, say how each class fares and the N pairs most often confused "
         "(default: 10)",
     )
-    add_search_options(parser, groups=("task",), leave_out=("objective",))
+    add_search_options(parser, groups=("task",), leave_out=("objective", "views"))
     add_json(parser)
     parser.set_defaults(run=evaluate)

@@ -23,7 +23,7 @@ def most_initial(config: SearchConfig) -> int:
 
 
 def as_opened(config: SearchConfig, info: EvaluatorInfo) -> SearchConfig:
-    """Return a config with the numbers that depend on what it is scored on: shots, and initial templates.
+    """Return a config with the numbers that depend on what it is scored on: shots, views, initial templates.
 
     A score costs no request. Where it costs little else, three times as many initial templates are worth
     more than most requests (docs/method.md).
@@ -32,7 +32,7 @@ def as_opened(config: SearchConfig, info: EvaluatorInfo) -> SearchConfig:
         config: What is searched.
         info: What it is scored on.
     """
-    config = config.with_shots(info.shots)
+    config = config.as_opened(info)
     if config.initial is not None:
         return config
     number = min(max(_TEXTS // max(info.classes, 1), FEW_INITIAL), most_initial(config))

@@ -110,7 +110,8 @@ class Row:
     """A line of the leaderboard; ``reset`` and ``iteration`` are 0 for an initial template.
 
     ``source`` is who made the template: ``initial``, ``llm``, or the way that asks none, such as ``combine``;
-    None where an older program did not say.
+    None where an older program did not say. ``views`` is the share of altered views of the training and
+    validation images that are correctly classified; None where none were looked at.
     """
 
     rank: int
@@ -121,6 +122,7 @@ class Row:
     reset: int
     iteration: int
     source: str | None = None
+    views: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,8 @@ def stored_config(
         UsageError: There is no run, it was made by another version, or a change is wrong.
     """
     with Store.open(run_dir) as store:
-        stored = dict(store.manifest["config"])
+        # A run of before there were views goes on without.
+        stored = {"views": 0, **store.manifest["config"]}
     if isinstance(stored.get("describe"), str):
         stored["describe"] = Told(stored["describe"])
     return build([(f"the run {run_dir}", stored), (place, changes or {})])

@@ -106,7 +106,7 @@ def score_templates(
         check_reference(name)
     if white_box and (evaluator is not None or spec.evaluator is not None):
         raise UsageError("white-box references look into a CLIP, and a black box of your own is none")
-    found = open_evaluator(spec, report=report) if evaluator is None else as_evaluator(evaluator, spec)
+    found = _opened(spec, report) if evaluator is None else as_evaluator(evaluator, spec)
     # A scorer of the user's own does not say what it scores on.
     if split != "train" and not found.info.sizes.get(split):
         raise UsageError(f"{found.info.dataset} has no {split} images; choose another split")
@@ -127,6 +127,11 @@ def score_templates(
         inspection=inspection,
         white_box=run_all(white_box, spec, split=split, report=_untold(report)) if white_box else (),
     )
+
+
+def _opened(spec: EvaluatorSpec, report: Callable[[str], None] | None) -> Evaluator:
+    # Nothing is chosen here, so altered views would be made for nothing.
+    return open_evaluator(spec.model_copy(update={"views": 0}), report=report)
 
 
 def _checked(text: object) -> str:

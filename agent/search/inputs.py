@@ -257,13 +257,12 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
 
     Args:
         config: What the run is to go on with.
-        before: The run's identity; what a file's content, or the size of a class, decides is taken from it
-            until the file or the data are read.
+        before: The run's identity; what a file's content, or the data, decide is taken from it until the file
+            or the data are read.
     """
     now = {**before, **config.identity()}
-    for name in ("shots", "initial"):  # numbers that the data decide
-        if getattr(config, name) is None:
-            now[name] = before.get(name)
+    decided = ("shots", "views", "initial")
+    now |= {name: before.get(name) for name in decided if getattr(config, name) is None}
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now

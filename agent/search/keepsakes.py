@@ -60,6 +60,7 @@ def row_of(rank: int, entry: Scored) -> Row:
         reset=entry.position.reset,
         iteration=entry.position.iteration,
         source=entry.source,
+        views=entry.score.views,
     )
 
 

@@ -58,7 +58,7 @@ class Carried:
             if not missing or config is None:
                 continue
             report(f"transfer to {model} on {data}: {len(missing)} templates")
-            evaluator = open_evaluator(config)
+            evaluator = open_evaluator(config.model_copy(update={"views": 0}))
             for template in missing:
                 self._known[_key(data, model, template)] = _tested(evaluator, template)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")

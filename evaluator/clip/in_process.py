@@ -15,7 +15,7 @@ from ..datasets import FewShotData, load_data
 from ..datasets.values import Item
 from ..scoring import EvaluatorInfo
 from ..spec import EvaluatorSpec, Progress, Report
-from .images import Features, ImageEncoder
+from .images import RECIPE, Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
 from .texts.replicas import Encoder, ReplicatedEncoder
@@ -27,11 +27,20 @@ RESIDENT_BYTES = 2**30
 
 @dataclass(frozen=True, slots=True)
 class SearchSplits:
-    """Class names, the two splits that a search may look at, and the content hash of the model."""
+    """Class names, the images that a search may look at, and the content hash of the model.
+
+    Attributes:
+        class_names: By label.
+        train: Training images.
+        val: Validation images; empty where there are none.
+        views: Altered views of both; empty where there are none.
+        model_key: Content hash of the model.
+    """
 
     class_names: tuple[str, ...]
     train: Labelled
     val: Labelled
+    views: Labelled
     model_key: str
 
 
@@ -55,6 +64,8 @@ def open_in_process(
     images = image_encoder(spec, models[0], report, progress)
     train_features, train = labelled(images, data.train, data)
     val_features, val = labelled(images, data.val, data)
+    count = spec.views_of(len(data.train) + len(data.val))
+    views = altered(images, (train, val), count)
     ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
@@ -63,16 +74,17 @@ def open_in_process(
         return labelled(images, data.test.open(), data, ahead)[1]
 
     evaluator = OpenClipEvaluator(
-        info=_info(spec, data, models[0], [train_features, val_features], ahead, notes),
+        info=_info(spec, data, models[0], [train_features, val_features], ahead, notes, count),
         encoder=encoder,
         class_names=data.classes,
         train=_resident(train, devices[0]),
         val=_resident(val, devices[0]),
+        views=_resident(views, devices[0]),
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
     )
-    return evaluator, SearchSplits(data.classes, train, val, models[0].key)
+    return evaluator, SearchSplits(data.classes, train, val, views, models[0].key)
 
 
 def image_encoder(
@@ -107,6 +119,20 @@ def labelled(
     return features, Labelled(
         features.vectors, labels, len(data.classes), features.bad, paths, features.images
     )
+
+
+def altered(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> Labelled:
+    """Return features and labels of altered views of the images of some splits; empty where none are wanted.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    classes, some = splits[0].classes, [split for split in splits if len(split) and count]
+    if not some:
+        return Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
+    found = [images.views(split.paths, count) for split in some]
+    labels = [split.labels[list(features.kept)] for split, features in zip(some, found, strict=True)]
+    return Labelled(torch.cat([features.vectors for features in found]), torch.cat(labels), classes)
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
@@ -193,6 +219,7 @@ def _info(
     features: Sequence[Features | None],
     ahead: Features | None,
     notes: dict[str, Any],
+    views: int,
 ) -> EvaluatorInfo:
     precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
     sizes = [0 if one is None else len(one.kept) for one in features]
@@ -207,6 +234,7 @@ def _info(
             loaded.key,
             loaded.preprocessing,
             precision,
+            *((f"{views} views, recipe {RECIPE}",) if views else ()),
         )
     )
     return EvaluatorInfo(
@@ -223,4 +251,5 @@ def _info(
         precision=precision,
         notes=notes,
         cheap=True,
+        views=views,
     )

@@ -44,6 +44,7 @@ class OpenClipEvaluator:
         train: Training images.
         val: Validation images; empty where there are none.
         open_test: Gives the test images; called once, at the first need.
+        views: Altered views of training and validation images; None or empty where there are none.
         objective: Decides whether scores carry grey-box values.
         logit_scale: The model's factor between cosine and logit.
     """
@@ -57,6 +58,7 @@ class OpenClipEvaluator:
         train: Labelled,
         val: Labelled,
         open_test: Callable[[], Labelled],
+        views: Labelled | None = None,
         objective: Objective = "accuracy",
         logit_scale: float = 100.0,
     ) -> None:
@@ -64,8 +66,9 @@ class OpenClipEvaluator:
         self._encoder = encoder
         self._names = tuple(class_names)
         self._splits = {"train": train, "val": val}
+        self._views = views if views is not None and len(views) else None
         self._open_test = open_test
-        self._grey = objective in GREY_BOX
+        self._objective, self._grey = objective, objective in GREY_BOX
         self._logit_scale = logit_scale
         self._kept: dict[str, Tensor] = {}
 
@@ -211,7 +214,17 @@ class OpenClipEvaluator:
             val_class_mean=on_val.class_mean,
             val_logprob=on_val.logprob,
             val_margin=on_val.margin,
+            views=self._on_views(weights),
         )
+
+    def _on_views(self, weights: Tensor) -> float | None:
+        if self._views is None:
+            return None
+        with torch.inference_mode():
+            decided = decide(self._views, weights)
+        if self._objective == "class_mean":
+            return class_mean(decided, self._views)
+        return correct(decided, self._views) / len(self._views)
 
     def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> _Measured:
         grey = grey_box(split, weights, self._logit_scale) if self._grey else None

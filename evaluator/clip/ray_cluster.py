@@ -68,7 +68,7 @@ class Worker:
             raise ModelError(
                 f"{spec.pretrained} of {spec.model} is another file on this node than on the driver's"
             )
-        train, val = (split.unpack() for split in splits)
+        train, val, views = (split.unpack() for split in splits)
         here = spec.model_copy(update={"device": str(device)})
         self._evaluator = OpenClipEvaluator(
             info=info,
@@ -77,6 +77,7 @@ class Worker:
             train=train,
             val=val,
             open_test=_no_test,
+            views=views,
             objective=spec.objective,
             logit_scale=loaded.logit_scale,
         )
@@ -125,6 +126,7 @@ class ClusterEvaluator:
             splits.model_key,
             ray.put(Shipped.pack(splits.train)),
             ray.put(Shipped.pack(splits.val)),
+            ray.put(Shipped.pack(splits.views)),
         )
         self._pool = Pool(cluster, given, report)
         self._pool.some()

@@ -52,6 +52,7 @@ def verdict(answer: object) -> Verdict:
             val_class_mean=_number_or_none("val_class_mean", answer.val_class_mean),
             val_logprob=_number_or_none("val_logprob", answer.val_logprob),
             val_margin=_number_or_none("val_margin", answer.val_margin),
+            views=_number_or_none("views", answer.views),
         )
     try:
         return Score(train=_number("", answer))
@@ -111,7 +112,7 @@ def info(answer: object) -> EvaluatorInfo:
     if not isinstance(answer, EvaluatorInfo):
         raise WrongAnswerError(f"info is {shown(answer)}, not an EvaluatorInfo")
     texts = ("dataset", "model", "pretrained", "fingerprint", "precision")
-    counts = ("classes", "shots", "seed")
+    counts = ("classes", "shots", "seed", "views")
     found: dict[str, Any] = {name: text(f"info.{name}", getattr(answer, name)) for name in texts}
     found |= {name: _count(f"info.{name}", getattr(answer, name)) for name in counts}
     if not found["fingerprint"]:

@@ -26,6 +26,7 @@ SHARES = st.floats(0, 1)
         val=st.none() | SHARES,
         correct=st.none() | st.tuples(st.integers(0, 9), st.none() | st.integers(0, 9)),
         logprob=st.none() | st.floats(-9, 0),
+        views=st.none() | SHARES,
     )
 )
 def test_scores_survive_json(score: Score) -> None:

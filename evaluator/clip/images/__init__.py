@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .altered import RECIPE
 from .image_encoder import Features, ImageEncoder
 
-__all__ = ["Features", "ImageEncoder"]
+__all__ = ["RECIPE", "Features", "ImageEncoder"]

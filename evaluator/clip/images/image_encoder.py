@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,6 +20,7 @@ from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
 from ...spec import Progress, Report
 from ..models.open_clip_model import LoadedModel
+from .altered import RECIPE, altered_views
 from .features import (
     SCHEMA,
     BrokenFeaturesError,
@@ -31,7 +33,27 @@ from .features import (
 )
 
 OnBadImage = Literal["fail", "skip"]
+In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+class _Wanted(NamedTuple):
+    """What is encoded of each image: the image itself, or so many altered views of it."""
+
+    views: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What the features are of, for the log."""
+        return "images" if self.views is None else "altered views"
+
+    def preprocessing(self, models: str) -> str:
+        """Return all that is done to an image, the model's own preprocessing included."""
+        return models if self.views is None else f"{self.views} views, recipe {RECIPE}; {models}"
+
+    def pictures(self, image: Image.Image, digest: str) -> list[Image.Image]:
+        """Return the pictures that an image gives."""
+        return [image] if self.views is None else list(altered_views(image, self.views, digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +101,21 @@ class ImageEncoder:
         Raises:
             DataError: An image cannot be read and ``on_bad_image`` is ``fail``, or none can.
         """
+        return self._features(paths, _Wanted())
+
+    def views(self, paths: Sequence[Path], count: int) -> Features:
+        """Return features of altered views of the images, ``count`` rows an image, as ``features`` does.
+
+        Raises:
+            DataError: As for ``features``.
+        """
+        return self._features(paths, _Wanted(count))
+
+    def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
-            images = image_set_hash(list(_ordered(pool, _digest, paths, self._window)))
-            found = self._from_cache(images) or self._encode(pool, paths, images)
+            digests = list(_ordered(pool, _digest, paths, self._window))
+            images = image_set_hash(digests)
+            found = self._from_cache(images, wanted) or self._encode(pool, paths, digests, wanted)
         vectors, manifest = found
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
@@ -97,42 +131,48 @@ class ImageEncoder:
     def _window(self) -> int:
         return max(2 * self.workers, self.batch)
 
-    def _from_cache(self, images: str) -> tuple[Tensor, Manifest] | None:
-        key = feature_key(self.loaded.key, self.loaded.preprocessing, images)
+    def _from_cache(self, images: str, wanted: _Wanted) -> tuple[Tensor, Manifest] | None:
+        key = feature_key(self.loaded.key, wanted.preprocessing(self.loaded.preprocessing), images)
         try:
             found = read_features(self.folder, key)
         except BrokenFeaturesError as error:
             self.report(f"image features are made again: {error}")
             return None
         if found is not None:
-            self.report(f"images: {len(found[0])} features from the cache")
+            self.report(f"{wanted.name}: {len(found[0])} features from the cache")
         return found
 
     def _encode(
-        self, pool: ThreadPoolExecutor, paths: Sequence[Path], images: str
+        self, pool: ThreadPoolExecutor, paths: Sequence[Path], digests: Sequence[str], wanted: _Wanted
     ) -> tuple[Tensor, Manifest]:
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
         parts: list[Tensor] = []
         waiting: list[Tensor] = []
-        for index, picture in enumerate(_ordered(pool, self._decode, paths, self._window)):
-            if isinstance(picture, DataError):
+        each = wanted.views or 1
+
+        def decode(image: tuple[Path, str]) -> list[Tensor] | DataError:
+            return self._decode(*image, wanted)
+
+        files = list(zip(paths, digests, strict=True))
+        for index, found in enumerate(_ordered(pool, decode, files, max(1, self._window // each))):
+            if isinstance(found, DataError):
                 if self.on_bad_image == "fail":
-                    raise DataError(f"{picture}; {HOW_TO_GO_ON}") from picture
-                bad.append((index, str(picture)))
+                    raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
+                bad.append((index, str(found)))
             else:
-                kept.append(index)
-                waiting.append(picture)
-            if len(waiting) == self.batch or (waiting and index + 1 == len(paths)):
-                parts.append(self._forward(waiting))
-                waiting = []
-                self.progress(index + 1, len(paths))
+                kept += [index] * len(found)
+                waiting += found
+            while len(waiting) >= self.batch or (waiting and index + 1 == len(paths)):
+                parts.append(self._forward(waiting[: self.batch]))
+                waiting = waiting[self.batch :]
+                self.progress((index + 1) * each - len(waiting), len(paths) * each)
         vectors = torch.cat(parts) if parts else torch.empty(0, 0)
         manifest = Manifest(
             schema=SCHEMA,
             model=self.loaded.key,
-            preprocessing=self.loaded.preprocessing,
-            images=images,
+            preprocessing=wanted.preprocessing(self.loaded.preprocessing),
+            images=image_set_hash(digests),
             kept=tuple(kept),
             bad=tuple(bad),
             checksum=checksum(vectors),
@@ -143,9 +183,9 @@ class ImageEncoder:
             self.report(f"image features are not kept: {self.folder} cannot be written ({error.strerror})")
         return vectors, manifest
 
-    def _decode(self, path: Path) -> Tensor | DataError:
+    def _decode(self, path: Path, digest: str, wanted: _Wanted) -> list[Tensor] | DataError:
         try:
-            return self.loaded.preprocess(open_rgb(path))
+            return [self.loaded.preprocess(one) for one in wanted.pictures(open_rgb(path), digest)]
         except DataError as error:
             return error
 
@@ -169,13 +209,13 @@ def _digest(path: Path) -> str:
 
 
 def _ordered(
-    pool: ThreadPoolExecutor, work: Callable[[Path], Out], paths: Sequence[Path], window: int
+    pool: ThreadPoolExecutor, work: Callable[[In], Out], given: Sequence[In], window: int
 ) -> Iterator[Out]:
     """Yield results in order, with at most ``window`` begun and not yet taken."""
     begun: deque[Future[Out]] = deque()
     try:
-        for path in paths:
-            begun.append(pool.submit(work, path))
+        for one in given:
+            begun.append(pool.submit(work, one))
             if len(begun) >= window:
                 yield begun.popleft().result()
         while begun:

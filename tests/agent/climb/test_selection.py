@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -58,6 +59,46 @@ def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
     old = entry("an old {}", -1.1, None)
     found = [each.text for each in select([low, high, old], sizes=SIZES, objective=objective)]
     assert found == ["a {}", "an old {}", "one {}"]
+
+
+def viewed(text: str, train: int, val: int | None, views: float | None) -> Scored:
+    """The same with the share of altered views that are right."""
+    plain = scored(text, train, val)
+    return replace(plain, score=replace(plain.score, views=views))
+
+
+def test_of_two_that_do_equally_well_the_steadier_comes_first() -> None:
+    """Views count beside the images, half and half: they break ties, and outweigh a small lead."""
+    steady, shaky, lead = (
+        viewed("my {}", 10, 2, 0.6),
+        viewed("her {}", 10, 2, 0.5),
+        viewed("a {}", 11, 2, 0.5),
+    )
+    assert order([shaky, steady]) == ["my {}", "her {}"]
+    assert order([lead, shaky, steady]) == ["my {}", "a {}", "her {}"]  # 0.6 + 0.6 > 0.65 + 0.5
+    equal = viewed("her {}", 11, 2, 0.55)  # 0.6 + 0.6 = 0.65 + 0.55
+    assert order([steady, equal]) == ["her {}", "my {}"]  # then the training images decide
+
+
+def test_without_views_of_all_they_count_for_none() -> None:
+    """A run whose scores know no views is ordered as ever, and so is one of which some do not."""
+    entries = [viewed("one {}", 10, 2, None), viewed("my {}", 12, 1, None), viewed("her {}", 11, 3, None)]
+    as_ever = order(entries)
+    assert as_ever == ["her {}", "my {}", "one {}"]
+    some = [replace(one, score=replace(one.score, views=0.99)) for one in entries[:1]]
+    assert order([*some, *entries[1:]]) == as_ever
+
+
+def test_views_count_where_images_are_counted() -> None:
+    """With class_mean as with accuracy; not beside what is read from logits."""
+
+    def entry(text: str, value: float, views: float) -> Scored:
+        score = Score(train=0.5, class_mean=value, logprob=value, views=views)
+        return Scored(template=Template.parse(text), score=score, value=value, position=Position(1))
+
+    found = [entry("low {}", 0.5, 0.9), entry("high {}", 0.6, 0.5)]
+    by = {one: select(found, sizes=SIZES, objective=one)[0].text for one in ("class_mean", "logprob")}
+    assert by == {"class_mean": "low {}", "logprob": "high {}"}
 
 
 def test_train_decides_where_the_pooled_share_is_equal() -> None:

@@ -76,6 +76,10 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
         ({"max_calls": "1,000"}, ["--max-calls '1,000'", "write it without a comma: 1000"]),
         ({"method": "randon"}, ["--method 'randon'", "did you mean random?"]),
         ({"data": ""}, ["--data ''", "it is empty"]),
+        ({"views": "33"}, ["--views", "less than or equal to 32"]),
+        ({"views": "-1"}, ["--views", "greater than or equal to 0"]),
+        ({"views": "8", "objective": "margin"}, ["--views", "accuracy and class_mean", "--objective"]),
+        ({"views": "8", "evaluator": "m:f"}, ["--views", "leave it out with --evaluator"]),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(flags: dict[str, str], said: list[str]) -> None:
@@ -121,6 +125,29 @@ def test_what_is_scored_stands_in_one_place() -> None:
     assert config.bare() == EvaluatorSpec(data="x", shots=3, workers=2)
     own = SearchConfig.__annotations__
     assert not set(own) & set(EvaluatorSpec.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "images", "views"),
+    [
+        ({}, 240, 8),
+        ({}, 1024, 8),
+        ({}, 1025, 7),
+        ({}, 4096, 2),
+        ({}, 4097, 0),
+        ({}, 0, 0),
+        ({"views": 32}, 4097, 32),
+        ({"views": 0}, 10, 0),
+        ({"objective": "class_mean"}, 10, 8),
+        ({"objective": "logprob"}, 10, 0),
+        ({"evaluator": "m:f"}, 10, 0),
+    ],
+)
+def test_unasked_views_are_bounded_by_the_number_of_images(
+    given: dict[str, Any], images: int, views: int
+) -> None:
+    """8,192 of all images together; who asks for some gets them."""
+    assert EvaluatorSpec(**given).views_of(images) == views
 
 
 def test_what_only_programs_set_is_written_down_only_where_it_was_set() -> None:

@@ -28,12 +28,14 @@ def test_no_cell_starts_a_formula(text: str) -> None:
 
 def test_the_leaderboard_reads_back() -> None:
     """Commas, quotes and absent validation accuracies survive the way through CSV."""
-    rows = [replace(row(1, 'a "{}", drawn'), source="llm"), row(2, "b {}", None)]
+    rows = [replace(row(1, 'a "{}", drawn'), source="llm", views=0.25), row(2, "b {}", None)]
     read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
-    assert list(read[0]) == ["rank", "template", "train", "val", "climb", "reset", "iteration", "source"]
+    names = ["rank", "template", "train", "val", "climb", "reset", "iteration", "source", "views"]
+    assert list(read[0]) == names
     assert [line["template"] for line in read] == ['a "{}", drawn', "b {}"]
     assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
     assert [line["source"] for line in read] == ["llm", ""]
+    assert [line["views"] for line in read] == ["0.250000", ""]
 
 
 def test_templates_are_a_json_list() -> None:

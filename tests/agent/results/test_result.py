@@ -48,7 +48,7 @@ def test_the_document_has_the_documented_fields_in_their_order() -> None:
         == ("templates", "train", "val", "test")
     )
     assert tuple(found["leaderboard"][0]) == (
-        *("rank", "template", "train", "val", "climb", "reset", "iteration", "source"),
+        *("rank", "template", "train", "val", "climb", "reset", "iteration", "source", "views"),
     )
     assert found["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
 
@@ -65,7 +65,7 @@ def test_a_document_of_before_is_read() -> None:
     del old["baselines"]["plain"]["val"]
     found = SearchResult.from_json(old)
     assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
-    assert [line.source for line in found.leaderboard] == [None, None]
+    assert [(line.source, line.views) for line in found.leaderboard] == [(None, None)] * 2
     assert (found.limits, found.usage.cached_tokens, found.usage.told_usd) == ((), 0, None)
     assert found.dataset.sizes == Sizes(train=2, test=4)
     assert found.baselines["plain"] == Ensemble(

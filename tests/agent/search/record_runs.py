@@ -24,6 +24,7 @@ from tests.paths import ROOT
 
 RUNS = ROOT / "tests" / "data" / "recorded_runs"
 SMALL = {
+    "views": 0,
     "initial_pool": "captions",
     "data": "fake",
     "restarts": 2,

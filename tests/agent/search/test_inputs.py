@@ -90,8 +90,10 @@ def test_the_shots_that_were_used_are_the_runs_own(tmp_path: Path) -> None:
 
 def test_a_setting_that_only_the_data_tell_is_taken_from_the_run_until_they_are_read() -> None:
     """So that a suite, whose command says nothing of shots, goes on with its runs."""
-    before = {"shots": 7, "seed": 1}
+    before = {"shots": 7, "seed": 1, "views": 4}
     assert known_identity(config(), before)["shots"] == 7
+    assert known_identity(config(), before)["views"] == 4
+    assert known_identity(config(views=2), before)["views"] == 2
     assert known_identity(config(shots=5), before)["shots"] == 5
 
 

@@ -616,10 +616,10 @@ def test_nothing_is_left_behind_by_a_run_that_could_not_start(tmp_path: Path) ->
 
 
 def test_the_stored_config_is_the_one_that_was_given(tmp_path: Path) -> None:
-    """Resume needs no other flag; the shots that nobody gave are the data's."""
+    """Resume needs no other flag; the shots and views that nobody gave are the data's."""
     wanted = config(tmp_path / "r", rpm=600)
     run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
-    assert stored_config(tmp_path / "r") == wanted.with_shots(FakeEvaluator().info.shots)
+    assert stored_config(tmp_path / "r") == wanted.as_opened(FakeEvaluator().info)
 
 
 def test_a_shared_folder_spares_scores_and_answers(tmp_path: Path, reference: bytes) -> None:

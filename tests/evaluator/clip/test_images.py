@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from promptclimb.evaluator.clip.images import ImageEncoder
+from promptclimb.evaluator.clip.images.altered import altered_views
 from promptclimb.evaluator.clip.models import load_model
 from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
 from promptclimb.evaluator.errors import DataError
@@ -172,6 +174,50 @@ def test_nothing_but_bad_images_is_an_error(loaded: LoadedModel, tmp_path: Path)
         encoder(loaded, tmp_path, on_bad_image="skip").features(
             [tmp_path / "a.png", tmp_path / "missing.png"]
         )
+
+
+def test_views_are_the_models_own_in_the_order_of_the_images(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """So many rows an image, each the embedding of one view; the images' own features are another set."""
+    paths = pictures[:3]
+    found = encoder(loaded, tmp_path).views(paths, 5)
+    assert found.kept == (0,) * 5 + (1,) * 5 + (2,) * 5
+    model: Any = loaded.model
+    for place, path in enumerate(paths):
+        mark = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        views = altered_views(Image.open(path).convert("RGB"), 5, mark)
+        for view, vector in zip(views, found.vectors[5 * place : 5 * place + 5], strict=True):
+            own = model.encode_image(loaded.preprocess(view)[None], normalize=True)[0]
+            assert (own - vector).abs().max() < 1e-6
+    assert len(encoder(loaded, tmp_path).features(paths).vectors) == 3
+
+
+def test_views_are_encoded_once_for_a_number_of_them(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path, calls: list[int]
+) -> None:
+    """Another session takes them from the disk; of an image elsewhere, among others, they are the same."""
+    first = encoder(loaded, tmp_path).views(pictures, 3)
+    assert calls == [4] * 8
+    seen: list[tuple[int, int]] = []
+    again = encoder(loaded, tmp_path, progress=lambda done, of: seen.append((done, of))).views(pictures, 3)
+    assert torch.equal(first.vectors, again.vectors)
+    assert (len(calls), seen) == (8, [])
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(pictures[4].read_bytes())
+    alone = encoder(loaded, tmp_path, progress=lambda done, of: seen.append((done, of))).views([copy], 6)
+    assert torch.equal(alone.vectors[:3], first.vectors[12:15])
+    assert seen == [(4, 6), (6, 6)]
+
+
+def test_views_of_a_bad_image_are_left_out_with_it(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """The others keep their places."""
+    pictures[1].write_text("no image")
+    assert encoder(loaded, tmp_path, on_bad_image="skip").views(pictures[:3], 2).kept == (0, 0, 2, 2)
+    with pytest.raises(DataError, match=r"1\.png"):
+        encoder(loaded, tmp_path).views(pictures[:3], 2)
 
 
 def test_progress_is_told(loaded: LoadedModel, pictures: list[Path], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,35 @@ def test_scores_are_fractions_with_their_counts(evaluator: OpenClipEvaluator) ->
     assert score.val_logprob is None
     examined = evaluator.examine([["a photo of a {}."]])[0]
     assert (examined.train, examined.val) == (score.train, score.val)
+
+
+def test_scores_tell_of_views_where_there_are_any(spec: EvaluatorSpec, evaluator: OpenClipEvaluator) -> None:
+    """The share of views of train and val together; whoever has others has another fingerprint."""
+    (score,) = evaluator.score(["a photo of a {}."])
+    assert isinstance(score, Score)
+    assert score.views is not None
+    assert evaluator.info.views == 8
+    assert round(score.views * 28 * 8, 9) in range(28 * 8)
+    without = opened(spec, views=0)
+    assert without.score(["a photo of a {}."]) == [replace(score, views=None)]
+    by_class = opened(spec, objective="class_mean")
+    (other,) = by_class.score(["a photo of a {}."])
+    assert isinstance(other, Score)
+    assert other.views == pytest.approx(score.views)  # as many images of each class
+    assert opened(spec, objective="logprob").info.views == 0
+    prints = {one.info.fingerprint for one in (evaluator, without, opened(spec, views=3))}
+    assert len(prints) == 3
+
+
+def test_views_go_by_the_black_box_of_their_own_images(spec: EvaluatorSpec) -> None:
+    """A view is classified as an image is: those of train and val that are right, over all."""
+    model = opened(spec, views=2)
+    views: Any = model._views
+    vectors = model.classifier(["{}"])
+    right = (np.asarray(views.features) @ vectors.T).argmax(axis=1) == np.asarray(views.labels)
+    (score,) = model.score(["{}"])
+    assert isinstance(score, Score)
+    assert (len(right), score.views) == (56, right.mean())
 
 
 def test_what_cannot_be_read_is_rejected(evaluator: OpenClipEvaluator) -> None:

@@ -1,0 +1,85 @@
+"""Altered views in a run: they decide the choice and nothing before it, and a run keeps their number."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import itertools
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb import SearchConfig, resume, search
+from promptclimb.agent.errors import StoreMismatchError
+from promptclimb.agent.results.run_config import stored_config
+from promptclimb.agent.search.evaluation import score_templates
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.few_shots import pictures
+
+SMALL = {"method": "random", "initial": 12, "restarts": 2, "resets": 1, "iterations": 2}
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> EvaluatorSpec:
+    """12 training and 6 validation pictures, and a tiny CLIP."""
+    return pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def ran(spec: EvaluatorSpec, run_dir: Path, **more: Any) -> list[dict[str, str]]:
+    """Search, and return the leaderboard."""
+    asyncio.run(search(SearchConfig(**{**dict(spec), **SMALL, **more}, run_dir=run_dir)))
+    return board(run_dir)
+
+
+def board(run_dir: Path) -> list[dict[str, str]]:
+    """The leaderboard's lines."""
+    with (run_dir / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_views_order_what_was_found_and_the_climb_does_not_see_them(
+    spec: EvaluatorSpec, tmp_path: Path
+) -> None:
+    """The same templates, with the same scores; the first has the highest mean of images and views."""
+    viewed, without = ran(spec, tmp_path / "viewed"), ran(spec, tmp_path / "without", views=0)
+    known = [{(one["template"], one["train"], one["val"]) for one in lines} for lines in (viewed, without)]
+    assert known[0] == known[1]
+    assert {line["views"] for line in without} == {""}
+    assert stored_config(tmp_path / "viewed").views == 8
+    means = [(12 * float(one["train"]) + 6 * float(one["val"])) / 18 + float(one["views"]) for one in viewed]
+    assert all(one >= after - 1e-5 for one, after in itertools.pairwise(means))
+    assert len({round(mean, 3) for mean in means}) > 3
+
+
+def test_a_run_is_gone_on_with_by_its_own_views(spec: EvaluatorSpec, tmp_path: Path) -> None:
+    """Its scores come from the disk with them; another number is refused."""
+    before = ran(spec, tmp_path / "r", views=3)
+    document = json.loads((tmp_path / "r" / "result.json").read_text("utf-8"))
+    (tmp_path / "r" / "result.json").unlink()
+    again = asyncio.run(resume(tmp_path / "r"))
+    assert (again.to_json()["leaderboard"], board(tmp_path / "r")) == (document["leaderboard"], before)
+    with pytest.raises(StoreMismatchError, match="views: it was 3, now 8"):
+        asyncio.run(resume(tmp_path / "r", changes={"views": 8}))
+
+
+def test_a_run_of_before_there_were_views_goes_on_without(spec: EvaluatorSpec, tmp_path: Path) -> None:
+    """Its identity, its config and its scores do not know them."""
+    before = ran(spec, tmp_path / "r", views=0)
+    with sqlite3.connect(tmp_path / "r" / "store" / "cache.db") as database:
+        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
+        manifest = json.loads(text)
+        del manifest["identity"]["views"], manifest["config"]["views"]
+        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (json.dumps(manifest),))
+    database.close()
+    (tmp_path / "r" / "result.json").unlink()
+    asyncio.run(resume(tmp_path / "r"))
+    assert board(tmp_path / "r") == before
+
+
+def test_where_nothing_is_chosen_no_views_are_made(spec: EvaluatorSpec, tmp_path: Path) -> None:
+    """Templates that are merely scored cost what they did."""
+    score_templates(["a {}"], spec.model_copy(update={"cache_dir": tmp_path}), split="train")
+    assert len(list((tmp_path / "features").glob("*.safetensors"))) == 2
