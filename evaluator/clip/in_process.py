@@ -223,12 +223,11 @@ def _info(
 ) -> EvaluatorInfo:
     precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
     sizes = [0 if one is None else len(one.kept) for one in features]
-    labels = [item.label for item in (*data.train, *data.val)]
     identity = repr(
         (
             [None if one is None else one.images for one in features],
             [None if one is None else one.kept for one in features],
-            labels,
+            [item.label for item in (*data.train, *data.val)],
             data.classes,
             data.test.size,
             loaded.key,
