@@ -90,7 +90,7 @@ def test_a_page_is_written_where_it_is_wanted(capsys: pytest.CaptureFixture[str]
     [
         (("a",), "two runs or more"),
         (("a", "./a"), "named twice"),
-        (("a", "gone"), "there is no such folder"),
+        (("a", "gone"), "there is no folder"),
         (("a", "b", "--json", "--html", "x"), "not allowed with"),
         ((), "required: RUN_DIR"),
     ],
