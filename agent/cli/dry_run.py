@@ -49,5 +49,5 @@ def _usually(bounds: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     else:
         parts.append(f"at {1000 * usual['seconds_a_template']:,.1f} ms a template, as measured now")
     if bounds["calls"]:
-        parts.append("the LLM's own time")
+        parts.append("and the LLM's own time on top")
     return f"expected: {', '.join(parts)}\n"

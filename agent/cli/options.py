@@ -132,9 +132,9 @@ def _add(group: Any, name: str, field: FieldInfo) -> None:
     if field.annotation is bool:
         group.add_argument(flag_of(name), action="store_true", help=text, **common)
         return
-    if about(field)["show"].startswith("["):
+    value = about(field)["show"] or "VALUE"
+    if value.startswith("["):  # argparse puts these brackets itself
+        value = value[1:-1]
         common |= {"nargs": "?", "const": "auto"}
     shown = "" if field.default is None or field.is_required() else f" (default: {field.default})"
-    group.add_argument(
-        flag_of(name), metavar=about(field)["show"].strip("[]") or "VALUE", help=text + shown, **common
-    )
+    group.add_argument(flag_of(name), metavar=value, help=text + shown, **common)
