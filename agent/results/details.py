@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .plain_json import plain
+from .plain_json import checked, plain
 from .run_dir import DETAILS, write_atomically
 
 SCHEMA = 1
@@ -128,13 +128,14 @@ class Details:
             if found["schema"] != SCHEMA:
                 raise ValueError(f"details of schema {found['schema']!r}, and this program reads {SCHEMA}")
             decided = found["decisions"]
-            return cls(
+            made = cls(
                 decisions=None if decided is None else _decisions(decided),
                 baseline=found["baseline"],
                 pictures=tuple(Picture(**one) for one in found["pictures"]),
                 lineage=tuple(map(_ancestor, found["lineage"])),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+            return checked(made)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"no details of a run: {error}") from error
 
 

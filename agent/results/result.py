@@ -24,7 +24,7 @@ from .notes import UNINSPECTED as UNINSPECTED
 from .notes import UNOPENED as UNOPENED
 from .notes import UNPAIRED as UNPAIRED
 from .notes import Notes as Notes
-from .plain_json import made, plain
+from .plain_json import checked, made, plain
 from .spent import Usage as Usage
 
 SCHEMA = 1
@@ -263,7 +263,7 @@ class SearchResult:
                 values["versions"] = made(Versions, values["versions"])
             if values.get("gain") is not None:
                 values["gain"] = Gain.from_json(values["gain"])
-            return made(cls, values)
+            return checked(made(cls, values))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a result: {error}") from error
 

@@ -1012,6 +1012,8 @@ def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
         "local-dir:",
         ".tsv",
         ".jsonl",
+        "--ray [ADDRESS] ",
+        "--track NAME[:PLACE] ",
     ):
         assert word in shown
     examples = shown.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()

@@ -65,6 +65,11 @@ def test_hits_are_counted_by_name() -> None:
         {"decisions": {"labels": [0]}},
         {"decisions": {"image_set": None, "classes": [], "labels": [0], "predicted": {"best": []}}},
         {"decisions": [1]},
+        {"decisions": {"image_set": None, "classes": [], "labels": [1e400], "predicted": {}}},
+        {"baseline": ["plain"]},
+        {"lineage": [DETAILS.to_json()["lineage"][0] | {"template": None}]},
+        {"lineage": [DETAILS.to_json()["lineage"][0] | {"train": "<b>"}]},
+        {"pictures": [DETAILS.to_json()["pictures"][0] | {"jpeg": 3}]},
     ],
 )
 def test_a_file_of_another_shape_is_none(tmp_path: Path, change: dict[str, Any]) -> None:

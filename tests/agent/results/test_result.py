@@ -90,6 +90,19 @@ def test_a_document_of_later_is_read_as_far_as_it_is_known() -> None:
         document(best=3),
         document(dataset={}),
         document(leaderboard=[{}]),
+        document(budget=None),
+        document(rejected=True),
+        document(test_opened="<b>"),
+        document(status="done"),
+        document(best={"template": "a {}", "train": True, "val": None, "test": None}),
+        document(
+            inspection={
+                "split": "test",
+                "classes": [{"name": "a", "images": "3", "correct": 1}],
+                "confusions": [],
+            }
+        ),
+        document(gain={"over": {"plain": {"points": None, "interval": [0, 1], "paired": True, "images": 3}}}),
     ],
 )
 def test_what_is_no_result_is_refused(found: Any) -> None:
