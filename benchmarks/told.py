@@ -108,6 +108,7 @@ async def chosen(
             proposals=5,
             iterations=options.more // 5,
             initial_pool=options.pool,
+            views=0,
             run_dir=Path(folder) / "run",
         )
         result = await search(config, evaluator=evaluator)

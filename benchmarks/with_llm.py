@@ -116,6 +116,7 @@ async def chosen(
             style=options.style,
             seed=seed,
             initial_pool=options.pool,
+            views=0,
             request_timeout=options.timeout,
             retry_seconds=options.timeout,
             run_dir=Path(folder) / "run",
