@@ -7,6 +7,7 @@ that one is opened by ``Evaluator.examine`` once the search has chosen.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
@@ -82,8 +83,13 @@ class Score:
         if values.get("correct") is not None:
             values["correct"] = tuple(values["correct"])
         if values.get("confused") is not None:
-            values["confused"] = tuple(Confusion(**one) for one in values["confused"])
+            values["confused"] = tuple(_confusion(**one) for one in values["confused"])
         return cls(**values)
+
+
+def _confusion(true: str, taken_for: str, images: int) -> Confusion:
+    # A search of days keeps thousands of scores, and their few class names once each.
+    return Confusion(sys.intern(true), sys.intern(taken_for), images)
 
 
 @dataclass(frozen=True, slots=True)
