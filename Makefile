@@ -50,7 +50,7 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
 	@$(PY) run_agent.py search --data binary-numbers --describe "numbers written in binary" --restarts 2 \
-	  --llm local --llm-fallback combine $(ARGS)
+	  --initial 80 --views 0 --llm local --llm-fallback combine $(ARGS)
 
 test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
 	$(PY) -m pytest

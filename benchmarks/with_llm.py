@@ -162,7 +162,14 @@ async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
                 if options.keep is not None:
                     with options.keep.open("a", encoding="utf-8") as lines:
                         lines.write(json.dumps(rows[-1]) + "\n")
-        return rows + await asyncio.gather(*waiting)
+        rows += await asyncio.gather(*waiting)
+    asked = {
+        (data, int(seed), arm.name)
+        for data in _data(options)
+        for seed in options.seeds.split(",")
+        for arm in arms
+    }
+    return [row for row in rows if (row["set"], row["seed"], row["arm"]) in asked]
 
 
 def _arms(options: argparse.Namespace) -> list[Arm]:
