@@ -27,10 +27,15 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb search --data path/to/images --model ViT-B-32": "fetches a model and asks a paid LLM",
     "promptclimb search --base-url https://api.mistral.ai/v1": "asks a paid LLM",
     "promptclimb doctor --base-url https://api.mistral.ai/v1": "asks a paid LLM",
+    "promptclimb evaluate --baselines coop-tuned": "fetches a model; test_running fits references",
     "clip_benchmark eval": "fetches a model and a data set; tests/agent/results/exports asks clip_benchmark",
 }
 """Commands that are not run, by how they begin, and why."""
-STANDS_FOR: Mapping[str, str] = {"RUN_DIR": "runs/mine", "FILE": "leaderboard.out"}
+STANDS_FOR: Mapping[str, str] = {
+    "RUN_DIR": "runs/mine",
+    "OTHER_RUN_DIR": "runs/other",
+    "FILE": "leaderboard.out",
+}
 """Words of a command that a reader replaces."""
 SCORER = """
 class Shortness:
@@ -81,8 +86,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_scorers.py").write_text(SCORER, "utf-8")
     (folder / "mine.txt").write_text("a photo of a {}\n", "utf-8")
     scorer = "--evaluator my_scorers:Shortness --data notes"
-    told = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/mine")
-    assert "best found" in told
+    for name in ("mine", "other"):
+        told = run(folder, f"promptclimb search {scorer} --method random --run-dir runs/{name}")
+        assert "best found" in told
     return folder
 
 
