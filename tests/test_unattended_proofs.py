@@ -41,7 +41,7 @@ def test_ten_thousand_turns_hold_every_limit_and_no_memory() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kills", "evaluator"), [(6, ()), (2, ("--real",))], ids=["fake", "real"])
+@pytest.mark.parametrize(("kills", "evaluator"), [(3, ()), (2, ("--real",))], ids=["fake", "real"])
 def test_strikes_change_nothing_lose_nothing_and_overrun_nothing(
     kills: int, evaluator: tuple[str, ...]
 ) -> None:
