@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .batches import Pictures, shifted
-from .losses import contrastive, imitation, nearness
-from .model import Vocabulary, build, encode_image, encode_text, export, fast
+from .losses import contrastive, nearness
+from .model import Vocabulary, build, encode_image, encode_text, export, fast, image_tower
 
 log = structlog.get_logger()
 
@@ -43,8 +43,9 @@ class Recipe:
         rate: Highest learning rate of AdamW.
         decay: Weight decay of the matrices.
         patch_dropout: The fraction of patches that a ViT drops until late in training.
-        teacher: Averaged weights of an RN-pico with the same vocabulary, to learn from as soon as, and as
-            often as, that file is written.
+        teacher: Weights of an RN-pico, whose image tower teaches this one's as soon as, and as often as, that
+            file is written.
+        start: Weights whose image tower this one's starts from; None for fresh ones.
         seed: Of weights, batches and captions.
         save_every: Seconds between two states on disk.
     """
@@ -57,6 +58,7 @@ class Recipe:
     decay: float = 0.1
     patch_dropout: float = 0.0
     teacher: Path | None = None
+    start: Path | None = None
     seed: int = 1
     save_every: float = 180.0
 
@@ -97,6 +99,8 @@ class Trainer:
         self.model = build(recipe.name, vocabulary, recipe.patch_dropout).to(
             memory_format=torch.channels_last
         )
+        if recipe.start is not None:
+            self.model.visual.load_state_dict(image_tower(recipe.start))
         self.average = build(recipe.name, vocabulary).to(memory_format=torch.channels_last)
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = optimizer_of(self.model, recipe)
@@ -135,8 +139,6 @@ class Trainer:
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
         for i, parameter in enumerate(p for group in self.optimizer.param_groups for p in group["params"]):
-            if f"optimizer.{i}.step" not in tensors:  # a lent text tower's
-                continue
             state = self.optimizer.state[parameter]
             state["step"] = tensors[f"optimizer.{i}.step"]
             for key in (
@@ -175,16 +177,13 @@ class Trainer:
 
     def _loss(self, pixels: Tensor, tokens: Tensor, text_of: Tensor) -> Tensor:
         images = encode_image(self.model, pixels)
+        texts = encode_text(self.model, tokens)
+        loss = contrastive(self.model.logit_scale.exp() * images @ texts.T, text_of)
         if self.teacher is None:
-            texts = encode_text(self.model, tokens)
-            return contrastive(self.model.logit_scale.exp() * images @ texts.T, text_of)
+            return loss
         with torch.no_grad():
-            seen, read = encode_image(self.teacher, pixels), encode_text(self.teacher, tokens)
-            scale = self.teacher.logit_scale.exp()
-        logits = scale * images @ read.T
-        return (
-            contrastive(logits, text_of) + imitation(logits, scale * seen @ read.T) + nearness(images, seen)
-        )
+            seen = encode_image(self.teacher, pixels)
+        return loss + nearness(images, seen)
 
     def _advance(self) -> float:
         torch.manual_seed((self.recipe.seed << 32) + self.step)  # patch dropout, the same after a resume
@@ -206,19 +205,13 @@ class Trainer:
         return loss.item()
 
     def _look_for_teacher(self) -> None:
-        """Take up new weights of the teacher, which lends its text tower and teaches the image tower."""
+        """Take up new weights of the teacher's image tower."""
         path = self.recipe.teacher
         if path is None or not path.exists() or path.stat().st_mtime <= self._teacher_time:
             return
         self._teacher_time = path.stat().st_mtime
-        weights = load_file(path)
         self.teacher = build("RN-pico", self.vocabulary).to(memory_format=torch.channels_last).eval()
-        self.teacher.load_state_dict(weights)
-        lent = {key: value for key, value in weights.items() if not key.startswith("visual.")}
-        for model in (self.model, self.average):
-            model.load_state_dict(lent, strict=False)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name not in lent)
+        self.teacher.visual.load_state_dict(image_tower(path))
         log.info("training.teacher_read", model=self.recipe.name, step=self.step)
 
     # ---- what is kept of it

@@ -5,7 +5,7 @@ Four steps, each skipped where its result exists, so that a killed run goes on w
 1. gather the art (npm packages, Debian packages, fonts);
 2. render the pictures with as many processes as --threads says;
 3. count the words of their captions;
-4. train RN-pico and, beside it, ViT-pico, which also learns from RN-pico's averaged weights as they appear.
+4. train RN-pico and, beside it, ViT-pico, whose image tower also learns from that of RN-pico as it appears.
 """
 
 from __future__ import annotations
@@ -80,9 +80,27 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=os.cpu_count() or 1,
         help="processes that render, threads that train",
     )
+    add(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="RN-pico's weights that ViT-pico's image tower learns from (default: those trained in --out)",
+    )
+    add(
+        "--image-tower",
+        type=Path,
+        metavar="FILE",
+        help="weights whose image tower the model (of --model) starts from (default: fresh ones)",
+    )
     add("--seed", type=int, default=1, help="of pictures, weights and batches (default: 1)")
     add("--render-only", action="store_true", help="stop after step 3")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.image_tower and options.model == "both":
+        parser.error("--image-tower is one model's: give --model too")
+    for name, file in (("--teacher", options.teacher), ("--image-tower", options.image_tower)):
+        if file is not None and not file.is_file():
+            parser.error(f"{name}: there is no file {str(file)!r}")
+    return options
 
 
 def _prepare(out: Path, images: int, seed: int, workers: int) -> tuple[list[Path], list[Path]]:
@@ -130,7 +148,8 @@ def _train(name: str, options: argparse.Namespace, out: Path) -> None:
         minutes=options.minutes,
         batch=128 if vit else 256,  # learning from a teacher gains more from steps than from large batches
         patch_dropout=0.5 if vit else 0.0,
-        teacher=out / "RN-pico" / "average.safetensors" if vit else None,
+        teacher=(options.teacher or out / "RN-pico" / "average.safetensors") if vit else None,
+        start=options.image_tower,
         seed=options.seed,
     )
     vocabulary = Vocabulary(json.loads((out / "vocabulary.json").read_text(encoding="utf-8")))

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from promptclimb.evaluator.pico.training.batches import Pictures, render, shifted
 from promptclimb.evaluator.pico.training.loop import Recipe, Trainer
-from promptclimb.evaluator.pico.training.losses import contrastive, imitation, nearness
+from promptclimb.evaluator.pico.training.losses import contrastive, nearness
 from promptclimb.evaluator.pico.training.model import Vocabulary, token_ids
 from promptclimb.evaluator.pico.training.train import main
 from promptclimb.evaluator.pico.world import Art, Scene, shown
@@ -136,12 +136,11 @@ def test_loss_takes_pictures_of_the_same_text_as_equally_right() -> None:
 
 
 def test_learning_from_a_teacher_ends_when_both_agree() -> None:
-    """Both distances are 0 for equals and above 0 otherwise."""
+    """The distance is 0 for equals and above 0 otherwise."""
     rows = functional.normalize(torch.randn(5, 8), dim=-1)
     other = functional.normalize(torch.randn(5, 8), dim=-1)
-    for distance in (nearness, imitation):
-        assert distance(rows, rows).item() == pytest.approx(0, abs=1e-4)
-        assert distance(other, rows).item() > 0.01
+    assert nearness(rows, rows).item() == pytest.approx(0, abs=1e-4)
+    assert nearness(other, rows).item() > 0.01
 
 
 def test_training_lowers_the_loss(pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path) -> None:
@@ -173,23 +172,33 @@ def test_a_killed_training_ends_with_the_same_weights(
 
 
 def test_vit_learns_beside_its_teacher(pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path) -> None:
-    """A ViT takes over the teacher's text tower, trains its own image tower, and can be resumed."""
+    """A ViT trains both of its towers, its text tower is not the teacher's, and it can be resumed."""
     _trainer(replace(RECIPE, steps=1), pictures, vocabulary, tmp_path).run()
-    recipe = replace(
-        RECIPE,
-        name="ViT-pico",
-        steps=2,
-        patch_dropout=0.5,
-        teacher=tmp_path / "RN-pico" / "average.safetensors",
-    )
+    file = tmp_path / "RN-pico" / "average.safetensors"
+    recipe = replace(RECIPE, name="ViT-pico", steps=2, patch_dropout=0.5, teacher=file)
     vit = _trainer(recipe, pictures, vocabulary, tmp_path)
+    fresh = vit.model.text_projection.detach().clone()
     vit.run()
-    teacher = load_file(tmp_path / "RN-pico" / "average.safetensors")
+    assert vit.teacher is not None
     student = load_file(tmp_path / "ViT-pico" / "average.safetensors")
-    assert torch.equal(student["text_projection"], teacher["text_projection"])
+    assert not torch.equal(student["text_projection"], load_file(file)["text_projection"])
+    assert not torch.equal(student["text_projection"], fresh)
     again = _trainer(replace(recipe, steps=3), pictures, vocabulary, tmp_path)
     again.run()
     assert again.step == 3
+
+
+def test_training_starts_from_a_given_image_tower(
+    pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """The image tower of an exported file is taken over, the text tower is not."""
+    _trainer(replace(RECIPE, steps=1), pictures, vocabulary, tmp_path).run()
+    file = tmp_path / "export" / "RN-pico.safetensors"
+    new = _trainer(replace(RECIPE, start=file, seed=2), pictures, vocabulary, tmp_path / "new")
+    given = load_file(file)
+    for model in (new.model, new.average):
+        assert torch.equal(model.visual.conv1.weight, given["visual.conv1.weight"].float())
+        assert not torch.equal(model.text_projection, given["text_projection"].float())
 
 
 def test_state_of_other_pictures_is_refused(
@@ -202,7 +211,17 @@ def test_state_of_other_pictures_is_refused(
         _trainer(RECIPE, pictures, fewer, tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [["--images", "0"], ["--model", "RN-nano"], ["--minutes", "-1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--images", "0"],
+        ["--model", "RN-nano"],
+        ["--minutes", "-1"],
+        ["--teacher", "missing.safetensors"],
+        ["--image-tower", "pyproject.toml"],
+        ["--image-tower", "missing.safetensors", "--model", "ViT-pico"],
+    ],
+)
 def test_wrong_options_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong option is named, and nothing is started."""
     with pytest.raises(SystemExit) as stopped:
