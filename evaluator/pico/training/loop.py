@@ -12,14 +12,15 @@ from random import Random
 import numpy as np
 import structlog
 import torch
+from numpy.typing import NDArray
 from open_clip.model import CLIP
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .batches import Pictures, shifted
-from .losses import contrastive, nearness
-from .model import Vocabulary, build, encode_image, encode_text, export, fast, image_tower
+from .losses import contrastive, imitation, nearness
+from .model import Vocabulary, build, encode_image, encode_text, export, fast
 
 log = structlog.get_logger()
 
@@ -43,9 +44,8 @@ class Recipe:
         rate: Highest learning rate of AdamW.
         decay: Weight decay of the matrices.
         patch_dropout: The fraction of patches that a ViT drops until late in training.
-        teacher: Weights of an RN-pico, whose image tower teaches this one's as soon as, and as often as, that
-            file is written.
-        start: Weights whose image tower this one's starts from; None for fresh ones.
+        teacher: Averaged weights of an RN-pico with the same vocabulary, to learn from as soon as, and as
+            often as, that file is written.
         seed: Of weights, batches and captions.
         save_every: Seconds between two states on disk.
     """
@@ -58,14 +58,13 @@ class Recipe:
     decay: float = 0.1
     patch_dropout: float = 0.0
     teacher: Path | None = None
-    start: Path | None = None
     seed: int = 1
     save_every: float = 180.0
 
 
 def optimizer_of(model: CLIP, recipe: Recipe) -> torch.optim.AdamW:
     """Return an AdamW that lets only matrices decay, the token table not among them."""
-    named = [(name, p) for name, p in model.named_parameters()]
+    named = list(model.named_parameters())
     decays = [p for name, p in named if p.ndim > 1 and "embedding" not in name]
     others = [p for name, p in named if p.ndim <= 1 or "embedding" in name]
     groups = [{"params": decays, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
@@ -99,8 +98,6 @@ class Trainer:
         self.model = build(recipe.name, vocabulary, recipe.patch_dropout).to(
             memory_format=torch.channels_last
         )
-        if recipe.start is not None:
-            self.model.visual.load_state_dict(image_tower(recipe.start))
         self.average = build(recipe.name, vocabulary).to(memory_format=torch.channels_last)
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = optimizer_of(self.model, recipe)
@@ -139,17 +136,15 @@ class Trainer:
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
         for i, parameter in enumerate(p for group in self.optimizer.param_groups for p in group["params"]):
+            if f"optimizer.{i}.step" not in tensors:  # a lent text tower's
+                continue
             state = self.optimizer.state[parameter]
             state["step"] = tensors[f"optimizer.{i}.step"]
-            for key in (
-                "exp_avg",
-                "exp_avg_sq",
-            ):  # in the parameter's own memory layout, as the fused kernel needs
+            for key in ("exp_avg", "exp_avg_sq"):  # in the parameter's own layout: the fused kernel needs it
                 state[key] = torch.empty_like(parameter).copy_(tensors[f"optimizer.{i}.{key}"])
         self.step, self.seconds = about["step"], about["seconds"]
-        log.info(
-            "training.resumed", model=self.recipe.name, step=self.step, minutes=round(self.seconds / 60, 1)
-        )
+        minutes = round(self.seconds / 60, 1)
+        log.info("training.resumed", model=self.recipe.name, step=self.step, minutes=minutes)
 
     # ---- one step
 
@@ -172,18 +167,24 @@ class Trainer:
         captions = [self.pictures.caption(int(i), words) for i in indices]
         distinct = {text: i for i, text in enumerate(dict.fromkeys(captions))}
         tokens = self.vocabulary.encode(list(distinct), UNKNOWN_WORDS, words)
-        pixels = torch.from_numpy(shifted(self.pictures.pixels(indices), order))
-        return pixels, torch.from_numpy(tokens), torch.tensor([distinct[text] for text in captions])
+        text_of = torch.tensor([distinct[text] for text in captions])
+        return self._seen(indices, order), torch.from_numpy(tokens), text_of
+
+    def _seen(self, indices: NDArray[np.int64], order: np.random.Generator) -> Tensor:
+        return torch.from_numpy(shifted(self.pictures.pixels(indices), order))
 
     def _loss(self, pixels: Tensor, tokens: Tensor, text_of: Tensor) -> Tensor:
         images = encode_image(self.model, pixels)
-        texts = encode_text(self.model, tokens)
-        loss = contrastive(self.model.logit_scale.exp() * images @ texts.T, text_of)
         if self.teacher is None:
-            return loss
+            texts = encode_text(self.model, tokens)
+            return contrastive(self.model.logit_scale.exp() * images @ texts.T, text_of)
         with torch.no_grad():
-            seen = encode_image(self.teacher, pixels)
-        return loss + nearness(images, seen)
+            seen, read = encode_image(self.teacher, pixels), encode_text(self.teacher, tokens)
+            scale = self.teacher.logit_scale.exp()
+        logits = scale * images @ read.T
+        return (
+            contrastive(logits, text_of) + imitation(logits, scale * seen @ read.T) + nearness(images, seen)
+        )
 
     def _advance(self) -> float:
         torch.manual_seed((self.recipe.seed << 32) + self.step)  # patch dropout, the same after a resume
@@ -205,13 +206,19 @@ class Trainer:
         return loss.item()
 
     def _look_for_teacher(self) -> None:
-        """Take up new weights of the teacher's image tower."""
+        """Take up new weights of the teacher, which lends its text tower and teaches the image tower."""
         path = self.recipe.teacher
         if path is None or not path.exists() or path.stat().st_mtime <= self._teacher_time:
             return
         self._teacher_time = path.stat().st_mtime
+        weights = load_file(path)
         self.teacher = build("RN-pico", self.vocabulary).to(memory_format=torch.channels_last).eval()
-        self.teacher.visual.load_state_dict(image_tower(path))
+        self.teacher.load_state_dict(weights)
+        lent = {key: value for key, value in weights.items() if not key.startswith("visual.")}
+        for model in (self.model, self.average):
+            model.load_state_dict(lent, strict=False)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name not in lent)
         log.info("training.teacher_read", model=self.recipe.name, step=self.step)
 
     # ---- what is kept of it

@@ -1,4 +1,4 @@
-"""What a small CLIP is trained to lower: CLIP's own loss, and a way of learning from another CLIP."""
+"""What a small CLIP is trained to lower: CLIP's own loss, and two ways of learning from another CLIP."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def contrastive(logits: Tensor, text_of: Tensor) -> Tensor:
 def nearness(student: Tensor, teacher: Tensor) -> Tensor:
     """Return how far the student's unit features lie from the teacher's, weighted to go with other losses."""
     return NEARNESS * (1 - (student * teacher).sum(-1)).mean()
+
+
+def imitation(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Return Kullback-Leibler divergence of the student's logits from the teacher's, rows and columns."""
+    return sum(
+        functional.kl_div(
+            functional.log_softmax(x, -1),
+            functional.log_softmax(y, -1),
+            log_target=True,
+            reduction="batchmean",
+        )
+        for x, y in ((logits, wanted), (logits.T, wanted.T))
+    ) / torch.tensor(2.0)

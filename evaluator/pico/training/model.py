@@ -125,10 +125,11 @@ def build(name: str, vocabulary: Vocabulary | None = None, patch_dropout: float 
 
 
 @contextmanager
-def fast() -> Iterator[None]:
-    """Compute in bf16 where the processor has it, and plain attention: the fused kernel is slow on few."""
+def fast(*, learning: bool = True) -> Iterator[None]:
+    """Compute in bf16 where the processor has it; fused attention is faster only where nothing is learnt."""
     bf16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
+    attention = [SDPBackend.MATH] if learning else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(attention):
         yield
 
 

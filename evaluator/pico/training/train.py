@@ -1,11 +1,13 @@
 """``python -m promptclimb.evaluator.pico.training.train``: makes both bundled models from nothing.
 
-Four steps, each skipped where its result exists, so that a killed run goes on when it is started again:
+Five steps, each skipped where its result exists, so that a killed run goes on when it is started again:
 
 1. gather the art (npm packages, Debian packages, fonts);
 2. render the pictures with as many processes as --threads says;
 3. count the words of their captions;
-4. train RN-pico and, beside it, ViT-pico, whose image tower also learns from that of RN-pico as it appears.
+4. train RN-pico and, beside it, the image tower of ViT-pico, which learns from RN-pico's averaged weights as
+   they appear;
+5. train the text tower of ViT-pico from nothing, for the image tower that it has got.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 import torch
@@ -30,11 +33,13 @@ from .batches import Pictures, render
 from .gather_art import ArtError, training_art
 from .loop import Recipe, Trainer
 from .model import Vocabulary, token_ids
+from .text_tower import TextTrainer
 
 log = structlog.get_logger()
 
 IMAGES, HELD_OUT = 300_000, 2048
 STEPS = {"RN-pico": 6800, "ViT-pico": 13000}
+TEXT_STEPS = 6000
 # glibc gives large blocks back to the kernel and asks for them again at every step; keeping them is faster.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 
@@ -81,25 +86,16 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="processes that render, threads that train",
     )
     add(
-        "--teacher",
-        type=Path,
-        metavar="FILE",
-        help="RN-pico's weights that ViT-pico's image tower learns from (default: those trained in --out)",
-    )
-    add(
         "--image-tower",
         type=Path,
         metavar="FILE",
-        help="weights whose image tower the model (of --model) starts from (default: fresh ones)",
+        help="weights whose image tower ViT-pico takes; then step 5 alone is done for it",
     )
     add("--seed", type=int, default=1, help="of pictures, weights and batches (default: 1)")
     add("--render-only", action="store_true", help="stop after step 3")
     options = parser.parse_args(arguments)
-    if options.image_tower and options.model == "both":
-        parser.error("--image-tower is one model's: give --model too")
-    for name, file in (("--teacher", options.teacher), ("--image-tower", options.image_tower)):
-        if file is not None and not file.is_file():
-            parser.error(f"{name}: there is no file {str(file)!r}")
+    if options.image_tower is not None and not options.image_tower.is_file():
+        parser.error(f"--image-tower: there is no file {str(options.image_tower)!r}")
     return options
 
 
@@ -138,23 +134,25 @@ def _timed(event: str) -> Iterator[None]:
 
 
 def _train(name: str, options: argparse.Namespace, out: Path) -> None:
-    """Do step 4 for one model, in this process."""
+    """Do steps 4 and 5 for one model, in this process."""
     torch.set_num_threads(options.threads)
     shards, held_out = _prepare(out, options.images, options.seed, options.threads)
-    vit = name == "ViT-pico"
-    recipe = Recipe(
-        name=name,
-        steps=options.steps or STEPS[name],
-        minutes=options.minutes,
-        batch=128 if vit else 256,  # learning from a teacher gains more from steps than from large batches
-        patch_dropout=0.5 if vit else 0.0,
-        teacher=(options.teacher or out / "RN-pico" / "average.safetensors") if vit else None,
-        start=options.image_tower,
-        seed=options.seed,
-    )
     vocabulary = Vocabulary(json.loads((out / "vocabulary.json").read_text(encoding="utf-8")))
+    given = Pictures(shards), Pictures(held_out), vocabulary
+    common: dict[str, Any] = {"name": name, "minutes": options.minutes, "seed": options.seed}
+    steps = options.steps or STEPS[name]
     log.info("training.started", model=name, threads=options.threads, tokens=vocabulary.size)
-    Trainer(recipe, Pictures(shards), Pictures(held_out), vocabulary, out / name, out / "export").run()
+    if name == "RN-pico":
+        Trainer(Recipe(**common, steps=steps), *given, out / name, out / "export").run()
+    else:
+        if (tower := options.image_tower) is None:
+            # Learning from a teacher gains more from steps than from large batches.
+            teacher = out / "RN-pico" / "average.safetensors"
+            recipe = Recipe(**common, steps=steps, batch=128, patch_dropout=0.5, teacher=teacher)
+            Trainer(recipe, *given, out / name, out / name).run()
+            tower = out / name / "average.safetensors"
+        recipe = Recipe(**common, steps=options.steps or TEXT_STEPS, batch=512)
+        TextTrainer(tower, recipe, *given, out / f"{name}-text", out / "export").run()
     log.info("training.finished", model=name, file=str(out / "export" / f"{name}.safetensors"))
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from promptclimb.evaluator.pico.training.batches import Pictures, render, shifted
 from promptclimb.evaluator.pico.training.loop import Recipe, Trainer
-from promptclimb.evaluator.pico.training.losses import contrastive, nearness
-from promptclimb.evaluator.pico.training.model import Vocabulary, token_ids
+from promptclimb.evaluator.pico.training.losses import contrastive, imitation, nearness
+from promptclimb.evaluator.pico.training.model import Vocabulary, build, token_ids
+from promptclimb.evaluator.pico.training.text_tower import TextTrainer
 from promptclimb.evaluator.pico.training.train import main
 from promptclimb.evaluator.pico.world import Art, Scene, shown
 from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
@@ -136,11 +137,12 @@ def test_loss_takes_pictures_of_the_same_text_as_equally_right() -> None:
 
 
 def test_learning_from_a_teacher_ends_when_both_agree() -> None:
-    """The distance is 0 for equals and above 0 otherwise."""
+    """Both distances are 0 for equals and above 0 otherwise."""
     rows = functional.normalize(torch.randn(5, 8), dim=-1)
     other = functional.normalize(torch.randn(5, 8), dim=-1)
-    assert nearness(rows, rows).item() == pytest.approx(0, abs=1e-4)
-    assert nearness(other, rows).item() > 0.01
+    for distance in (nearness, imitation):
+        assert distance(rows, rows).item() == pytest.approx(0, abs=1e-4)
+        assert distance(other, rows).item() > 0.01
 
 
 def test_training_lowers_the_loss(pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path) -> None:
@@ -172,33 +174,85 @@ def test_a_killed_training_ends_with_the_same_weights(
 
 
 def test_vit_learns_beside_its_teacher(pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path) -> None:
-    """A ViT trains both of its towers, its text tower is not the teacher's, and it can be resumed."""
+    """A ViT takes over the teacher's text tower, trains its own image tower, and can be resumed."""
     _trainer(replace(RECIPE, steps=1), pictures, vocabulary, tmp_path).run()
-    file = tmp_path / "RN-pico" / "average.safetensors"
-    recipe = replace(RECIPE, name="ViT-pico", steps=2, patch_dropout=0.5, teacher=file)
+    recipe = replace(
+        RECIPE,
+        name="ViT-pico",
+        steps=2,
+        patch_dropout=0.5,
+        teacher=tmp_path / "RN-pico" / "average.safetensors",
+    )
     vit = _trainer(recipe, pictures, vocabulary, tmp_path)
-    fresh = vit.model.text_projection.detach().clone()
     vit.run()
-    assert vit.teacher is not None
+    teacher = load_file(tmp_path / "RN-pico" / "average.safetensors")
     student = load_file(tmp_path / "ViT-pico" / "average.safetensors")
-    assert not torch.equal(student["text_projection"], load_file(file)["text_projection"])
-    assert not torch.equal(student["text_projection"], fresh)
+    assert torch.equal(student["text_projection"], teacher["text_projection"])
     again = _trainer(replace(recipe, steps=3), pictures, vocabulary, tmp_path)
     again.run()
     assert again.step == 3
 
 
-def test_training_starts_from_a_given_image_tower(
+def test_a_text_tower_is_trained_for_a_locked_image_tower(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    """The image tower of an exported file is taken over, the text tower is not."""
-    _trainer(replace(RECIPE, steps=1), pictures, vocabulary, tmp_path).run()
-    file = tmp_path / "export" / "RN-pico.safetensors"
-    new = _trainer(replace(RECIPE, start=file, seed=2), pictures, vocabulary, tmp_path / "new")
-    given = load_file(file)
-    for model in (new.model, new.average):
-        assert torch.equal(model.visual.conv1.weight, given["visual.conv1.weight"].float())
-        assert not torch.equal(model.text_projection, given["text_projection"].float())
+    """The image tower stays to the bit, the loss falls, and a killed training ends with the same weights."""
+    tower = save_tower(tmp_path)
+    recipe = replace(RECIPE, name="ViT-pico", steps=30)
+
+    def trainer(name: str) -> TextTrainer:
+        folder = tmp_path / name
+        return TextTrainer(tower, recipe, pictures, pictures, vocabulary, folder / "state", folder / "export")
+
+    whole = trainer("whole")
+    fresh = whole.model.text_projection.detach().clone()
+    losses = [whole._advance() for _ in range(30)]
+    whole.keep()
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    cut = trainer("cut")
+    for _ in range(2):
+        cut._advance()
+    cut.keep()
+    again = trainer("cut")
+    assert again.step == 2
+    again.run()
+    files = [load_file(tmp_path / name / "state" / "average.safetensors") for name in ("whole", "cut")]
+    for key, value in files[0].items():
+        torch.testing.assert_close(value, files[1][key], atol=1e-4, rtol=1e-3, msg=key)
+    given = load_file(tower)
+    assert not torch.equal(files[0]["text_projection"], fresh)
+    for key, value in given.items():
+        if key.startswith("visual."):
+            assert torch.equal(files[0][key], value.float()), key
+
+
+def save_tower(folder: Path) -> Path:
+    """Write a fresh ViT-pico."""
+    torch.manual_seed(7)
+    path = folder / "tower.safetensors"
+    save_file({key: value.contiguous() for key, value in build("ViT-pico").state_dict().items()}, path)
+    return path
+
+
+def test_a_text_tower_is_not_gone_on_with_for_another_image_tower(
+    pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """Another model's image tower, none, and another one than before: each is told."""
+    recipe = replace(RECIPE, name="ViT-pico", steps=1)
+    given = recipe, pictures, pictures, vocabulary, tmp_path / "state", tmp_path / "export"
+    tower = save_tower(tmp_path)
+    TextTrainer(tower, *given).run()
+    moved = {key: value + 1 for key, value in load_file(tower).items()}
+    save_file(moved, tower)
+    with pytest.raises(ValueError, match="another image tower; remove it"):
+        TextTrainer(tower, *given)
+    given = *given[:4], tmp_path / "new", tmp_path / "export"
+    save_file({key: value for key, value in moved.items() if "conv1" not in key}, tower)
+    with pytest.raises(ValueError, match="not one of ViT-pico"):
+        TextTrainer(tower, *given)
+    save_file({"text_projection": moved["text_projection"]}, tower)
+    with pytest.raises(ValueError, match="holds no image tower"):
+        TextTrainer(tower, *given)
 
 
 def test_state_of_other_pictures_is_refused(
@@ -213,14 +267,7 @@ def test_state_of_other_pictures_is_refused(
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["--images", "0"],
-        ["--model", "RN-nano"],
-        ["--minutes", "-1"],
-        ["--teacher", "missing.safetensors"],
-        ["--image-tower", "pyproject.toml"],
-        ["--image-tower", "missing.safetensors", "--model", "ViT-pico"],
-    ],
+    [["--images", "0"], ["--model", "RN-nano"], ["--minutes", "-1"], ["--image-tower", "no.safetensors"]],
 )
 def test_wrong_options_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong option is named, and nothing is started."""
