@@ -78,9 +78,9 @@ def _lines(state: RunState) -> list[str]:
         )
     lines.append(f"iterations: {_iterations(state)}")
     if state.best is not None:
-        lines.append(
-            f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {_train(state)})"
-        )
+        # Where the test images have told, they tell what was gained; the few shots were chosen by.
+        train = ", ".join([_train(state), *(() if state.gain else state.gains)])
+        lines.append(f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {train})")
     if state.gain is not None:
         lines.append(state.gain)
     if usage.get("calls"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...evaluator.counts import counted
-from .figures import about_test, has_accuracies, made_by_llm, score_text
-from .gain import shown_name
+from .figures import about_test, difference_text, has_accuracies, made_by_llm, score_text
+from .gain import PLAIN, shown_name
 from .gain_rows import told
 from .guessing import no_better_than_guessing
 from .result import PROMINENT, SearchResult, Sizes
@@ -64,6 +64,8 @@ def verdict(view: RunView) -> str:
     if not rows:
         return "Nothing was scored yet."
     best = f"{_shown(result.best.train if result else rows[0].train, view)} on the training images"
+    if over_plain := _over_plain(view):
+        best += f", {over_plain} over {PLAIN}"
     if result is not None and result.status == "finished":
         return f"The best template has {best}; nothing is known of it on test images. {about_test(result)}"
     of = state.started.get("iterations")
@@ -77,6 +79,15 @@ def verdict(view: RunView) -> str:
         f"Not finished: {how.get(state.state, 'the search was interrupted')} after {done}. The best template "
         f"so far has {best}; the test images stay sealed until the search has chosen."
     )
+
+
+def _over_plain(view: RunView) -> str:
+    """Return by how much the best so far is better than plain on train; empty where that is not known."""
+    plain, rows = view.state.plain, view.rows
+    if plain is None or not rows:
+        return ""
+    best = rows[0].train if view.result is None else view.result.best.train
+    return difference_text(best - plain, percent=view.percent)
 
 
 def _shown(value: float | None, view: RunView) -> str:
@@ -109,6 +120,8 @@ def cards(view: RunView) -> list[Card]:
     if result is None:
         rows = view.rows
         best = [Card("best so far", _shown(rows[0].train, view), "train")] if rows else []
+        if over_plain := _over_plain(view):
+            best.append(Card(f"over {shown_name(PLAIN)}", over_plain, "train"))
         return [*best, Card("templates scored", f"{len(rows):,}", "")]
     split = next((one for one in ("test", "val", "train") if getattr(result.best, one) is not None), "train")
     found = [Card("best found", _shown(getattr(result.best, split), view), split)]

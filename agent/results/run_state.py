@@ -14,6 +14,7 @@ from ..events import (
     ClimbFinished,
     IterationFinished,
     IterationSkipped,
+    PlainScored,
     PoolScored,
     SearchStarted,
     SearchStopped,
@@ -21,6 +22,7 @@ from ..events import (
 )
 from ..events.sinks.log import logged
 from ..store.lock import is_live
+from .figures import are_shares, gains_so_far
 from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
@@ -46,6 +48,8 @@ class RunState:
         started: The ``SearchStarted`` of its latest session, as logged; empty where it never came to that.
         best: The best template that a climb reported, by training accuracy; None before the first.
         train: Its training accuracy, a fraction of 1.
+        plain: That of the plain template; None before it is scored, and of runs that did not score it first.
+        pool: That of the best initial template; None before the first restart has scored them.
         iterations: Iterations that are over, skipped ones included, in this or an earlier session.
         usage: The latest ``UsageChanged``, as logged.
         stop_reason: What stopped it.
@@ -61,6 +65,8 @@ class RunState:
     started: Mapping[str, Any] = field(default_factory=dict)
     best: str | None = None
     train: float | None = None
+    plain: float | None = None
+    pool: float | None = None
     iterations: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
@@ -69,6 +75,15 @@ class RunState:
     limits: tuple[str, ...] = ()
     last_event: str | None = None
     last_time: str | None = None
+
+    @property
+    def gains(self) -> list[str]:
+        """What the best so far gains on train, in words; over the initial templates once there are others."""
+        if self.train is None:
+            return []
+        pool = self.pool if self.iterations else None
+        percent = are_shares((self.train, self.plain, self.pool))
+        return gains_so_far(self.train, plain=self.plain, pool=pool, percent=percent)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -136,7 +151,13 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
     if name in _TURN:
         turns.add((event.get("climb", 0), event.get("reset", 0), event.get("iteration", 0)))
     train = event.get("train")
-    if name in _BEST and _is_number(train) and (found.train is None or train > found.train):
+    if not _is_number(train):
+        return
+    if name == PlainScored.name:
+        found.plain = train
+    elif name == PoolScored.name:
+        found.pool = train if found.pool is None else max(train, found.pool)
+    if name in _BEST and (found.train is None or train > found.train):
         found.best, found.train = str(event.get("best")), train
 
 

@@ -93,6 +93,27 @@ def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) 
     assert state.best is not None
 
 
+def test_what_is_gained_so_far_is_told_on_train(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over plain and over the best initial template, until the test images tell."""
+    copy = tmp_path / "r"
+    shutil.copytree(finished, copy)
+    (copy / "result.json").unlink()
+    log = (copy / "events.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in log]
+    state = state_of(copy)
+    assert state.plain == next(one["train"] for one in told if one["event"] == "search.plain_scored")
+    assert state.pool == max(one["train"] for one in told if one["event"] == "climb.pool_scored")
+    assert state.train is not None
+    over_plain, over_pool = (100 * (state.train - one) for one in (state.plain, state.pool))
+    gains = f"{over_plain:+.1f} points over plain, {over_pool:+.1f} points over the best initial template"
+    assert main(["status", str(copy)]) == 0
+    assert f"(train {100 * state.train:.1f}%, {gains})\n" in capsys.readouterr().out
+    assert main(["status", str(finished)]) == 0
+    assert "points over" not in capsys.readouterr().out
+
+
 def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> None:
     """By the lock, which a dead process does not hold, though its number may be another's by now."""
     copy = tmp_path / "r"
@@ -149,6 +170,7 @@ def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> Non
         {"event": "search.usage_changed", "calls": 1, "cost_usd": []},
         *({"event": "search.usage_changed", "calls": 1, "left": left} for left in ([], 1, {"calls": "x"})),
         *({"event": "search.stopped", "reason": {}, "limits": limits} for limits in (1, {}, [1, {}])),
+        *({"event": "search.plain_scored", "train": train} for train in ("x", None, [], 10**400)),
         {"event": "x", "time": []},
     ],
 )
