@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..config.initial import as_opened
 from ..config.schema import SearchConfig
 from ..text import printable
 from .expected import expected
@@ -23,7 +22,7 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
     plan(config)  # what is wrong with the initial templates is told before anything is opened
     with json_alone(as_json):
         found = rehearse(config)
-    config = as_opened(config, found.info)
+    config = config.as_opened(found.info)
     bounds = plan(config)
     usual = expected(config, bounds, found)
     if as_json:

@@ -13,7 +13,6 @@ from typing import Any
 from ...evaluator.scoring import Evaluator
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
-from ..config.initial import as_opened
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
@@ -166,7 +165,7 @@ class Session:
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                session = replace(self, config=as_opened(self.config, evaluator.info))
+                session = replace(self, config=self.config.as_opened(evaluator.info))
                 store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
                 if opened is not None and opened.grown and (done := complete_result(run_dir)) is not None:
                     reopen(run_dir, done, opened.grown)
