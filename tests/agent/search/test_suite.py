@@ -160,18 +160,22 @@ def planned(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
 def test_the_dry_run_tells_what_the_whole_suite_does_at_most(
     capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
 ) -> None:
-    """The sum of all its searches, within the limits over all of them; nothing is done."""
+    """The sum of all its searches, within the limits over all of them; what is opened scores nothing."""
     whole = planned(capsys, "--price", "1/2", "--rpm", "2")
     assert (whole["searches"], whole["calls"], whole["evaluations"]) == (6, 6, 6 * (5 + 5 * 2))
     assert whole["minutes"] == 3.0
     limits = ("--max-calls", "4", "--max-tokens", "100", "--max-cost", "0.000001", "--max-minutes", "2")
     less = planned(capsys, "--price", "1/2", "--rpm", "2", *limits)
+    usual = less.pop("expected")
+    assert usual == {"tokens": 100, "cost_usd": 0.000001, "minutes": 2.0, "seconds_a_template": None}
+    assert 100 < whole["expected"]["tokens"] < whole["tokens"]
     assert less == {
         "searches": 6, "calls": 4, "tokens": 100, "cost_usd": 0.000001, "evaluations": 80, "minutes": 2.0
     }  # fmt: skip
     assert planned(capsys)["cost_usd"] is None
     assert planned(capsys)["minutes"] is None
-    assert fake_evaluators == []
+    assert fake_evaluators
+    assert not any(one.batches or one.opened for one in fake_evaluators)
     assert list(tmp_path.iterdir()) == []
 
 
