@@ -8,7 +8,7 @@ from ...evaluator.counts import counted
 from .figures import about_test, difference_text, has_accuracies, made_by_llm, score_text
 from .gain import PLAIN, shown_name
 from .gain_rows import told
-from .guessing import no_better_than_guessing
+from .guessing import verdict_on
 from .result import PROMINENT, SearchResult, Sizes
 from .run_view import RunView
 
@@ -58,8 +58,8 @@ def _what_runs(view: RunView) -> str:
 def verdict(view: RunView) -> str:
     """Return the page in one sentence: what was gained, or how far the search is."""
     result, state = view.result, view.state
-    if result is not None and result.gain is not None:
-        return f"{result.gain.told}."
+    if result is not None and (on_test := verdict_on(result)):
+        return f"{on_test}."
     rows = view.rows
     if not rows:
         return "Nothing was scored yet."
@@ -100,8 +100,6 @@ def warnings(view: RunView) -> list[str]:
     if result is None:
         return []
     found = []
-    if guessing := no_better_than_guessing(result):
-        found.append(f"{guessing}.")
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
     if result.skipped:

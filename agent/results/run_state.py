@@ -23,6 +23,7 @@ from ..events import (
 from ..events.sinks.log import logged
 from ..store.lock import is_live
 from .figures import are_shares, gains_so_far
+from .guessing import verdict_on
 from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
@@ -54,7 +55,7 @@ class RunState:
         usage: The latest ``UsageChanged``, as logged.
         stop_reason: What stopped it.
         ended_early: Which restarts ended early, as they were asked to, and why; None without a result.
-        gain: What the test images say of the choice, in a sentence; None before a result tells.
+        gain: What the test images say of the choice, in a sentence; None before a result tells it.
         limits: The limits that did, such as ``calls``; going on takes higher ones.
         last_event: Name of the latest event.
         last_time: When that was, in ISO 8601.
@@ -134,7 +135,7 @@ def state_of(run_dir: Path) -> RunState:
     found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
     found.best, found.train = result.best.template, result.best.train
     found.ended_early = result.notes.ended_early
-    found.gain = None if result.gain is None else result.gain.told
+    found.gain = verdict_on(result) or None
     return found
 
 

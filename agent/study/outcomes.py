@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.gain import ENSEMBLE
+from ..results.guessing import no_better_than_guessing
 from ..results.opened import Opened, Seen, read_opened
 from ..results.result import UNOPENED, SearchResult
 from ..search.suite import NotRun
@@ -22,10 +23,12 @@ class Figure:
     Attributes:
         test: Share of the images that are correctly classified.
         hits: A digit for each image, 1 where it is; None where that is not known.
+        guessed: Whether it may be no better than guessing, as far as that is looked at: of what was chosen.
     """
 
     test: float
     hits: str | None = None
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +89,12 @@ def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
 def _figures(result: SearchResult, opened: Opened | None) -> dict[str, Figure]:
     tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
     tests |= {name: one.test for name, one in result.baselines.items()}
+    guessed = bool(no_better_than_guessing(result))
     seen: dict[str, Seen] = {}
     if opened is not None:
         seen = {**opened.baselines, BEST: opened.best, ENSEMBLE: opened.ensemble}
     return {
-        name: Figure(test=test, hits=_fitting(seen.get(name), test))
+        name: Figure(test=test, hits=_fitting(seen.get(name), test), guessed=name == BEST and guessed)
         for name, test in tests.items()
         if test is not None
     }

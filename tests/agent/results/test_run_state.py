@@ -13,6 +13,7 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.gain import Difference, Gain
+from promptclimb.agent.results.result import Best, Dataset, Sizes
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.results.run_state import is_run, runs_in, state_of
 from promptclimb.agent.store import Store
@@ -20,6 +21,9 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.small_result import small_result
+
+MANY = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
+"""Enough test images to tell good from guessed."""
 
 
 def run(run_dir: Path, **more: Any) -> Path:
@@ -62,9 +66,14 @@ def test_a_finished_run_says_what_came_of_it(
     shutil.copytree(finished, copy)
     over = {"plain": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=100)}
     gain = Gain(over=over, ensemble=None, verdict="5.0 points better than plain (1.0 to 9.0)")
-    write_result(copy, small_result(gain=gain))
+    write_result(
+        copy, small_result(gain=gain, best=Best(template="a {}", train=0.5, val=None, test=1.0), dataset=MANY)
+    )
     assert main(["status", str(copy)]) == 0
     assert "\non test (100 images): 5.0 points better than plain (1.0 to 9.0)\n" in capsys.readouterr().out
+    write_result(copy, small_result(gain=gain, dataset=MANY))
+    assert main(["status", str(copy)]) == 0
+    assert "; 50.0 % on test (40.4 to 59.6) may be no better than guessing" in capsys.readouterr().out
     assert (state_of(finished).gain or "").startswith("on test (1,000 images): ")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +234,26 @@ def test_an_outcome_is_what_the_result_says() -> None:
     assert {one.hits for one in found.figures.values()} == {None}
     stopped = outcome_of(cell, small_result(status="stopped", stop_reason="7 calls"))
     assert (stopped.counts, stopped.figures, stopped.reason) == (False, {}, "7 calls")
+
+
+def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
+    """With a note above that table; one that has none has no note."""
+    found = study(references=[])
+    runs = list(finished(found, HITS))
+    marked = [
+        replace(one, figures={"best": replace(one.figures["best"], guessed=True)})
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
+        else one
+        for one in runs
+    ]
+    (table,) = tables(found, blocks_of(marked))
+    assert {row["label"]: row["guessed"] for row in table["rows"]} == {"random": ["one"], "mutate": []}
+    said = findings(found, marked, Carried(Path("/nowhere")), "t")
+    (_, about, lines) = next(parts(said))
+    assert about.endswith("†: of at least one seed, it may be no better than guessing.")
+    assert [cell for line in lines for cell in line if "†" in cell] == ["50.0†"]
+    assert "50.0†" in markdown(said)
+    (_, about, lines) = next(parts(findings(found, runs, Carried(Path("/nowhere")), "t")))
+    assert "†" not in about + str(lines)
+    (cell, *_) = cells(found)
+    assert outcome_of(cell, small_result()).figures["best"].guessed
