@@ -85,8 +85,9 @@ def _lines(state: RunState) -> list[str]:
         lines.append(state.gain)
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-        spent = f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens"
-        lines.append(f"{spent}, ${usage.get('cost_usd', 0.0):.4f}")
+        # What is asked here, or at no price that is known, is shown no amount.
+        cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
+        lines.append(f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
         limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
         lines += [f"left of --max-{name}: {_left(name, left)}" for name, left in limits.items()]
     if state.stop_reason:
