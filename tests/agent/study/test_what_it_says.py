@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
 from promptclimb.agent.study import transfer
 from promptclimb.agent.study.accuracy_tables import curves, tables
 from promptclimb.agent.study.comparing import differences
@@ -234,6 +235,33 @@ def test_an_outcome_is_what_the_result_says() -> None:
     assert {one.hits for one in found.figures.values()} == {None}
     stopped = outcome_of(cell, small_result(status="stopped", stop_reason="7 calls"))
     assert (stopped.counts, stopped.figures, stopped.reason) == (False, {}, "7 calls")
+
+
+def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
+    """By name, where they fit the accuracies and are of this result; the learning curve lies beside them."""
+    (cell, *_) = cells(study())
+    cell = replace(cell, config=cell.config.model_copy(update={"run_dir": tmp_path}))
+    decisions = Decisions(
+        image_set=None,
+        classes=(),
+        labels=(0, 1, 0, 1),
+        predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "plain": (0, 0, 1, 0)},
+    )
+    ancestor = Ancestor(template="a {}", train=0.5, climb=1, reset=0, iteration=0)
+    curve = (Pick(after=5, template="b {}", test=0.25), Pick(after=9, template="a {}", test=None))
+    kept = Details(decisions=decisions, lineage=(ancestor,), curve=curve)
+    write_details(tmp_path, kept)
+    found = outcome_of(cell, small_result())
+    # The ensemble's accuracy is another than its decisions make.
+    assert {name: one.hits for name, one in found.figures.items()} == {
+        "best": "1100",
+        "ensemble": None,
+        "plain": "1000",
+    }
+    assert found.curve == {5: 0.25}
+    write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
+    other = outcome_of(cell, small_result())
+    assert ({one.hits for one in other.figures.values()}, other.curve) == ({None}, {})
 
 
 def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
