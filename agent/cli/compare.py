@@ -16,6 +16,7 @@ from ..results.comparison import Contender, Versus, rows_of
 from ..results.details import read_details
 from ..results.figures import has_accuracies, score_text
 from ..results.gain import INITIAL_POOL, PLAIN, Difference
+from ..results.guessing import GUESSED, about_guessing, no_better_than_guessing
 from ..results.page import render_comparison
 from ..results.plain_json import plain
 from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
@@ -59,7 +60,7 @@ def _write_page(given: str, runs: Sequence[Contender], against: Sequence[Versus]
         raise UsageError(f"--html {path} is a file of a run; choose another")
     try:
         write_atomically(
-            path, render_comparison([run.run for run in runs], _lines(runs, against), _notes(against))
+            path, render_comparison([run.run for run in runs], _lines(runs, against), _notes(runs, against))
         )
     except OSError as error:
         raise UsageError(f"--html {path}: it cannot be written ({error.strerror})") from error
@@ -80,6 +81,7 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
         "best": plain(result.best),
         "ensemble": plain(result.ensemble),
         "gain": plain(result.gain),
+        "guessing": no_better_than_guessing(result) or None,
         "calls": result.usage.calls,
         "over_first": plain(against.over),
         "note": against.why or None,
@@ -105,7 +107,7 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("best template", each(lambda run: run.result.best.template)),
         ("train", each(lambda run: score(run, run.result.best.train))),
         ("val", each(lambda run: score(run, run.result.best.val))),
-        ("test", each(lambda run: score(run, run.result.best.test))),
+        ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
         ("ensemble, test", each(lambda run: score(run, run.result.ensemble.test))),
         ("over the first run", ["-", *(_told(one.over) + ("*" if one.why else "") for one in against[1:])]),
         ("over plain", each(lambda run: _gain(run, PLAIN))),
@@ -114,6 +116,10 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
         ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),
     ]
+
+
+def _mark(run: Contender) -> str:
+    return GUESSED if no_better_than_guessing(run.result) else ""
 
 
 def _gain(run: Contender, name: str) -> str:
@@ -129,10 +135,11 @@ def _told(one: Difference | None) -> str:
     return f"{one.points:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def _notes(against: Sequence[Versus]) -> list[str]:
+def _notes(runs: Sequence[Contender], against: Sequence[Versus]) -> list[str]:
     found = dict.fromkeys(one.why for one in against if one.why)
+    guessed = dict.fromkeys(about_guessing(run.result) for run in runs if _mark(run))
     means = "Differences are on test, in percentage points, with 95 % intervals."
-    return [means, *(f"* {why}" for why in found)]
+    return [means, *(f"* {why}" for why in found), *(f"{GUESSED} may be {what}" for what in guessed)]
 
 
 def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:
@@ -144,7 +151,7 @@ def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:
         table.add_row(name, *(Text(printable(cell)) for cell in cells))
     shown = console(stderr=False)
     shown.print(table)
-    for line in _notes(against):
+    for line in _notes(runs, against):
         shown.print(Text(line), soft_wrap=True)
 
 

@@ -110,7 +110,7 @@ class Display:
         state, started, now = self._state, self._state.started, self._now()
         best = state.best
         total = started.iterations if started is not None else 0
-        ahead = f"; best {state.score(best.train)}: {best.best}" if best is not None else ""
+        ahead = f"; best {state.score(best.train)} on train: {best.best}" if best is not None else ""
         gain = f" ({', '.join(state.ahead[1:])})" if state.ahead[1:] else ""
         done = f"iteration {state.iterations} of {total}, {counted(state.scored, 'template')} scored"
         latest = "".join(f"; {text}" for text in (state.latest, state.troubles.now) if text)

@@ -61,11 +61,42 @@ def expected(config: SearchConfig, bounds: Mapping[str, Any], found: Rehearsed) 
     }
 
 
+def usually(bounds: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return what is to be expected of a search, or of several together, as a line.
+
+    Args:
+        bounds: What is done at most.
+        usual: As ``expected`` returns it; of several, ``seconds_a_template`` is the least and the most.
+    """
+    parts = []
+    if bounds["calls"]:
+        parts.append(f"{usual['tokens']:,} tokens if every call is made")
+        if usual["cost_usd"]:
+            parts.append(f"${usual['cost_usd']:.4f}")
+    if usual["minutes"] is not None:
+        minutes = usual["minutes"]
+        parts.append("under 0.1 minutes" if minutes < 0.1 else f"{minutes:,.1f} minutes")
+    if (seconds := usual["seconds_a_template"]) is None:
+        parts.append("the black box's own time (it scored nothing now)")
+    else:
+        speeds = dict.fromkeys(f"{1000 * one:,.1f}" for one in _speeds(seconds))
+        parts.append(f"at {' to '.join(speeds)} ms a template, as measured now")
+    if bounds["calls"]:
+        return f"expected: {', '.join(parts)}; the LLM's own time comes on top\n"
+    return f"expected: {', '.join(parts)}\n"
+
+
+def _speeds(seconds: float | Mapping[str, float]) -> list[float]:
+    return list(seconds.values()) if isinstance(seconds, Mapping) else [seconds]
+
+
 def _cost(config: SearchConfig, usage: TokenUsage, calls: int) -> float | None:
     """Return the dollars that so many calls of this size cost where they cost most."""
+    if not calls:
+        return 0.0
     if (prices := prices_of(config)) is None:
         return None
-    return round(calls * max(price.most(usage) for price in prices) / PICODOLLARS, 6) if calls else 0.0
+    return round(calls * max(price.most(usage) for price in prices) / PICODOLLARS, 6)
 
 
 def typical_requests(config: SearchConfig, class_names: tuple[str, ...]) -> list[int]:

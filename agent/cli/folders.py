@@ -12,6 +12,9 @@ from ..results.run_dir import RESULT, SUMMARY
 from ..results.run_state import is_run, runs_in
 from .output import program, resume_command, short_path
 
+MOST_NAMED = 5
+"""Runs of a folder that a message names."""
+
 
 def run_folder(given: str) -> Path:
     """Return the folder of a run as an absolute path; what is in it is for others to judge.
@@ -25,7 +28,7 @@ def run_folder(given: str) -> Path:
         hint = near(given, known) or f"; `{program()} status` lists the runs in runs/"
         raise UsageError(f"there is no folder {folder}{hint}")
     if not is_run(folder) and (runs := runs_in(folder)):
-        raise UsageError(f"{about_runs(folder, runs)}; or name one of them, such as {short_path(runs[0])}")
+        raise UsageError(_of_several(folder, runs))
     return folder
 
 
@@ -44,10 +47,19 @@ def folder_with_result(given: str) -> Path:
     return folder
 
 
+def _of_several(folder: Path, runs: list[Path]) -> str:
+    """Return what to give in place of a folder of runs: one of them, by its name."""
+    names = ", ".join(short_path(run) for run in runs[:MOST_NAMED])
+    more = f" and {len(runs) - MOST_NAMED:,} more" if len(runs) > MOST_NAMED else ""
+    if _is_suite(folder, runs):
+        return f"{about_runs(folder, runs)}; or name one of them: {names}{more}"
+    return f"{short_path(folder)} is no run, but holds {counted(len(runs), 'run')}: name one, {names}{more}"
+
+
 def about_runs(folder: Path, runs: list[Path]) -> str:
     """Return what a folder of runs is, and how to go on with it."""
     shown = short_path(folder)
-    if not (folder / SUMMARY).exists() and not all(_of_a_suite(run) for run in runs):
+    if not _is_suite(folder, runs):
         held = counted(len(runs), "run")
         return f"{shown} is no run, but holds {held}: {program()} resume RUN_DIR goes on with one"
     return (
@@ -56,5 +68,5 @@ def about_runs(folder: Path, runs: list[Path]) -> str:
     )
 
 
-def _of_a_suite(run: Path) -> bool:
-    return run.name.rpartition("-seed")[2].isdecimal()
+def _is_suite(folder: Path, runs: list[Path]) -> bool:
+    return (folder / SUMMARY).exists() or all(run.name.rpartition("-seed")[2].isdecimal() for run in runs)

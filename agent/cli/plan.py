@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
-from ..config.initial import most_initial
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..errors import TokenUsage
@@ -54,7 +53,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
         ConfigError: The initial templates or the wordings cannot be used.
     """
     pool = read_pool(config)
-    initial = config.restarts * min(most_initial(config), len(pool))
+    initial = config.restarts * min(config.most_initial, len(pool))
     asks = config.needs_llm
     calls = _least(config.all_iterations * KNOWN_METHODS[config.method].requests, config.max_calls)
     requests = longest_requests(config) if asks else [0]

@@ -15,12 +15,13 @@ from ..events import (
     IterationFinished,
     IterationSkipped,
     ModelFetched,
+    PlainScored,
     PoolScored,
     SearchStarted,
     TemplateScored,
     UsageChanged,
 )
-from ..results.figures import are_shares, score_text
+from ..results.figures import are_shares, gains_so_far, score_text
 from .sparkline import sparkline
 from .troubles import Troubles
 
@@ -47,6 +48,7 @@ class State:
     percent: bool = True
     latest: str = ""
     opening: str = ""
+    plain: float | None = None
     pool: float | None = None
     course: list[float] = field(default_factory=list)
     answers: int = 0
@@ -70,6 +72,9 @@ class State:
             )
         elif isinstance(event, UsageChanged):
             self.usage = event
+        elif isinstance(event, PlainScored):
+            self.plain = event.train
+            self.percent = self.percent and are_shares((event.train, event.val))
         elif isinstance(event, TemplateScored):
             # Restarts may come upon the same template, and the result counts it once.
             self.templates.add(event.template)
@@ -100,18 +105,15 @@ class State:
 
     @property
     def ahead(self) -> list[str]:
-        """How good the best so far is, how it came about, and what it gains over the initial templates."""
+        """How good the best so far is, how it came about, and its gain over plain and the initial ones."""
         best = self.best
         if best is None:
             return []
         found = [f"best so far {self.score(best.train)} on train"]
         if len(self.course) > 1:
             found[0] += f" {sparkline(self.course)}"
-        if self.pool is not None and self.iterations:
-            points = (best.train - self.pool) * (100 if self.percent else 1)
-            text = f"{points:+.1f} points" if self.percent else f"{points:+.4g}"
-            found.append(f"{text} over the best initial template")
-        return found
+        pool = self.pool if self.iterations else None
+        return found + gains_so_far(best.train, plain=self.plain, pool=pool, percent=self.percent)
 
     @property
     def hindered(self) -> list[str]:
@@ -150,7 +152,7 @@ class State:
         if self.started is None:
             return self.opening or "opening ..."
         done = f"iteration {self.iterations:,} of {self.started.iterations:,}"
-        parts = [done, f"{counted(self.scored, 'template')} scored", *self.spent, *self.ahead[:1]]
+        parts = [done, f"{counted(self.scored, 'template')} scored", *self.spent, *self.ahead]
         return ", ".join(parts) + (f"; {self.troubles.now}" if self.troubles.now else "")
 
     def score(self, value: float) -> str:

@@ -78,15 +78,16 @@ def _lines(state: RunState) -> list[str]:
         )
     lines.append(f"iterations: {_iterations(state)}")
     if state.best is not None:
-        lines.append(
-            f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {_train(state)})"
-        )
+        # Where the test images have told, they tell what was gained; the few shots were chosen by.
+        train = ", ".join([_train(state), *(() if state.gain else state.gains)])
+        lines.append(f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {train})")
     if state.gain is not None:
         lines.append(state.gain)
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-        spent = f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens"
-        lines.append(f"{spent}, ${usage.get('cost_usd', 0.0):.4f}")
+        # What is asked here, or at no price that is known, is shown no amount.
+        cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
+        lines.append(f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
         limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
         lines += [f"left of --max-{name}: {_left(name, left)}" for name, left in limits.items()]
     if state.stop_reason:

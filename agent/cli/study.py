@@ -45,7 +45,7 @@ def run_study(arguments: argparse.Namespace) -> int:
     file = Path(short_path(user_path(arguments.file, "suite FILE")))
     study, cells, folder = _read(arguments, file)
     if arguments.dry_run:
-        return print_study_plan(study, cells, as_json=arguments.as_json)
+        return print_study_plan(cells, file, as_json=arguments.as_json)
     check_cells(cells, file)
     make_folder(folder)
     carried = Carried(folder)

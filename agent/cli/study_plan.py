@@ -1,38 +1,59 @@
-"""``suite FILE.toml --dry-run``: what a study would do at most, by method, LLM, model and shots."""
+"""``suite FILE.toml --dry-run``: what a study takes at most and as a rule, by group and over all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
 from ..config.schema import SearchConfig
+from ..study.beforehand import check_cells
 from ..study.grid import StudyCell
-from ..study.study_file import Study
+from .expected import usually
 from .output import aligned, print_json, print_text
 from .plan import plan, plan_of_suite, print_bounds
+from .suite_expected import SUMMED, Opened, added
 
-_SUMMED = ("calls", "tokens", "cost_usd", "evaluations")
+_BOUNDS = ("calls", "tokens", "cost_usd", "evaluations")
+_PLACE = ("method", "llm", "model", "shots")
 
 
-def print_study_plan(study: Study, cells: Sequence[StudyCell], *, as_json: bool) -> int:
-    """Print what each group of runs would do at most, and all together within the budget.
+def print_study_plan(cells: Sequence[StudyCell], file: Path, *, as_json: bool) -> int:
+    """Print what each group of runs would do at most, and all together within the budget; then open it all.
+
+    What it does at most needs no data, and is there for whoever has none of it yet.
+
+    Args:
+        cells: Every run.
+        file: The suite file, for messages.
+        as_json: Whether all of it is one document.
 
     Raises:
-        ConfigError: The initial templates or the wordings of a run cannot be used.
+        UsageError: Initial templates or wordings of a run, data, a model or a folder cannot be used.
     """
     plans = _Plans()
-    searches = [one for one in cells if one.white_box is None]
-    groups = _groups(cells, plans)
-    total = plan_of_suite([one.config for one in searches], plans.of) if searches else {}
+    searches = [one.config for one in cells if one.white_box is None]
+    bounds = plan_of_suite(searches, plans.of) if searches else {}
+    groups = [_bounded(group, plans) for group in _groups(cells)]
+    if not as_json:
+        print_text(f"at most, by group\n{_table(groups, (*_PLACE, 'runs', *_BOUNDS))}\n")
+        if bounds:
+            print_bounds(f"all {counted(len(cells), 'run')}, within the budget", bounds, as_json=False)
+    check_cells(cells, file)
+    opened = Opened([one.config for one in cells], as_json=as_json)
+    calls = sum(plans.of(config)["calls"] for config in searches)
+    usual = opened.of_all(searches, bounds, calls) if searches else None
+    expected = [_expected(group, opened) for group in _groups(cells)]
     if as_json:
-        print_json({**total, "runs": len(cells), "groups": groups})
+        beside = [{**one, "expected": two} for one, two in zip(groups, expected, strict=True)]
+        print_json({**bounds, "runs": len(cells), "groups": beside, "expected": usual})
         return 0
-    names = ("method", "llm", "model", "shots", "runs", *_SUMMED)
-    lines = [[_said(name, group[name]) for name in names] for group in groups]
-    print_text(f"at most, by group; nothing is opened or paid\n{aligned([names, *lines])}\n")
-    heading = f"all {counted(len(cells), 'run')}, within the budget"
-    return print_bounds(heading, total, as_json=False) if total else 0
+    rows = [{**one, **two} for one, two in zip(groups, expected, strict=True)]
+    print_text(f"\nexpected, by group\n{_table(rows, (*_PLACE, 'runs', *SUMMED))}\n")
+    if usual is not None:
+        print_text(usually(bounds, usual))
+    return 0
 
 
 class _Plans:
@@ -52,20 +73,32 @@ class _Plans:
         return self._known[key]
 
 
-def _groups(cells: Sequence[StudyCell], plans: _Plans) -> list[dict[str, Any]]:
-    groups: dict[tuple[object, ...], dict[str, Any]] = {}
+def _groups(cells: Sequence[StudyCell]) -> list[list[StudyCell]]:
+    groups: dict[tuple[object, ...], list[StudyCell]] = {}
     for one in cells:
-        place = {"method": one.method, "llm": one.llm, "model": one.model, "shots": one.shots}
-        group = groups.setdefault(tuple(place.values()), {**place, "runs": 0, **dict.fromkeys(_SUMMED, 0)})
-        group["runs"] += 1
-        if one.white_box is None:
-            _add(group, plans.of(one.config))
+        groups.setdefault(tuple(getattr(one, name) for name in _PLACE), []).append(one)
     return list(groups.values())
 
 
-def _add(group: dict[str, Any], found: Mapping[str, Any]) -> None:
-    for name in _SUMMED:
-        group[name] = None if None in (group[name], found[name]) else round(group[name] + found[name], 6)
+def _bounded(group: Sequence[StudyCell], plans: _Plans) -> dict[str, Any]:
+    """Return which runs a group has, and what they do at most."""
+    found = {name: getattr(group[0], name) for name in _PLACE} | {"runs": len(group)}
+    each = [plans.of(one.config) for one in group if one.white_box is None]
+    for name in _BOUNDS:
+        values = [one[name] for one in each]
+        found[name] = None if None in values else round(sum(values), 6)
+    return found
+
+
+def _expected(group: Sequence[StudyCell], opened: Opened) -> dict[str, Any]:
+    """Return what the runs of a group take as a rule; how long a reference is fitted is not known."""
+    if group[0].white_box is not None:
+        return {"tokens": 0, "cost_usd": 0.0, "minutes": None}
+    return added([opened.expected(one.config) for one in group])
+
+
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    return aligned([names, *([_said(name, row[name]) for name in names] for row in rows)])
 
 
 def _said(name: str, value: Any) -> str:
@@ -73,4 +106,6 @@ def _said(name: str, value: Any) -> str:
         return "unknown" if name == "cost_usd" else "-"
     if name == "cost_usd":
         return f"${value:.2f}"
+    if name == "minutes":
+        return f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

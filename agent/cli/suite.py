@@ -72,11 +72,22 @@ def suite(arguments: argparse.Namespace) -> int:
 
 
 def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:
-    from .plan import plan_of_suite, print_bounds, shape
+    from .expected import usually
+    from .plan import plan, plan_of_suite, print_bounds, shape
+    from .suite_expected import Opened
 
     configs = [cell.config for cell in cells]
-    heading = f"the whole suite, each search of {shape(configs[0])}"
-    return print_bounds(heading, plan_of_suite(configs), as_json=as_json)
+    plans = {config.run_dir: plan(config) for config in configs}
+    bounds = plan_of_suite(configs, lambda config: plans[config.run_dir])
+    check_cells(cells)
+    calls = sum(one["calls"] for one in plans.values())
+    usual = Opened(configs, as_json=as_json).of_all(configs, bounds, calls)
+    if as_json:
+        print_json({**bounds, "expected": usual})
+        return 0
+    print_bounds(f"the whole suite, each search of {shape(configs[0])}", bounds, as_json=False)
+    print_text(usually(bounds, usual))
+    return 0
 
 
 async def _run_all(cells: Sequence[Cell], allowance: Allowance, stop: Stop) -> list[SearchResult | NotRun]:
@@ -197,7 +208,8 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what the whole suite would do and cost at most, and do nothing",
+        help="open data and models, say what the whole suite would do and cost at most, and what is to be "
+        "expected of it, and do nothing",
     )
     add_json(parser)
     parser.set_defaults(run=suite)

@@ -34,7 +34,7 @@ def make_folder(folder: Path) -> None:
 
 
 async def run_one(
-    cell: Cell, allowance: Allowance, tell: Bus, stop: Stop, curve: tuple[int, ...] | None = None
+    cell: Cell, allowance: Allowance, tell: Bus, stop: Stop, curve: tuple[int, ...] = ()
 ) -> SearchResult | NotRun:
     """Run one search within what the suite's limits leave.
 

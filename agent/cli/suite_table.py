@@ -54,7 +54,7 @@ def summary_text(document: dict[str, Any]) -> str:
         for run in document["stopped"]
     ]
     table = aligned([("data set", "method", "n", *map(shown_name, names), _CERTAIN), *lines])
-    below = [_ABOUT_CERTAIN, *_in_vain(document), *stopped]
+    below = [_ABOUT_CERTAIN, *_in_vain(document), *_guessed(document), *stopped]
     return "\n".join([_TITLE, table.rstrip("\n"), *map(printable, below), ""])
 
 
@@ -81,6 +81,16 @@ def _in_vain(document: dict[str, Any]) -> Iterator[str]:
                 f"{data}: in none of {counted(len(edges), 'run')}, by whichever method, is best better for "
                 f"certain than the {shown_name(INITIAL_POOL)}"
             )
+
+
+def _guessed(document: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each row some of whose runs have found nothing that is surely better than guessing."""
+    for row in document["rows"]:
+        own = [run for run in document["runs"] if all(run[name] == row[name] for name in ("data", "method"))]
+        found = [run["guessing"] for run in own if run["guessing"] is not None]
+        if found:
+            of = counted(len(own), "run")
+            yield f"{row['data']}, {row['method']}: in {len(found)} of {of} best may be {found[0]}"
 
 
 def _left_out(run: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from ...evaluator.counts import counted
 from ..results.figures import about_test, has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
 from ..results.gain import shown_name
-from ..results.guessing import no_better_than_guessing
+from ..results.guessing import verdict_on
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
 
@@ -64,9 +64,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
         spent.append(f"${usage.cost_usd:.4f}")
     if doubtful := untold(usage):
         spent.append(f"and {doubtful}")
-    lines = [] if result.gain is None else [result.gain.told]
-    if guessing := no_better_than_guessing(result):
-        lines.append(f"note: {guessing}")
+    lines = [verdict] if (verdict := verdict_on(result)) else []
     lines.append(", ".join(spent))
     if (made := made_by_llm(result)) is not None:
         lines.append(f"{made[0]:,} of the {counted(made[1], 'new template')} are the LLM's")

@@ -17,7 +17,6 @@ from ...prompts.pools import draw, draw_varied
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
-from ..config.initial import most_initial
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
@@ -149,7 +148,7 @@ class Climb:
 
     def _sample(self) -> Sequence[Template]:
         config = self._config
-        wanted = most_initial(config)
+        wanted = config.most_initial
         rng = rng_for(config.seed, "initial", self.record.number)
         if config.draws_from_grammar:
             return draw_varied(grammar().values(), wanted, rng)

@@ -30,12 +30,12 @@ _Key = tuple[float, float]
 
 async def grown(
     ranked: Sequence[str], measure: Measure, *, start: int, sizes: Mapping[str, int], in_pairs: bool = False
-) -> tuple[str, ...]:
-    """Return the templates of an ensemble, the best of the ranking first.
+) -> tuple[str, ...] | None:
+    """Return the templates of an ensemble, the best of the ranking first; None where none can be measured.
 
     Args:
         ranked: Templates, best first.
-        measure: What scores ensembles. Where it cannot measure several, the ensemble stays as it began.
+        measure: What scores ensembles.
         start: How many it begins with; one of a single template is not grown.
         sizes: Images in ``train`` and ``val``.
         in_pairs: Whether two templates join at a time.
@@ -45,7 +45,9 @@ async def grown(
     if len(chosen) < 2:
         return chosen
     (now,) = _keys(await measure([chosen]), sizes)
-    while now is not None and len(chosen) + len(joining[0]) <= MOST:
+    if now is None:
+        return None
+    while len(chosen) + len(joining[0]) <= MOST:
         larger = [(*chosen, *more) for more in joining]
         keys = _keys(await measure(larger), sizes)
         found = [(key, -place) for place, key in enumerate(keys) if key is not None]

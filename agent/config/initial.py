@@ -6,34 +6,35 @@ from pathlib import Path
 
 from ...evaluator.scoring import EvaluatorInfo
 from .fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
-from .schema import SearchConfig
 
 _TEXTS = 25_000
 """Texts that the initial templates of a climb may make together: a template makes one for each class."""
 
 
-def most_initial(config: SearchConfig) -> int:
-    """Return how many initial templates a climb has at most, whatever it is scored on."""
-    if isinstance(config.initial, Path):
+def most_initial(initial: int | Path | None, *, from_grammar: bool) -> int:
+    """Return how many initial templates a climb has at most, whatever it is scored on.
+
+    Args:
+        initial: What is said of them: a number, or a file of templates.
+        from_grammar: Whether they are drawn from the grammar.
+    """
+    if isinstance(initial, Path):
         return MOST_FROM_FILE
-    if config.initial is not None:
-        return config.initial
+    if initial is not None:
+        return initial
     # The captions are few, and what they offer is found by few.
-    return MANY_INITIAL if config.draws_from_grammar else FEW_INITIAL
+    return MANY_INITIAL if from_grammar else FEW_INITIAL
 
 
-def as_opened(config: SearchConfig, info: EvaluatorInfo) -> SearchConfig:
-    """Return a config with the numbers that depend on what it is scored on: shots, views, initial templates.
+def usual_initial(info: EvaluatorInfo, most: int) -> int:
+    """Return how many initial templates a climb has where nothing is said of them.
 
     A score costs no request. Where it costs little else, three times as many initial templates are worth
     more than most requests (docs/method.md).
 
     Args:
-        config: What is searched.
-        info: What it is scored on.
+        info: What they are scored on.
+        most: How many there are at most.
     """
-    config = config.as_opened(info)
-    if config.initial is not None:
-        return config
-    number = min(max(_TEXTS // max(info.classes, 1), FEW_INITIAL), most_initial(config))
-    return config.model_copy(update={"initial": number if info.cheap else FEW_INITIAL})
+    number = min(max(_TEXTS // max(info.classes, 1), FEW_INITIAL), most)
+    return number if info.cheap else FEW_INITIAL

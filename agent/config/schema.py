@@ -8,12 +8,14 @@ change between two sessions of a run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from ...evaluator.extras import how_to_install
+from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.user_paths import UserPath
 from .description import TELLING, UNTOLD, parse_description
@@ -26,6 +28,7 @@ from .fields import (
     parse_share,
     without_credentials,
 )
+from .initial import most_initial, usual_initial
 from .known_methods import KNOWN_METHODS, described
 from .reading import Style
 from .tracked_config import TrackedConfig
@@ -34,6 +37,7 @@ from .ways import deciding_ways
 MOST_ROUNDS = 10_000
 """The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that
 a mistyped number does not fill the memory."""
+_ROUNDS: Mapping[str, Any] = {"decides": True, "show": "N", "ge": 1, "le": MOST_ROUNDS}
 MOST_COUNTED = 10**15
 """The most requests or tokens that a limit may say."""
 
@@ -52,13 +56,7 @@ class SearchConfig(TrackedConfig):
     """
 
     # How it climbs
-    method: str = setting(
-        "guided",
-        described(),
-        "search",
-        decides=True,
-        show="NAME",
-    )
+    method: str = setting("guided", described(), "search", decides=True, show="NAME")
     describe: str | None = setting(
         None,
         "what the pictures show, in your words: a sentence, or a file with one",
@@ -87,28 +85,19 @@ class SearchConfig(TrackedConfig):
         4,
         "restarts: climbs, each from its own sample of initial templates",
         "search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=MOST_ROUNDS,
+        **_ROUNDS,
     )
     resets: int = setting(
         2,
         "resets a restart: conversations, each from the ranking as it stands",
         "search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=MOST_ROUNDS,
+        **_ROUNDS,
     )
     iterations: int = setting(
         6,
         "iterations a reset: requests of one conversation",
         "search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=MOST_ROUNDS,
+        **_ROUNDS,
     )
     proposals: int = setting(
         5, "templates asked for in an iteration", "search", decides=True, show="N", ge=1, le=100
@@ -150,10 +139,7 @@ class SearchConfig(TrackedConfig):
         None,
         "end a restart after so many iterations without a better template",
         "search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=MOST_ROUNDS,
+        **_ROUNDS,
     )
     until: float | None = setting(
         None,
@@ -243,6 +229,11 @@ class SearchConfig(TrackedConfig):
         return self.restarts * self.resets * self.iterations
 
     @property
+    def most_initial(self) -> int:
+        """How many initial templates a climb has at most, whatever it is scored on."""
+        return most_initial(self.initial, from_grammar=self.draws_from_grammar)
+
+    @property
     def draws_from_grammar(self) -> bool:
         """Whether initial templates are drawn from the grammar, and not from the captions or a file."""
         return self.initial_pool == "grammar" and not isinstance(self.initial, Path)
@@ -266,6 +257,13 @@ class SearchConfig(TrackedConfig):
             return None
         why = "with --blind" if self.method in TELLING else f"by method {self.method}"
         return f"--describe is not used {why}"
+
+    def as_opened(self, info: EvaluatorInfo) -> Self:
+        """Return the config with the numbers that what it is scored on decides; initial templates too."""
+        opened = super().as_opened(info)
+        if opened.initial is not None:
+            return opened
+        return opened.model_copy(update={"initial": usual_initial(info, opened.most_initial)})
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result; see ``Settings.identity``.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ...evaluator.extras import how_to_install
@@ -25,20 +29,23 @@ class KnownTracker:
         sink: Module and class in ``sinks``.
         extra: The extra that brings it.
         packages: What can be imported where the extra is there.
-        path: Whether what follows the name after a colon is a path, unless it is an address.
+        path: What the path is of that follows the name after a colon, unless that is an address; empty where
+            it is none.
     """
 
     sink: tuple[str, str]
     extra: str
     packages: tuple[str, ...]
-    path: bool = True
+    path: Literal["file", "folder", ""] = "file"
 
 
 TRACKERS: Mapping[str, KnownTracker] = {
     "mlflow": KnownTracker(("mlflow_runs", "MlflowRuns"), "mlflow", ("mlflow", "sqlalchemy", "alembic")),
-    "trackio": KnownTracker(("wandb_runs", "TrackioRuns"), "trackio", ("trackio",), False),
-    "wandb": KnownTracker(("wandb_runs", "WandbRuns"), "wandb", ("wandb",), False),
-    "tensorboard": KnownTracker(("tensorboard_files", "TensorboardFiles"), "tensorboard", ("tensorboardX",)),
+    "trackio": KnownTracker(("wandb_runs", "TrackioRuns"), "trackio", ("trackio",), ""),
+    "wandb": KnownTracker(("wandb_runs", "WandbRuns"), "wandb", ("wandb",), ""),
+    "tensorboard": KnownTracker(
+        ("tensorboard_files", "TensorboardFiles"), "tensorboard", ("tensorboardX",), "folder"
+    ),
     "otel": KnownTracker(
         ("otel_spans", "OtelSpans"), "otel", ("opentelemetry.sdk", "opentelemetry.exporter.otlp")
     ),
@@ -72,10 +79,13 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
 
 def _absolute(part: str, name: str) -> str:
     """Return a choice whose file or folder is the same from wherever the run is gone on with."""
-    place = place_of(part)
-    if not place or not TRACKERS[name].path or "://" in place or place == "databricks":
+    if not _is_path(place := place_of(part), name):
         return part
     return f"{name}:{user_path(place, f'--track {name}')}"
+
+
+def _is_path(place: str, name: str) -> bool:
+    return bool(place and TRACKERS[name].path) and "://" not in place and place != "databricks"
 
 
 def place_of(chosen: str) -> str:
@@ -92,15 +102,41 @@ def _has_credentials(place: str) -> bool:
 
 
 def check_trackers(chosen: tuple[str, ...] | None) -> None:
-    """Make sure that what the trackers need is installed; nothing of it is loaded.
+    """Make sure that what the trackers need is installed, and that they can write; nothing of it is loaded.
 
     Raises:
-        UsageError: A package is missing.
+        UsageError: A package is missing, or a file or folder cannot be written.
     """
     for one in chosen or ():
         name = one.partition(":")[0]
         if not all(map(_is_there, TRACKERS[name].packages)):
             raise UsageError(f"--track {name} needs {how_to_install(TRACKERS[name].extra)}")
+        if _is_path(place := place_of(one), name):
+            try:
+                _check_place(Path(place), is_folder=TRACKERS[name].path == "folder")
+            except OSError as error:
+                raise UsageError(
+                    f"--track {one}: it cannot be written ({error.strerror or error}); choose another place"
+                ) from error
+
+
+def _check_place(path: Path, *, is_folder: bool) -> None:
+    """Raise OSError where a file, or files in a folder, cannot be written; nothing is left behind."""
+    if path.exists() and not is_folder:
+        # Not opened: a named pipe would be waited for.
+        if path.is_dir() or not os.access(path, os.W_OK):
+            raise _failure(errno.EISDIR if path.is_dir() else errno.EACCES)
+        return
+    folder = path if is_folder else path.parent
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir():
+        raise _failure(errno.ENOTDIR)
+    with tempfile.TemporaryFile(dir=there):
+        pass
+
+
+def _failure(code: int) -> OSError:
+    return OSError(code, os.strerror(code))
 
 
 def _is_there(package: str) -> bool:

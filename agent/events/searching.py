@@ -57,6 +57,20 @@ class ImagesEncoded(Event, name="evaluator.images_encoded"):
     of: int
 
 
+class PlainScored(Event, name="search.plain_scored"):
+    """The plain template is scored, for comparison: no climb knows of it.
+
+    Attributes:
+        template: Its text.
+        train: Its training accuracy.
+        val: Its validation accuracy; None where there are no such images.
+    """
+
+    template: str
+    train: float
+    val: float | None
+
+
 class PoolDrawn(Event, name="climb.pool_drawn"):
     """A climb begins: its initial templates are drawn and about to be scored."""
 

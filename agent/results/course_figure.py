@@ -62,7 +62,7 @@ def course_figure(view: RunView) -> CourseFigure:
 def _levels(view: RunView) -> dict[str, float]:
     """Return what the curves are compared with: names that this program gives, and training scores."""
     if view.result is None:
-        return {}
+        return {} if view.state.plain is None else {shown_name(PLAIN): view.state.plain}
     found = {name: view.result.baselines.get(name) for name in _LEVELS}
     known = {name: one.train for name, one in found.items() if one is not None and one.train is not None}
     if BEST_HAND_MADE in known:

@@ -98,6 +98,21 @@ class Ancestor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """What selection would have chosen of the first templates.
+
+    Attributes:
+        after: How many templates were scored by then.
+        template: The choice.
+        test: Its accuracy on test; None where it was not measured.
+    """
+
+    after: int
+    template: str
+    test: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
     """What a page about a run shows beyond its result.
 
@@ -106,12 +121,14 @@ class Details:
         baseline: What ``pictures`` compare with, by its name among the baselines.
         pictures: Some of the images that were put right or broken; none of a black box without images.
         lineage: From the best template back to where it came from.
+        curve: What would have been chosen earlier, where that was asked for; looked at in the same opening.
     """
 
     decisions: Decisions | None = None
     baseline: str | None = None
     pictures: tuple[Picture, ...] = ()
     lineage: tuple[Ancestor, ...] = field(default=())
+    curve: tuple[Pick, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values."""
@@ -133,6 +150,7 @@ class Details:
                 baseline=found["baseline"],
                 pictures=tuple(Picture(**one) for one in found["pictures"]),
                 lineage=tuple(map(_ancestor, found["lineage"])),
+                curve=tuple(Pick(**one) for one in found.get("curve", ())),
             )
             return checked(made)
         except (KeyError, TypeError, AttributeError, OverflowError) as error:

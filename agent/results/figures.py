@@ -87,6 +87,28 @@ def score_text(value: float | None, *, percent: bool, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}" if percent else f"{value:.6g}"
 
 
+def gains_so_far(best: float, *, plain: float | None, pool: float | None, percent: bool) -> list[str]:
+    """Return in words what a score is better by than others on the same few shots.
+
+    Args:
+        best: The best training score so far.
+        plain: That of the plain template; None where it is not known.
+        pool: That of the best initial template; None where that says nothing yet.
+        percent: Whether they are shares of images, whose differences are percentage points.
+    """
+    others = {"plain": plain, "the best initial template": pool}
+    return [
+        f"{difference_text(best - other, percent=percent)} over {name}"
+        for name, other in others.items()
+        if other is not None
+    ]
+
+
+def difference_text(difference: float, *, percent: bool) -> str:
+    """Return the text of a difference between scores: ``+3.1 points`` for 0.031 in percent."""
+    return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
+
+
 def about_test(result: SearchResult) -> str:
     """Return a sentence on what became of the test split."""
     if not result.dataset.sizes.test:

@@ -6,6 +6,8 @@ from .figures import has_accuracies
 from .intervals import wilson
 from .result import SearchResult
 
+GUESSED = "†"
+"""Stands in tables beside the accuracy of what may be no better than guessing."""
 _OF_IMAGES = ("accuracy", "class_mean")
 """Objectives that are shares of images; others may lie between 0 and 1 all the same."""
 
@@ -26,7 +28,19 @@ def no_better_than_guessing(result: SearchResult) -> str:
     low, high = wilson(test, images)
     if low > share:
         return ""
-    return (
-        f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be no better than guessing "
-        f"among {result.dataset.classes} classes, which comes to {100 * share:.1f} %"
-    )
+    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {about_guessing(result)}"
+
+
+def about_guessing(result: SearchResult) -> str:
+    """Return in words what guessing comes to, of a result that may be no better."""
+    percent = 100 * (by_guessing(result) or 0.0)
+    return f"no better than guessing among {result.dataset.classes} classes, which comes to {percent:.1f} %"
+
+
+def verdict_on(result: SearchResult) -> str:
+    """Return in one sentence what came of a search on test: its gain, and whether it beats guessing at all.
+
+    Empty where nothing is known of it.
+    """
+    parts = ["" if result.gain is None else result.gain.told, no_better_than_guessing(result)]
+    return "; ".join(part for part in parts if part)

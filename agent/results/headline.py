@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...evaluator.counts import counted
-from .figures import about_test, has_accuracies, made_by_llm, score_text
-from .gain import shown_name
+from .figures import about_test, difference_text, has_accuracies, made_by_llm, score_text
+from .gain import PLAIN, shown_name
 from .gain_rows import told
-from .guessing import no_better_than_guessing
+from .guessing import verdict_on
 from .result import PROMINENT, SearchResult, Sizes
 from .run_view import RunView
 
@@ -58,12 +58,14 @@ def _what_runs(view: RunView) -> str:
 def verdict(view: RunView) -> str:
     """Return the page in one sentence: what was gained, or how far the search is."""
     result, state = view.result, view.state
-    if result is not None and result.gain is not None:
-        return f"{result.gain.told}."
+    if result is not None and (on_test := verdict_on(result)):
+        return f"{on_test}."
     rows = view.rows
     if not rows:
         return "Nothing was scored yet."
     best = f"{_shown(result.best.train if result else rows[0].train, view)} on the training images"
+    if over_plain := _over_plain(view):
+        best += f", {over_plain} over {PLAIN}"
     if result is not None and result.status == "finished":
         return f"The best template has {best}; nothing is known of it on test images. {about_test(result)}"
     of = state.started.get("iterations")
@@ -79,6 +81,15 @@ def verdict(view: RunView) -> str:
     )
 
 
+def _over_plain(view: RunView) -> str:
+    """Return by how much the best so far is better than plain on train; empty where that is not known."""
+    plain, rows = view.state.plain, view.rows
+    if plain is None or not rows:
+        return ""
+    best = rows[0].train if view.result is None else view.result.best.train
+    return difference_text(best - plain, percent=view.percent)
+
+
 def _shown(value: float | None, view: RunView) -> str:
     return score_text(value, percent=view.percent) + (" %" if view.percent else "")
 
@@ -89,8 +100,6 @@ def warnings(view: RunView) -> list[str]:
     if result is None:
         return []
     found = []
-    if guessing := no_better_than_guessing(result):
-        found.append(f"{guessing}.")
     if result.stop_reason:
         found.append(f"Stopped before its end: {result.stop_reason}.")
     if result.skipped:
@@ -109,6 +118,8 @@ def cards(view: RunView) -> list[Card]:
     if result is None:
         rows = view.rows
         best = [Card("best so far", _shown(rows[0].train, view), "train")] if rows else []
+        if over_plain := _over_plain(view):
+            best.append(Card(f"over {shown_name(PLAIN)}", over_plain, "train"))
         return [*best, Card("templates scored", f"{len(rows):,}", "")]
     split = next((one for one in ("test", "val", "train") if getattr(result.best, one) is not None), "train")
     found = [Card("best found", _shown(getattr(result.best, split), view), split)]

@@ -14,6 +14,7 @@ from ..events import (
     ClimbFinished,
     IterationFinished,
     IterationSkipped,
+    PlainScored,
     PoolScored,
     SearchStarted,
     SearchStopped,
@@ -21,6 +22,8 @@ from ..events import (
 )
 from ..events.sinks.log import logged
 from ..store.lock import is_live
+from .figures import are_shares, gains_so_far
+from .guessing import verdict_on
 from .run_dir import STORE, read_result
 
 _BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
@@ -46,11 +49,13 @@ class RunState:
         started: The ``SearchStarted`` of its latest session, as logged; empty where it never came to that.
         best: The best template that a climb reported, by training accuracy; None before the first.
         train: Its training accuracy, a fraction of 1.
+        plain: That of the plain template; None before it is scored, and of runs that did not score it first.
+        pool: That of the best initial template; None before the first restart has scored them.
         iterations: Iterations that are over, skipped ones included, in this or an earlier session.
         usage: The latest ``UsageChanged``, as logged.
         stop_reason: What stopped it.
         ended_early: Which restarts ended early, as they were asked to, and why; None without a result.
-        gain: What the test images say of the choice, in a sentence; None before a result tells.
+        gain: What the test images say of the choice, in a sentence; None before a result tells it.
         limits: The limits that did, such as ``calls``; going on takes higher ones.
         last_event: Name of the latest event.
         last_time: When that was, in ISO 8601.
@@ -61,6 +66,8 @@ class RunState:
     started: Mapping[str, Any] = field(default_factory=dict)
     best: str | None = None
     train: float | None = None
+    plain: float | None = None
+    pool: float | None = None
     iterations: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
@@ -69,6 +76,15 @@ class RunState:
     limits: tuple[str, ...] = ()
     last_event: str | None = None
     last_time: str | None = None
+
+    @property
+    def gains(self) -> list[str]:
+        """What the best so far gains on train, in words; over the initial templates once there are others."""
+        if self.train is None:
+            return []
+        pool = self.pool if self.iterations else None
+        percent = are_shares((self.train, self.plain, self.pool))
+        return gains_so_far(self.train, plain=self.plain, pool=pool, percent=percent)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -119,7 +135,7 @@ def state_of(run_dir: Path) -> RunState:
     found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
     found.best, found.train = result.best.template, result.best.train
     found.ended_early = result.notes.ended_early
-    found.gain = None if result.gain is None else result.gain.told
+    found.gain = verdict_on(result) or None
     return found
 
 
@@ -136,7 +152,13 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
     if name in _TURN:
         turns.add((event.get("climb", 0), event.get("reset", 0), event.get("iteration", 0)))
     train = event.get("train")
-    if name in _BEST and _is_number(train) and (found.train is None or train > found.train):
+    if not _is_number(train):
+        return
+    if name == PlainScored.name:
+        found.plain = train
+    elif name == PoolScored.name:
+        found.pool = train if found.pool is None else max(train, found.pool)
+    if name in _BEST and (found.train is None or train > found.train):
         found.best, found.train = str(event.get("best")), train
 
 

@@ -22,6 +22,7 @@ from ..stop import Stop
 from ..store import Store
 from .empty_answers import EmptyAnswers
 from .journal import Journal
+from .plain_first import score_plain
 from .scorebook import Scorebook
 from .sharing import shared
 from .workers import Workers
@@ -106,6 +107,8 @@ class Climbing:
                     )
                     for number, journal in enumerate(journals, start=1)
                 ]
+                with self.stop.watching():
+                    await score_plain(scorebook, evaluator.info, self.tell)
                 workers = Workers(climbs, stop=self.stop, tell=self.tell)
                 stopped = await workers.run(config.concurrency)
                 if all(climb.record.done for climb in climbs):

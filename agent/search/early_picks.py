@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..climb.scored import Scored
-from ..results.gain import Examined
-from ..results.opened import Opened, Pick, Seen, digits
+from ..results.details import Pick
 from ..results.result import Ensemble
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """What is to be kept of the opening of a test split.
-
-    Attributes:
-        after: Numbers of templates after which the choice of that moment is looked at too.
-        take: Told what was seen.
-    """
-
-    after: tuple[int, ...]
-    take: Callable[[Opened], None]
 
 
 def early_picks(
@@ -45,32 +30,14 @@ def early_picks(
     return {count: choose(first[:count])[0] for count in sorted(set(after)) if 0 < count <= len(first)}
 
 
-def kept(
-    best: Examined,
-    ensemble: Examined,
-    baselines: Mapping[str, Examined],
-    picks: Mapping[int, Scored],
-    found: Sequence[Ensemble],
-) -> Opened:
-    """Return what the test split said.
+def picks_of(early: Mapping[int, Scored], found: Sequence[Ensemble]) -> tuple[Pick, ...]:
+    """Return what would have been chosen earlier with what the test split said of it.
 
     Args:
-        best: The template that was chosen.
-        ensemble: Those that were chosen together.
-        baselines: What they are compared with.
-        picks: What would have been chosen earlier, by how many templates there were.
-        found: The accuracies of those, in their order.
+        early: As ``early_picks`` returns it.
+        found: The accuracies, in the same order.
     """
-    return Opened(
-        best=_seen(best),
-        ensemble=_seen(ensemble),
-        baselines={name: _seen(one) for name, one in baselines.items()},
-        curve=tuple(
-            Pick(after=after, template=one.text, test=measured.test)
-            for (after, one), measured in zip(picks.items(), found, strict=True)
-        ),
+    return tuple(
+        Pick(after=after, template=one.text, test=measured.test)
+        for (after, one), measured in zip(early.items(), found, strict=True)
     )
-
-
-def _seen(one: Examined) -> Seen:
-    return Seen(templates=one.templates, test=one.test, hits=digits(one.hits))

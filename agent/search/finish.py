@@ -18,7 +18,7 @@ from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..position import Position
 from ..rates import PICODOLLARS
-from ..results.details import BEST, ENSEMBLE, Details
+from ..results.details import BEST, ENSEMBLE, Details, Pick
 from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Examined, Gain, gain_of
 from ..results.notes import Notes
 from ..results.result import (
@@ -37,7 +37,7 @@ from ..results.result import (
 from ..store import Store
 from ..versions import program_version, running_version
 from .climb_notes import notes_on_climbs
-from .early_picks import Keep, early_picks, kept
+from .early_picks import early_picks, picks_of
 from .keepsakes import details_of, row_of
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 
@@ -91,7 +91,7 @@ async def finish(
     store: Store,
     ended: Ended,
     keep_details: Callable[[Details], None] = lambda _details: None,
-    keep: Keep | None = None,
+    curve: Sequence[int] = (),
 ) -> SearchResult:
     """Choose, open the test split if the search went to its end, and build the result.
 
@@ -104,8 +104,8 @@ async def finish(
         store: The run on disk: what it used, and how often its test split was opened.
         ended: What the climbs did.
         keep_details: Given what the page shows beyond the result.
-        keep: What else to look at in that opening, and who takes what was seen; nothing of it goes back into
-            a choice.
+        curve: Numbers of templates after which the choice of that moment is looked at too in that opening;
+            nothing of it goes back into a choice.
 
     Raises:
         PromptclimbError: Nothing was scored, so there is nothing to choose from; or the evaluator fails.
@@ -114,24 +114,25 @@ async def finish(
     choice = await _choose(config, evaluator, ended)
     opens = ended.stop_reason is None and evaluator.info.sizes.get("test", 0) > 0
     groups = [_single(choice.ranked[0]), choice.ensemble, *choice.baselines.values()]
-    early = {} if keep is None else early_picks(ended.scored, keep.after, partial(_ranked, config, evaluator))
+    early = early_picks(ended.scored, curve, partial(_ranked, config, evaluator))
     found, notes = await examined(evaluator, store, [*groups, *map(_single, early.values())], test=opens)
     found, of_early = found[: len(groups)], found[len(groups) :]
     look: Inspected | None = None
     gain: Gain | None = None
     examined_on_test: dict[str, Examined] = {}
+    picks: tuple[Pick, ...] = ()
     if opens and UNOPENED not in notes:
         look, more = await inspected(evaluator, choice.ranked[0].text)
         (best, ensemble, *others), further = await compared(evaluator, groups, found)
         named = dict(zip(choice.baselines, others, strict=True))
         gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
-        if keep is not None:
-            keep.take(kept(best, ensemble, named, early, of_early))
         notes |= more | further
         examined_on_test = {BEST: best, ENSEMBLE: ensemble, **named}
+        picks = picks_of(early, of_early)
     notes |= notes_on_climbs(ended.records)
     result = _result(config, evaluator.info, store, ended, choice, found, notes)
-    keep_details(await details_of(evaluator, examined_on_test, choice.ranked[0], ended.records))
+    details = await details_of(evaluator, examined_on_test, choice.ranked[0], ended.records)
+    keep_details(replace(details, curve=picks))
     return replace(result, inspection=look, gain=gain)
 
 

@@ -109,11 +109,10 @@ async def ensemble_of(
         return await measured(lambda: evaluator.examine(ensembles, test=False))
 
     try:
-        if size > 1 and isinstance(evaluator, Predictor):
-            (first,) = await averaged([tuple(ranked[:size])])
-            if first is None or first.train is None:
-                return await _grown_by_vote(evaluator, ranked, size, sizes), {}
-        return await grown(ranked, averaged, start=size, sizes=sizes), {}
+        found = await grown(ranked, averaged, start=size, sizes=sizes)
+        if found is None and isinstance(evaluator, Predictor):
+            found = await _grown_by_vote(evaluator, ranked, size, sizes)
+        return found or tuple(ranked[:size]), {}
     except Exception as error:  # noqa: BLE001 - told in the result
         said = f"the ensemble is the first {size} of the ranking: {_reason(error)}"
         return tuple(ranked[:size]), {UNGROWN: said}
@@ -121,7 +120,7 @@ async def ensemble_of(
 
 async def _grown_by_vote(
     predictor: Predictor, ranked: Sequence[str], size: int, sizes: Mapping[str, int]
-) -> tuple[str, ...]:
+) -> tuple[str, ...] | None:
     ballots = await measured(lambda: votes.Ballots(predictor, ranked[: max(VOTERS, size)], sizes))
 
     async def counted_votes(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:

@@ -13,7 +13,6 @@ from typing import Any
 from ...evaluator.scoring import Evaluator
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
-from ..config.initial import as_opened
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
@@ -22,7 +21,6 @@ from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
 from ..results.details import Details, write_details
-from ..results.opened import to_json, write_opened
 from ..results.page import write_report
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -41,7 +39,6 @@ from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing
-from .early_picks import Keep
 from .extending import growth, reopen
 from .failures import single
 from .finish import Ended, finish
@@ -76,7 +73,7 @@ class Session:
         stop: Asks for a stop.
         notes: Facts that belong beside the figures.
         curve: Numbers of templates after which the choice of that moment is looked at too when the test
-            split is opened, and kept with what it said of each image; None to keep nothing of that.
+            split is opened, and kept with the details.
     """
 
     config: SearchConfig
@@ -86,7 +83,7 @@ class Session:
     tell: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
-    curve: tuple[int, ...] | None = None
+    curve: tuple[int, ...] = ()
 
     @cached_property
     def _private(self) -> Scrubber:
@@ -166,7 +163,7 @@ class Session:
                 with self.stop.watching():
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
-                session = replace(self, config=as_opened(self.config, evaluator.info))
+                session = replace(self, config=self.config.as_opened(evaluator.info))
                 store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
                 if opened is not None and opened.grown and (done := complete_result(run_dir)) is not None:
                     reopen(run_dir, done, opened.grown)
@@ -277,10 +274,7 @@ class Session:
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
         kept = list[Details]()
-        keep = None
-        if self.curve is not None:
-            keep = Keep(self.curve, lambda seen: write_opened(run_dir, scrubber.scrub_value(to_json(seen))))
-        found = await finish(self.config, evaluator, store, ended, kept.append, keep)
+        found = await finish(self.config, evaluator, store, ended, kept.append, self.curve)
         document = found.to_json()
         document["notes"] = self._private.scrub_value(document["notes"])
         result = replace(SearchResult.from_json(scrubber.scrub_value(document)), run_dir=run_dir)

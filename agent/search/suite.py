@@ -17,6 +17,7 @@ from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
 from ..errors import ConfigError, StoreMismatchError, UsageError
 from ..events.known_trackers import check_trackers
+from ..results.guessing import about_guessing, no_better_than_guessing
 from ..results.plain_json import plain
 from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
@@ -195,6 +196,7 @@ def _run(cell: Cell, result: SearchResult | NotRun) -> dict[str, Any]:
             "best_template": None,
             "test": {"best": None, "ensemble": None},
             "gain": None,
+            "guessing": None,
             **dict.fromkeys(("calls", "tokens", "cost_usd", "evaluated", "wall_s"), 0),
         }
     tests: dict[str, float | None] = {"best": result.best.test, "ensemble": result.ensemble.test}
@@ -208,6 +210,7 @@ def _run(cell: Cell, result: SearchResult | NotRun) -> dict[str, Any]:
         "best_template": result.best.template,
         "test": tests,
         "gain": None if result.gain is None else plain(result.gain),
+        "guessing": about_guessing(result) if no_better_than_guessing(result) else None,
         "calls": result.usage.calls,
         "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
         "cost_usd": result.usage.cost_usd,

@@ -61,10 +61,13 @@ def _row(
     here: Mapping[tuple[str, int], Sequence[Outcome]],
 ) -> dict[str, Any]:
     means: dict[str, float | None] = {}
+    guessed = []
     for data, own in seeds.items():
         figures = [row.of(here[data, seed]) for seed in own] if alive else []
         there = [one.test for one in figures if one is not None]
         means[data] = statistics.fmean(there) if there and len(there) == len(figures) else None
+        if any(one.guessed for one in figures if one is not None):
+            guessed.append(data)
     wanted = [means[data] for data, own in seeds.items() if own]
     whole = [mean for mean in wanted if mean is not None]
     return {
@@ -72,6 +75,7 @@ def _row(
         "white_box": row.white_box,
         "reference": row.method is None,
         "test": means,
+        "guessed": guessed,
         "mean": statistics.fmean(whole) if whole and len(whole) == len(wanted) else None,
     }
 

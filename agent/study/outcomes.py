@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..results.gain import ENSEMBLE
-from ..results.opened import Opened, Seen, read_opened
+from ..results.details import BEST, ENSEMBLE, Decisions, read_details
+from ..results.guessing import no_better_than_guessing
 from ..results.result import UNOPENED, SearchResult
 from ..search.suite import NotRun
 from .grid import StudyCell
 
-BEST = "best"
+IMAGES_ROUNDED = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,12 @@ class Figure:
     Attributes:
         test: Share of the images that are correctly classified.
         hits: A digit for each image, 1 where it is; None where that is not known.
+        guessed: Whether it may be no better than guessing, as far as that is looked at: of what was chosen.
     """
 
     test: float
     hits: str | None = None
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +62,10 @@ def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
     """Return what came of a search, with what its opening left of single images."""
     if isinstance(result, NotRun):
         return Outcome(cell=cell, status="not run", counts=False, reason=result.reason)
-    opened = read_opened(cell.run_dir) if result.complete else None
-    if opened is not None and opened.best.templates != (result.best.template,):
-        opened = None  # of another result
-    figures = _figures(result, opened) if result.complete else {}
+    details = read_details(cell.run_dir) if result.complete else None
+    if details is not None and result.best.template not in (one.template for one in details.lineage[:1]):
+        details = None  # of another result
+    figures = _figures(result, None if details is None else details.decisions) if result.complete else {}
     unopened = result.notes.get(UNOPENED)
     return Outcome(
         cell=cell,
@@ -72,7 +74,7 @@ def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
         reason=result.stop_reason or (None if unopened is None else str(unopened)),
         template=result.best.template,
         figures=figures,
-        curve={} if opened is None else {one.after: one.test for one in opened.curve if one.test is not None},
+        curve={one.after: one.test for one in details.curve if one.test is not None} if details else {},
         spent={
             "calls": result.usage.calls,
             "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
@@ -83,24 +85,28 @@ def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
     )
 
 
-def _figures(result: SearchResult, opened: Opened | None) -> dict[str, Figure]:
+def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Figure]:
     tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
     tests |= {name: one.test for name, one in result.baselines.items()}
-    seen: dict[str, Seen] = {}
-    if opened is not None:
-        seen = {**opened.baselines, BEST: opened.best, ENSEMBLE: opened.ensemble}
+    guessed = bool(no_better_than_guessing(result))
     return {
-        name: Figure(test=test, hits=_fitting(seen.get(name), test))
+        name: Figure(test=test, hits=_fitting(decisions, name, test), guessed=name == BEST and guessed)
         for name, test in tests.items()
         if test is not None
     }
 
 
-def _fitting(seen: Seen | None, test: float) -> str | None:
-    """Return decisions that are those of an accuracy."""
-    if seen is None or not seen.hits or seen.test != test:
+def _fitting(decisions: Decisions | None, name: str, test: float) -> str | None:
+    """Return decisions that are those of an accuracy; it may be rounded, but not by as much as an image."""
+    hits = None if decisions is None else decisions.hits(name)
+    if not hits or abs(sum(hits) - len(hits) * test) > IMAGES_ROUNDED:
         return None
-    return seen.hits
+    return digits(hits)
+
+
+def digits(hits: Sequence[bool]) -> str:
+    """Return decisions as a digit for each image, 1 where it is correctly classified."""
+    return "".join("1" if hit else "0" for hit in hits)
 
 
 def blocks_of(outcomes: Iterable[Outcome]) -> dict[tuple[str, int, str, int], list[Outcome]]:

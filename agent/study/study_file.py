@@ -140,6 +140,9 @@ class Study(Table):
         return [*rows, *together, *REFERENCES]
 
 
+_NAMED = ("models", "methods", "llms")
+"""Lists in which a name stands for a table."""
+_NO_TABLE = ("model_type", "model_attributes_type", "dict_type", "mapping_type")
 _SAID = {"tuple_type": "write a list, [A, B]", "too_short": "it is empty"}
 """What a list is told that is none."""
 
@@ -174,6 +177,9 @@ def _explained(part: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     if part["type"] in _SAID:
         return f"{where}: {_SAID[part['type']]}"
     value = _value(document, part["loc"])
+    if part["type"] in _NO_TABLE:
+        wanted = "a name or a table" if part["loc"][0] in _NAMED else "a table"
+        return f"{where} is {shown(value)}: write {wanted}"
     if not where or isinstance(value, dict | list):
         return f"{where}: {plain(part)}" if where else plain(part)
     return f"{where} is {shown(value)}: {plain(part)}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ..results.gain import ENSEMBLE
+from ..results.guessing import GUESSED
 from ..results.leaderboard import safe_cell
 from ..text import printable
 from .outcomes import BEST, SPENT, Outcome, where
@@ -21,6 +22,7 @@ ABOUT = (
     "Test accuracy in %. A data set's figure is the mean over the seeds that every method has finished "
     "there; the mean is over the data sets that have such a seed."
 )
+ABOUT_GUESSED = f"{GUESSED}: of at least one seed, it may be no better than guessing."
 ABOUT_DIFFERENCES = (
     "Differences on test in percentage points, with 95 % intervals of a paired bootstrap over what is named; "
     "each is the mean over data sets of the mean over seeds, where both sides have finished."
@@ -58,7 +60,9 @@ def raw_csv(outcomes: Sequence[Outcome]) -> str:
 def parts(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
     """Yield every table of a study: its heading, what it shows, and its lines, the first of them names."""
     for table in document["tables"]:
-        yield f"{table['model']}, {counted(table['shots'], 'shot')}", ABOUT, table_lines(table)
+        guessed = any(row["guessed"] for row in table["rows"])
+        about = f"{ABOUT} {ABOUT_GUESSED}" if guessed else ABOUT
+        yield f"{table['model']}, {counted(table['shots'], 'shot')}", about, table_lines(table)
     if document["differences"]:
         yield "Differences", ABOUT_DIFFERENCES, _difference_lines(document["differences"])
     if document["curves"]:
@@ -79,10 +83,14 @@ def table_lines(table: Mapping[str, Any]) -> Lines:
     ]
     mean = "mean" if table["sets"] == len(names) else f"mean of {table['sets']}"
     rows = [
-        (row["label"], *(_percent(row["test"][name]) for name in table["columns"]), _percent(row["mean"]))
+        (row["label"], *(_figure(row, name) for name in table["columns"]), _percent(row["mean"]))
         for row in table["rows"]
     ]
     return [("", *names, mean), *rows]
+
+
+def _figure(row: Mapping[str, Any], data: str) -> str:
+    return _percent(row["test"][data]) + (GUESSED if data in row["guessed"] else "")
 
 
 def _difference_lines(found: Sequence[Mapping[str, Any]]) -> Lines:

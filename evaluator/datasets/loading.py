@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ from .values import FewShotData, SealedTest, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
+MOST_SHOWN = 3
+"""Names of data sets in the message on one that is unknown."""
+MOST_LOOKED_AT = 10_000
+"""Names in a folder among which a mistyped one is looked for."""
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {
         "hf": "hugging_face",
@@ -172,6 +177,18 @@ def _read_path(
 
 def _unknown(raw: str, path: Path) -> str:
     names = [entry.name for entry in known()]
-    near = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known names: {', '.join(names)}"
+    named = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
+    near = _beside(path) or named if {"/", os.sep} & set(raw) else named or _beside(path)
+    some = f"`promptclimb datasets` lists all names, such as {', '.join(names[:MOST_SHOWN])}"
+    hint = f"did you mean {' or '.join(near)}?" if near else some
     return f"there is no data set called {raw!r}, and no folder or table at {path}; {hint}"
+
+
+def _beside(path: Path) -> list[str]:
+    """Return the paths in the same folder whose names are like that of one which is not there."""
+    try:
+        there = {one.name for one in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
+    except OSError:
+        return []
+    near = difflib.get_close_matches(path.name, sorted(there - {path.name}))
+    return [str(path.with_name(name)) for name in near]

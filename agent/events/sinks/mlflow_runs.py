@@ -35,6 +35,8 @@ class MlflowRuns:
             logging.getLogger(noisy).setLevel(logging.WARNING)
         place = place or os.environ.get("MLFLOW_TRACKING_URI") or str(run.run_dir.parent / "mlflow.db")
         file = None if "://" in place or place == "databricks" else Path(place)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         self._uri = place if file is None else f"sqlite:///{file}"
         self._files = None if file is None else (file.parent / "mlflow-artifacts").as_uri()
         self.place = f"mlflow {self._uri}"

@@ -71,4 +71,6 @@ def exporter_to(place: str, file: Path) -> Any:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         return OTLPSpanExporter(endpoint=f"{place.rstrip('/')}/v1/traces" if place else None)
-    return _ToFile(Path(place) if place else file)
+    path = Path(place) if place else file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _ToFile(path)

@@ -19,6 +19,7 @@ from ..searching import (
     BatchScored,
     ClimbFinished,
     IterationSkipped,
+    PlainScored,
     PoolDrawn,
     SearchFinished,
     SearchStarted,
@@ -52,6 +53,7 @@ class OtelSpans:
         self._root: trace.Span | None = None
         self._restarts: dict[int, trace.Span] = {}
         self._llm: str | None = None
+        self._plain: float | None = None
 
     def __call__(self, event: Event, when_ns: int) -> None:
         """Take an event."""
@@ -60,6 +62,9 @@ class OtelSpans:
         if isinstance(event, SearchStarted):
             self._llm = event.llm
             self._root = self._span(f"search {event.dataset}", when_ns, None, event.fields())
+        elif isinstance(event, PlainScored) and self._root is not None:
+            self._root.set_attribute("promptclimb.plain_train", event.train)
+            self._plain = event.train
         elif isinstance(event, PoolDrawn):
             climb = event.position.climb
             told = {"promptclimb.restart": climb, "promptclimb.templates": event.templates}
@@ -85,6 +90,8 @@ class OtelSpans:
             self._root.set_attributes(
                 {"promptclimb.status": event.status, "promptclimb.best_train": event.train}
             )
+            if self._plain is not None:
+                self._root.set_attribute("promptclimb.gain_over_plain", event.train - self._plain)
 
     def idle(self) -> None:
         """Nothing is collected here: the exporter does that."""

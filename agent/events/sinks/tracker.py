@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ..event import Event
-from ..searching import SearchFinished, SearchStarted, TemplateScored, UsageChanged
+from ..searching import PlainScored, SearchFinished, SearchStarted, TemplateScored, UsageChanged
 from .log import logged
 
 IDS = "trackers.json"
@@ -24,12 +24,13 @@ LONGEST_SETTING = 500
 
 
 class Scored(NamedTuple):
-    """A template that an earlier session has scored."""
+    """A template that an earlier session has scored, and the training score that plain had by then."""
 
     climb: int
     template: str
     train: float
     val: float | None
+    plain: float | None = None
 
 
 class Row(NamedTuple):
@@ -111,13 +112,16 @@ class Tracked:
 def scored_before(run_dir: Path) -> list[Scored]:
     """Return what the log of a run tells of templates that were scored, each once a restart, in order."""
     found: dict[tuple[int, str], Scored] = {}
+    plain: float | None = None
     for event in logged(run_dir):
-        if event.get("event") == TemplateScored.name:
+        if event.get("event") == PlainScored.name and isinstance(event.get("train"), int | float):
+            plain = float(event["train"])
+        elif event.get("event") == TemplateScored.name:
             climb, template = event.get("climb"), str(event.get("template"))
             train, val = event.get("train"), event.get("val")
             if isinstance(climb, int) and isinstance(train, int | float):
                 known = float(val) if isinstance(val, int | float) else None
-                found.setdefault((climb, template), Scored(climb, template, float(train), known))
+                found.setdefault((climb, template), Scored(climb, template, float(train), known, plain))
     return list(found.values())
 
 
@@ -155,6 +159,7 @@ class Figures:
         self._known = {(one.climb, one.template) for one in run.earlier}
         self._step = len(run.earlier)
         self._best = max((one.train for one in run.earlier), default=None)
+        self._plain: float | None = None
         self._rows: list[Row] = []
         self._used: dict[str, float] = {}
         self._begun = False
@@ -169,11 +174,14 @@ class Figures:
         elif isinstance(event, UsageChanged):
             tokens = event.prompt_tokens + event.completion_tokens
             self._used = {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
+        elif isinstance(event, PlainScored):
+            self._plain = event.train
         elif isinstance(event, TemplateScored):
             self._scored(event)
         elif isinstance(event, SearchFinished):
             self._status = event.status
-            self._last = {"best_train": event.train, "evaluated": event.evaluated, **self._used}
+            best = _standing(event.train, self._plain)
+            self._last = {**best, "evaluated": event.evaluated, **self._used}
             if event.test is not None:
                 self._last["test"] = event.test
 
@@ -183,7 +191,7 @@ class Figures:
         for step, one in enumerate(self._run.earlier, 1):
             best = one.train if best is None else max(best, one.train)
             if step > has:  # what had been spent by then is not known
-                self._take(step, one.template, one.train, one.val, {"best_train": best})
+                self._take(step, one.template, one.train, one.val, _standing(best, one.plain))
 
     def _scored(self, event: TemplateScored) -> None:
         template = self._run.scrub(event.template)
@@ -192,7 +200,8 @@ class Figures:
         self._known.add(place)
         self._best = event.train if self._best is None else max(self._best, event.train)
         self._step += 1
-        self._take(self._step, template, event.train, event.val, {"best_train": self._best, **self._used})
+        more = {**_standing(self._best, self._plain), **self._used}
+        self._take(self._step, template, event.train, event.val, more)
 
     def _take(
         self, step: int, template: str, train: float, val: float | None, more: Mapping[str, float]
@@ -220,3 +229,8 @@ class Figures:
         if self._begun:
             self.idle()
             self._board.close(self._status, self._last)
+
+
+def _standing(best: float, plain: float | None) -> dict[str, float]:
+    """Return the best training score up to now, and its gain over plain where that is known."""
+    return {"best_train": best} | ({} if plain is None else {"gain_over_plain": best - plain})

@@ -68,6 +68,9 @@ def content_hash(path: Path) -> str:
 
 
 def _checked(path: Path) -> Path:
+    # What waits for a writer, such as a named pipe, would be waited for when it is opened.
+    if path.exists() and not path.is_file():
+        raise EndpointError(f"the model {path} is no regular file; give a GGUF file: --llm local:FILE.gguf")
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))

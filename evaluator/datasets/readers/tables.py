@@ -128,7 +128,8 @@ def _csv_rows(
 
 
 def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
-    """Return the mark at which a header has the columns that are needed; the usual one if at none."""
+    """Return the mark at which a header has the columns that are needed, else that which divides it most."""
+    counts: dict[str, int] = {}
     for mark in (usual, *MARKS):
         try:
             cells = next(csv.reader([header], delimiter=mark), [])
@@ -136,7 +137,8 @@ def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
             continue
         if set(needed) <= {cell.strip().lower() for cell in cells}:
             return mark
-    return usual
+        counts.setdefault(mark, len(cells))
+    return max(counts, key=lambda mark: counts[mark], default=usual)
 
 
 def _json_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:

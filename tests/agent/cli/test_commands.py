@@ -881,7 +881,10 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
         assert out.count("finished") == 2
         (suite / "suite.json").unlink(missing_ok=not summed)
     assert call("report", "runs") == 2
-    assert "runs is no run, but holds 1 run: " in only_line(capsys.readouterr().err)
+    assert only_line(capsys.readouterr().err).endswith("runs is no run, but holds 1 run: name one, runs/own")
+    assert call("report", suite) == 2
+    err = only_line(capsys.readouterr().err)
+    assert err.endswith(f"or name one of them: {suite}/one-random-seed2, {suite}/one-random-seed1")
 
 
 def test_status_shows_accuracies_in_percent_and_money_in_dollars(
@@ -897,7 +900,14 @@ def test_status_shows_accuracies_in_percent_and_money_in_dollars(
     assert call("status", "runs/r") == 0
     shown = capsys.readouterr().out
     assert re.search(r"\(train \d+\.\d%\)", shown)
+    assert re.search(r"^6 calls, [\d,]+ tokens, \$0\.\d{4}$", shown, re.MULTILINE)
     assert re.search(r"left of --max-cost: \$0\.\d{4}\n", shown)
+    assert call("search", *SMALL, "--base-url", server.base_url, "--run-dir", "runs/unpriced") == 0
+    capsys.readouterr()
+    assert call("status", "runs/unpriced") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^6 calls, [\d,]+ tokens$", shown, re.MULTILINE)
+    assert "$" not in shown
 
 
 def test_a_secret_that_is_not_utf_8_does_no_harm(

@@ -112,3 +112,25 @@ def test_evil_names_obey_no_terminal(capsys: pytest.CaptureFixture[str], tmp_pat
     write_result(evil, small_result())
     assert call("a", evil) == 0
     assert "\x1b[31m" not in capsys.readouterr().out
+
+
+def test_what_is_no_better_than_guessing_is_marked_with_a_note(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """That run alone; the document has the sentence."""
+    guessed = run("c", set(range(10)))
+    (tmp_path / "c").mkdir()
+    write_result(tmp_path / "c", guessed.result)
+    assert call("b", "c") == 0
+    out = capsys.readouterr().out
+    assert "│ 90.0  " in out
+    assert "│ 50.0† " in out
+    classes = guessed.result.dataset.classes
+    note = f"† may be no better than guessing among {classes} classes, which comes to {100 / classes:.1f} %\n"
+    assert note in out
+    assert call("b", "c", "--json") == 0
+    one, two = json.loads(capsys.readouterr().out)
+    assert one["guessing"] is None
+    assert two["guessing"].startswith("50.0 % on test (")
+    assert call("a", "b") == 0
+    assert "†" not in capsys.readouterr().out

@@ -20,6 +20,7 @@ from promptclimb.agent.events import (
     Event,
     IterationFinished,
     Paused,
+    PlainScored,
     PoolScored,
     RetryScheduled,
     SearchStarted,
@@ -32,6 +33,7 @@ STARTED = SearchStarted(
     run_dir="r", dataset="d", classes=3, model="m", llm="l", method="pn", restarts=1, iterations=10,
     resumed=False,
 )  # fmt: skip
+PLAIN = PlainScored(template="a photo of a {}", train=0.375, val=None)
 POOL = PoolScored(position=Position(1), templates=5, best="a {}", train=0.5)
 FAILED = ChatFailed(endpoint="l", error="RateLimitError", message="too many requests\x1b[2J", billed=False)
 RETRY = RetryScheduled(endpoint="l", attempt=1, wait_s=12.4, reason="rate_limited")
@@ -89,7 +91,7 @@ def test_a_long_course_is_cut_to_its_width(count: int) -> None:
 
 
 def test_the_best_so_far_its_course_and_its_gain() -> None:
-    """Over the best initial template; in points where scores are accuracies."""
+    """Over plain and over the best initial template; in points where scores are accuracies."""
     state = state_after(STARTED, scored(1, 0.5), POOL)
     assert state.ahead == ["best so far 50.0% on train"]
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
@@ -97,6 +99,15 @@ def test_the_best_so_far_its_course_and_its_gain() -> None:
     assert state.ahead == ["best so far 62.5% on train ▁▁█", "+12.5 points over the best initial template"]
     other = state_after(STARTED, replace(POOL, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
     assert other.ahead[1] == "+2.5 over the best initial template"
+
+
+def test_the_gain_over_plain_is_known_from_the_first_score_on() -> None:
+    """In the panel, in lines, and in the line of ``--live``; of a black box's own numbers as they are."""
+    state = state_after(STARTED, PLAIN, scored(1, 0.5), POOL)
+    assert state.ahead == ["best so far 50.0% on train", "+12.5 points over plain"]
+    assert state.line.endswith("best so far 50.0% on train, +12.5 points over plain")
+    numbers = state_after(STARTED, replace(PLAIN, train=7.0), scored(1, 5.0), replace(POOL, train=5.0))
+    assert numbers.ahead == ["best so far 5 on train", "-2 over plain"]
 
 
 def test_what_holds_it_up_is_said_with_its_reason() -> None:
@@ -139,7 +150,8 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=width, color_system=None)
     display = Display(console, clock=itertools.count().__next__)
-    for event in (STARTED, USED, scored(1, 0.5), POOL, answered(), scored(2, 0.625), over(1), FAILED, RETRY):
+    first = (STARTED, USED, PLAIN, scored(1, 0.5), POOL)
+    for event in (*first, answered(), scored(2, 0.625), over(1), FAILED, RETRY):
         display(event)
     with console.capture() as captured:
         console.print(display._panel())
@@ -148,7 +160,7 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
     text = " ".join(" ".join(lines).split())
     for part in (
         "1 of 10 iterations",
-        "best so far 62.5% on train ▁█, +12.5 points over the best initial template",
+        "best so far 62.5% on train ▁█, +25.0 points over plain, +12.5 points over the best initial template",
         "7 of 10 calls, 1 failed attempt, 1,000 tokens, $0.0500",
         "1 retry (1 rate limit)",
         "l: attempt 2 in 12 s, rate limit (RateLimitError: too many requests",
@@ -167,6 +179,7 @@ def test_lines_without_a_terminal_have_it_too() -> None:
         for event in (
             STARTED,
             USED,
+            PLAIN,
             scored(1, 0.5),
             POOL,
             answered(),
@@ -178,7 +191,10 @@ def test_lines_without_a_terminal_have_it_too() -> None:
             display(event)
     last = stream.getvalue().splitlines()[-1]
     assert "7 of 10 calls" in last
-    assert "best 62.5%: b {} (+12.5 points over the best initial template)" in last
+    assert (
+        "best 62.5% on train: b {} (+25.0 points over plain, +12.5 points over the best initial template)"
+        in last
+    )
     assert "about " in last
     assert "l: attempt 2 in 12 s, rate limit" in last
     assert "\x1b" not in stream.getvalue()

@@ -15,6 +15,8 @@ import pytest
 import tomli_w
 from PIL import Image
 
+import promptclimb.agent.search.inputs
+import promptclimb.agent.study.beforehand
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.study.study_file import Study
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
@@ -132,6 +134,11 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
         "small.toml: data pets, 64 shots: pets: the largest class has",
     ),
     "data": ({"data": ["dcie"], "search": SMALL}, [], "did you mean dice?"),
+    "model": (
+        {"models": ["RN-pica"], "data": ["pets"], "shots": [1], "search": SMALL},
+        [],
+        "unknown model 'RN-pica'",
+    ),
     "value": ({"search": {"restarts": 0}}, [], "restarts 0 (from the suite file)"),
     "list beside": ({}, ["--data", "one"], "--data is given beside the suite file"),
     "axis beside": ({}, ["--shots", "1"], "--shots decides what is found"),
@@ -139,15 +146,16 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
 }
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry run"])
 @pytest.mark.parametrize("what", REFUSED)
 def test_bad_input_is_told_before_anything_is_made(
-    what: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    what: str, dry: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """One line, exit code 2, and no folder."""
+    """One line, exit code 2, and no folder; by a dry run too."""
     more, flags, said = REFUSED[what]
     file = write(**more)
     pictures(tmp_path / "pets")
-    assert main(["suite", file, *flags]) == 2
+    assert main(["suite", file, *flags, *dry]) == 2
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
@@ -189,17 +197,89 @@ def test_without_matplotlib_there_is_no_picture_and_all_else(
     assert Path("runs/small/tables.md").exists()
 
 
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A hill in place of each data set with each model, of which nothing is read; what was opened."""
+    found: list[str] = []
+
+    def opened(spec: EvaluatorSpec, **_: Any) -> FakeEvaluator:
+        found.append(f"{spec.data} with {spec.model}, {spec.shots} shots")
+        return FakeEvaluator()
+
+    monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
+    monkeypatch.setattr(promptclimb.agent.study.beforehand, "check_openable", lambda _specs: None)
+    return found
+
+
 @pytest.mark.parametrize("file", SUITES, ids=lambda path: path.name)
-def test_what_ships_says_what_it_would_cost(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By group, and over all; no data is opened."""
+def test_what_ships_says_what_it_would_cost(
+    file: Path, unread: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By group, and over all; each data set is opened once with each model, as its largest sample."""
     assert main(["suite", str(file), "--dry-run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert sum(group["runs"] for group in found["groups"]) == found["runs"]
-    assert sum(group["calls"] for group in found["groups"]) == found["calls"] > 0
-    assert sum(group["cost_usd"] for group in found["groups"]) == pytest.approx(found["cost_usd"], abs=1e-3)
+    groups = found["groups"]
+    assert sum(group["runs"] for group in groups) == found["runs"]
+    assert sum(group["calls"] for group in groups) == found["calls"] > 0
+    assert sum(group["cost_usd"] for group in groups) == pytest.approx(found["cost_usd"], abs=1e-3)
+    usual = found["expected"]
+    assert 0 < usual["tokens"] < found["tokens"]
+    assert sum(group["expected"]["tokens"] for group in groups) == pytest.approx(usual["tokens"], abs=1)
+    assert usual["seconds_a_template"]["least"] <= usual["seconds_a_template"]["most"]
+    given = tomllib.loads(file.read_text())
+    most = max(given.get("shots", [16]))
+    names = [one if isinstance(one, str) else one["model"] for one in given["models"]]
+    assert sorted(unread) == sorted(
+        f"{data} with {name}, {most} shots" for data in given["data"] for name in names
+    )
 
 
-def test_the_example_on_the_page_is_a_study(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_says_what_is_to_be_expected_beside_the_bound(
+    unread: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In tables and a line, within the budget; nothing is asked, and nothing is left."""
+    llms = [{"llm": "m", "base_url": "http://127.0.0.1:9/v1", "price": "1/2"}]
+    file = write(methods=["pn", "random"], llms=llms, compare=[], search=SMALL, budget={"max_calls": 5})
+    assert main(["suite", file, "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"at most 8 searches\nat most 5 calls\n", out)
+    assert re.search(
+        r"\nexpected, by group\nmethod +llm +model +shots +runs +tokens +cost_usd +minutes\n", out
+    )
+    last = re.search(
+        r"^expected: ([\d,]+) tokens if every call is made, \$\d\.\d{4}, .* ms a template", out, re.M
+    )
+    assert last is not None
+    whole = json.loads(_json(capsys, file, "--max-calls", "100"))["expected"]["tokens"]
+    assert int(last[1].replace(",", "")) == whole * 5 // 8
+    assert "[1/2] opening one with RN-pico\n" in err
+    assert [one.name for one in tmp_path.iterdir()] == ["small.toml"]
+
+
+def _json(capsys: pytest.CaptureFixture[str], file: str, *more: str) -> str:
+    assert main(["suite", file, "--dry-run", "--json", *more]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_black_box_is_opened_and_scores_nothing(
+    opened: list[FakeEvaluator], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a score of it costs is not known, and no figure is made up."""
+    assert main(["suite", write(), "--dry-run"]) == 0
+    assert "expected: the black box's own time (it scored nothing now)\n" in capsys.readouterr().out
+    assert [one.batches for one in opened] == [[], []]
+
+
+def test_what_it_takes_at_most_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who has none yet is told what is missing, below what it would cost."""
+    assert main(["suite", str(ROOT / "suites" / "paper.toml"), "--dry-run", "--data-root", "nowhere"]) == 2
+    out, err = capsys.readouterr()
+    assert "at most, by group\n" in out
+    assert "within the budget\n" in out
+    assert "nowhere" in err.splitlines()[-1]
+
+
+def test_the_example_on_the_page_is_a_study(unread: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """What docs/studies.md shows is a file that the program takes, and each key of it is explained there."""
     page = (ROOT / "docs" / "studies.md").read_text("utf-8")
     (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)

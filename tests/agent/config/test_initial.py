@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
-from promptclimb.agent.config.initial import as_opened, most_initial
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.evaluator.fakes import FakeEvaluator
 
@@ -17,9 +16,9 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 def opened(classes: int, *, cheap: bool = True, **more: Any) -> int | Path | None:
     info = replace(FakeEvaluator().info, classes=classes, cheap=cheap)
     config = SearchConfig(data="fake", method="random", **more)
-    done = as_opened(config, info)
+    done = config.as_opened(info)
     assert done.shots == info.shots
-    assert not isinstance(done.initial, int) or done.initial <= most_initial(config)
+    assert not isinstance(done.initial, int) or done.initial <= config.most_initial
     return done.initial
 
 
@@ -43,4 +42,4 @@ def test_what_is_said_stays(tmp_path: Path) -> None:
     assert opened(2, initial=7) == 7
     file = tmp_path / "own.txt"
     assert opened(2, initial=file) == file
-    assert most_initial(SearchConfig(data="fake", method="random", initial=file)) == MOST_FROM_FILE
+    assert SearchConfig(data="fake", method="random", initial=file).most_initial == MOST_FROM_FILE

@@ -18,6 +18,7 @@ from promptclimb.agent.events import (
     Event,
     ListenerFailed,
     Noted,
+    PlainScored,
     SearchFinished,
     SearchStarted,
     TemplateScored,
@@ -92,6 +93,21 @@ def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: 
     assert board.closed == [("finished", {"best_train": 0.5, "evaluated": 3, "test": 0.25, **spent})]
 
 
+def test_the_gain_over_plain_is_a_figure_of_each_step(tmp_path: Path) -> None:
+    """From when it is known on: of what an earlier session has scored too, and at the end."""
+    earlier = [Scored(1, "a {}", 0.25, None), Scored(1, "b {}", 0.5, None, plain=0.375)]
+    board = Board()
+    figures = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
+    plain = PlainScored(template="a photo of a {}", train=0.375, val=None)
+    done = SearchFinished(status="finished", best="c {}", train=0.75, test=None, evaluated=3)
+    for event in (STARTED, plain, scored("c {}", 0.75), done):
+        figures(event, 0)
+    figures.close()
+    gains = [row.values.get("gain_over_plain") for row in board.rows]
+    assert gains == [None, 0.125, 0.375]
+    assert board.closed[0][1]["gain_over_plain"] == 0.375
+
+
 def test_what_piled_up_is_sent_at_once(tmp_path: Path) -> None:
     """A tracker that takes long for each sending keeps up; no sending is larger than one can be."""
     board = Board()
@@ -162,6 +178,8 @@ def test_the_log_tells_what_was_scored(tmp_path: Path) -> None:
     """Each template once a restart, in order, whatever else stands there."""
     lines = [
         {"event": "climb.template_scored", "climb": 1, "template": "a {}", "train": 0.5, "val": None},
+        {"event": "search.plain_scored", "train": "x"},
+        {"event": "search.plain_scored", "train": 0.125},
         {"event": "climb.template_scored", "climb": 2, "template": "a {}", "train": 0.5, "val": 0.25},
         {"event": "climb.template_scored", "climb": 1, "template": "a {}", "train": 0.5, "val": None},
         {"event": "climb.template_scored"},
@@ -169,7 +187,7 @@ def test_the_log_tells_what_was_scored(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(
         "".join(json.dumps(line) + "\n" for line in lines) + '{"torn', "utf-8"
     )
-    assert scored_before(tmp_path) == [Scored(1, "a {}", 0.5, None), Scored(2, "a {}", 0.5, 0.25)]
+    assert scored_before(tmp_path) == [Scored(1, "a {}", 0.5, None), Scored(2, "a {}", 0.5, 0.25, 0.125)]
 
 
 def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:
@@ -310,6 +328,31 @@ async def test_a_missing_extra_is_said_before_anything_is_paid(
     with pytest.raises(UsageError, match="mlflow"):
         await search(config, evaluator=FakeEvaluator(), chat=Chat())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["mlflow", "otel", "tensorboard"])
+def test_a_place_that_cannot_be_written_is_told_at_once(name: str, tmp_path: Path) -> None:
+    """Below a file, or of the other kind; what can be written is left as it was."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    wrong = {"tensorboard": "file"}.get(name, "folder")
+    for place, why in (("file/below", "Not a directory"), (wrong, "(?:Is|Not) a directory")):
+        with pytest.raises(
+            UsageError, match=rf"--track {name}:{tmp_path}/{place}: .* \({why}\); choose another"
+        ):
+            check_trackers((f"{name}:{tmp_path / place}",))
+    right = {"tensorboard": "folder"}.get(name, "file")
+    for place in (right, "new", "new/below"):
+        check_trackers((f"{name}:{tmp_path / place}",))
+    check_trackers((name,))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_an_address_is_no_place_to_be_looked_at() -> None:
+    """A server is asked when the search begins."""
+    check_trackers(("mlflow:http://127.0.0.1:9", "otel:http://127.0.0.1:9"))
+    check_trackers(("mlflow:databricks", "wandb:/no/such/project"))
 
 
 async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(

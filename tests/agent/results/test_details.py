@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from promptclimb.agent.results.details import (
     Ancestor,
     Decisions,
     Details,
+    Pick,
     Picture,
     read_details,
     write_details,
@@ -37,6 +39,7 @@ DETAILS = Details(
             answer="1. a {}",
         ),
     ),
+    curve=(Pick(after=3, template="one {}", test=0.5), Pick(after=9, template="a {}", test=None)),
 )
 
 
@@ -46,6 +49,14 @@ def test_details_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_details(tmp_path) == DETAILS
     write_details(tmp_path, Details())
     assert read_details(tmp_path) == Details()
+
+
+def test_details_of_before_have_no_curve(tmp_path: Path) -> None:
+    """All else of them is there."""
+    before = DETAILS.to_json()
+    del before["curve"]
+    (tmp_path / "details.json").write_text(json.dumps(before))
+    assert read_details(tmp_path) == replace(DETAILS, curve=())
 
 
 def test_hits_are_counted_by_name() -> None:
@@ -70,6 +81,8 @@ def test_hits_are_counted_by_name() -> None:
         {"lineage": [DETAILS.to_json()["lineage"][0] | {"template": None}]},
         {"lineage": [DETAILS.to_json()["lineage"][0] | {"train": "<b>"}]},
         {"pictures": [DETAILS.to_json()["pictures"][0] | {"jpeg": 3}]},
+        {"curve": [{"after": 3}]},
+        {"curve": [DETAILS.to_json()["curve"][0] | {"after": "3"}]},
     ],
 )
 def test_a_file_of_another_shape_is_none(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.gain_rows import about_scores
-from promptclimb.agent.results.guessing import by_guessing, no_better_than_guessing
+from promptclimb.agent.results.guessing import by_guessing, no_better_than_guessing, verdict_on
 from promptclimb.agent.results.result import Best, Dataset, SearchResult, Sizes
 from tests.fakes.small_result import small_result
 
@@ -47,3 +48,14 @@ def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
 def test_scores_of_another_kind_have_no_guess() -> None:
     """A mean probability lies between 0 and 1 too."""
     assert by_guessing(result(0.5, objective="margin")) is None
+
+
+def test_the_verdict_says_it_where_it_is_so_and_nowhere_else() -> None:
+    """After the gain, in one sentence; alone where there is no gain to tell."""
+    over = {"plain": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
+    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than plain (1.0 to 9.0)")
+    said = no_better_than_guessing(result(0.265))
+    assert verdict_on(result(0.265, gain=gain)) == f"{gain.told}; {said}"
+    assert verdict_on(result(0.265)) == said
+    assert verdict_on(result(0.9, gain=gain)) == gain.told
+    assert verdict_on(result(None)) == ""

@@ -284,13 +284,18 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
     """The best by training score, its line, the course and the leaderboard; nothing of test."""
     rows = [row(1, "a {}", train=0.5), row(2, "a new {}", train=0.75, reset=1, iteration=1, source="llm")]
     state = RunState(
-        run_dir=Path("run"), state="live", iterations=1, started={"dataset": "dice", "iterations": 8}
+        run_dir=Path("run"),
+        state="live",
+        iterations=1,
+        plain=0.625,
+        started={"dataset": "dice", "iterations": 8},
     )
     course = Course(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))
     text = Reader(render(RunView(state=state, course=course))).text
     assert "Templates for dice" in text
     assert "the search is running after 1 of 8 iterations" in text
-    assert "75.0 % on the training images" in text
+    assert "75.0 % on the training images, +12.5 points over plain" in text
+    assert "plain template: 62.5 %" in text
     assert "restart 1, reset 1, iteration 1, the LLM" in text
     assert "How to use it" not in text
     assert "restart 1: 75.0 %" in text

@@ -13,6 +13,7 @@ import pytest
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.gain import Difference, Gain
+from promptclimb.agent.results.result import Best, Dataset, Sizes
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.results.run_state import is_run, runs_in, state_of
 from promptclimb.agent.store import Store
@@ -20,6 +21,9 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 from tests.fakes.small_result import small_result
+
+MANY = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
+"""Enough test images to tell good from guessed."""
 
 
 def run(run_dir: Path, **more: Any) -> Path:
@@ -62,9 +66,14 @@ def test_a_finished_run_says_what_came_of_it(
     shutil.copytree(finished, copy)
     over = {"plain": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=100)}
     gain = Gain(over=over, ensemble=None, verdict="5.0 points better than plain (1.0 to 9.0)")
-    write_result(copy, small_result(gain=gain))
+    write_result(
+        copy, small_result(gain=gain, best=Best(template="a {}", train=0.5, val=None, test=1.0), dataset=MANY)
+    )
     assert main(["status", str(copy)]) == 0
     assert "\non test (100 images): 5.0 points better than plain (1.0 to 9.0)\n" in capsys.readouterr().out
+    write_result(copy, small_result(gain=gain, dataset=MANY))
+    assert main(["status", str(copy)]) == 0
+    assert "; 50.0 % on test (40.4 to 59.6) may be no better than guessing" in capsys.readouterr().out
     assert (state_of(finished).gain or "").startswith("on test (1,000 images): ")
 
 
@@ -91,6 +100,27 @@ def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) 
     state = state_of(copy)
     assert (state.state, state.iterations, state.last_event) == ("unfinished", 1, "climb.iteration_finished")
     assert state.best is not None
+
+
+def test_what_is_gained_so_far_is_told_on_train(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over plain and over the best initial template, until the test images tell."""
+    copy = tmp_path / "r"
+    shutil.copytree(finished, copy)
+    (copy / "result.json").unlink()
+    log = (copy / "events.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in log]
+    state = state_of(copy)
+    assert state.plain == next(one["train"] for one in told if one["event"] == "search.plain_scored")
+    assert state.pool == max(one["train"] for one in told if one["event"] == "climb.pool_scored")
+    assert state.train is not None
+    over_plain, over_pool = (100 * (state.train - one) for one in (state.plain, state.pool))
+    gains = f"{over_plain:+.1f} points over plain, {over_pool:+.1f} points over the best initial template"
+    assert main(["status", str(copy)]) == 0
+    assert f"(train {100 * state.train:.1f}%, {gains})\n" in capsys.readouterr().out
+    assert main(["status", str(finished)]) == 0
+    assert "points over" not in capsys.readouterr().out
 
 
 def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> None:
@@ -149,6 +179,7 @@ def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> Non
         {"event": "search.usage_changed", "calls": 1, "cost_usd": []},
         *({"event": "search.usage_changed", "calls": 1, "left": left} for left in ([], 1, {"calls": "x"})),
         *({"event": "search.stopped", "reason": {}, "limits": limits} for limits in (1, {}, [1, {}])),
+        *({"event": "search.plain_scored", "train": train} for train in ("x", None, [], 10**400)),
         {"event": "x", "time": []},
     ],
 )

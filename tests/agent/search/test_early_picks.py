@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.climb.selection import select
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.opened import OPENED, read_opened
+from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search
 from promptclimb.agent.search.early_picks import early_picks
@@ -60,15 +59,14 @@ async def test_all_of_it_is_seen_in_one_opening(tmp_path: Path) -> None:
     kept = await Session(config=config(tmp_path / "kept"), evaluator=evaluator, curve=CURVE).start()
     assert evaluator.opened == kept.test_opened == 1
     assert (kept.best, kept.ensemble, kept.leaderboard) == (alone.best, alone.ensemble, alone.leaderboard)
-    opened = read_opened(tmp_path / "kept")
-    assert opened is not None
-    assert opened.best.templates == (kept.best.template,)
-    assert opened.best.test == kept.best.test
-    assert [pick.after for pick in opened.curve] == [3, 5, 10]
+    details = read_details(tmp_path / "kept")
+    assert details is not None
+    assert details.lineage[0].template == kept.best.template
+    assert [pick.after for pick in details.curve] == [3, 5, 10]
     rows = {row.template: row for row in kept.leaderboard}
-    trains = [rows[pick.template].train for pick in opened.curve]
+    trains = [rows[pick.template].train for pick in details.curve]
     assert trains == sorted(trains)
-    assert not (tmp_path / "alone" / OPENED).exists()
+    assert read_details(tmp_path / "alone") == replace(details, curve=())
 
 
 async def test_a_stopped_search_leaves_the_split_sealed(tmp_path: Path) -> None:
@@ -78,14 +76,9 @@ async def test_a_stopped_search_leaves_the_split_sealed(tmp_path: Path) -> None:
     result = await Session(config=stopped, evaluator=evaluator, curve=CURVE).start()
     assert result.status == "stopped"
     assert evaluator.opened == 0
-    assert read_opened(tmp_path / "run") is None
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"best": 1}', "[" * 100_000])
-async def test_a_torn_file_is_no_file(tmp_path: Path, text: str) -> None:
-    """What cannot be read was not kept."""
-    (tmp_path / OPENED).write_text(text)
-    assert read_opened(tmp_path) is None
+    details = read_details(tmp_path / "run")
+    assert details is not None
+    assert (details.curve, details.decisions) == ((), None)
 
 
 async def test_a_choice_may_be_that_of_the_first_templates(tmp_path: Path) -> None:
@@ -93,8 +86,8 @@ async def test_a_choice_may_be_that_of_the_first_templates(tmp_path: Path) -> No
     found = await search(config(tmp_path / "first"), evaluator=FakeEvaluator())
     session = Session(config=config(tmp_path / "again"), evaluator=FakeEvaluator(), curve=(found.evaluated,))
     await session.start()
-    opened = read_opened(tmp_path / "again")
-    assert opened is not None
-    (pick,) = opened.curve
+    details = read_details(tmp_path / "again")
+    assert details is not None
+    (pick,) = details.curve
     result = read_result(tmp_path / "again")
     assert (pick.template, pick.test) == (result.best.template, result.best.test)

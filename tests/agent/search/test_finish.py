@@ -409,3 +409,25 @@ async def test_templates_that_cannot_be_averaged_vote_where_labels_are_told(stor
     assert done.gain is not None
     assert done.gain.ensemble is not None
     assert done.gain.ensemble.paired
+
+
+class Counting(Predicting):
+    """Keeps which ensembles of several templates it has measured while test is sealed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.measured: list[tuple[str, ...]] = []
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+        """Measure them."""
+        if not test:
+            self.measured += [tuple(one) for one in ensembles if len(one) > 1]
+        return super().examine(ensembles, test=test)
+
+
+async def test_what_an_ensemble_begins_with_is_measured_once(store: Store) -> None:
+    """Whether it can be averaged shows in the same answer as how good it is."""
+    evaluator = Counting()
+    done = await finish(CONFIG, evaluator, store, ended(evaluator))
+    first = tuple(row.template for row in done.leaderboard[: CONFIG.ensemble_size])
+    assert evaluator.measured.count(first) == 1

@@ -17,7 +17,7 @@ from promptclimb.agent.cli.suite_table import summary_text
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError, DataError
 from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.result import UNOPENED, Best, Ensemble, SearchResult
+from promptclimb.agent.results.result import UNOPENED, Best, Dataset, Ensemble, SearchResult, Sizes
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.search.suite import Cell, check_cells, folder_name, spread, summary
 from promptclimb.agent.store import Store
@@ -108,6 +108,21 @@ def test_the_table_tells_the_spread_of_seeds_from_what_is_certain(
     assert "e: in none" not in text
 
 
+def test_what_is_no_better_than_guessing_stands_below_the_table() -> None:
+    """By data set and method, with how many runs that is; nothing where all are better."""
+    many = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
+    found = summed(
+        cell("d", "pn", 1, 0.5, dataset=many),
+        cell("d", "pn", 2, 0.7, dataset=many),
+        cell("d", "p", 1, 0.8, dataset=many),
+        cell("d", "p", 2, None, dataset=many),
+    )
+    said = "no better than guessing among 2 classes, which comes to 50.0 %"
+    assert [run["guessing"] for run in found["runs"]] == [said, None, None, None]
+    lines = [line for line in summary_text(found).splitlines() if "guessing" in line]
+    assert lines == [f"d, pn: in 1 of 2 runs best may be {said}"]
+
+
 def test_a_method_that_is_told_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each method that a description is lost on, in a suite and in a search."""
     own = ["--data", "one", "--describe", "numbers in binary", "--llm", "m", "--dry-run"]
@@ -160,18 +175,22 @@ def planned(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
 def test_the_dry_run_tells_what_the_whole_suite_does_at_most(
     capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
 ) -> None:
-    """The sum of all its searches, within the limits over all of them; nothing is done."""
+    """The sum of all its searches, within the limits over all of them; what is opened scores nothing."""
     whole = planned(capsys, "--price", "1/2", "--rpm", "2")
     assert (whole["searches"], whole["calls"], whole["evaluations"]) == (6, 6, 6 * (5 + 5 * 2))
     assert whole["minutes"] == 3.0
     limits = ("--max-calls", "4", "--max-tokens", "100", "--max-cost", "0.000001", "--max-minutes", "2")
     less = planned(capsys, "--price", "1/2", "--rpm", "2", *limits)
+    usual = less.pop("expected")
+    assert usual == {"tokens": 100, "cost_usd": 0.000001, "minutes": 2.0, "seconds_a_template": None}
+    assert 100 < whole["expected"]["tokens"] < whole["tokens"]
     assert less == {
         "searches": 6, "calls": 4, "tokens": 100, "cost_usd": 0.000001, "evaluations": 80, "minutes": 2.0
     }  # fmt: skip
     assert planned(capsys)["cost_usd"] is None
     assert planned(capsys)["minutes"] is None
-    assert fake_evaluators == []
+    assert fake_evaluators
+    assert not any(one.batches or one.opened for one in fake_evaluators)
     assert list(tmp_path.iterdir()) == []
 
 

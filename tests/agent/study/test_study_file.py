@@ -65,6 +65,11 @@ REFUSED = {
         'data = ["dice"]\nmethods = [{method = "random", shots = [3]}]',
         "method 'random' is for shots 3, which the study lacks",
     ),
+    "method of no kind": ('data = ["dice"]\nmethods = [3]', "methods.1 is 3: write a name or a table"),
+    "LLM of no kind": (BASE + "llms = [{llm = 'm'}, true]", "llms.2 is True: write a name or a table"),
+    "no comparison": (BASE + "compare = ['pn']", "compare.1 is 'pn': write a table"),
+    "no settings": (BASE + "search = 3", "search is 3: write a table"),
+    "no sets": (BASE + "sets = 3", "sets is 3: write a table"),
     "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
 }
 

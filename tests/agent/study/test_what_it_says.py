@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
 from promptclimb.agent.study import transfer
 from promptclimb.agent.study.accuracy_tables import curves, tables
 from promptclimb.agent.study.comparing import differences
@@ -233,3 +235,53 @@ def test_an_outcome_is_what_the_result_says() -> None:
     assert {one.hits for one in found.figures.values()} == {None}
     stopped = outcome_of(cell, small_result(status="stopped", stop_reason="7 calls"))
     assert (stopped.counts, stopped.figures, stopped.reason) == (False, {}, "7 calls")
+
+
+def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
+    """By name, where they fit the accuracies and are of this result; the learning curve lies beside them."""
+    (cell, *_) = cells(study())
+    cell = replace(cell, config=cell.config.model_copy(update={"run_dir": tmp_path}))
+    decisions = Decisions(
+        image_set=None,
+        classes=(),
+        labels=(0, 1, 0, 1),
+        predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "plain": (0, 0, 1, 0)},
+    )
+    ancestor = Ancestor(template="a {}", train=0.5, climb=1, reset=0, iteration=0)
+    curve = (Pick(after=5, template="b {}", test=0.25), Pick(after=9, template="a {}", test=None))
+    kept = Details(decisions=decisions, lineage=(ancestor,), curve=curve)
+    write_details(tmp_path, kept)
+    found = outcome_of(cell, small_result())
+    # The ensemble's accuracy is another than its decisions make.
+    assert {name: one.hits for name, one in found.figures.items()} == {
+        "best": "1100",
+        "ensemble": None,
+        "plain": "1000",
+    }
+    assert found.curve == {5: 0.25}
+    write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
+    other = outcome_of(cell, small_result())
+    assert ({one.hits for one in other.figures.values()}, other.curve) == ({None}, {})
+
+
+def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
+    """With a note above that table; one that has none has no note."""
+    found = study(references=[])
+    runs = list(finished(found, HITS))
+    marked = [
+        replace(one, figures={"best": replace(one.figures["best"], guessed=True)})
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
+        else one
+        for one in runs
+    ]
+    (table,) = tables(found, blocks_of(marked))
+    assert {row["label"]: row["guessed"] for row in table["rows"]} == {"random": ["one"], "mutate": []}
+    said = findings(found, marked, Carried(Path("/nowhere")), "t")
+    (_, about, lines) = next(parts(said))
+    assert about.endswith("†: of at least one seed, it may be no better than guessing.")
+    assert [cell for line in lines for cell in line if "†" in cell] == ["50.0†"]
+    assert "50.0†" in markdown(said)
+    (_, about, lines) = next(parts(findings(found, runs, Carried(Path("/nowhere")), "t")))
+    assert "†" not in about + str(lines)
+    (cell, *_) = cells(found)
+    assert outcome_of(cell, small_result()).figures["best"].guessed

@@ -37,6 +37,24 @@ def test_an_unknown_name_gets_the_nearest_ones() -> None:
         load("oxford-pets")
 
 
+def test_a_path_that_is_not_there_gets_its_neighbours_or_a_few_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistyped folder is told with the one that is meant; the names of all are left to ``datasets``."""
+    (tmp_path / "birds").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for raw in (f"{tmp_path}/bird", "./bird", "brids"):
+        with pytest.raises(DataError, match=rf"did you mean {tmp_path}/birds\?"):
+            load(raw)
+    for raw in (f"{tmp_path}/xyz", f"{tmp_path}/no/such/folder", "xyzzy"):
+        with pytest.raises(DataError, match="`promptclimb datasets` lists all names, such as ") as caught:
+            load(raw)
+        assert len(str(caught.value)) < 300 + 2 * len(str(tmp_path))
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="`promptclimb datasets`"):
+        load("./loop")
+
+
 @pytest.mark.parametrize("raw", ["", "x" * 5000, "a\0b", "~nobody/data", "hf:", "torchvision:"])
 def test_no_name_makes_it_raise_anything_else(raw: str) -> None:
     """Empty, endless, with a NUL, an unknown home folder, a scheme alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import threading
 import zipfile
@@ -292,3 +293,14 @@ def test_a_file_of_the_users_is_taken_as_it_is(tmp_path: Path) -> None:
             model_file.model_file(f"local:{own}", Progress())
     own.write_bytes(b"GGUF...")
     assert model_file.model_file(f"local:{own}", Progress()) == own
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    """A named pipe would be waited for, without end."""
+    pipe = tmp_path / "model.gguf"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        (tmp_path / f"{path.name}-link.gguf").symlink_to(path)
+        with pytest.raises(EndpointError, match="is no regular file; give a GGUF file") as caught:
+            model_file.model_file(f"local:{tmp_path}/{path.name}-link.gguf", Progress())
+        assert "\n" not in str(caught.value)

@@ -96,7 +96,10 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("", "no column 'label'"),
         ("path,label\n", "has no rows"),
         ("file,class\na/000.png,x\n", r"no column 'label' \(it has file, class\)"),
-        ("file;class\na/000.png;x\n", "no column 'label'.*are told by --columns path"),
+        (
+            "file;class\na/000.png;x\n",
+            r"no column 'label' \(it has file, class\).*are told by --columns path",
+        ),
         ("path;label\na/000.png;x;y\n", "line 2 has more cells than there are columns"),
         ("path,label\na/000.png\n", "line 2 has no label"),
         ("path,label\n,x\n", "line 2 has no path"),
