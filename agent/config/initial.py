@@ -1,4 +1,4 @@
-"""How many initial templates a climb has, where nobody says it."""
+"""How many templates a climb scores that nobody asked for: initial ones, and those beside a request."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from .schema import SearchConfig
 
 _TEXTS = 25_000
 """Texts that the initial templates of a climb may make together: a template makes one for each class."""
+MOST_ASIDE, LEAST_ASIDE = 25, 5
+"""Templates that may be scored beside a request: so many, or none where so few would be too dear."""
+_TEXTS_ASIDE = 1_000
 
 
 def most_initial(config: SearchConfig) -> int:
@@ -37,3 +40,13 @@ def as_opened(config: SearchConfig, info: EvaluatorInfo) -> SearchConfig:
         return config
     number = min(max(_TEXTS // max(info.classes, 1), FEW_INITIAL), most_initial(config))
     return config.model_copy(update={"initial": number if info.cheap else FEW_INITIAL})
+
+
+def most_aside(info: EvaluatorInfo) -> int:
+    """Return how many templates may be scored beside a request; 0 where a score costs anything.
+
+    Args:
+        info: What is scored on.
+    """
+    number = min(_TEXTS_ASIDE // max(info.classes, 1), MOST_ASIDE)
+    return number if info.cheap and number >= LEAST_ASIDE else 0
