@@ -7,9 +7,11 @@ The first replays recorded answers, the second asks the local LLM.
 
 Searches sets of ``told.py`` (80 initial templates, one climb of five iterations with ten proposals) with
 each arm: ``guided`` told the sentence, the same in unusual words, the class names alone, or nothing; the
-methods of the papers, which are told nothing; and those that propose as many without an LLM. Prints test
+methods of the papers, which are told nothing; and those without an LLM, which score as many templates in each
+cell as the arm with an LLM that scored the most there, and no fewer than five iterations propose. Prints test
 accuracies of what was chosen, with differences paired by set: over ``random``, and of ``guided`` over ``pn``;
-``least_over_initial`` is the worst of an arm's sets against its initial templates' pick, mean over seeds.
+``least_over_initial`` is the worst of an arm's sets against its initial templates' pick, mean over seeds, and
+``more_scored`` how many templates were scored beside the initial ones, on average.
 
 Answers are kept by the hash of the request that they answer, so that a table can be made again without the
 model; what is not there is asked of ``--base-url`` and added. ``--keep`` holds finished searches, so that a
@@ -103,9 +105,16 @@ class Recorded:
 
 
 async def chosen(
-    evaluator: Evaluator, arm: Arm, data: str, seed: int, options: argparse.Namespace, chat: Recorded | None
+    evaluator: Evaluator,
+    arm: Arm,
+    data: str,
+    seed: int,
+    options: argparse.Namespace,
+    chat: Recorded | None,
+    more: int,
 ) -> dict[str, Any]:
-    """Return what one search chose."""
+    """Return what one search chose; without an LLM it proposes ``more`` templates."""
+    rounds = {**ROUNDS, "iterations": -(-more // ROUNDS["proposals"])} if not arm.asks else ROUNDS
     with tempfile.TemporaryDirectory() as folder:
         config = SearchConfig(
             data=data,
@@ -120,7 +129,7 @@ async def chosen(
             request_timeout=options.timeout,
             retry_seconds=options.timeout,
             run_dir=Path(folder) / "run",
-            **ROUNDS,
+            **rounds,
         )
         result = await search(config, evaluator=evaluator, chat=chat if arm.asks else None)
     return {
@@ -138,9 +147,7 @@ async def chosen(
 
 async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each search; those that wait for an endpoint wait together."""
-    arms = _arms(options)
     rows = _kept(options.keep)
-    done = {(row["set"], row["seed"], row["arm"]) for row in rows}
     async with AsyncExitStack() as stack:
         chat = None
         if options.answers is not None:
@@ -148,28 +155,63 @@ async def table(options: argparse.Namespace) -> list[dict[str, Any]]:
             if options.base_url:
                 client = await stack.enter_async_context(OpenAIChat(options.base_url, max_connections=256))
             chat = Recorded(options.answers, client, options.llm)
-        waiting = []
-        for seed, data in itertools.product(map(int, options.seeds.split(",")), _data(options)):
-            left = [arm for arm in arms if (data, seed, arm.name) not in done]
-            evaluator = open_evaluator(EvaluatorSpec(data=data, seed=seed, model=options.model))
-            for arm in left:
-                one = chosen(evaluator, arm, data, seed, options, chat)
-                if chat is not None:
-                    waiting.append(one)
-                    continue
-                rows.append(await one)
-                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-                if options.keep is not None:
-                    with options.keep.open("a", encoding="utf-8") as lines:
-                        lines.write(json.dumps(rows[-1]) + "\n")
-        rows += await asyncio.gather(*waiting)
+        cells = [
+            _cell(
+                data, seed, options, chat, [row for row in rows if (row["set"], row["seed"]) == (data, seed)]
+            )
+            for seed, data in itertools.product(map(int, options.seeds.split(",")), _data(options))
+        ]
+        if chat is not None:
+            rows += itertools.chain.from_iterable(await asyncio.gather(*cells))
+        else:
+            for cell in cells:
+                rows += await cell
     asked = {
         (data, int(seed), arm.name)
         for data in _data(options)
         for seed in options.seeds.split(",")
-        for arm in arms
+        for arm in _arms(options)
     }
     return [row for row in rows if (row["set"], row["seed"], row["arm"]) in asked]
+
+
+async def _cell(
+    data: str,
+    seed: int,
+    options: argparse.Namespace,
+    chat: Recorded | None,
+    kept: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return the rows of one set and seed that are not kept: first of the arms that ask an LLM."""
+    left = [arm for arm in _arms(options) if all(row["arm"] != arm.name for row in kept)]
+    if not left:
+        return []
+    evaluator = open_evaluator(EvaluatorSpec(data=data, seed=seed, model=options.model))
+    asking = {arm.name for arm in ARMS if arm.asks}
+    rows: list[dict[str, Any]] = []
+    for asks in (True, False):
+        scored = [row["scored"] for row in (*kept, *rows) if row["arm"] in asking]
+        more = max([ROUNDS["iterations"] * ROUNDS["proposals"], *(n - ROUNDS["initial"] for n in scored)])
+        searches = [
+            chosen(evaluator, arm, data, seed, options, chat, more) for arm in left if arm.asks == asks
+        ]
+        if chat is not None:
+            found = await asyncio.gather(*searches)
+            _keep(found, options.keep)
+            rows += found
+            continue
+        for one in searches:
+            rows.append(await one)
+            _keep(rows[-1:], options.keep)
+    return rows
+
+
+def _keep(rows: Sequence[Mapping[str, Any]], file: Path | None) -> None:
+    for line in map(json.dumps, rows):
+        print(line, file=sys.stderr, flush=True)
+        if file is not None:
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(f"{line}\n")
 
 
 def _arms(options: argparse.Namespace) -> list[Arm]:
@@ -226,6 +268,12 @@ def main() -> None:
         document["over_pn"] = {name: compared(rows, name, pn, "test") for name in names if name != pn}
     document["least_over_initial"] = {name: least_over_initial(rows, name) for name in names}
     document["calls"] = {name: sum(row["calls"] for row in rows if row["arm"] == name) for name in names}
+    document["more_scored"] = {
+        name: round(
+            statistics.mean(row["scored"] - ROUNDS["initial"] for row in rows if row["arm"] == name), 1
+        )
+        for name in names
+    }
     if options.rows:
         document["rows"] = rows
     print(json.dumps(document, indent=None if options.json else 2))

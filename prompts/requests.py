@@ -19,7 +19,7 @@ from .lines import one_line
 from .measures import MEASURES, Measure
 from .template import SLOT
 
-PROMPTS_VERSION = 2
+PROMPTS_VERSION = 3
 
 BEST_HEADING = "These templates do best, the best one first:"
 WORST_HEADING = "These templates do badly, the worst one last:"

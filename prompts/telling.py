@@ -142,8 +142,18 @@ def short_request(words: Wordings, told: Told, *, proposals: int) -> list[Messag
         ask = words.say("short.undescribed", names=names, angle=told.angle, count=count)
     else:
         ask = words.say("short.unknown", angle=told.angle, count=count)
-    messages: list[Message] = [{"role": "system", "content": words.say("short.system", count=count)}]
-    for asked, answered in words.examples:
+    return _by_example(words.say("short.system", count=count), words.examples, ask)
+
+
+def plain_request(words: Wordings, description: str) -> list[Message]:
+    """Ask a small model to say in plain words what is described; the answer holds no templates."""
+    system = words.say("short.plain_system", count=SHORT_LINES)
+    return _by_example(system, words.plain_examples, words.say("short.plain", description=description))
+
+
+def _by_example(system: str, examples: Sequence[tuple[str, str]], ask: str) -> list[Message]:
+    messages: list[Message] = [{"role": "system", "content": system}]
+    for asked, answered in examples:
         messages.append(user_turn(asked))
         messages.append({"role": "assistant", "content": answered})
     return [*messages, user_turn(ask)]

@@ -20,6 +20,7 @@ from .template import SLOT
 SIZE_LIMIT = 64 * 1024
 """Characters of a file of wordings: far more than a request should have."""
 _WITH_SLOT = ("rich.task", "rich.form")
+_PAIRS = ("short.examples", "short.plain_examples")
 
 
 class WordingsError(ValueError):
@@ -33,11 +34,13 @@ class Wordings:
     Attributes:
         texts: By name, ``rich.task`` and so on.
         examples: Requests with their answers that show a small model the form.
+        plain_examples: The same where it is asked for plain words.
         angles: Where to look first when nothing is said about the pictures.
     """
 
     texts: Mapping[str, str]
     examples: tuple[tuple[str, str], ...]
+    plain_examples: tuple[tuple[str, str], ...]
     angles: tuple[str, ...]
 
     def say(self, name: str, **values: object) -> str:
@@ -47,7 +50,7 @@ class Wordings:
     @property
     def hash(self) -> str:
         """SHA-256 of all of it: equal wordings, equal hashes."""
-        whole = repr((sorted(self.texts.items()), self.examples, self.angles))
+        whole = repr((sorted(self.texts.items()), self.examples, self.plain_examples, self.angles))
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -77,26 +80,33 @@ def with_changes(text: str) -> Wordings:
     for name, changed in changes.texts.items():
         _check(name, changed, ours.texts)
     return Wordings(
-        {**ours.texts, **changes.texts}, changes.examples or ours.examples, changes.angles or ours.angles
+        {**ours.texts, **changes.texts},
+        changes.examples or ours.examples,
+        changes.plain_examples or ours.plain_examples,
+        changes.angles or ours.angles,
     )
 
 
 def _read(document: Mapping[str, Any]) -> Wordings:
     texts: dict[str, str] = {}
-    examples: Sequence[Any] = ()
+    pairs: dict[str, tuple[tuple[str, str], ...]] = dict.fromkeys(_PAIRS, ())
     angles: Sequence[Any] = ()
     for group, members in document.items():
         if not isinstance(members, dict):
             raise WordingsError(f"{group} stands outside of a table such as [rich]")
         for name, value in members.items():
-            if (group, name) == ("short", "examples"):
-                examples = _list(value, "short.examples")
+            whole = f"{group}.{name}"
+            if whole in pairs:
+                pairs[whole] = tuple(
+                    (_member(each, whole, "ask"), _member(each, whole, "answer"))
+                    for each in _list(value, whole)
+                )
             elif (group, name) == ("guesses", "angles"):
                 angles = _list(value, "guesses.angles")
             else:
-                texts[f"{group}.{name}"] = _text(value, f"{group}.{name}")
-    pairs = [(_member(each, "ask"), _member(each, "answer")) for each in examples]
-    return Wordings(texts, tuple(pairs), tuple(_text(each, "guesses.angles") for each in angles))
+                texts[whole] = _text(value, whole)
+    examples, plain_examples = pairs.values()
+    return Wordings(texts, examples, plain_examples, tuple(_text(each, "guesses.angles") for each in angles))
 
 
 def _list(value: Any, name: str) -> list[Any]:
@@ -105,8 +115,8 @@ def _list(value: Any, name: str) -> list[Any]:
     return value
 
 
-def _member(example: Any, name: str) -> str:
-    return _text(example.get(name) if isinstance(example, dict) else None, f"short.examples: {name}")
+def _member(example: Any, where: str, name: str) -> str:
+    return _text(example.get(name) if isinstance(example, dict) else None, f"{where}: {name}")
 
 
 def _text(value: Any, name: str) -> str:

@@ -24,7 +24,7 @@ from promptclimb.prompts.requests import (
     request_p,
     request_pn,
 )
-from promptclimb.prompts.telling import Told, Wanted, next_turn, opening, short_request
+from promptclimb.prompts.telling import Told, Wanted, next_turn, opening, plain_request, short_request
 from promptclimb.prompts.template import Template, TemplateError
 from promptclimb.prompts.wording import built_in
 from tests.paths import ROOT
@@ -151,6 +151,7 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     ),
     "guided": guided,
     "told": told,
+    "plain": lambda: conversation(plain_request(built_in(), TOLD.description)),
     "short": lambda: conversation(short_request(built_in(), TOLD, proposals=5)),
     "keys": keys,
     "refused": refused,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..climb.methods.told_shortly import most_scored_aside
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
@@ -63,7 +64,9 @@ def plan(config: SearchConfig) -> dict[str, Any]:
         "calls": calls,
         "tokens": tokens,
         "cost_usd": _cost(config, calls, tokens, max(requests)) if asks else 0.0,
-        "evaluations": initial + config.proposals * (calls if _only_asks(config) else config.all_iterations),
+        "evaluations": initial
+        + config.proposals * (calls if _only_asks(config) else config.all_iterations)
+        + most_scored_aside(config),
         "minutes": pace_minutes(config, calls, tokens),
     }
 

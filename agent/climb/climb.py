@@ -17,6 +17,7 @@ from ...prompts.pools import draw, draw_varied
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
+from ..config.initial import most_aside
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
@@ -36,7 +37,7 @@ from ..llm.types import ChatAnswer, ChatRequest
 from ..position import INITIAL, Position
 from .endings import Endings
 from .memory import Memory
-from .methods import Ask, Consult, Heard, View, method_named
+from .methods import Ask, Consult, Heard, Propose, View, method_named
 from .record import ClimbRecord
 from .script import Script
 from .seeds import derived, rng_for
@@ -207,7 +208,10 @@ class Climb:
     async def _iterate(self, script: Script, place: Position) -> bool:
         """Do the steps of one iteration; False where the method has ended its reset."""
         sample = 0
-        while isinstance(step := script.next(sample), Consult):
+        while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.aside):
+            if isinstance(step, Propose):
+                script.hear(Heard(outcomes=await self._try(step, place)))
+                continue
             thought, _ = await self._ask(step.messages, place._replace(sample=sample))
             script.hear(Heard(text=thought.text))
             sample += 1
@@ -222,11 +226,14 @@ class Climb:
             outcomes = await self._trials.judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
-            if not self._trials.has_scores_of(step.templates):
-                self._check()
-            outcomes = await self._trials.score(step.templates, place, step.source or self._config.method)
+            outcomes = await self._try(step, place)
         script.hear(Heard(text=text, outcomes=outcomes, best_before=before))
         return True
+
+    async def _try(self, step: Propose, place: Position) -> list[Outcome]:
+        if not self._trials.has_scores_of(step.templates):
+            self._check()
+        return await self._trials.score(step.templates, place, step.source or self._config.method)
 
     def _note(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
         cut = empty and answer.finish_reason == "length"
@@ -285,4 +292,5 @@ class Climb:
             wordings=self._wordings,
             kept=self._kept,
             objective=config.objective,
+            aside=most_aside(self._info),
         )

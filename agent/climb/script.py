@@ -46,7 +46,7 @@ class Script:
 
     def skip(self) -> None:
         """Take that the step got no answer; it stands, unless the method wants to hear of that."""
-        if isinstance(self._step, Ask) and self._step.hears_skip:
+        if isinstance(self._step, Ask | Consult) and self._step.hears_skip:
             self.hear(Heard(skipped=True))
 
     def _advance(self) -> None:

@@ -1,4 +1,4 @@
-"""How many initial templates a climb has, where nobody says it."""
+"""How many templates a climb scores that nobody asked for: initial ones, and those beside a request."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from .fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
 
 _TEXTS = 25_000
 """Texts that the initial templates of a climb may make together: a template makes one for each class."""
+MOST_ASIDE, LEAST_ASIDE = 25, 5
+"""Templates that may be scored beside a request: so many, or none where so few would be too dear."""
+_TEXTS_ASIDE = 1_000
 
 
 def most_initial(initial: int | Path | None, *, from_grammar: bool) -> int:
@@ -38,3 +41,13 @@ def usual_initial(info: EvaluatorInfo, most: int) -> int:
     """
     number = min(max(_TEXTS // max(info.classes, 1), FEW_INITIAL), most)
     return number if info.cheap else FEW_INITIAL
+
+
+def most_aside(info: EvaluatorInfo) -> int:
+    """Return how many templates may be scored beside a request; 0 where a score costs anything.
+
+    Args:
+        info: What is scored on.
+    """
+    number = min(_TEXTS_ASIDE // max(info.classes, 1), MOST_ASIDE)
+    return number if info.cheap and number >= LEAST_ASIDE else 0

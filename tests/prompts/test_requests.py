@@ -170,4 +170,4 @@ def test_a_change_of_wording_changes_the_version() -> None:
         feedback([], best_before=0.5, proposals=1, max_words=15),
     ]
     digest = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
-    assert (requests.PROMPTS_VERSION, digest) == (2, "993ec1c7ca9e2af6")
+    assert (requests.PROMPTS_VERSION, digest) == (3, "993ec1c7ca9e2af6")

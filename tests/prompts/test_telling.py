@@ -15,6 +15,7 @@ from promptclimb.prompts.telling import (
     names_shown,
     next_turn,
     opening,
+    plain_request,
     short_request,
 )
 from promptclimb.prompts.wording import built_in
@@ -100,6 +101,16 @@ def test_a_short_request_stands_by_itself() -> None:
     assert "roman numerals on stone" in last["content"]
     assert "one" not in last["content"].split()
     assert "%" not in "".join(message["content"] for message in before)
+
+
+def test_a_request_for_plain_words_shows_the_form_and_is_no_longer_than_one_for_templates() -> None:
+    """It has the description and no class names, and asks for no template."""
+    *before, last = plain_request(WORDS, TOLD.description)
+    assert [message["role"] for message in before] == ["system", "user", "assistant", "user", "assistant"]
+    assert "roman numerals on stone" in last["content"]
+    assert "[CLASS]" not in str(before)
+    short = short_request(WORDS, TOLD, proposals=SHORT_LINES)
+    assert len(str([*before, last])) < len(str(short))
 
 
 def test_a_short_request_has_class_names_where_nothing_else_is_known() -> None:

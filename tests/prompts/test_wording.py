@@ -26,6 +26,10 @@ BAD = {
     "a form that does not say the slot": ('[rich]\nform = "one a line"', "rich.form does not say"),
     "no angles": ("[guesses]\nangles = []", "guesses.angles is not a list"),
     "an example without an answer": ('[[short.examples]]\nask = "x"', "short.examples: answer"),
+    "a plain example without an answer": (
+        '[[short.plain_examples]]\nask = "x"',
+        "short.plain_examples: answer",
+    ),
     "too much": ("#" * (SIZE_LIMIT + 1), "64 KiB"),
 }
 
@@ -45,6 +49,9 @@ def test_a_file_replaces_the_texts_that_it_has() -> None:
     assert changed.angles == ("a map",)
     assert changed.texts["rich.task"] == built_in().texts["rich.task"]
     assert changed.examples == built_in().examples
+    plain = with_changes('[[short.plain_examples]]\nask = "a"\nanswer = "- b"')
+    assert (plain.plain_examples, plain.examples) == ((("a", "- b"),), built_in().examples)
+    assert plain.hash != built_in().hash
     assert changed.hash != built_in().hash
     assert with_changes("").hash == built_in().hash
 

@@ -7,12 +7,13 @@ A method is a generator, one for each reset. It yields what it wants done and is
             while True:
                 heard = yield Ask(messages=[{"role": "user", "content": "..."}])
 
-``Ask`` and ``Propose`` end an iteration; ``Consult`` does not, so a method may take several steps in one:
-criticise, then rewrite. The generator may return before the iterations are used up: the reset is over, then.
+``Ask`` and ``Propose`` end an iteration; ``Consult`` and what is proposed as an aside do not, so a method may
+take several steps in one: criticise, then rewrite. The generator may return before the iterations are used
+up: the reset is over, then.
 
 What a method does must follow from the view, from what it hears and from ``view.rng()`` alone: a run is
 resumed by going through it again. A request that gets no answer costs its iteration and is made again in the
-next; the method hears nothing of it, unless its ``Ask`` says that it wants to.
+next; the method hears nothing of it, unless its step says that it wants to.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class View:
         kept: What the method itself hands on from one reset of the climb to the next.
         rng: Gives the random stream of the current iteration, from its beginning.
         objective: What is climbed.
+        aside: How many templates may be scored beside a request, since they cost next to nothing; 0 for none.
     """
 
     memory: Memory
@@ -73,6 +75,7 @@ class View:
     wordings: Wordings = field(default_factory=built_in)
     kept: dict[str, Any] = field(default_factory=dict)
     objective: Objective = "accuracy"
+    aside: int = 0
 
     @property
     def asked(self) -> Asked:
@@ -100,22 +103,26 @@ class Consult:
 
     Attributes:
         messages: The conversation so far.
+        hears_skip: As of ``Ask``.
     """
 
     messages: Sequence[Message]
+    hears_skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """Score templates that the method has made itself. The iteration ends.
+    """Score templates that the method has made itself. The iteration ends, unless they are an aside.
 
     Attributes:
-        templates: At most ``view.proposals`` that the memory does not know.
+        templates: Some that the memory does not know; at most ``view.proposals``, but for an aside.
         source: The method that made them; None where it is the one that was chosen.
+        aside: Whether the iteration goes on, since it is the next step's.
     """
 
     templates: Sequence[Template]
     source: str | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,9 @@ from .base import Method, Propose, Steps, View
 from .rewording import fresh
 from .word_effects import Prediction, WordEffects, features
 
-_CANDIDATES = 200
+CANDIDATES = 200
 """Fillings that are looked at in an iteration."""
-_UNTOLD = 0.25
+UNTOLD = 0.25
 """Share of them in words of form that nobody told: the user's words need not be those of the black box."""
 
 
@@ -30,19 +30,29 @@ class Combine:
             yield Propose(self._proposals(view, view.rng()), source="combine")
 
     def _proposals(self, view: View, rng: random.Random) -> list[Template]:
-        candidates = fresh(combinations(view, _CANDIDATES, rng), view)
-        effects = WordEffects(view.memory)
-        predicted = effects.predict([template.text for template in candidates])
-        return chosen(candidates, predicted, view)
+        return promising(combinations(view, CANDIDATES, rng), view, view.proposals)
 
 
 def combinations(view: View, number: int, rng: random.Random) -> list[str]:
     """Return captions that say what the description says, at random."""
-    told = phrases(view.description, view.class_names)
-    return [_one(told if told and rng.random() >= _UNTOLD else NEUTRAL, rng) for _ in range(number)]
+    return fillings(phrases(view.description, view.class_names), number, rng)
 
 
-def chosen(candidates: Sequence[Template], predicted: Sequence[Prediction], view: View) -> list[Template]:
+def fillings(told: Sequence[str], number: int, rng: random.Random, *, untold: float = UNTOLD) -> list[str]:
+    """Return captions with words that somebody told, a share of them with words of form, at random."""
+    return [_one(told if told and rng.random() >= untold else NEUTRAL, rng) for _ in range(number)]
+
+
+def promising(texts: Sequence[str], view: View, most: int) -> list[Template]:
+    """Return new templates to try: half of them promise most, the words of half were tried least."""
+    candidates = fresh(texts, view)
+    predicted = WordEffects(view.memory).predict([template.text for template in candidates])
+    return chosen(candidates, predicted, view, most)
+
+
+def chosen(
+    candidates: Sequence[Template], predicted: Sequence[Prediction], view: View, most: int
+) -> list[Template]:
     """Return the proposals: in turn one of words tried least, and one that promises most."""
     tried: Counter[str] = Counter()
     for entry in view.memory:
@@ -50,7 +60,7 @@ def chosen(candidates: Sequence[Template], predicted: Sequence[Prediction], view
     said = [features(template.text) for template in candidates]
     left = list(range(len(candidates)))
     found: list[Template] = []
-    while left and len(found) < view.proposals:
+    while left and len(found) < most:
         if len(found) % 2 == 0:
             place = min(left, key=lambda at: (_worn(tried, said[at]), at))
         else:

@@ -26,8 +26,9 @@ from ....prompts.telling import (
 )
 from ..bandit import Bandit
 from ..conversation import Conversation
-from .base import Ask, Heard, Method, Step, Steps, View, shown
+from .base import Ask, Consult, Heard, Method, Propose, Step, Steps, View, shown
 from .combine import METHOD as COMBINE
+from .told_shortly import in_plain_words, words_of_an_answer
 
 AMONG = 10
 """A template that comes among so many best ones has paid."""
@@ -45,12 +46,14 @@ class _Known:
         answers: Answers of the LLM.
         usable: Sum over them of the share of templates asked for that were new and could be scored.
         resets: Resets begun.
+        words_scored: Whether the words of the description have been scored, in plain ones too.
     """
 
     bandit: Bandit = field(default_factory=Bandit)
     answers: int = 0
     usable: float = 0.0
     resets: int = 0
+    words_scored: bool = False
 
     def heard(self, heard: Heard, wanted: int) -> None:
         """Take in an answer."""
@@ -95,7 +98,7 @@ class Guided:
         known.resets += 1
         ways: dict[str, Callable[[], Steps]] = {
             "rich": lambda: _conversation(view, known),
-            "short": lambda: _requests(view),
+            "short": lambda: _requests(view, known),
             "free": lambda: COMBINE.reset(view),
         }
         begun: dict[str, _Way] = {}
@@ -105,13 +108,21 @@ class Guided:
             # Without a description there is nothing of the user's to combine, and a model that reads well
             # finds more by itself; a small one, told names alone, finds less than words of form do.
             arms = (llm, "free") if view.description or llm == "short" else (llm,)
-            arm = known.bandit.choose(arms[-1:] if skipped else arms)
+            if skipped:
+                arms = arms[-1:]
+            elif llm == "short" and _scores_first(view):
+                arms = arms[:1]
+            arm = known.bandit.choose(arms)
             if arm not in begun:
                 begun[arm] = _Way(ways[arm]())
             # Only now, so that it sees what the other way has found meanwhile.
             step = begun[arm].step()
             before = {entry.key for entry in view.memory.best(AMONG)}
             heard = yield step
+            if isinstance(step, Consult) or (isinstance(step, Propose) and step.aside):
+                begun[arm].heard = None if heard.skipped else heard
+                skipped = heard.skipped
+                continue
             skipped = heard.skipped
             if not skipped:
                 begun[arm].heard = heard
@@ -147,9 +158,20 @@ def _conversation(view: View, known: _Known) -> Steps:
         conversation.add(heard.text, turn)
 
 
-def _requests(view: View) -> Steps:
+def _requests(view: View, known: _Known) -> Steps:
+    if _scores_first(view) and not known.words_scored:
+        yield from in_plain_words(view)
+        known.words_scored = True
     while True:
-        yield Ask(short_request(view.wordings, _told(view), proposals=view.proposals), hears_skip=True)
+        request = short_request(view.wordings, _told(view), proposals=view.proposals)
+        heard = yield Ask(request, hears_skip=True)
+        if _scores_first(view):
+            yield from words_of_an_answer(view, heard)
+
+
+def _scores_first(view: View) -> bool:
+    """Return whether what costs no call is scored beside the requests, and takes no iteration of its own."""
+    return bool(view.description) and view.aside > 0
 
 
 def _told(view: View) -> Told:

@@ -124,6 +124,23 @@ def test_a_limit_on_calls_bounds_no_iterations_that_take_none(tmp_path: Path) ->
     assert result.evaluated <= plan(searched)["evaluations"] == plan_of_suite([searched])["evaluations"]
 
 
+class RisingCheaply(Rising):
+    """A score costs next to nothing, so that many are made beside a request."""
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        return replace(super().info, cheap=True)
+
+
+def test_what_is_scored_beside_requests_is_in_the_plan(tmp_path: Path) -> None:
+    """Words of the description, of a small LLM, and of its answers: more than the iterations propose."""
+    searched = config(tmp_path, method="guided", style="short", describe="numbers on old stone")
+    result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
+    asked = searched.all_iterations * searched.proposals + 40
+    assert asked < result.evaluated <= plan(searched)["evaluations"]
+    assert plan(searched.model_copy(update={"style": "rich"}))["evaluations"] == asked
+
+
 def test_a_plan_knows_how_the_llm_is_asked(tmp_path: Path) -> None:
     """Short requests, a conversation, one that tells no names, wordings of one's own: each its own bound."""
     wordings = tmp_path / "wordings.toml"

@@ -24,9 +24,10 @@ from promptclimb.agent.events import (
     IterationSkipped,
     PoolDrawn,
     PoolScored,
+    TemplateScored,
 )
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.position import Position
+from promptclimb.agent.position import INITIAL, LLM, Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from promptclimb.prompts.requests import Message
@@ -217,6 +218,23 @@ async def test_what_came_of_a_step_is_heard(stage: Stage) -> None:
     assert sorted(outcome.template for outcome in first.outcomes) == ["better {}", "good {}"]
     assert first.best_before in (0.3, 0.4)
     assert (second.text, second.best_before) == ("nothing", 0.6)
+
+
+async def test_what_is_proposed_aside_is_scored_where_the_step_stands_that_ends_the_iteration(
+    stage: Stage, events: list[Event]
+) -> None:
+    """Nothing that is new to the store is scored where the search is to stop; what came of it is heard."""
+    aside = Propose([Template.parse("better {}"), Template.parse("odd {}")], source="combine", aside=True)
+    await stage.climb([aside, aside, Ask(SAID)], Answers("- best {}"), iterations=1).run()
+    first, again = stage.method.heard
+    assert [outcome.score for outcome in first.outcomes] == [0.6, None]
+    assert [outcome.template for outcome in again.outcomes] == ["better {}", "odd {}"]
+    scored = [one for one in of(events, TemplateScored) if one.source != INITIAL]
+    assert {(tuple(one.position), one.template, one.source) for one in scored} == {
+        ((1, 1, 1, 0), "better {}", "combine"), ((1, 1, 1, 0), "best {}", LLM),
+    }  # fmt: skip
+    assert [event.position.iteration for event in of(events, IterationFinished)] == [1]
+    assert stage.checks == 1
 
 
 async def test_an_iteration_without_an_answer_is_skipped_and_its_step_made_again(

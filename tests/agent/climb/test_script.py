@@ -139,6 +139,24 @@ def test_a_step_stands_until_something_is_heard_of_it() -> None:
     assert script.next(0) is None
 
 
+def test_a_skip_is_heard_by_a_step_that_wants_to() -> None:
+    """A consultation may as well as a request for templates; any other stands."""
+
+    def steps() -> Steps:
+        heard = yield Consult(said("quietly"), hears_skip=True)
+        assert heard.skipped
+        yield Consult(said("again"))
+
+    script = Script(steps(), most_requests=1)
+    script.next(0)
+    script.skip()
+    again = script.next(0)
+    assert isinstance(again, Consult)
+    assert not again.hears_skip
+    script.skip()
+    assert script.next(0) is again
+
+
 def test_a_method_that_breaks_its_word_is_told() -> None:
     """More requests than it names, or something that is no step, is an error of the method."""
 

@@ -1,0 +1,72 @@
+"""What ``guided`` does where a small LLM is told what the pictures show, and a score costs next to nothing.
+
+First the words of the description in caption frames, which cost no call. Then the LLM has every iteration.
+The climb's first asks it to say the same in plain words, since the user's need not be those that the black
+box was trained on, and puts its words into the frames; the others ask for templates. A small LLM often has
+the right word in a line that is no good, or no template at all, so the words of these answers are tried in
+frames too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ....prompts.frames import phrases
+from ....prompts.replies import parse_reply
+from ....prompts.telling import plain_request
+from ....prompts.template import SLOT
+from ...config.initial import MOST_ASIDE
+from ...config.reading import style_of
+from ...config.schema import SearchConfig
+from .base import Consult, Heard, Propose, Steps, View
+from .combine import CANDIDATES, UNTOLD, fillings, promising
+
+ROUND = 5
+"""Templates that are scored before what they scored is learnt from."""
+AFTER_AN_ANSWER = 10
+
+
+def most_scored_aside(config: SearchConfig) -> int:
+    """Return how many templates a search may score beside what its iterations propose; 0 where none."""
+    if (
+        config.method != "guided"
+        or not config.description
+        or (config.style or style_of(config.llm)) == "rich"
+    ):
+        return 0
+    return config.restarts * 2 * MOST_ASIDE + config.all_iterations * AFTER_AN_ANSWER
+
+
+def in_plain_words(view: View) -> Steps:
+    """Score the description's words, and those in which the LLM says the same: one iteration."""
+    own = phrases(view.description, view.class_names)
+    yield from _in_frames(view, own, view.aside, untold=UNTOLD)
+    heard = Heard(skipped=True)
+    while heard.skipped:
+        heard = yield Consult(plain_request(view.wordings, view.description), hears_skip=True)
+    reply = parse_reply(heard.text, max_words=view.max_words)
+    lines = [*(one.text for one in reply.templates), *(one.line for one in reply.refused)]
+    yield from _in_frames(view, _new_words(lines, view) or own, view.aside, ends=True)
+
+
+def words_of_an_answer(view: View, heard: Heard) -> Steps:
+    """Score words of the lines that the LLM wrote, templates or none, beside what is asked for next."""
+    if words := _new_words((one.template for one in heard.outcomes), view):
+        yield from _in_frames(view, words, min(view.aside, AFTER_AN_ANSWER))
+
+
+def _new_words(lines: Iterable[str], view: View) -> Sequence[str]:
+    """Return words and phrases of lines that the description does not have."""
+    known = set(phrases(view.description))
+    text = "; ".join(lines).replace(SLOT, ";")
+    return [phrase for phrase in phrases(text, view.class_names) if phrase not in known]
+
+
+def _in_frames(
+    view: View, words: Sequence[str], number: int, *, untold: float = 0.0, ends: bool = False
+) -> Steps:
+    rng = view.rng()
+    for left in range(number, 0, -ROUND):
+        texts = fillings(words, CANDIDATES, rng, untold=untold)
+        found = promising(texts, view, min(left, ROUND))
+        yield Propose(found, source="combine", aside=not ends or left > ROUND)
