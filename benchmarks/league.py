@@ -27,7 +27,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +40,7 @@ from benchmarks.peers import faults, tables
 from benchmarks.peers.door import Door
 from benchmarks.peers.job import ROWS, Job, Row
 from benchmarks.peers.playing import ROOT, outcome
+from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
 
 SUITE = ROOT / "suites" / "miniature.toml"
@@ -54,9 +55,10 @@ def sentences() -> dict[str, str]:
 
 
 def rows_asked(only: str) -> list[Row]:
-    """Return the rows whose names hold one of some words; all where none is given."""
+    """Return the rows that are named, or whose names hold one of some words; all where none is given."""
     wanted = [word.strip().lower() for word in only.split(";") if word.strip()]
-    found = [row for row in ROWS if not wanted or any(word in row.name.lower() for word in wanted)]
+    names = {row.name.lower() for row in ROWS}
+    found = [row for row in ROWS if not wanted or any(_is_meant(row, word, names) for word in wanted)]
     if not found:
         raise SystemExit(f"--only {only}: no row; there are {'; '.join(row.name for row in ROWS)}")
     missing = {row.package for row in found if row.package and find_spec(row.package) is None}
@@ -65,17 +67,21 @@ def rows_asked(only: str) -> list[Row]:
     return found
 
 
+def _is_meant(row: Row, word: str, names: Collection[str]) -> bool:
+    name = row.name.lower()
+    return name == word if word in names else word in name
+
+
 def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     """Yield every cell with its table: table by table, seed by seed, set by set."""
     told, rows = sentences(), rows_asked(options.only)
     sets = list(told) if options.data == "all" else options.data.split(",")
     if unknown := [name for name in sets if name not in told]:
         raise SystemExit(f"--data {','.join(unknown)}: not of the league; there are {', '.join(told)}")
-    seeds = [int(seed) for seed in options.seeds.split(",")]
     wanted = options.tables.split(",")
     if unknown := [name for name in wanted if name not in TABLES]:
         raise SystemExit(f"--tables {','.join(unknown)}: none; there are {', '.join(TABLES)}")
-    for table, seed, data, row in itertools.product(wanted, seeds, sets, rows):
+    for table, seed, data, row in itertools.product(wanted, options.seeds, sets, rows):
         equal_calls = table == "calls"
         yield (
             table,
@@ -148,7 +154,7 @@ async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
         async with Door(options.base_url, os.environ.get("OPENAI_API_KEY", "")) as door:
             yield door
         return
-    file = await make_ready(options.llm, lambda _: None)
+    file = await _found(options.llm)
     server = LlamaServer(
         LlamaSettings(model=file, name=model_name(options.llm), threads=options.threads, context=16_384)
     )
@@ -160,11 +166,18 @@ async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
         await server.close()
 
 
+async def _found(llm: str) -> Path:
+    try:
+        return await make_ready(llm, lambda _: None)
+    except EndpointError as error:
+        raise SystemExit(f"--llm {llm}: {error}") from error
+
+
 async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """Measure what kills and 429s do to each that asks an LLM."""
     first = next(iter(sentences())) if options.data == "all" else options.data.split(",")[0]
     alone = argparse.Namespace(
-        **{**vars(options), "data": first, "seeds": "1", "tables": "calls", "llm": "fake"}
+        **{**vars(options), "data": first, "seeds": [1], "tables": "calls", "llm": "fake"}
     )
     asking = [job for _, job in jobs(alone) if job.of.method != "random" and not job.of.pool]
     one_each = {(job.of.player, job.of.method): job for job in reversed(asking)}
@@ -177,24 +190,36 @@ async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, 
     )
 
 
+def _number(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 1 on")
+    return int(word)
+
+
+def _numbers(words: str) -> list[int]:
+    return [_number(word) for word in words.split(",")]
+
+
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="all", help=f"sets, of {', '.join(sentences())}; or all")
-    parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--shots", type=int, default=16, help="training images a class")
+    parser.add_argument("--seeds", type=_numbers, default="1,2,3")
+    parser.add_argument("--shots", type=_number, default=16, help="training images a class")
     parser.add_argument("--model", default="RN-pico", help="the black box")
     parser.add_argument("--evaluator", default="", help="another black box than the model, MODULE:FACTORY")
-    parser.add_argument("--only", default="", help="words in the names of rows, with ; between")
+    parser.add_argument("--only", default="", help="names of rows, or words in them, with ; between")
     parser.add_argument("--tables", default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
-    parser.add_argument("--calls", type=int, default=12, help="LLM calls of each, in the table of calls")
-    parser.add_argument("--scorings", type=int, default=140, help="templates scored by each, in the other")
-    parser.add_argument("--most-calls", type=int, default=60, help="LLM calls at most in that one")
+    parser.add_argument("--calls", type=_number, default=12, help="LLM calls of each, in the table of calls")
+    parser.add_argument(
+        "--scorings", type=_number, default=140, help="templates scored by each, in the other"
+    )
+    parser.add_argument("--most-calls", type=_number, default=60, help="LLM calls at most in that one")
     parser.add_argument("--llm", default="local", help="local, local:1.5b, or the model's name at --base-url")
     parser.add_argument("--base-url", help="an endpoint; its key is $OPENAI_API_KEY")
-    parser.add_argument("--threads", type=int, help="of the local LLM; default: as many as are free")
+    parser.add_argument("--threads", type=_number, help="of the local LLM; default: as many as are free")
     parser.add_argument("--keep", type=Path, help="folder of finished cells, which are not played again")
     parser.add_argument("--cell-minutes", type=float, default=120.0, help="how long one cell may take")
     parser.add_argument("--faults", action="store_true", help="what kills and 429s do, instead of the tables")
@@ -212,6 +237,8 @@ def main() -> None:
     options = parsed()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
+        if folder.exists() and not folder.is_dir():
+            raise SystemExit(f"--keep {folder}: is a file; name a folder")
         folder.mkdir(parents=True, exist_ok=True)
         if options.faults:
             rows = asyncio.run(troubled(options, folder))

@@ -110,6 +110,12 @@ def test_starts_are_the_plain_template_and_others_or_the_best_of_the_pool() -> N
     assert best == BlackBox(PredictingBox()).starts(10, pool=True, seed=1)
 
 
+def test_rows_are_asked_for_by_name_or_by_a_word() -> None:
+    """A whole name is that row alone; a word is in any."""
+    assert [row.name for row in league.rows_asked("guided, told; random")] == ["guided, told", "random"]
+    assert [row.name for row in league.rows_asked("guided")] == ["guided, told", "guided, untold"]
+
+
 def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
     """A partial table is balanced, and twelve rounds are as many calls as 140 scored templates take."""
     found = list(

@@ -33,7 +33,7 @@ template, and some feedback on how that could be better:
 <side_info>
 ```
 
-Your task is to write a new template: {what}.{told}
+Your task is to write a new template. It is {what}.{told}
 
 Read all the examples and the corresponding feedback. Identify what the images of this task have in common \
 and what the model confuses, and let the template say what helps it.
