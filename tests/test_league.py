@@ -18,7 +18,7 @@ from benchmarks.peers.black_box import BlackBox, read
 from benchmarks.peers.door import Door, Trouble
 from benchmarks.peers.hits import packed, unpacked
 from benchmarks.peers.job import ROWS, Job
-from benchmarks.peers.playing import outcome
+from benchmarks.peers.playing import outcome, process_of
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.predicting_box import FACTORY, PredictingBox
 
@@ -279,3 +279,16 @@ async def test_a_cell_that_crashes_is_a_row_with_its_error(tmp_path: Path) -> No
     assert "test" not in found
     assert found["error"].startswith("exit code 1: ")
     assert "missing" in found["error"]
+
+
+@pytest.mark.slow
+async def test_a_cell_ends_with_the_league_that_started_it(tmp_path: Path) -> None:
+    """It would ask nobody, for as long as its patience lasts."""
+    async with ChatServer() as fake, Door(fake.base_url) as door:
+        trouble = door.troubles["one"] = Trouble(1, "hold")
+        process = await process_of(job("pn"), tmp_path, door.base_url("one"))
+        await trouble.reached.wait()
+        assert process.returncode is None
+        assert process.stdin is not None
+        process.stdin.close()
+        assert await process.wait() == 1

@@ -1,15 +1,17 @@
-"""One cell, in a process of its own: reads a job from standard input, leaves what came of it in its folder.
+"""One cell, in a process of its own: ``python -m benchmarks.peers.cell FOLDER BASE_URL``.
 
-    echo JOB | python -m benchmarks.peers.cell FOLDER BASE_URL
-
-The time is that of the search: from the opened black box to the pick. The test split is opened after it.
+It reads a job, a line of JSON, from standard input, and leaves what came of it in the folder. It ends when
+standard input does: without the league there is nobody to ask. Its time is that of the search, from the
+opened black box to the pick; the test split is opened after it.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
+import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -52,10 +54,19 @@ def played(job: Job, place: Place) -> dict[str, Any]:
     }
 
 
+def _watch() -> None:
+    # Below the layer that is locked while it reads: a process that ends waits for no lock.
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os._exit(1)
+
+
 def main() -> None:
     """Play what standard input says."""
     folder, base_url = Path(sys.argv[1]), sys.argv[2]
-    found = played(Job(**json.loads(sys.stdin.read())), Place(folder, base_url))
+    job = Job(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=_watch, daemon=True).start()
+    found = played(job, Place(folder, base_url))
     (folder / RESULT).write_text(json.dumps(found), "utf-8")
 
 

@@ -34,8 +34,7 @@ async def process_of(job: Job, folder: Path, base_url: str) -> asyncio.subproces
             stderr=log,
         )
     assert process.stdin is not None
-    process.stdin.write(json.dumps(asdict(job)).encode())
-    process.stdin.close()
+    process.stdin.write(json.dumps(asdict(job)).encode() + b"\n")  # left open: its end is the cell's
     return process
 
 
