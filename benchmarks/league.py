@@ -1,0 +1,262 @@
+"""The neighbours that a user could pick instead, on the same black box and with the same LLM.
+
+    python benchmarks/league.py --llm local --keep league --markdown league.md --json
+
+Each cell (a set, a seed, a row) is a process of its own: a search by this project, or by GEPA or
+promptolution as they come from the package index (``pip install -e '.[league,local]'``). All of them ask one
+endpoint, which counts; all score templates by accuracy on the same few shots, and the test split is opened
+once, for the pick. Two tables: at equal LLM calls, and at equal template scorings with a bound on the calls.
+Cells are played seed by seed and set by set, so that what is there is balanced; ``--keep`` holds finished
+ones, a row of JSON each.
+
+    python benchmarks/league.py --faults --json
+
+measures instead what a kill in the middle and a 429 do to each, against a fake LLM. docs/league.md says what
+each is given and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+# In front of this folder, where the name `evaluator` is another benchmark.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.peers import faults, tables
+from benchmarks.peers.door import Door
+from benchmarks.peers.job import ROWS, Job, Row
+from benchmarks.peers.playing import ROOT, outcome
+from promptclimb.agent.errors import EndpointError
+from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
+
+SUITE = ROOT / "suites" / "miniature.toml"
+LEFT_OUT = ("photos", "artworks", "digits")
+TABLES = ("calls", "scorings")
+
+
+def sentences() -> dict[str, str]:
+    """Return the sets of the league, each with the sentence that says what it shows."""
+    told = tomllib.loads(SUITE.read_text("utf-8"))["describe"]
+    return {name: sentence for name, sentence in told.items() if name not in LEFT_OUT}
+
+
+def rows_asked(only: str) -> list[Row]:
+    """Return the rows that are named, or whose names hold one of some words; all where none is given."""
+    wanted = [word.strip().lower() for word in only.split(";") if word.strip()]
+    names = {row.name.lower() for row in ROWS}
+    found = [row for row in ROWS if not wanted or any(_is_meant(row, word, names) for word in wanted)]
+    if not found:
+        raise SystemExit(f"--only {only}: no row; there are {'; '.join(row.name for row in ROWS)}")
+    missing = {row.package for row in found if row.package and find_spec(row.package) is None}
+    if missing:
+        raise SystemExit(f"not installed: {', '.join(sorted(missing))}; pip install -e '.[league]'")
+    return found
+
+
+def _is_meant(row: Row, word: str, names: Collection[str]) -> bool:
+    name = row.name.lower()
+    return name == word if word in names else word in name
+
+
+def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    """Yield every cell with its table: table by table, seed by seed, set by set."""
+    told, rows = sentences(), rows_asked(options.only)
+    sets = list(told) if options.data == "all" else options.data.split(",")
+    if unknown := [name for name in sets if name not in told]:
+        raise SystemExit(f"--data {','.join(unknown)}: not of the league; there are {', '.join(told)}")
+    wanted = options.tables.split(",")
+    if unknown := [name for name in wanted if name not in TABLES]:
+        raise SystemExit(f"--tables {','.join(unknown)}: none; there are {', '.join(TABLES)}")
+    for table, seed, data, row in itertools.product(wanted, options.seeds, sets, rows):
+        equal_calls = table == "calls"
+        yield (
+            table,
+            Job(
+                row=row.name,
+                data=data,
+                seed=seed,
+                shots=options.shots,
+                model=options.model,
+                sentence=told[data] if row.told else "",
+                calls=options.calls if equal_calls else options.most_calls,
+                scorings=None if equal_calls else options.scorings,
+                llm=model_name(options.llm) if _is_local(options) else options.llm,
+                patient=_is_local(options),
+                evaluator=options.evaluator,
+            ),
+        )
+
+
+def kept(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return finished cells by key; a line that was cut short by a kill is none."""
+    file = folder / "rows.jsonl"
+    found = {}
+    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        found[row["key"]] = row
+    return found
+
+
+async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Play what is not there; return the rows of each table."""
+    asked = list(jobs(options))
+    found = kept(folder)
+    async with _endpoint(options) as door:
+        for place, (name, job) in enumerate(asked, start=1):
+            if job.key in found:
+                continue
+            cell = hashlib.sha256(job.key.encode()).hexdigest()[:12]
+            played_in = folder / "cells" / cell
+            shutil.rmtree(played_in, ignore_errors=True)  # of a league that was killed: begun anew
+            row = await outcome(job, played_in, door, cell, minutes=options.cell_minutes)
+            found[job.key] = row
+            with (folder / "rows.jsonl").open("a", encoding="utf-8") as lines:
+                lines.write(f"\n{json.dumps(row)}\n")
+            where = f"{place} of {len(asked)}, {name}: {job.data}, seed {job.seed}, {job.row}"
+            print(f"{where}: {_briefly(row)}", file=sys.stderr, flush=True)
+            if "error" not in row:
+                shutil.rmtree(played_in, ignore_errors=True)
+    return {
+        name: [found[job.key] for own, job in asked if own == name]
+        for name in dict.fromkeys(name for name, _ in asked)
+    }
+
+
+def _briefly(row: Mapping[str, Any]) -> str:
+    return row.get("error") or f"{100 * row['test']:.1f} %, {row['answered']} calls, {row['wall_s']:.0f} s"
+
+
+def _is_local(options: argparse.Namespace) -> bool:
+    return options.llm == "local" or options.llm.startswith("local:")
+
+
+@asynccontextmanager
+async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
+    """Open the door to the LLM: one that is started here, or an endpoint with the key of the environment."""
+    if not _is_local(options):
+        async with Door(options.base_url, os.environ.get("OPENAI_API_KEY", "")) as door:
+            yield door
+        return
+    file = await _found(options.llm)
+    server = LlamaServer(
+        LlamaSettings(model=file, name=model_name(options.llm), threads=options.threads, context=16_384)
+    )
+    await server.start()
+    try:
+        async with Door(server.base_url, server.key.reveal()) as door:
+            yield door
+    finally:
+        await server.close()
+
+
+async def _found(llm: str) -> Path:
+    try:
+        return await make_ready(llm, lambda _: None)
+    except EndpointError as error:
+        raise SystemExit(f"--llm {llm}: {error}") from error
+
+
+async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """Measure what kills and 429s do to each that asks an LLM."""
+    first = next(iter(sentences())) if options.data == "all" else options.data.split(",")[0]
+    alone = argparse.Namespace(
+        **{**vars(options), "data": first, "seeds": [1], "tables": "calls", "llm": "fake"}
+    )
+    asking = [job for _, job in jobs(alone) if job.of.method != "random" and not job.of.pool]
+    one_each = {(job.of.player, job.of.method): job for job in reversed(asking)}
+    shutil.rmtree(folder / "faults", ignore_errors=True)
+    return await faults.measured(
+        list(reversed(one_each.values())),
+        folder / "faults",
+        minutes=options.cell_minutes,
+        refuse_s=options.refuse_seconds,
+    )
+
+
+def _number(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 1 on")
+    return int(word)
+
+
+def _numbers(words: str) -> list[int]:
+    return [_number(word) for word in words.split(",")]
+
+
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="all", help=f"sets, of {', '.join(sentences())}; or all")
+    parser.add_argument("--seeds", type=_numbers, default="1,2,3")
+    parser.add_argument("--shots", type=_number, default=16, help="training images a class")
+    parser.add_argument("--model", default="RN-pico", help="the black box")
+    parser.add_argument("--evaluator", default="", help="another black box than the model, MODULE:FACTORY")
+    parser.add_argument("--only", default="", help="names of rows, or words in them, with ; between")
+    parser.add_argument("--tables", default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
+    parser.add_argument("--calls", type=_number, default=12, help="LLM calls of each, in the table of calls")
+    parser.add_argument(
+        "--scorings", type=_number, default=140, help="templates scored by each, in the other"
+    )
+    parser.add_argument("--most-calls", type=_number, default=60, help="LLM calls at most in that one")
+    parser.add_argument("--llm", default="local", help="local, local:1.5b, or the model's name at --base-url")
+    parser.add_argument("--base-url", help="an endpoint; its key is $OPENAI_API_KEY")
+    parser.add_argument("--threads", type=_number, help="of the local LLM; default: as many as are free")
+    parser.add_argument("--keep", type=Path, help="folder of finished cells, which are not played again")
+    parser.add_argument("--cell-minutes", type=float, default=120.0, help="how long one cell may take")
+    parser.add_argument("--faults", action="store_true", help="what kills and 429s do, instead of the tables")
+    parser.add_argument("--refuse-seconds", type=float, default=30.0, help="of the long 429")
+    parser.add_argument("--markdown", type=Path, help="file to write the tables to")
+    parser.add_argument("--json", action="store_true", help="the document on one line")
+    options = parser.parse_args(words)
+    if not options.faults and not _is_local(options) and not options.base_url:
+        parser.error(f"--llm {options.llm} needs --base-url")
+    return options
+
+
+def main() -> None:
+    """Play, and print."""
+    options = parsed()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.keep or Path(scratch)
+        if folder.exists() and not folder.is_dir():
+            raise SystemExit(f"--keep {folder}: is a file; name a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        if options.faults:
+            rows = asyncio.run(troubled(options, folder))
+            document: dict[str, Any] = {"faults": rows}
+            shown = tables.faults_markdown(rows)
+        else:
+            played = asyncio.run(table(options, folder))
+            document = {name: tables.document(rows) for name, rows in played.items()}
+            bound = f"in at most {options.most_calls} calls"
+            titles = {
+                "calls": f"{options.calls} LLM calls each",
+                "scorings": f"{options.scorings} templates scored each, {bound}",
+            }
+            shown = "\n".join(tables.markdown(titles[name], told) for name, told in document.items())
+    if options.markdown is not None:
+        options.markdown.write_text(shown, "utf-8")
+    print(json.dumps(document, indent=None if options.json else 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The one endpoint of the league, on loopback: passes requests on, and counts for each cell what it gets.
+
+Behind it stands the LLM, with its key if it has one; whoever asks here needs none. A cell can be given
+trouble: a 429 for one request or for a while, or an answer that is made, counted and held back, so that who
+asked can be killed while it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+RETRY_AFTER_S = 2
+EARLY_S = 0.05
+"""How much sooner than it was asked for still is in time."""
+
+
+@dataclass
+class Account:
+    """What a cell asked for and got.
+
+    Attributes:
+        requests: All of them.
+        answered: Those that got an answer, or would have.
+        refused: Those that got a 429.
+        failed: All others.
+        early: Those that were refused again since they came sooner than they had been asked to.
+        prompt_tokens, completion_tokens: As the endpoint tells.
+    """
+
+    requests: int = 0
+    answered: int = 0
+    refused: int = 0
+    failed: int = 0
+    early: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, status: int, body: bytes) -> None:
+        """Count a reply."""
+        if status != HTTPStatus.OK:
+            self.failed += 1
+            return
+        self.answered += 1
+        with suppress(ValueError, AttributeError):
+            usage = json.loads(body).get("usage") or {}
+            self.prompt_tokens += int(usage.get("prompt_tokens") or 0)
+            self.completion_tokens += int(usage.get("completion_tokens") or 0)
+
+
+@dataclass
+class Trouble:
+    """What happens to one request of a cell, or from it on for a while.
+
+    Attributes:
+        at: Which request, from 1.
+        kind: ``hold`` or ``refuse``.
+        seconds: How long requests are refused; 0 for one of them.
+        reached: Set when it has happened.
+        until: When requests are answered again.
+        told: When each request that was refused may come again.
+    """
+
+    at: int
+    kind: str
+    seconds: float = 0.0
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    until: float | None = None
+    told: dict[bytes, float] = field(default_factory=dict)
+
+
+class Door:
+    """The endpoint; an async context manager.
+
+    Args:
+        upstream: The address behind it, with ``/v1``.
+        key: What that one asks for; empty for nothing.
+
+    Attributes:
+        accounts: By cell.
+        troubles: By cell.
+    """
+
+    def __init__(self, upstream: str, key: str = "") -> None:
+        self.accounts: defaultdict[str, Account] = defaultdict(Account)
+        self.troubles: dict[str, Trouble] = {}
+        self._upstream = upstream.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._port = 0
+
+    def base_url(self, cell: str) -> str:
+        """Return the address that a cell asks."""
+        return f"http://127.0.0.1:{self._port}/{cell}/v1"
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        app = web.Application(client_max_size=64 * 1024**2)
+        app.router.add_post("/{cell}/v1/chat/completions", self._chat)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+        await self._session.close()
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        cell = request.match_info["cell"]
+        account, trouble = self.accounts[cell], self.troubles.get(cell)
+        account.requests += 1
+        number, body = account.requests, await request.read()
+        if trouble is not None and trouble.kind == "refuse" and self._refuses(account, trouble, body):
+            account.refused += 1
+            error = {"message": "rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            return web.json_response({"error": error}, status=HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
+        status, answer = await self._ask(body)
+        account.add(status, answer)
+        if trouble is not None and trouble.kind == "hold" and number == trouble.at:
+            trouble.reached.set()
+            await asyncio.Event().wait()
+        return web.Response(status=status, body=answer, content_type="application/json")
+
+    async def _ask(self, body: bytes) -> tuple[int, bytes]:
+        headers = self._headers | {"Content-Type": "application/json"}
+        url = f"{self._upstream}/chat/completions"
+        try:
+            async with self._session.post(url, data=body, headers=headers) as reply:
+                return reply.status, await reply.read()
+        except aiohttp.ClientError as error:
+            found: dict[str, Any] = {"error": {"message": f"no answer from the LLM: {type(error).__name__}"}}
+            return HTTPStatus.BAD_GATEWAY, json.dumps(found).encode()
+
+    @staticmethod
+    def _refuses(account: Account, trouble: Trouble, body: bytes) -> bool:
+        now = time.monotonic()
+        if trouble.until is None:
+            if account.requests < trouble.at:
+                return False
+            trouble.until = now + trouble.seconds
+            trouble.reached.set()
+        elif now >= trouble.until:
+            return False
+        account.early += now < trouble.told.get(body, now) - EARLY_S
+        trouble.told[body] = now + RETRY_AFTER_S
+        return True

@@ -1,0 +1,294 @@
+"""The league: one black box and one endpoint for all who play, counted, and what is said of them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from benchmarks import league
+from benchmarks.peers import faults, tables
+from benchmarks.peers.black_box import BlackBox, read
+from benchmarks.peers.door import Door, Trouble
+from benchmarks.peers.hits import packed, unpacked
+from benchmarks.peers.job import ROWS, Job
+from benchmarks.peers.playing import outcome, process_of
+from tests.fakes.chat_server import ChatServer, ServerOptions
+from tests.fakes.predicting_box import FACTORY, PredictingBox
+
+ONE_EACH = list({(row.player, row.method): row for row in ROWS}.values())
+
+
+def job(row: str, **changes: Any) -> Job:
+    """A cell on a black box without a model."""
+    told: dict[str, Any] = {
+        "row": row,
+        "data": "displays",
+        "seed": 1,
+        "shots": 16,
+        "model": "RN-pico",
+        "sentence": "numbers",
+        "calls": 4,
+        "scorings": None,
+        "llm": "fake",
+        "patient": False,
+        "evaluator": FACTORY,
+    }
+    return Job(**{**told, **changes})
+
+
+def options(*words: str) -> argparse.Namespace:
+    """What the command line says, of an endpoint that nobody asks."""
+    return league.parsed(["--llm", "fake", "--base-url", "http://127.0.0.1:9/v1", *words])
+
+
+def played(row: str, data: str, seed: int, right: str, **more: Any) -> dict[str, Any]:
+    """A finished cell, its test images told one by one."""
+    hits = [one == "1" for one in right]
+    told = {
+        "scored": 1,
+        "answered": 2,
+        "prompt_tokens": 3,
+        "completion_tokens": 4,
+        "wall_s": 5,
+        "ended": "calls",
+    }
+    where = {"row": row, "data": data, "seed": seed, "version": "1"}
+    return {
+        **where,
+        "test": sum(hits) / len(hits),
+        "images": len(hits),
+        "right": packed(hits),
+        **told,
+        **more,
+    }
+
+
+def test_a_neighbours_answer_is_read_as_generously_as_ours() -> None:
+    """Out of a fence or quotes, and longer than our own; what has no slot is none, and it is said why."""
+    assert read("Sure!\n```\na sketch of a {}\n```") == ("a sketch of a {}", "")
+    long = f"a photo of a {{}} {' '.join(['far'] * 20)}"
+    assert read(long) == (long, "")
+    template, trouble = read("You are a helpful assistant.")
+    assert template is None
+    assert "{}" in trouble
+
+
+def test_the_black_box_counts_a_template_by_the_share_of_images_that_it_was_seen_on() -> None:
+    """And again only what is new; a text that is none classifies nothing, and is not counted."""
+    box = BlackBox(PredictingBox())
+    assert len(box.labels) == 200
+    assert len(box.look("a photo of a {}", [0, 1, 2, 3]).correct) == 4
+    assert (box.scored, box.templates) == (0.02, 1)
+    all_of_it = box.look("a photo of a {}")
+    assert (box.scored, box.templates) == (1.0, 1)
+    assert sum(all_of_it.correct) == sum(
+        taken == true for taken, true in zip(all_of_it.predicted, box.labels, strict=True)
+    )
+    too_long = box.look(f"{{}} {'far ' * 70}", [0])
+    assert (too_long.correct, too_long.predicted) == ((False,), (None,))
+    assert "words" in too_long.trouble
+    assert box.scored == 1.0
+
+
+def test_starts_are_the_plain_template_and_others_or_the_best_of_the_pool() -> None:
+    """The same for the same seed; whoever begins with the pool has scored all of it."""
+    box = BlackBox(PredictingBox())
+    plain = box.starts(10, pool=False, seed=1)
+    assert (len(set(plain)), plain[0], box.scored) == (10, "a photo of a {}", 0)
+    best = box.starts(10, pool=True, seed=1)
+    right = [sum(box.look(text).correct) for text in best]
+    assert right == sorted(right, reverse=True)
+    assert right[0] > sum(box.look(plain[0]).correct)
+    assert 80 <= box.scored <= 81
+    assert best == BlackBox(PredictingBox()).starts(10, pool=True, seed=1)
+
+
+def test_rows_are_asked_for_by_name_or_by_a_word() -> None:
+    """A whole name is that row alone; a word is in any."""
+    assert [row.name for row in league.rows_asked("guided, told; random")] == ["guided, told", "random"]
+    assert [row.name for row in league.rows_asked("guided")] == ["guided, told", "guided, untold"]
+
+
+def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
+    """A partial table is balanced, and twelve rounds are as many calls as 140 scored templates take."""
+    found = list(
+        league.jobs(options("--data", "frames,displays", "--seeds", "1,2", "--only", "guided, told"))
+    )
+    assert [(table, one.seed, one.data) for table, one in found[:4]] == [
+        ("calls", 1, "frames"),
+        ("calls", 1, "displays"),
+        ("calls", 2, "frames"),
+        ("calls", 2, "displays"),
+    ]
+    assert {one.key for table, one in found if table == "calls"} == {
+        one.key for table, one in found if table == "scorings"
+    }
+    assert all(one.sentence for _, one in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--data", "tallies"), "tallies: not of the league"),
+        (("--tables", "tokens"), "tokens: none"),
+        (("--only", "nobody"), "nobody: no row"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said_in_a_line(words: tuple[str, ...], said: str) -> None:
+    """A development set, a table or a row that there is not."""
+    with pytest.raises(SystemExit, match=said):
+        list(league.jobs(options(*words)))
+
+
+async def test_a_league_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    """Finished cells are not played again, and a line that a kill cut short is passed over."""
+    asked = options("--data", "frames", "--seeds", "1", "--only", "random", "--tables", "calls")
+    ((_, only),) = league.jobs(asked)
+    row = {"key": only.key, **played("random", "frames", 1, "10")}
+    (tmp_path / "rows.jsonl").write_text(f'{json.dumps(row)}\n{{"key": "cut', "utf-8")
+    assert await league.table(asked, tmp_path) == {"calls": [row]}
+    assert not (tmp_path / "cells").exists()
+
+
+async def test_the_door_counts_for_each_cell_what_the_endpoint_answers() -> None:
+    """Requests, answers and tokens; another cell has an account of its own."""
+    async with ChatServer() as fake, Door(fake.base_url) as door, aiohttp.ClientSession() as session:
+        body = {"model": "fake", "messages": [{"role": "user", "content": "more"}]}
+        for cell in ("one", "one", "other"):
+            async with session.post(f"{door.base_url(cell)}/chat/completions", json=body) as reply:
+                usage = (await reply.json())["usage"]
+        one = door.accounts["one"]
+        assert (one.requests, one.answered, one.failed) == (2, 2, 0)
+        assert one.prompt_tokens == 2 * usage["prompt_tokens"]
+        assert door.accounts["other"].answered == 1
+
+
+async def test_the_door_refuses_as_it_is_told_and_sees_who_comes_too_soon() -> None:
+    """With how long to wait; the same request at once again is too soon, another one is not."""
+    async with ChatServer() as fake, Door(fake.base_url) as door, aiohttp.ClientSession() as session:
+        door.troubles["one"] = Trouble(2, "refuse", 3600)
+
+        async def asked(text: str) -> tuple[int, str | None]:
+            body = {"model": "fake", "messages": [{"role": "user", "content": text}]}
+            async with session.post(f"{door.base_url('one')}/chat/completions", json=body) as reply:
+                return reply.status, reply.headers.get("Retry-After")
+
+        assert [await asked(text) for text in ("a", "b", "c", "b")] == [(200, None), *[(429, "2")] * 3]
+        assert (door.accounts["one"].refused, door.accounts["one"].early) == (3, 1)
+        door.troubles["one"] = Trouble(5, "refuse")
+        assert [(await asked("b"))[0] for _ in range(2)] == [429, 200]
+
+
+async def test_an_answer_that_is_held_back_is_counted_before_anybody_is_killed() -> None:
+    """It was made, and is paid for."""
+    async with ChatServer() as fake, Door(fake.base_url) as door, aiohttp.ClientSession() as session:
+        trouble = door.troubles["one"] = Trouble(1, "hold")
+        body = {"model": "fake", "messages": [{"role": "user", "content": "more"}]}
+        waiting = asyncio.ensure_future(session.post(f"{door.base_url('one')}/chat/completions", json=body))
+        await trouble.reached.wait()
+        assert not waiting.done()
+        assert door.accounts["one"].answered == 1
+        waiting.cancel()
+
+
+def test_hits_go_through_a_row_unchanged() -> None:
+    """At any number of images."""
+    for right in ([], [True], [True, False, False, True, True, False, True, True, True]):
+        assert unpacked(packed(right), len(right)).tolist() == [int(one) for one in right]
+
+
+def test_a_table_says_differences_and_who_is_first_or_within() -> None:
+    """A row that failed somewhere is told with its failure, and counts where it has finished."""
+    ours, gepa, opro = "guided, told", "GEPA, told", "OPRO, told"
+    better, worse = "1" * 90 + "0" * 10, "1" * 40 + "0" * 60
+    rows = [
+        *(played(ours, data, seed, better) for data in ("dice", "frames") for seed in (1, 2)),
+        *(played(gepa, "dice", seed, worse) for seed in (1, 2)),
+        played(gepa, "frames", 1, better),
+        {"row": gepa, "data": "frames", "seed": 2, "error": "exit code 1: <b>Error|`"},
+        {"row": opro, "data": "dice", "seed": 1, "error": "signal 9: "},
+    ]
+    told = tables.document(rows)
+    first, second, third = (told["rows"][name] for name in (ours, gepa, opro))
+    assert first["test"] == 90
+    assert second["by_set"] == {"dice": 40, "frames": 90}
+    assert second["ours_over_it"]["mean"] == 25
+    assert second["ours_over_it"]["cells"] == 3
+    assert first["first"] == {"first": 2, "first_or_within": 2, "of": 2}
+    assert second["first"] == {"first": 1, "first_or_within": 1, "of": 2}
+    assert third == {"cells": 0, "errors": ["signal 9: "]}
+    shown = tables.markdown("Calls", told).splitlines()
+    assert shown[5].startswith("| GEPA, told | 1 | 65.0 (1 failed) | +25.0 [")
+    assert shown[6].startswith("| OPRO, told |  | failed: signal 9:  |")
+    assert len({line.count("|") for line in shown[2:7]}) == 1
+    assert shown[-1] == "guided, told: first, or within the interval of the first, on 2 of 2 sets."
+
+
+def test_what_a_neighbour_says_in_its_error_stays_in_its_cell() -> None:
+    """It is no mark of the table, and no HTML."""
+    case = {"answered": 3, "refused": 9, "early": 2, "error": "<b>no|way`"}
+    row = {"row": "GEPA", "undisturbed": {"answered": 5}, "429 once": {**case, "refused": 1, "answered": 5}}
+    row |= {"kill": {"paid_again": 1, "same_pick": False}, "429 for a while": case}
+    shown = tables.faults_markdown([row]).splitlines()[2]
+    assert "pays 1 of 5 calls again; another pick" in shown
+    assert "after 3 of 5 calls; 9 refused, 2 sooner than asked: &lt;b>no\\|way'" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ONE_EACH, ids=lambda row: row.name)
+async def test_everybody_plays_a_few_calls_to_a_pick(row: Any, tmp_path: Path) -> None:
+    """In a process of its own, within its calls; a neighbour that is not installed here is passed over."""
+    if row.package and find_spec(row.package) is None:
+        pytest.skip(f"{row.package} is not installed")
+    # Ten parents make ten children.
+    calls = 10 if row.method == "evopromptga" else 8
+    async with ChatServer() as fake, Door(fake.base_url) as door:
+        found = await outcome(job(row.name, calls=calls), tmp_path, door, "one", minutes=5)
+    assert "error" not in found
+    assert "{}" in found["template"]
+    assert 0 < found["test"] < 1
+    assert found["answered"] == found["requests"] <= calls
+    if row.package:
+        assert found["answered"] == calls
+        assert found["version"]
+
+
+@pytest.mark.slow
+async def test_a_search_of_ours_that_is_killed_pays_for_one_answer_again(tmp_path: Path) -> None:
+    """The one that it waited for; and a 429 costs it nothing."""
+    (found,) = await faults.measured([job("pn")], tmp_path, minutes=5, refuse_s=0)
+    assert found["kill"]["paid_again"] == 1
+    assert found["kill"]["same_pick"]
+    assert found["429 once"]["answered"] == found["undisturbed"]["answered"] == 4
+    assert (found["429 once"]["refused"], found["429 once"]["early"]) == (1, 0)
+
+
+@pytest.mark.slow
+async def test_a_cell_that_crashes_is_a_row_with_its_error(tmp_path: Path) -> None:
+    """The league goes on."""
+    async with ChatServer(ServerOptions()) as fake, Door(fake.base_url) as door:
+        broken = job("random", evaluator="tests.fakes.predicting_box:missing")
+        found = await outcome(broken, tmp_path, door, "one", minutes=5)
+    assert "test" not in found
+    assert found["error"].startswith("exit code 1: ")
+    assert "missing" in found["error"]
+
+
+@pytest.mark.slow
+async def test_a_cell_ends_with_the_league_that_started_it(tmp_path: Path) -> None:
+    """It would ask nobody, for as long as its patience lasts."""
+    async with ChatServer() as fake, Door(fake.base_url) as door:
+        trouble = door.troubles["one"] = Trouble(1, "hold")
+        process = await process_of(job("pn"), tmp_path, door.base_url("one"))
+        await trouble.reached.wait()
+        assert process.returncode is None
+        assert process.stdin is not None
+        process.stdin.close()
+        assert await process.wait() == 1
