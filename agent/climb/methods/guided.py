@@ -5,7 +5,8 @@ themselves (``prompts.telling``). Where the pictures are described, or the LLM i
 call shares the iterations of a climb: words of the description, or of form where there is none, in caption
 frames (``combine``). A bandit gives the next iteration to the way that has brought more templates among the
 best ten. A request that gets no answer has brought none, and the next iteration goes to the way that needs no
-LLM.
+LLM. A small LLM that is told what the pictures show has every iteration where scores cost next to nothing:
+what takes no call is scored beside its requests (``told_shortly``).
 """
 
 from __future__ import annotations
