@@ -29,7 +29,7 @@ from ..bandit import Bandit
 from ..conversation import Conversation
 from .base import Ask, Consult, Heard, Method, Propose, Step, Steps, View, shown
 from .combine import METHOD as COMBINE
-from .told_shortly import in_plain_words, words_of_an_answer
+from .told_shortly import beside_a_request, in_plain_words
 
 AMONG = 10
 """A template that comes among so many best ones has paid."""
@@ -48,6 +48,7 @@ class _Known:
         usable: Sum over them of the share of templates asked for that were new and could be scored.
         resets: Resets begun.
         words_scored: Whether the words of the description have been scored, in plain ones too.
+        heard_of: Words that the LLM has used.
     """
 
     bandit: Bandit = field(default_factory=Bandit)
@@ -55,6 +56,7 @@ class _Known:
     usable: float = 0.0
     resets: int = 0
     words_scored: bool = False
+    heard_of: dict[str, None] = field(default_factory=dict)
 
     def heard(self, heard: Heard, wanted: int) -> None:
         """Take in an answer."""
@@ -161,13 +163,13 @@ def _conversation(view: View, known: _Known) -> Steps:
 
 def _requests(view: View, known: _Known) -> Steps:
     if _scores_first(view) and not known.words_scored:
-        yield from in_plain_words(view)
+        yield from in_plain_words(view, known.heard_of)
         known.words_scored = True
     while True:
         request = short_request(view.wordings, _told(view), proposals=view.proposals)
         heard = yield Ask(request, hears_skip=True)
         if _scores_first(view):
-            yield from words_of_an_answer(view, heard)
+            yield from beside_a_request(view, heard, known.heard_of)
 
 
 def _scores_first(view: View) -> bool:
