@@ -29,7 +29,7 @@ from ..bandit import Bandit
 from ..conversation import Conversation
 from .base import Ask, Consult, Heard, Method, Propose, Step, Steps, View, shown
 from .combine import METHOD as COMBINE
-from .told_shortly import beside_a_request, in_plain_words
+from .told_shortly import as_described, beside_a_request, in_plain_words
 
 AMONG = 10
 """A template that comes among so many best ones has paid."""
@@ -47,7 +47,8 @@ class _Known:
         answers: Answers of the LLM.
         usable: Sum over them of the share of templates asked for that were new and could be scored.
         resets: Resets begun.
-        words_scored: Whether the words of the description have been scored, in plain ones too.
+        described: Whether words of the description were scored beside a request.
+        said_plainly: Whether the LLM has said the same in plain words.
         heard_of: Words that the LLM has used.
     """
 
@@ -55,7 +56,8 @@ class _Known:
     answers: int = 0
     usable: float = 0.0
     resets: int = 0
-    words_scored: bool = False
+    described: bool = False
+    said_plainly: bool = False
     heard_of: dict[str, None] = field(default_factory=dict)
 
     def heard(self, heard: Heard, wanted: int) -> None:
@@ -162,9 +164,12 @@ def _conversation(view: View, known: _Known) -> Steps:
 
 
 def _requests(view: View, known: _Known) -> Steps:
-    if _scores_first(view) and not known.words_scored:
+    if _scores_first(view) and not known.described:
+        known.described = True
+        yield from as_described(view)
+    if _scores_first(view) and not known.said_plainly:
         yield from in_plain_words(view, known.heard_of)
-        known.words_scored = True
+        known.said_plainly = True
     while True:
         request = short_request(view.wordings, _told(view), proposals=view.proposals)
         heard = yield Ask(request, hears_skip=True)

@@ -39,22 +39,26 @@ def most_scored_aside(config: SearchConfig) -> int:
     return config.restarts * 2 * MOST_ASIDE + config.all_iterations * AFTER_AN_ANSWER
 
 
+def as_described(view: View) -> Steps:
+    """Score words of the description beside the climb's first request."""
+    own = phrases(view.description, view.class_names)
+    yield from _in_frames(view, own, view.aside, untold=UNTOLD)
+
+
 def in_plain_words(view: View, heard_of: dict[str, None]) -> Steps:
-    """Score the description's words, and those in which the LLM says the same: one iteration.
+    """Score words in which the LLM says what the description says: one iteration.
 
     Args:
         view: The climb.
         heard_of: Where words that the LLM used are kept, the latest last.
     """
-    own = phrases(view.description, view.class_names)
-    yield from _in_frames(view, own, view.aside, untold=UNTOLD)
     heard = Heard(skipped=True)
     while heard.skipped:
         heard = yield Consult(plain_request(view.wordings, view.description), hears_skip=True)
     reply = parse_reply(heard.text, max_words=view.max_words)
     lines = [*(one.text for one in reply.templates), *(one.line for one in reply.refused)]
-    plain = _note(lines, view, heard_of)
-    yield from _in_frames(view, plain or own, view.aside, ends=True)
+    words = _note(lines, view, heard_of) or phrases(view.description, view.class_names)
+    yield from _in_frames(view, words, view.aside, ends=True)
 
 
 def beside_a_request(view: View, heard: Heard, heard_of: dict[str, None]) -> Steps:

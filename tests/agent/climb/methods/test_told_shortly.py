@@ -132,6 +132,17 @@ def test_a_second_reset_goes_on_with_the_llm() -> None:
     assert isinstance(next(METHOD.reset(seen)), Ask)
 
 
+def test_a_second_reset_asks_for_plain_words_where_the_first_got_none() -> None:
+    """The description is not gone through again."""
+    seen = view()
+    first = METHOD.reset(seen)
+    step = next(first)
+    while not isinstance(step, Consult):
+        step = first.send(Heard())
+    first.send(Heard(skipped=True))
+    assert isinstance(next(METHOD.reset(seen)), Consult)
+
+
 def test_where_scores_cost_anything_iterations_are_shared_as_ever() -> None:
     """A black box of the user's own, or very many classes."""
     steps = list(played(view(aside=0), 8))
