@@ -5,7 +5,8 @@ themselves (``prompts.telling``). Where the pictures are described, or the LLM i
 call shares the iterations of a climb: words of the description, or of form where there is none, in caption
 frames (``combine``). A bandit gives the next iteration to the way that has brought more templates among the
 best ten. A request that gets no answer has brought none, and the next iteration goes to the way that needs no
-LLM.
+LLM. A small LLM that is told what the pictures show has every iteration where scores cost next to nothing:
+what takes no call is scored beside its requests (``told_shortly``).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..bandit import Bandit
 from ..conversation import Conversation
 from .base import Ask, Consult, Heard, Method, Propose, Step, Steps, View, shown
 from .combine import METHOD as COMBINE
-from .told_shortly import in_plain_words, words_of_an_answer
+from .told_shortly import as_described, beside_a_request, in_plain_words
 
 AMONG = 10
 """A template that comes among so many best ones has paid."""
@@ -46,14 +47,18 @@ class _Known:
         answers: Answers of the LLM.
         usable: Sum over them of the share of templates asked for that were new and could be scored.
         resets: Resets begun.
-        words_scored: Whether the words of the description have been scored, in plain ones too.
+        described: Whether words of the description were scored beside a request.
+        said_plainly: Whether the LLM has said the same in plain words.
+        heard_of: Words that the LLM has used.
     """
 
     bandit: Bandit = field(default_factory=Bandit)
     answers: int = 0
     usable: float = 0.0
     resets: int = 0
-    words_scored: bool = False
+    described: bool = False
+    said_plainly: bool = False
+    heard_of: dict[str, None] = field(default_factory=dict)
 
     def heard(self, heard: Heard, wanted: int) -> None:
         """Take in an answer."""
@@ -159,14 +164,17 @@ def _conversation(view: View, known: _Known) -> Steps:
 
 
 def _requests(view: View, known: _Known) -> Steps:
-    if _scores_first(view) and not known.words_scored:
-        yield from in_plain_words(view)
-        known.words_scored = True
+    if _scores_first(view) and not known.described:
+        known.described = True
+        yield from as_described(view)
+    if _scores_first(view) and not known.said_plainly:
+        yield from in_plain_words(view, known.heard_of)
+        known.said_plainly = True
     while True:
         request = short_request(view.wordings, _told(view), proposals=view.proposals)
         heard = yield Ask(request, hears_skip=True)
         if _scores_first(view):
-            yield from words_of_an_answer(view, heard)
+            yield from beside_a_request(view, heard, known.heard_of)
 
 
 def _scores_first(view: View) -> bool:

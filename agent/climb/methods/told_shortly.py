@@ -3,8 +3,8 @@
 First the words of the description in caption frames, which cost no call. Then the LLM has every iteration.
 The climb's first asks it to say the same in plain words, since the user's need not be those that the black
 box was trained on, and puts its words into the frames; the others ask for templates. A small LLM often has
-the right word in a line that is no good, or no template at all, so the words of these answers are tried in
-frames too.
+the right word in a line that is no good, or no template at all, so all that it has said is put into frames
+too, together with the description.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from .combine import CANDIDATES, UNTOLD, fillings, promising
 ROUND = 5
 """Templates that are scored before what they scored is learnt from."""
 AFTER_AN_ANSWER = 10
+MOST_KEPT = 100
+"""Words and phrases of answers that are kept: those of a few."""
 
 
 def most_scored_aside(config: SearchConfig) -> int:
@@ -37,29 +39,52 @@ def most_scored_aside(config: SearchConfig) -> int:
     return config.restarts * 2 * MOST_ASIDE + config.all_iterations * AFTER_AN_ANSWER
 
 
-def in_plain_words(view: View) -> Steps:
-    """Score the description's words, and those in which the LLM says the same: one iteration."""
+def as_described(view: View) -> Steps:
+    """Score words of the description beside the climb's first request."""
     own = phrases(view.description, view.class_names)
     yield from _in_frames(view, own, view.aside, untold=UNTOLD)
+
+
+def in_plain_words(view: View, heard_of: dict[str, None]) -> Steps:
+    """Score words in which the LLM says what the description says: one iteration.
+
+    Args:
+        view: The climb.
+        heard_of: Where words that the LLM used are kept, the latest last.
+    """
     heard = Heard(skipped=True)
     while heard.skipped:
         heard = yield Consult(plain_request(view.wordings, view.description), hears_skip=True)
     reply = parse_reply(heard.text, max_words=view.max_words)
     lines = [*(one.text for one in reply.templates), *(one.line for one in reply.refused)]
-    yield from _in_frames(view, _new_words(lines, view) or own, view.aside, ends=True)
+    words = _note(lines, view, heard_of) or phrases(view.description, view.class_names)
+    yield from _in_frames(view, words, view.aside, ends=True)
 
 
-def words_of_an_answer(view: View, heard: Heard) -> Steps:
-    """Score words of the lines that the LLM wrote, templates or none, beside what is asked for next."""
-    if words := _new_words((one.template for one in heard.outcomes), view):
-        yield from _in_frames(view, words, min(view.aside, AFTER_AN_ANSWER))
+def beside_a_request(view: View, heard: Heard, heard_of: dict[str, None]) -> Steps:
+    """Score words of the description and of all answers, those of the last one's lines among them.
+
+    Args:
+        view: The climb.
+        heard: What came of the last request; its lines need be no templates.
+        heard_of: As of ``in_plain_words``.
+    """
+    _note((one.template for one in heard.outcomes), view, heard_of)
+    words = [*phrases(view.description, view.class_names), *heard_of]
+    yield from _in_frames(view, words, min(view.aside, AFTER_AN_ANSWER), untold=UNTOLD)
 
 
-def _new_words(lines: Iterable[str], view: View) -> Sequence[str]:
-    """Return words and phrases of lines that the description does not have."""
+def _note(lines: Iterable[str], view: View, heard_of: dict[str, None]) -> Sequence[str]:
+    """Return words and phrases of lines that the description does not have, and keep them."""
     known = set(phrases(view.description))
     text = "; ".join(lines).replace(SLOT, ";")
-    return [phrase for phrase in phrases(text, view.class_names) if phrase not in known]
+    found = [phrase for phrase in phrases(text, view.class_names) if phrase not in known]
+    for phrase in found:
+        heard_of.pop(phrase, None)
+        heard_of[phrase] = None
+    for phrase in list(heard_of)[:-MOST_KEPT]:
+        del heard_of[phrase]
+    return found
 
 
 def _in_frames(

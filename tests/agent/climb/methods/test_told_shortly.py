@@ -97,13 +97,15 @@ def test_the_description_comes_first_then_plain_words_then_the_llm_has_every_ite
 
 @pytest.mark.parametrize("line", ["{} on green felt", "a sheet of green felt"])
 def test_words_of_an_answer_are_tried_in_frames_whether_its_line_is_a_template_or_not(line: str) -> None:
-    """Those that the description has not; and a few, beside the next request."""
+    """Beside the next request, together with those of the description and of earlier answers."""
     steps = list(played(view(), 12, lines=line))
     first = next(place for place, step in enumerate(steps) if isinstance(step, Ask))
     second = next(place for place, step in enumerate(steps) if isinstance(step, Ask) and place > first)
     found = texts(steps[first:second])
     assert len(found) == AFTER_AN_ANSWER
-    assert sum("green" in text or "felt" in text for text in found) > len(found) / 2
+    said = " ".join(found)
+    for source in (("green", "felt"), ("dice", "pip", "number"), ("cube", "throw")):
+        assert any(word in said for word in source), source
 
 
 def test_the_class_names_of_an_answer_stay_out_of_the_frames() -> None:
@@ -128,6 +130,17 @@ def test_a_second_reset_goes_on_with_the_llm() -> None:
     seen = view()
     assert len(list(played(seen, 8))) == 8
     assert isinstance(next(METHOD.reset(seen)), Ask)
+
+
+def test_a_second_reset_asks_for_plain_words_where_the_first_got_none() -> None:
+    """The description is not gone through again."""
+    seen = view()
+    first = METHOD.reset(seen)
+    step = next(first)
+    while not isinstance(step, Consult):
+        step = first.send(Heard())
+    first.send(Heard(skipped=True))
+    assert isinstance(next(METHOD.reset(seen)), Consult)
 
 
 def test_where_scores_cost_anything_iterations_are_shared_as_ever() -> None:
