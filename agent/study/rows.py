@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..results.details import BEST
 from ..results.gain import ENSEMBLE, shown_name
-from .outcomes import BEST, Figure, Outcome
+from .outcomes import Figure, Outcome
 from .study_file import REFERENCES, TOGETHER, Study
 
 

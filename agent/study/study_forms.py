@@ -10,11 +10,12 @@ from html import escape
 from typing import Any
 
 from ...evaluator.counts import counted
+from ..results.details import BEST
 from ..results.gain import ENSEMBLE
 from ..results.guessing import GUESSED
 from ..results.leaderboard import safe_cell
 from ..text import printable
-from .outcomes import BEST, SPENT, Outcome, where
+from .outcomes import SPENT, Outcome, where
 
 Lines = Sequence[Sequence[str]]
 

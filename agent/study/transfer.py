@@ -12,10 +12,11 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.spec import Report
 from ..errors import TemplateRejectedError
+from ..results.details import BEST
 from ..results.gain import PLAIN
 from ..results.run_dir import write_atomically
 from .comparing import Blocks
-from .outcomes import BEST, Outcome
+from .outcomes import Outcome
 from .rows import Row, rows_of
 from .study_file import Study
 

@@ -9,10 +9,11 @@ from typing import Any
 from ...evaluator.baselines.white_box import WhiteBoxResult, run
 from ...evaluator.threads import in_thread
 from ..errors import UsageError
+from ..results.details import BEST
 from ..results.run_dir import write_atomically
 from ..stop import Stop
 from .grid import StudyCell
-from .outcomes import BEST, Figure, Outcome, digits
+from .outcomes import Figure, Outcome, digits
 
 FITTED = "white_box.json"
 """The file in the folder of such a run."""

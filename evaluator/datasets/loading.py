@@ -178,9 +178,10 @@ def _read_path(
 def _unknown(raw: str, path: Path) -> str:
     names = [entry.name for entry in known()]
     named = difflib.get_close_matches(raw.lower(), names, n=3, cutoff=0.5)
-    near = _beside(path) or named if {"/", os.sep} & set(raw) else named or _beside(path)
+    beside = _beside(path)
+    near = [*beside, *named] if {"/", os.sep} & set(raw) else [*named, *beside]
     some = f"`promptclimb datasets` lists all names, such as {', '.join(names[:MOST_SHOWN])}"
-    hint = f"did you mean {' or '.join(near)}?" if near else some
+    hint = f"did you mean {' or '.join(near[:MOST_SHOWN])}?" if near else some
     return f"there is no data set called {raw!r}, and no folder or table at {path}; {hint}"
 
 
@@ -190,5 +191,5 @@ def _beside(path: Path) -> list[str]:
         there = {one.name for one in itertools.islice(path.parent.iterdir(), MOST_LOOKED_AT)}
     except OSError:
         return []
-    near = difflib.get_close_matches(path.name, sorted(there - {path.name}))
-    return [str(path.with_name(name)) for name in near]
+    seen = sorted(name for name in there if name != path.name and not name.startswith("."))
+    return [str(path.with_name(name)) for name in difflib.get_close_matches(path.name, seen)]

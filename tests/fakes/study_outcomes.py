@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from promptclimb.agent.results.details import BEST
 from promptclimb.agent.study.grid import StudyCell, cells_of
-from promptclimb.agent.study.outcomes import BEST, Figure, Outcome
+from promptclimb.agent.study.outcomes import Figure, Outcome
 from promptclimb.agent.study.study_file import Study
 
 SMALL: Mapping[str, Any] = {"data": ["one", "two"], "seeds": [1, 2], "methods": ["random", "mutate"]}

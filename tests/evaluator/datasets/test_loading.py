@@ -44,7 +44,7 @@ def test_a_path_that_is_not_there_gets_its_neighbours_or_a_few_names(
     (tmp_path / "birds").mkdir()
     monkeypatch.chdir(tmp_path)
     for raw in (f"{tmp_path}/bird", "./bird", "brids"):
-        with pytest.raises(DataError, match=rf"did you mean {tmp_path}/birds\?"):
+        with pytest.raises(DataError, match=rf"did you mean .*{tmp_path}/birds"):
             load(raw)
     for raw in (f"{tmp_path}/xyz", f"{tmp_path}/no/such/folder", "xyzzy"):
         with pytest.raises(DataError, match="`promptclimb datasets` lists all names, such as ") as caught:
