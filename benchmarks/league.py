@@ -27,7 +27,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,10 +61,14 @@ def rows_asked(only: str) -> list[Row]:
     found = [row for row in ROWS if not wanted or any(_is_meant(row, word, names) for word in wanted)]
     if not found:
         raise SystemExit(f"--only {only}: no row; there are {'; '.join(row.name for row in ROWS)}")
-    missing = {row.package for row in found if row.package and find_spec(row.package) is None}
-    if missing:
-        raise SystemExit(f"not installed: {', '.join(sorted(missing))}; pip install -e '.[league]'")
     return found
+
+
+def check_installed(asked: Iterable[Job]) -> None:
+    """See that the neighbours are there, before anybody plays."""
+    packages = {job.of.package for job in asked if job.of.package}
+    if missing := sorted(package for package in packages if find_spec(package) is None):
+        raise SystemExit(f"not installed: {', '.join(missing)}; pip install -e '.[league]'")
 
 
 def _is_meant(row: Row, word: str, names: Collection[str]) -> bool:
@@ -78,10 +82,7 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     sets = list(told) if options.data == "all" else options.data.split(",")
     if unknown := [name for name in sets if name not in told]:
         raise SystemExit(f"--data {','.join(unknown)}: not of the league; there are {', '.join(told)}")
-    wanted = options.tables.split(",")
-    if unknown := [name for name in wanted if name not in TABLES]:
-        raise SystemExit(f"--tables {','.join(unknown)}: none; there are {', '.join(TABLES)}")
-    for table, seed, data, row in itertools.product(wanted, options.seeds, sets, rows):
+    for table, seed, data, row in itertools.product(options.tables, options.seeds, sets, rows):
         equal_calls = table == "calls"
         yield (
             table,
@@ -118,6 +119,9 @@ async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dic
     """Play what is not there; return the rows of each table."""
     asked = list(jobs(options))
     found = kept(folder)
+    if options.as_it_is:
+        return {name: whole([job for own, job in asked if own == name], found) for name in options.tables}
+    check_installed(job for _, job in asked)
     async with _endpoint(options) as door:
         for place, (name, job) in enumerate(asked, start=1):
             if job.key in found:
@@ -133,10 +137,13 @@ async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dic
             print(f"{where}: {_briefly(row)}", file=sys.stderr, flush=True)
             if "error" not in row:
                 shutil.rmtree(played_in, ignore_errors=True)
-    return {
-        name: [found[job.key] for own, job in asked if own == name]
-        for name in dict.fromkeys(name for name, _ in asked)
-    }
+    return {name: [found[job.key] for own, job in asked if own == name] for name in options.tables}
+
+
+def whole(asked: Sequence[Job], found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of those sets and seeds that every row has been played on."""
+    missing = {(job.data, job.seed) for job in asked if job.key not in found}
+    return [found[job.key] for job in asked if (job.data, job.seed) not in missing]
 
 
 def _briefly(row: Mapping[str, Any]) -> str:
@@ -177,10 +184,11 @@ async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, 
     """Measure what kills and 429s do to each that asks an LLM."""
     first = next(iter(sentences())) if options.data == "all" else options.data.split(",")[0]
     alone = argparse.Namespace(
-        **{**vars(options), "data": first, "seeds": [1], "tables": "calls", "llm": "fake"}
+        **{**vars(options), "data": first, "seeds": [1], "tables": ["calls"], "llm": "fake"}
     )
     asking = [job for _, job in jobs(alone) if job.of.method != "random" and not job.of.pool]
     one_each = {(job.of.player, job.of.method): job for job in reversed(asking)}
+    check_installed(asking)
     shutil.rmtree(folder / "faults", ignore_errors=True)
     return await faults.measured(
         list(reversed(one_each.values())),
@@ -200,6 +208,12 @@ def _numbers(words: str) -> list[int]:
     return [_number(word) for word in words.split(",")]
 
 
+def _tables(words: str) -> list[str]:
+    if unknown := [word for word in words.split(",") if word not in TABLES]:
+        raise argparse.ArgumentTypeError(f"{','.join(unknown)}: none; there are {', '.join(TABLES)}")
+    return words.split(",")
+
+
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read options."""
     parser = argparse.ArgumentParser(
@@ -211,7 +225,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="RN-pico", help="the black box")
     parser.add_argument("--evaluator", default="", help="another black box than the model, MODULE:FACTORY")
     parser.add_argument("--only", default="", help="names of rows, or words in them, with ; between")
-    parser.add_argument("--tables", default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
+    parser.add_argument("--tables", type=_tables, default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
     parser.add_argument("--calls", type=_number, default=12, help="LLM calls of each, in the table of calls")
     parser.add_argument(
         "--scorings", type=_number, default=140, help="templates scored by each, in the other"
@@ -221,14 +235,17 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--base-url", help="an endpoint; its key is $OPENAI_API_KEY")
     parser.add_argument("--threads", type=_number, help="of the local LLM; default: as many as are free")
     parser.add_argument("--keep", type=Path, help="folder of finished cells, which are not played again")
+    parser.add_argument("--as-it-is", action="store_true", help="play nothing: tables of what is kept")
     parser.add_argument("--cell-minutes", type=float, default=120.0, help="how long one cell may take")
     parser.add_argument("--faults", action="store_true", help="what kills and 429s do, instead of the tables")
     parser.add_argument("--refuse-seconds", type=float, default=30.0, help="of the long 429")
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args(words)
-    if not options.faults and not _is_local(options) and not options.base_url:
+    if not (options.faults or options.as_it_is or _is_local(options) or options.base_url):
         parser.error(f"--llm {options.llm} needs --base-url")
+    if options.as_it_is and options.keep is None:
+        parser.error("--as-it-is needs --keep")
     return options
 
 

@@ -137,12 +137,11 @@ def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
     ("words", "said"),
     [
         (("--data", "tallies"), "tallies: not of the league"),
-        (("--tables", "tokens"), "tokens: none"),
         (("--only", "nobody"), "nobody: no row"),
     ],
 )
 def test_what_is_asked_wrongly_is_said_in_a_line(words: tuple[str, ...], said: str) -> None:
-    """A development set, a table or a row that there is not."""
+    """A development set, or a row that there is not."""
     with pytest.raises(SystemExit, match=said):
         list(league.jobs(options(*words)))
 
@@ -155,6 +154,20 @@ async def test_a_league_goes_on_where_it_was_left(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(f'{json.dumps(row)}\n{{"key": "cut', "utf-8")
     assert await league.table(asked, tmp_path) == {"calls": [row]}
     assert not (tmp_path / "cells").exists()
+
+
+async def test_a_table_of_what_is_there_leaves_out_a_set_that_is_not_over(tmp_path: Path) -> None:
+    """Nothing is played, and no row has a set that another one lacks."""
+    words = ("--only", "random;pn", "--seeds", "1", "--data", "frames,displays", "--tables", "calls")
+    asked = options(*words, "--as-it-is", "--keep", str(tmp_path))
+    rows = [
+        {"key": each.key, **played(each.row, each.data, 1, "10")}
+        for _, each in league.jobs(asked)
+        if (each.row, each.data) != ("pn", "displays")
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    found = await league.table(asked, tmp_path)
+    assert [(row["row"], row["data"]) for row in found["calls"]] == [("pn", "frames"), ("random", "frames")]
 
 
 async def test_the_door_counts_for_each_cell_what_the_endpoint_answers() -> None:

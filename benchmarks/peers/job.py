@@ -92,7 +92,7 @@ class Job:
         return next(row for row in ROWS if row.name == self.row)
 
     @property
-    def iterations(self) -> int:
+    def rounds(self) -> int:
         """Rounds of a search of ours, each with at most one call; it begins with ``INITIAL`` templates."""
         return self.calls if self.scorings is None else max((self.scorings - INITIAL) // PROPOSALS, 1)
 
@@ -104,7 +104,7 @@ class Job:
         """
         named = asdict(self)
         if self.of.player == OURS:
-            named |= {"calls": self.iterations, "scorings": None}
+            named |= {"calls": self.rounds, "scorings": None}
         return json.dumps({name: value for name, value in named.items() if name != "patient"}, sort_keys=True)
 
 

@@ -1,4 +1,7 @@
-"""Searches of this project: one climb from 80 initial templates, five proposals a call, its own client."""
+"""Searches of this project: one climb from 80 initial templates, five proposals a call, its own client.
+
+It has two conversations, as by default, where the number of rounds can be halved.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ async def _play(job: Job, place: Place, evaluator: Evaluator) -> Pick:
 
 def _config(job: Job, place: Place) -> SearchConfig:
     row = job.of
+    resets = 1 if job.rounds % 2 else 2
     asks = row.method != "random"
     patience = {"request_timeout": PATIENCE_S, "retry_seconds": PATIENCE_S} if job.patient else {}
     return SearchConfig(
@@ -38,8 +42,8 @@ def _config(job: Job, place: Place) -> SearchConfig:
         llm=job.llm if asks else None,
         base_url=place.base_url if asks else None,
         restarts=1,
-        resets=1,
-        iterations=job.iterations,
+        resets=resets,
+        iterations=job.rounds // resets,
         proposals=PROPOSALS,
         initial=INITIAL,
         views=0,  # nobody else has altered views to choose by
