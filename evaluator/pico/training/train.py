@@ -51,6 +51,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return path
+
+
 def _minutes(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -65,17 +72,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "--model",
-        choices=[*NAMES, "both"],
-        default="both",
-        help="which model to train (default: both at once)",
-    )
-    add(
-        "--out",
-        type=Path,
-        help="folder for pictures, states and exports (default: pico/ in the cache folder)",
-    )
+    add("--model", choices=[*NAMES, "both"], default="both", help="which to train (default: both at once)")
+    add("--out", type=Path, help="folder for all that is made (default: pico/ in the cache folder)")
     add("--images", type=_positive, default=IMAGES, help=f"pictures to render (default: {IMAGES:,})")
     add("--steps", type=_positive, help=f"optimizer steps (default: {STEPS})")
     add("--minutes", type=_minutes, help="train each model for so long instead of for so many steps")
@@ -87,16 +85,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add(
         "--image-tower",
-        type=Path,
+        type=_file,
         metavar="FILE",
         help="weights whose image tower ViT-pico takes; then step 5 alone is done for it",
     )
     add("--seed", type=int, default=1, help="of pictures, weights and batches (default: 1)")
     add("--render-only", action="store_true", help="stop after step 3")
-    options = parser.parse_args(arguments)
-    if options.image_tower is not None and not options.image_tower.is_file():
-        parser.error(f"--image-tower: there is no file {str(options.image_tower)!r}")
-    return options
+    return parser.parse_args(arguments)
 
 
 def _prepare(out: Path, images: int, seed: int, workers: int) -> tuple[list[Path], list[Path]]:
