@@ -331,8 +331,11 @@ async def test_a_missing_extra_is_said_before_anything_is_paid(
 
 
 @pytest.mark.parametrize("name", ["mlflow", "otel", "tensorboard"])
-def test_a_place_that_cannot_be_written_is_told_at_once(name: str, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_told_at_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Below a file, or of the other kind; what can be written is left as it was."""
+    monkeypatch.setattr(known_trackers, "_is_there", lambda package: True)
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     wrong = {"tensorboard": "file"}.get(name, "folder")
@@ -349,8 +352,9 @@ def test_a_place_that_cannot_be_written_is_told_at_once(name: str, tmp_path: Pat
     assert (tmp_path / "file").read_text() == "x"
 
 
-def test_an_address_is_no_place_to_be_looked_at() -> None:
+def test_an_address_is_no_place_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server is asked when the search begins."""
+    monkeypatch.setattr(known_trackers, "_is_there", lambda package: True)
     check_trackers(("mlflow:http://127.0.0.1:9", "otel:http://127.0.0.1:9"))
     check_trackers(("mlflow:databricks", "wandb:/no/such/project"))
 
