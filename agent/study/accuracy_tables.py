@@ -18,8 +18,8 @@ def tables(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
 
     Only what is alike is averaged. A data set's figures are over the seeds that every method has finished
     there, and the mean is over the data sets that have such a seed. A method that has finished nothing has
-    no figures, and takes none from the others. What a data set has no reference for, a hand-made template
-    say, has no mean over the sets.
+    no figures, and takes none from the others. A reference that some data set lacks, a hand-made template
+    say, has no mean over the sets; one that all lack has no row.
 
     Args:
         study: The file.
@@ -36,6 +36,7 @@ def _table(study: Study, model: str, shots: int, blocks: Blocks) -> dict[str, An
         for (own_model, own_shots, data, seed), block in blocks.items()
         if (own_model, own_shots) == (model, shots)
     }
+    rows = [row for row in rows if row.method is not None or any(row.of(block) for block in here.values())]
     alive = [row for row in rows if row.binds and any(row.of(block) for block in here.values())]
     seeds = {
         data: [seed for seed in study.seeds if _whole(alive, here.get((data, seed), ()))] for data in columns

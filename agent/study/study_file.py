@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -16,9 +16,11 @@ from .file_parts import Budget, Compare, Llm, Method, Model, Options, Table
 
 MOST_RUNS = 100_000
 """The most runs of a study: far more than anybody pays for, so that a slip of the finger is told."""
-Reference: TypeAlias = Literal["plain", "best hand-made", "hand-made", "initial pool"]
-REFERENCES: tuple[Reference, ...] = ("plain", "best hand-made", "hand-made", "initial pool")
-"""What every search is compared with anyway, in the order of a table's rows."""
+Reference: TypeAlias = Literal[
+    "plain", "openai-imagenet", "simple-imagenet", "best hand-made", "hand-made", "initial pool"
+]
+REFERENCES: tuple[Reference, ...] = get_args(Reference)
+"""What a search is compared with anyway, in the order of a table's rows; hand-made ones not of every set."""
 TOGETHER = " ensemble"
 """What follows a method's name where the templates that it chose together are meant."""
 _POINTS = (10, 20, 40, 80, 160, 320, 640)

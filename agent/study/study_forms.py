@@ -97,8 +97,8 @@ def _figure(row: Mapping[str, Any], data: str) -> str:
 def _difference_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
     lines: list[Sequence[str]] = [("", "model", "shots", "sets", "runs", "points", "95 % interval", "over")]
     for one in found:
-        interval = "-" if one["interval"] is None else "{:+.1f} to {:+.1f}".format(*one["interval"])
-        points = "-" if one["points"] is None else f"{one['points']:+.1f}"
+        interval = "-" if one["interval"] is None else "{:+z.1f} to {:+z.1f}".format(*one["interval"])
+        points = "-" if one["points"] is None else f"{one['points']:+z.1f}"
         what = f"{one['first']} over {one['second']}"
         counts = (str(one["shots"]), str(one["sets"]), str(one["runs"]))
         lines.append((what, one["model"], *counts, points, interval, ", ".join(one["resampled"]) or "-"))
@@ -118,7 +118,7 @@ def _curve_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
 def _transfer_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
     lines: list[Sequence[str]] = [("", "shots", "from", "to", "sets", "brought", "native", "kept")]
     for one in found:
-        brought, native = ("-" if one[key] is None else f"{one[key]:+.1f}" for key in ("brought", "native"))
+        brought, native = ("-" if one[key] is None else f"{one[key]:+z.1f}" for key in ("brought", "native"))
         kept = "-" if one["kept"] is None else f"{100 * one['kept']:.0f} %"
         counts = (str(one["shots"]), one["from"], one["to"], str(one["sets"]))
         lines.append((one["label"], *counts, brought, native, kept))

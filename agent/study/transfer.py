@@ -65,12 +65,16 @@ class Carried:
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
 
 
+LEAST_GAIN = 0.01
+"""Below a point, a share of the gain is a ratio of chances."""
+
+
 def transfers(study: Study, blocks: Blocks, carried: Carried) -> list[dict[str, Any]]:
     """Return, for each method and pair of models, how much of the gain is kept.
 
     ``kept`` is the gain over the plain template, on the other model, of what was found on the first one,
     divided by the gain of what a search on that other model itself found; both are means over data sets of
-    means over seeds. It is None where searching there gained nothing.
+    means over seeds. It is None where searching there gained less than a point.
 
     Args:
         study: The file.
@@ -112,7 +116,7 @@ def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carrie
         **label,
         "brought": round(100 * brought_gain, 4),
         "native": round(100 * native_gain, 4),
-        "kept": brought_gain / native_gain if native_gain > 0 else None,
+        "kept": brought_gain / native_gain if native_gain >= LEAST_GAIN else None,
     }
 
 

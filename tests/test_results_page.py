@@ -1,0 +1,105 @@
+"""docs/RESULTS.md says what the kept tables say: accuracies are means over runs, and templates were found."""
+
+from __future__ import annotations
+
+import csv
+import re
+import statistics
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from promptclimb.agent.results.guessing import GUESSED
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = (DOCS / "RESULTS.md").read_text(encoding="utf-8")
+REFERENCES = {
+    "plain template": "test: plain",
+    "openai-imagenet": "test: openai-imagenet",
+    "simple-imagenet": "test: simple-imagenet",
+    "best hand-made": "test: best hand-made",
+    "hand-made": "test: hand-made",
+    "initial pool's pick": "test: initial pool",
+}
+_HEADING = re.compile(r"^#+ (?P<model>\S+), (?P<shots>\d+) shots?$", re.MULTILINE)
+
+
+def _runs() -> list[dict[str, str]]:
+    with (DOCS / "results" / "miniature.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["counts"] == "1"]
+
+
+RUNS = _runs()
+
+
+def _lines(text: str) -> Iterator[list[str]]:
+    """Yield the cells of the tables of a text, their rules left out."""
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            continue
+        cells = [unescape(cell.strip().replace("\\", "")) for cell in line.strip("|").split("|")]
+        if not set("".join(cells)) <= set("-: "):
+            yield cells
+
+
+def _tables() -> Iterator[tuple[str, str, list[list[str]]]]:
+    headings = list(_HEADING.finditer(PAGE))
+    for heading, after in zip(headings, [*headings[1:], None], strict=True):
+        section = PAGE[heading.end() : after.start() if after else len(PAGE)].split("\n#")[0]
+        yield heading["model"], heading["shots"], list(_lines(section))
+
+
+def _expected(model: str, shots: str, data: str, label: str) -> float:
+    method, figure = label, "test: best"
+    if label in REFERENCES:
+        method, figure = "", REFERENCES[label]
+    elif label.endswith(" ensemble"):
+        method, figure = label.removesuffix(" ensemble"), "test: ensemble"
+    method = method.removesuffix(" (white box)")
+    place = (model, shots, data)
+    by_seed = {
+        row["seed"]: float(row[figure])
+        for row in RUNS
+        if (row["model"], row["shots"], row["data"]) == place
+        and method in ("", row["method"])
+        and row[figure]
+    }
+    return 100 * statistics.fmean(by_seed.values())
+
+
+def test_the_page_has_a_table_for_each_model_and_number_of_shots() -> None:
+    """None is left out, and each has rows."""
+    assert {(model, shots) for model, shots, _ in _tables()} == {(row["model"], row["shots"]) for row in RUNS}
+    assert all(len(lines) > 5 for _, _, lines in _tables())
+
+
+@pytest.mark.parametrize(("model", "shots", "lines"), list(_tables()))
+def test_accuracies_are_those_of_the_runs(model: str, shots: str, lines: list[list[str]]) -> None:
+    """Each cell is the mean over seeds in the kept table, and the last the mean over sets."""
+    (_, *sets, mean), *rows = lines
+    assert mean == "mean"
+    for label, *cells in rows:
+        found = [float(cell.removesuffix(GUESSED)) for cell in cells if cell != "-"]
+        if len(found) < len(cells):
+            continue  # a data set has no such reference
+        expected = [_expected(model, shots, data, label) for data in sets]
+        expected.append(statistics.fmean(expected))
+        assert found == pytest.approx(expected, abs=0.051), (model, shots, label)
+
+
+def test_templates_on_the_page_were_found() -> None:
+    """Every template in the list of what was found is that run's, and so are its accuracies."""
+    section = PAGE.split("## What was found")[1].split("\n## ")[0]
+    shown = [cells for cells in _lines(section) if cells[0] != "set"]
+    assert len(shown) >= 20
+    known = {
+        (row["data"], row["model"], row["shots"], row["template"]): row
+        for row in RUNS
+        if row["method"] == "guided, told"
+    }
+    for data, model, shots, template, found, plain, *_ in shown:
+        row = known[data, model, shots, template.strip("`")]
+        assert float(found) == pytest.approx(100 * float(row["test: best"]), abs=0.051)
+        assert float(plain) == pytest.approx(100 * float(row["test: plain"]), abs=0.051)
