@@ -160,6 +160,20 @@ def test_a_template_that_stands_twice_is_said_to_weigh_twice() -> None:
     assert "weighs twice" in twice.about + twice.code
 
 
+def test_the_lines_are_those_of_what_is_advised() -> None:
+    """The best template alone where the ensemble is worse on test, for a black box of another kind too."""
+    gains = {edges: Gain(over={}, ensemble=between(*edges), verdict="") for edges in ((-9, -1), (-9, 1))}
+    assert code(gain=gains[-9, 1])["templates"] == ["a {}", "one {}"]
+    assert code(gain=gains[-9, -1])["templates"] == ["a {}"]
+    for model in (Model(name="m", pretrained="p"), Model(name="mine", pretrained="")):
+        alone = use_of(view(small_result(gain=gains[-9, -1], model=model)))
+        assert alone is not None
+        assert "est template alone, as on test the ensemble is worse" in alone.about
+        assert "one {}" not in alone.code
+        assert ("--only best" in alone.more) is bool(model.pretrained)
+    assert "--only best" in steps(gain=gains[-9, -1], **KNOWS)
+
+
 def test_a_model_is_opened_as_it_was() -> None:
     """Bundled ones by this program, hubs and folders by their name alone."""
     assert 'load_model("RN-pico", "pico"' in code(model=Model(name="RN-pico", pretrained="pico"))["code"]
