@@ -23,8 +23,13 @@ def next_steps(view: RunView) -> list[str]:
         more = "".join(f" --max-{limit} N" for limit in view.state.limits)
         command = f"promptclimb resume {folder}{more}"
         first = f"Go on: {command} takes up the run where it was; nothing is paid for twice."
-        return [first, *(_on_answers(result) if result else [])]
-    steps = [*_on_test(result, folder), *_on_guessing(result), *_on_answers(result), *_on_gain(view, result)]
+        return [first, *(_on_answers(result, folder) if result else [])]
+    steps = [
+        *_on_test(result, folder),
+        *_on_guessing(result),
+        *_on_answers(result, folder),
+        *_on_gain(view, result),
+    ]
     return steps or ["Use the best template, or the ensemble, as shown above."]
 
 
@@ -41,13 +46,13 @@ def _on_test(result: SearchResult, folder: str) -> list[str]:
     return []
 
 
-def _on_answers(result: SearchResult) -> list[str]:
+def _on_answers(result: SearchResult, folder: str) -> list[str]:
     if NOTHING_USABLE in result.notes:
         return ["Ask another LLM: this one proposed no template that could be used."]
     if EMPTY in result.notes:
         return [
-            "Look at the answers in which no template could be read; an LLM that follows the request wastes "
-            "fewer calls."
+            f"Look at the answers in which no template could be read (promptclimb transcript {folder}); an LLM "
+            "that follows the request wastes fewer calls."
         ]
     return []
 

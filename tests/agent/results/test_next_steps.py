@@ -67,7 +67,10 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
         ({}, "Use the best template, or the ensemble"),
         ({"notes": {UNOPENED: "torn"}}, "Mend what is wrong with the test images"),
         ({"notes": {NOTHING_USABLE: "none"}}, "Ask another LLM"),
-        ({"notes": {EMPTY: "some"}}, "wastes fewer calls"),
+        (
+            {"notes": {EMPTY: "some"}},
+            "(promptclimb transcript 'my run'); an LLM that follows the request wastes",
+        ),
         ({"dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2))}, "Add test images"),
     ],
 )
