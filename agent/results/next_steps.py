@@ -51,8 +51,8 @@ def _on_answers(result: SearchResult, folder: str) -> list[str]:
         return ["Ask another LLM: this one proposed no template that could be used."]
     if EMPTY in result.notes:
         return [
-            f"Look at the answers in which no template could be read (promptclimb transcript {folder}); an LLM "
-            "that follows the request wastes fewer calls."
+            f"Look at the answers in which no template could be read (promptclimb transcript {folder}); an "
+            "LLM that follows the request wastes fewer calls."
         ]
     return []
 

@@ -69,7 +69,7 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
         ({"notes": {NOTHING_USABLE: "none"}}, "Ask another LLM"),
         (
             {"notes": {EMPTY: "some"}},
-            "(promptclimb transcript 'my run'); an LLM that follows the request wastes",
+            "(promptclimb transcript 'my run'); an LLM that follows",
         ),
         ({"dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2))}, "Add test images"),
     ],
