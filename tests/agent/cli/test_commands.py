@@ -948,6 +948,8 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
 ) -> None:
     """A stopped run is shown with its reason and how to go on; finished, nothing is left to go on with."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert call("status", "--help") == 0
+    assert "The best so far is that by training images." in capsys.readouterr().out
     assert main(["status"]) == 0
     assert "no runs" in capsys.readouterr().out
     assert main(["search", *SMALL, "--base-url", server.base_url, "--max-calls", "2"]) == 0
