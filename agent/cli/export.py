@@ -6,17 +6,22 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..results import exports
+from ..results.details import BEST, ENSEMBLE
+from ..results.run_dir import result_of
 from .folders import folder_with_result
-from .output import print_text
+from .output import print_text, say
 
 if TYPE_CHECKING:
     from .parser import Commands
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the file and print where it is."""
+    """Write the file and print where it is, and beside that which templates it holds."""
     run_dir = folder_with_result(arguments.directory)
-    print_text(f"{exports.export(run_dir, arguments.form, out=arguments.out)}\n")
+    form, only = arguments.form, arguments.only
+    print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
+    if line := exports.which(result_of(run_dir), form, only):
+        say(line)
     return 0
 
 
@@ -28,4 +33,10 @@ def add_parser(commands: Commands, line: str) -> None:
         "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(exports.FORMS)}"
     )
     parser.add_argument("--out", metavar="FILE", help="where to (default: RUN_DIR/exports/)")
+    parser.add_argument(
+        "--only",
+        choices=(BEST, ENSEMBLE),
+        metavar="WHICH",
+        help="best (the best template alone) or ensemble (default: ensemble, where the format takes several)",
+    )
     parser.set_defaults(run=export)

@@ -19,6 +19,9 @@ from .output import print_json, print_table, print_text, resume_command, say, sh
 if TYPE_CHECKING:
     from .parser import Commands
 
+_ABOUT = """\
+The best so far is that by training images. What is chosen at the end, by
+training and validation images and altered views of them, may be another."""
 _COLUMNS = ("run", "state", "iterations", "calls", "train", "best template")
 
 
@@ -121,7 +124,7 @@ def _iterations(state: RunState) -> str:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``status``."""
-    parser = commands.add_parser("status", help=line)
+    parser = commands.add_parser("status", help=line, epilog=_ABOUT)
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="one run (default: all in runs/, a suite's too)"
     )

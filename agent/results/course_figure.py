@@ -9,6 +9,7 @@ from ...evaluator.counts import counted
 from .chart import DASHES, NARROW, WIDE, Drawing, course_chart, shown_curves
 from .figures import score_text
 from .gain import BEST_HAND_MADE, HAND_MADE, PLAIN, shown_name
+from .leaderboard import chosen_by_more
 from .run_view import RunView
 
 _LEVELS = (PLAIN, BEST_HAND_MADE, HAND_MADE)
@@ -76,6 +77,11 @@ def _text(value: float, view: RunView) -> str:
 
 def _about(view: RunView, shown: int) -> str:
     told = "The best training score of each restart after each iteration; at 0, of its initial templates."
+    if view.result is None or chosen_by_more(view.rows):
+        told += (
+            " The choice at the end counts validation images and altered views too, where there are any, and "
+            "may fall on another template."
+        )
     if shown < len(view.course.curves):
         told += f" The {shown} of {len(view.course.curves)} restarts that ended highest are drawn."
     if view.course.estimated:

@@ -67,6 +67,12 @@ class Difference:
         """Whether both are the same template, so that there is nothing to estimate."""
         return self.interval == (0.0, 0.0)
 
+    @property
+    def surely(self) -> int:
+        """1 where the first is better, -1 where it is worse, 0 where the interval leaves that open."""
+        low, high = self.interval
+        return (low > 0.0) - (high < 0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
@@ -81,6 +87,11 @@ class Gain:
     over: Mapping[str, Difference]
     ensemble: Difference | None
     verdict: str
+
+    @property
+    def ensemble_is_worse(self) -> bool:
+        """Whether the best template alone is to be used, because the ensemble is worse than it."""
+        return self.ensemble is not None and self.ensemble.surely < 0
 
     @property
     def told(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .figures import about_test, has_accuracies
 from .gain import Difference, shown_name
-from .guessing import by_guessing
+from .guessing import by_guessing, by_most_frequent
 from .result import Best, Ensemble, SearchResult
 
 
@@ -79,7 +79,9 @@ def about_scores(result: SearchResult) -> str:
         return f"Scores as the black box gives them; higher is better. {about_test(result)}"
     said = "Accuracies in %. "
     if (share := by_guessing(result)) is not None:
-        said += f"Guessing among {result.dataset.classes} classes comes to {100 * share:.1f}. "
+        said += f"Guessing among {result.dataset.classes} classes comes to {100 * share:.1f}"
+        most = by_most_frequent(result)
+        said += ". " if most is None else f", always naming the most frequent one to {100 * most:.1f}. "
     if result.gain is not None:
         said += (
             "Differences are in percentage points on test, each with its 95 % interval; below it, how many "

@@ -20,9 +20,22 @@ def by_guessing(result: SearchResult) -> float | None:
     return 1 / classes
 
 
+def by_most_frequent(result: SearchResult) -> float | None:
+    """Return the share of test images that always naming their most frequent class gets right.
+
+    None where that is no more than naming a class at random, or where nobody knows the images of each class.
+    """
+    share, look = by_guessing(result), result.inspection
+    if share is None or look is None or look.split != "test":
+        return None
+    images = [one.images for one in look.classes]
+    most = max(images, default=0) / (sum(images) or 1)
+    return most if most > share else None
+
+
 def no_better_than_guessing(result: SearchResult) -> str:
     """Return a sentence where the best template may be no better on test than guessing, else nothing."""
-    share, test, images = by_guessing(result), result.best.test, result.dataset.sizes.test
+    share, test, images = _without_looking(result), result.best.test, result.dataset.sizes.test
     if share is None or test is None or not images or not 0.0 <= test <= 1.0:
         return ""
     low, high = wilson(test, images)
@@ -33,8 +46,18 @@ def no_better_than_guessing(result: SearchResult) -> str:
 
 def about_guessing(result: SearchResult) -> str:
     """Return in words what guessing comes to, of a result that may be no better."""
-    percent = 100 * (by_guessing(result) or 0.0)
-    return f"no better than guessing among {result.dataset.classes} classes, which comes to {percent:.1f} %"
+    percent, classes = 100 * (_without_looking(result) or 0.0), result.dataset.classes
+    if by_most_frequent(result) is None:
+        return f"no better than guessing among {classes} classes, which comes to {percent:.1f} %"
+    return (
+        f"no better than guessing, as always naming the most frequent of {classes} classes comes to "
+        f"{percent:.1f} %"
+    )
+
+
+def _without_looking(result: SearchResult) -> float | None:
+    """Return what a template must be better than, the higher of both; None where nobody knows."""
+    return by_most_frequent(result) or by_guessing(result)
 
 
 def verdict_on(result: SearchResult) -> str:

@@ -1,4 +1,4 @@
-"""The leaderboard and the templates of a run, as the texts of their files."""
+"""The leaderboard and the templates of a run, as the texts of their files, and by what they are in order."""
 
 from __future__ import annotations
 
@@ -17,6 +17,30 @@ def safe_cell(text: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: what could start one gets an apostrophe."""
     plain = printable(text)
     return f"'{plain}" if plain.lstrip().startswith(_FORMULA) else plain
+
+
+def chosen_by_more(rows: Iterable[Row]) -> bool:
+    """Return whether more than the training images counts in the choice at the end."""
+    return any(row.val is not None or row.views is not None for row in rows)
+
+
+def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
+    """Return in a sentence by what rows are in their order.
+
+    Args:
+        rows: The leaderboard, or what was scored so far.
+        chosen: Whether the search has chosen, so that it is the leaderboard.
+    """
+    if not chosen:
+        return "Best first by training score so far; validation images and altered views count at the end."
+    if not chosen_by_more(rows):
+        return "Best first, in the order of the choice at the end: by training score."
+    val, views = (any(getattr(row, name) is not None for row in rows) for name in ("val", "views"))
+    others = [name for name, there in (("validation images", val), ("altered views", views)) if there]
+    return (
+        f"Best first, in the order of the choice at the end, which counts {' and '.join(others)} too: "
+        "another template may have the best training score."
+    )
 
 
 def leaderboard_csv(rows: Iterable[Row]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tomllib
 
-from .gain import BEST_HAND_MADE, INITIAL_POOL, PLAIN, Difference
+from .gain import BEST_HAND_MADE, INITIAL_POOL, PLAIN
 from .guessing import no_better_than_guessing
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
@@ -23,8 +23,13 @@ def next_steps(view: RunView) -> list[str]:
         more = "".join(f" --max-{limit} N" for limit in view.state.limits)
         command = f"promptclimb resume {folder}{more}"
         first = f"Go on: {command} takes up the run where it was; nothing is paid for twice."
-        return [first, *(_on_answers(result) if result else [])]
-    steps = [*_on_test(result, folder), *_on_guessing(result), *_on_answers(result), *_on_gain(view, result)]
+        return [first, *(_on_answers(result, folder) if result else [])]
+    steps = [
+        *_on_test(result, folder),
+        *_on_guessing(result),
+        *_on_answers(result, folder),
+        *_on_gain(view, result),
+    ]
     return steps or ["Use the best template, or the ensemble, as shown above."]
 
 
@@ -41,13 +46,13 @@ def _on_test(result: SearchResult, folder: str) -> list[str]:
     return []
 
 
-def _on_answers(result: SearchResult) -> list[str]:
+def _on_answers(result: SearchResult, folder: str) -> list[str]:
     if NOTHING_USABLE in result.notes:
         return ["Ask another LLM: this one proposed no template that could be used."]
     if EMPTY in result.notes:
         return [
-            "Look at the answers in which no template could be read; an LLM that follows the request wastes "
-            "fewer calls."
+            f"Look at the answers in which no template could be read (promptclimb transcript {folder}); an "
+            "LLM that follows the request wastes fewer calls."
         ]
     return []
 
@@ -67,21 +72,24 @@ def _on_gain(view: RunView, result: SearchResult) -> list[str]:
     if gain is None:
         return steps
     pool, plain, hand_made = (gain.over.get(name) for name in (INITIAL_POOL, PLAIN, BEST_HAND_MADE))
-    if gain.ensemble is not None and _surely(gain.ensemble) > 0:
+    if gain.ensemble is not None and gain.ensemble.surely > 0:
         steps.append("Use the ensemble: on test it is better than the best template alone.")
-    elif gain.ensemble is not None and _surely(gain.ensemble) < 0:
-        steps.append("Use the best template alone: on test the ensemble is worse.")
-    if hand_made is not None and _surely(hand_made) < 0:
+    elif gain.ensemble_is_worse:
+        steps.append(
+            "Use the best template alone: on test the ensemble, which templates.json holds, is worse "
+            "(promptclimb export RUN_DIR --format FORM --only best)."
+        )
+    if hand_made is not None and hand_made.surely < 0:
         steps.append(
             "Use the best hand-made template: the search found none as good. A search that begins with it "
             "(--initial FILE) may go on from there."
         )
-    elif plain is not None and _surely(plain) > 0 and not no_better_than_guessing(result):
+    elif plain is not None and plain.surely > 0 and not no_better_than_guessing(result):
         steps.append("Use what was found in place of the plain template: the gain is more than chance.")
-    if pool is not None and _surely(pool) <= 0:
+    if pool is not None and pool.surely <= 0:
         steps.append(_on_iterations(view, result))
     widest = max((one.interval[1] - one.interval[0] for one in gain.over.values()), default=0.0)
-    if widest > WIDE and any(not _surely(one) and not one.of_one for one in gain.over.values()):
+    if widest > WIDE and any(not one.surely and not one.of_one for one in gain.over.values()):
         steps.append("For a surer answer take more test images: four times as many halve an interval.")
     return steps
 
@@ -96,9 +104,3 @@ def _on_iterations(view: RunView, result: SearchResult) -> str:
         f"(--describe), another method or {llm} may make them worth it; more restarts draw more initial "
         "templates, which cost no call."
     )
-
-
-def _surely(one: Difference) -> int:
-    """Return 1 for better, -1 for worse, 0 where the interval leaves that open."""
-    low, high = one.interval
-    return (low > 0.0) - (high < 0.0)

@@ -12,6 +12,7 @@ from .run_view import RunView
 MOST_NAMES = 40
 LONGEST_LINE = 100
 _BUNDLED = "pico"
+_WORSE = ", as on test the ensemble is worse"
 
 
 class Use(NamedTuple):
@@ -27,25 +28,29 @@ def use_of(view: RunView) -> Use | None:
     result = view.result
     if result is None:
         return None
-    templates = _listed("templates", [positional(one) for one in result.ensemble.templates])
+    alone = result.gain is not None and result.gain.ensemble_is_worse
+    used = (result.best.template,) if alone else result.ensemble.templates
+    templates = _listed("templates", [positional(one) for one in used])
     names = _names(view)
     if names is None or (not result.model.pretrained and ":" not in result.model.name):
-        return Use(
-            "The templates of the ensemble, the best first; {} is the slot of the class name.", templates, ""
-        )
+        what = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
+        return Use(f"{what}; {{}} is the slot of the class name.", templates, "")
     code = "\n".join([*_model(result), "", *names, templates, *_CLASSIFIER])
-    together = (
-        "the templates of the ensemble, averaged as the search did"
-        if len(result.ensemble.templates) > 1
-        else ""
-    )
-    twice = len(set(result.ensemble.templates)) < len(result.ensemble.templates)
-    weighed = "; one that stands there twice weighs twice" if twice else ""
+    only = " --only best" if alone else ""
     return Use(
-        f"With open_clip: {together or 'the best template'}{weighed}.",
+        f"With open_clip: {_which(used, alone=alone)}.",
         code,
-        "For CLIP_benchmark, CuPL, CoOp, or the classifier itself: promptclimb export RUN_DIR --format FORM.",
+        "For CLIP_benchmark, CuPL, CoOp, or the classifier itself: promptclimb export RUN_DIR --format FORM"
+        f"{only}.",
     )
+
+
+def _which(used: Sequence[str], *, alone: bool) -> str:
+    """Return in words which templates the lines use."""
+    if alone or len(used) == 1:
+        return f"the best template alone{_WORSE}" if alone else "the best template"
+    weighed = "; one that stands there twice weighs twice" if len(set(used)) < len(used) else ""
+    return f"the templates of the ensemble, averaged as the search did{weighed}"
 
 
 def positional(template: str) -> str:

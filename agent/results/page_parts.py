@@ -15,6 +15,7 @@ from .details import Ancestor
 from .figures import REJECTED
 from .gain_rows import Compared, about_scores, compared_rows
 from .headline import Card, cards, verdict, warnings, what
+from .leaderboard import about_order
 from .lineage import Word, marked
 from .next_steps import next_steps
 from .open_clip_lines import Use, use_of
@@ -75,6 +76,7 @@ class Page:
     refused: Sequence[Reason]
     board: Sequence[Row]
     board_rest: int
+    board_order: str
     use: Use | None
     next: Sequence[str]
     percent: bool
@@ -85,6 +87,11 @@ class Page:
     def gains(self) -> bool:
         """Whether there is any difference to tell."""
         return any(row.gain is not None for row in self.compared)
+
+    @property
+    def views(self) -> bool:
+        """Whether altered views were scored."""
+        return any(row.views is not None for row in self.board)
 
 
 def page_of(view: RunView) -> Page:
@@ -120,6 +127,7 @@ def page_of(view: RunView) -> Page:
         refused=_refused(view.course.refused, result.rejected if result else None),
         board=rows[:MAX_ROWS],
         board_rest=max(0, len(rows) - MAX_ROWS),
+        board_order=about_order(rows, chosen=result is not None),
         use=use_of(view) if result else None,
         next=next_steps(view),
         percent=view.percent,

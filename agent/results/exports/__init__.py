@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .forms import FORMS
-from .to_file import export
+from .to_file import export, which
 
-__all__ = ["FORMS", "export"]
+__all__ = ["FORMS", "export", "which"]

@@ -1,7 +1,8 @@
 """The forms of the exported files: what each tool reads, made from what a run found.
 
-The templates are those of the ensemble, best first; tools that take a single template get the best one. To
-add a form, write its function and name it in ``FORMS``: help, messages and the command follow.
+The templates are those of the ensemble, best first, unless the best alone is asked for; tools that take a
+single template get the best one. To add a form, write its function and name it in ``FORMS``: help, messages
+and the command follow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ....evaluator.datasets import load_data
 from ....prompts.template import SLOT, Template
 from ...config.schema import SearchConfig
 from ...errors import UsageError
+from ..details import BEST, ENSEMBLE
 from ..leaderboard import leaderboard_csv
 from ..result import SearchResult
 from .classifier import classifier_file
@@ -46,10 +48,17 @@ class Found:
     Attributes:
         run_dir: The run's folder.
         result: Its result.
+        only: Which of its templates are written: ``ENSEMBLE``, or ``BEST`` for the best one.
     """
 
     run_dir: Path
     result: SearchResult
+    only: str = ENSEMBLE
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The templates to write, best first."""
+        return (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
 
     @property
     def config(self) -> SearchConfig:
@@ -71,15 +80,17 @@ class Form:
     Attributes:
         file: The file's name in ``RUN_DIR/exports``.
         content: Makes what is in it.
+        choices: Which templates it can hold, by default the first; none where there is nothing to choose.
     """
 
     file: str
     content: Callable[[Found], str | bytes]
+    choices: tuple[str, ...] = (ENSEMBLE, BEST)
 
 
 def open_clip(found: Found) -> str:
     """Return a JSON list for ``build_zero_shot_classifier``; it fills each by ``str.format(class_name)``."""
-    return _json([_positional(template) for template in found.result.ensemble.templates])
+    return _json([_positional(template) for template in found.templates])
 
 
 def clip_benchmark(found: Found) -> str:
@@ -105,7 +116,7 @@ def cupl(found: Found) -> str:
     except UsageError:
         _check_named(found, "class names")
         raise
-    templates = [Template.parse(text, max_words=None) for text in found.result.ensemble.templates]
+    templates = [Template.parse(text, max_words=None) for text in found.templates]
     return _json({name: [template.fill(name) for template in templates] for name in classes})
 
 
@@ -116,7 +127,7 @@ def safetensors(found: Found) -> bytes:
         UsageError: The run's evaluator was an object from Python, which the config does not name.
     """
     _check_named(found, "classifier vectors")
-    return classifier_file(found.config, found.result.ensemble.templates)
+    return classifier_file(found.config, found.templates)
 
 
 def leaderboard(found: Found) -> str:
@@ -149,7 +160,7 @@ def _check_named(found: Found, what: str) -> None:
 
 
 def _named_slots(found: Found) -> list[str]:
-    return [template.replace(SLOT, "{c}") for template in found.result.ensemble.templates]
+    return [template.replace(SLOT, "{c}") for template in found.templates]
 
 
 def _positional(template: str) -> str:
@@ -166,8 +177,8 @@ FORMS: Mapping[str, Form] = {
     "clip-benchmark": Form("clip-benchmark-templates.json", clip_benchmark),
     "clip-benchmark-custom": Form("clip-benchmark-custom-templates.json", clip_benchmark_custom),
     "cupl": Form("cupl-prompts.json", cupl),
-    "csv": Form("leaderboard.csv", leaderboard),
-    "coop": Form("coop-templates.json", coop),
+    "csv": Form("leaderboard.csv", leaderboard, choices=()),
+    "coop": Form("coop-templates.json", coop, choices=(BEST,)),
     "safetensors": Form("classifier.safetensors", safetensors),
 }
 """Every form by the name that ``export --format`` takes: there is no other list of them."""

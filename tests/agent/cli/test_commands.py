@@ -788,8 +788,15 @@ def test_export_writes_every_form_that_it_names(capsys: pytest.CaptureFixture[st
     assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
     capsys.readouterr()
     assert call("export", "r", "--format", "open-clip", "--out", "t.json") == 0
-    assert capsys.readouterr().out == "t.json\n"
+    out, err = capsys.readouterr()
+    assert out == "t.json\n"
+    assert "ensemble" in only_line(err)
     assert json.loads((tmp_path / "t.json").read_text())
+    assert call("export", "r", "--format", "open-clip", "--out", "t.json", "--only", "best") == 0
+    assert "best template" in only_line(capsys.readouterr().err)
+    assert len(json.loads((tmp_path / "t.json").read_text())) == 1
+    assert call("export", "r", "--format", "csv", "--only", "best") == 2
+    assert "--only best" in only_line(capsys.readouterr().err)
     assert call("export", "r", "--format", "word") == 2
     assert "open-clip" in only_line(capsys.readouterr().err)
 
@@ -941,6 +948,8 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
 ) -> None:
     """A stopped run is shown with its reason and how to go on; finished, nothing is left to go on with."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert call("status", "--help") == 0
+    assert "The best so far is that by training images." in capsys.readouterr().out
     assert main(["status"]) == 0
     assert "no runs" in capsys.readouterr().out
     assert main(["search", *SMALL, "--base-url", server.base_url, "--max-calls", "2"]) == 0

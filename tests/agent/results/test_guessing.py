@@ -8,8 +8,15 @@ import pytest
 
 from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.gain_rows import about_scores
-from promptclimb.agent.results.guessing import by_guessing, no_better_than_guessing, verdict_on
-from promptclimb.agent.results.result import Best, Dataset, SearchResult, Sizes
+from promptclimb.agent.results.guessing import (
+    about_guessing,
+    by_guessing,
+    by_most_frequent,
+    no_better_than_guessing,
+    verdict_on,
+)
+from promptclimb.agent.results.result import Best, Dataset, Inspected, SearchResult, Sizes
+from promptclimb.evaluator.inspection import ClassAccuracy
 from tests.fakes.small_result import small_result
 
 
@@ -37,6 +44,38 @@ def test_it_is_said_with_its_figures() -> None:
         "26.5 % on test (16.2 to 40.2) may be no better than guessing among 5 classes, which comes to 20.0 %"
     )
     assert "Guessing among 5 classes comes to 20.0. " in about_scores(result(0.9))
+
+
+def looked(*images: int, split: str = "test") -> Inspected:
+    """A look at classes of so many images."""
+    classes = tuple(ClassAccuracy(f"c{place}", images=of, correct=0) for place, of in enumerate(images))
+    return Inspected(split=split, classes=classes, confusions=())
+
+
+def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
+    """Which is no feat either: 60 % where 30 of 49 images are of one class."""
+    uneven = result(0.6, inspection=looked(30, 9, 5, 5, 0))
+    said = "no better than guessing, as always naming the most frequent of 5 classes comes to 61.2 %"
+    assert about_guessing(uneven) == said
+    assert no_better_than_guessing(uneven) == f"60.0 % on test (46.0 to 72.5) may be {said}"
+    assert "Guessing among 5 classes comes to 20.0, always naming the most frequent one to 61.2. " in (
+        about_scores(uneven)
+    )
+    assert not no_better_than_guessing(result(0.9, inspection=looked(30, 9, 5, 5, 0)))
+    assert not no_better_than_guessing(result(0.6))
+
+
+@pytest.mark.parametrize(
+    "inspection", [None, looked(), looked(0, 0), looked(9, 9, 9, 9, 9), looked(30, 1, split="train")]
+)
+def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
+    inspection: Inspected | None,
+) -> None:
+    """So says a black box that does not tell its images class by class."""
+    assert by_most_frequent(result(0.265, inspection=inspection)) is None
+    assert "among 5 classes, which comes to 20.0 %" in no_better_than_guessing(
+        result(0.265, inspection=inspection)
+    )
 
 
 @pytest.mark.parametrize("changes", [{"test": None}, {"classes": 0}, {"objective": "margin"}, {"images": 0}])

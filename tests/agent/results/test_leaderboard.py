@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from promptclimb.agent.results.leaderboard import leaderboard_csv, safe_cell, templates_json
+from promptclimb.agent.results.leaderboard import about_order, leaderboard_csv, safe_cell, templates_json
 from promptclimb.agent.results.result import Row
 
 
@@ -36,6 +36,20 @@ def test_the_leaderboard_reads_back() -> None:
     assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
     assert [line["source"] for line in read] == ["llm", ""]
     assert [line["views"] for line in read] == ["0.250000", ""]
+
+
+def test_the_order_is_said_as_it_is() -> None:
+    """What counts beside the training images, where there is anything; before the choice, those alone."""
+    seen = replace(row(1, "a {}", None), views=0.25)
+    said = {
+        "counts validation images too": [row(1, "a {}")],
+        "counts altered views too": [seen],
+        "counts validation images and altered views too": [seen, row(2, "b {}")],
+        "at the end: by training score.": [row(1, "a {}", None)],
+    }
+    for part, rows in said.items():
+        assert part in about_order(rows, chosen=True)
+        assert about_order(rows, chosen=False).startswith("Best first by training score so far;")
 
 
 def test_templates_are_a_json_list() -> None:

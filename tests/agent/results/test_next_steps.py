@@ -67,7 +67,10 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
         ({}, "Use the best template, or the ensemble"),
         ({"notes": {UNOPENED: "torn"}}, "Mend what is wrong with the test images"),
         ({"notes": {NOTHING_USABLE: "none"}}, "Ask another LLM"),
-        ({"notes": {EMPTY: "some"}}, "wastes fewer calls"),
+        (
+            {"notes": {EMPTY: "some"}},
+            "(promptclimb transcript 'my run'); an LLM that follows",
+        ),
         ({"dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2))}, "Add test images"),
     ],
 )
@@ -158,6 +161,20 @@ def test_a_template_that_stands_twice_is_said_to_weigh_twice() -> None:
     assert twice is not None
     assert "twice" not in one.about + one.code
     assert "weighs twice" in twice.about + twice.code
+
+
+def test_the_lines_are_those_of_what_is_advised() -> None:
+    """The best template alone where the ensemble is worse on test, for a black box of another kind too."""
+    gains = {edges: Gain(over={}, ensemble=between(*edges), verdict="") for edges in ((-9, -1), (-9, 1))}
+    assert code(gain=gains[-9, 1])["templates"] == ["a {}", "one {}"]
+    assert code(gain=gains[-9, -1])["templates"] == ["a {}"]
+    for model in (Model(name="m", pretrained="p"), Model(name="mine", pretrained="")):
+        alone = use_of(view(small_result(gain=gains[-9, -1], model=model)))
+        assert alone is not None
+        assert "est template alone, as on test the ensemble is worse" in alone.about
+        assert "one {}" not in alone.code
+        assert ("--only best" in alone.more) is bool(model.pretrained)
+    assert "--only best" in steps(gain=gains[-9, -1], **KNOWS)
 
 
 def test_a_model_is_opened_as_it_was() -> None:

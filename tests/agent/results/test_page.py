@@ -244,6 +244,20 @@ def test_templates_that_took_no_call_are_not_said_to_be_the_llms() -> None:
         assert "Templates proposed by local, method" in text
 
 
+def test_the_leaderboard_shows_what_it_is_ordered_by() -> None:
+    """Views where there are any; the course says that the choice may be another than where it ends."""
+    another = "may fall on another template"
+    seen = Reader(page(small_result(leaderboard=(row(1, views=0.375), row(2, "b {}"))), ""))
+    assert "trainvalviewsfrom" in seen.text
+    assert "50.0-37.5restart 1" in seen.text
+    assert "which counts altered views too" in seen.text
+    assert another in seen.text
+    blind = Reader(page(small_result(leaderboard=(row(1),)), "")).text
+    assert "trainvalfrom" in blind
+    assert "at the end: by training score." in blind
+    assert another not in blind
+
+
 def test_a_long_leaderboard_is_cut_and_says_so() -> None:
     """The rest is in the CSV file."""
     text = page(result(rows=MAX_ROWS + 7, template="a {}"), "")
@@ -299,6 +313,8 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
     assert "restart 1, reset 1, iteration 1, the LLM" in text
     assert "How to use it" not in text
     assert "restart 1: 75.0 %" in text
+    assert "Best first by training score so far;" in text
+    assert "may fall on another template" in text
 
 
 def test_what_no_page_may_hold_is_left_out() -> None:

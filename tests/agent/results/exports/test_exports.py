@@ -15,8 +15,9 @@ from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.results.exports import FORMS, export
+from promptclimb.agent.results.exports import FORMS, export, which
 from promptclimb.agent.results.exports.forms import Found, coop
+from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.result import Best, Ensemble, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
@@ -67,6 +68,34 @@ def test_open_clip_can_format_every_template(run_dir: Path) -> None:
     """Each takes one argument by str.format, however many slots it has."""
     filled = [template.format("snow leopard") for template in exported(run_dir, "open-clip")]
     assert filled == [template.replace("{}", "snow leopard") for template in TEMPLATES]
+
+
+def test_the_best_alone_is_written_where_it_is_asked_for(run_dir: Path) -> None:
+    """In each form that holds templates; a form that has no such choice says so."""
+    for form, choices in ((name, form.choices) for name, form in FORMS.items() if name != "safetensors"):
+        if not choices:
+            with pytest.raises(UsageError, match="--only best: the format csv has no choice of templates"):
+                export(run_dir, form, only="best")
+            continue
+        text = export(run_dir, form, only="best").read_text("utf-8")
+        assert "photo of a" in text
+        assert "sketch of" not in text
+    assert len(exported(run_dir, "open-clip")) == len(TEMPLATES)
+    with pytest.raises(UsageError, match="--only ensemble: the format coop takes best"):
+        export(run_dir, "coop", only="ensemble")
+
+
+def test_a_line_says_which_templates_were_written(run_dir: Path) -> None:
+    """And where on test the ensemble is worse, that; nothing of a leaderboard."""
+    found = read_result(run_dir)
+    less = Difference(points=-3.0, interval=(-5.0, -1.0), paired=True, images=9)
+    worse = replace(found, gain=Gain(over={}, ensemble=less, verdict=""))
+    assert which(found, "cupl") == "It holds the ensemble, 3 templates; --only best writes the best alone."
+    assert "on test it is worse than the best template alone" in which(worse, "cupl", "ensemble")
+    assert which(found, "cupl", "best") == which(found, "coop") == "It holds the best template alone."
+    assert which(worse, "coop").endswith("alone: on test the ensemble is worse.")
+    assert "which is the whole ensemble" in which(with_templates(found, "a {}"), "open-clip")
+    assert which(worse, "csv") == ""
 
 
 def test_clip_benchmark_fills_its_named_slot(run_dir: Path) -> None:
