@@ -246,7 +246,7 @@ def _unusable(error: EndpointError) -> ConfigError:
     from .local import is_installed
 
     brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
-    return ConfigError(f"--llm local cannot be used: {error}; {brings}--llm-fallback random does without")
+    return ConfigError(f"--llm local cannot be used: {error}; {brings}--llm-fallback combine does without")
 
 
 def _options(endpoint: EndpointConfig, config: SearchConfig) -> dict[str, Any]:
