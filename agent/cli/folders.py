@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from ...evaluator.counts import counted
@@ -9,7 +10,7 @@ from ...evaluator.settings import near
 from ...evaluator.user_paths import user_path
 from ..errors import UsageError
 from ..results.run_dir import RESULT, SUMMARY
-from ..results.run_state import is_run, runs_in
+from ..results.run_state import is_run, runs_in, state_of
 from .output import program, resume_command, short_path
 
 MOST_NAMED = 5
@@ -40,8 +41,13 @@ def folder_with_result(given: str) -> Path:
     """
     folder = run_folder(given)
     if is_run(folder) and not (folder / RESULT).exists():
+        if state_of(folder).state == "live":
+            raise UsageError(
+                f"{short_path(folder)} has no result yet: it is at work; wait for its end, or look at it by "
+                f"{program()} report {shlex.quote(short_path(folder))}"
+            )
         raise UsageError(
-            f"{short_path(folder)} has no result yet, as it was interrupted or still works; "
+            f"{short_path(folder)} has no result yet, as it was interrupted; "
             f"go on with it: {resume_command(folder)}"
         )
     return folder

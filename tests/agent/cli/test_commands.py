@@ -30,6 +30,7 @@ from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS
+from promptclimb.agent.store import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
@@ -854,6 +855,23 @@ def test_a_run_without_a_result_is_reported_as_far_as_it_is(
     assert "the test images stay sealed" in text
     assert "promptclimb resume r takes up the run" in text
     assert "What was gained" not in text
+
+
+def test_a_run_at_work_is_not_to_be_gone_on_with(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What needs a result says that it is at work; of one that was interrupted, how to go on."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    (tmp_path / "r" / "result.json").unlink()
+    for command in (("compare", "r", "r"), ("export", "r", "--format", "csv")):
+        capsys.readouterr()
+        with Store.open(tmp_path / "r"):
+            assert call(*command) == 2
+        said = only_line(capsys.readouterr().err)
+        assert "r has no result yet: it is at work; wait for its end" in said
+        assert "resume" not in said
+        assert call(*command) == 2
+        assert only_line(capsys.readouterr().err).endswith(
+            "interrupted; go on with it: python run_agent.py resume r"
+        )
 
 
 def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
