@@ -890,12 +890,13 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     for summed in (True, False):
         for command in (("report",), ("resume",), ("export", "--format", "csv")):
             assert call(command[0], suite, *command[1:]) == 2
-            assert f"runs/suite is a suite's folder, with 2 searches begun: {way_on}" in only_line(
+            about = ", all finished; name one" if summed else f" begun: {way_on}; or name one"
+            assert f"runs/suite is a suite's folder, with 2 searches{about}" in only_line(
                 capsys.readouterr().err
             )
         assert call("status", suite) == 0
         out, err = capsys.readouterr()
-        assert way_on in only_line(err)
+        assert (way_on in only_line(err)) != summed
         assert out.count("finished") == 2
         (suite / "suite.json").unlink(missing_ok=not summed)
     assert call("report", "runs") == 2
