@@ -18,7 +18,7 @@ from ..config.sources import flag_of, from_sources, places_of
 from ..errors import ConfigError
 from .options import HEADINGS, add_config_file, add_json, add_search_options, given_settings
 from .options import say_unknown_variables as say_unknown
-from .output import print_json, print_text, program, say, short_path
+from .output import print_json, print_text, program, say, say_refused, short_path
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -48,7 +48,7 @@ def config(arguments: argparse.Namespace) -> int:
     else:
         print_text("".join(_lines(values, origins)))
     if lacking is not None:
-        say(f"note: a search with these settings is refused: {lacking}")
+        say_refused(lacking)
     return 0
 
 

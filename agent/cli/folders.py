@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from pathlib import Path
 
 from ...evaluator.counts import counted
@@ -9,11 +12,12 @@ from ...evaluator.settings import near
 from ...evaluator.user_paths import user_path
 from ..errors import UsageError
 from ..results.run_dir import RESULT, SUMMARY
-from ..results.run_state import is_run, runs_in
+from ..results.run_state import is_run, runs_in, state_of
 from .output import program, resume_command, short_path
 
 MOST_NAMED = 5
 """Runs of a folder that a message names."""
+_OF_A_FILE = re.compile(r"seed\d+-\d+shot-")
 
 
 def run_folder(given: str) -> Path:
@@ -40,8 +44,13 @@ def folder_with_result(given: str) -> Path:
     """
     folder = run_folder(given)
     if is_run(folder) and not (folder / RESULT).exists():
+        if state_of(folder).state == "live":
+            raise UsageError(
+                f"{short_path(folder)} has no result yet: it is at work; wait for its end, or look at it by "
+                f"{program()} report {shlex.quote(short_path(folder))}"
+            )
         raise UsageError(
-            f"{short_path(folder)} has no result yet, as it was interrupted or still works; "
+            f"{short_path(folder)} has no result yet, as it was interrupted; "
             f"go on with it: {resume_command(folder)}"
         )
     return folder
@@ -52,21 +61,40 @@ def _of_several(folder: Path, runs: list[Path]) -> str:
     names = ", ".join(short_path(run) for run in runs[:MOST_NAMED])
     more = f" and {len(runs) - MOST_NAMED:,} more" if len(runs) > MOST_NAMED else ""
     if _is_suite(folder, runs):
-        return f"{about_runs(folder, runs)}; or name one of them: {names}{more}"
+        choice = "name" if _is_over(folder, runs) else "or name"
+        return f"{about_runs(folder, runs)}; {choice} one of them: {names}{more}"
     return f"{short_path(folder)} is no run, but holds {counted(len(runs), 'run')}: name one, {names}{more}"
 
 
 def about_runs(folder: Path, runs: list[Path]) -> str:
-    """Return what a folder of runs is, and how to go on with it."""
+    """Return what a folder of runs is, and how to go on with it where there is something left to do."""
     shown = short_path(folder)
     if not _is_suite(folder, runs):
         held = counted(len(runs), "run")
         return f"{shown} is no run, but holds {held}: {program()} resume RUN_DIR goes on with one"
-    return (
-        f"{shown} is a suite's folder, with {counted(len(runs), 'search', 'searches')} begun: "
-        f"the command that began it, {program()} suite ... --suite-dir {shown}, goes on with it"
-    )
+    what = f"{shown} is a suite's folder, with {counted(len(runs), 'search', 'searches')}"
+    if _is_over(folder, runs):
+        return f"{what}, all finished"
+    given = "FILE.toml" if _is_of_a_file(runs) else "..."
+    command = f"{program()} suite {given} --suite-dir {shlex.quote(shown)}"
+    return f"{what} begun: the command that began it, {command}, goes on with it"
 
 
 def _is_suite(folder: Path, runs: list[Path]) -> bool:
-    return (folder / SUMMARY).exists() or all(run.name.rpartition("-seed")[2].isdecimal() for run in runs)
+    named = all(run.name.rpartition("-seed")[2].isdecimal() for run in runs)
+    return (folder / SUMMARY).exists() or named or _is_of_a_file(runs)
+
+
+def _is_of_a_file(runs: list[Path]) -> bool:
+    """Return whether a suite was made by a file, which names the folders of its runs in its own way."""
+    return all(_OF_A_FILE.match(run.name) for run in runs)
+
+
+def _is_over(folder: Path, runs: list[Path]) -> bool:
+    """Return whether a suite has summed up all its searches and left out none."""
+    try:
+        document = json.loads((folder / SUMMARY).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False  # it is not there, or the user's own
+    left = document.get("left_out", document.get("stopped")) if isinstance(document, dict) else None
+    return left == [] and all(state_of(run).state == "finished" for run in runs)

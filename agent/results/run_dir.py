@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ REPORT = "report.html"
 DETAILS = "details.json"
 BEFORE: Mapping[str, str] = {RESULT: "result.before.json", DETAILS: "details.before.json"}
 """Under which names these files of a finished run are kept when it is extended."""
+STOPPED: Mapping[str, str] = {RESULT: "result.stopped.json", DETAILS: "details.stopped.json"}
+"""Under which names those of a run that was stopped are kept while it goes on."""
 STORE = "store"
 SUMMARY = "suite.json"
 """The file in a suite's folder with what came of all its runs."""
@@ -158,6 +161,17 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
     write_atomically(run_dir / LEADERBOARD, leaderboard_csv(result.leaderboard))
     write_atomically(run_dir / TEMPLATES, templates_json(result.ensemble.templates))
     write_atomically(run_dir / RESULT, result.dumps())
+
+
+def put_away(run_dir: Path) -> None:
+    """Keep the result of a session that was stopped aside, so that it passes for no later session's.
+
+    Raises:
+        OSError: A file cannot be moved.
+    """
+    for name, kept in STOPPED.items():
+        with suppress(FileNotFoundError):  # a run that was interrupted has no result
+            (run_dir / name).replace(run_dir / kept)
 
 
 def read_result(run_dir: Path) -> SearchResult:

@@ -29,6 +29,7 @@ from ..results.run_dir import (
     check_run_dir,
     complete_result,
     new_run_dir,
+    put_away,
     write_atomically,
     write_result,
 )
@@ -165,10 +166,13 @@ class Session:
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
                 session = replace(self, config=self.config.as_opened(evaluator.info))
                 store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
-                if opened is not None and opened.grown and (done := complete_result(run_dir)) is not None:
+                done = complete_result(run_dir)
+                if opened is not None and done is not None:
                     reopen(run_dir, done, opened.grown)
                 await store.put_config(session.config.to_public())
                 session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
+                if done is None:  # from here on the run is told by its log, until it has a new result
+                    put_away(run_dir)
                 ended = await session._climb_all(pool, store, endpoints, evaluator)
                 with self.stop.watching():
                     return await session._conclude(run_dir, evaluator, store, ended, scrubber)

@@ -5,12 +5,13 @@
 
 from .llama_server import LlamaServer, LlamaSettings
 from .local_chat import LocalChat
-from .readiness import content_of, is_available, is_installed, make_loaded, make_ready, model_name
+from .readiness import check_here, content_of, is_available, is_installed, make_loaded, make_ready, model_name
 
 __all__ = [
     "LlamaServer",
     "LlamaSettings",
     "LocalChat",
+    "check_here",
     "content_of",
     "is_available",
     "is_installed",

@@ -36,6 +36,18 @@ def is_installed() -> bool:
     return importlib.util.find_spec(PACKAGE) is not None
 
 
+def check_here(llm: str) -> None:
+    """Make sure that a local model can be used, as far as that shows while nothing is fetched or loaded.
+
+    Raises:
+        EndpointError: llama.cpp is not installed, or a file of the user's is no model.
+    """
+    if not is_installed():
+        raise EndpointError(f"{PACKAGE} is not installed")
+    if isinstance(local_model(llm), Path):
+        model_file(llm, lambda _source, _done: None)
+
+
 async def make_ready(llm: str, tell: Listener) -> Path:
     """Return a local model's file, fetched if need be; and see that llama.cpp runs on this machine.
 

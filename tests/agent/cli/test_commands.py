@@ -30,6 +30,7 @@ from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.results.exports import FORMS
+from promptclimb.agent.store import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
@@ -863,6 +864,23 @@ def test_a_run_without_a_result_is_reported_as_far_as_it_is(
     assert "What was gained" not in text
 
 
+def test_a_run_at_work_is_not_to_be_gone_on_with(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What needs a result says that it is at work; of one that was interrupted, how to go on."""
+    assert call("search", "--method", "random", "--restarts", "1", "--run-dir", "r") == 0
+    (tmp_path / "r" / "result.json").unlink()
+    for command in (("compare", "r", "r"), ("export", "r", "--format", "csv")):
+        capsys.readouterr()
+        with Store.open(tmp_path / "r"):
+            assert call(*command) == 2
+        said = only_line(capsys.readouterr().err)
+        assert "r has no result yet: it is at work; wait for its end" in said
+        assert "resume" not in said
+        assert call(*command) == 2
+        assert only_line(capsys.readouterr().err).endswith(
+            "interrupted; go on with it: python run_agent.py resume r"
+        )
+
+
 def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
     few = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
@@ -879,12 +897,13 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     for summed in (True, False):
         for command in (("report",), ("resume",), ("export", "--format", "csv")):
             assert call(command[0], suite, *command[1:]) == 2
-            assert f"runs/suite is a suite's folder, with 2 searches begun: {way_on}" in only_line(
+            about = ", all finished; name one" if summed else f" begun: {way_on}; or name one"
+            assert f"runs/suite is a suite's folder, with 2 searches{about}" in only_line(
                 capsys.readouterr().err
             )
         assert call("status", suite) == 0
         out, err = capsys.readouterr()
-        assert way_on in only_line(err)
+        assert (way_on in only_line(err)) != summed
         assert out.count("finished") == 2
         (suite / "suite.json").unlink(missing_ok=not summed)
     assert call("report", "runs") == 2

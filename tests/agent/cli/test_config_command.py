@@ -79,5 +79,5 @@ def test_settings_without_an_llm_are_shown_and_the_lack_is_said(capsys: pytest.C
     assert main(["config", "--show"]) == 0
     out, err = capsys.readouterr()
     assert "# llm =" in out
-    assert "is refused: method 'guided' needs an LLM" in err
+    assert "would be refused: method 'guided' needs an LLM" in err
     assert main(["config", "--show", "--llm", ""]) == 2

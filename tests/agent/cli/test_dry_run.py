@@ -68,6 +68,52 @@ def test_what_a_search_would_refuse_is_found(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--llm", "local:no-such.gguf"], r"--llm local cannot be used: the model .*no-such\.gguf cannot"),
+        (["--llm", "gpt-4o-mini"], r"no key: set OPENAI_API_KEY"),
+        (["--method", "random", "--track", "tensorboard:/dev/null/x"], r"--track tensorboard"),
+    ],
+)
+@pytest.mark.usefixtures("evaluator", "llama")
+def test_an_llm_or_a_tracker_that_would_be_refused_is_told_last(
+    given: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bounds hold without them; a search with the same options is refused by the same words."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert main(["search", *given, "--dry-run"]) == 0
+    found = capsys.readouterr()
+    told = found.err.splitlines()[-1].removeprefix("note: the search would be refused: ")
+    assert re.match(said, told)
+    assert "expected: " in found.out
+    assert list(tmp_path.iterdir()) == []
+    assert main(["search", *given]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(told)
+
+
+@pytest.mark.usefixtures("evaluator")
+@pytest.mark.parametrize(("more", "refused"), [((), True), (("--llm-fallback", "combine"), False)])
+def test_a_local_llm_that_is_not_installed_is_told_unless_a_method_stands_in(
+    more: tuple[str, ...],
+    refused: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What brings it is named; nothing is fetched."""
+    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
+    assert main(["search", "--llm", "local", *more, "--dry-run", "--json"]) == 0
+    found = capsys.readouterr()
+    assert ("would be refused: --llm local cannot be used: not_there" in found.err) == refused
+    assert json.loads(found.out)["expected"]
+
+
 def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
