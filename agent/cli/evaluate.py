@@ -10,9 +10,11 @@ from rich.text import Text
 
 from ...evaluator.baselines.hand_made import PLAIN
 from ...evaluator.baselines.white_box import REFERENCES, WhiteBoxResult, names_in
+from ...evaluator.counts import counted
 from ...evaluator.inspection import Inspection
 from ..errors import ConfigError
 from ..results.figures import are_shares, score_text
+from ..results.intervals import wilson
 from ..search.evaluation import Evaluation, score_templates
 from ..search.inputs import read_template_file
 from ..text import printable
@@ -58,15 +60,34 @@ def _read(file: str) -> list[str]:
 def _print_table(found: Evaluation) -> None:
     percent = are_shares([*(one.accuracy for one in found.scores), found.ensemble])
     what = "accuracy in %" if percent else "score, higher is better"
-    table = Table(title=f"{found.dataset}: {found.split} {what}", title_justify="left")
+    of = f", of {counted(found.images, 'image')}" if found.images else ""
+    table = Table(title=f"{found.dataset}: {found.split} {what}{of}", title_justify="left")
     table.add_column("template", overflow="fold")
     table.add_column(found.split, justify="right")
+    sure = percent and found.images > 0
+    if sure:
+        table.add_column("95 % interval", justify="right")
+
+    def figures(accuracy: float | None) -> list[str]:
+        shown = score_text(accuracy, percent=percent, digits=DIGITS)
+        return [shown, _interval(accuracy, found.images)] if sure else [shown]
+
     for one in found.scores:
-        table.add_row(Text(one.template), score_text(one.accuracy, percent=percent, digits=DIGITS))
+        table.add_row(Text(one.template), *figures(one.accuracy))
     if len(found.scores) > 1:
-        name = Text(f"ensemble of all {len(found.scores)}")
-        table.add_row(name, score_text(found.ensemble, percent=percent, digits=DIGITS), style="bold")
+        table.add_row(Text(f"ensemble of all {len(found.scores)}"), *figures(found.ensemble), style="bold")
     console(stderr=False).print(table)
+    if len(found.scores) > 1 and found.split == "test":
+        say(
+            "note: who picks a template by its test accuracy has no test images left; --split val is for that"
+        )
+
+
+def _interval(accuracy: float | None, images: int) -> str:
+    if accuracy is None:
+        return "-"
+    low, high = wilson(accuracy, images)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _print_white_box(found: Evaluation) -> None:
@@ -98,7 +119,7 @@ def _chosen(found: WhiteBoxResult) -> str:
 
 def _print_inspection(found: Inspection, *, most: int) -> None:
     """Print the classes, the worst first, and the pairs most often confused."""
-    classes = Table(title="correctly classified, class by class", title_justify="left")
+    classes = Table(title="correctly classified by all templates together", title_justify="left")
     for name in ("class", "images", "in %"):
         classes.add_column(name, justify="left" if name == "class" else "right")
     for one in sorted(found.classes, key=lambda one: (one.accuracy is None, one.accuracy)):

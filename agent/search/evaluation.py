@@ -35,6 +35,7 @@ class Evaluation:
         model: Name of the model.
         pretrained: Tag or file of its weights.
         split: Which images.
+        images: How many; 0 where the evaluator does not say.
         scores: Each template by itself, in the order given.
         ensemble: The accuracy of all together; None where the evaluator cannot average.
         inspection: How each class fares under all together; None where it was not asked for.
@@ -45,6 +46,7 @@ class Evaluation:
     model: str
     pretrained: str
     split: Split
+    images: int
     scores: tuple[TemplateAccuracy, ...]
     ensemble: float | None
     inspection: Inspection | None = None
@@ -60,6 +62,7 @@ class Evaluation:
             "dataset": self.dataset,
             "model": {"name": self.model, "pretrained": self.pretrained},
             "split": self.split,
+            "images": self.images,
             "scores": [{"template": one.template, self.split: one.accuracy} for one in self.scores],
             "ensemble": {"templates": [one.template for one in self.scores], self.split: self.ensemble},
         }
@@ -120,6 +123,7 @@ def score_templates(
         model=found.info.model,
         pretrained=found.info.pretrained,
         split=split,
+        images=found.info.sizes.get(split) or 0,
         scores=tuple(
             TemplateAccuracy(text, _of(scores, split)) for text, scores in zip(texts, singles, strict=True)
         ),

@@ -609,6 +609,8 @@ def test_evaluate_shows_white_box_references_beside_templates(
     assert "alpha 1, beta 5.5, a photo of a {}" in " ".join(re.sub("[│┃]", " ", out).split())
     assert sum(line.startswith("model:") for line in err.splitlines()) == 1
     assert "linear-probe: fitted in" in err
+    assert re.search(r"the \{\} .* \d+\.\d\d .* \d+\.\d to \d+\.\d", out)
+    assert "has no test images left; --split val" in err
 
 
 def test_a_black_box_of_ones_own_works_on_the_command_line(
