@@ -124,9 +124,7 @@ def score_templates(
         pretrained=found.info.pretrained,
         split=split,
         images=found.info.sizes.get(split) or 0,
-        scores=tuple(
-            TemplateAccuracy(text, _of(scores, split)) for text, scores in zip(texts, singles, strict=True)
-        ),
+        scores=tuple(map(TemplateAccuracy, texts, (_of(scores, split) for scores in singles))),
         ensemble=_of(together, split),
         inspection=inspection,
         white_box=run_all(white_box, spec, split=split, report=_untold(report)) if white_box else (),
