@@ -6,6 +6,8 @@ features are taken once, and a step costs a fifth of one that trains both.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,15 @@ def image_tower(path: Path) -> dict[str, Tensor]:
         if not names:
             raise ValueError(f"{path} holds no image tower of an open_clip model")
         return {name.removeprefix("visual."): file.get_tensor(name).float() for name in names}
+
+
+def digest_of(tower: Mapping[str, Tensor]) -> str:
+    """Return a short name for these weights; other weights have another."""
+    whole = hashlib.sha256()
+    for name, weights in sorted(tower.items()):
+        whole.update(name.encode())
+        whole.update(weights.contiguous().numpy().tobytes())
+    return whole.hexdigest()[:12]
 
 
 class TextTrainer(Trainer):
@@ -77,11 +88,15 @@ class TextTrainer(Trainer):
             except RuntimeError:
                 raise ValueError(f"the image tower of {tower} is not one of {recipe.name}") from None
         self.model.visual.requires_grad_(False)
-        self._features = self._looked_at_once()
+        self._features = self._looked_at_once(digest_of(locked))
 
-    def _looked_at_once(self) -> NDArray[np.float16]:
-        """Return the features of all pictures, [views, pictures, width]; they are kept for a resume."""
-        path = self.folder / "features.npy"
+    def _looked_at_once(self, digest: str) -> NDArray[np.float16]:
+        """Return the features of all pictures, [views, pictures, width]; they are kept for a resume.
+
+        The file is named by what they were made with: a folder whose state was removed, to begin anew with
+        another image tower, must not lend it the features of the first.
+        """
+        path = self.folder / f"features-{digest}-{len(self.pictures)}-{self.recipe.seed}.npy"
         if not path.exists():
             width = self.model.visual.output_dim
             features = np.empty((VIEWS, len(self.pictures), width), dtype=np.float16)

@@ -255,6 +255,22 @@ def test_a_text_tower_is_not_gone_on_with_for_another_image_tower(
         TextTrainer(tower, *given)
 
 
+def test_features_of_another_image_tower_are_not_taken(
+    pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """Begun anew in the same folder with another image tower, a training looks at its pictures anew."""
+    recipe = replace(RECIPE, name="ViT-pico", steps=1)
+    given = recipe, pictures, pictures, vocabulary, tmp_path / "state", tmp_path / "export"
+    tower = save_tower(tmp_path)
+    first = TextTrainer(tower, *given)
+    assert np.array_equal(TextTrainer(tower, *given)._features, first._features)
+    weights = load_file(tower)
+    save_file(weights | {"visual.proj": weights["visual.proj"].flip(1).contiguous()}, tower)
+    other = TextTrainer(tower, *given)
+    np.testing.assert_allclose(other._features, first._features[..., ::-1], atol=2e-3)
+    assert not np.allclose(other._features, first._features, atol=2e-3)
+
+
 def test_state_of_other_pictures_is_refused(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
