@@ -38,7 +38,7 @@ from promptclimb.agent.climb.selection import select
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.gain import Examined, Gain, gain_of
 from promptclimb.agent.results.intervals import Z, paired
-from promptclimb.evaluator.baselines.hand_made import for_dataset
+from promptclimb.evaluator.datasets.hand_made import for_dataset
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.pools import BUILT_IN, PLAIN

@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from promptclimb.evaluator.baselines.hand_made import PLAIN
-from promptclimb.evaluator.baselines.white_box import REFERENCES, check_reference, names_in
-from promptclimb.evaluator.baselines.white_box.fitting import solve
-from promptclimb.evaluator.baselines.white_box.problem import Problem, open_problem
 from promptclimb.evaluator.clip.zero_shot import correct, decide
+from promptclimb.evaluator.datasets.hand_made import PLAIN
 from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.white_box import REFERENCES, check_reference, names_in
+from promptclimb.evaluator.white_box.fitting import solve
+from promptclimb.evaluator.white_box.problem import Problem, open_problem
 
 
 def measured(problem: Problem, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:

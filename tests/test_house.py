@@ -26,7 +26,7 @@ MAY_USE = {"agent": {"agent", "evaluator", "prompts"}, "evaluator": {"evaluator"
 ORDER = {
     "agent": ("cli", "study", "search", "climb", "results", "store", "llm", "config", "events"),
     "evaluator": (
-        *("pico.training", "open", "baselines.white_box", "clip", "baselines", "datasets", "pico"),
+        *("pico.training", "open", "white_box", "clip", "datasets", "pico"),
         *("batching", "custom", "fakes", "spec", "scoring"),
     ),
 }

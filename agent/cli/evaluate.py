@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from ...evaluator.baselines.hand_made import PLAIN
-from ...evaluator.baselines.white_box import REFERENCES, WhiteBoxResult, names_in
 from ...evaluator.counts import counted
+from ...evaluator.datasets.hand_made import PLAIN
 from ...evaluator.inspection import Inspection
+from ...evaluator.white_box import REFERENCES, WhiteBoxResult, names_in
 from ..errors import ConfigError
 from ..results.figures import are_shares, score_text
 from ..results.intervals import wilson

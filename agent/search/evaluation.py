@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...evaluator.baselines.white_box import REFERENCES, WhiteBoxResult, check_reference, run_all
 from ...evaluator.custom import as_evaluator
 from ...evaluator.inspection import Inspection, Inspector
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, SplitScores
 from ...evaluator.spec import EvaluatorSpec
+from ...evaluator.white_box import REFERENCES, WhiteBoxResult, check_reference, run_all
 from ...prompts.template import Template, TemplateError
 from ..errors import TemplateRejectedError, UsageError
 
@@ -91,7 +91,7 @@ def score_templates(
         spec: What to score on; a ``SearchConfig`` is one.
         split: Which images. The test split is opened for ``test`` alone.
         inspect: Tell how each class fares under all templates together, and which are confused.
-        white_box: Names of ``evaluator.baselines.white_box.REFERENCES``, to be fitted to the same shots.
+        white_box: Names of ``evaluator.white_box.REFERENCES``, to be fitted to the same shots.
         evaluator: An ``Evaluator``, or anything with ``score(templates)``; None to open what ``spec`` names.
         report: Told each fact worth knowing about data and model.
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ...evaluator.baselines.white_box import REFERENCES as WHITE_BOX
-from ...evaluator.baselines.white_box import check_reference
 from ...evaluator.settings import near, shown
+from ...evaluator.white_box import REFERENCES as WHITE_BOX
+from ...evaluator.white_box import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import MOST_COUNTED, SearchConfig

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ...evaluator.baselines.white_box import WhiteBoxResult, run
 from ...evaluator.threads import in_thread
+from ...evaluator.white_box import WhiteBoxResult, run
 from ..errors import UsageError
 from ..results.details import BEST
 from ..results.run_dir import write_atomically

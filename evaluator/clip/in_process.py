@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from ..baselines.hand_made import for_dataset
 from ..cache import cache_dir
 from ..datasets import FewShotData, load_data
+from ..datasets.hand_made import for_dataset
 from ..datasets.values import Item
 from ..scoring import EvaluatorInfo
 from ..spec import EvaluatorSpec, Progress, Report

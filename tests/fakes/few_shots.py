@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from promptclimb.evaluator.baselines.white_box.problem import Problem
 from promptclimb.evaluator.clip.models import LoadedModel
 from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
 from promptclimb.evaluator.clip.zero_shot import Labelled
 from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.white_box.problem import Problem
 from tests.fakes.tiny_clip import TEXT, config, save_weights, tiny
 
 NAMES = ("cat", "golden retriever", "oak tree", "St. Bernard (dog)", "7-up")

@@ -169,7 +169,7 @@ def test_a_split_without_test_images_of_a_class_says_so(tmp_path: Path, make_ima
 def test_neither_torch_nor_scikit_learn_is_imported_to_read_a_folder() -> None:
     """The room is cheap to enter: a listing of data sets waits for no library."""
     code = (
-        "import sys, evaluator.datasets, evaluator.baselines.hand_made as made; made.for_dataset('dtd'); "
+        "import sys, evaluator.datasets, evaluator.datasets.hand_made as made; made.for_dataset('dtd'); "
         "evaluator.datasets.known(); print({'torch', 'sklearn', 'open_clip', 'datasets'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ...errors import ConfigError
-from ...predicting import Predictions
-from ...settings import near, shown
+from ..errors import ConfigError
+from ..predicting import Predictions
+from ..settings import near, shown
 from .reference_options import (
     CoopOptions,
     CrossModalOptions,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from promptclimb.evaluator.baselines.hand_made import OPENAI, PLAIN, for_dataset, hand_made
 from promptclimb.evaluator.datasets import known
+from promptclimb.evaluator.datasets.hand_made import OPENAI, PLAIN, for_dataset, hand_made
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...clip.zero_shot import SCALE, Labelled, classifier, decide
+from ..clip.zero_shot import SCALE, Labelled, classifier, decide
 from .problem import Fitted, Problem
 from .reference_options import CrossModalOptions
 

@@ -6,8 +6,8 @@ import importlib
 import time
 from typing import cast
 
-from ...clip.zero_shot import Labelled, correct
-from ...predicting import Predictions
+from ..clip.zero_shot import Labelled, correct
+from ..predicting import Predictions
 from .problem import Fit, Fitted, Problem
 from .reference_options import MethodOptions
 from .references import REFERENCES, WhiteBoxResult

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from promptclimb.evaluator.baselines.white_box import tip_adapter as tip
-from promptclimb.evaluator.baselines.white_box.reference_options import TipAdapterOptions
 from promptclimb.evaluator.clip.zero_shot import correct, decide
+from promptclimb.evaluator.white_box import tip_adapter as tip
+from promptclimb.evaluator.white_box.reference_options import TipAdapterOptions
 from tests.fakes.few_shots import few_shots
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import ConfigError, DataError
-from ...spec import EvaluatorSpec, Progress, Report
+from ..errors import ConfigError, DataError
+from ..spec import EvaluatorSpec, Progress, Report
 from .reference_options import MethodOptions
 from .references import REFERENCES, WhiteBoxResult, check_reference
 

@@ -9,14 +9,14 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from ...clip.in_process import build_encoder, image_encoder, labelled
-from ...clip.models import LoadedModel, load_model, parse_devices
-from ...clip.texts.text_encoder import TextEncoder
-from ...clip.zero_shot import Labelled, classifier
-from ...datasets import load_data
-from ...errors import DataError, EvaluatorError
-from ...spec import EvaluatorSpec, Progress, Report
-from ..hand_made import PLAIN, hand_made
+from ..clip.in_process import build_encoder, image_encoder, labelled
+from ..clip.models import LoadedModel, load_model, parse_devices
+from ..clip.texts.text_encoder import TextEncoder
+from ..clip.zero_shot import Labelled, classifier
+from ..datasets import load_data
+from ..datasets.hand_made import PLAIN, hand_made
+from ..errors import DataError, EvaluatorError
+from ..spec import EvaluatorSpec, Progress, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

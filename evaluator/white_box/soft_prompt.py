@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...clip.texts.forward import encode
-from ...clip.texts.packing import Pass, Text, pack
-from ...clip.texts.text_encoder import TextEncoder
-from ...clip.texts.tower import Tower
-from ...errors import ModelError
+from ..clip.texts.forward import encode
+from ..clip.texts.packing import Pass, Text, pack
+from ..clip.texts.text_encoder import TextEncoder
+from ..clip.texts.tower import Tower
+from ..errors import ModelError
 
 NAME_ALONE = "{}."
 """What follows the context: the class name and a full stop, as CoOp has it."""

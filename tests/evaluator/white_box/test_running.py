@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from promptclimb.evaluator.baselines.white_box import REFERENCES, check_reference, names_in, run, run_all
 from promptclimb.evaluator.errors import ConfigError, DataError, ModelError
 from promptclimb.evaluator.spec import EvaluatorSpec
+from promptclimb.evaluator.white_box import REFERENCES, check_reference, names_in, run, run_all
 from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 
@@ -83,7 +83,7 @@ def test_names_are_taken_once_in_their_order() -> None:
 def test_every_reference_has_a_file_and_options_that_fit(name: str) -> None:
     """What its name says to it is taken, and an option that there is not is refused with a hint."""
     module = REFERENCES[name].module
-    assert (ROOT / "evaluator" / "baselines" / "white_box" / f"{module}.py").is_file()
+    assert (ROOT / "evaluator" / "white_box" / f"{module}.py").is_file()
     check_reference(name)
     with pytest.raises(ConfigError, match="unknown setting 'epoch'"):
         check_reference(name, {"epoch": 3})
@@ -119,7 +119,7 @@ def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, t
 def test_naming_references_needs_no_torch() -> None:
     """They can be listed and checked in no time."""
     code = (
-        "import sys, promptclimb.evaluator.baselines.white_box as w; w.check_reference('coop-tuned'); "
+        "import sys, promptclimb.evaluator.white_box as w; w.check_reference('coop-tuned'); "
         "print(sorted({'torch', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...clip.zero_shot import correct, decide
+from ..clip.zero_shot import correct, decide
 from .problem import Fitted, Problem
 from .reference_options import RANDOM, CoopOptions
 from .soft_prompt import SoftPrompt, embedded

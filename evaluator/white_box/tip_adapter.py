@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...clip.zero_shot import CHUNK, SCALE, Labelled, correct
+from ..clip.zero_shot import CHUNK, SCALE, Labelled, correct
 from .problem import Fitted, Problem
 from .reference_options import TipAdapterOptions
 

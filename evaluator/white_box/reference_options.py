@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from ...settings import Settings, technical
+from ..settings import Settings, technical
 
 RANDOM = "random"
 """``init`` of a context that starts from noise and not from words."""

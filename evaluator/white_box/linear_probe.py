@@ -14,8 +14,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from ...clip.zero_shot import Labelled
-from ...errors import DataError
+from ..clip.zero_shot import Labelled
+from ..errors import DataError
 from .problem import Fitted, Problem
 from .reference_options import LinearProbeOptions
 

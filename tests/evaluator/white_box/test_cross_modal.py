@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from promptclimb.evaluator.baselines.white_box import cross_modal
-from promptclimb.evaluator.baselines.white_box.reference_options import CrossModalOptions
 from promptclimb.evaluator.clip.zero_shot import correct, decide
+from promptclimb.evaluator.white_box import cross_modal
+from promptclimb.evaluator.white_box.reference_options import CrossModalOptions
 from tests.fakes.few_shots import NAMES, few_shots
 
 
