@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from ..results import exports
 from ..results.details import BEST, ENSEMBLE
 from ..results.run_dir import result_of
@@ -19,6 +20,10 @@ def export(arguments: argparse.Namespace) -> int:
     """Write the file and print where it is, and beside that which templates it holds."""
     run_dir = folder_with_result(arguments.directory)
     form, only = arguments.form, arguments.only
+    if form is None:
+        raise UsageError(
+            f"export takes --format, and no form is named; choose from {', '.join(exports.FORMS)}"
+        )
     print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
     if line := exports.which(result_of(run_dir), form, only):
         say(line)
@@ -30,7 +35,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser = commands.add_parser("export", help=line)
     parser.add_argument("directory", metavar="RUN_DIR")
     parser.add_argument(
-        "--format", dest="form", required=True, metavar="FORMAT", help=f"one of {', '.join(exports.FORMS)}"
+        "--format", dest="form", metavar="FORMAT", help=f"one of {', '.join(exports.FORMS)}; required"
     )
     parser.add_argument("--out", metavar="FILE", help="where to (default: RUN_DIR/exports/)")
     parser.add_argument(

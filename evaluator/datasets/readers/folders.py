@@ -121,6 +121,14 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def _one_deeper(folder: Path) -> str:
+    """Return a hint where the only class holds folders of its own, which may be the classes."""
+    inner = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    return (
+        f". It holds {counted(len(inner), 'folder')}: if they are the classes, name {folder}" if inner else ""
+    )
+
+
 def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     if listing.empty:
         name, kinds = next(iter(listing.empty.items()))
@@ -131,6 +139,9 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
             f"({counted(len(listing.empty), 'such folder')})"
         )
     if len(names) < 2:
-        raise DataError(f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart")
+        raise DataError(
+            f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart"
+            f"{_one_deeper(listing.root / names[0])}"
+        )
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])
     return tuple(tidy(name, where=listing.root / name) for name in names), items

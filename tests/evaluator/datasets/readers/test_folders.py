@@ -261,6 +261,8 @@ def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:
         make_images(folder, {"cat": 5, "dog": 1})
     elif kind == "stranger":
         make_images(folder, {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1})
+    elif kind == "one deeper":
+        make_images(folder, {"all/cat": 4, "all/dog": 4})
     elif kind == "duplicate":
         make_images(folder, {"polar_bear": 4, "polar bear": 4})
     return folder
@@ -273,7 +275,8 @@ def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:
         ("file", "picture.png is a file"),
         ("empty", "is empty"),
         ("loose", "no class folders"),
-        ("one class", "one class only"),
+        ("one class", "nothing to tell apart$"),
+        ("one deeper", "one class only.*It holds 2 folders: if they are the classes, name .*all$"),
         ("no images", "holds an image"),
         ("empty class", "dog holds no image"),
         ("single image", "single image"),
