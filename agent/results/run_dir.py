@@ -26,7 +26,11 @@ REPORT = "report.html"
 DETAILS = "details.json"
 BEFORE: Mapping[str, str] = {RESULT: "result.before.json", DETAILS: "details.before.json"}
 """Under which names these files of a finished run are kept when it is extended."""
-STOPPED: Mapping[str, str] = {RESULT: "result.stopped.json", DETAILS: "details.stopped.json"}
+STOPPED: Mapping[str, str] = {
+    RESULT: "result.stopped.json",
+    DETAILS: "details.stopped.json",
+    REPORT: "report.stopped.html",
+}
 """Under which names those of a run that was stopped are kept while it goes on."""
 STORE = "store"
 SUMMARY = "suite.json"

@@ -13,7 +13,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, UsageError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.results.run_dir import RESULT, STOPPED
+from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Session
@@ -57,6 +57,7 @@ def test_what_stopped_an_earlier_session_is_not_told_of_a_later_one(
 ) -> None:
     """Killed or interrupted: it is unfinished, and what was found so far comes from the log."""
     before = (stopped / RESULT).read_text("utf-8")
+    assert main(["report", str(stopped)]) == 0
     stop, killed = Stop(), stopped.with_name("killed")
     session = Session(
         config=config(stopped, max_calls=100),
@@ -71,10 +72,12 @@ def test_what_stopped_an_earlier_session_is_not_told_of_a_later_one(
         assert (state.state, state.stop_reason, state.limits) == ("unfinished", None, ())
         assert state.iterations >= 3
         assert (run_dir / STOPPED[RESULT]).read_text("utf-8") == before
+        assert "the limit of 2 calls" in (run_dir / STOPPED[REPORT]).read_text("utf-8")
+        assert not (run_dir / REPORT).exists()
         capsys.readouterr()
         assert main(["status", str(run_dir)]) == main(["report", str(run_dir)]) == 0
         assert "stopped: " not in capsys.readouterr().out
-        page = (run_dir / "report.html").read_text("utf-8")
+        page = (run_dir / REPORT).read_text("utf-8")
         assert "the limit of 2 calls" not in page
         assert main(["export", str(run_dir), "--format", "csv"]) == 2
         assert main(["compare", str(run_dir), str(run_dir)]) == 2
