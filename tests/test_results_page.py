@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import statistics
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks import results_page
 from promptclimb.agent.results.guessing import GUESSED
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -89,17 +92,88 @@ def test_accuracies_are_those_of_the_runs(model: str, shots: str, lines: list[li
         assert found == pytest.approx(expected, abs=0.051), (model, shots, label)
 
 
+def test_every_part_of_the_page_is_of_a_study_whose_raw_table_is_kept() -> None:
+    """The page names no study without one, and each part is of a kind that can be made anew."""
+    parts = list(results_page.PART.finditer(PAGE))
+    assert {part["kind"] for part in parts} == set(results_page.KINDS)
+    kept = {file.stem for file in (DOCS / "results").glob("*.csv")}
+    assert {part["name"] for part in parts} == kept
+
+
+def _study() -> dict[str, Any]:
+    table = {
+        "model": "RN-pico",
+        "shots": 1,
+        "columns": ["dice"],
+        "seeds": {"dice": [1]},
+        "sets": 1,
+        "rows": [{"label": "plain_one", "test": {"dice": 0.5}, "mean": 0.5, "guessed": []}],
+    }
+    run = {
+        "data": "dice",
+        "model": "RN-pico",
+        "shots": 1,
+        "seed": 1,
+        "counts": True,
+        "method": "guided, told",
+    }
+    runs = [
+        run | {"template": f"{word} {{}}", "test": {"best": best, "plain": 0.5}}
+        for word, best in (("bad|", 0.4), ("good", 0.75), ("same", 0.5))
+    ]
+    others = [run | {"method": "random"}, run | {"counts": False}]
+    nothing: dict[str, list[Any]] = {"differences": [], "curves": [], "transfer": [], "left_out": []}
+    return {"title": "Small", "tables": [table], "runs": [*runs, *others], **nothing}
+
+
+def test_a_study_fills_its_own_parts_alone(tmp_path: Path) -> None:
+    """What stands between its marks is made anew; what was written by hand or is of another study stays."""
+    page = (
+        "Said.\n\n<!-- accuracies: small -->\nold\n<!-- end -->\n\nMore.\n\n"
+        "<!-- found: small -->\n<!-- end -->\n<!-- found: other -->\nkept\n<!-- end -->\n"
+    )
+    (tmp_path / "results").mkdir()
+    (tmp_path / "RESULTS.md").write_text(page, "utf-8")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "suite.json").write_text(json.dumps(_study()), "utf-8")
+    (folder / "runs.csv").write_text("data\n", "utf-8")
+    results_page.main([f"small={folder}"], docs=tmp_path)
+    text = (tmp_path / "RESULTS.md").read_text("utf-8")
+    assert "old" not in text
+    assert "Said.\n\n<!-- accuracies: small -->\n\n### RN-pico, 1 shot\n\n|  | dice | mean |\n" in text
+    assert "| plain\\_one | 50.0 | 50.0 |\n\n<!-- end -->\n\nMore." in text
+    gains = [cells[-1] for cells in _lines(text) if cells[0] == "dice"]
+    assert gains == ["+25.0", "+0.0", "-10.0"] * 2
+    assert "bad\\| {}" in text
+    assert text.endswith("<!-- found: other -->\nkept\n<!-- end -->\n")
+    assert (tmp_path / "results" / "small.csv").read_text("utf-8") == "data\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<!-- found: other -->\n<!-- end -->", "no part of small"),
+        ("<!-- fond: small -->\n<!-- end -->", "fond"),
+    ],
+)
+def test_a_page_that_does_not_fit_is_left_as_it_is(page: str, said: str) -> None:
+    """A study that the page does not know, or a part that nobody can make, is told."""
+    with pytest.raises(ValueError, match=said):
+        results_page.renewed(page, {"small": _study()})
+
+
 def test_templates_on_the_page_were_found() -> None:
     """Every template in the list of what was found is that run's, and so are its accuracies."""
     section = PAGE.split("## What was found")[1].split("\n## ")[0]
     shown = [cells for cells in _lines(section) if cells[0] != "set"]
     assert len(shown) >= 20
     known = {
-        (row["data"], row["model"], row["shots"], row["template"]): row
+        (row["data"], row["model"], row["shots"], row["seed"], row["template"]): row
         for row in RUNS
         if row["method"] == "guided, told"
     }
-    for data, model, shots, template, found, plain, *_ in shown:
-        row = known[data, model, shots, template.strip("`")]
+    for data, model, shots, seed, template, found, plain, *_ in shown:
+        row = known[data, model, shots, seed, template]
         assert float(found) == pytest.approx(100 * float(row["test: best"]), abs=0.051)
         assert float(plain) == pytest.approx(100 * float(row["test: plain"]), abs=0.051)

@@ -134,18 +134,17 @@ def _left_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
 def markdown(document: Mapping[str, Any]) -> str:
     """Return every table of a study in Markdown."""
     pages = [f"# {_in_markdown(document['title'])}", ""]
-    for heading, about, (head, *lines) in parts(document):
-        rule = ["---", *("---:" for _ in head[1:])]
-        rows = [map(_in_markdown, head), rule, *(map(_in_markdown, line) for line in lines)]
-        pages += [
-            f"## {_in_markdown(heading)}",
-            "",
-            about,
-            "",
-            *(f"| {' | '.join(row)} |" for row in rows),
-            "",
-        ]
+    for heading, about, lines in parts(document):
+        pages += [f"## {_in_markdown(heading)}", "", about, "", table_in_markdown(lines)]
     return "\n".join(pages)
+
+
+def table_in_markdown(lines: Lines) -> str:
+    """Return one table in Markdown; the first of its lines are the names of its columns."""
+    head, *others = lines
+    rule = ["---", *("---:" for _ in head[1:])]
+    rows = [map(_in_markdown, head), rule, *(map(_in_markdown, line) for line in others)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def latex(document: Mapping[str, Any]) -> str:
