@@ -21,16 +21,8 @@ from ...errors import DataError
 from ...spec import Progress, Report
 from ..models.open_clip_model import LoadedModel
 from .altered import RECIPE, altered_views
-from .features import (
-    SCHEMA,
-    BrokenFeaturesError,
-    Manifest,
-    checksum,
-    feature_key,
-    image_set_hash,
-    read_features,
-    write_features,
-)
+from .feature_file import FeatureFile
+from .features import SCHEMA, BrokenFeaturesError, Manifest, feature_key, image_set_hash, read_features
 
 OnBadImage = Literal["fail", "skip"]
 In = TypeVar("In")
@@ -145,17 +137,42 @@ class ImageEncoder:
     def _encode(
         self, pool: ThreadPoolExecutor, paths: Sequence[Path], digests: Sequence[str], wanted: _Wanted
     ) -> tuple[Tensor, Manifest]:
+        images, preprocessing = image_set_hash(digests), wanted.preprocessing(self.loaded.preprocessing)
+        with FeatureFile(self.folder, feature_key(self.loaded.key, preprocessing, images)) as file:
+            kept, bad = self._fill(file, pool, list(zip(paths, digests, strict=True)), wanted)
+            found = file.finish(
+                Manifest(
+                    schema=SCHEMA,
+                    model=self.loaded.key,
+                    preprocessing=preprocessing,
+                    images=images,
+                    kept=tuple(kept),
+                    bad=tuple(bad),
+                    checksum="",
+                )
+            )
+        if file.failure is not None:
+            why = file.failure.strerror
+            self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
+        return found
+
+    def _fill(
+        self,
+        file: FeatureFile,
+        pool: ThreadPoolExecutor,
+        images: Sequence[tuple[Path, str]],
+        wanted: _Wanted,
+    ) -> tuple[list[int], list[tuple[int, str]]]:
+        """Encode all images into a file; return what a manifest calls ``kept`` and ``bad``."""
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
-        parts: list[Tensor] = []
         waiting: list[Tensor] = []
         each = wanted.views or 1
 
         def decode(image: tuple[Path, str]) -> list[Tensor] | DataError:
             return self._decode(*image, wanted)
 
-        files = list(zip(paths, digests, strict=True))
-        for index, found in enumerate(_ordered(pool, decode, files, max(1, self._window // each))):
+        for index, found in enumerate(_ordered(pool, decode, images, max(1, self._window // each))):
             if isinstance(found, DataError):
                 if self.on_bad_image == "fail":
                     raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
@@ -163,25 +180,11 @@ class ImageEncoder:
             else:
                 kept += [index] * len(found)
                 waiting += found
-            while len(waiting) >= self.batch or (waiting and index + 1 == len(paths)):
-                parts.append(self._forward(waiting[: self.batch]))
+            while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
+                file.add(self._forward(waiting[: self.batch]))
                 waiting = waiting[self.batch :]
-                self.progress((index + 1) * each - len(waiting), len(paths) * each)
-        vectors = torch.cat(parts) if parts else torch.empty(0, 0)
-        manifest = Manifest(
-            schema=SCHEMA,
-            model=self.loaded.key,
-            preprocessing=wanted.preprocessing(self.loaded.preprocessing),
-            images=image_set_hash(digests),
-            kept=tuple(kept),
-            bad=tuple(bad),
-            checksum=checksum(vectors),
-        )
-        try:
-            write_features(self.folder, vectors, manifest)
-        except OSError as error:
-            self.report(f"image features are not kept: {self.folder} cannot be written ({error.strerror})")
-        return vectors, manifest
+                self.progress((index + 1) * each - len(waiting), len(images) * each)
+        return kept, bad
 
     def _decode(self, path: Path, digest: str, wanted: _Wanted) -> list[Tensor] | DataError:
         try:
