@@ -14,6 +14,7 @@ from ..cache import cache_dir
 from ..datasets import FewShotData, load_data
 from ..datasets.values import Item
 from ..scoring import EvaluatorInfo
+from ..seen_files import seen_files
 from ..spec import EvaluatorSpec, Progress, Report
 from .images import RECIPE, Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
@@ -97,6 +98,7 @@ def image_encoder(
         batch=spec.image_batch,
         workers=spec.workers,
         on_bad_image=spec.on_bad_image,
+        seen=seen_files(spec.cache_dir),
         report=report,
         progress=progress,
     )

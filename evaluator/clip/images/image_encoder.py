@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from torch.nn import functional
 from ...datasets.image_checks import HOW_TO_GO_ON
 from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
+from ...seen_files import SeenFiles
 from ...spec import Progress, Report
 from ..models.open_clip_model import LoadedModel
 from .altered import RECIPE, altered_views
@@ -25,6 +26,8 @@ from .feature_file import FeatureFile
 from .features import SCHEMA, BrokenFeaturesError, Manifest, feature_key, image_set_hash, read_features
 
 OnBadImage = Literal["fail", "skip"]
+AT_ONCE = 64
+"""Files that a thread is given to hash."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -75,6 +78,7 @@ class ImageEncoder:
         batch: Images encoded at once.
         workers: Threads that decode.
         on_bad_image: Whether an image that cannot be read ends everything or is left out.
+        seen: Knows the hash of a set of images that was read before.
         report: Told what is taken from the cache, rebuilt or left out.
         progress: Told how many images of how many are done.
     """
@@ -84,6 +88,7 @@ class ImageEncoder:
     batch: int = 64
     workers: int = 4
     on_bad_image: OnBadImage = "fail"
+    seen: SeenFiles = field(default_factory=SeenFiles)
     report: Report = lambda _line: None
     progress: Progress = lambda _done, _of: None
 
@@ -104,10 +109,18 @@ class ImageEncoder:
         return self._features(paths, _Wanted(count))
 
     def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:
+        digests: list[str] = []
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
-            digests = list(_ordered(pool, _digest, paths, self._window))
-            images = image_set_hash(digests)
-            found = self._from_cache(images, wanted) or self._encode(pool, paths, digests, wanted)
+
+            def find() -> list[str]:
+                digests[:] = _digests(pool, paths, self.workers)
+                return [image_set_hash(digests)]
+
+            images = "".join(self.seen.known("image set", paths, find))
+            found = self._from_cache(images, wanted)
+            if found is None:
+                (images,) = find() if not digests else (image_set_hash(digests),)
+                found = self._encode(pool, paths, digests, wanted)
         vectors, manifest = found
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
@@ -209,6 +222,13 @@ def _digest(path: Path) -> str:
     except OSError as error:
         # The decoder says what is wrong with it; here it only has to count as another image.
         return f"unreadable {path} {error.errno}"
+
+
+def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> list[str]:
+    """Return the hash of each file; many go to a thread at once, as handing over one costs more than it."""
+    parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
+    hashed = _ordered(pool, lambda part: [_digest(path) for path in part], parts, 2 * workers)
+    return [digest for part in hashed for digest in part]
 
 
 def _ordered(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import resource
+import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from promptclimb.evaluator.clip.images import ImageEncoder
+from promptclimb.evaluator.clip.images import ImageEncoder, image_encoder
 from promptclimb.evaluator.clip.images.altered import altered_views
 from promptclimb.evaluator.clip.images.feature_file import HEADER, FeatureFile
 from promptclimb.evaluator.clip.models import load_model
 from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
 from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.seen_files import SETTLED_NS, SeenFiles
 from tests.fakes.tiny_clip import save_weights
 
 
@@ -106,6 +108,25 @@ def test_a_changed_image_is_another_set(
     assert len(calls) == 6
     assert not torch.equal(first.vectors[0], changed.vectors[0])
     assert torch.equal(first.vectors[1], changed.vectors[1])
+
+
+def test_images_that_are_as_they_were_are_not_read_again(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their hash is known, for features in the cache; those of a set that changed are made anew."""
+    seen = SeenFiles(tmp_path / "seen", clock=lambda: time.time_ns() + 2 * SETTLED_NS)
+    read: list[Path] = []
+    digest = image_encoder._digest
+    monkeypatch.setattr(image_encoder, "_digest", lambda path: (read.append(path), digest(path))[1])
+    first = encoder(loaded, tmp_path, seen=seen).features(pictures)
+    assert read == pictures
+    second = encoder(loaded, tmp_path, seen=seen).features(pictures)
+    assert (second.images, read) == (first.images, pictures)
+    Image.new("RGB", (20, 20), "red").save(pictures[0])
+    changed = encoder(loaded, tmp_path, seen=seen).features(pictures)
+    assert read == pictures * 2
+    assert changed.images != first.images
+    assert not torch.equal(changed.vectors[0], first.vectors[0])
 
 
 def spoil_data(folder: Path) -> None:

@@ -1,0 +1,103 @@
+"""What reading a set of files gave, kept until one of them changes: a second look costs a stat of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .cache import cache_dir
+from .errors import UsageError
+
+SETTLED_NS = 2 * 10**9
+"""Age from which a file's times tell of every later change: the coarsest clocks of file systems tick so."""
+
+
+class SeenFiles:
+    """Keeps what is found in sets of files, by their names and by size, times and number of each.
+
+    Args:
+        folder: Where it is kept; None to keep nothing.
+        clock: Nanoseconds since 1970.
+    """
+
+    def __init__(self, folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
+        # Windows does not tell when a file was last changed, only what its user wants that to be.
+        self._folder = None if os.name == "nt" else folder
+        self._clock = clock
+
+    def known(self, about: str, paths: Sequence[Path], find: Callable[[], list[str]]) -> list[str]:
+        """Return what was found in files that are as they were; else find it.
+
+        Args:
+            about: What it is that is found, with all besides the files that decides it.
+            paths: The files.
+            find: Reads them; what it raises is not kept.
+        """
+        if self._folder is None:
+            return find()
+        names, stamp = self._look(paths)
+        kept = self._folder / f"{_hash(about, names)}.json"
+        if stamp is not None and (found := _read(kept, stamp)) is not None:
+            return found
+        found = find()
+        if stamp is not None:
+            _write(kept, {"stamp": stamp, "found": found})
+        return found
+
+    def _look(self, paths: Sequence[Path]) -> tuple[str, str | None]:
+        """Return a hash of the files' names, and one of how they are; None where one may change unseen."""
+        names, states = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+        newest = 0
+        try:
+            for path in paths:
+                name = os.fsencode(path)
+                names.update(name + b"\0")
+                now = os.stat(name)  # noqa: PTH116 - as fast as it can be, for a million of them
+                newest = max(newest, now.st_mtime_ns, now.st_ctime_ns)
+                state = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, now.st_dev)
+                states.update(repr(state).encode())
+        except OSError:
+            return "", None
+        settled = newest + SETTLED_NS <= self._clock()
+        return names.hexdigest(), states.hexdigest() if settled else None
+
+
+def seen_files(cache: Path | None) -> SeenFiles:
+    """Return what is known of files in a cache folder, the user's for None; nothing where there is none."""
+    try:
+        return SeenFiles((cache or cache_dir()) / "seen")
+    except UsageError:
+        return SeenFiles()
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _read(path: Path, stamp: str) -> list[str] | None:
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        found = kept["found"] if kept["stamp"] == stamp else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    """Write at once or not at all; what cannot be kept is found again."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
