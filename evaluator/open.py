@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .custom import open_custom
+from .errors import UsageError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
+
+if TYPE_CHECKING:
+    from .clip.remembered import Remembered
 
 
 def open_evaluator(
@@ -47,6 +52,28 @@ def open_evaluator(
     from .clip.ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, splits, spec, report=tell)
+
+
+def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
+    """Return what opening the same gave before, where it would give the same now; torch is not imported.
+
+    Args:
+        spec: What is to be opened.
+        report: Told what reading the data tells, and of when the opening was.
+
+    Returns:
+        None where nothing is known, files or settings have changed, or the data cannot be used: opening it
+        says why.
+    """
+    spec = spec.bare()
+    if spec.evaluator is not None or spec.ray is not None:
+        return None
+    from .clip.remembered import recall
+
+    try:
+        return recall(spec, report)
+    except (UsageError, OSError):
+        return None
 
 
 def check_openable(specs: Sequence[EvaluatorSpec]) -> None:

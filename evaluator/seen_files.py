@@ -41,31 +41,36 @@ class SeenFiles:
         """
         if self._folder is None:
             return find()
-        names, stamp = self._look(paths)
+        names, stamp = _look(paths, self._clock())
         kept = self._folder / f"{_hash(about, names)}.json"
         if stamp is not None and (found := _read(kept, stamp)) is not None:
             return found
         found = find()
         if stamp is not None:
-            _write(kept, {"stamp": stamp, "found": found})
+            write_json(kept, {"stamp": stamp, "found": found})
         return found
 
-    def _look(self, paths: Sequence[Path]) -> tuple[str, str | None]:
-        """Return a hash of the files' names, and one of how they are; None where one may change unseen."""
-        names, states = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
-        newest = 0
-        try:
-            for path in paths:
-                name = os.fsencode(path)
-                names.update(name + b"\0")
-                now = os.stat(name)  # noqa: PTH116 - as fast as it can be, for a million of them
-                newest = max(newest, now.st_mtime_ns, now.st_ctime_ns)
-                state = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, now.st_dev)
-                states.update(repr(state).encode())
-        except OSError:
-            return "", None
-        settled = newest + SETTLED_NS <= self._clock()
-        return names.hexdigest(), states.hexdigest() if settled else None
+    def stamp(self, paths: Sequence[Path]) -> str | None:
+        """Return a hash of how files are, another one once one is changed; None where none tells that."""
+        names, stamp = _look(paths, self._clock())
+        return None if stamp is None or self._folder is None else _hash(names, stamp)
+
+
+def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
+    """Return a hash of the files' names, and one of how they are; None where one may change unseen."""
+    names, states = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+    newest = 0
+    try:
+        for path in paths:
+            name = os.fsencode(path)
+            names.update(name + b"\0")
+            found = os.stat(name)  # noqa: PTH116 - as fast as it can be, for a million of them
+            newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
+            state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
+            states.update(repr(state).encode())
+    except OSError:
+        return "", None
+    return names.hexdigest(), states.hexdigest() if newest + SETTLED_NS <= now else None
 
 
 def seen_files(cache: Path | None) -> SeenFiles:
@@ -89,8 +94,8 @@ def _read(path: Path, stamp: str) -> list[str] | None:
     return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
 
 
-def _write(path: Path, content: dict[str, object]) -> None:
-    """Write at once or not at all; what cannot be kept is found again."""
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write a document at once or not at all; what cannot be kept is found again."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
