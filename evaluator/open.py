@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .clip import lean
 from .custom import open_custom
 from .errors import UsageError
 from .scoring import Evaluator
@@ -43,7 +44,9 @@ def open_evaluator(
     tell, count = report or (lambda _line: None), progress or (lambda _done, _of: None)
     spec = spec.bare()
     if spec.evaluator is not None:
+        lean.bring_all()
         return open_custom(spec.evaluator, spec)
+    lean.import_for(spec.model)
     from .clip.in_process import open_in_process
 
     local, splits = open_in_process(spec, tell, count, look_ahead=look_ahead)
@@ -94,6 +97,7 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
     for spec in clips:
         data = load_data(spec)
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
+        lean.import_for(spec.model)
     from .clip.models import check_named, parse_devices
 
     for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in clips):
