@@ -1,8 +1,9 @@
-"""open_clip without timm and transformers, which it imports whatever model is wanted: half of its own time.
+"""open_clip without most of what it imports whatever model is wanted.
 
-Both are optional to it. Only a process that is the program's own does without them, since in another one
-somebody may want of open_clip what we do not; and only for a model that needs neither. They are brought in as
-soon as one does. This imports neither torch nor open_clip by itself.
+timm and transformers are optional to it, and torchvision imports torch's compiler for one question that only
+a detector asks. Only a process that is the program's own does without, since in another one somebody may want
+of open_clip what we do not; and without the first two only for a model that needs neither. They are brought
+in as soon as one does. This imports neither torch nor open_clip by itself.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..pico import models as bundled_models
 
 WITHHELD = frozenset({"timm", "transformers"})
+COMPILER = ("torch._dynamo.utils", "is_compile_supported")
+"""What torchvision imports of torch's compiler, and calls where it aligns regions of interest."""
 _USERS = ("open_clip.timm_model", "open_clip.hf_model", "open_clip.coca_model")
 _NEEDS_THEM = ('"timm_', '"hf_')
 """How a model's file of settings names what only they have."""
@@ -39,6 +43,28 @@ class _Withheld:
         if name in WITHHELD and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"{name} is not needed here", name=name)
         return None
+
+
+class _Later(ModuleType):
+    """Stands in for a module until something of it is called, or anything else of it is wanted."""
+
+    def __init__(self, name: str, called: str) -> None:
+        super().__init__(name)
+        setattr(self, called, lambda *given: getattr(self._real(), called)(*given))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def _real(self) -> ModuleType:
+        self.leave()
+        return importlib.import_module(self.__name__)
+
+    def leave(self) -> None:
+        """Make way for the module itself."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
 
 
 @dataclass(slots=True)
@@ -64,13 +90,15 @@ def import_for(model: str) -> None:
     if not _is_plain(model):
         bring_all()
     elif "open_clip" not in sys.modules:
-        finder = _Withheld()
+        finder, compiler = _Withheld(), _Later(*COMPILER)
         sys.meta_path.insert(0, finder)
+        sys.modules.setdefault(compiler.__name__, compiler)
         try:
             importlib.import_module("open_clip")
             _process.lean = True
         finally:
             sys.meta_path.remove(finder)
+            compiler.leave()
 
 
 def bring_all() -> None:

@@ -15,7 +15,7 @@ BEGUN = """
 import sys
 import promptclimb
 from promptclimb.evaluator.clip import lean
-heavy = lambda: sorted({"timm", "transformers"} & set(sys.modules))
+heavy = lambda: sorted({"timm", "transformers", "torch._dynamo"} & set(sys.modules))
 """
 OWN = """
 lean.allow()
@@ -37,6 +37,20 @@ lean.import_for("ViT-B-16-SigLIP")
 assert "timm" in heavy()
 tower("test_vit", 8, image_size=160)
 assert open_clip.hf_model.transformers is None or "transformers" in heavy()
+regions = sys.modules["torchvision.ops.roi_align"]
+assert regions.is_compile_supported("cpu") in (True, False)
+assert "torch._dynamo" in heavy()
+"""
+WANTED = """
+import importlib
+lean.allow()
+later = lean._Later(*lean.COMPILER)
+sys.modules[later.__name__] = later
+from torch._dynamo.utils import is_compile_supported
+assert heavy() == [], heavy()
+from torch._dynamo.utils import counters
+assert type(sys.modules["torch._dynamo.utils"]).__name__ == "module"
+assert is_compile_supported("cpu") == sys.modules["torch._dynamo.utils"].is_compile_supported("cpu")
 """
 SOMEBODYS = """
 lean.import_for("ViT-pico")
@@ -46,9 +60,9 @@ assert "open_clip" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("code", [OWN, SOMEBODYS], ids=["the program's own", "somebody's"])
+@pytest.mark.parametrize("code", [OWN, SOMEBODYS, WANTED], ids=["own", "somebody's", "wanted"])
 def test_a_process_has_what_its_models_need(code: str) -> None:
-    """The program's own begins without timm and transformers; nothing is done to anybody else's."""
+    """The program's own begins without, and brings what is wanted; nothing is done to anybody else's."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", BEGUN + code], cwd=ROOT, capture_output=True, text=True
     )
