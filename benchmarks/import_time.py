@@ -1,11 +1,11 @@
 """How long importing and starting takes, beside what importing torch takes.
 
 ``imports``: statements in fresh interpreters, their wall time; ``library_ratio`` is that of
-``from promptclimb import search, SearchConfig`` over ``import torch, open_clip``. ``processes``: whole ones, from
-start to end, in wall and in processor time: ``--help``, ``search --dry-run`` on a set whose images are in the
-cache, and a search of a few templates without an LLM on it, whose ``started_s`` is the wall time until it begins
-to score. ``over_torch`` is the processor time of each over that of ``python -c "import torch"``. All in turns;
-figures are medians.
+``from promptclimb import search, SearchConfig`` over ``import torch, open_clip``. ``processes``: whole ones,
+from start to end, in wall and in processor time: ``--help``, ``search --dry-run`` on a set whose images are
+in the cache, and a search of a few templates without an LLM on it, whose ``started_s`` is the wall time until
+it begins to score. ``over_torch`` is the processor time of each over that of ``python -c "import torch"``.
+All in turns; figures are medians.
 """
 
 from __future__ import annotations
