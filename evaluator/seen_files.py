@@ -14,6 +14,8 @@ from pathlib import Path
 from .cache import cache_dir
 from .errors import UsageError
 
+KEPT_S = 90 * 24 * 3600
+"""How long what was found is kept."""
 SETTLED_NS = 2 * 10**9
 """Age from which a file's times tell of every later change: the coarsest clocks of file systems tick so."""
 
@@ -47,6 +49,7 @@ class SeenFiles:
             return found
         found = find()
         if stamp is not None:
+            sweep(self._folder, KEPT_S)
             write_json(kept, {"stamp": stamp, "found": found})
         return found
 
@@ -71,6 +74,22 @@ def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
     except OSError:
         return "", None
     return names.hexdigest(), states.hexdigest() if newest + SETTLED_NS <= now else None
+
+
+def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
+    """Remove what was written longer ago than that: what is kept to save time is not kept for ever.
+
+    Args:
+        folder: Where it lies.
+        age_s: Seconds.
+        pattern: Which files.
+    """
+    oldest = time.time() - age_s
+    with suppress(OSError):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def seen_files(cache: Path | None) -> SeenFiles:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..cache import cache_dir
 from ..datasets import FewShotData, load_data
 from ..scoring import EvaluatorInfo
-from ..seen_files import SeenFiles, seen_files, write_json
+from ..seen_files import SeenFiles, seen_files, sweep, write_json
 from ..spec import EvaluatorSpec, Report
 
 FORM = 1
@@ -77,6 +77,7 @@ class Opening:
         kept = {name: value for name, value in asdict(self).items() if name != "path"}
         kept["weights"] = [str(path) for path in self.weights]
         found = {"seconds": seconds, "when": now(), "info": _INFO.dump_python(info, mode="json")}
+        sweep(self.path.parent, FRESH_S)
         write_json(self.path, {**kept, **found})
 
 

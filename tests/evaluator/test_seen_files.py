@@ -100,3 +100,13 @@ def test_what_is_kept_is_not_trusted(content: str, reading: Reading, tmp_path: P
     assert later(tmp_path / "seen").known("text", reading.paths, reading) == ["in a", "in b"]
     assert later(reading.paths[0]).known("text", reading.paths, reading) == ["in a", "in b"]
     assert reading.times == 3
+
+
+def test_what_was_found_is_not_kept_for_ever(reading: Reading, tmp_path: Path) -> None:
+    """Files of long ago go when another is written."""
+    later(tmp_path / "seen").known("text", reading.paths, reading)
+    (old,) = (tmp_path / "seen").iterdir()
+    os.utime(old, (0, 0))
+    later(tmp_path / "seen").known("other", reading.paths, reading)
+    assert not old.exists()
+    assert len(list((tmp_path / "seen").iterdir())) == 1

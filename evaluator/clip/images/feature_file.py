@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...seen_files import sweep
 from .features import NAME, Manifest, checksum, map_features, write_manifest
 
+LEFT_S = 3600
+"""Age of a part that nobody goes on with: its process was killed, or left in the middle."""
 HEADER = 120
 """Bytes of safetensors' header, blank at its end: how many rows there will be is known last."""
 
@@ -38,6 +41,7 @@ class FeatureFile:
         self._file: FileIO | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder, LEFT_S, "*.part")
             handle, part = tempfile.mkstemp(dir=folder, prefix=self._target.name, suffix=".part")
             self._part, self._file = Path(part), FileIO(handle, "r+")
             self._write(bytes(8 + HEADER), 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
 import time
 import weakref
@@ -298,6 +299,23 @@ class Alive:
 
     def _gone(self) -> None:
         self.now -= 1
+
+
+def test_what_a_killed_process_left_is_cleared_away(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """After an hour; what another process may be at work on stays."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    left, alive, other = folder / "a.safetensors1.part", folder / "b.safetensors2.part", folder / "c.json"
+    for path in (left, alive, other):
+        path.touch()
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    encoder(loaded, tmp_path).features(pictures)
+    assert not left.exists()
+    assert alive.exists()
+    assert other.exists()
 
 
 def test_a_disk_that_is_full_costs_only_the_cache(
