@@ -89,7 +89,8 @@ def open_in_process(
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
-        timed=lambda seconds: opening.keep(evaluator.info, seconds),
+        # Of an opening that leaves the test images undecoded not all is known.
+        timed=(lambda seconds: opening.keep(evaluator.info, seconds)) if look_ahead else None,
     )
     return evaluator, SearchSplits(data.classes, train, val, views, models[0].key)
 

@@ -153,14 +153,15 @@ def test_a_speed_is_not_told_for_ever(days: int, spec: EvaluatorSpec) -> None:
     assert remembered.recall(spec, lambda _line: None, now=lambda: now + days * 86400) is None
 
 
-def test_nothing_is_kept_of_files_that_may_change_unseen_or_before_a_speed_is_known(
+def test_nothing_is_kept_of_what_is_not_known_for_sure(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Just written, they may be written again within a tick; few templates tell no speed."""
-    evaluator: Any = open_evaluator(spec)
-    evaluator.score(TEMPLATES[:15])
-    evaluator.score(TEMPLATES[:15])
-    assert recalled(spec) is None
+    """Few templates tell no speed, undecoded images nothing; files just written may change within a tick."""
+    for ahead, count in ((True, 15), (False, 16)):
+        evaluator: Any = open_evaluator(spec, look_ahead=ahead)
+        evaluator.score(TEMPLATES[:count])
+        evaluator.score(TEMPLATES[:count])
+        assert recalled(spec) is None
     monkeypatch.setattr(seen_files, "SETTLED_NS", 10**18)
     opened(spec)
     monkeypatch.setattr(seen_files, "SETTLED_NS", 0)
