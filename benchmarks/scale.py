@@ -6,8 +6,13 @@
   each call, with parsing, scoring, ranking, events and durable writes; ``search_s``: its wall time.
   ``mb_per_climb``: its peak of memory, less what it began with, for each climb.
 - ``add_us``: one ``Memory.add`` into a memory of so many templates; ``list_us``: the same by a plain sorted
-list. - ``store``: a journal of 100,000 answers: its size, the time to write an answer while 200 climbs
-write, to open and to replay it; and one bare commit with ``synchronous=FULL``, as used, and NORMAL.
+  list.
+- ``store``: a journal of 100,000 answers: its size, the time to write an answer while 200 climbs
+  write, to open and to replay it; and one bare commit with ``synchronous=FULL``, as used, and NORMAL.
+- ``growth`` (``--only growth``): processor milliseconds for a template, of its texts and of the decisions
+  on training images, at numbers of classes and shots; RN-pico's text tower, random features.
+- ``ray`` (``--only ray``): the least wall milliseconds of a batch, in this process and through Ray to one
+  actor on this machine, in turns; ``over`` is the difference.
 """
 
 from __future__ import annotations
@@ -17,11 +22,14 @@ import asyncio
 import bisect
 import gc
 import json
+import os
 import random
 import resource
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +198,79 @@ def write_ms(folder: Path, level: int, rows: int = 500) -> float:
     return round(taken / rows * 1e3, 3)
 
 
+def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
+    """Return what a template takes, by classes and shots."""
+    import torch
+
+    from promptclimb.evaluator.clip.models import load_model
+    from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
+    from promptclimb.evaluator.clip.zero_shot import Labelled, classifier, decide
+    from promptclimb.evaluator.open_clip_lists import imagenet_class_names
+    from promptclimb.prompts.pools import BUILT_IN
+
+    torch.set_num_threads(1)
+    loaded = load_model("RN-pico", "pico", torch.device("cpu"))
+    found = []
+    for classes in (10, 100, 1000):
+        names = imagenet_class_names()[:classes]
+        encoder = TextEncoder(loaded.model, loaded.tokenizer, names, loaded.context_length)
+        batches = [BUILT_IN[start : start + templates] for start in range(0, rounds * templates, templates)]
+        texts = statistics.median(milliseconds(encoder.vectors, batch) for batch in batches)
+        weights = classifier(encoder.vectors(BUILT_IN[:1])[0][None])
+        for shots in (1, 16):
+            labels = torch.arange(classes).repeat(shots)
+            features = torch.nn.functional.normalize(torch.randn(len(labels), weights.shape[1]), dim=1)
+            split = Labelled(features, labels, classes)
+            decisions = statistics.median(milliseconds(decide, split, weights) for _ in range(2 * rounds))
+            found.append(
+                {
+                    "classes": classes,
+                    "shots": shots,
+                    "texts_ms": round(texts / templates, 3),
+                    "decisions_ms": round(decisions, 3),
+                }
+            )
+    return found
+
+
+def milliseconds(work: Callable[..., object], *given: object) -> float:
+    """Return the processor time of a call."""
+    started = time.process_time()
+    work(*given)
+    return (time.process_time() - started) * 1e3
+
+
+def through_ray(rounds: int = 40) -> dict[str, dict[int, float]]:
+    """Return the wall time of batches, here and through Ray; the bundled ``backgrounds`` and RN-pico."""
+    import ray
+
+    from promptclimb import EvaluatorSpec
+    from promptclimb.evaluator.open import open_evaluator
+    from promptclimb.prompts.pools import BUILT_IN
+
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])  # of the actor
+    spec = EvaluatorSpec(device="cpu")
+    ray.init(num_cpus=1, log_to_driver=False)
+    ways = {"here": open_evaluator(spec), "ray": open_evaluator(spec.model_copy(update={"ray": "auto"}))}
+    found: dict[str, dict[int, float]] = {name: {} for name in ways}
+    for size in (1, 8, 32):
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(rounds + 2):
+            batch = [f"{number} {template}" for template in BUILT_IN[:size]]
+            for name, evaluator in ways.items():
+                started = time.perf_counter()
+                evaluator.score(batch)
+                times[name].append((time.perf_counter() - started) * 1e3)
+        for name in ways:
+            # The least, not the median: who else is at work here delays a call by more than it costs.
+            found[name][size] = round(min(times[name][2:]), 2)
+    ray.shutdown()
+    return {
+        **found,
+        "over": {size: round(found["ray"][size] - here, 2) for size, here in found["here"].items()},
+    }
+
+
 def main() -> None:
     """Measure all and print the figures."""
     parser = argparse.ArgumentParser(
@@ -197,7 +278,12 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--answers", type=int, default=100_000, help="size of the store")
+    parser.add_argument("--only", choices=("growth", "ray"), help="this part alone, which is in no other run")
     given = parser.parse_args()
+    if given.only is not None:
+        part = {"growth": growth, "ray": through_ray}[given.only]()
+        print(json.dumps({given.only: part}, indent=None if given.json else 1))
+        return
     figures: dict[str, Any] = {"climbs": CLIMBS, **whole_search(), **asyncio.run(loop_overhead())}
     figures |= memory_adds()
     figures["store"] = asyncio.run(store_size(given.answers))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from .clip import lean
 from .custom import open_custom
+from .errors import UsageError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
+
+if TYPE_CHECKING:
+    from .clip.remembered import Remembered
 
 
 def open_evaluator(
@@ -38,7 +44,9 @@ def open_evaluator(
     tell, count = report or (lambda _line: None), progress or (lambda _done, _of: None)
     spec = spec.bare()
     if spec.evaluator is not None:
+        lean.bring_all()
         return open_custom(spec.evaluator, spec)
+    lean.import_for(spec.model)
     from .clip.in_process import open_in_process
 
     local, splits = open_in_process(spec, tell, count, look_ahead=look_ahead)
@@ -47,6 +55,28 @@ def open_evaluator(
     from .clip.ray_cluster import ClusterEvaluator
 
     return ClusterEvaluator(local, splits, spec, report=tell)
+
+
+def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
+    """Return what opening the same gave before, where it would give the same now; torch is not imported.
+
+    Args:
+        spec: What is to be opened.
+        report: Told what reading the data tells, and of when the opening was.
+
+    Returns:
+        None where nothing is known, files or settings have changed, or the data cannot be used: opening it
+        says why.
+    """
+    spec = spec.bare()
+    if spec.evaluator is not None or spec.ray is not None:
+        return None
+    from .clip.remembered import recall
+
+    try:
+        return recall(spec, report)
+    except (UsageError, OSError):
+        return None
 
 
 def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
@@ -67,6 +97,7 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
     for spec in clips:
         data = load_data(spec)
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
+        lean.import_for(spec.model)
     from .clip.models import check_named, parse_devices
 
     for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in clips):

@@ -80,7 +80,7 @@ def usually(bounds: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
         parts.append("the black box's own time (it scored nothing now)")
     else:
         speeds = dict.fromkeys(f"{1000 * one:,.1f}" for one in _speeds(seconds))
-        parts.append(f"at {' to '.join(speeds)} ms a template, as measured now")
+        parts.append(f"at {' to '.join(speeds)} ms a template, as measured on this machine")
     if bounds["calls"]:
         return f"expected: {', '.join(parts)}; the LLM's own time comes on top\n"
     return f"expected: {', '.join(parts)}\n"

@@ -1,4 +1,7 @@
-"""What ``--dry-run`` opens: data, model and black box; a few templates are scored, and nothing is paid."""
+"""What ``--dry-run`` opens: data, model and black box; a few templates are scored, and nothing is paid.
+
+What was opened before and is as it was is not opened again: all that is asked of it is known.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...evaluator.open import opened_before
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..events import Bus
+from ..events import Bus, Noted
 from ..search.inputs import read_pool, ready_evaluator
 from ..stop import Stop
 from .display import Display
@@ -26,8 +30,8 @@ class Rehearsed:
 
     Attributes:
         info: What is scored on; the scores of its test split stay sealed.
-        seconds: What scoring a template takes; None for a black box of the user's own, which is opened and
-            scores nothing: what a score of it costs is not known.
+        seconds: What scoring a template takes, now or when all was opened last; None for a black box of the
+            user's own, which is opened and scores nothing: what a score of it costs is not known.
     """
 
     info: EvaluatorInfo
@@ -43,7 +47,13 @@ def rehearse(config: SearchConfig) -> Rehearsed:
 
     async def run(stop: Stop) -> Rehearsed:
         with Display(console()) as display, stop.watching():
-            evaluator = await ready_evaluator(config, None, Bus(display))
+            tell, lines = Bus(display), list[str]()
+            known = await in_thread(lambda: opened_before(config, report=lines.append))
+            for line in lines:
+                tell(Noted(text=line))
+            if known is not None:
+                return Rehearsed(known.info, known.seconds)
+            evaluator = await ready_evaluator(config, None, tell)
             if config.evaluator is not None:
                 return Rehearsed(evaluator.info, None)
             pool = [template.text for template in read_pool(config)[: WARMED + TIMED]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,10 +15,14 @@ from ..datasets import FewShotData, load_data
 from ..datasets.hand_made import for_dataset
 from ..datasets.values import Item
 from ..scoring import EvaluatorInfo
+from ..seen_files import seen_files
 from ..spec import EvaluatorSpec, Progress, Report
 from .images import RECIPE, Features, ImageEncoder
 from .models import LoadedModel, best_dtype, load_model, parse_devices
+from .models.hub import CONFIG_NAME
+from .models.names import resolve
 from .open_clip_evaluator import OpenClipEvaluator
+from .remembered import Opening
 from .texts.replicas import Encoder, ReplicatedEncoder
 from .texts.text_encoder import TextEncoder
 from .zero_shot import Labelled, classifier, decide
@@ -60,6 +65,7 @@ def open_in_process(
     data = load_data(spec)
     for note in (*data.chosen, *data.notes):
         report(note)
+    opening = Opening.begun(spec, data, model_files(spec.model, spec.pretrained, report))
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
     images = image_encoder(spec, models[0], report, progress)
     train_features, train = labelled(images, data.train, data)
@@ -83,8 +89,21 @@ def open_in_process(
         open_test=open_test,
         objective=spec.objective,
         logit_scale=models[0].logit_scale,
+        # Of an opening that leaves the test images undecoded not all is known.
+        timed=(lambda seconds: opening.keep(evaluator.info, seconds)) if look_ahead else None,
     )
     return evaluator, SearchSplits(data.classes, train, val, views, models[0].key)
+
+
+def model_files(model: str, pretrained: str, report: Report) -> list[Path]:
+    """Return the files that a model is made from.
+
+    Raises:
+        ModelError: There is no such model, tag or file.
+    """
+    source = resolve(model, pretrained, report)
+    folder = Path(source.name.removeprefix("local-dir:"))
+    return [source.weights] if folder == Path(source.name) else [source.weights, folder / CONFIG_NAME]
 
 
 def image_encoder(
@@ -97,6 +116,7 @@ def image_encoder(
         batch=spec.image_batch,
         workers=spec.workers,
         on_bad_image=spec.on_bad_image,
+        seen=seen_files(spec.cache_dir),
         report=report,
         progress=progress,
     )

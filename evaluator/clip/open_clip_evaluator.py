@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,8 @@ from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, c
 
 # Templates whose vectors are held at once, counted in numbers of float32 (64 MiB).
 _HELD = 16 * 2**20
+# Templates of a batch whose speed is that of all.
+_FULL = 16
 # Complaints about images that a result tells of, split by split.
 _TOLD = 20
 
@@ -47,6 +50,8 @@ class OpenClipEvaluator:
         views: Altered views of training and validation images; None or empty where there are none.
         objective: Decides whether scores carry grey-box values.
         logit_scale: The model's factor between cosine and logit.
+        timed: Told once what scoring a template takes, in seconds, as the first full batch shows it after
+            another one.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class OpenClipEvaluator:
         views: Labelled | None = None,
         objective: Objective = "accuracy",
         logit_scale: float = 100.0,
+        timed: Callable[[float], None] | None = None,
     ) -> None:
         self._info = info
         self._encoder = encoder
@@ -70,6 +76,7 @@ class OpenClipEvaluator:
         self._open_test = open_test
         self._objective, self._grey = objective, objective in GREY_BOX
         self._logit_scale = logit_scale
+        self._timed, self._warm = timed, False
         self._kept: dict[str, Tensor] = {}
 
     @property
@@ -86,6 +93,7 @@ class OpenClipEvaluator:
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
         """Score templates on train and val; see ``Scorer``."""
+        began = time.perf_counter()
         answers: list[Verdict | None] = [self._encoder.check(template) for template in templates]
         wanted = [index for index, answer in enumerate(answers) if answer is None]
         held = self._at_once()
@@ -93,6 +101,10 @@ class OpenClipEvaluator:
             part = wanted[start : start + held]
             for index, vectors in zip(part, self._encoder.vectors([templates[i] for i in part]), strict=True):
                 answers[index] = self._score(classifier(vectors[None]))
+        if self._timed is not None and self._warm and len(wanted) >= _FULL:
+            self._timed((time.perf_counter() - began) / len(wanted))
+            self._timed = None
+        self._warm = True
         return [answer for answer in answers if answer is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:

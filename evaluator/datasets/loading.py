@@ -6,7 +6,7 @@ import difflib
 import importlib
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import Literal, cast
 
 from ..columns import parse_columns
 from ..errors import DataError
+from ..seen_files import seen_files
 from ..spec import EvaluatorSpec
 from ..user_paths import user_path
 from .checks import check, check_leaks
@@ -25,10 +26,12 @@ from .readers.folders import read_folder
 from .readers.tables import SUFFIXES, read_table
 from .sampling import few_shot
 from .sampling.few_shot_file import read_few_shot_file
-from .values import FewShotData, SealedTest, Splits, count_by_label
+from .values import FewShotData, Item, SealedTest, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
+CHECKS = 1
+"""Goes up with every change of what is looked for in files, or of how it is said."""
 MOST_SHOWN = 3
 """Names of data sets in the message on one that is unknown."""
 MOST_LOOKED_AT = 10_000
@@ -102,9 +105,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         train, val = read_few_shot_file(spec.few_shot_file, splits)
         if spec.shots is None:
             shots, line = max(count_by_label(train, len(splits.classes))), None
-    notes.extend(check_repeats(train + val, splits.classes))
-    notes.extend(check_whole(splits.test, skip=spec.on_bad_image == "skip"))
-    notes.extend(check_leaks(train + val, splits.test, allow=spec.allow_leak))
+    notes.extend(_check_files(spec, train + val, splits))
     return FewShotData(
         name=splits.name,
         classes=splits.classes,
@@ -116,6 +117,27 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         notes=(*splits.notes, *notes),
         chosen=() if line is None else (line,),
     )
+
+
+def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:
+    """Look into the image files, unless they were looked into before and are as they were; return notes.
+
+    Raises:
+        DataError: As for ``load_data``.
+    """
+    skip = spec.on_bad_image == "skip"
+
+    def check_all() -> list[str]:
+        return [
+            *check_repeats(shots, splits.classes),
+            *check_whole(splits.test, skip=skip),
+            *check_leaks(shots, splits.test, allow=spec.allow_leak),
+        ]
+
+    # The labels of the test images decide nothing here.
+    decides = (CHECKS, skip, spec.allow_leak, splits.classes, [item.label for item in shots])
+    paths = [item.path for item in (*shots, *splits.test)]
+    return seen_files(spec.cache_dir).known(repr(decides), paths, check_all)
 
 
 def read_splits(

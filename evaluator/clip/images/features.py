@@ -12,7 +12,6 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 SCHEMA = 1
@@ -51,12 +50,25 @@ def feature_key(model: str, preprocessing: str, images: str) -> str:
     return hashlib.sha256("\0".join((str(SCHEMA), model, preprocessing, images)).encode()).hexdigest()[:32]
 
 
-def write_features(folder: Path, features: Tensor, manifest: Manifest) -> None:
-    """Write features [n, E] and their manifest, each at once or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    key = feature_key(manifest.model, manifest.preprocessing, manifest.images)
-    _replace(folder / f"{key}.safetensors", save({NAME: features.contiguous()}))
-    _replace(folder / f"{key}.json", json.dumps(asdict(manifest), indent=1).encode())
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest at once or not at all.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _replace(path, json.dumps(asdict(manifest), indent=1).encode())
+
+
+def map_features(path: Path) -> Tensor:
+    """Return features [n, E] as a view of their file.
+
+    Raises:
+        OSError: There is no such file.
+        safetensors.SafetensorError: It is torn.
+    """
+    with safetensors.safe_open(path, framework="pt") as file:
+        features: Tensor = file.get_tensor(NAME)
+    return features
 
 
 def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
@@ -70,8 +82,7 @@ def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
         return None
     try:
         manifest = _read_manifest(notes)
-        with safetensors.safe_open(data, framework="pt") as file:
-            features: Tensor = file.get_tensor(NAME)
+        features = map_features(data)
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise BrokenFeaturesError(f"{data} cannot be read: {error}") from error
     named = feature_key(manifest.model, manifest.preprocessing, manifest.images)

@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -18,21 +18,16 @@ from torch.nn import functional
 from ...datasets.image_checks import HOW_TO_GO_ON
 from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
+from ...seen_files import SeenFiles
 from ...spec import Progress, Report
 from ..models.open_clip_model import LoadedModel
 from .altered import RECIPE, altered_views
-from .features import (
-    SCHEMA,
-    BrokenFeaturesError,
-    Manifest,
-    checksum,
-    feature_key,
-    image_set_hash,
-    read_features,
-    write_features,
-)
+from .feature_file import FeatureFile
+from .features import SCHEMA, BrokenFeaturesError, Manifest, feature_key, image_set_hash, read_features
 
 OnBadImage = Literal["fail", "skip"]
+AT_ONCE = 64
+"""Files that a thread is given to hash."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -83,6 +78,7 @@ class ImageEncoder:
         batch: Images encoded at once.
         workers: Threads that decode.
         on_bad_image: Whether an image that cannot be read ends everything or is left out.
+        seen: Knows the hash of a set of images that was read before.
         report: Told what is taken from the cache, rebuilt or left out.
         progress: Told how many images of how many are done.
     """
@@ -92,6 +88,7 @@ class ImageEncoder:
     batch: int = 64
     workers: int = 4
     on_bad_image: OnBadImage = "fail"
+    seen: SeenFiles = field(default_factory=SeenFiles)
     report: Report = lambda _line: None
     progress: Progress = lambda _done, _of: None
 
@@ -112,10 +109,18 @@ class ImageEncoder:
         return self._features(paths, _Wanted(count))
 
     def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:
+        digests: list[str] = []
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
-            digests = list(_ordered(pool, _digest, paths, self._window))
-            images = image_set_hash(digests)
-            found = self._from_cache(images, wanted) or self._encode(pool, paths, digests, wanted)
+
+            def find() -> list[str]:
+                digests[:] = _digests(pool, paths, self.workers)
+                return [image_set_hash(digests)]
+
+            images = "".join(self.seen.known("image set", paths, find))
+            found = self._from_cache(images, wanted)
+            if found is None:
+                (images,) = find() if not digests else (image_set_hash(digests),)
+                found = self._encode(pool, paths, digests, wanted)
         vectors, manifest = found
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
@@ -145,17 +150,42 @@ class ImageEncoder:
     def _encode(
         self, pool: ThreadPoolExecutor, paths: Sequence[Path], digests: Sequence[str], wanted: _Wanted
     ) -> tuple[Tensor, Manifest]:
+        images, preprocessing = image_set_hash(digests), wanted.preprocessing(self.loaded.preprocessing)
+        with FeatureFile(self.folder, feature_key(self.loaded.key, preprocessing, images)) as file:
+            kept, bad = self._fill(file, pool, list(zip(paths, digests, strict=True)), wanted)
+            found = file.finish(
+                Manifest(
+                    schema=SCHEMA,
+                    model=self.loaded.key,
+                    preprocessing=preprocessing,
+                    images=images,
+                    kept=tuple(kept),
+                    bad=tuple(bad),
+                    checksum="",
+                )
+            )
+        if file.failure is not None:
+            why = file.failure.strerror
+            self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
+        return found
+
+    def _fill(
+        self,
+        file: FeatureFile,
+        pool: ThreadPoolExecutor,
+        images: Sequence[tuple[Path, str]],
+        wanted: _Wanted,
+    ) -> tuple[list[int], list[tuple[int, str]]]:
+        """Encode all images into a file; return what a manifest calls ``kept`` and ``bad``."""
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
-        parts: list[Tensor] = []
         waiting: list[Tensor] = []
         each = wanted.views or 1
 
         def decode(image: tuple[Path, str]) -> list[Tensor] | DataError:
             return self._decode(*image, wanted)
 
-        files = list(zip(paths, digests, strict=True))
-        for index, found in enumerate(_ordered(pool, decode, files, max(1, self._window // each))):
+        for index, found in enumerate(_ordered(pool, decode, images, max(1, self._window // each))):
             if isinstance(found, DataError):
                 if self.on_bad_image == "fail":
                     raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
@@ -163,25 +193,11 @@ class ImageEncoder:
             else:
                 kept += [index] * len(found)
                 waiting += found
-            while len(waiting) >= self.batch or (waiting and index + 1 == len(paths)):
-                parts.append(self._forward(waiting[: self.batch]))
+            while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
+                file.add(self._forward(waiting[: self.batch]))
                 waiting = waiting[self.batch :]
-                self.progress((index + 1) * each - len(waiting), len(paths) * each)
-        vectors = torch.cat(parts) if parts else torch.empty(0, 0)
-        manifest = Manifest(
-            schema=SCHEMA,
-            model=self.loaded.key,
-            preprocessing=wanted.preprocessing(self.loaded.preprocessing),
-            images=image_set_hash(digests),
-            kept=tuple(kept),
-            bad=tuple(bad),
-            checksum=checksum(vectors),
-        )
-        try:
-            write_features(self.folder, vectors, manifest)
-        except OSError as error:
-            self.report(f"image features are not kept: {self.folder} cannot be written ({error.strerror})")
-        return vectors, manifest
+                self.progress((index + 1) * each - len(waiting), len(images) * each)
+        return kept, bad
 
     def _decode(self, path: Path, digest: str, wanted: _Wanted) -> list[Tensor] | DataError:
         try:
@@ -206,6 +222,13 @@ def _digest(path: Path) -> str:
     except OSError as error:
         # The decoder says what is wrong with it; here it only has to count as another image.
         return f"unreadable {path} {error.errno}"
+
+
+def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> list[str]:
+    """Return the hash of each file; many go to a thread at once, as handing over one costs more than it."""
+    parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
+    hashed = _ordered(pool, lambda part: [_digest(path) for path in part], parts, 2 * workers)
+    return [digest for part in hashed for digest in part]
 
 
 def _ordered(

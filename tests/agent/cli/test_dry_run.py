@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import promptclimb.agent.search.inputs
+from promptclimb.agent.cli import rehearsal
 from promptclimb.agent.cli.main import main
 from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.paths import ROOT
 
 NOWHERE = "http://127.0.0.1:9/v1"
 """Nothing answers there, so a request would fail."""
@@ -20,6 +24,7 @@ NOWHERE = "http://127.0.0.1:9/v1"
 def evaluator(monkeypatch: pytest.MonkeyPatch) -> FakeEvaluator:
     """What is opened in place of a CLIP."""
     fake = FakeEvaluator()
+    monkeypatch.setattr(rehearsal, "opened_before", lambda *_, **__: None)
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", lambda *_, **__: fake)
     return fake
 
@@ -124,3 +129,21 @@ def test_a_black_box_of_ones_own_is_opened_and_scores_nothing(
     own = f"{tmp_path}/own.py:Dear"
     assert main(["search", "--method", "random", "--evaluator", own, "--dry-run"]) == 0
     assert "expected: the black box's own time (it scored nothing now)" in capsys.readouterr().out
+
+
+def test_what_was_opened_before_is_not_opened_again() -> None:
+    """All that is printed is known then: neither torch nor open_clip is imported."""
+    code = (
+        "import sys; from promptclimb.agent.cli import rehearsal\n"
+        "from promptclimb.agent.cli.main import main\n"
+        "from promptclimb.evaluator.clip.remembered import Remembered\n"
+        "from promptclimb.evaluator.fakes import FakeEvaluator\n"
+        "known = Remembered(FakeEvaluator().info, 0.25, 0.0)\n"
+        "rehearsal.opened_before = lambda spec, report: (report('as it was'), known)[1]\n"
+        "assert main(['search', '--method', 'random', '--dry-run']) == 0\n"
+        "print(sorted({'torch', 'open_clip', 'torchvision'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "at 250.0 ms a template, as measured on this machine" in done.stdout
+    assert "as it was" in done.stderr

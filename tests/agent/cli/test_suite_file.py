@@ -15,6 +15,7 @@ import pytest
 import tomli_w
 from PIL import Image
 
+import promptclimb.agent.cli.rehearsal
 import promptclimb.agent.search.inputs
 import promptclimb.agent.study.beforehand
 from promptclimb.agent.cli.main import main
@@ -219,6 +220,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(f"{spec.data} with {spec.model}, {spec.shots} shots")
         return FakeEvaluator()
 
+    monkeypatch.setattr(promptclimb.agent.cli.rehearsal, "opened_before", lambda *_, **__: None)
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
     monkeypatch.setattr(promptclimb.agent.study.beforehand, "check_openable", lambda _specs: None)
     return found

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import resource
+import time
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from promptclimb.evaluator.clip.images import ImageEncoder
+from promptclimb.evaluator.clip.images import ImageEncoder, image_encoder
 from promptclimb.evaluator.clip.images.altered import altered_views
+from promptclimb.evaluator.clip.images.feature_file import HEADER, FeatureFile
 from promptclimb.evaluator.clip.models import load_model
 from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
 from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.seen_files import SETTLED_NS, SeenFiles
 from tests.fakes.tiny_clip import save_weights
 
 
@@ -102,6 +109,25 @@ def test_a_changed_image_is_another_set(
     assert len(calls) == 6
     assert not torch.equal(first.vectors[0], changed.vectors[0])
     assert torch.equal(first.vectors[1], changed.vectors[1])
+
+
+def test_images_that_are_as_they_were_are_not_read_again(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their hash is known, for features in the cache; those of a set that changed are made anew."""
+    seen = SeenFiles(tmp_path / "seen", clock=lambda: time.time_ns() + 2 * SETTLED_NS)
+    read: list[Path] = []
+    digest = image_encoder._digest
+    monkeypatch.setattr(image_encoder, "_digest", lambda path: (read.append(path), digest(path))[1])
+    first = encoder(loaded, tmp_path, seen=seen).features(pictures)
+    assert read == pictures
+    second = encoder(loaded, tmp_path, seen=seen).features(pictures)
+    assert (second.images, read) == (first.images, pictures)
+    Image.new("RGB", (20, 20), "red").save(pictures[0])
+    changed = encoder(loaded, tmp_path, seen=seen).features(pictures)
+    assert read == pictures * 2
+    assert changed.images != first.images
+    assert not torch.equal(changed.vectors[0], first.vectors[0])
 
 
 def spoil_data(folder: Path) -> None:
@@ -235,3 +261,89 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(
     lines: list[str] = []
     assert len(encoder(loaded, tmp_path, report=lines.append).features(pictures).vectors) == 10
     assert "not kept" in lines[0]
+
+
+def test_features_of_a_large_set_never_stand_in_memory(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoded images are no more than a batch and those begun, features no more than a batch; then a file."""
+    images, rows = Alive(), Alive()
+    add = FeatureFile.add
+    monkeypatch.setattr(FeatureFile, "add", lambda file, given: add(file, rows.counted(given)))
+    preprocess = loaded.preprocess
+    counting = replace(loaded, preprocess=lambda image: images.counted(preprocess(image)))
+    found = encoder(counting, tmp_path).features(pictures * 10)
+    assert rows.seen == 25
+    assert rows.most == 1
+    assert images.seen == 100
+    assert images.most <= 4 + 4 + 2  # a batch, the window, and one more of each decoder
+    (file,) = (tmp_path / "features").glob("*.safetensors")
+    maps = Path("/proc/self/maps")
+    assert not maps.exists() or str(file) in maps.read_text()
+    assert torch.equal(found.vectors[:10], found.vectors[90:])
+
+
+class Alive:
+    """Counts how many of some tensors there are at once, at most."""
+
+    def __init__(self) -> None:
+        self.seen = self.now = self.most = 0
+
+    def counted(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return another tensor of the same storage, which is counted until it is gone."""
+        self.seen, self.now = self.seen + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        given = tensor.detach()
+        weakref.finalize(given, self._gone)
+        return given
+
+    def _gone(self) -> None:
+        self.now -= 1
+
+
+def test_what_a_killed_process_left_is_cleared_away(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """After an hour; what another process may be at work on stays."""
+    folder = tmp_path / "features"
+    folder.mkdir()
+    left, alive, other = folder / "a.safetensors1.part", folder / "b.safetensors2.part", folder / "c.json"
+    for path in (left, alive, other):
+        path.touch()
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    encoder(loaded, tmp_path).features(pictures)
+    assert not left.exists()
+    assert alive.exists()
+    assert other.exists()
+
+
+def test_a_disk_that_is_full_costs_only_the_cache(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """What was written so far is read back; nothing is encoded twice or left lying about."""
+    expected = encoder(loaded, tmp_path / "elsewhere").features(pictures).vectors
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lines: list[str] = []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 + HEADER + 4 * 6 * expected.shape[1], before[1]))
+    try:
+        found = encoder(loaded, tmp_path, report=lines.append).features(pictures)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert torch.equal(found.vectors, expected)
+    assert "not kept" in lines[0]
+    assert list((tmp_path / "features").iterdir()) == []
+
+
+def test_features_that_cannot_be_put_in_place_are_used_all_the_same(
+    loaded: LoadedModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    """Something else has the name of the file."""
+    expected = encoder(loaded, tmp_path).features(pictures).vectors.clone()
+    (file,) = (tmp_path / "features").glob("*.safetensors")
+    file.unlink()
+    file.mkdir()
+    lines: list[str] = []
+    assert torch.equal(encoder(loaded, tmp_path, report=lines.append).features(pictures).vectors, expected)
+    assert "not kept" in lines[0]
+    assert not list((tmp_path / "features").glob("*.part"))

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from promptclimb.evaluator.datasets import check_readable, describe, known
+from promptclimb.evaluator import seen_files
+from promptclimb.evaluator.datasets import check_readable, describe, known, loading
 from promptclimb.evaluator.datasets.readers import bundled
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.errors import DataError, UsageError
@@ -119,6 +120,31 @@ def test_unreadable_images_are_found_before_anything_is_scored(
     with pytest.raises(DataError, match=r"\.png cannot be read.*\(2 such images\)"):
         list(check_readable(data.train))
     assert next(check_readable(data.train, skip=True)).startswith("left out with --on-bad-image skip")
+
+
+def test_files_that_are_as_they_were_are_not_looked_into_again(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was noted is noted again, unread; a changed file, other labels and other rules are looked at."""
+    make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 1})
+    shutil.copy(tmp_path / "train/a/000.png", tmp_path / "train/a/copy.png")
+    monkeypatch.setattr(seen_files, "SETTLED_NS", 0)
+    read: list[Path] = []
+    real = loading.check_repeats
+    monkeypatch.setattr(loading, "check_repeats", lambda *given: (read.append(tmp_path), real(*given))[1])
+    first = load(str(tmp_path), shots=4)
+    assert any("1 copy of" in note for note in first.notes)
+    assert load(str(tmp_path), shots=4) == first
+    assert len(read) == 1
+    load(str(tmp_path), shots=4, on_bad_image="skip")
+    (tmp_path / "train/a/copy.png").rename(tmp_path / "train/b/copy.png")
+    assert any("1 image in two classes" in note for note in load(str(tmp_path), shots=4).notes)
+    torn = tmp_path / "test/a/000.png"
+    torn.write_bytes(torn.read_bytes()[:60])
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"000\.png cannot be read"):
+            load(str(tmp_path), shots=4)
+    assert len(read) == 5
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

@@ -1,0 +1,123 @@
+"""open_clip without most of what it imports whatever model is wanted.
+
+timm and transformers are optional to it, and torchvision imports torch's compiler for one question that only
+a detector asks. Only a process that is the program's own does without, since in another one somebody may want
+of open_clip what we do not; and without the first two only for a model that needs neither. They are brought
+in as soon as one does. This imports neither torch nor open_clip by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..pico import models as bundled_models
+
+WITHHELD = frozenset({"timm", "transformers"})
+COMPILER = ("torch._dynamo.utils", "is_compile_supported")
+"""What torchvision imports of torch's compiler, and calls where it aligns regions of interest."""
+_USERS = ("open_clip.timm_model", "open_clip.hf_model", "open_clip.coca_model")
+_NEEDS_THEM = ('"timm_', '"hf_')
+"""How a model's file of settings names what only they have."""
+
+
+class _Withheld:
+    """A finder by which one thread finds none of the packages."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def find_spec(
+        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Refuse them; leave all else to the other finders."""
+        if name in WITHHELD and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{name} is not needed here", name=name)
+        return None
+
+
+class _Later(ModuleType):
+    """Stands in for a module until something of it is called, or anything else of it is wanted."""
+
+    def __init__(self, name: str, called: str) -> None:
+        super().__init__(name)
+        setattr(self, called, lambda *given: getattr(self._real(), called)(*given))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def _real(self) -> ModuleType:
+        self.leave()
+        return importlib.import_module(self.__name__)
+
+    def leave(self) -> None:
+        """Make way for the module itself."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+
+
+@dataclass(slots=True)
+class _Process:
+    """Whether the process is the program's own, and open_clip in it without those packages."""
+
+    own: bool = False
+    lean: bool = False
+
+
+_process = _Process()
+
+
+def allow() -> None:
+    """Say that this process is the program's own: nobody else imports open_clip in it."""
+    _process.own = True
+
+
+def import_for(model: str) -> None:
+    """Import open_clip, as much of it as a model needs; a process that has it keeps it, and may get more."""
+    if not _process.own:
+        return
+    if not _is_plain(model):
+        bring_all()
+    elif "open_clip" not in sys.modules:
+        finder, compiler = _Withheld(), _Later(*COMPILER)
+        sys.meta_path.insert(0, finder)
+        sys.modules.setdefault(compiler.__name__, compiler)
+        try:
+            importlib.import_module("open_clip")
+            _process.lean = True
+        finally:
+            sys.meta_path.remove(finder)
+            compiler.leave()
+
+
+def bring_all() -> None:
+    """Give open_clip the packages that it was imported without; what was made of it stays as it is."""
+    if not _process.lean:
+        return
+    _process.lean = False
+    for name in _USERS:
+        with suppress(KeyError):
+            importlib.reload(sys.modules[name])
+
+
+def _is_plain(model: str) -> bool:
+    """Return whether a model needs neither package, as far as its name tells."""
+    if any(row["name"] == model for row in bundled_models()):
+        return True
+    package = importlib.util.find_spec("open_clip")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        with suppress(OSError, ValueError):
+            told = (Path(folder) / "model_configs" / f"{model.replace('/', '-')}.json").read_text("utf-8")
+            return not any(name in told for name in _NEEDS_THEM)
+    return False

@@ -1,0 +1,150 @@
+"""What an opening gave, kept for who asks the same again and needs no model: nothing here imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..cache import cache_dir
+from ..datasets import FewShotData, load_data
+from ..scoring import EvaluatorInfo
+from ..seen_files import SeenFiles, seen_files, sweep, write_json
+from ..spec import EvaluatorSpec, Report
+
+FORM = 1
+"""Goes up with every change of what is kept, and of what an opening tells."""
+FRESH_S = 7 * 24 * 3600
+"""How old a measured speed may be."""
+_PACKAGES = ("torch", "open_clip_torch", "torchvision", "pillow", "numpy", "promptclimb")
+_VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An opening of before.
+
+    Attributes:
+        info: What is scored on.
+        seconds: What scoring a template took.
+        when: Seconds since 1970 at which it was measured.
+    """
+
+    info: EvaluatorInfo
+    seconds: float
+    when: float
+
+
+_INFO = TypeAdapter(EvaluatorInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One opening under way: what is found holds for the files as they were when it began.
+
+    Attributes:
+        path: Where it is kept.
+        data: Hash of what was read of the data.
+        images: Stamp of all images; None where they may change unseen.
+        weights: The files of the model.
+        model: Their stamp, or None.
+    """
+
+    path: Path
+    data: str
+    images: str | None
+    weights: tuple[Path, ...]
+    model: str | None
+
+    @classmethod
+    def begun(cls, spec: EvaluatorSpec, data: FewShotData, weights: Sequence[Path]) -> Opening:
+        """Look at the files of an opening that begins."""
+        seen = seen_files(spec.cache_dir)
+        return cls(_path(spec), _mark(data), _stamp(seen, data), tuple(weights), seen.stamp(weights))
+
+    def keep(self, info: EvaluatorInfo, seconds: float, *, now: Callable[[], float] = time.time) -> None:
+        """Keep what was found, and what scoring a template takes, for ``recall``."""
+        if self.images is None or self.model is None:
+            return
+        kept = {name: value for name, value in asdict(self).items() if name != "path"}
+        kept["weights"] = [str(path) for path in self.weights]
+        found = {"seconds": seconds, "when": now(), "info": _INFO.dump_python(info, mode="json")}
+        sweep(self.path.parent, FRESH_S)
+        write_json(self.path, {**kept, **found})
+
+
+def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = time.time) -> Remembered | None:
+    """Return what opening the same on this machine gave in the last days; None unless all is as it was.
+
+    The data are read and checked as for an opening. Images and weights are looked at, and not read.
+
+    Args:
+        spec: What is to be opened.
+        report: Told what the data tell, as at an opening, and that nothing else was opened.
+        now: Seconds since 1970.
+
+    Raises:
+        DataError: As for ``load_data``.
+    """
+    try:
+        kept = json.loads(_path(spec).read_text("utf-8"))
+        found = Remembered(_INFO.validate_python(kept["info"]), float(kept["seconds"]), float(kept["when"]))
+        weights = [Path(name) for name in kept["weights"]]
+        images, model, mark = kept["images"], kept["model"], kept["data"]
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None
+    if not 0 <= now() - found.when <= FRESH_S:
+        return None
+    data, seen = load_data(spec), seen_files(spec.cache_dir)
+    if _mark(data) != mark or _stamp(seen, data) != images or seen.stamp(weights) != model:
+        return None
+    for note in (*data.chosen, *data.notes):
+        report(note)
+    report(f"data and model are as they were when they were opened {_ago(now() - found.when)}")
+    return found
+
+
+def _path(spec: EvaluatorSpec) -> Path:
+    """Return where an opening is kept, by all that decides it besides its files: machine and versions too."""
+    decides = {
+        "form": FORM,
+        "spec": spec.model_dump(mode="json"),
+        "root": os.environ.get("DATA"),
+        "versions": [_version(package) for package in _PACKAGES],
+        "machine": [platform.node(), os.cpu_count(), *map(os.environ.get, _VARIABLES)],
+    }
+    key = hashlib.blake2b(json.dumps(decides, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return (spec.cache_dir or cache_dir()) / "openings" / f"{key}.json"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _mark(data: FewShotData) -> str:
+    """Return a hash of what was read of the data, besides the bytes of images; test labels stay sealed."""
+    told = (data.name, data.classes, data.shots, data.seed, data.notes, data.chosen)
+    items = [(str(item.path), item.label) for item in (*data.train, *data.val)]
+    return hashlib.blake2b(repr((told, items, data.test.size)).encode(), digest_size=16).hexdigest()
+
+
+def _stamp(seen: SeenFiles, data: FewShotData) -> str | None:
+    return seen.stamp([*(item.path for item in (*data.train, *data.val)), *data.test.paths])
+
+
+def _ago(seconds: float) -> str:
+    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if (count := int(seconds // size)) > 0:
+            return f"{count} {name}{'s' if count > 1 else ''} ago"
+    return "a moment ago"

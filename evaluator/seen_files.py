@@ -1,0 +1,127 @@
+"""What reading a set of files gave, kept until one of them changes: a second look costs a stat of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .cache import cache_dir
+from .errors import UsageError
+
+KEPT_S = 90 * 24 * 3600
+"""How long what was found is kept."""
+SETTLED_NS = 2 * 10**9
+"""Age from which a file's times tell of every later change: the coarsest clocks of file systems tick so."""
+
+
+class SeenFiles:
+    """Keeps what is found in sets of files, by their names and by size, times and number of each.
+
+    Args:
+        folder: Where it is kept; None to keep nothing.
+        clock: Nanoseconds since 1970.
+    """
+
+    def __init__(self, folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
+        # Windows does not tell when a file was last changed, only what its user wants that to be.
+        self._folder = None if os.name == "nt" else folder
+        self._clock = clock
+
+    def known(self, about: str, paths: Sequence[Path], find: Callable[[], list[str]]) -> list[str]:
+        """Return what was found in files that are as they were; else find it.
+
+        Args:
+            about: What it is that is found, with all besides the files that decides it.
+            paths: The files.
+            find: Reads them; what it raises is not kept.
+        """
+        if self._folder is None:
+            return find()
+        names, stamp = _look(paths, self._clock())
+        kept = self._folder / f"{_hash(about, names)}.json"
+        if stamp is not None and (found := _read(kept, stamp)) is not None:
+            return found
+        found = find()
+        if stamp is not None:
+            sweep(self._folder, KEPT_S)
+            write_json(kept, {"stamp": stamp, "found": found})
+        return found
+
+    def stamp(self, paths: Sequence[Path]) -> str | None:
+        """Return a hash of how files are, another one once one is changed; None where none tells that."""
+        names, stamp = _look(paths, self._clock())
+        return None if stamp is None or self._folder is None else _hash(names, stamp)
+
+
+def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
+    """Return a hash of the files' names, and one of how they are; None where one may change unseen."""
+    names, states = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+    newest = 0
+    try:
+        for path in paths:
+            name = os.fsencode(path)
+            names.update(name + b"\0")
+            found = os.stat(name)  # noqa: PTH116 - as fast as it can be, for a million of them
+            newest = max(newest, found.st_mtime_ns, found.st_ctime_ns)
+            state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
+            states.update(repr(state).encode())
+    except OSError:
+        return "", None
+    return names.hexdigest(), states.hexdigest() if newest + SETTLED_NS <= now else None
+
+
+def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
+    """Remove what was written longer ago than that: what is kept to save time is not kept for ever.
+
+    Args:
+        folder: Where it lies.
+        age_s: Seconds.
+        pattern: Which files.
+    """
+    oldest = time.time() - age_s
+    with suppress(OSError):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+def seen_files(cache: Path | None) -> SeenFiles:
+    """Return what is known of files in a cache folder, the user's for None; nothing where there is none."""
+    try:
+        return SeenFiles((cache or cache_dir()) / "seen")
+    except UsageError:
+        return SeenFiles()
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _read(path: Path, stamp: str) -> list[str] | None:
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        found = kept["found"] if kept["stamp"] == stamp else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write a document at once or not at all; what cannot be kept is found again."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
