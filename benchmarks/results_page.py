@@ -6,7 +6,7 @@
 Every part of the page that stands between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made anew from the
 ``suite.json`` of the study of that name; the raw table goes to ``docs/results/NAME.csv``. What is said about
 the figures is written by hand and stays. Kinds are ``accuracies``, ``differences``, ``curves``, ``transfer``
-and ``found``, which lists the templates with the largest and the least gain over the plain one.
+and ``found``, which lists the templates with the largest and the least gain over the plain one, no set twice.
 """
 
 from __future__ import annotations
@@ -48,11 +48,23 @@ def accuracies(study: Document) -> str:
 
 
 def found(study: Document) -> str:
-    """Return the templates with the largest and the least gain over the plain one, ten of each."""
+    """Return the templates with the largest and the least gain over the plain one, ten of each.
+
+    No data set is twice in a list: where words decide all, every run would be among the first.
+    """
     runs = [run for run in study["runs"] if run["counts"] and run["method"] == FOUND_BY]
-    lines = sorted(map(_of_run, runs), key=lambda line: -float(line[-1]))
+    rising = sorted(runs, key=_gain)
+    best, worst = ({run["data"]: run for run in order} for order in (rising, reversed(rising)))
     head = ("set", "model", "shots", "seed", "template", "test", "plain", "gain")
-    return "\n".join(table_in_markdown([head, *some]) for some in (lines[:FOUND], lines[-FOUND:]))
+    lists = (
+        sorted(best.values(), key=_gain, reverse=True)[:FOUND],
+        sorted(worst.values(), key=_gain)[:FOUND][::-1],
+    )
+    return "\n".join(table_in_markdown([head, *map(_of_run, some)]) for some in lists)
+
+
+def _gain(run: Document) -> float:
+    return float(run["test"]["best"] - run["test"]["plain"])
 
 
 def _of_run(run: Document) -> Sequence[str]:

@@ -118,8 +118,8 @@ def _study() -> dict[str, Any]:
         "method": "guided, told",
     }
     runs = [
-        run | {"template": f"{word} {{}}", "test": {"best": best, "plain": 0.5}}
-        for word, best in (("bad|", 0.4), ("good", 0.75), ("same", 0.5))
+        run | {"data": data, "template": f"{word} {{}}", "test": {"best": best, "plain": 0.5}}
+        for data, word, best in (("dice", "bad|", 0.4), ("dice", "good", 0.75), ("coins", "same", 0.5))
     ]
     others = [run | {"method": "random"}, run | {"counts": False}]
     nothing: dict[str, list[Any]] = {"differences": [], "curves": [], "transfer": [], "left_out": []}
@@ -143,8 +143,8 @@ def test_a_study_fills_its_own_parts_alone(tmp_path: Path) -> None:
     assert "old" not in text
     assert "Said.\n\n<!-- accuracies: small -->\n\n### RN-pico, 1 shot\n\n|  | dice | mean |\n" in text
     assert "| plain\\_one | 50.0 | 50.0 |\n\n<!-- end -->\n\nMore." in text
-    gains = [cells[-1] for cells in _lines(text) if cells[0] == "dice"]
-    assert gains == ["+25.0", "+0.0", "-10.0"] * 2
+    gains = [(cells[0], cells[-1]) for cells in _lines(text) if cells[0] in ("dice", "coins")]
+    assert gains == [("dice", "+25.0"), ("coins", "+0.0"), ("coins", "+0.0"), ("dice", "-10.0")]
     assert "bad\\| {}" in text
     assert text.endswith("<!-- found: other -->\nkept\n<!-- end -->\n")
     assert (tmp_path / "results" / "small.csv").read_text("utf-8") == "data\n"
