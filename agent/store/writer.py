@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import StoreError
 from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
 from .disk import TextCache, canonical, translated
+from .records import LOOKED_UP
 
 USAGE, RESERVED = "usage", "reserved"
 
@@ -42,12 +43,16 @@ class Writer:
         folder: Its folder, for messages.
         spent: What was used before.
         clock: Seconds.
+        keys: Those of ``LOOKED_UP`` that are there.
     """
 
-    def __init__(self, cache: TextCache, folder: Path, spent: Usage, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, cache: TextCache, folder: Path, spent: Usage, clock: Callable[[], float], keys: set[str]
+    ) -> None:
         self._cache = cache
         self._folder = folder
         self._clock = clock
+        self._keys = keys
         self._opened = clock()
         self._usage = spent
         self._reserved = NOTHING
@@ -59,6 +64,10 @@ class Writer:
     def usage(self) -> Usage:
         """All that was used, the time up to now included."""
         return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
+
+    def has(self, key: str) -> bool:
+        """Return whether a key that begins as one of ``LOOKED_UP`` is on the disk."""
+        return key in self._keys
 
     async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: str | None = None) -> None:
         """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
@@ -104,7 +113,7 @@ class Writer:
                 raise self._failed
             with translated(self._folder):
                 for job in batch:
-                    if job.new is not None and (job.new in texts or job.new in self._cache):
+                    if job.new is not None and (job.new in texts or job.new in self._keys):
                         job.error = StoreError(f"{job.new} is in the journal already")
                         continue
                     texts |= job.texts
@@ -112,6 +121,7 @@ class Writer:
                 written = replace(usage, active_s=usage.active_s + self._clock() - self._opened)
                 texts |= {USAGE: canonical(asdict(written)), RESERVED: canonical(asdict(reserved))}
                 self._cache.write_texts(texts)
+            self._keys.update(key for key in texts if key.startswith(LOOKED_UP))
             self._usage, self._reserved = usage, reserved
         except BaseException as error:  # noqa: BLE001 - raised by every turn that shares this commit
             self._failed = error if isinstance(error, StoreError) else self._unforeseen(error)

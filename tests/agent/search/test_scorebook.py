@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,12 @@ class Shelf:
 
     def __init__(self) -> None:
         self.kept: dict[str, StoredScore] = {}
+        self.read: list[str] = []
 
     def score(self, key: str) -> StoredScore | None:
         """What is known."""
+        if key in self.kept:
+            self.read.append(key)
         return self.kept.get(key)
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
@@ -59,6 +63,40 @@ async def test_a_score_is_on_disk_before_anybody_has_it() -> None:
     assert [stored.verdict for stored in shelf.kept.values()] == found
     assert await book.score_all(["a {}", "long {}", "bb {}"]) == found
     assert len(scorer.asked) == 3
+
+
+async def test_what_is_known_is_read_once_and_takes_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand climbs come upon the same templates: looking them up must not cost what scoring them did."""
+    shelf = Shelf()
+    texts = [f"a {number} {{}}" for number in range(5)]
+    await Scorebook(shelf, Scripted(shelf)).score_all(texts)
+    assert shelf.read == []
+    book = Scorebook(shelf, Scripted(shelf))
+    tasks: list[str] = []
+    create = asyncio.TaskGroup.create_task
+
+    def counted(group: asyncio.TaskGroup, *given: Any, **more: Any) -> asyncio.Task[Any]:
+        tasks.append("one")
+        return create(group, *given, **more)
+
+    monkeypatch.setattr(asyncio.TaskGroup, "create_task", counted)
+    for _ in range(3):
+        assert all(map(book.has, texts))
+        assert len(await book.score_all([*texts, *texts])) == 10
+    assert shelf.read == texts
+    assert tasks == []
+    await book.score_all([*texts, "new {}", "new {}"])
+    assert len(tasks) == 1
+
+
+async def test_a_climb_whose_scores_are_known_lets_others_have_their_turn() -> None:
+    """Else a resumed run would go through a whole climb, or all of them, in one turn of the loop."""
+    book = Scorebook(shelf := Shelf(), Scripted(shelf))
+    await book.score("a {}")
+    turns: list[str] = []
+    asyncio.get_running_loop().call_soon(turns.append, "another's")
+    await book.score_all(["a {}"])
+    assert turns == ["another's"]
 
 
 async def test_spellings_are_scored_apart() -> None:

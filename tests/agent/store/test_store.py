@@ -89,6 +89,22 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
         assert store.manifest["identity"] == MANIFEST["identity"]
 
 
+async def test_what_is_not_there_is_not_looked_for(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every new template and request asks first whether it is known; only what is there costs a read."""
+    with Store.open(run_dir) as store:
+        await store.put_score("a", "a {}", Score(train=0.5))
+        await store.put_answer(Position(1, 1, 1), "hash", ANSWER)
+    with Store.open(run_dir) as store:
+        read: list[str] = []
+        found = store._cache.read
+        monkeypatch.setattr(store._cache, "read", lambda key: (read.append(key), found(key))[1])
+        assert store.score("b") is store.answer(Position(1, 1, 2)) is store.note("n") is None
+        assert read == []
+        await store.put_score("b", "b {}", Score(train=0.25))
+        assert None not in (store.score("a"), store.score("b"), store.answer(Position(1, 1, 1)))
+        assert len(read) == 3
+
+
 async def test_a_run_of_before_kinds_of_tokens_were_counted_goes_on(run_dir: Path) -> None:
     """Its totals lack them; they are none, and are counted from here on."""
     row = json.dumps({"calls": 2, "prompt_tokens": 10, "picodollars": 7})
