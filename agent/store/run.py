@@ -194,7 +194,7 @@ class Store:
             StoreError: The position is answered already, or the disk fails.
         """
         key = answer_key(position)
-        rows = {key: StoredAnswer(request_hash, answer).to_json(), **self._asked(position, messages)}
+        rows = {key: StoredAnswer(request_hash, answer), **self._asked(position, messages)}
         await self._writer.write(rows, bill, new=key)
 
     def _asked(self, position: Position, messages: Sequence[Message]) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class Store:
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
         """Write what the evaluator said of a template."""
-        await self._writer.write({SCORE + key: StoredScore(template, verdict).to_json()})
+        await self._writer.write({SCORE + key: StoredScore(template, verdict)})
 
     async def put_usage(self, bill: Bill) -> None:
         """Write what an attempt cost that gave no answer."""
