@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,18 +121,15 @@ class Writer:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have all that waits written; nothing does where the writer was closed meanwhile."""
-        if self._waiting:
-            self._thread.submit(self._turn, loop)
-        else:
+        if not self._waiting:
             self._serving = None
+            return
+        # The loop's own way into a thread: one whose time is virtual sees that there is work.
+        batch = loop.run_in_executor(self._thread, self._commit_all)
+        batch.add_done_callback(partial(self._end, loop))
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch = self._commit_all()
-        with suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits
-            loop.call_soon_threadsafe(self._end, loop, batch)
-
-    def _end(self, loop: asyncio.AbstractEventLoop, batch: list[_Job]) -> None:
-        for job in batch:
+    def _end(self, loop: asyncio.AbstractEventLoop, batch: asyncio.Future[list[_Job]]) -> None:
+        for job in batch.result():
             job.tell()
         self._begin(loop)
 

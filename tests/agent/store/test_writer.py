@@ -85,15 +85,15 @@ async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(
     disk = Disk(store)
     disk.go.set()
     called: list[str] = []
-    loop, thread = asyncio.get_running_loop(), store._writer._thread
-    for owner, name in ((loop, "call_soon_threadsafe"), (thread, "submit")):
+    loop = asyncio.get_running_loop()
+    for owner, name in ((loop, "call_soon_threadsafe"), (loop, "run_in_executor")):
         call = getattr(owner, name)
         monkeypatch.setattr(
             owner, name, lambda *given, call=call, name=name: (called.append(name), call(*given))[1]
         )
     await asyncio.gather(*(store.put_score(f"{one}", f"{one} {{}}", Score(train=0.5)) for one in range(50)))
     assert len(disk.commits) == 1
-    assert called == ["submit", "call_soon_threadsafe"]
+    assert called == ["run_in_executor", "call_soon_threadsafe"]
     assert len(list(store.scores())) == 50
 
 
