@@ -15,6 +15,7 @@ from ..errors import (
     ScoringFailedError,
 )
 from ..store import StoredScore
+from .turns import Turns
 
 AT_ONCE = 64
 """New templates of one climb in the queue together: enough for full batches, and not a task for each of a "
@@ -42,14 +43,21 @@ class Scorebook:
         store: What keeps the scores.
         scorer: What computes them.
         scrub: Takes secrets out of what the scorer says.
+        turns: Keeps climbs that have their scores from going on all at once.
     """
 
     def __init__(
-        self, store: ScoreStore, scorer: TemplateScorer, *, scrub: Callable[[str], str] = str
+        self,
+        store: ScoreStore,
+        scorer: TemplateScorer,
+        *,
+        scrub: Callable[[str], str] = str,
+        turns: Turns | None = None,
     ) -> None:
         self._store = store
         self._scorer = scorer
         self._scrub = scrub
+        self._turns = turns or Turns()
         self._read: dict[str, Verdict] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -88,8 +96,7 @@ class Scorebook:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.score(text)) for text in texts]
             found |= {text: task.result() for text, task in zip(texts, tasks, strict=True)}
-        if not new:
-            await asyncio.sleep(0)  # other climbs have their turn: one that is replayed waits for nothing
+        await self._turns.mine()
         return [found[text] for text in templates]
 
     def _known(self, template: str) -> Verdict | None:

@@ -15,6 +15,7 @@ from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, Interru
 from ..events import Listener, SearchStopped
 from ..stop import Stop
 from .failures import explained, single
+from .turns import Turns
 
 CANCELLED = 0
 """The signal of an interruption that came from the program around the search and not from a signal."""
@@ -27,11 +28,15 @@ class Workers:
         climbs: What is to be done, in this order.
         stop: Ends the work early.
         tell: Hears of a stop.
+        turns: Keeps the climbs from going on all at once.
     """
 
-    def __init__(self, climbs: Sequence[Climb], *, stop: Stop, tell: Listener) -> None:
+    def __init__(
+        self, climbs: Sequence[Climb], *, stop: Stop, tell: Listener, turns: Turns | None = None
+    ) -> None:
         self._climbs = climbs
         self._stop = stop
+        self._turns = turns or Turns()
         self._tell = tell
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
@@ -68,10 +73,11 @@ class Workers:
 
     async def _work(self, waiting: Iterator[Climb]) -> None:
         for climb in waiting:
-            if self._limits and not climb.begun:
-                continue
             try:
                 with self._stop.watching():
+                    await self._turns.mine()
+                    if self._limits and not climb.begun:
+                        continue
                     await climb.run()
             except (BudgetSpentError, GaveUpError) as limit:
                 # Climbs that an earlier session began are gone through all the same: what is on disk costs
