@@ -20,8 +20,7 @@ from ..events.known_trackers import check_trackers
 from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
-from ..results.details import Details, write_details
-from ..results.page import write_report
+from ..results.details import Details
 from ..results.result import SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -31,9 +30,7 @@ from ..results.run_dir import (
     new_run_dir,
     put_away,
     write_atomically,
-    write_result,
 )
-from ..results.run_view import view_of
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
@@ -56,6 +53,7 @@ from .inputs import (
     with_fallback,
 )
 from .listening import open_sinks
+from .written_down import to_the_end, write_down
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
@@ -174,8 +172,7 @@ class Session:
                 if done is None:  # from here on the run is told by its log, until it has a new result
                     put_away(run_dir)
                 ended = await session._climb_all(pool, store, endpoints, evaluator)
-                with self.stop.watching():
-                    return await session._conclude(run_dir, evaluator, store, ended, scrubber)
+                return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
@@ -278,14 +275,12 @@ class Session:
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
         kept = list[Details]()
-        found = await finish(self.config, evaluator, store, ended, kept.append, self.curve)
-        document = found.to_json()
-        document["notes"] = self._private.scrub_value(document["notes"])
-        result = replace(SearchResult.from_json(scrubber.scrub_value(document)), run_dir=run_dir)
-        for one in kept:
-            write_details(run_dir, Details.from_json(scrubber.scrub_value(one.to_json())))
-        write_report(run_dir, view_of(run_dir, result))
-        write_result(run_dir, result)
+        with self.stop.watching():
+            found = await finish(self.config, evaluator, store, ended, kept.append, self.curve)
+        # Whoever stops the search from here on has its result.
+        result = await to_the_end(
+            lambda: write_down(run_dir, found, kept, used=scrubber, private=self._private)
+        )
         self.tell(
             SearchFinished(
                 status=result.status,
