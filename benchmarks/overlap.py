@@ -6,7 +6,9 @@ No order of work reaches 1 where each climb's initial templates take the evaluat
 ask for nothing before its own are scored: ``pools_s`` is the time inside the evaluator until then, and
 ``ratio_to_bound`` puts it before the requests.
 ``longest_loop_stall_ms`` is the longest time by which a task that asked to be woken every 5 ms came late,
-``late_beats`` how often that was more than 50 ms. ``loop_cpu_s`` is the processor time of the loop's thread.
+``late_beats`` how often that was more than 50 ms. On a machine that others use as well, much of that is
+theirs: ``longest_loop_work_ms`` is the most processor time that the loop's thread took between two beats, and
+``loop_cpu_s`` all of it.
 ``crowd_N`` is a search of N climbs in lockstep, whose parsing, scoring and writing come in bursts. Ask for
 sizes in rising order: ``memory_mb`` is what the process's peak has grown by since before the first crowd.
 """
@@ -83,18 +85,19 @@ class Timed:
             self.seconds += time.perf_counter() - began
 
 
-async def watch(stalls: list[float]) -> None:
-    """Note by how much each beat came late."""
+async def watch(stalls: list[float], work: list[float]) -> None:
+    """Note by how much each beat came late, and the processor time between two of them."""
     loop = asyncio.get_running_loop()
     while True:
-        due = loop.time() + BEAT_S
+        due, cpu = loop.time() + BEAT_S, time.thread_time()
         await asyncio.sleep(BEAT_S)
         stalls.append(loop.time() - due)
+        work.append(time.thread_time() - cpu)
 
 
 async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float) -> dict[str, Any]:
     """Return one search of a shape, watched."""
-    timed, stalls, pools = Timed(evaluator), [0.0], [0.0]
+    timed, stalls, work, pools = Timed(evaluator), [0.0], [0.0], [0.0]
 
     def hear(event: Event) -> None:
         if isinstance(event, PoolScored):
@@ -106,7 +109,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
             concurrency=shape["restarts"], **shape,
         )  # fmt: skip
         chat = SlowChat(latency_s, shape["proposals"])
-        beat = asyncio.create_task(watch(stalls))
+        beat = asyncio.create_task(watch(stalls, work))
         began, cpu = time.perf_counter(), time.thread_time()
         result = await search(config, evaluator=timed, chat=chat, on_event=hear)
         wall, cpu = time.perf_counter() - began, time.thread_time() - cpu
@@ -124,6 +127,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
         "ratio": wall / max(llm, timed.seconds),
         "ratio_to_bound": wall / max(llm + pools[-1], timed.seconds),
         "longest_loop_stall_ms": 1e3 * max(stalls),
+        "longest_loop_work_ms": 1e3 * max(work),
         "late_beats": sum(late > LATE_S for late in stalls),
     }
 
