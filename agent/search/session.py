@@ -37,6 +37,7 @@ from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing
+from .collecting import short_collections
 from .extending import growth, reopen
 from .failures import single
 from .finish import Ended, finish
@@ -171,6 +172,7 @@ class Session:
                 session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
                 if done is None:  # from here on the run is told by its log, until it has a new result
                     put_away(run_dir)
+                stack.enter_context(short_collections())
                 ended = await session._climb_all(pool, store, endpoints, evaluator)
                 return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
