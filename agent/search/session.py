@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.scoring import Evaluator
+from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
@@ -111,7 +112,7 @@ class Session:
             PromptclimbError: The run failed on its way; what it has is kept.
         """
         session = await self._settled()
-        pool, _ = read_pool(session.config), session._wordings
+        pool, _ = await in_thread(lambda: (read_pool(session.config), session._wordings))
         check_cache(session.config.shared_cache)
         run_dir = new_run_dir(session.config)
         check_run_dir(run_dir)
@@ -128,7 +129,8 @@ class Session:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        with Store.open(run_dir) as store:
+        with ExitStack() as stack:
+            store = await to_the_end(lambda: stack.enter_context(Store.open(run_dir)))
             session = await self._settled(store.manifest.get("notes", {}))
             grown = growth(session.config, store.manifest["identity"])
             if (done := None if grown else complete_result(run_dir)) is None:
@@ -139,7 +141,8 @@ class Session:
                 return done
             check_places(session.config, labels=self.evaluator is not None)
             check_files(run_dir)
-            return await session._run(run_dir, read_pool(session.config), store)
+            pool = await in_thread(lambda: read_pool(session.config))
+            return await session._run(run_dir, pool, store)
 
     async def _settled(self, begun: Mapping[str, Any] | None = None) -> Session:
         """Return the session with absolute paths, and a method in place of a local LLM that is not there."""
@@ -164,7 +167,8 @@ class Session:
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
                 session = replace(self, config=self.config.as_opened(evaluator.info))
-                store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
+                stored = session._stored(run_dir, opened, evaluator, pool, endpoints)
+                store = await stack.enter_async_context(stored)
                 done = complete_result(run_dir)
                 if opened is not None and done is not None:
                     reopen(run_dir, done, opened.grown)
@@ -196,15 +200,15 @@ class Session:
             )
         )
 
-    @contextmanager
-    def _stored(
+    @asynccontextmanager
+    async def _stored(
         self,
         run_dir: Path,
         opened: Store | None,
         evaluator: Evaluator,
         pool: list[Template],
         endpoints: Sequence[Endpoint],
-    ) -> Iterator[Store]:
+    ) -> AsyncIterator[Store]:
         """Return the run on disk: the one that was opened, or a new one; the config's file beside it."""
         config = self.config
         content = next((one.content for one in endpoints if one.content), None)
@@ -220,7 +224,8 @@ class Session:
         with ExitStack() as stack:
             if opened is not None:
                 opened.check_identity(identity)
-            store = opened or stack.enter_context(Store.create(run_dir, about))
+            if (store := opened) is None:
+                store = await to_the_end(lambda: stack.enter_context(Store.create(run_dir, about)))
             write_atomically(run_dir / CONFIG, to_toml(config))
             yield store
 

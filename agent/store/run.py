@@ -85,6 +85,8 @@ class Store:
             spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
             with translated(folder):
                 keys = self._cache.keys(*LOOKED_UP)
+            # Each thread has a connection of its own, and whoever uses the run need not be who opens it.
+            self._cache.close()
             if_it_fails.pop_all()
         self._writer = Writer(self._cache, folder, spent, clock, keys)
         self._grown: Mapping[str, int] = {}

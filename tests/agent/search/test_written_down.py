@@ -1,4 +1,4 @@
-"""The end of a search: what takes long is done beside the loop, and what is begun is ended."""
+"""The two ends of a search: what takes long is done beside the loop, and what is begun is ended."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.search import early_picks, finish, keepsakes, written_down
+from promptclimb.agent.search import early_picks, finish, keepsakes, session, written_down
 from promptclimb.agent.search.written_down import to_the_end
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
 LONG = [
+    (session, "read_pool"), (session.Store, "create"),
     (finish, "select"), (finish, "row_of"), (keepsakes, "lineage_of"), (written_down, "view_of"),
     (written_down, "write_report"), (written_down, "write_result"),
 ]  # fmt: skip
-"""What takes as long as there are templates."""
+"""What takes as long as there are templates, or some thirty settings of a database."""
 
 
 @pytest.mark.parametrize(("module", "name"), LONG, ids=lambda one: one if isinstance(one, str) else "")
-def test_what_grows_with_the_templates_holds_no_loop(
+def test_what_takes_long_holds_no_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
     """Choosing among, and writing down, what a thousand climbs have found takes seconds."""
