@@ -41,14 +41,16 @@ class _Files:
         Raises:
             OSError: They cannot be written.
         """
-        file = self._open()
+        file, part = self._open(), bytearray()
         for line in lines:
             if self._size and self._size + len(line) > self._max_bytes:
+                file.write(part)
                 self.close()
                 self._move()
-                file = self._open()
-            file.write(line)
+                file, part = self._open(), bytearray()
+            part += line
             self._size += len(line)
+        file.write(part)
         file.flush()
 
     def close(self) -> None:
@@ -78,7 +80,7 @@ class EventLog:
 
     Args:
         path: The file; lines are appended.
-        scrub: Applied to every event's values: takes secrets out.
+        scrub: Applied to each of an event's values that is no number: takes secrets out.
         held: Keep the lines in memory until ``start``: so the log begins with the first event, and a run
             that is never started leaves none.
         max_bytes: Size of one file.
@@ -108,7 +110,8 @@ class EventLog:
         """
         if self._failure is not None:
             raise self._failure
-        told = _STAMP(None, "info", {**self._scrub(event.fields()), "event": event.name})
+        clean = {name: self._clean(value) for name, value in event.fields().items()}
+        told = _STAMP(None, "info", {**clean, "event": event.name})
         line = f"{_RENDER(None, 'info', told)!s}\n".encode("utf-8", "backslashreplace")
         with self._lock:
             if not self._held or len(self._lines) < HELD_AT_MOST:
@@ -138,6 +141,10 @@ class EventLog:
         if not self._held and self._failure is None:
             self._write_later()
         self._files.close()
+
+    def _clean(self, value: Any) -> Any:
+        # The names are the program's own, and a number is no secret.
+        return value if value is None or isinstance(value, int | float) else self._scrub(value)
 
     def _write_later(self) -> None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent import events
-from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, TemplateScored
+from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, SearchStopped, TemplateScored
 from promptclimb.agent.events.sinks import SINKS
 from promptclimb.agent.events.sinks import log as log_module
 from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog, logged
@@ -123,6 +123,16 @@ def test_the_log_goes_on_where_an_earlier_session_ended(tmp_path: Path) -> None:
     assert [line["text"] for line in logged(tmp_path)] == [f"session {number}" for number in range(3)]
 
 
+def test_what_can_hold_a_secret_passes_the_scrubber_and_nothing_else(tmp_path: Path) -> None:
+    """Texts, also inside of other values; names and numbers are most of what there is, and take time."""
+    seen: list[object] = []
+    with EventLog(tmp_path / FILE_NAME, scrub=lambda value: (seen.append(value), value)[1]) as log:
+        log(SCORED)
+        log(SearchStopped(reason="why", limits=("calls",)))
+    assert seen == ["a {}", "llm", "why", ("calls",)]
+    assert lines(tmp_path / FILE_NAME)[0]["template"] == "a {}"
+
+
 async def test_a_log_that_fails_after_a_turn_is_left_out_with_the_next_event(tmp_path: Path) -> None:
     """Whoever told the event has gone on by then; the search goes on, and it is said."""
     heard: list[Event] = []
@@ -140,7 +150,7 @@ async def test_a_log_that_fails_after_a_turn_is_left_out_with_the_next_event(tmp
 def test_the_log_keeps_secrets_out_and_stays_bounded(tmp_path: Path) -> None:
     """Each value passes the scrubber; of a full file the older part moves aside, at most three times."""
     path = tmp_path / "events.jsonl"
-    with EventLog(path, scrub=lambda value: {"text": "[secret]"}, max_bytes=500) as log:
+    with EventLog(path, scrub=lambda value: "[secret]", max_bytes=500) as log:
         for _ in range(100):
             log(Noted(text="sk-something"))
     files = sorted(tmp_path.iterdir())
