@@ -35,7 +35,8 @@ class Event:
     def fields(self) -> dict[str, Any]:
         """Return the event's values by name, as JSON values; of a position its three numbers."""
         found: dict[str, Any] = {}
-        for name in _names(type(self)):
+        kind: Any = type(self)
+        for name in _names(kind):
             value = getattr(self, name)
             if isinstance(value, Position):
                 found |= {"climb": value.climb, "reset": value.reset, "iteration": value.iteration}
@@ -45,7 +46,7 @@ class Event:
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...]:
+def _names(kind: type[Event]) -> tuple[str, ...]:
     return tuple(each.name for each in fields(kind))
 
 
