@@ -20,6 +20,8 @@ from .turns import Turns
 AT_ONCE = 64
 """New templates of one climb in the queue together: enough for full batches, and not a task for each of a "
 "large pool."""
+MOST_AT_ONCE = 1024
+"""Templates of all climbs in the queue together, each with a task; climbs wait in line to add to them."""
 SCORER_FAILED = "scorer_failed"
 """Reason of a rejection: the scorer fails on this template again and again, and on no other."""
 
@@ -58,6 +60,8 @@ class Scorebook:
         self._scorer = scorer
         self._scrub = scrub
         self._turns = turns or Turns()
+        self._door = asyncio.Lock()
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._read: dict[str, Verdict] = {}
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -92,12 +96,19 @@ class Scorebook:
         found = {text: known for text in templates if (known := self._known(text)) is not None}
         new = [text for text in dict.fromkeys(templates) if text not in found]
         for start in range(0, len(new), AT_ONCE):
-            texts = new[start : start + AT_ONCE]
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.score(text)) for text in texts]
-            found |= {text: task.result() for text, task in zip(texts, tasks, strict=True)}
+            found |= await self._score_together(new[start : start + AT_ONCE])
         await self._turns.mine()
         return [found[text] for text in templates]
+
+    async def _score_together(self, texts: Sequence[str]) -> dict[str, Verdict]:
+        tasks: dict[str, asyncio.Task[Verdict]] = {}
+        # One climb after the other, so that the first can go on while the others' templates wait.
+        async with asyncio.TaskGroup() as group, self._door:
+            for text in texts:
+                await self._room.acquire()
+                tasks[text] = group.create_task(self.score(text))
+                tasks[text].add_done_callback(lambda _done: self._room.release())
+        return {text: task.result() for text, task in tasks.items()}
 
     def _known(self, template: str) -> Verdict | None:
         """Return what is on disk; it is read once, as climbs come upon the same templates all the time."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.errors import EvaluationFailedError
+from promptclimb.agent.search import scorebook
 from promptclimb.agent.search.scorebook import SCORER_FAILED, Scorebook
 from promptclimb.agent.store import StoredScore
 from promptclimb.evaluator.errors import CrashingTemplateError, ScoringFailedError
@@ -87,6 +88,41 @@ async def test_what_is_known_is_read_once_and_takes_no_task(monkeypatch: pytest.
     assert tasks == []
     await book.score_all([*texts, "new {}", "new {}"])
     assert len(tasks) == 1
+
+
+async def test_however_many_climbs_there_are_few_templates_have_a_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of the first climbs: they can ask on while the others wait, and memory stays what it is."""
+    monkeypatch.setattr(scorebook, "MOST_AT_ONCE", 10)
+    go, full = asyncio.Event(), asyncio.Event()
+    asked: list[str] = []
+
+    class Slow:
+        """Scores when it is let."""
+
+        async def score(self, template: str) -> Verdict:
+            """Scores all alike."""
+            asked.append(template)
+            if len(asked) == 10:
+                full.set()
+            await go.wait()
+            return Score(train=0.5)
+
+    book = Scorebook(Shelf(), Slow())
+    climbs = [
+        asyncio.create_task(book.score_all([f"a {climb} {number} {{}}" for number in range(4)]))
+        for climb in range(50)
+    ]
+    await full.wait()
+    assert len(asyncio.all_tasks()) == 1 + 50 + 10
+    climbs[1].cancel()
+    climbs[2].cancel()
+    go.set()
+    done = await asyncio.gather(*climbs, return_exceptions=True)
+    assert [len(one) for one in done if isinstance(one, list)] == [4] * 48
+    climb_of = [int(template.split()[1]) for template in asked]
+    assert climb_of == sorted(climb_of)
 
 
 async def test_a_climb_whose_scores_are_known_lets_others_have_their_turn() -> None:
