@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,29 +16,29 @@ def short_collections() -> Iterator[None]:
     A full collection goes through every object that there is, and nothing else runs meanwhile: with torch
     loaded that is a quarter of a second, and more with every template that a search keeps. What has lived
     through one is *frozen* here: it is freed as ever when nobody refers to it, only no longer looked at for
-    cycles. So that cycles cannot pile up unseen, all are looked at once when as much has been frozen as there
+    cycles. So that cycles cannot pile up unseen, all are looked at once when twice as much is in use as there
     was after the last time.
 
     Where a program has turned collections off, or has frozen objects of its own, they are left as they are.
     """
-    if not gc.isenabled() or gc.get_freeze_count():
+    most = 2 * sys.getallocatedblocks()
+    if not gc.isenabled() or gc.get_freeze_count() or not most:
         yield
         return
     gc.freeze()
-    room = gc.get_freeze_count()
     gc.collect()  # of next to nothing: Python puts the next one off by a quarter of what this one leaves
+    thawed = False
 
     def collected(phase: str, info: dict[str, Any]) -> None:
-        nonlocal room
+        nonlocal most, thawed
         if phase != "stop" or info["generation"] != 2:
             return
-        if room < 0:  # this one has looked at all
-            gc.freeze()
-            room = gc.get_freeze_count()
-            return
-        room -= len(gc.get_objects(generation=2))
-        if room < 0:
+        blocks = sys.getallocatedblocks()
+        if thawed:  # this one has looked at all
+            most, thawed = 2 * blocks, False
+        if blocks > most:
             gc.unfreeze()
+            thawed = True
         else:
             gc.freeze()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -62,23 +63,26 @@ def test_new_garbage_is_found_as_ever() -> None:
         assert gone() is None
 
 
-def test_cycles_of_what_was_frozen_are_found_when_much_has_been(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the latest when as much was frozen as there was: memory stays in proportion to what is in use."""
-    counts = iter([0, 500])
-    monkeypatch.setattr(gc, "get_freeze_count", lambda: next(counts, 10_000))
+def test_cycles_of_what_was_frozen_are_found_when_much_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the latest when twice as much is in use: memory stays in proportion to what is needed."""
+    in_use = [1_000]
+    monkeypatch.setattr(sys, "getallocatedblocks", lambda: in_use[0])
     with short_collections():
         rings = [Ring() for _ in range(300)]
         last = weakref.ref(rings[-1])
         gc.collect()
         rings.clear()
+        in_use[0] = 2_000
         gc.collect()
         assert last() is not None
-        more = [Ring() for _ in range(300)]
-        gc.collect()  # as much as there was: all are looked at the next time
+        in_use[0] = 2_001
+        gc.collect()  # all are looked at the next time
         gc.collect()
         assert last() is None
-        assert len(more) == 300
-        assert not any(one is more for one in gc.get_objects())
+        in_use[0] = 4_002  # and that was not too much for what there is now
+        kept = [Ring()]
+        gc.collect()
+        assert not any(one is kept for one in gc.get_objects())
 
 
 @pytest.mark.parametrize("own", ["off", "frozen"])
