@@ -47,6 +47,17 @@ def test_already_the_first_full_collection_is_short() -> None:
         assert gc.get_freeze_count() > 10_000
 
 
+def test_full_collections_come_often_meanwhile_and_no_more_afterwards() -> None:
+    """Between two of them little has come that is new: ten thousand objects, and not a hundred thousand."""
+    before = gc.get_threshold()
+    with short_collections():
+        counted = gc.get_stats()[2]["collections"]
+        kept = [[number] for number in range(4 * 3 * before[0] * before[1])]
+        assert gc.get_stats()[2]["collections"] >= counted + 3
+    assert gc.get_threshold() == before
+    assert kept
+
+
 def test_new_garbage_is_found_as_ever() -> None:
     """And what is frozen goes when nobody refers to it, as long as it is in no cycle."""
     with short_collections():
