@@ -87,12 +87,13 @@ class Timed:
 
 async def watch(stalls: list[float], work: list[float]) -> None:
     """Note by how much each beat came late, and the processor time between two of them."""
-    loop = asyncio.get_running_loop()
+    loop, cpu = asyncio.get_running_loop(), time.thread_time()
     while True:
-        due, cpu = loop.time() + BEAT_S, time.thread_time()
+        due = loop.time() + BEAT_S
         await asyncio.sleep(BEAT_S)
         stalls.append(loop.time() - due)
-        work.append(time.thread_time() - cpu)
+        before, cpu = cpu, time.thread_time()
+        work.append(cpu - before)
 
 
 async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float) -> dict[str, Any]:
