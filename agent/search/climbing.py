@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...evaluator.batching import Batch, Consumer
@@ -96,18 +96,18 @@ class Climbing:
                 journals = [
                     Journal(store, asker, self.stop, empty_answers, turns) for _ in range(config.restarts)
                 ]
-                climbs = self._climbs(journals, scorebook, evaluator.info, check)
                 with self.stop.watching():
                     await score_plain(scorebook, evaluator.info, self.tell)
+                climbs = self._climbs(journals, scorebook, evaluator.info, check)
                 workers = Workers(climbs, stop=self.stop, tell=self.tell, turns=turns)
                 stopped = await workers.run(config.concurrency)
-                if all(climb.record.done for climb in climbs):
+                if all(record.done for record in workers.records):
                     for journal in journals:
                         await journal.keep_refused()
         proposer.close()
         if stopped is None:
             await store.put_note(ALL_CLIMBED, config.all_iterations)
-        return Climbed([climb.record for climb in climbs], stopped, budget.usage_changed().left)
+        return Climbed(workers.records, stopped, budget.usage_changed().left)
 
     def _climbs(
         self,
@@ -115,8 +115,8 @@ class Climbing:
         scorebook: Scorebook,
         info: EvaluatorInfo,
         check: Callable[[], None],
-    ) -> list[Climb]:
-        return [
+    ) -> Iterator[Climb]:
+        return (
             Climb(
                 number,
                 self.config,
@@ -129,7 +129,7 @@ class Climbing:
                 tell=self.tell,
             )
             for number, journal in enumerate(journals, start=1)
-        ]
+        )
 
     def _batch(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)
