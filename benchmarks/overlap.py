@@ -2,9 +2,15 @@
 
 ``ratio`` is the wall time of the search over the larger of two times: that of the requests that one climb has
 to make one after the other, and that spent inside the evaluator. At 1 the smaller one is hidden altogether.
-``longest_loop_stall_ms`` is the longest time by which a task that asked to be woken every 5 ms came late.
-``crowd`` is the same for a search of two hundred climbs in lockstep, whose parsing, scoring and writing
-come in bursts: there the two times cannot overlap, and the loop is held up.
+No order of work reaches 1 where each climb's initial templates take the evaluator long, as the last climb can
+ask for nothing before its own are scored: ``pools_s`` is the time inside the evaluator until then, and
+``ratio_to_bound`` puts it before the requests.
+``longest_loop_stall_ms`` is the longest time by which a task that asked to be woken every 5 ms came late,
+``late_beats`` how often that was more than 50 ms. On a machine that others use as well, much of that is
+theirs: ``longest_loop_work_ms`` is the most processor time that the loop's thread took between two beats, and
+``loop_cpu_s`` all of it.
+``crowd_N`` is a search of N climbs in lockstep, whose parsing, scoring and writing come in bursts. Ask for
+sizes in rising order: ``memory_mb`` is what the process's peak has grown by since before the first crowd.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -23,6 +30,7 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
+from promptclimb.agent.events import Event, PoolScored
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
@@ -30,19 +38,21 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.words import reply_text
 
 BEAT_S = 0.005
+LATE_S = 0.05
 Out = TypeVar("Out")
 
 
 class SlowChat:
-    """Answers every request after the same time."""
+    """Answers every request after the same time, with as many lines."""
 
-    def __init__(self, latency_s: float) -> None:
+    def __init__(self, latency_s: float, lines: int) -> None:
         self._latency_s = latency_s
+        self._lines = lines
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Return one answer; what it proposes depends on the request alone."""
         await asyncio.sleep(self._latency_s)
-        return ChatAnswer(text=reply_text(request.hash), prompt_tokens=200, completion_tokens=40)
+        return ChatAnswer(text=reply_text(request.hash, self._lines), prompt_tokens=200, completion_tokens=40)
 
 
 class Timed:
@@ -75,40 +85,58 @@ class Timed:
             self.seconds += time.perf_counter() - began
 
 
-async def watch(stalls: list[float]) -> None:
-    """Note by how much each beat came late."""
-    loop = asyncio.get_running_loop()
+async def watch(stalls: list[float], work: list[float]) -> None:
+    """Note by how much each beat came late, and the processor time between two of them."""
+    loop, cpu = asyncio.get_running_loop(), time.thread_time()
     while True:
         due = loop.time() + BEAT_S
         await asyncio.sleep(BEAT_S)
         stalls.append(loop.time() - due)
+        before, cpu = cpu, time.thread_time()
+        work.append(cpu - before)
 
 
 async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float) -> dict[str, Any]:
     """Return one search of a shape, watched."""
-    timed, stalls = Timed(evaluator), [0.0]
+    timed, stalls, work, pools = Timed(evaluator), [0.0], [0.0], [0.0]
+
+    def hear(event: Event) -> None:
+        if isinstance(event, PoolScored):
+            pools.append(timed.seconds)
+
     with tempfile.TemporaryDirectory() as folder:
         config = SearchConfig(
             data=evaluator.info.dataset, llm="fake", run_dir=Path(folder) / "run",
             concurrency=shape["restarts"], **shape,
         )  # fmt: skip
-        beat = asyncio.create_task(watch(stalls))
-        began = time.perf_counter()
-        result = await search(config, evaluator=timed, chat=SlowChat(latency_s))
-        wall = time.perf_counter() - began
+        chat = SlowChat(latency_s, shape["proposals"])
+        beat = asyncio.create_task(watch(stalls, work))
+        began, cpu = time.perf_counter(), time.thread_time()
+        result = await search(config, evaluator=timed, chat=chat, on_event=hear)
+        wall, cpu = time.perf_counter() - began, time.thread_time() - cpu
         beat.cancel()
-    turns = shape["resets"] * shape["iterations"]
-    llm = turns * latency_s
+    llm = shape["resets"] * shape["iterations"] * latency_s
     return {
         **shape,
         "status": result.status,
         "wall_s": wall,
         "llm_s": llm,
         "evaluation_s": timed.seconds,
+        "pools_s": pools[-1],
+        "loop_cpu_s": cpu,
         "templates": timed.scored,
         "ratio": wall / max(llm, timed.seconds),
+        "ratio_to_bound": wall / max(llm + pools[-1], timed.seconds),
         "longest_loop_stall_ms": 1e3 * max(stalls),
+        "longest_loop_work_ms": 1e3 * max(work),
+        "late_beats": sum(late > LATE_S for late in stalls),
     }
+
+
+def peak_mb() -> float:
+    """Return the most memory that the process has held so far, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def warm(spec: EvaluatorSpec) -> Evaluator:
@@ -127,15 +155,22 @@ def main() -> None:
     parser.add_argument("--model", default="RN-pico")
     parser.add_argument("--pretrained", default="pico")
     parser.add_argument("--latency", type=float, default=1.0, help="seconds that the fake LLM takes")
+    parser.add_argument("--climbs", type=int, nargs="*", default=[100, 200], help="sizes of the crowds")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
     evaluator = warm(EvaluatorSpec(data=options.data, model=options.model, pretrained=options.pretrained))
-    shapes = {
-        "search": {"restarts": 4, "resets": 2, "iterations": 8, "proposals": 8, "initial": 20},
-        "crowd": {"restarts": 200, "resets": 1, "iterations": 6, "proposals": 30, "initial": 30},
-    }
-    found = {name: asyncio.run(run_one(evaluator, shape, options.latency)) for name, shape in shapes.items()}
-    document = {key: found["search"][key] for key in ("ratio", "longest_loop_stall_ms")} | found
+    shapes = {"search": {"restarts": 4, "resets": 2, "iterations": 8, "proposals": 8, "initial": 20}}
+    for climbs in options.climbs:
+        shapes[f"crowd_{climbs}"] = {
+            "restarts": climbs, "resets": 1, "iterations": 6, "proposals": 30, "initial": 30,
+        }  # fmt: skip
+    document: dict[str, Any] = {}
+    before = 0.0
+    for name, shape in shapes.items():
+        document[name] = asyncio.run(run_one(evaluator, shape, options.latency))
+        before = before or peak_mb()
+        document[name]["memory_mb"] = peak_mb() - before
+    document = {key: document["search"][key] for key in ("ratio", "longest_loop_stall_ms")} | document
     print(json.dumps(document, indent=None if options.json else 2))
 
 

@@ -21,8 +21,9 @@ slot may be written is told in ``prompts.slots``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .documents import strings_in_json
 from .echoes import is_echo, without_echoes
@@ -147,17 +148,32 @@ def _judge(proposals: list[str], max_words: int | None) -> Reply:
     templates: dict[str, Template] = {}
     refused: list[Refusal] = []
     for line in proposals[:MAX_PROPOSALS]:
-        for candidate in _candidates(line):
-            try:
-                template = _template(candidate, max_words)
-            except TemplateError as error:
-                refused.append(Refusal(_one_line(line), error.reason, str(error)))
-                continue
-            if template.key in templates:
+        for found in _templates(line, max_words):
+            if isinstance(found, Refusal):
+                refused.append(found)
+            elif found.key in templates:
                 refused.append(Refusal(_one_line(line), "duplicate", "it stands in this answer already"))
             else:
-                templates[template.key] = template
+                templates[found.key] = found
     return Reply(tuple(templates.values()), tuple(refused))
+
+
+def _templates(line: str, max_words: int | None) -> Sequence[Template | Refusal]:
+    """Return what a proposal holds; the same line, which climbs come upon again and again, is read once."""
+    if len(line) > MAX_LINE_CHARACTERS:
+        return _read_line.__wrapped__(line, max_words)
+    return _read_line(line, max_words)
+
+
+@lru_cache(maxsize=10_000)
+def _read_line(line: str, max_words: int | None) -> Sequence[Template | Refusal]:
+    found: list[Template | Refusal] = []
+    for candidate in _candidates(line):
+        try:
+            found.append(_template(candidate, max_words))
+        except TemplateError as error:
+            found.append(Refusal(_one_line(line), error.reason, str(error)))
+    return tuple(found)
 
 
 def _template(candidate: str, max_words: int | None) -> Template:

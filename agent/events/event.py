@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, TypeAlias, dataclass_transform
 
 from ..position import Position
@@ -34,13 +35,19 @@ class Event:
     def fields(self) -> dict[str, Any]:
         """Return the event's values by name, as JSON values; of a position its three numbers."""
         found: dict[str, Any] = {}
-        for each in fields(self):
-            value = getattr(self, each.name)
+        kind: Any = type(self)
+        for name in _names(kind):
+            value = getattr(self, name)
             if isinstance(value, Position):
                 found |= {"climb": value.climb, "reset": value.reset, "iteration": value.iteration}
             else:
-                found[each.name] = value
+                found[name] = value
         return found
+
+
+@cache
+def _names(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 Listener: TypeAlias = Callable[[Event], None]

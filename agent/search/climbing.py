@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...evaluator.batching import Batch, Consumer
-from ...evaluator.scoring import Evaluator
+from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..climb.climb import Climb
@@ -25,6 +25,7 @@ from .journal import Journal
 from .plain_first import score_plain
 from .scorebook import Scorebook
 from .sharing import shared
+from .turns import Turns
 from .workers import Workers
 
 ALL_CLIMBED = "all_climbed"
@@ -90,34 +91,45 @@ class Climbing:
 
         async with Consumer(evaluator, on_batch=self._batch) as consumer:
             with shared(config, evaluator.info, consumer, proposer, self.given, endpoints) as (scorer, asker):
-                empty_answers = EmptyAnswers()
-                scorebook = Scorebook(store, scorer, scrub=self.scrub)
-                journals = [Journal(store, asker, self.stop, empty_answers) for _ in range(config.restarts)]
-                climbs = [
-                    Climb(
-                        number,
-                        config,
-                        pool=self.pool,
-                        info=evaluator.info,
-                        wordings=self.wordings,
-                        answers=journal,
-                        scores=scorebook,
-                        check=check,
-                        tell=self.tell,
-                    )
-                    for number, journal in enumerate(journals, start=1)
+                turns, empty_answers = Turns(), EmptyAnswers()
+                scorebook = Scorebook(store, scorer, scrub=self.scrub, turns=turns)
+                journals = [
+                    Journal(store, asker, self.stop, empty_answers, turns) for _ in range(config.restarts)
                 ]
                 with self.stop.watching():
                     await score_plain(scorebook, evaluator.info, self.tell)
-                workers = Workers(climbs, stop=self.stop, tell=self.tell)
+                climbs = self._climbs(journals, scorebook, evaluator.info, check)
+                workers = Workers(climbs, stop=self.stop, tell=self.tell, turns=turns)
                 stopped = await workers.run(config.concurrency)
-                if all(climb.record.done for climb in climbs):
+                if all(record.done for record in workers.records):
                     for journal in journals:
                         await journal.keep_refused()
         proposer.close()
         if stopped is None:
             await store.put_note(ALL_CLIMBED, config.all_iterations)
-        return Climbed([climb.record for climb in climbs], stopped, budget.usage_changed().left)
+        return Climbed(workers.records, stopped, budget.usage_changed().left)
+
+    def _climbs(
+        self,
+        journals: Sequence[Journal],
+        scorebook: Scorebook,
+        info: EvaluatorInfo,
+        check: Callable[[], None],
+    ) -> Iterator[Climb]:
+        return (
+            Climb(
+                number,
+                self.config,
+                pool=self.pool,
+                info=info,
+                wordings=self.wordings,
+                answers=journal,
+                scores=scorebook,
+                check=check,
+                tell=self.tell,
+            )
+            for number, journal in enumerate(journals, start=1)
+        )
 
     def _batch(self, batch: Batch) -> None:
         seconds = round(batch.seconds, 3)

@@ -22,6 +22,8 @@ def early_picks(
         after: Numbers of templates.
         choose: The selection rule: templates in its order, best first.
     """
+    if not after:
+        return {}
     in_turn = sorted(scored, key=lambda one: (one.position.reset, one.position.iteration, one.position.climb))
     known: dict[str, Scored] = {}
     for one in in_turn:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
+from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..climb.record import ClimbRecord
 from ..climb.scored import Scored
@@ -29,6 +30,7 @@ from ..results.result import (
     Inspected,
     Llm,
     Model,
+    Row,
     SearchResult,
     Sizes,
     Usage,
@@ -74,12 +76,16 @@ class _Choice:
 
     Attributes:
         ranked: All templates, best first.
+        rows: The same as lines of the leaderboard.
+        evaluated: How many texts were scored.
         ensemble: Those that are averaged.
         baselines: What they are compared with, by name.
         notes: Why something was chosen with less care.
     """
 
     ranked: list[Scored]
+    rows: tuple[Row, ...]
+    evaluated: int
     ensemble: Group
     baselines: Mapping[str, Group]
     notes: Mapping[str, str]
@@ -114,7 +120,7 @@ async def finish(
     choice = await _choose(config, evaluator, ended)
     opens = ended.stop_reason is None and evaluator.info.sizes.get("test", 0) > 0
     groups = [_single(choice.ranked[0]), choice.ensemble, *choice.baselines.values()]
-    early = early_picks(ended.scored, curve, partial(_ranked, config, evaluator))
+    early = await in_thread(lambda: early_picks(ended.scored, curve, partial(_ranked, config, evaluator)))
     found, notes = await examined(evaluator, store, [*groups, *map(_single, early.values())], test=opens)
     found, of_early = found[: len(groups)], found[len(groups) :]
     look: Inspected | None = None
@@ -138,7 +144,8 @@ async def finish(
 
 async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _Choice:
     scored = ended.scored
-    ranked = _ranked(config, evaluator, scored)
+    # Hashing and ordering all that many climbs have found takes seconds.
+    ranked = await in_thread(lambda: _ranked(config, evaluator, scored))
     if not ranked:
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
@@ -146,7 +153,10 @@ async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _
     texts = [entry.text for entry in ranked]
     together, notes = await ensemble_of(evaluator, texts, config.ensemble_size)
     ensemble = Group(together, ranked[0].score if len(together) == 1 else None)
-    return _Choice(ranked, ensemble, await _baselines(config, evaluator, scored), notes)
+    baselines = await _baselines(config, evaluator, scored)
+    rows = await in_thread(lambda: tuple(row_of(place, one) for place, one in enumerate(ranked, start=1)))
+    evaluated = await in_thread(lambda: len({entry.text for entry in scored}))
+    return _Choice(ranked, rows, evaluated, ensemble, baselines, notes)
 
 
 def _result(
@@ -173,9 +183,9 @@ def _result(
         best=_best(choice.ranked[0], best),
         ensemble=ensemble,
         baselines={name: one for name, one in named if one.train is not None},
-        leaderboard=tuple(row_of(place, entry) for place, entry in enumerate(choice.ranked, start=1)),
+        leaderboard=choice.rows,
         usage=_usage(config, store, ended.records),
-        evaluated=len({entry.text for entry in ended.scored}),
+        evaluated=choice.evaluated,
         rejected=_rejected(ended.records),
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
@@ -204,9 +214,8 @@ async def _baselines(
     found = {name: Group(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if (one := await _best_hand_made(config, evaluator)) is not None:
         found[BEST_HAND_MADE] = _single(one)
-    found[INITIAL_POOL] = _single(
-        _ranked(config, evaluator, [one for one in scored if one.position.initial])[0]
-    )
+    initial = [one for one in scored if one.position.initial]
+    found[INITIAL_POOL] = _single((await in_thread(lambda: _ranked(config, evaluator, initial)))[0])
     return {name: group for name, group in found.items() if group.templates}
 
 

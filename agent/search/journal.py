@@ -13,6 +13,7 @@ from ..position import Position
 from ..stop import Stop
 from ..store import Store
 from .empty_answers import EmptyAnswers
+from .turns import Turns
 
 
 class Journal:
@@ -32,15 +33,22 @@ class Journal:
         asker: What asks.
         stop: Stops between an answer and the next request, never between an answer and the disk.
         empty_answers: Counts those of all climbs.
+        turns: Keeps climbs that have their answers from going on all at once.
     """
 
     def __init__(
-        self, store: Store, asker: Asker, stop: Stop, empty_answers: EmptyAnswers | None = None
+        self,
+        store: Store,
+        asker: Asker,
+        stop: Stop,
+        empty_answers: EmptyAnswers | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._store = store
         self._asker = asker
         self._stop = stop
         self._empty = empty_answers or EmptyAnswers()
+        self._turns = turns or Turns()
         self._skipped: list[tuple[Position, _Skip]] = []
         self._refused: dict[Position, str] = {}
 
@@ -60,9 +68,11 @@ class Journal:
         """
         if (stored := self._store.answer(position)) is not None:
             self._check(position, stored.request_hash, request)
+            await self._turns.mine()
             return stored.answer, True
         if (skipped := self._store.note(_skip_name(position), _skip)) is not None:
             self._check(position, skipped.request, request)
+            await self._turns.mine()
             raise Skipped(skipped.reason, useless=skipped.useless)
         self._stop.check()
         self._empty.check()
@@ -101,6 +111,7 @@ class Journal:
             self._stop.settled()
         # From here on nothing is lost, so a search that is to stop need not wait for scores.
         self._stop.check()
+        await self._turns.mine()
         return reply.answer
 
     def _check(self, position: Position, stored_hash: str, request: ChatRequest) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ...evaluator.illustrating import Illustrator
 from ...evaluator.scoring import Evaluator
+from ...evaluator.threads import in_thread
 from ..climb.record import ClimbRecord
 from ..climb.scored import Scored
 from ..position import LLM, Position
@@ -45,7 +46,7 @@ async def details_of(
         decisions=decisions,
         baseline=baseline,
         pictures=pictures,
-        lineage=_lineage(row_of(1, best), records),
+        lineage=await in_thread(lambda: _lineage(row_of(1, best), records)),
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.scoring import Evaluator
+from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
@@ -20,8 +21,7 @@ from ..events.known_trackers import check_trackers
 from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import open_endpoints, price_notes
-from ..results.details import Details, write_details
-from ..results.page import write_report
+from ..results.details import Details
 from ..results.result import SearchResult
 from ..results.run_dir import (
     CONFIG,
@@ -31,15 +31,14 @@ from ..results.run_dir import (
     new_run_dir,
     put_away,
     write_atomically,
-    write_result,
 )
-from ..results.run_view import view_of
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing
+from .collecting import short_collections
 from .extending import growth, reopen
 from .failures import single
 from .finish import Ended, finish
@@ -56,6 +55,7 @@ from .inputs import (
     with_fallback,
 )
 from .listening import open_sinks
+from .written_down import to_the_end, write_down
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
@@ -112,7 +112,7 @@ class Session:
             PromptclimbError: The run failed on its way; what it has is kept.
         """
         session = await self._settled()
-        pool, _ = read_pool(session.config), session._wordings
+        pool, _ = await in_thread(lambda: (read_pool(session.config), session._wordings))
         check_cache(session.config.shared_cache)
         run_dir = new_run_dir(session.config)
         check_run_dir(run_dir)
@@ -129,7 +129,8 @@ class Session:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        with Store.open(run_dir) as store:
+        with ExitStack() as stack:
+            store = await to_the_end(lambda: stack.enter_context(Store.open(run_dir)))
             session = await self._settled(store.manifest.get("notes", {}))
             grown = growth(session.config, store.manifest["identity"])
             if (done := None if grown else complete_result(run_dir)) is None:
@@ -140,7 +141,8 @@ class Session:
                 return done
             check_places(session.config, labels=self.evaluator is not None)
             check_files(run_dir)
-            return await session._run(run_dir, read_pool(session.config), store)
+            pool = await in_thread(lambda: read_pool(session.config))
+            return await session._run(run_dir, pool, store)
 
     async def _settled(self, begun: Mapping[str, Any] | None = None) -> Session:
         """Return the session with absolute paths, and a method in place of a local LLM that is not there."""
@@ -165,7 +167,8 @@ class Session:
                     endpoints = await self._endpoints(stack, scrubber, opened)
                     evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
                 session = replace(self, config=self.config.as_opened(evaluator.info))
-                store = stack.enter_context(session._stored(run_dir, opened, evaluator, pool, endpoints))
+                stored = session._stored(run_dir, opened, evaluator, pool, endpoints)
+                store = await stack.enter_async_context(stored)
                 done = complete_result(run_dir)
                 if opened is not None and done is not None:
                     reopen(run_dir, done, opened.grown)
@@ -173,9 +176,9 @@ class Session:
                 session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
                 if done is None:  # from here on the run is told by its log, until it has a new result
                     put_away(run_dir)
+                stack.enter_context(short_collections())
                 ended = await session._climb_all(pool, store, endpoints, evaluator)
-                with self.stop.watching():
-                    return await session._conclude(run_dir, evaluator, store, ended, scrubber)
+                return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
 
@@ -197,15 +200,15 @@ class Session:
             )
         )
 
-    @contextmanager
-    def _stored(
+    @asynccontextmanager
+    async def _stored(
         self,
         run_dir: Path,
         opened: Store | None,
         evaluator: Evaluator,
         pool: list[Template],
         endpoints: Sequence[Endpoint],
-    ) -> Iterator[Store]:
+    ) -> AsyncIterator[Store]:
         """Return the run on disk: the one that was opened, or a new one; the config's file beside it."""
         config = self.config
         content = next((one.content for one in endpoints if one.content), None)
@@ -221,7 +224,8 @@ class Session:
         with ExitStack() as stack:
             if opened is not None:
                 opened.check_identity(identity)
-            store = opened or stack.enter_context(Store.create(run_dir, about))
+            if (store := opened) is None:
+                store = await to_the_end(lambda: stack.enter_context(Store.create(run_dir, about)))
             write_atomically(run_dir / CONFIG, to_toml(config))
             yield store
 
@@ -278,14 +282,12 @@ class Session:
     ) -> SearchResult:
         """Choose, open the test split, and write everything down."""
         kept = list[Details]()
-        found = await finish(self.config, evaluator, store, ended, kept.append, self.curve)
-        document = found.to_json()
-        document["notes"] = self._private.scrub_value(document["notes"])
-        result = replace(SearchResult.from_json(scrubber.scrub_value(document)), run_dir=run_dir)
-        for one in kept:
-            write_details(run_dir, Details.from_json(scrubber.scrub_value(one.to_json())))
-        write_report(run_dir, view_of(run_dir, result))
-        write_result(run_dir, result)
+        with self.stop.watching():
+            found = await finish(self.config, evaluator, store, ended, kept.append, self.curve)
+        # Whoever stops the search from here on has its result.
+        result = await to_the_end(
+            lambda: write_down(run_dir, found, kept, used=scrubber, private=self._private)
+        )
         self.tell(
             SearchFinished(
                 status=result.status,

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable
 
 from ..climb.climb import Climb
 from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, InterruptedRunError
 from ..events import Listener, SearchStopped
 from ..stop import Stop
 from .failures import explained, single
+from .turns import Turns
 
 CANCELLED = 0
 """The signal of an interruption that came from the program around the search and not from a signal."""
@@ -24,14 +26,23 @@ class Workers:
     """Run climbs, several at a time.
 
     Args:
-        climbs: What is to be done, in this order.
+        climbs: What is to be done, in this order; none is kept that has ended, as all that a result needs of
+            it is its record.
         stop: Ends the work early.
         tell: Hears of a stop.
+        turns: Keeps the climbs from going on all at once.
+
+    Attributes:
+        records: What each climb has done so far.
     """
 
-    def __init__(self, climbs: Sequence[Climb], *, stop: Stop, tell: Listener) -> None:
-        self._climbs = climbs
+    def __init__(
+        self, climbs: Iterable[Climb], *, stop: Stop, tell: Listener, turns: Turns | None = None
+    ) -> None:
+        self._waiting = deque(climbs)
+        self.records = tuple(climb.record for climb in self._waiting)
         self._stop = stop
+        self._turns = turns or Turns()
         self._tell = tell
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
@@ -48,9 +59,8 @@ class Workers:
             PromptclimbError: A signal, or an error of one climb.
             asyncio.CancelledError: The program around the search cancelled it; what was paid for is on disk.
         """
-        waiting = iter(self._climbs)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._work(waiting)) for _ in range(min(at_once, len(self._climbs)))]
+            tasks = [group.create_task(self._work()) for _ in range(min(at_once, len(self._waiting)))]
             try:
                 await asyncio.wait(tasks)
             except asyncio.CancelledError:
@@ -58,20 +68,22 @@ class Workers:
                 await asyncio.wait(tasks)
                 raise
         if self._stop.cause is not None:
-            raise explained(self._stop.cause, [climb.record for climb in self._climbs])
+            raise explained(self._stop.cause, self.records)
         # Nothing that is not through may pass for a search that is: its test split would be opened.
-        if not self._limits and not all(climb.record.done for climb in self._climbs):
+        if not self._limits and not all(record.done for record in self.records):
             raise ClimbCancelledError()
         if (stopped := self._stopped()) is not None:
             self._tell(stopped)
         return stopped
 
-    async def _work(self, waiting: Iterator[Climb]) -> None:
-        for climb in waiting:
-            if self._limits and not climb.begun:
-                continue
+    async def _work(self) -> None:
+        while self._waiting:
+            climb = self._waiting.popleft()
             try:
                 with self._stop.watching():
+                    await self._turns.mine()
+                    if self._limits and not climb.begun:
+                        continue
                     await climb.run()
             except (BudgetSpentError, GaveUpError) as limit:
                 # Climbs that an earlier session began are gone through all the same: what is on disk costs
@@ -101,7 +113,7 @@ class Workers:
 
     def _unanswered(self) -> str | None:
         """Return why an outage at the very end is no end: the last iterations are asked again by a resume."""
-        records = [climb.record for climb in self._climbs if climb.record.unanswered]
+        records = [record for record in self.records if record.unanswered]
         if not records:
             return None
         count = sum(record.unanswered for record in records)

@@ -105,12 +105,21 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
             for key, text in texts.items():
                 self.set(key, text)
 
+    def keys(self, *prefixes: str) -> set[str]:
+        """Return every key that begins with one of some ASCII prefixes."""
+        query = "SELECT key FROM Cache WHERE key >= ? AND key < ?"
+        return {key for prefix in prefixes for (key,) in self._sql(query, (prefix, _end(prefix)))}
+
     def rows(self, prefix: str) -> Iterator[tuple[str, Any]]:
         """Yield every (key, JSON value) whose key begins with an ASCII prefix, in the order of the keys."""
         query = "SELECT key, value FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
-        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        for key, text in self._sql(query, (prefix, end)):
+        for key, text in self._sql(query, (prefix, _end(prefix))):
             yield key, parse(text, key)
+
+
+def _end(prefix: str) -> str:
+    """Return the first text after all that begin with a prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def parse(text: str, key: str) -> Any:

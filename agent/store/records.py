@@ -71,6 +71,9 @@ def _is(value: Any, hint: Any) -> bool:
 ANSWER, ASKED, MESSAGE, SKIP = "answer:", "asked:", "message:", "note:skip:"
 """What keys begin with: of answers, of the hashes of the messages that they answer, of those by hash, and of
 why there is no answer."""
+SCORE, NOTE = "score:", "note:"
+LOOKED_UP = (ANSWER, SCORE, NOTE)
+"""What the keys begin with that a session looks up one by one."""
 
 
 def answer_key(position: Position) -> str:

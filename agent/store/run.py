@@ -26,7 +26,10 @@ from .lock import is_running, lock
 from .manifest import MANIFEST, check_manifest, new_manifest
 from .records import (
     ANSWER,
+    LOOKED_UP,
     MESSAGE,
+    NOTE,
+    SCORE,
     StoredAnswer,
     StoredScore,
     answer_key,
@@ -44,7 +47,6 @@ _ASIDE = f"{FOLDER}.new."
 """What a store is called until it is whole; the number of the process that makes it follows."""
 _CREATING = threading.Lock()
 """Of this process's threads one at a time, as they would share a name."""
-_SCORE, _NOTE = "score:", "note:"
 T = TypeVar("T")
 
 
@@ -59,9 +61,10 @@ def _usage(row: Any) -> Usage:
 class Store:
     """A run directory's ``store/``; use it as a context manager.
 
-    Reads are synchronous and come from the disk. A write is all or nothing, and on the disk (SQLite's
-    ``synchronous=FULL``) when its await returns; see ``agent.store.writer``. Cancelling the await does not
-    undo it: what was paid for is written.
+    Reads are synchronous and come from the disk; as no other process writes, the keys are known, and what is
+    not there is not looked for. A write is all or nothing, and on the disk (SQLite's ``synchronous=FULL``)
+    when its await returns; see ``agent.store.writer``. Cancelling the await does not undo it: what was paid
+    for is written.
 
     Make one by ``create`` or ``open``.
     """
@@ -80,8 +83,12 @@ class Store:
             spent = self._row(USAGE, _usage) or NOTHING
             # What a killed process had reserved and not settled was perhaps billed, so it counts as used.
             spent = spent.plus(self._row(RESERVED, _usage) or NOTHING)
+            with translated(folder):
+                keys = self._cache.keys(*LOOKED_UP)
+            # Each thread has a connection of its own, and whoever uses the run need not be who opens it.
+            self._cache.close()
             if_it_fails.pop_all()
-        self._writer = Writer(self._cache, folder, spent, clock)
+        self._writer = Writer(self._cache, folder, spent, clock, keys)
         self._grown: Mapping[str, int] = {}
         # By restart, the messages of its latest request: the next one of a conversation repeats them.
         self._said: dict[int, frozenset[str]] = {}
@@ -168,7 +175,7 @@ class Store:
 
     def answer(self, position: Position) -> StoredAnswer | None:
         """Return the journal's answer at a position, None if there is none."""
-        return self._row(answer_key(position), StoredAnswer.from_json)
+        return self._known(answer_key(position), StoredAnswer.from_json)
 
     def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
         """Yield the whole journal in the order of positions."""
@@ -189,7 +196,7 @@ class Store:
             StoreError: The position is answered already, or the disk fails.
         """
         key = answer_key(position)
-        rows = {key: StoredAnswer(request_hash, answer).to_json(), **self._asked(position, messages)}
+        rows = {key: StoredAnswer(request_hash, answer), **self._asked(position, messages)}
         await self._writer.write(rows, bill, new=key)
 
     def _asked(self, position: Position, messages: Sequence[Message]) -> dict[str, Any]:
@@ -205,16 +212,16 @@ class Store:
 
     def score(self, key: str) -> StoredScore | None:
         """Return what the evaluator said of the template with that key, None if it was not asked."""
-        return self._row(_SCORE + key, StoredScore.from_json)
+        return self._known(SCORE + key, StoredScore.from_json)
 
     def scores(self) -> Iterator[tuple[str, StoredScore]]:
         """Yield every (key, verdict), in the order of the keys."""
-        for key, score in self._rows(_SCORE, StoredScore.from_json):
-            yield key.removeprefix(_SCORE), score
+        for key, score in self._rows(SCORE, StoredScore.from_json):
+            yield key.removeprefix(SCORE), score
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
         """Write what the evaluator said of a template."""
-        await self._writer.write({_SCORE + key: StoredScore(template, verdict).to_json()})
+        await self._writer.write({SCORE + key: StoredScore(template, verdict)})
 
     async def put_usage(self, bill: Bill) -> None:
         """Write what an attempt cost that gave no answer."""
@@ -234,11 +241,11 @@ class Store:
         Raises:
             StoreCorruptError: It is of another shape.
         """
-        return self._row(_NOTE + name, read)
+        return self._known(NOTE + name, read)
 
     async def put_note(self, name: str, value: Any) -> None:
         """Keep a small JSON value by name."""
-        await self._writer.write({_NOTE + name: value})
+        await self._writer.write({NOTE + name: value})
 
     def close(self) -> None:
         """Finish what is being written and let the run go. Safe to call twice."""
@@ -254,6 +261,9 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _known(self, key: str, read: Callable[[Any], T]) -> T | None:
+        return self._row(key, read) if self._writer.has(key) else None
 
     def _row(self, key: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
         with translated(self._folder):

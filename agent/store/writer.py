@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
 from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
 from .disk import TextCache, canonical, translated
+from .records import LOOKED_UP, StoredAnswer, StoredScore
 
 USAGE, RESERVED = "usage", "reserved"
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Rows that appear together or not at all."""
+    """Rows that appear together or not at all, and who waits for them."""
 
-    texts: dict[str, str]
+    rows: Mapping[str, Any]
     bill: Bill
     new: str | None
-    done: bool = False
-    error: StoreError | None = None
+    written: asyncio.Future[None] | None = None
+    error: Exception | None = None
+
+    def tell(self) -> None:
+        """Tell who waits; on the loop."""
+        # One that was cancelled waits no more.
+        if self.written is None or self.written.done():
+            return
+        if self.error is None:
+            self.written.set_result(None)
+        else:
+            self.written.set_exception(self.error)
 
 
 class Writer:
     """The writer of rows, which keeps the totals of what was spent.
 
     A commit waits for the disk, and most of that wait does not depend on how much is written. So all that
-    has come while one commit was under way goes into the next (group commit): each of its rows is on the
-    disk when the await returns, and each job's rows are there together or not at all. After a commit has
+    comes in one turn of the loop, and all that comes while a commit is under way, goes into the next (group
+    commit): each of its rows is on the disk when the await returns, and each job's rows are there together or
+    not at all. The thread is called, and calls back, once a commit and not once a job. After a commit has
     failed no other is tried, because a later one that succeeded would leave a hole.
 
     Args:
@@ -42,17 +55,23 @@ class Writer:
         folder: Its folder, for messages.
         spent: What was used before.
         clock: Seconds.
+        keys: Those of ``LOOKED_UP`` that are there.
     """
 
-    def __init__(self, cache: TextCache, folder: Path, spent: Usage, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, cache: TextCache, folder: Path, spent: Usage, clock: Callable[[], float], keys: set[str]
+    ) -> None:
         self._cache = cache
         self._folder = folder
         self._clock = clock
+        self._keys = keys
         self._opened = clock()
         self._usage = spent
         self._reserved = NOTHING
         self._failed: StoreError | None = None
         self._waiting: deque[_Job] = deque()
+        self._serving: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     @property
@@ -60,41 +79,64 @@ class Writer:
         """All that was used, the time up to now included."""
         return replace(self._usage, active_s=self._usage.active_s + self._clock() - self._opened)
 
+    def has(self, key: str) -> bool:
+        """Return whether a key that begins as one of ``LOOKED_UP`` is on the disk."""
+        return key in self._keys
+
     async def write(self, rows: Mapping[str, Any], bill: Bill = NO_BILL, *, new: str | None = None) -> None:
         """Write rows and a bill; on the disk when this returns, and not undone by cancelling it.
 
         Args:
-            rows: JSON values by key.
+            rows: By key, JSON values or what the journal and the scores are made of; not to be changed until
+                this returns, as they are turned into text in the thread.
             bill: What to add to the totals.
             new: The key that must not be there yet.
 
         Raises:
-            StoreError: It is there already, or the disk fails.
+            StoreError: It is there already, the disk fails, or the writer is closed.
             TypeError: A value is not made of JSON's types.
             ValueError: A value holds NaN or infinity.
         """
-        job = _Job({key: canonical(value) for key, value in rows.items()}, bill, new)
-        self._waiting.append(job)
-        turn = functools.partial(self._turn, job)
-        future = asyncio.get_running_loop().run_in_executor(self._thread, turn)
-        # Nobody may be waiting any more; the next write raises the same error.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.shield(future)
+        if self._closed:
+            raise StoreError(f"{self._folder}: the run was let go, nothing is written any more")
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(_Job(rows, bill, new, written))
+        if self._serving is not loop:
+            self._serving = loop
+            loop.call_soon(self._begin, loop)
+        await written
 
     def close(self) -> None:
-        """Write the time that has passed, and end the thread; the cache is closed in it."""
-        self._waiting.append(job := _Job({}, NO_BILL, new=None))
-        # A failure here loses seconds of active time, no reason to fail a run that has ended.
-        self._thread.submit(self._turn, job).exception()
+        """Write what waits and the time that has passed, and end the thread; the cache is closed in it."""
+        self._closed = True
+        self._waiting.append(_Job({}, NO_BILL, new=None))
+        # A failure here loses seconds of active time at most, no reason to fail a run that has ended.
+        batch = self._thread.submit(self._commit_all).result()
+        with suppress(RuntimeError):  # the loop of those that wait was closed
+            for job in batch:
+                job.tell()
         self._thread.submit(self._cache.close)
         self._thread.shutdown()
 
-    def _turn(self, job: _Job) -> None:
-        if not job.done:
-            batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            self._commit(batch)
-        if job.error is not None:
-            raise job.error
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have all that waits written; nothing does where the writer was closed meanwhile."""
+        if not self._waiting:
+            self._serving = None
+            return
+        # The loop's own way into a thread: one whose time is virtual sees that there is work.
+        batch = loop.run_in_executor(self._thread, self._commit_all)
+        batch.add_done_callback(partial(self._end, loop))
+
+    def _end(self, loop: asyncio.AbstractEventLoop, batch: asyncio.Future[list[_Job]]) -> None:
+        for job in batch.result():
+            job.tell()
+        self._begin(loop)
+
+    def _commit_all(self) -> list[_Job]:
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        self._commit(batch)
+        return batch
 
     def _commit(self, batch: list[_Job]) -> None:
         texts: dict[str, str] = {}
@@ -104,25 +146,36 @@ class Writer:
                 raise self._failed
             with translated(self._folder):
                 for job in batch:
-                    if job.new is not None and (job.new in texts or job.new in self._cache):
-                        job.error = StoreError(f"{job.new} is in the journal already")
+                    if (error := self._add(job, texts)) is not None:
+                        job.error = error
                         continue
-                    texts |= job.texts
                     usage, reserved = usage.plus(job.bill.usage), reserved.minus(job.bill.reserved)
                 written = replace(usage, active_s=usage.active_s + self._clock() - self._opened)
                 texts |= {USAGE: canonical(asdict(written)), RESERVED: canonical(asdict(reserved))}
                 self._cache.write_texts(texts)
+            self._keys.update(key for key in texts if key.startswith(LOOKED_UP))
             self._usage, self._reserved = usage, reserved
-        except BaseException as error:  # noqa: BLE001 - raised by every turn that shares this commit
+        except BaseException as error:  # noqa: BLE001 - told to all who share this commit
             self._failed = error if isinstance(error, StoreError) else self._unforeseen(error)
             for job in batch:
                 job.error = self._failed
-        finally:
-            for job in batch:
-                job.done = True
+
+    def _add(self, job: _Job, texts: dict[str, str]) -> Exception | None:
+        """Add the rows of a job to those of its commit, or return why they cannot be."""
+        if job.new is not None and (job.new in texts or job.new in self._keys):
+            return StoreError(f"{job.new} is in the journal already")
+        try:
+            texts |= {key: _text(value) for key, value in job.rows.items()}
+        except (TypeError, ValueError, RecursionError) as error:
+            return error
+        return None
 
     def _unforeseen(self, cause: BaseException) -> StoreError:
         why = f"{type(cause).__name__}: {cause}"
         error = StoreError(f"{self._folder}: cannot write ({why}); everything written before is kept")
         error.__cause__ = cause
         return error
+
+
+def _text(value: Any) -> str:
+    return canonical(value.to_json() if isinstance(value, StoredAnswer | StoredScore) else value)

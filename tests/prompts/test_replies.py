@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptclimb.prompts import replies
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.replies import MAX_ANSWER_CHARACTERS, MAX_PROPOSALS, Reply, parse_reply
 from promptclimb.prompts.template import Template
@@ -256,3 +257,22 @@ def test_every_built_in_template_survives_every_form(form: str) -> None:
 def test_json_and_dashes_give_the_same_reply(templates: list[str]) -> None:
     """The form of an answer does not change what is in it."""
     assert texts(json.dumps(templates)) == texts("\n".join(f"- {t}" for t in templates)) == templates
+
+
+def test_a_line_that_many_answers_hold_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer still has it in its own place, and a refusal too; a huge line is not kept."""
+    read: list[str] = []
+    alone = replies.alone
+    monkeypatch.setattr(replies, "alone", lambda text: (read.append(text), alone(text))[1])
+    replies._read_line.cache_clear()
+    first = parse_reply("- a {} in fog\n- no slot here\n- a {} in rain")
+    assert [template.text for template in first.templates] == ["a {} in fog", "a {} in rain"]
+    assert len(read) == 3
+    second = parse_reply("1. the {}\n- a {} in rain\n- a {} in rain\n- no slot here\n- a {} in fog")
+    assert [template.text for template in second.templates] == ["the {}", "a {} in rain", "a {} in fog"]
+    assert [one.reason for one in second.refused] == ["duplicate", first.refused[0].reason]
+    assert second.templates[1] is first.templates[1]
+    assert len(read) == 4
+    kept = replies._read_line.cache_info().currsize
+    parse_reply("- a {} " + "in fog " * 2_000)
+    assert replies._read_line.cache_info().currsize == kept

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import logging
-import logging.handlers
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import structlog
 
@@ -19,20 +19,68 @@ MAX_BYTES = 32 * 1024 * 1024
 BACKUPS = 3
 HELD_AT_MOST = 10_000
 
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
+_RENDER = structlog.processors.JSONRenderer(ensure_ascii=False)
 
-class _File(logging.handlers.RotatingFileHandler):
-    """A file whose failures are the caller's to hear of; logging would print a traceback instead."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        raise
+class _Files:
+    """A file of bounded size, and those that its older parts moved to.
+
+    Its size is kept count of: asking for it, and flushing, once a line is most of what a line costs.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._file: BinaryIO | None = None
+        self._size = 0
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Write lines, and have them in the file when this returns.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        file, part = self._open(), bytearray()
+        for line in lines:
+            if self._size and self._size + len(line) > self._max_bytes:
+                file.write(part)
+                self.close()
+                self._move()
+                file, part = self._open(), bytearray()
+            part += line
+            self._size += len(line)
+        file.write(part)
+        file.flush()
+
+    def close(self) -> None:
+        """Close the file; it is opened again where more is written."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> BinaryIO:
+        if self._file is None:
+            self._file = self._path.open("ab")
+            self._size = self._file.tell()
+        return self._file
+
+    def _move(self) -> None:
+        for part in range(BACKUPS, 0, -1):
+            source = self._path if part == 1 else self._path.with_name(f"{self._path.name}.{part - 1}")
+            if source.exists():
+                source.replace(self._path.with_name(f"{self._path.name}.{part}"))
 
 
 class EventLog:
     """Write events to a file; of a full one the older part moves to ``events.jsonl.1``, at most three.
 
+    What is told in one turn of the event loop is written together, right after it. Where that fails, whoever
+    tells the next event hears of it.
+
     Args:
         path: The file; lines are appended.
-        scrub: Applied to every event's values: takes secrets out.
+        scrub: Applied to each of an event's values that is no number: takes secrets out.
         held: Keep the lines in memory until ``start``: so the log begins with the first event, and a run
             that is never started leaves none.
         max_bytes: Size of one file.
@@ -46,35 +94,43 @@ class EventLog:
         held: bool = False,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        file = _File(path, maxBytes=max_bytes, backupCount=BACKUPS, encoding="utf-8", delay=True)
-        file.setFormatter(logging.Formatter("%(message)s"))
-        self._file = file
-        self._memory = logging.handlers.MemoryHandler(
-            HELD_AT_MOST if held else 1, flushLevel=logging.CRITICAL, target=None if held else file,
-            flushOnClose=False,
-        )  # fmt: skip
-        # A logger of our own, not one from the registry: two searches in one process share nothing.
-        logger = logging.Logger("promptclimb.events", logging.INFO)  # noqa: LOG001
-        logger.addHandler(self._memory)
+        self._files = _Files(path, max_bytes)
         self._scrub = scrub
-        self._log: Any = structlog.wrap_logger(
-            logger,
-            processors=[
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-                structlog.processors.JSONRenderer(ensure_ascii=False),
-            ],
-            wrapper_class=structlog.BoundLogger,
-        )
+        self._held = held
+        self._lines: list[bytes] = []
+        self._due = False
+        self._failure: OSError | None = None
+        self._lock = threading.Lock()  # some tell from a thread
 
     def __call__(self, event: Event) -> None:
-        """Write one event."""
-        self._log.info(event.name, **self._scrub(event.fields()))
+        """Take one event.
+
+        Raises:
+            OSError: What was told before cannot be written.
+        """
+        if self._failure is not None:
+            raise self._failure
+        clean = {name: self._clean(value) for name, value in event.fields().items()}
+        told = _STAMP(None, "info", {**clean, "event": event.name})
+        line = f"{_RENDER(None, 'info', told)!s}\n".encode("utf-8", "backslashreplace")
+        with self._lock:
+            if not self._held or len(self._lines) < HELD_AT_MOST:
+                self._lines.append(line)
+            if self._held or self._due:
+                return
+            try:
+                asyncio.get_running_loop().call_soon(self._write_later)
+            except RuntimeError:
+                pass
+            else:
+                self._due = True
+                return
+        self._write()
 
     def start(self) -> None:
-        """Write what was held, and from now on every event at once."""
-        self._memory.setTarget(self._file)
-        self._memory.flush()
-        self._memory.capacity = 1
+        """Write what was held, and from now on every event in its turn."""
+        self._held = False
+        self._write()
 
     def __enter__(self) -> Self:
         return self
@@ -82,8 +138,25 @@ class EventLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._memory.close()
-        self._file.close()
+        if not self._held and self._failure is None:
+            self._write_later()
+        self._files.close()
+
+    def _clean(self, value: Any) -> Any:
+        # The names are the program's own, and a number is no secret.
+        return value if value is None or isinstance(value, int | float) else self._scrub(value)
+
+    def _write_later(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            self._failure = error
+
+    def _write(self) -> None:
+        with self._lock:
+            lines, self._lines, self._due = self._lines, [], False
+            if lines:
+                self._files.write(lines)
 
 
 def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent import events
-from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, TemplateScored
+from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, SearchStopped, TemplateScored
 from promptclimb.agent.events.sinks import SINKS
-from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog
+from promptclimb.agent.events.sinks import log as log_module
+from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog, logged
 from promptclimb.agent.position import Position
 
 SCORED = TemplateScored(
@@ -91,10 +92,65 @@ def test_the_log_begins_with_the_first_event(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+async def test_what_is_told_in_one_turn_of_the_loop_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of scores is one write and one flush, and is in the file one turn later."""
+    writes: list[int] = []
+    write = log_module._Files.write
+    monkeypatch.setattr(
+        log_module._Files, "write", lambda files, given: (writes.append(len(given)), write(files, given))[1]
+    )
+    with EventLog(tmp_path / FILE_NAME) as log:
+        for turn in range(2):
+            for number in range(40):
+                log(Noted(text=f"{turn} {number}"))
+            await asyncio.sleep(0)
+            assert len(lines(tmp_path / FILE_NAME)) == 40 * (turn + 1)
+        log(Noted(text="last"))
+    assert writes == [40, 40, 1]
+    texts = [line["text"] for line in lines(tmp_path / FILE_NAME)]
+    assert texts == [*(f"{turn} {number}" for turn in range(2) for number in range(40)), "last"]
+
+
+def test_the_log_goes_on_where_an_earlier_session_ended(tmp_path: Path) -> None:
+    """And the size of what that has written counts."""
+    path = tmp_path / FILE_NAME
+    for session in range(3):
+        with EventLog(path, max_bytes=150) as log:
+            log(Noted(text=f"session {session}"))
+    assert [line["text"] for line in lines(path)] == ["session 2"]
+    assert [line["text"] for line in logged(tmp_path)] == [f"session {number}" for number in range(3)]
+
+
+def test_what_can_hold_a_secret_passes_the_scrubber_and_nothing_else(tmp_path: Path) -> None:
+    """Texts, also inside of other values; names and numbers are most of what there is, and take time."""
+    seen: list[object] = []
+    with EventLog(tmp_path / FILE_NAME, scrub=lambda value: (seen.append(value), value)[1]) as log:
+        log(SCORED)
+        log(SearchStopped(reason="why", limits=("calls",)))
+    assert seen == ["a {}", "llm", "why", ("calls",)]
+    assert lines(tmp_path / FILE_NAME)[0]["template"] == "a {}"
+
+
+async def test_a_log_that_fails_after_a_turn_is_left_out_with_the_next_event(tmp_path: Path) -> None:
+    """Whoever told the event has gone on by then; the search goes on, and it is said."""
+    heard: list[Event] = []
+    with EventLog(tmp_path / "missing" / FILE_NAME) as log:
+        bus = Bus(log, heard.append)
+        bus(Noted(text="one"))
+        await asyncio.sleep(0)
+        bus(Noted(text="two"))
+        bus(Noted(text="three"))
+    assert [event.name for event in heard] == [
+        "search.noted", "events.listener_failed", "search.noted", "search.noted",
+    ]  # fmt: skip
+
+
 def test_the_log_keeps_secrets_out_and_stays_bounded(tmp_path: Path) -> None:
     """Each value passes the scrubber; of a full file the older part moves aside, at most three times."""
     path = tmp_path / "events.jsonl"
-    with EventLog(path, scrub=lambda value: {"text": "[secret]"}, max_bytes=500) as log:
+    with EventLog(path, scrub=lambda value: "[secret]", max_bytes=500) as log:
         for _ in range(100):
             log(Noted(text="sk-something"))
     files = sorted(tmp_path.iterdir())

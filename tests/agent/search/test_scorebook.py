@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from promptclimb.agent.errors import EvaluationFailedError
+from promptclimb.agent.search import scorebook
 from promptclimb.agent.search.scorebook import SCORER_FAILED, Scorebook
 from promptclimb.agent.store import StoredScore
 from promptclimb.evaluator.errors import CrashingTemplateError, ScoringFailedError
@@ -18,9 +20,12 @@ class Shelf:
 
     def __init__(self) -> None:
         self.kept: dict[str, StoredScore] = {}
+        self.read: list[str] = []
 
     def score(self, key: str) -> StoredScore | None:
         """What is known."""
+        if key in self.kept:
+            self.read.append(key)
         return self.kept.get(key)
 
     async def put_score(self, key: str, template: str, verdict: Verdict) -> None:
@@ -59,6 +64,75 @@ async def test_a_score_is_on_disk_before_anybody_has_it() -> None:
     assert [stored.verdict for stored in shelf.kept.values()] == found
     assert await book.score_all(["a {}", "long {}", "bb {}"]) == found
     assert len(scorer.asked) == 3
+
+
+async def test_what_is_known_is_read_once_and_takes_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand climbs come upon the same templates: looking them up must not cost what scoring them did."""
+    shelf = Shelf()
+    texts = [f"a {number} {{}}" for number in range(5)]
+    await Scorebook(shelf, Scripted(shelf)).score_all(texts)
+    assert shelf.read == []
+    book = Scorebook(shelf, Scripted(shelf))
+    tasks: list[str] = []
+    create = asyncio.TaskGroup.create_task
+
+    def counted(group: asyncio.TaskGroup, *given: Any, **more: Any) -> asyncio.Task[Any]:
+        tasks.append("one")
+        return create(group, *given, **more)
+
+    monkeypatch.setattr(asyncio.TaskGroup, "create_task", counted)
+    for _ in range(3):
+        assert all(map(book.has, texts))
+        assert len(await book.score_all([*texts, *texts])) == 10
+    assert shelf.read == texts
+    assert tasks == []
+    await book.score_all([*texts, "new {}", "new {}"])
+    assert len(tasks) == 1
+
+
+async def test_however_many_climbs_there_are_few_templates_have_a_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of the first climbs: they can ask on while the others wait, and memory stays what it is."""
+    monkeypatch.setattr(scorebook, "MOST_AT_ONCE", 10)
+    go, full = asyncio.Event(), asyncio.Event()
+    asked: list[str] = []
+
+    class Slow:
+        """Scores when it is let."""
+
+        async def score(self, template: str) -> Verdict:
+            """Scores all alike."""
+            asked.append(template)
+            if len(asked) == 10:
+                full.set()
+            await go.wait()
+            return Score(train=0.5)
+
+    book = Scorebook(Shelf(), Slow())
+    climbs = [
+        asyncio.create_task(book.score_all([f"a {climb} {number} {{}}" for number in range(4)]))
+        for climb in range(50)
+    ]
+    await full.wait()
+    assert len(asyncio.all_tasks()) == 1 + 50 + 10
+    climbs[1].cancel()
+    climbs[2].cancel()
+    go.set()
+    done = await asyncio.gather(*climbs, return_exceptions=True)
+    assert [len(one) for one in done if isinstance(one, list)] == [4] * 48
+    climb_of = [int(template.split()[1]) for template in asked]
+    assert climb_of == sorted(climb_of)
+
+
+async def test_a_climb_whose_scores_are_known_lets_others_have_their_turn() -> None:
+    """Else a resumed run would go through a whole climb, or all of them, in one turn of the loop."""
+    book = Scorebook(shelf := Shelf(), Scripted(shelf))
+    await book.score("a {}")
+    turns: list[str] = []
+    asyncio.get_running_loop().call_soon(turns.append, "another's")
+    await book.score_all(["a {}"])
+    assert turns == ["another's"]
 
 
 async def test_spellings_are_scored_apart() -> None:

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,32 @@ async def test_answers_scores_and_usage_are_there_again(run_dir: Path) -> None:
         usage = store.usage
         assert (usage.calls, usage.failed_calls, usage.prompt_tokens, usage.picodollars) == (5, 1, 55, 20)
         assert store.manifest["identity"] == MANIFEST["identity"]
+
+
+async def test_a_run_can_be_opened_in_one_thread_and_used_in_another(run_dir: Path) -> None:
+    """And leaves no connection in the first: the thread may end before the run does."""
+    with ThreadPoolExecutor(1) as thread, thread.submit(Store.open, run_dir).result() as store:
+        assert thread.submit(lambda: getattr(store._cache._local, "con", None)).result() is None
+        await store.put_note("x", 1)
+        assert store.note("x") == 1
+        assert store._cache._sql("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert not (run_dir / "store" / "cache.db-wal").exists()
+
+
+async def test_what_is_not_there_is_not_looked_for(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every new template and request asks first whether it is known; only what is there costs a read."""
+    with Store.open(run_dir) as store:
+        await store.put_score("a", "a {}", Score(train=0.5))
+        await store.put_answer(Position(1, 1, 1), "hash", ANSWER)
+    with Store.open(run_dir) as store:
+        read: list[str] = []
+        found = store._cache.read
+        monkeypatch.setattr(store._cache, "read", lambda key: (read.append(key), found(key))[1])
+        assert store.score("b") is store.answer(Position(1, 1, 2)) is store.note("n") is None
+        assert read == []
+        await store.put_score("b", "b {}", Score(train=0.25))
+        assert None not in (store.score("a"), store.score("b"), store.answer(Position(1, 1, 1)))
+        assert len(read) == 3
 
 
 async def test_a_run_of_before_kinds_of_tokens_were_counted_goes_on(run_dir: Path) -> None:

@@ -15,6 +15,7 @@ from promptclimb.agent.llm.types import ChatAnswer
 from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.scoring import Score
 
 ANSWER = ChatAnswer(text="- a {}")
 ONE = Bill(Usage(calls=1, prompt_tokens=12))
@@ -75,6 +76,48 @@ async def test_what_comes_during_a_commit_shares_the_next_one(store: Store) -> N
     assert [len(keys) for keys in disk.commits] == [1, 4]
     assert [place.iteration for place, _ in store.answers()] == [1, 2, 3, 4, 5]
     assert (store.usage.calls, store.usage.prompt_tokens) == (5, 60)
+
+
+async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is called once, and calls back once, however many templates of a batch have their scores."""
+    disk = Disk(store)
+    disk.go.set()
+    called: list[str] = []
+    loop = asyncio.get_running_loop()
+    for owner, name in ((loop, "call_soon_threadsafe"), (loop, "run_in_executor")):
+        call = getattr(owner, name)
+        monkeypatch.setattr(
+            owner, name, lambda *given, call=call, name=name: (called.append(name), call(*given))[1]
+        )
+    await asyncio.gather(*(store.put_score(f"{one}", f"{one} {{}}", Score(train=0.5)) for one in range(50)))
+    assert len(disk.commits) == 1
+    assert called == ["run_in_executor", "call_soon_threadsafe"]
+    assert len(list(store.scores())) == 50
+
+
+async def test_a_row_that_is_no_json_spoils_no_other_of_its_commit(store: Store) -> None:
+    """Whoever gave it hears of it; the others are written, and so is what comes later."""
+    odd = [object(), float("nan")]
+    told = await asyncio.gather(
+        *(store.put_note(f"{number}", value) for number, value in enumerate([1, *odd, 4])),
+        return_exceptions=True,
+    )
+    assert [type(one) for one in told] == [type(None), TypeError, ValueError, type(None)]
+    assert [store.note(f"{number}") for number in range(4)] == [1, None, None, 4]
+
+
+async def test_who_still_waits_when_a_run_is_let_go_hears_of_it(store: Store) -> None:
+    """What was given before is written; what comes later is refused, and nobody waits for ever."""
+    task = asyncio.ensure_future(store.put_note("x", 1))
+    await asyncio.sleep(0)
+    store.close()
+    assert await task is None
+    with pytest.raises(StoreError, match="let go"):
+        await store.put_note("y", 1)
+    with Store.open(store._folder.parent) as again:
+        assert (again.note("x"), again.note("y")) == (1, None)
 
 
 async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(store: Store) -> None:

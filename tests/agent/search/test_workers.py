@@ -1,0 +1,40 @@
+"""Workers keep of a climb that has ended its record alone."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import cast
+
+from promptclimb.agent.climb.climb import Climb
+from promptclimb.agent.climb.record import ClimbRecord
+from promptclimb.agent.events import unheard
+from promptclimb.agent.search.workers import Workers
+from promptclimb.agent.stop import Stop
+
+
+async def test_what_a_climb_that_has_ended_remembered_is_let_go() -> None:
+    """And not by all thousand of them at once, when the last has ended."""
+    ended: list[weakref.ref[Remembering]] = []
+
+    class Remembering:
+        """A climb that looks for those before it."""
+
+        begun = False
+
+        def __init__(self, number: int) -> None:
+            self.record = ClimbRecord(number)
+
+        async def run(self) -> None:
+            """Ends at once."""
+            assert [one() for one in ended] == [None] * (self.record.number - 1)
+            self.record.done = True
+            ended.append(weakref.ref(self))
+
+    def climbs() -> Iterator[Climb]:
+        return (cast("Climb", Remembering(number)) for number in (1, 2, 3))
+
+    workers = Workers(climbs(), stop=Stop(), tell=unheard)
+    assert await workers.run(at_once=1) is None
+    assert [record.number for record in workers.records if record.done] == [1, 2, 3]
+    assert [one() for one in ended] == [None] * 3
