@@ -68,7 +68,8 @@ def hidden(length: int, span: int, device: torch.device) -> Tensor:
 
 def mlp(block: Block, x: Tensor) -> Tensor:
     """Apply the block's MLP: [M, D] -> [M, D]."""
-    return block.down(block.act(block.up(block.norm2(x))))
+    x = block.norm2(x)
+    return block.down(block.up.gelu(x) if block.ends_in_gelu else block.act(block.up(x)))
 
 
 def add(x: Tensor, change: Tensor, scale: Tensor | None) -> Tensor:
