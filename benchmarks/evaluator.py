@@ -39,7 +39,7 @@ from torch.nn import functional
 
 from promptclimb.evaluator.clip.models import best_dtype
 from promptclimb.evaluator.clip.texts.packing import Text, pack
-from promptclimb.evaluator.clip.texts.text_encoder import ROWS_CPU, ROWS_GPU, TextEncoder, row_quantum
+from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder, most_rows, row_quantum
 from promptclimb.evaluator.clip.texts.tokens import Filler, Reader
 from promptclimb.evaluator.clip.texts.tower import Tower, read_tower
 from promptclimb.evaluator.pico import models as bundled_models
@@ -158,8 +158,8 @@ def compare(
     middle = {way: statistics.median(found) for way, found in times.items()}
     filler = Filler(bench.tokenizer, names, context)
     texts = [text for template in chosen for text in filler.texts(template, Reader())]
-    rows = ROWS_CPU if bench.device.type == "cpu" else ROWS_GPU
-    useful = useful_operations(read_tower(bench.model), texts, rows) / len(chosen)
+    tower = read_tower(bench.model)
+    useful = useful_operations(tower, texts, most_rows(tower.mlp_width, bench.device)) / len(chosen)
     return {
         "classes": len(names),
         "templates": len(chosen),

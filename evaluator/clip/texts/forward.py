@@ -67,11 +67,11 @@ def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, mask: Tensor |
     count, span = rows.shape
     found = keys_values.flatten(0, 1).index_select(1, rows.reshape(-1))  # [2H, n x S, d]
     keys, values = found.view(2, heads * count, span, size)
-    scores = (queries * size**-0.5).view(heads * count, -1, size) @ keys.transpose(1, 2)  # [H x n, Q, S]
+    scaled = (queries * size**-0.5).view(heads * count, -1, size)  # [H x n, Q, d]
+    scores = torch.bmm(scaled, keys.transpose(1, 2))  # [H x n, Q, S]
     if mask is not None:
         scores.add_(mask)
-    heard: Tensor = softmax(scores) @ values  # [H x n, Q, d]
-    return heard.view(heads, -1, size)
+    return torch.bmm(softmax(scores), values).view(heads, -1, size)
 
 
 def softmax(scores: Tensor) -> Tensor:
