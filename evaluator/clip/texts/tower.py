@@ -184,10 +184,21 @@ def _read_block(block: Any) -> Block:
         scale1=_read_scale(block.ls_1),
         norm2=_read_norm(block.ln_2),
         up=_read_affine(block.mlp.c_fc),
-        act=block.mlp.gelu,
+        act=_read_activation(block.mlp.gelu),
         down=_read_affine(block.mlp.c_proj),
         scale2=_read_scale(block.ls_2),
     )
+
+
+def _read_activation(act: Activation) -> Activation:
+    from open_clip.transformer import QuickGELU
+
+    return quick_gelu if type(act) is QuickGELU else act
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """Return open_clip's QuickGELU to the last bit, with one tensor less."""
+    return x * torch.sigmoid(1.702 * x) if x.requires_grad else (1.702 * x).sigmoid_().mul_(x)
 
 
 def _read_norm(norm: Any) -> Norm:

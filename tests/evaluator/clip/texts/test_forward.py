@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from open_clip.transformer import QuickGELU
 from torch.nn import functional
 
 from promptclimb.evaluator.clip.texts.forward import attention, by_head, hidden, softmax
 from promptclimb.evaluator.clip.texts.packing import Group
+from promptclimb.evaluator.clip.texts.tower import quick_gelu
 
 HEADS, SIZE, ROWS = 4, 16, 200
 
@@ -53,3 +55,13 @@ def test_softmax_survives_large_scores() -> None:
     scores = torch.tensor([[1000.0, 999.0, -torch.inf], [-1000.0, -1000.0, -torch.inf]])
     expected = scores.softmax(dim=-1)
     assert torch.allclose(softmax(scores), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("learning", [True, False])
+def test_quick_gelu_is_open_clips(dtype: torch.dtype, learning: bool) -> None:
+    """To the last bit, and the numbers that it is given stay as they are."""
+    x = torch.linspace(-20, 20, 999).to(dtype).requires_grad_(learning)
+    before = x.detach().clone()
+    assert torch.equal(quick_gelu(x), QuickGELU()(x))
+    assert torch.equal(x, before)
