@@ -13,18 +13,21 @@ are measured in turns, round after round, and the median over the rounds counts.
 Useful operations are the multiplications and additions of the matrix products that the answer needs: every
 distinct token after cutting and sharing, through every block, but in the last block only keys and values for
 tokens that are not an end of text. Attention's own products, padding and elementwise functions do not count.
+Their share is that of a peak measured in the same type after each round. On a CUDA card the peak is by the
+device's own events, fp32 goes without TF32, and ``off_cpu`` is how far c and d lie from a CPU's fp32.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,14 +42,17 @@ from torch.nn import functional
 
 from promptclimb.evaluator.clip.models import best_dtype
 from promptclimb.evaluator.clip.texts.packing import Text, pack
-from promptclimb.evaluator.clip.texts.text_encoder import ROWS_CPU, ROWS_GPU, TextEncoder, row_quantum
-from promptclimb.evaluator.clip.texts.tokens import Filler, Reader
+from promptclimb.evaluator.clip.texts.products import linear
+from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder, most_rows, row_quantum
 from promptclimb.evaluator.clip.texts.tower import Tower, read_tower
 from promptclimb.evaluator.pico import models as bundled_models
 
 SWEEP_CLASSES = (10, 30, 100, 300, 1000)
 SWEEP_TEMPLATES = (1, 3, 10, 30, 100, 300, 1000)
 SWEEP_WORDS = (2, 5, 10, 20, 40, 60)
+TABLE_HEAD = """\
+| text tower | classes | a (s a template) | b | c | d | a / c | a / d | share in c | in d | difference in c |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 @dataclass(frozen=True)
@@ -107,20 +113,32 @@ def own_way(bench: Bench, names: Sequence[str], template: str, dtype: torch.dtyp
 
 
 def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
-    """Return multiplications and additions a second in large square-ish products, the best of several."""
+    """Return multiplications and additions a second in large square products, the best of two kernels."""
     size = 2048 if device.type == "cpu" else 8192
     x, w = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    functional.linear(x, w)
-    return max(2 * size**3 / timed(partial(functional.linear, x, w), device)[0] for _ in range(8))
+    ways = [partial(functional.linear, x, w), partial(linear, x, w, None)]
+    return 2 * size**3 / min(device_time(way, device) for way in ways for _ in range(9))
 
 
-def useful_operations(tower: Tower, chosen: Sequence[Text], max_rows: int) -> int:
+def device_time(work: Callable[[], Any], device: torch.device) -> float:
+    """Return the seconds that a call takes a CUDA device by its own events; elsewhere as ``timed``."""
+    if device.type != "cuda":
+        return timed(work, device)[0]
+    event: Any = torch.cuda.Event
+    began, ended = event(enable_timing=True), event(enable_timing=True)
+    began.record()
+    work()
+    ended.record()
+    ended.synchronize()
+    seconds: float = began.elapsed_time(ended) / 1000
+    return seconds
+
+
+def useful_operations(tower: Tower, texts: Iterable[Text]) -> int:
     """See the module's docstring."""
-    quantum = row_quantum(tower.mlp_width, tower.device)
+    most, quantum = (find(tower.mlp_width, tower.device) for find in (most_rows, row_quantum))
     total = 0
-    for batch in pack(
-        list(dict.fromkeys(chosen)), max_rows=max_rows, quantum=quantum, device=torch.device("cpu")
-    ):
+    for batch in pack(list(dict.fromkeys(texts)), max_rows=most, quantum=quantum, device=torch.device("cpu")):
         rows = sum(group.count * group.length for group in batch.groups)
         last = tower.blocks[-1]
         width = tower.width
@@ -136,41 +154,55 @@ def compare(
     bench: Bench, names: Sequence[str], chosen: Sequence[str], rounds: int, low: torch.dtype
 ) -> dict[str, Any]:
     """Measure the four ways on one model and list of class names."""
-    context = bench.tokenizer.context_length
-    ours = {
-        kind: TextEncoder(bench.model, bench.tokenizer, names, context, dtype=dtype, memory=0)
-        for kind, dtype in (("c", torch.float32), ("d", low))
-    }
+    kinds = {"c": torch.float32, "d": low}
+    ours = {way: encoder(bench, names, dtype) for way, dtype in kinds.items()}
     times: dict[str, list[float]] = {way: [] for way in "abcd"}
-    peaks: list[float] = []
+    peaks: dict[str, list[float]] = {way: [] for way in kinds}
     largest = 0.0
-    for encoder in ours.values():
-        encoder.vectors(chosen[:1])
     for turn in range(rounds):
         template = chosen[turn % len(chosen)]
         took, theirs = timed(partial(own_way, bench, names, template, None), bench.device)
         times["a"].append(took)
         times["b"].append(timed(partial(own_way, bench, names, template, torch.bfloat16), bench.device)[0])
-        for way, encoder in ours.items():
-            times[way].append(timed(partial(encoder.vectors, chosen), bench.device)[0] / len(chosen))
-        peaks.append(matrix_peak(low, bench.device))
+        for way, one in ours.items():
+            times[way].append(timed(partial(one.vectors, chosen), bench.device)[0] / len(chosen))
+            peaks[way].append(matrix_peak(kinds[way], bench.device))
         largest = max(largest, (ours["c"].vectors([template])[0].T - theirs).abs().max().item())
     middle = {way: statistics.median(found) for way, found in times.items()}
-    filler = Filler(bench.tokenizer, names, context)
-    texts = [text for template in chosen for text in filler.texts(template, Reader())]
-    rows = ROWS_CPU if bench.device.type == "cpu" else ROWS_GPU
-    useful = useful_operations(read_tower(bench.model), texts, rows) / len(chosen)
+    texts = (text for template in chosen for text in ours["c"].texts(template))
+    useful = useful_operations(read_tower(bench.model), texts) / len(chosen)
+    share = {way: useful / middle[way] / statistics.median(found) for way, found in peaks.items()}
     return {
         "classes": len(names),
         "templates": len(chosen),
         "ratio_fp32": middle["a"] / middle["c"],
         "ratio_best": middle["a"] / middle["d"],
         "ratio_best_over_autocast": middle["b"] / middle["d"],
-        "peak_share": useful / middle["d"] / statistics.median(peaks),
+        "peak_share": share["d"],
+        "peak_share_fp32": share["c"],
         "max_diff_fp32": largest,
+        "off_cpu": off_cpu(bench, names, ours, chosen[:2]),
         "seconds_a_template": middle,
         "useful_operations_a_template": useful,
     }
+
+
+def encoder(bench: Bench, names: Sequence[str], dtype: torch.dtype = torch.float32) -> TextEncoder:
+    """Build this program's encoder, which remembers nothing, and warm it up."""
+    found = TextEncoder(
+        bench.model, bench.tokenizer, names, bench.tokenizer.context_length, dtype=dtype, memory=0
+    )
+    found.vectors(templates(1))
+    return found
+
+
+def off_cpu(
+    bench: Bench, names: Sequence[str], ours: dict[str, TextEncoder], chosen: Sequence[str]
+) -> dict[str, float]:
+    """Return how far each way's vectors lie from a CPU's in fp32 at most: {way: difference}."""
+    there = replace(bench, model=copy.deepcopy(bench.model).cpu(), device=torch.device("cpu"))
+    exact = encoder(there, names).vectors(chosen)
+    return {way: (one.vectors(chosen).cpu() - exact).abs().max().item() for way, one in ours.items()}
 
 
 def sweep(bench: Bench) -> dict[str, list[dict[str, float]]]:
@@ -178,9 +210,8 @@ def sweep(bench: Bench) -> dict[str, list[dict[str, float]]]:
     names = list(open_clip.IMAGENET_CLASSNAMES)
 
     def cost(classes: int, chosen: Sequence[str]) -> float:
-        encoder = TextEncoder(bench.model, bench.tokenizer, names[:classes], 77, memory=0)
-        encoder.vectors(chosen[:1])
-        return min(timed(partial(encoder.vectors, chosen), bench.device)[0] for _ in range(2))
+        one = encoder(bench, names[:classes])
+        return min(timed(partial(one.vectors, chosen), bench.device)[0] for _ in range(2))
 
     worded = {
         count: " ".join(["a photo of a {}", *["really"] * (count - 4)]) for count in SWEEP_WORDS if count > 4
@@ -214,6 +245,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything asked for, as one JSON document."""
     device = torch.device(options.device)
     low = best_dtype(device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     peaks = {dtype: matrix_peak(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
     document: dict[str, Any] = {
         "machine": torch.cuda.get_device_name(device)
@@ -227,15 +259,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "models": {},
     }
     names = list(open_clip.IMAGENET_CLASSNAMES)
+    print(TABLE_HEAD, file=sys.stderr)
     for name in options.models:
         bench = build(name, device)
         document["models"][name] = [
             compare(bench, names[:classes], templates(options.templates), options.rounds, low)
             for classes in options.classes
         ]
-        print(json.dumps({name: document["models"][name]}), file=sys.stderr)
+        print("\n".join(table_row(name, case) for case in document["models"][name]), file=sys.stderr)
     first = document["models"][options.models[0]][-1]
-    kept = ("ratio_fp32", "ratio_best", "ratio_best_over_autocast", "peak_share", "max_diff_fp32")
+    kept = (
+        "ratio_fp32",
+        "ratio_best",
+        "ratio_best_over_autocast",
+        "peak_share",
+        "peak_share_fp32",
+        "max_diff_fp32",
+    )
     document |= {key: first[key] for key in kept}
     document["targets"] = targets(document)
     if options.sweep:
@@ -258,6 +298,14 @@ def targets(document: dict[str, Any]) -> dict[str, bool]:
         "half_of_the_peak": document["peak_share"] >= 0.5,
         "exact": document["max_diff_fp32"] <= 1e-5,
     }
+
+
+def table_row(name: str, case: dict[str, Any]) -> str:
+    """Return a row of the table in docs/performance.md."""
+    a, b, c, d = case["seconds_a_template"].values()
+    times = " | ".join(f"{value:.3g}" for value in (a, b, c, d, a / c, a / d))
+    shares = f"{case['peak_share_fp32']:.2f} | {case['peak_share']:.2f}"
+    return f"| {name} | {case['classes']} | {times} | {shares} | {case['max_diff_fp32']:.1e} |"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The tower on packed rows: pure functions on tensors.
+"""The tower on packed rows: pure functions on tensors, differentiable where a tensor asks for it.
 
 M rows (tokens of all chains of a pass), D width, H heads, d = D / H, E embedding; a group has n chains of
 Q new tokens that attend to S = P + Q tokens.
@@ -17,63 +17,101 @@ from .tower import Affine, Block, Norm, Tower
 def encode(tower: Tower, batch: Pass, quantum: int) -> Tensor:
     """Return normalised embeddings of a pass's texts, in the order of its answers: [n, E], float32."""
     x = tower.tokens[batch.tokens] + tower.positions[batch.positions]  # [M, D]
+    masks = [hidden(group, x.device) for group in batch.groups]
     for block in tower.blocks[:-1]:
-        x = add(x, attend(block, x, batch.groups), block.scale1)
+        x = add(x, attend(block, x, batch.groups, masks), block.scale1)
         x = add(x, mlp(block, x), block.scale2)
     x = finish_last(tower.blocks[-1], x, batch.answers, quantum)  # [n padded, D]
     x = project(tower.norm, tower.projection, x)
     return functional.normalize(x.float(), dim=-1)[: len(batch.order)]
 
 
-def attend(block: Block, x: Tensor, groups: tuple[Group, ...]) -> Tensor:
+def attend(block: Block, x: Tensor, groups: tuple[Group, ...], masks: list[Tensor | None]) -> Tensor:
     """Compute causal self-attention of every chain: [M, D] -> [M, D]; padding rows get that of zero."""
-    width = x.shape[1]
     qkv = block.qkv(block.norm1(x))  # [M, 3D]
+    split = by_head(qkv, 3, block.heads)
     heard = qkv.new_zeros(x.shape)
-    for group in groups:
+    for group, mask in zip(groups, masks, strict=True):
         rows = slice(group.start, group.start + group.count * group.length)
-        queries = qkv[rows, :width].view(group.count, group.length, width)
-        heard[rows] = attention(queries, qkv[:, width:], group.keys, block.heads).view(-1, width)
+        found = attention(split[0, :, rows], split[1:], group.keys, mask)
+        write(found, heard[rows])
     return block.out(heard)
 
 
-def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, heads: int) -> Tensor:
-    """Compute attention of n chains: queries [n, Q, D], keys and values [M, 2D], rows [n, S] -> [n, Q, D].
+def by_head(rows: Tensor, parts: int, heads: int) -> Tensor:
+    """Return rows [M, parts x D] as [parts, H, M, d], copied into float32.
 
-    Written out, in float32: a chain's result then does not depend on how many others there are, which
-    torch's fused attention does not give on a CPU with several threads.
+    So each head's rows follow each other, and what a group gathers needs no copy of its own to be multiplied.
     """
-    count, length, width = queries.shape
-    span = rows.shape[1]
-    found = keys_values.index_select(0, rows.reshape(-1)).view(count, span, 2, heads, width // heads)
-    # Copied into one layout whatever n is: the product of a strided view may be taken by another kernel.
-    k, v = laid_out(found.permute(2, 0, 3, 1, 4))  # [n, H, S, d] each
-    q = laid_out(queries.view(count, length, heads, width // heads).transpose(1, 2))  # [n, H, Q, d]
-    scores = (q * (width // heads) ** -0.5) @ k.transpose(-1, -2)  # [n, H, Q, S]
-    if length > 1:
-        scores = scores.masked_fill(hidden(length, span, q.device), -torch.inf)
-    heard: Tensor = scores.softmax(dim=-1) @ v  # [n, H, Q, d]
-    return heard.transpose(1, 2).reshape(count, length, width)
+    size = rows.shape[1] // parts // heads
+    split = rows.view(-1, parts, heads, size).permute(1, 2, 0, 3)
+    return torch.empty(split.shape, dtype=torch.float32, device=rows.device).copy_(split)
 
 
-def laid_out(x: Tensor) -> Tensor:
-    """Return a contiguous copy in float32, made in one go."""
-    return torch.empty(x.shape, dtype=torch.float32, device=x.device).copy_(x)
+def attention(queries: Tensor, keys_values: Tensor, rows: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute attention of n chains, in float32.
+
+    Written out: a chain's result then does not depend on how many others there are, which torch's fused
+    attention does not give on a CPU with several threads.
+
+    Args:
+        queries: Of the chains, one after the other, [H, n x Q, d].
+        keys_values: Of all rows of a pass, [2, H, M, d].
+        rows: Those that each chain attends to, [n, S].
+        mask: Added to every chain's scores, [Q, S], or None.
+
+    Returns:
+        [H, n x Q, d].
+    """
+    heads, _, size = queries.shape
+    count, span = rows.shape
+    found = keys_values.flatten(0, 1).index_select(1, rows.reshape(-1))  # [2H, n x S, d]
+    keys, values = found.view(2, heads * count, span, size)
+    scaled = (queries * size**-0.5).view(heads * count, -1, size)  # [H x n, Q, d]
+    scores = torch.bmm(scaled, keys.transpose(1, 2))  # [H x n, Q, S]
+    if mask is not None:
+        scores.add_(mask)
+    return torch.bmm(softmax(scores), values).view(heads, -1, size)
 
 
-def hidden(length: int, span: int, device: torch.device) -> Tensor:
-    """Return which of S tokens each of the last Q tokens may not attend to: [Q, S] of bool."""
-    return torch.ones(length, span, dtype=torch.bool, device=device).triu_(span - length + 1)
+def softmax(scores: Tensor) -> Tensor:
+    """Return the softmax over the last dimension, in place of the scores where nobody needs them.
+
+    Step by step on a CPU, where torch's own takes rows so short one number at a time.
+    """
+    if scores.requires_grad or scores.device.type != "cpu":
+        return scores.softmax(dim=-1)
+    scores = scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_()
+    return scores.div_(scores.sum(dim=-1, keepdim=True))
+
+
+def write(found: Tensor, heard: Tensor) -> None:
+    """Write what chains heard, [H, n x Q, d], to their rows [n x Q, D]."""
+    heard.view(len(heard), len(found), -1).copy_(found.transpose(0, 1))
+
+
+def hidden(group: Group, device: torch.device) -> Tensor | None:
+    """Return minus infinity for each of S tokens that one of the last Q may not attend to, [Q, S]."""
+    if group.length == 1:
+        return None
+    span = group.keys.shape[1]
+    mask = torch.full((group.length, span), -torch.inf, device=device)
+    return mask.triu_(span - group.length + 1)
 
 
 def mlp(block: Block, x: Tensor) -> Tensor:
     """Apply the block's MLP: [M, D] -> [M, D]."""
-    return block.down(block.act(block.up(block.norm2(x))))
+    x = block.norm2(x)
+    return block.down(block.up.gelu(x) if block.ends_in_gelu else block.act(block.up(x)))
 
 
 def add(x: Tensor, change: Tensor, scale: Tensor | None) -> Tensor:
-    """Return the residual stream after a change: [M, D]."""
-    return x + (change if scale is None else change * scale)
+    """Return the residual stream after a change, [M, D]: in place of the old where nobody needs that."""
+    if scale is not None:
+        change = change * scale
+    if x.requires_grad or torch.promote_types(x.dtype, change.dtype) != x.dtype:
+        return x + change
+    return x.add_(change)
 
 
 def finish_last(block: Block, x: Tensor, answers: tuple[Group, ...], quantum: int) -> Tensor:
@@ -85,11 +123,12 @@ def finish_last(block: Block, x: Tensor, answers: tuple[Group, ...], quantum: in
     weight, bias = block.qkv.weight, block.qkv.bias
     query = Affine(weight[:width], None if bias is None else bias[:width])(normed[padded])  # [n padded, D]
     keys_values = Affine(weight[width:], None if bias is None else bias[width:])(normed)  # [M, 2D]
+    queries, split = by_head(query, 1, block.heads)[0], by_head(keys_values, 2, block.heads)
     heard = torch.zeros_like(query)
     start = 0
     for group in answers:
         rows = slice(start, start + group.count)
-        heard[rows] = attention(query[rows, None], keys_values, group.keys, block.heads)[:, 0]
+        write(attention(queries[:, rows], split, group.keys, None), heard[rows])
         start += group.count
     x = add(x[padded], block.out(heard), block.scale1)
     return add(x, mlp(block, x), block.scale2)

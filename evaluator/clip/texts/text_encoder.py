@@ -22,7 +22,7 @@ from .tower import NotCausalError, Tower, read_tower
 
 TOLERANCE = 1e-5
 PLAIN_BATCH = 64
-ROWS_CPU = 1024
+ROWS_CPU, NUMBERS_CPU = 2048, 2**22
 ROWS_GPU = 16384
 QUANTUM_GPU = 512
 FEWEST_ROWS = 128
@@ -85,7 +85,7 @@ class TextEncoder:
         self._known: OrderedDict[Row, Tensor] = OrderedDict()
         self._memory = memory
         self._encoded = self._recurring = 0
-        self._max_rows = max_rows or (ROWS_CPU if self._device.type == "cpu" else ROWS_GPU)
+        self._max_rows = max_rows or 0
         self._together = True
         self._tower: Tower | None = None
         self.path = self._choose_path()
@@ -189,6 +189,7 @@ class TextEncoder:
             self._reader = _reader(self._model)
         except NotCausalError as reason:
             return f"plain path, since {reason}"
+        self._max_rows = self._max_rows or most_rows(tower.mlp_width, self._device)
         self._quantum = row_quantum(tower.mlp_width, self._device)
         largest = self._self_check(tower)
         if largest > TOLERANCE:
@@ -235,6 +236,14 @@ def _company(tower: Tower, rows: int) -> list[Text]:
         Text((0, *((7919 * number + 31 * place) % vocabulary for place in range(1, length))), shared)
         for number in numbers
     ]
+
+
+def most_rows(mlp_width: int, device: torch.device) -> int:
+    """Return how many rows go through a tower at once.
+
+    On a CPU a tensor of them stays below 32 MiB: glibc takes larger ones from the system anew each time.
+    """
+    return min(ROWS_CPU, NUMBERS_CPU // mlp_width) if device.type == "cpu" else ROWS_GPU
 
 
 def row_quantum(mlp_width: int, device: torch.device) -> int:
