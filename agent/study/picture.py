@@ -8,6 +8,7 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.extras import how_to_install
+from .study_forms import is_partial
 
 _WIDTH, _LEAST_HEIGHT, _LINE = 9.0, 3.2, 0.4
 """Inches, and inches for each difference."""
@@ -75,13 +76,24 @@ def _curves(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
         counts = [ticks.index(point["templates"]) for point in one["points"]]
         tests = [100 * point["test"] for point in one["points"]]
         axes.plot(counts, tests, marker="o", markersize=3, label=_cut(one["label"]))
-    axes.set_title(f"{curves[0]['model']}, {counted(curves[0]['shots'], 'shot')}", fontsize="medium")
+    axes.set_title(_heading(curves[0]), fontsize="medium")
     # Evenly spaced, as the numbers are asked for: a scale would push the last ones together.
     axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axes.set_xlabel("templates scored")
     axes.set_ylabel("test accuracy of the pick, %")
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     _plain(axes)
+
+
+def _heading(curve: Mapping[str, Any]) -> str:
+    heading = f"{curve['model']}, {counted(curve['shots'], 'shot')}"
+    if not is_partial(curve):
+        return heading
+    sets, runs = (
+        f"{curve[name]} of {counted(curve['of'][name], what)}"
+        for name, what in (("sets", "data set"), ("runs", "run"))
+    )
+    return f"{heading} ({sets}, {runs} of each method)"
 
 
 def _label(one: Mapping[str, Any], several: bool) -> str:

@@ -29,8 +29,9 @@ ABOUT_DIFFERENCES = (
     "each is the mean over data sets of the mean over seeds, where both sides have finished."
 )
 ABOUT_CURVES = (
-    "Test accuracy in % of what selection would have picked after n templates: looked at in the one opening "
-    "of the test split, and told to no search."
+    "Test accuracy in % of what selection would have picked after n templates: looked at in the one "
+    "opening of the test split, and told to no search. Curves of one model and number of shots are over the "
+    "data sets and seeds that every method with a curve has finished."
 )
 ABOUT_TRANSFER = (
     "Gain over the plain template, in points, of what was found on one model, scored on another (brought), "
@@ -107,12 +108,20 @@ def _difference_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
 
 def _curve_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
     counts = sorted({point["templates"] for one in found for point in one["points"]})
-    lines: list[Sequence[str]] = [("", "model", "shots", *(f"n = {count}" for count in counts))]
+    partial = any(is_partial(one) for one in found)
+    over = ("sets", "runs") if partial else ()
+    lines: list[Sequence[str]] = [("", "model", "shots", *over, *(f"n = {count}" for count in counts))]
     for one in found:
         tests = {point["templates"]: point["test"] for point in one["points"]}
         figures = (_percent(tests.get(count)) for count in counts)
-        lines.append((one["label"], one["model"], str(one["shots"]), *figures))
+        own = [f"{one[name]} of {one['of'][name]}" for name in over]
+        lines.append((one["label"], one["model"], str(one["shots"]), *own, *figures))
     return lines
+
+
+def is_partial(curve: Mapping[str, Any]) -> bool:
+    """Return whether a learning curve is over fewer runs than the study has; older documents do not say."""
+    return "of" in curve and curve["runs"] < curve["of"]["runs"]
 
 
 def _transfer_lines(found: Sequence[Mapping[str, Any]]) -> Lines:

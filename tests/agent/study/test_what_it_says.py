@@ -13,7 +13,7 @@ import pytest
 
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
 from promptclimb.agent.study import transfer
-from promptclimb.agent.study.accuracy_tables import curves, tables
+from promptclimb.agent.study.accuracy_tables import tables
 from promptclimb.agent.study.comparing import differences
 from promptclimb.agent.study.outcomes import Outcome, blocks_of, outcome_of
 from promptclimb.agent.study.picture import svg
@@ -116,19 +116,6 @@ def test_intervals_say_what_they_rest_on() -> None:
     ]
     (other,) = differences(single, blocks_of(blind))
     assert (other["points"], other["interval"], other["resampled"]) == (0.0, None, [])
-
-
-def test_a_point_of_a_curve_is_of_every_run_or_not_there() -> None:
-    """A curve does not change over whom it averages on its way."""
-    found = study(curve=[5, 10])
-    runs = [
-        outcome(
-            one.cell, curve={5: 0.5, 10: 0.7} if one.cell.data == "one" or one.cell.seed == 1 else {5: 0.1}
-        )
-        for one in finished(found, HITS)
-    ]
-    points = {one["label"]: one["points"] for one in curves(found, blocks_of(runs))}
-    assert points["random"] == [{"templates": 5, "test": pytest.approx((0.5 + 0.3) / 2)}]
 
 
 def moving() -> tuple[Study, list[Outcome]]:
