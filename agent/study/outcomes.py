@@ -136,6 +136,13 @@ def left_out(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     ]
 
 
+def without_details(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return the runs that count, and whose details are not there or are of another result."""
+    return [
+        {**where(one), "folder": one.cell.run_dir.name} for one in outcomes if one.counts and not one.detailed
+    ]
+
+
 def where(one: Outcome) -> dict[str, Any]:
     """Return which run it is."""
     cell = one.cell

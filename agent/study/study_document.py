@@ -10,7 +10,7 @@ from typing import Any
 from ..results.run_dir import SUMMARY, write_atomically
 from .accuracy_tables import curves, tables
 from .comparing import differences
-from .outcomes import Outcome, blocks_of, left_out, where
+from .outcomes import Outcome, blocks_of, left_out, where, without_details
 from .picture import is_drawable, svg
 from .study_file import Study
 from .study_forms import latex, markdown, raw_csv
@@ -38,6 +38,7 @@ def findings(study: Study, outcomes: Sequence[Outcome], carried: Carried, title:
         "curves": curves(study, blocks),
         "transfer": transfers(study, blocks, carried) if study.transfer else [],
         "left_out": left_out(outcomes),
+        "without_details": without_details(outcomes),
         "runs": [_run(one) for one in outcomes],
     }
 

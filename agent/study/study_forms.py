@@ -37,6 +37,10 @@ ABOUT_TRANSFER = (
     "Gain over the plain template, in points, of what was found on one model, scored on another (brought), "
     "beside that of what a search there found itself (native); kept is the first as a share of the second."
 )
+ABOUT_DETAILS = (
+    "Runs that count, but whose details.json is not there, or is of another result: images are drawn again "
+    "for no difference that they are in, and no learning curve is over them."
+)
 
 
 def raw_csv(outcomes: Sequence[Outcome]) -> str:
@@ -73,6 +77,12 @@ def parts(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
         yield "Transfer", ABOUT_TRANSFER, _transfer_lines(document["transfer"])
     if document["left_out"]:
         yield "In no mean", "Runs that are not finished.", _left_lines(document["left_out"])
+    if document.get("without_details"):
+        yield (
+            "Without details",
+            ABOUT_DETAILS,
+            [["run"], *([one["folder"]] for one in document["without_details"])],
+        )
 
 
 def table_lines(table: Mapping[str, Any]) -> Lines:

@@ -15,7 +15,7 @@ from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick
 from promptclimb.agent.study import transfer
 from promptclimb.agent.study.accuracy_tables import tables
 from promptclimb.agent.study.comparing import differences
-from promptclimb.agent.study.outcomes import Outcome, blocks_of, outcome_of
+from promptclimb.agent.study.outcomes import Figure, Outcome, blocks_of, outcome_of
 from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.study_document import findings
 from promptclimb.agent.study.study_file import Study
@@ -23,7 +23,16 @@ from promptclimb.agent.study.study_forms import latex, markdown, parts, raw_csv
 from promptclimb.agent.study.transfer import Carried, transfers
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
-from tests.fakes.study_outcomes import cells, figure, finished, outcome, study, without
+from tests.fakes.study_outcomes import (
+    cells,
+    document_of,
+    figure,
+    finished,
+    lines_of,
+    outcome,
+    study,
+    without,
+)
 
 HITS = {"random": "1100", "mutate": "1110"}
 PAIR = [{"first": "mutate", "second": "random"}]
@@ -116,6 +125,25 @@ def test_intervals_say_what_they_rest_on() -> None:
     ]
     (other,) = differences(single, blocks_of(blind))
     assert (other["points"], other["interval"], other["resampled"]) == (0.0, None, [])
+
+
+def test_runs_without_details_are_named_and_draw_no_images() -> None:
+    """What is left to draw is drawn, and the table says so; where all is known there is no such table."""
+    found = study(compare=PAIR)
+    known = list(finished(found, HITS))
+    assert "Without details" not in [heading for heading, _, _ in parts(document_of(found, known))]
+    lost = [
+        outcome(one.cell, figures={"best": Figure(test=one.figures["best"].test)}, detailed=False)
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "two", 2)
+        else one
+        for one in known
+    ]
+    said = document_of(found, lost)
+    assert [one["resampled"] for one in said["differences"]] == [["seeds"]]
+    assert lines_of(said, "Without details") == [["run"], ["seed2-16shot-RN-pico-two-random"]]
+    assert "| seed2-16shot-RN-pico-two-random |" in markdown(said)
+    stopped = [one if one.detailed else replace(one, counts=False) for one in lost]
+    assert document_of(found, stopped)["without_details"] == []
 
 
 def moving() -> tuple[Study, list[Outcome]]:
@@ -249,6 +277,7 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
     write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
     other = outcome_of(cell, small_result())
     assert ({one.hits for one in other.figures.values()}, other.curve) == ({None}, {})
+    assert (found.detailed, other.detailed) == (True, False)
 
 
 def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
