@@ -130,6 +130,7 @@ def left_out(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "status": "stopped" if one.status == "finished" else one.status,
             "reason": one.reason,
             "folder": one.cell.run_dir.name,
+            "white_box": one.cell.white_box is not None,
         }
         for one in outcomes
         if not one.counts

@@ -53,6 +53,7 @@ def _run(one: Outcome) -> dict[str, Any]:
         "test": {name: figure.test for name, figure in one.figures.items()},
         **one.spent,
         "folder": one.cell.run_dir.name,
+        "white_box": one.cell.white_box is not None,
     }
 
 

@@ -16,6 +16,7 @@ from ..results.guessing import GUESSED
 from ..results.leaderboard import safe_cell
 from ..text import printable
 from .outcomes import SPENT, Outcome, where
+from .row_names import white_box_label
 
 Lines = Sequence[Sequence[str]]
 
@@ -51,15 +52,15 @@ def raw_csv(outcomes: Sequence[Outcome]) -> str:
     head = [*names, "status", "counts", "reason", "template", *(f"test: {one}" for one in figures), *SPENT]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*map(safe_cell, head), "folder"])
+    writer.writerow([*map(safe_cell, head), "folder", "white_box"])
     for one in outcomes:
         place = where(one)
         tests = [f"{one.figures[name].test:.6f}" if name in one.figures else "" for name in figures]
         spent = [one.spent.get(name, "") for name in SPENT]
         told = [safe_cell(text or "") for text in (one.reason, one.template)]
         own = [value if isinstance(value, int) else safe_cell(value or "") for value in place.values()]
-        folder = one.cell.run_dir.name
-        writer.writerow([*own, one.status, int(one.counts), *told, *tests, *spent, folder])
+        last = (one.cell.run_dir.name, int(one.cell.white_box is not None))
+        writer.writerow([*own, one.status, int(one.counts), *told, *tests, *spent, *last])
     return buffer.getvalue()
 
 
@@ -146,7 +147,9 @@ def _transfer_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
 
 def _left_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
     lines: list[Sequence[str]] = [("run", "status", "reason")]
-    lines += [(one["folder"], one["status"], one["reason"] or "") for one in found]
+    for one in found:
+        folder = white_box_label(one["folder"]) if one.get("white_box") else one["folder"]
+        lines.append((folder, one["status"], one["reason"] or ""))
     return lines
 
 

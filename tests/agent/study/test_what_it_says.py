@@ -225,6 +225,19 @@ def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
     assert [line["status"] for line in lines if line["counts"] == "0"] == ["stopped"]
 
 
+def test_a_run_of_a_white_box_is_marked_as_one() -> None:
+    """In the raw table and in the document, whatever it is called."""
+    found = study(methods=["random", {"name": "better", "method": "coop"}], data=["one"], seeds=[1])
+    runs = [outcome(one) for one in cells(found)]
+    marked = {one["method"]: one["white_box"] for one in csv.DictReader(io.StringIO(raw_csv(runs)))}
+    assert marked == {"random": "0", "better": "1"}
+    said = document_of(found, runs)
+    assert {one["method"]: one["white_box"] for one in said["runs"]} == {"random": False, "better": True}
+    cut = without(runs, method="better", data="one", seed=1)
+    (_, (first, *_)) = lines_of(document_of(found, cut), "In no mean")
+    assert first == "seed1-16shot-RN-pico-one-better (white box)"
+
+
 def test_the_picture_is_the_same_for_the_same_study(tmp_path: Path) -> None:
     """It is one SVG that runs nothing; of nothing to show there is none."""
     said, _ = document(tmp_path)
