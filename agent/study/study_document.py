@@ -13,7 +13,8 @@ from .comparing import differences
 from .outcomes import Outcome, blocks_of, left_out, where, without_details
 from .picture import is_drawable, svg
 from .study_file import Study
-from .study_forms import latex, markdown, raw_csv
+from .study_forms import markdown, raw_csv
+from .study_latex import latex
 from .transfer import Carried, transfers
 
 SCHEMA = 1

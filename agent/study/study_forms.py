@@ -1,4 +1,4 @@
-"""A study's document as files: Markdown, LaTeX, and a raw table with a row for each run."""
+"""A study's document as tables: in Markdown, and raw with a row for each run."""
 
 from __future__ import annotations
 
@@ -169,44 +169,9 @@ def table_in_markdown(lines: Lines) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def latex(document: Mapping[str, Any]) -> str:
-    """Return every table of a study in LaTeX, for the package ``booktabs``."""
-    pages = ["% \\usepackage{booktabs}"]
-    for heading, about, (head, *lines) in parts(document):
-        body = [_in_latex(head), "\\midrule", *map(_in_latex, lines)]
-        pages += [
-            "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{_escaped(heading)}. {_escaped(about)}}}",
-            f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-            "\\toprule",
-            *body,
-            "\\bottomrule",
-            "\\end{tabular}",
-            "\\end{table}",
-        ]
-    return "\n".join(pages) + "\n"
-
-
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _in_markdown(text: str) -> str:
     return re.sub(r"([\\|`*_\[\]~])", r"\\\1", escape(printable(text), quote=False))
-
-
-def _in_latex(cells: Sequence[str]) -> str:
-    return f"{' & '.join(map(_escaped, cells))} \\\\"
-
-
-_LATEX = {
-    "\\": "\\textbackslash{}",
-    "~": "\\textasciitilde{}",
-    "^": "\\textasciicircum{}",
-    **{one: f"\\{one}" for one in "&%$#_{}"},
-}
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(one, one) for one in printable(text))

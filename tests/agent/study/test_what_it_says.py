@@ -19,7 +19,8 @@ from promptclimb.agent.study.outcomes import Figure, Outcome, blocks_of, outcome
 from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.study_document import findings
 from promptclimb.agent.study.study_file import Study
-from promptclimb.agent.study.study_forms import latex, markdown, parts, raw_csv
+from promptclimb.agent.study.study_forms import markdown, parts, raw_csv
+from promptclimb.agent.study.study_latex import latex
 from promptclimb.agent.study.transfer import Carried, transfers
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
@@ -216,7 +217,7 @@ def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|") and "one" in line}
     assert len(widths) == 1
     tex = latex(said)
-    assert "=1+1 | <b>\\&\\_\\$x\\textasciicircum{}" in tex
+    assert "=1+1 \\textbar{} \\textless{}b\\textgreater{}\\&\\_\\$x\\textasciicircum{}" in tex
     assert tex.count("\\begin{table}") == tex.count("\\end{table}") == len(headings)
     lines = list(csv.DictReader(io.StringIO(raw_csv(runs))))
     assert len(lines) == len(runs) == 8
