@@ -10,6 +10,7 @@ from ...evaluator.counts import counted
 from ..config.schema import SearchConfig
 from ..study.beforehand import check_cells
 from ..study.grid import StudyCell
+from ..study.row_names import white_box_label
 from .expected import usually
 from .output import aligned, print_json, print_text
 from .plan import plan, plan_of_suite, print_bounds
@@ -82,7 +83,8 @@ def _groups(cells: Sequence[StudyCell]) -> list[list[StudyCell]]:
 
 def _bounded(group: Sequence[StudyCell], plans: _Plans) -> dict[str, Any]:
     """Return which runs a group has, and what they do at most."""
-    found = {name: getattr(group[0], name) for name in _PLACE} | {"runs": len(group)}
+    found = {name: getattr(group[0], name) for name in _PLACE}
+    found |= {"runs": len(group), "white_box": group[0].white_box is not None}
     each = [plans.of(one.config) for one in group if one.white_box is None]
     for name in _BOUNDS:
         values = [one[name] for one in each]
@@ -98,7 +100,8 @@ def _expected(group: Sequence[StudyCell], opened: Opened) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    return aligned([names, *([_said(name, row[name]) for name in names] for row in rows)])
+    marked = [{**row, "method": white_box_label(row["method"])} if row["white_box"] else row for row in rows]
+    return aligned([names, *([_said(name, row[name]) for name in names] for row in marked)])
 
 
 def _said(name: str, value: Any) -> str:

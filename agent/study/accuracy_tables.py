@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .comparing import Blocks
@@ -84,8 +84,10 @@ def _row(
 def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     """Return learning curves: the test accuracy of what selection would have picked after n templates.
 
-    A point is there where every run that counts has scored so many; it is the mean over data sets of the
-    mean over seeds.
+    Curves of one model and number of shots are over the same data sets and seeds: those that every method
+    with a curve has finished, with its details. ``sets`` and ``runs`` say how many those are, ``of`` how many
+    the study has. A point is there where every one of these runs has scored so many; it is the mean over
+    data sets of the mean over seeds.
 
     Args:
         study: The file.
@@ -95,21 +97,38 @@ def curves(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
     for model in study.models:
         for shots in study.shots:
             here = {key: block for key, block in blocks.items() if key[:2] == (model.row, shots)}
-            for row in (one for one in rows_of(study, model.row, shots) if one.binds and not one.white_box):
-                points = _points(row, here, sorted(study.curve))
-                if points:
-                    label = {"label": row.label, "model": model.row, "shots": shots}
-                    found.append({**label, "points": points})
+            rows = [row for row in rows_of(study, model.row, shots) if row.binds and not row.white_box]
+            found += [
+                {"label": row.label, "model": model.row, "shots": shots, **curve}
+                for row, curve in _side_by_side(rows, here, study)
+            ]
     return found
 
 
-def _points(row: Row, here: Blocks, counts: Sequence[int]) -> list[dict[str, float]]:
-    by_set: dict[str, list[Mapping[int, float]]] = {}
-    for (_model, _shots, data, _seed), block in here.items():
-        for one in block:
-            if (one.cell.method, one.cell.llm) == (row.method, row.llm):
-                by_set.setdefault(data, []).append(one.curve)
-    runs = [curve for each in by_set.values() for curve in each]
+def _side_by_side(rows: Sequence[Row], here: Blocks, study: Study) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Yield the rows with a curve, each with it, over the runs that all of them have."""
+    runs = [(row, {key: run for key, block in here.items() if (run := _run(row, block))}) for row in rows]
+    runs = [(row, own) for row, own in runs if any(run.curve for run in own.values())]
+    shared = [key for key in here if all(key in own for _, own in runs)]
+    sets = len({data for _, _, data, _ in shared})
+    of = {"sets": len(study.data), "runs": len(study.data) * len(study.seeds)}
+    for row, own in runs:
+        by_set: dict[str, list[Mapping[int, float]]] = {}
+        for key in shared:
+            by_set.setdefault(key[2], []).append(own[key].curve)
+        if points := _points(by_set, sorted(study.curve)):
+            yield row, {"sets": sets, "runs": len(shared), "of": of, "points": points}
+
+
+def _run(row: Row, block: Sequence[Outcome]) -> Outcome | None:
+    """Return a row's run in a block; None where there is none, or its curve is not known."""
+    own = (one for one in block if (one.cell.method, one.cell.llm) == (row.method, row.llm))
+    return next((one for one in own if one.detailed), None)
+
+
+def _points(
+    by_set: Mapping[str, Sequence[Mapping[int, float]]], counts: Sequence[int]
+) -> list[dict[str, Any]]:
     return [
         {
             "templates": count,
@@ -118,5 +137,5 @@ def _points(row: Row, here: Blocks, counts: Sequence[int]) -> list[dict[str, flo
             ),
         }
         for count in counts
-        if runs and all(count in curve for curve in runs)
+        if by_set and all(count in curve for each in by_set.values() for curve in each)
     ]

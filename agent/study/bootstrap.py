@@ -58,7 +58,8 @@ def interval_of(
         seed: Of the draws: the same differences have the same interval.
 
     Returns:
-        None where nothing can be drawn: of one seed there is no spread, and images may not be known.
+        None where nothing can be drawn: of one seed there is no spread, and images are drawn only where those
+        of every run are known.
     """
     drawn = _drawn(sets, resample)
     if not drawn:
@@ -75,7 +76,8 @@ def interval_of(
 
 def _drawn(sets: Sequence[SetDifferences], resample: Collection[str]) -> tuple[str, ...]:
     possible = {
-        "images": any(one is not None for each in sets for one in each.images),
+        # Where a single one is not known its part would stand still, and the interval be too narrow.
+        "images": all(one is not None for each in sets for one in each.images),
         "seeds": any(len(each.means) > 1 for each in sets),
         "sets": len(sets) > 1,
     }
@@ -89,14 +91,11 @@ def _set_again(one: SetDifferences, drawn: Collection[str], times: int, rng: np.
     if "seeds" in drawn:
         weights = rng.multinomial(seeds, [1 / seeds] * seeds, size=times) / seeds
     known = [images for images in one.images if images is not None]
-    if "images" not in drawn or not known:
+    if "images" not in drawn:
         return np.asarray(weights @ np.asarray(one.means))
-    if len(known) == seeds and len({len(images) for images in known}) == 1:
+    if len({len(images) for images in known}) == 1:
         return _joint(np.stack(known), weights, rng)
-    columns = [
-        np.full(times, mean) if images is None else _joint(images[None], np.ones((times, 1)), rng)
-        for mean, images in zip(one.means, one.images, strict=True)
-    ]
+    columns = [_joint(images[None], np.ones((times, 1)), rng) for images in known]
     return np.asarray((weights * np.stack(columns, axis=1)).sum(axis=1))
 
 

@@ -42,6 +42,8 @@ class Outcome:
         template: What a search chose.
         figures: On test: ``best``, ``ensemble``, and what it is compared with, by name.
         curve: Test accuracy of the choice after so many templates.
+        detailed: Whether its opening's details are there: without them neither single images nor its curve
+            are known.
         spent: ``calls``, ``tokens``, ``cost_usd``, ``evaluated``, ``wall_s``.
     """
 
@@ -52,6 +54,7 @@ class Outcome:
     template: str | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     curve: Mapping[int, float] = field(default_factory=dict)
+    detailed: bool = True
     spent: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -75,6 +78,7 @@ def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
         template=result.best.template,
         figures=figures,
         curve={one.after: one.test for one in details.curve if one.test is not None} if details else {},
+        detailed=details is not None,
         spent={
             "calls": result.usage.calls,
             "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
@@ -126,9 +130,17 @@ def left_out(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "status": "stopped" if one.status == "finished" else one.status,
             "reason": one.reason,
             "folder": one.cell.run_dir.name,
+            "white_box": one.cell.white_box is not None,
         }
         for one in outcomes
         if not one.counts
+    ]
+
+
+def without_details(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Return the runs that count, and whose details are not there or are of another result."""
+    return [
+        {**where(one), "folder": one.cell.run_dir.name} for one in outcomes if one.counts and not one.detailed
     ]
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.extras import how_to_install
+from ..text import printable
+from .study_forms import is_partial
 
-_WIDTH, _LEAST_HEIGHT, _LINE = 9.0, 3.2, 0.4
-"""Inches, and inches for each difference."""
-_MOST_LABEL = 48
+_WIDTH, _LEAST_HEIGHT, _LINE, _GAP = 9.0, 3.2, 0.17, 0.2
+"""Inches; the last two of a line of a label, and between labels."""
+_LONGEST_LINE = 48
+"""Characters: a longer label goes on in the next line, since what is cut off may be all that differs."""
+_FONT = "DejaVu Sans"
+"""Comes with matplotlib, so that the picture is the same everywhere."""
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def is_drawable() -> str | None:
@@ -24,40 +32,53 @@ def is_drawable() -> str | None:
 
 
 def svg(document: Mapping[str, Any]) -> str | None:
-    """Return the picture as SVG, the same for the same study; None where there is nothing to show."""
+    """Return the picture as SVG, the same for the same study; None where there is nothing to show.
+
+    What a name holds that the picture's font lacks stands there by its number in hexadecimal.
+    """
     shown = [one for one in document["differences"] if one["points"] is not None]
-    curves = document["curves"]
-    if not shown and not curves:
+    groups = _grouped(document["curves"])
+    if not shown and not groups:
         return None
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    height = max(_LEAST_HEIGHT, 1.2 + _LINE * len(shown)) if shown else 0
-    groups = _grouped(curves)
-    heights = [*([height] if shown else []), *[_LEAST_HEIGHT] * len(groups)]
+    labels = _difference_labels(shown)
+    styles = _styles(document["curves"])
+    beside = [*([labels] if shown else []), *([_wrapped(one["label"]) for one in group] for group in groups)]
+    heights = [max(_LEAST_HEIGHT, 1.0 + _height(texts)) for texts in beside]
     # Names are text, never markup or formulas; and no date, so that the same study gives the same file.
-    with rc_context({"svg.hashsalt": "study", "text.parse_math": False, "svg.fonttype": "path"}):
+    with rc_context(
+        {"svg.hashsalt": "study", "text.parse_math": False, "svg.fonttype": "path", "font.family": _FONT}
+    ):
         figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
         axes = list(figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
         if shown:
-            _differences(axes.pop(0), shown)
+            _differences(axes.pop(0), shown, labels)
         for place, group in zip(axes, groups, strict=True):
-            _curves(place, group)
+            _curves(place, group, styles)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
 
-def _differences(axes: Any, shown: Sequence[Mapping[str, Any]]) -> None:
-    several = len({(one["model"], one["shots"]) for one in shown}) > 1
-    for place, one in enumerate(reversed(shown)):
-        low, high = one["interval"] or (one["points"], one["points"])
-        axes.plot([low, high], [place, place], color="#4477aa", linewidth=2, solid_capstyle="butt")
-        axes.plot([one["points"]], [place], "o", color="#223355", markersize=5)
+def _differences(axes: Any, shown: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+    places, below = [], 0.0
+    for one, label in zip(reversed(shown), reversed(labels), strict=True):
+        height = _height([label])
+        places.append(below + height / 2)
+        below += height
+        filled = "#223355" if one["interval"] else "white"
+        if one["interval"]:
+            axes.plot(one["interval"], [places[-1]] * 2, color="#4477aa", linewidth=2, solid_capstyle="butt")
+        point = ([one["points"]], [places[-1]], "o")
+        axes.plot(*point, color="#223355", markerfacecolor=filled, markersize=5)
     axes.axvline(0, color="#888888", linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [_label(one, several) for one in reversed(shown)], fontsize="small")
-    axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_xlabel("difference on test, percentage points, with 95 % interval")
+    axes.set_yticks(places, list(reversed(labels)), fontsize="small")
+    axes.set_ylim(0, below)
+    what = ", with 95 % interval" if any(one["interval"] for one in shown) else ""
+    without = "" if all(one["interval"] for one in shown) else "; an open circle has no interval"
+    axes.set_xlabel(f"difference on test, percentage points{what}{without}")
     _plain(axes)
 
 
@@ -69,28 +90,79 @@ def _grouped(curves: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     return list(groups.values())
 
 
-def _curves(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
+def _styles(curves: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return how each method is drawn, the same in every group; ten colours are not enough for many."""
+    return {
+        label: {
+            "color": f"C{number % 10}",
+            "linestyle": _DASHES[number // 10 % len(_DASHES)],
+            "marker": _MARKERS[number // 10 % len(_MARKERS)],
+        }
+        for number, label in enumerate(dict.fromkeys(one["label"] for one in curves))
+    }
+
+
+def _curves(axes: Any, curves: Sequence[Mapping[str, Any]], styles: Mapping[str, Mapping[str, Any]]) -> None:
     ticks = sorted({point["templates"] for one in curves for point in one["points"]})
+    drawn = []
     for one in curves:
         counts = [ticks.index(point["templates"]) for point in one["points"]]
         tests = [100 * point["test"] for point in one["points"]]
-        axes.plot(counts, tests, marker="o", markersize=3, label=_cut(one["label"]))
-    axes.set_title(f"{curves[0]['model']}, {counted(curves[0]['shots'], 'shot')}", fontsize="medium")
+        drawn += axes.plot(counts, tests, markersize=3, **styles[one["label"]])
+    axes.set_title(_wrapped(_heading(curves[0])), fontsize="medium")
     # Evenly spaced, as the numbers are asked for: a scale would push the last ones together.
     axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     axes.set_xlabel("templates scored")
     axes.set_ylabel("test accuracy of the pick, %")
-    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    outside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    legend = axes.legend(drawn, ["."] * len(drawn), frameon=False, fontsize="small", **outside)
+    # Not by the labels: one that begins with _ would be left out.
+    for text, one in zip(legend.get_texts(), curves, strict=True):
+        text.set_text(_wrapped(one["label"]))
     _plain(axes)
 
 
-def _label(one: Mapping[str, Any], several: bool) -> str:
-    name = f"{one['first']} over {one['second']}"
-    return f"{_cut(name)}\n{one['model']}, {counted(one['shots'], 'shot')}" if several else _cut(name)
+def _heading(curve: Mapping[str, Any]) -> str:
+    heading = f"{curve['model']}, {counted(curve['shots'], 'shot')}"
+    if not is_partial(curve):
+        return heading
+    sets = f"{curve['sets']} of {counted(curve['of']['sets'], 'data set')}"
+    runs = f"{curve['runs']} of {counted(curve['of']['runs'], 'run')}"
+    return f"{heading} ({sets}, {runs} of each method)"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_LABEL else f"{text[: _MOST_LABEL - 1]}…"
+def _difference_labels(shown: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what each difference is called: with model, shots and what was drawn again where they differ."""
+    several = len({(one["model"], one["shots"]) for one in shown}) > 1
+    names = [(f"{one['first']} over {one['second']}", one["model"], one["shots"]) for one in shown]
+    labels = []
+    for one, (name, model, shots) in zip(shown, names, strict=True):
+        again = names.count((name, model, shots)) > 1
+        drawn = f" ({', '.join(one['resampled']) or 'nothing'} drawn again)" if again else ""
+        place = [f"{model}, {counted(shots, 'shot')}"] if several else []
+        labels.append("\n".join(map(_wrapped, [name + drawn, *place])))
+    return labels
+
+
+def _height(labels: Sequence[str]) -> float:
+    """Return how high labels stand one below the other, in inches."""
+    return sum(_GAP + _LINE * len(one.splitlines()) for one in labels)
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(_written(text), _LONGEST_LINE))
+
+
+def _written(text: str) -> str:
+    """Return a text in characters that the font has, and an SVG may hold."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(_FONT)).get_charmap()
+    return "".join(one if ord(one) in known else _numbered(one) for one in printable(text))
+
+
+def _numbered(character: str) -> str:
+    return character.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _plain(axes: Any) -> None:

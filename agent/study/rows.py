@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..results.details import BEST
 from ..results.gain import ENSEMBLE, shown_name
 from .outcomes import Figure, Outcome
-from .study_file import REFERENCES, TOGETHER, Study
+from .row_names import TOGETHER, llm_label, white_box_label
+from .study_file import REFERENCES, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,12 @@ def rows_named(study: Study, name: str, llm: str | None = None) -> list[Row]:
     figure = BEST if own == name else ENSEMBLE
     (method,) = (one for one in study.methods if one.row == own)
     if method.is_white_box:
-        return [] if figure == ENSEMBLE else [Row(f"{name} (white box)", own, white_box=True)]
+        return [] if figure == ENSEMBLE else [Row(white_box_label(name), own, white_box=True)]
     if not method.asks:
         return [Row(name, own, figure=figure)]
     several = len(study.llms) > 1
     return [
-        Row(f"{name}, {one.row}" if several else name, own, one.row, figure)
+        Row(llm_label(name, one.row) if several else name, own, one.row, figure)
         for one in study.llms
         if llm in (None, one.row)
     ]

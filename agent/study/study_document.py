@@ -10,10 +10,11 @@ from typing import Any
 from ..results.run_dir import SUMMARY, write_atomically
 from .accuracy_tables import curves, tables
 from .comparing import differences
-from .outcomes import Outcome, blocks_of, left_out, where
+from .outcomes import Outcome, blocks_of, left_out, where, without_details
 from .picture import is_drawable, svg
 from .study_file import Study
-from .study_forms import latex, markdown, raw_csv
+from .study_forms import markdown, raw_csv
+from .study_latex import latex
 from .transfer import Carried, transfers
 
 SCHEMA = 1
@@ -38,6 +39,7 @@ def findings(study: Study, outcomes: Sequence[Outcome], carried: Carried, title:
         "curves": curves(study, blocks),
         "transfer": transfers(study, blocks, carried) if study.transfer else [],
         "left_out": left_out(outcomes),
+        "without_details": without_details(outcomes),
         "runs": [_run(one) for one in outcomes],
     }
 
@@ -52,6 +54,7 @@ def _run(one: Outcome) -> dict[str, Any]:
         "test": {name: figure.test for name, figure in one.figures.items()},
         **one.spent,
         "folder": one.cell.run_dir.name,
+        "white_box": one.cell.white_box is not None,
     }
 
 

@@ -13,6 +13,7 @@ from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown
 from ..config.sources import read_toml
 from ..errors import ConfigError
 from .file_parts import Budget, Compare, Llm, Method, Model, Options, Table
+from .row_names import TOGETHER, check_names, check_rows
 
 MOST_RUNS = 100_000
 """The most runs of a study: far more than anybody pays for, so that a slip of the finger is told."""
@@ -21,8 +22,6 @@ Reference: TypeAlias = Literal[
 ]
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
 """What a search is compared with anyway, in the order of a table's rows; hand-made ones not of every set."""
-TOGETHER = " ensemble"
-"""What follows a method's name where the templates that it chose together are meant."""
 _POINTS = (10, 20, 40, 80, 160, 320, 640)
 
 
@@ -87,6 +86,9 @@ class Study(Table):
         for what, names in self._listed().items():
             if twice := [name for name, times in Counter(names).items() if times > 1]:
                 raise ValueError(f"{what} names {shown(twice[0])} twice")
+            if what in _NAMED:
+                check_names(what, names)
+        check_rows(self.methods, [one.row for one in self.llms], REFERENCES)
         if any(one.asks for one in self.methods) and not self.llms:
             asking = next(one.row for one in self.methods if one.asks)
             raise ValueError(f"method {shown(asking)} asks an LLM, and llms names none")

@@ -1,4 +1,4 @@
-"""A study's document as files: Markdown, LaTeX, and a raw table with a row for each run."""
+"""A study's document as tables: in Markdown, and raw with a row for each run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..results.guessing import GUESSED
 from ..results.leaderboard import safe_cell
 from ..text import printable
 from .outcomes import SPENT, Outcome, where
+from .row_names import white_box_label
 
 Lines = Sequence[Sequence[str]]
 
@@ -29,12 +30,17 @@ ABOUT_DIFFERENCES = (
     "each is the mean over data sets of the mean over seeds, where both sides have finished."
 )
 ABOUT_CURVES = (
-    "Test accuracy in % of what selection would have picked after n templates: looked at in the one opening "
-    "of the test split, and told to no search."
+    "Test accuracy in % of what selection would have picked after n templates: looked at in the one "
+    "opening of the test split, and told to no search. Curves of one model and number of shots are over the "
+    "data sets and seeds that every method with a curve has finished."
 )
 ABOUT_TRANSFER = (
     "Gain over the plain template, in points, of what was found on one model, scored on another (brought), "
     "beside that of what a search there found itself (native); kept is the first as a share of the second."
+)
+ABOUT_DETAILS = (
+    "Runs that count, but whose details.json is not there, or is of another result: images are drawn again "
+    "for no difference that they are in, and no learning curve is over them."
 )
 
 
@@ -46,15 +52,15 @@ def raw_csv(outcomes: Sequence[Outcome]) -> str:
     head = [*names, "status", "counts", "reason", "template", *(f"test: {one}" for one in figures), *SPENT]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*map(safe_cell, head), "folder"])
+    writer.writerow([*map(safe_cell, head), "folder", "white_box"])
     for one in outcomes:
         place = where(one)
         tests = [f"{one.figures[name].test:.6f}" if name in one.figures else "" for name in figures]
         spent = [one.spent.get(name, "") for name in SPENT]
         told = [safe_cell(text or "") for text in (one.reason, one.template)]
         own = [value if isinstance(value, int) else safe_cell(value or "") for value in place.values()]
-        folder = one.cell.run_dir.name
-        writer.writerow([*own, one.status, int(one.counts), *told, *tests, *spent, folder])
+        last = (one.cell.run_dir.name, int(one.cell.white_box is not None))
+        writer.writerow([*own, one.status, int(one.counts), *told, *tests, *spent, *last])
     return buffer.getvalue()
 
 
@@ -72,6 +78,12 @@ def parts(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
         yield "Transfer", ABOUT_TRANSFER, _transfer_lines(document["transfer"])
     if document["left_out"]:
         yield "In no mean", "Runs that are not finished.", _left_lines(document["left_out"])
+    if document.get("without_details"):
+        yield (
+            "Without details",
+            ABOUT_DETAILS,
+            [["run"], *([one["folder"]] for one in document["without_details"])],
+        )
 
 
 def table_lines(table: Mapping[str, Any]) -> Lines:
@@ -107,12 +119,20 @@ def _difference_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
 
 def _curve_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
     counts = sorted({point["templates"] for one in found for point in one["points"]})
-    lines: list[Sequence[str]] = [("", "model", "shots", *(f"n = {count}" for count in counts))]
+    partial = any(is_partial(one) for one in found)
+    over = ("sets", "runs") if partial else ()
+    lines: list[Sequence[str]] = [("", "model", "shots", *over, *(f"n = {count}" for count in counts))]
     for one in found:
         tests = {point["templates"]: point["test"] for point in one["points"]}
         figures = (_percent(tests.get(count)) for count in counts)
-        lines.append((one["label"], one["model"], str(one["shots"]), *figures))
+        own = [f"{one[name]} of {one['of'][name]}" for name in over]
+        lines.append((one["label"], one["model"], str(one["shots"]), *own, *figures))
     return lines
+
+
+def is_partial(curve: Mapping[str, Any]) -> bool:
+    """Return whether a learning curve is over fewer runs than the study has; older documents do not say."""
+    return "of" in curve and curve["runs"] < curve["of"]["runs"]
 
 
 def _transfer_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
@@ -127,7 +147,9 @@ def _transfer_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
 
 def _left_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
     lines: list[Sequence[str]] = [("run", "status", "reason")]
-    lines += [(one["folder"], one["status"], one["reason"] or "") for one in found]
+    for one in found:
+        folder = white_box_label(one["folder"]) if one.get("white_box") else one["folder"]
+        lines.append((folder, one["status"], one["reason"] or ""))
     return lines
 
 
@@ -147,44 +169,9 @@ def table_in_markdown(lines: Lines) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def latex(document: Mapping[str, Any]) -> str:
-    """Return every table of a study in LaTeX, for the package ``booktabs``."""
-    pages = ["% \\usepackage{booktabs}"]
-    for heading, about, (head, *lines) in parts(document):
-        body = [_in_latex(head), "\\midrule", *map(_in_latex, lines)]
-        pages += [
-            "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{_escaped(heading)}. {_escaped(about)}}}",
-            f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-            "\\toprule",
-            *body,
-            "\\bottomrule",
-            "\\end{tabular}",
-            "\\end{table}",
-        ]
-    return "\n".join(pages) + "\n"
-
-
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _in_markdown(text: str) -> str:
     return re.sub(r"([\\|`*_\[\]~])", r"\\\1", escape(printable(text), quote=False))
-
-
-def _in_latex(cells: Sequence[str]) -> str:
-    return f"{' & '.join(map(_escaped, cells))} \\\\"
-
-
-_LATEX = {
-    "\\": "\\textbackslash{}",
-    "~": "\\textasciitilde{}",
-    "^": "\\textasciicircum{}",
-    **{one: f"\\{one}" for one in "&%$#_{}"},
-}
-
-
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(one, one) for one in printable(text))

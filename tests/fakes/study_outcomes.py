@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 from promptclimb.agent.results.details import BEST
 from promptclimb.agent.study.grid import StudyCell, cells_of
 from promptclimb.agent.study.outcomes import Figure, Outcome
+from promptclimb.agent.study.picture import svg
+from promptclimb.agent.study.study_document import findings
 from promptclimb.agent.study.study_file import Study
+from promptclimb.agent.study.study_forms import parts
+from promptclimb.agent.study.transfer import Carried
 
 SMALL: Mapping[str, Any] = {"data": ["one", "two"], "seeds": [1, 2], "methods": ["random", "mutate"]}
 
@@ -51,3 +56,18 @@ def without(outcomes: Sequence[Outcome], *, method: str, data: str, seed: int) -
 
     stopped = {"status": "stopped", "counts": False, "reason": "7 calls"}
     return [outcome(one.cell, None, **stopped) if meant(one) else one for one in outcomes]
+
+
+def document_of(found: Study, runs: Sequence[Outcome]) -> dict[str, Any]:
+    """What a study says."""
+    return findings(found, runs, Carried(Path("/nowhere")), "t")
+
+
+def lines_of(said: Mapping[str, Any], heading: str) -> Sequence[Sequence[str]]:
+    """One of its tables."""
+    return next(lines for own, _, lines in parts(said) if own == heading)
+
+
+def drawn_texts(said: Mapping[str, Any]) -> str:
+    """What a picture says, as the comments beside the outlines of its letters have it."""
+    return "\n".join(re.findall("<!-- (.*?) -->", svg(said) or "", re.DOTALL))

@@ -286,11 +286,12 @@ def test_a_black_box_is_opened_and_scores_nothing(
 
 
 def test_what_it_takes_at_most_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who has none yet is told what is missing, below what it would cost."""
+    """Who has none yet is told what is missing, below what it would cost; a white box is called one."""
     assert main(["suite", str(ROOT / "suites" / "paper.toml"), "--dry-run", "--data-root", "nowhere"]) == 2
     out, err = capsys.readouterr()
     assert "at most, by group\n" in out
     assert "within the budget\n" in out
+    assert re.search(r"^CoOp \(white box\) ", out, re.MULTILINE)
     assert "nowhere" in err.splitlines()[-1]
 
 

@@ -64,14 +64,24 @@ def test_where_nothing_can_be_drawn_there_is_no_interval() -> None:
 
 
 def test_runs_on_different_images_are_drawn_apart() -> None:
-    """So is one whose images are not known: it stands as it is."""
+    """Each of its own images."""
     rng = np.random.default_rng(5)
     small, large = differences(rng, images=100), differences(rng, images=400)
-    mixed = SetDifferences([*small.means, *large.means, 0.1], [*small.images, *large.images, None])
+    mixed = SetDifferences([*small.means, *large.means], [*small.images, *large.images])
     interval, drawn = interval_of([mixed], ["images"])
     assert drawn == ("images",)
     assert interval is not None
     assert interval[0] < mean_of([mixed]) < interval[1]
+
+
+def test_images_are_drawn_only_where_all_are_known() -> None:
+    """An interval of some of the runs would be too narrow for the mean over all of them."""
+    one = differences(np.random.default_rng(8), seeds=3)
+    partly = SetDifferences(one.means, [one.images[0], None, None])
+    assert interval_of([one, partly], ["images"]) == (None, ())
+    interval, drawn = interval_of([one, partly], ["images", "seeds"])
+    assert drawn == ("seeds",)
+    assert interval == interval_of([one, one], ["seeds"])[0]
 
 
 def test_the_same_differences_have_the_same_interval() -> None:

@@ -16,6 +16,13 @@ from promptclimb.agent.study.study_file import Study, read_study
 BASE = 'data = ["dice"]\nmethods = ["random"]\n'
 ASKING = 'data = ["dice"]\nmethods = ["pn"]\n'
 
+
+def named(*names: str) -> str:
+    """A file whose methods have these names."""
+    listed = ", ".join(f'{{method = "random", name = "{name}"}}' for name in names)
+    return f'data = ["dice"]\nmethods = [{listed}]'
+
+
 REFUSED = {
     "key": (BASE + "shotz = [1]", "unknown key 'shotz'; did you mean shots?"),
     "key in a table": (
@@ -70,6 +77,37 @@ REFUSED = {
     "no comparison": (BASE + "compare = ['pn']", "compare.1 is 'pn': write a table"),
     "no settings": (BASE + "search = 3", "search is 3: write a table"),
     "no sets": (BASE + "sets = 3", "sets is 3: write a table"),
+    "method called as a reference": (
+        named("hand-made"),
+        "methods names 'hand-made', which is a reference already; rename it",
+    ),
+    "method called as the row of a reference": (
+        named("initial pool's pick"),
+        'methods names "initial pool\'s pick", which is a reference already',
+    ),
+    "method called as an ensemble": (
+        named("a", "a ensemble"),
+        "methods names 'a ensemble', which is the ensemble of 'a' already; rename it",
+    ),
+    "method whose ensemble is called as one": (
+        named("a ensemble", "a"),
+        "methods names 'a', whose 'a ensemble' is the method 'a ensemble' already",
+    ),
+    "method called as a white box's row": (
+        'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop (white box)"}]',
+        "methods names 'coop (white box)', which is the row of 'coop' already",
+    ),
+    "method called as another with an LLM": (
+        'data = ["dice"]\nllms = ["x", "y"]\nmethods = ["pn", {method = "random", name = "pn, y"}]',
+        "methods names 'pn, y', which is the method 'pn' with 'y' already",
+    ),
+    "spaces alone": (named("a", " a "), "methods names 'a' and ' a ', which look the same; rename one"),
+    "reference with spaces": (named("hand-made "), "methods names 'hand-made ', which is a reference"),
+    "accents": (named("\u00e9", "e\u0301"), "which look the same; rename one"),
+    "nothing to see": (named("  "), "methods names '  ', and of that nothing can be seen"),
+    "control character": (named("a\\u0001"), "U+0001 in it cannot be seen; leave it out"),
+    "line": (BASE + 'llms = ["a\\nb"]', "llms names 'a\\nb': U+000A in it cannot be seen"),
+    "direction": (BASE + 'models = [{model = "RN-pico", name = "\u202ea"}]', "U+202E in it cannot be seen"),
     "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
 }
 
@@ -79,7 +117,7 @@ def test_what_is_wrong_is_said_in_one_line(what: str, tmp_path: Path) -> None:
     """The file, the place in it, what stands there, and the nearest word."""
     text, said = REFUSED[what]
     file = tmp_path / "study.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as found:
         read_study(file)
     message = str(found.value)
@@ -120,6 +158,12 @@ def test_every_setting_of_a_search_has_its_place() -> None:
     named = {name for name in SearchConfig.model_fields if name in OPTIONS or name in NOT_OPTIONS}
     rest: set[str] = set(SearchConfig.model_fields) - named
     assert rest == {"endpoints", "cache_dir", "workers", "image_batch", "text_rows"}
+
+
+def test_a_white_box_has_no_ensemble_that_a_name_could_mean() -> None:
+    """So another method may be called that."""
+    text = 'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop ensemble"}]'
+    assert [one.row for one in read(text).methods] == ["coop", "coop ensemble"]
 
 
 @pytest.mark.parametrize("name", ["random ensemble", "plain", "best hand-made", "initial pool"])

@@ -13,17 +13,27 @@ import pytest
 
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
 from promptclimb.agent.study import transfer
-from promptclimb.agent.study.accuracy_tables import curves, tables
+from promptclimb.agent.study.accuracy_tables import tables
 from promptclimb.agent.study.comparing import differences
-from promptclimb.agent.study.outcomes import Outcome, blocks_of, outcome_of
+from promptclimb.agent.study.outcomes import Figure, Outcome, blocks_of, outcome_of
 from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.study_document import findings
 from promptclimb.agent.study.study_file import Study
-from promptclimb.agent.study.study_forms import latex, markdown, parts, raw_csv
+from promptclimb.agent.study.study_forms import markdown, parts, raw_csv
+from promptclimb.agent.study.study_latex import latex
 from promptclimb.agent.study.transfer import Carried, transfers
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
-from tests.fakes.study_outcomes import cells, figure, finished, outcome, study, without
+from tests.fakes.study_outcomes import (
+    cells,
+    document_of,
+    figure,
+    finished,
+    lines_of,
+    outcome,
+    study,
+    without,
+)
 
 HITS = {"random": "1100", "mutate": "1110"}
 PAIR = [{"first": "mutate", "second": "random"}]
@@ -118,17 +128,23 @@ def test_intervals_say_what_they_rest_on() -> None:
     assert (other["points"], other["interval"], other["resampled"]) == (0.0, None, [])
 
 
-def test_a_point_of_a_curve_is_of_every_run_or_not_there() -> None:
-    """A curve does not change over whom it averages on its way."""
-    found = study(curve=[5, 10])
-    runs = [
-        outcome(
-            one.cell, curve={5: 0.5, 10: 0.7} if one.cell.data == "one" or one.cell.seed == 1 else {5: 0.1}
-        )
-        for one in finished(found, HITS)
+def test_runs_without_details_are_named_and_draw_no_images() -> None:
+    """What is left to draw is drawn, and the table says so; where all is known there is no such table."""
+    found = study(compare=PAIR)
+    known = list(finished(found, HITS))
+    assert "Without details" not in [heading for heading, _, _ in parts(document_of(found, known))]
+    lost = [
+        outcome(one.cell, figures={"best": Figure(test=one.figures["best"].test)}, detailed=False)
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "two", 2)
+        else one
+        for one in known
     ]
-    points = {one["label"]: one["points"] for one in curves(found, blocks_of(runs))}
-    assert points["random"] == [{"templates": 5, "test": pytest.approx((0.5 + 0.3) / 2)}]
+    said = document_of(found, lost)
+    assert [one["resampled"] for one in said["differences"]] == [["seeds"]]
+    assert lines_of(said, "Without details") == [["run"], ["seed2-16shot-RN-pico-two-random"]]
+    assert "| seed2-16shot-RN-pico-two-random |" in markdown(said)
+    stopped = [one if one.detailed else replace(one, counts=False) for one in lost]
+    assert document_of(found, stopped)["without_details"] == []
 
 
 def moving() -> tuple[Study, list[Outcome]]:
@@ -201,13 +217,26 @@ def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|") and "one" in line}
     assert len(widths) == 1
     tex = latex(said)
-    assert "=1+1 | <b>\\&\\_\\$x\\textasciicircum{}" in tex
+    assert "=1+1 \\textbar{} \\textless{}b\\textgreater{}\\&\\_\\$x\\textasciicircum{}" in tex
     assert tex.count("\\begin{table}") == tex.count("\\end{table}") == len(headings)
     lines = list(csv.DictReader(io.StringIO(raw_csv(runs))))
     assert len(lines) == len(runs) == 8
     assert {line["method"] for line in lines} == {"'=1+1 | <b>&_$x^", "mutate"}
     assert lines[0]["template"].startswith("'=cmd")
     assert [line["status"] for line in lines if line["counts"] == "0"] == ["stopped"]
+
+
+def test_a_run_of_a_white_box_is_marked_as_one() -> None:
+    """In the raw table and in the document, whatever it is called."""
+    found = study(methods=["random", {"name": "better", "method": "coop"}], data=["one"], seeds=[1])
+    runs = [outcome(one) for one in cells(found)]
+    marked = {one["method"]: one["white_box"] for one in csv.DictReader(io.StringIO(raw_csv(runs)))}
+    assert marked == {"random": "0", "better": "1"}
+    said = document_of(found, runs)
+    assert {one["method"]: one["white_box"] for one in said["runs"]} == {"random": False, "better": True}
+    cut = without(runs, method="better", data="one", seed=1)
+    (_, (first, *_)) = lines_of(document_of(found, cut), "In no mean")
+    assert first == "seed1-16shot-RN-pico-one-better (white box)"
 
 
 def test_the_picture_is_the_same_for_the_same_study(tmp_path: Path) -> None:
@@ -262,6 +291,7 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
     write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
     other = outcome_of(cell, small_result())
     assert ({one.hits for one in other.figures.values()}, other.curve) == ({None}, {})
+    assert (found.detailed, other.detailed) == (True, False)
 
 
 def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
