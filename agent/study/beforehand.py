@@ -81,7 +81,7 @@ def _calls(one: StudyCell) -> int:
     return config.all_iterations * known.requests
 
 
-def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
+def check_cells(cells: Sequence[StudyCell], file: Path) -> list[StudyCell]:
     """Make sure that no run will be refused: folders, settings, files, data sets, shots and names.
 
     What is finished is let be. Nothing is made or paid.
@@ -89,6 +89,9 @@ def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
     Args:
         cells: Every run.
         file: The suite file, for messages.
+
+    Returns:
+        Those that are not finished.
 
     Raises:
         UsageError: One would be refused.
@@ -116,6 +119,7 @@ def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
             check_openable([one.config])
         except DataError as error:
             raise DataError(f"{file}: data {one.data}, {counted(one.shots, 'shot')}: {error}") from error
+    return waiting
 
 
 def _data_key(one: StudyCell) -> str:
