@@ -48,13 +48,14 @@ def check_budget(study: Study, cells: Sequence[StudyCell], plan_of: PlanOf) -> N
     Raises:
         ConfigError: It is not enough.
     """
+    searches = [one.config for one in cells if one.white_box is None]
+    if searches and searches[0].max_minutes is not None and searches[0].max_minutes <= 0:
+        raise ConfigError("max_minutes is 0, so no search would begin")
     first = [one for one in cells if one.seed == study.seeds[0] and one.config.needs_llm]
     if not first:
         return
     limits = first[0].config
     runs = counted(len(first), "run")
-    if limits.max_minutes is not None and limits.max_minutes <= 0:
-        raise ConfigError("max_minutes is 0, so no run would begin")
     if limits.max_calls is not None and (needed := sum(map(_calls, first))) > limits.max_calls:
         raise ConfigError(
             f"max_calls is {limits.max_calls:,}, and one run each ({runs} of seed {study.seeds[0]}) takes "
