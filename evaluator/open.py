@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .custom import open_custom
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
+
+if TYPE_CHECKING:
+    from .datasets import FewShotData
 
 
 def open_evaluator(
@@ -49,11 +53,14 @@ def open_evaluator(
     return ClusterEvaluator(local, splits, spec, report=tell)
 
 
-def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
+def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     """Make sure, as far as that is cheap, that evaluators can be opened, one after another, later on.
 
     Read the data sets and decode their few-shot images as ``datasets`` does; then look for the models, of
     which no weights are read or downloaded. Nothing is encoded, and no code of the user's own is run.
+
+    Returns:
+        The data sets, in their order, without those of the user's own evaluators.
 
     Raises:
         DataError: A data set cannot be used.
@@ -61,11 +68,12 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
     """
     clips = [spec.bare() for spec in specs if spec.evaluator is None]
     if not clips:
-        return
+        return []
     from .datasets import check_readable, load_data
 
+    loaded = []
     for spec in clips:
-        data = load_data(spec)
+        loaded.append(data := load_data(spec))
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
     from .clip.models import check_named, parse_devices
 
@@ -73,3 +81,4 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
         check_named(model, pretrained)
     for device in dict.fromkeys(spec.device for spec in clips):
         parse_devices(device)
+    return loaded

@@ -45,7 +45,7 @@ def run_study(arguments: argparse.Namespace) -> int:
     study, cells, folder = _read(arguments, file)
     if arguments.dry_run:
         return print_study_plan(cells, file, as_json=arguments.as_json)
-    waiting = check_cells(cells, file)
+    waiting = check_cells(cells, file, say)
     check_llms([one.config for one in waiting], Allowance(folder))
     make_folder(folder, [*FILES, TRANSFER])
     running = _Running(study, cells, folder)

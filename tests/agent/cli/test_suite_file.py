@@ -222,7 +222,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return FakeEvaluator()
 
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
-    monkeypatch.setattr(promptclimb.agent.study.beforehand, "check_openable", lambda _specs: None)
+    monkeypatch.setattr(promptclimb.agent.study.beforehand, "check_openable", lambda _specs: [])
     return found
 
 
