@@ -34,12 +34,24 @@ class Stop:
         self._watched: set[asyncio.Task[Any]] = set()
         self._paid: set[asyncio.Task[Any]] = set()
         self._cancelled: set[asyncio.Task[Any]] = set()
+        self._part: Stop | None = None
+
+    def part(self) -> Stop:
+        """Return the stop of the next of several searches: it is asked when this one is, but not the reverse.
+
+        So a search that fails, and stops its own tasks for it, leaves those that come after it alone.
+        """
+        self._part = Stop(self._grace_s)
+        self._part.cause = self.cause
+        return self._part
 
     def ask(self, cause: Exception) -> None:
         """Ask the search to stop; the first cause counts. Safe in a signal handler of the loop."""
         if self.cause is not None:
             return
         self.cause = cause
+        if self._part is not None:
+            self._part.ask(cause)
         self._cancel(self._watched - self._paid)
         asyncio.get_running_loop().call_later(self._grace_s, lambda: self._cancel(self._watched))
 

@@ -13,6 +13,7 @@ from .spec import EvaluatorSpec, Progress, Report
 
 if TYPE_CHECKING:
     from .clip.remembered import Remembered
+    from .datasets import FewShotData
 
 
 def open_evaluator(
@@ -79,11 +80,14 @@ def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
         return None
 
 
-def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
+def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     """Make sure, as far as that is cheap, that evaluators can be opened, one after another, later on.
 
     Read the data sets and decode their few-shot images as ``datasets`` does; then look for the models, of
     which no weights are read or downloaded. Nothing is encoded, and no code of the user's own is run.
+
+    Returns:
+        The data sets, in their order, without those of the user's own evaluators.
 
     Raises:
         DataError: A data set cannot be used.
@@ -91,11 +95,12 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
     """
     clips = [spec.bare() for spec in specs if spec.evaluator is None]
     if not clips:
-        return
+        return []
     from .datasets import check_readable, load_data
 
+    loaded = []
     for spec in clips:
-        data = load_data(spec)
+        loaded.append(data := load_data(spec))
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
         lean.import_for(spec.model)
     from .clip.models import check_named, parse_devices
@@ -104,3 +109,4 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> None:
         check_named(model, pretrained)
     for device in dict.fromkeys(spec.device for spec in clips):
         parse_devices(device)
+    return loaded

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from .errors import ConfigError
@@ -108,6 +108,14 @@ class Settings(BaseModel):
             except ValidationError as error:
                 fields = type(self).model_fields
                 raise ConfigError(in_python(_explained(error, values, fields), fields)) from error
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth(cls, value: Any, field: ValidationInfo) -> Any:
+        """Refuse true and false for a number, which pydantic would take for 1 and 0."""
+        if isinstance(value, bool) and cls.model_fields[field.field_name or ""].annotation is not bool:
+            raise ValueError("true and false do not stand here")
+        return value
 
     @classmethod
     def deciding(cls) -> tuple[str, ...]:

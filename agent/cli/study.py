@@ -5,27 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
 from ..config.sources import PREFIX, from_environment
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError, InterruptedRunError, PromptclimbError, UsageError
 from ..events import Bus
-from ..results.result import SearchResult
 from ..search.allowance import Allowance
-from ..search.suite import NotRun
+from ..search.unfinished import Refusals, way_on
 from ..stop import Stop
 from ..study.beforehand import check_budget, check_cells, check_size
 from ..study.grid import StudyCell, cells_of, decides, refuse_deciding
-from ..study.outcomes import Outcome, blocks_of, outcome_of
-from ..study.study_document import findings, write_findings
+from ..study.made import Made, as_they_are, fit
+from ..study.outcomes import blocks_of, outcome_of
+from ..study.study_document import FILES, MARKDOWN, findings, write_findings
 from ..study.study_file import Study, read_study
 from ..study.study_forms import parts
-from ..study.transfer import Carried
-from ..study.white_box_runs import fitted
+from ..study.transfer import TRANSFER, Carried
 from ..text import printable
 from . import exit_codes
 from .display import Display
@@ -34,7 +33,7 @@ from .options import given_settings, say_unknown_variables
 from .output import aligned, console, json_alone, print_json, print_text, say, short_path
 from .plan import plan
 from .study_plan import print_study_plan
-from .suite_runs import exit_code, make_folder, run_one
+from .suite_runs import check_llms, exit_code, make_folder, run_one, say_unfinished
 
 _OF_A_LIST = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
 """Options in whose place a file stands."""
@@ -46,32 +45,48 @@ def run_study(arguments: argparse.Namespace) -> int:
     study, cells, folder = _read(arguments, file)
     if arguments.dry_run:
         return print_study_plan(cells, file, as_json=arguments.as_json)
-    check_cells(cells, file)
-    make_folder(folder)
-    carried = Carried(folder)
+    waiting = check_cells(cells, file, say)
+    check_llms([one.config for one in waiting], Allowance(folder))
+    make_folder(folder, [*FILES, TRANSFER])
+    running = _Running(study, cells, folder)
     try:
         with json_alone(arguments.as_json):
-            found = run_interruptible(partial(_run_all, study, cells, folder))
-            outcomes = [one for one, _ in found]
-            if study.transfer:
-                carried.complete(study, blocks_of(outcomes), say)
+            run_interruptible(running.run)
     except UsageError:
         raise
     except BaseException:
-        say("everything is kept; the same command goes on from here")
+        _tell_what_is_there(running, file)
         raise
-    document = findings(study, outcomes, carried, file.stem)
-    no_picture = write_findings(folder, document, outcomes)
+    found = running.found
+    document = findings(study, [one.outcome for one in found], running.carried, file.stem)
+    no_picture = write_findings(folder, document, [one.outcome for one in found])
     show = say if arguments.as_json else print_text
     show(f"{_text(document)}\nfiles: {short_path(folder)}{'' if arguments.as_json else chr(10)}")
     if no_picture is not None:
         say(f"no picture: {no_picture}")
-    if document["left_out"]:
-        say("everything is kept; the same command, with higher limits, goes on from here")
+    results = [one.result for one in found if one.result is not None]
+    if (line := way_on(results) or running.transfer_failed) is not None:
+        say(line)
     if arguments.as_json:
         print_json(document)
-    results = [result for _, result in found if result is not None]
-    return exit_code(results) if results else exit_codes.FINISHED
+    return exit_codes.FAILED if running.transfer_failed else exit_code(results)
+
+
+def _tell_what_is_there(running: _Running, file: Path) -> None:
+    """Write the tables of what is there when a study ends too early; nothing is scored or fitted for them."""
+    say("writing the tables of what is there (a second signal leaves at once)")
+    try:
+        cells, found = running.cells, running.found
+        outcomes = [one.outcome for one in (*found, *as_they_are(cells[len(found) :]))]
+        document = findings(running.study, outcomes, running.carried, file.stem)
+        write_findings(running.folder, document, outcomes)
+    except (OSError, PromptclimbError) as error:
+        say(f"no tables: {error}")
+    else:
+        counts = sum(one.counts for one in outcomes)
+        of = counted(len(outcomes), "run")
+        say(f"tables of {counts:,} of {of} that are finished: {short_path(running.folder / MARKDOWN)}")
+    say("everything is kept; the same command goes on from here")
 
 
 def _read(arguments: argparse.Namespace, file: Path) -> tuple[Study, list[StudyCell], Path]:
@@ -105,23 +120,55 @@ def _plan_of(one: StudyCell, calls: int) -> Mapping[str, Any]:
     return plan(one.config.model_copy(update={"max_calls": calls, "max_tokens": None, "max_cost": None}))
 
 
-async def _run_all(
-    study: Study, cells: Sequence[StudyCell], folder: Path, stop: Stop
-) -> list[tuple[Outcome, SearchResult | NotRun | None]]:
-    """Return what came of every run, and the result of those that are searches."""
-    screen, allowance = console(), Allowance(folder)
-    found: list[tuple[Outcome, SearchResult | NotRun | None]] = []
-    for number, one in enumerate(cells, start=1):
-        say(f"[{number}/{len(cells)}] {one.run_dir.name}")
+class _Running:
+    """A study at work: what came of its runs up to now can be looked at when it ends too early.
+
+    Attributes:
+        study: The file.
+        cells: Every run.
+        folder: Where they are kept.
+        found: What came of the first of them.
+        carried: What was scored on other models.
+        transfer_failed: What was said where not all of that could be scored.
+    """
+
+    def __init__(self, study: Study, cells: Sequence[StudyCell], folder: Path) -> None:
+        self.study, self.cells, self.folder = study, cells, folder
+        self.found: list[Made] = []
+        self.carried = Carried(folder)
+        self.transfer_failed: str | None = None
+        self._allowance, self._refusals = Allowance(folder), Refusals()
+
+    async def run(self, stop: Stop) -> None:
+        """Make every run, one after another, then score what was found on other models.
+
+        Raises:
+            PromptclimbError: A signal, or what is about more than one run.
+        """
+        for number, one in enumerate(self.cells, start=1):
+            say(f"[{number}/{len(self.cells)}] {one.run_dir.name}")
+            self.found.append(await self._made(one, stop))
+            if (result := self.found[-1].result) is not None:
+                say_unfinished(result)
+        if not self.study.transfer:
+            return
+        blocks = blocks_of(one.outcome for one in self.found)
+        try:
+            with stop.watching():
+                await in_thread(lambda: self.carried.complete(self.study, blocks, say))
+        except InterruptedRunError:
+            raise
+        except PromptclimbError as error:
+            self.transfer_failed = f"not everything was scored on other models: {error}"
+
+    async def _made(self, one: StudyCell, stop: Stop) -> Made:
         if one.white_box is not None:
-            found.append((await fitted(one, stop), None))
-            continue
-        with Display(screen) as display:
-            result = await run_one(one.cell, allowance, Bus(display), stop, curve=study.curve)
-        found.append((outcome_of(one, result), result))
-        if isinstance(result, NotRun):
-            say(f"not run: {result.reason}")
-    return found
+            return await fit(one, stop)
+        with Display(console()) as display:
+            result = await run_one(
+                one.cell, self._allowance, self._refusals, Bus(display), stop, curve=self.study.curve
+            )
+        return Made(outcome_of(one, result), result)
 
 
 def _text(document: Mapping[str, Any]) -> str:

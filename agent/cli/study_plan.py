@@ -12,7 +12,7 @@ from ..study.beforehand import check_cells
 from ..study.grid import StudyCell
 from ..study.row_names import white_box_label
 from .expected import usually
-from .output import aligned, print_json, print_text
+from .output import aligned, print_json, print_text, say
 from .plan import plan, plan_of_suite, print_bounds
 from .suite_expected import SUMMED, Opened, added
 
@@ -41,7 +41,7 @@ def print_study_plan(cells: Sequence[StudyCell], file: Path, *, as_json: bool) -
         print_text(f"at most, by group\n{_table(groups, (*_PLACE, 'runs', *_BOUNDS))}\n")
         if bounds:
             print_bounds(f"all {counted(len(cells), 'run')}, within the budget", bounds, as_json=False)
-    check_cells(cells, file)
+    check_cells(cells, file, say)
     opened = Opened([one.config for one in cells], as_json=as_json)
     calls = sum(plans.of(config)["calls"] for config in searches)
     usual = opened.of_all(searches, bounds, calls) if searches else None

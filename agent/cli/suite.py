@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,18 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import ConfigError, UsageError
 from ..events import Bus
-from ..results.result import SearchResult
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
-from ..search.suite import Cell, NotRun, check_cells, folder_name, summary
+from ..search.suite import Cell, as_it_is, check_cells, folder_name
+from ..search.suite_summary import summary
+from ..search.unfinished import INTERRUPTED, Found, Refusals, way_on
 from ..stop import Stop
 from .display import Display
 from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import console, json_alone, print_json, print_text, say
+from .output import console, json_alone, print_json, print_text, say, short_path
 from .search import say_unheard
-from .suite_runs import exit_code, make_folder, run_one
+from .suite_runs import check_llms, exit_code, make_folder, run_one, say_unfinished
 from .suite_table import summary_text
 
 if TYPE_CHECKING:
@@ -50,25 +52,35 @@ def suite(arguments: argparse.Namespace) -> int:
     cells = cells_of(arguments, folder)
     if arguments.dry_run:
         return _print_plan(cells, as_json=arguments.as_json)
-    check_cells(cells)
-    make_folder(folder)
+    waiting = check_cells(cells)
+    check_llms([cell.config for cell in waiting], Allowance(folder))
+    make_folder(folder, [SUMMARY])
+    results: list[Found] = []
     try:
         with json_alone(arguments.as_json):
-            results = run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop))
+            run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop, results))
     except UsageError:
         raise
     except BaseException:
+        with suppress(OSError, ValueError):
+            left = [as_it_is(cell, INTERRUPTED) for cell in cells[len(results) :]]
+            _write(folder, summary(cells, [*results, *left]))
+            say(f"what there is so far is summed up in {short_path(folder / SUMMARY)}")
         say("everything is kept; the same command goes on from here")
         raise
     document = summary(cells, results)
-    write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    _write(folder, document)
     show = say if arguments.as_json else print_text
     show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
-    if document["stopped"]:
-        say("everything is kept; the same command, with higher limits, goes on from here")
+    if (line := way_on(results)) is not None:
+        say(line)
     if arguments.as_json:
         print_json(document)
     return exit_code(results)
+
+
+def _write(folder: Path, document: dict[str, Any]) -> None:
+    write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:
@@ -90,16 +102,14 @@ def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:
     return 0
 
 
-async def _run_all(cells: Sequence[Cell], allowance: Allowance, stop: Stop) -> list[SearchResult | NotRun]:
-    screen = console()
-    results: list[SearchResult | NotRun] = []
+async def _run_all(cells: Sequence[Cell], allowance: Allowance, stop: Stop, results: list[Found]) -> None:
+    """Add what came of every search, one after another: what is there when a signal comes can be shown."""
+    screen, refusals = console(), Refusals()
     for number, cell in enumerate(cells, start=1):
         say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
         with Display(screen) as display:
-            results.append(await run_one(cell, allowance, Bus(display), stop))
-        if isinstance(found := results[-1], NotRun):
-            say(f"not run: {found.reason}")
-    return results
+            results.append(await run_one(cell, allowance, refusals, Bus(display), stop))
+        say_unfinished(results[-1])
 
 
 def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:

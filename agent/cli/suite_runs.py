@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..config.schema import SearchConfig
 from ..errors import ConfigError
 from ..events import Bus
+from ..llm.endpoints import check_endpoints
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..results.run_dir import SUMMARY
 from ..search.allowance import Allowance
 from ..search.session import Session
-from ..search.suite import Cell, NotRun, run_cell
+from ..search.suite import Cell, run_cell
+from ..search.unfinished import Found, Refusals, Stopped, asked
 from ..stop import Stop
 from . import exit_codes
+from .output import say
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, files: Sequence[str]) -> None:
     """Make a suite's folder.
+
+    Args:
+        folder: The folder.
+        files: What will be written into it in the end.
 
     Raises:
         ConfigError: It cannot be made, or cannot be one.
@@ -29,31 +36,63 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(
             f"--suite-dir {folder}: it cannot be made ({error.strerror or error}); choose another folder"
         ) from error
-    if (folder / SUMMARY).is_dir():
-        raise ConfigError(f"--suite-dir {folder}: {SUMMARY} in it is a folder; choose another folder")
+    for name in files:
+        if (folder / name).is_dir():
+            raise ConfigError(f"--suite-dir {folder}: {name} in it is a folder; choose another folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"--suite-dir {folder}: nothing can be written into it; choose another folder")
+
+
+def check_llms(configs: Sequence[SearchConfig], allowance: Allowance) -> None:
+    """Make sure, as far as it shows while nobody is asked, that the LLMs of unfinished searches can be.
+
+    Args:
+        configs: Of those searches.
+        allowance: What the limits leave: what gets nothing any more asks nobody.
+
+    Raises:
+        ConfigError: A key is missing, or the local model cannot be used.
+    """
+    asking = [config for config in configs if config.needs_llm and not allowance.reached(config)]
+    for config in {asked(config): config for config in asking}.values():
+        check_endpoints(config, os.environ)
 
 
 async def run_one(
-    cell: Cell, allowance: Allowance, tell: Bus, stop: Stop, curve: tuple[int, ...] = ()
-) -> SearchResult | NotRun:
+    cell: Cell,
+    allowance: Allowance,
+    refusals: Refusals,
+    tell: Bus,
+    stop: Stop,
+    curve: tuple[int, ...] = (),
+) -> Found:
     """Run one search within what the suite's limits leave.
 
     Args:
         cell: Which one.
         allowance: What they leave.
+        refusals: See ``run_cell``.
         tell: Hears of everything that happens.
         stop: Asks for a stop.
         curve: See ``Session``.
     """
 
     def opened(config: SearchConfig) -> Session:
-        return Session(config=config, tell=tell, stop=stop, curve=curve)
+        return Session(config=config, tell=tell, stop=stop.part(), curve=curve)
 
-    return await run_cell(cell, allowance, opened)
+    return await run_cell(cell, allowance, refusals, opened)
 
 
-def exit_code(results: Sequence[SearchResult | NotRun]) -> int:
-    """Return that nothing was usable where no search whose LLM answered got anything of it."""
+def say_unfinished(found: Found) -> None:
+    """Say why there is no result of a search, at once: the others go on."""
+    if not isinstance(found, SearchResult):
+        say(f"{found.status}: {found.reason}")
+
+
+def exit_code(results: Sequence[Found]) -> int:
+    """Return that a run has failed; or that no search whose LLM answered got anything usable of it."""
+    if any(isinstance(one, Stopped) for one in results):
+        return exit_codes.FAILED
     found = [one for one in results if isinstance(one, SearchResult) and one.llm.model is not None]
     answered = [one for one in found if one.usage.calls or one.usage.replayed]
     in_vain = bool(answered) and all(NOTHING_USABLE in one.notes for one in answered)

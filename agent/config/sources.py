@@ -79,6 +79,10 @@ def read_toml(file: Path | str, what: str = "the config file", option: str = "--
         raise ConfigError(f"{what} {path} cannot be read: {_why(error)}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{what} {path} is not TOML: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{what} {path}: a number in it is too long") from error
+    except RecursionError as error:
+        raise ConfigError(f"{what} {path}: lists or tables in it lie too deep in one another") from error
 
 
 def from_sources(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -51,8 +51,8 @@ class Allowance:
         """
         return config.model_copy(update=self._left(config, others=True))
 
-    def reached(self, config: SearchConfig) -> str | None:
-        """Return why a search would get nothing any more; None where it may begin, or go on.
+    def reached(self, config: SearchConfig) -> list[str]:
+        """Return the limits for which a search would get nothing any more; none where it may begin, or go on.
 
         What asks no LLM waits for time alone.
 
@@ -61,19 +61,22 @@ class Allowance:
         """
         left = self._left(config)
         needed = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
-        names = [name for name in needed if name in left and (not left[name] or name in self._reached)]
-        return _said(config, *names) if names else None
+        return [name for name in needed if name in left and (not left[name] or name in self._reached)]
 
     def after(self, config: SearchConfig, result: SearchResult) -> None:
         """Count what a session has used, and remember the limits that stopped it, if any did.
 
         Of tokens and money something may be left by then, but less than a request may need.
         """
-        if not _limited(config):
-            return
+        self.recount(config)
+        if _limited(config):
+            self._reached.update(_limits_of(result))
+
+    def recount(self, config: SearchConfig) -> None:
+        """Count what a session has used that came to no result."""
         assert config.run_dir is not None
-        self._used[config.run_dir] = _used(config.run_dir)
-        self._reached.update(_limits_of(result))
+        if _limited(config) and (config.run_dir / STORE).exists():
+            self._used[config.run_dir] = _used(config.run_dir)
 
     def _left(self, config: SearchConfig, *, others: bool = False) -> dict[str, float]:
         """Return what all runs, or all others, leave of each limit that is set, by the setting's name."""
@@ -91,7 +94,12 @@ class Allowance:
 def told(config: SearchConfig, result: SearchResult) -> SearchResult:
     """Return a result that names the suite's limit in place of the share that its run had of it."""
     names = [name for name in _limits_of(result) if getattr(config, name) is not None]
-    return replace(result, stop_reason=_said(config, *names)) if names else result
+    return replace(result, stop_reason=said(config, *names)) if names else result
+
+
+def names_of(limits: Sequence[str]) -> tuple[str, ...]:
+    """Return what results call the settings that are limits."""
+    return tuple(name.removeprefix("max_") for name in limits)
 
 
 def _limits_of(result: SearchResult) -> list[str]:
@@ -99,7 +107,8 @@ def _limits_of(result: SearchResult) -> list[str]:
     return [f"max_{limit}" for limit in result.limits]
 
 
-def _said(config: SearchConfig, *names: str) -> str:
+def said(config: SearchConfig, *names: str) -> str:
+    """Return which limits of a suite are reached, in words."""
     amounts = [counted(getattr(config, name), _UNITS[name]).replace(".0 ", " ") for name in names]
     verb = f"limit of {amounts[0]}" if len(names) == 1 else f"limits of {' and '.join(amounts)}"
     return f"the {verb} over the whole suite {'is' if len(names) == 1 else 'are'} reached"

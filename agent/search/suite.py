@@ -6,27 +6,23 @@ finished searches are read, begun ones resumed. Its limits hold over all of them
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, StoreMismatchError, UsageError
+from ..errors import ConfigError, PromptclimbError, StoreError, StoreMismatchError, UsageError
 from ..events.known_trackers import check_trackers
-from ..results.guessing import about_guessing, no_better_than_guessing
-from ..results.plain_json import plain
-from ..results.result import UNOPENED, SearchResult
+from ..llm.usage import NOTHING, Usage
+from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
-from .allowance import Allowance, told
+from .allowance import Allowance, names_of, said, told
 from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool
 from .session import Session
-
-SCHEMA = 2
+from .unfinished import Found, NotRun, Refusals, Stopped, ends_all, stopped_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +52,13 @@ def folder_name(data: str, method: str, seed: int) -> str:
     return f"{name or 'data'}-{method}-seed{seed}"
 
 
-@dataclass(frozen=True, slots=True)
-class NotRun:
-    """What there is of a search that was never begun, because nothing was left for it.
-
-    Attributes:
-        reason: Which limit is reached.
-    """
-
-    reason: str
-
-
-def check_cells(cells: Sequence[Cell]) -> None:
+def check_cells(cells: Sequence[Cell]) -> list[Cell]:
     """Make sure, before the first search begins, that none will be refused; nothing is made or paid.
 
     What is looked at is cheap: folders, settings, files, data sets and names. What is finished is let be.
+
+    Returns:
+        Those that are not finished.
 
     Raises:
         UsageError: One would be refused.
@@ -83,6 +71,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
     # The methods of a suite share its data sets.
     specs = {(cell.config.data, cell.config.seed): cell.config for cell in waiting}
     check_openable(list(specs.values()))
+    return waiting
 
 
 def is_done(cell: Cell) -> bool:
@@ -124,32 +113,63 @@ def _own(cell: Cell) -> Iterator[None]:
 
 
 async def run_cell(
-    cell: Cell, allowance: Allowance, opened: Callable[[SearchConfig], Session]
-) -> SearchResult | NotRun:
-    """Start the search of a cell, go on with it, or read its result.
+    cell: Cell, allowance: Allowance, refusals: Refusals, opened: Callable[[SearchConfig], Session]
+) -> Found:
+    """Start the search of a cell, go on with it, or read its result; where it fails, the others go on.
 
     Args:
         cell: Which one; the limits in its config are the whole suite's.
         allowance: What they leave.
+        refusals: Which endpoints need not be asked again; one more where this search is refused.
         opened: Makes the session of a config.
 
     Raises:
-        UsageError: Its folder holds a search with other settings or of another version, or something that
-            was given is wrong.
-        PromptclimbError: It failed; what it has is kept.
+        UsageError: Its folder holds a search with other settings or of another version.
+        PromptclimbError: A signal, or a store that cannot be used; what it has is kept.
     """
     begun = (cell.run_dir / STORE).exists()
-    if (reason := allowance.reached(cell.config)) is not None:
+    limits = allowance.reached(cell.config)
+    reason = said(cell.config, *limits) if limits else refusals.of(cell.config)
+    if reason is not None:
         if not begun:
-            return NotRun(reason)
+            return NotRun(reason, by_limit=bool(limits))
         # One without a result may have all its answers; going through them costs nothing.
         if (last := _last_result(cell)) is not None and last.status == "stopped":
-            return replace(last, stop_reason=reason)
+            return replace(last, stop_reason=reason, limits=names_of(limits))
     session = opened(allowance.share(cell.config))
-    with _own(cell):
-        result = await (session.resume(cell.run_dir) if begun else session.start())
+    try:
+        with _own(cell):
+            result = await (session.resume(cell.run_dir) if begun else session.start())
+    except PromptclimbError as error:
+        if ends_all(error):
+            raise
+        allowance.recount(cell.config)
+        stopped = stopped_by(error, _usage(cell))
+        refusals.note(cell.config, error, stopped.reason)
+        return stopped
     allowance.after(cell.config, result)
     return told(cell.config, result)
+
+
+def as_it_is(cell: Cell, reason: str) -> Found:
+    """Return what there is of a search that is known to be this suite's; nothing is gone on with.
+
+    Args:
+        cell: Which one.
+        reason: Why there is no result where there is none.
+    """
+    if (last := _last_result(cell)) is not None:
+        return last
+    return Stopped(reason, _usage(cell)) if (cell.run_dir / STORE).exists() else NotRun(reason)
+
+
+def _usage(cell: Cell) -> Usage:
+    """Return what a search without a result has used, as far as its store tells."""
+    try:
+        with Store.open(cell.run_dir) as store:
+            return store.usage
+    except StoreError:
+        return NOTHING  # it failed before it had one
 
 
 def _last_result(cell: Cell) -> SearchResult | None:
@@ -157,128 +177,3 @@ def _last_result(cell: Cell) -> SearchResult | None:
         return read_result(cell.run_dir)
     except (OSError, ValueError):
         return None  # missing or torn
-
-
-def summary(cells: Sequence[Cell], results: Sequence[SearchResult | NotRun]) -> dict[str, Any]:
-    """Return the suite's document: a row for each data set and method, one for each method over all of them.
-
-    Accuracies are on test, as ``{"mean", "std", "n"}``; ``std`` is the sample standard deviation, None where
-    there is one value. Only what is alike is compared: the rows of a data set average the same seeds, those
-    that every method there has finished, and the rows over data sets average the same data sets and seeds,
-    first over data sets, then over seeds. A method that has finished nothing has no means and keeps no other
-    from having its own. What was stopped, or not run at all, is listed under ``stopped``.
-    """
-    runs = [_run(cell, result) for cell, result in zip(cells, results, strict=True)]
-    keys = list(dict.fromkeys((run["data"], run["method"]) for run in runs))
-    methods = list(dict.fromkeys(method for _, method in keys))
-    return {
-        "schema": SCHEMA,
-        "rows": [_row(data, method, runs) for data, method in keys],
-        "overall": [_overall(method, runs) for method in methods],
-        "stopped": [
-            {name: run[name] for name in ("data", "method", "seed", "status", "stop_reason", "run_dir")}
-            for run in runs
-            if not run["counts"]
-        ],
-        "runs": runs,
-    }
-
-
-def _run(cell: Cell, result: SearchResult | NotRun) -> dict[str, Any]:
-    which = {"data": cell.data, "method": cell.config.method, "seed": cell.config.seed}
-    if isinstance(result, NotRun):
-        return {
-            **which,
-            "status": "not run",
-            "counts": False,
-            "stop_reason": result.reason,
-            "run_dir": str(cell.run_dir),
-            "best_template": None,
-            "test": {"best": None, "ensemble": None},
-            "gain": None,
-            "guessing": None,
-            **dict.fromkeys(("calls", "tokens", "cost_usd", "evaluated", "wall_s"), 0),
-        }
-    tests: dict[str, float | None] = {"best": result.best.test, "ensemble": result.ensemble.test}
-    tests |= {name: baseline.test for name, baseline in result.baselines.items()}
-    return {
-        **which,
-        "status": result.status,
-        "counts": result.complete,
-        "stop_reason": result.stop_reason or result.notes.get(UNOPENED),
-        "run_dir": str(cell.run_dir),
-        "best_template": result.best.template,
-        "test": tests,
-        "gain": None if result.gain is None else plain(result.gain),
-        "guessing": about_guessing(result) if no_better_than_guessing(result) else None,
-        "calls": result.usage.calls,
-        "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
-        "cost_usd": result.usage.cost_usd,
-        "evaluated": result.evaluated,
-        "wall_s": result.wall_s,
-    }
-
-
-def _row(data: str, method: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    here = [run for run in runs if run["data"] == data]
-    seeds = _common_seeds(here)
-    own = [run for run in here if run["method"] == method]
-    averaged = [run for run in own if run["counts"] and run["seed"] in seeds]
-    return {
-        "data": data,
-        "method": method,
-        "seeds": [run["seed"] for run in averaged],
-        "finished": sum(run["counts"] for run in own),
-        "of": len(own),
-        "test": {name: spread([run["test"].get(name) for run in averaged]) for name in _names(own)},
-    }
-
-
-def _overall(method: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the mean over data sets of each seed, then over seeds; over the same ones for every method."""
-    alive = {run["method"] for run in runs if run["counts"]}
-    all_data = list(dict.fromkeys(run["data"] for run in runs))
-    common = {
-        data: _common_seeds([run for run in runs if run["data"] == data])
-        for data in all_data
-        if alive <= {run["method"] for run in runs if run["data"] == data and run["counts"]}
-    }
-    common = {data: seeds for data, seeds in common.items() if seeds}
-    seeds = sorted(set.intersection(*common.values())) if common else []
-    own = [run for run in runs if run["method"] == method]
-    averaged = [run for run in own if run["counts"] and run["data"] in common]
-    test = {}
-    for name in _names(own):
-        by_seed = [[run["test"].get(name) for run in averaged if run["seed"] == seed] for seed in seeds]
-        # A baseline that a data set lacks has no mean over data sets.
-        test[name] = spread([None if None in values else spread(values)["mean"] for values in by_seed])
-    return {
-        "method": method,
-        "data_sets": len(common) if averaged else 0,
-        "of": len(all_data),
-        "seeds": seeds if averaged else [],
-        "test": test,
-    }
-
-
-def _common_seeds(runs: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Return the seeds that every method has finished on one data set, if it has finished any."""
-    finished: dict[str, set[int]] = {}
-    for run in runs:
-        if run["counts"]:
-            finished.setdefault(run["method"], set()).add(run["seed"])
-    return set.intersection(*finished.values()) if finished else set()
-
-
-def _names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for run in runs for name in run["test"]))
-
-
-def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
-    """Return mean, sample standard deviation and number of the values that are there."""
-    there = [value for value in values if value is not None]
-    return {
-        "mean": statistics.fmean(there) if there else None,
-        "std": statistics.stdev(there) if len(there) > 1 else None,
-        "n": len(there),
-    }

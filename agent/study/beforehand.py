@@ -8,8 +8,9 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ...evaluator.open import check_openable
+from ...evaluator.white_box import Planned, check_model, check_planned
 from ..config.known_methods import KNOWN_METHODS
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, ModelError
 from ..events.known_trackers import check_trackers
 from ..search.inputs import read_pool, read_wordings
 from ..search.suite import is_done
@@ -48,13 +49,14 @@ def check_budget(study: Study, cells: Sequence[StudyCell], plan_of: PlanOf) -> N
     Raises:
         ConfigError: It is not enough.
     """
+    searches = [one.config for one in cells if one.white_box is None]
+    if searches and searches[0].max_minutes is not None and searches[0].max_minutes <= 0:
+        raise ConfigError("max_minutes is 0, so no search would begin")
     first = [one for one in cells if one.seed == study.seeds[0] and one.config.needs_llm]
     if not first:
         return
     limits = first[0].config
     runs = counted(len(first), "run")
-    if limits.max_minutes is not None and limits.max_minutes <= 0:
-        raise ConfigError("max_minutes is 0, so no run would begin")
     if limits.max_calls is not None and (needed := sum(map(_calls, first))) > limits.max_calls:
         raise ConfigError(
             f"max_calls is {limits.max_calls:,}, and one run each ({runs} of seed {study.seeds[0]}) takes "
@@ -81,14 +83,20 @@ def _calls(one: StudyCell) -> int:
     return config.all_iterations * known.requests
 
 
-def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
-    """Make sure that no run will be refused: folders, settings, files, data sets, shots and names.
+def check_cells(
+    cells: Sequence[StudyCell], file: Path, report: Callable[[str], None] = lambda _line: None
+) -> list[StudyCell]:
+    """Make sure that no run will be refused: folders, settings, files, data sets, shots, names and models.
 
-    What is finished is let be. Nothing is made or paid.
+    What is finished is let be. Nothing is made or paid; every model is loaded once.
 
     Args:
         cells: Every run.
         file: The suite file, for messages.
+        report: Told of downloads.
+
+    Returns:
+        Those that are not finished.
 
     Raises:
         UsageError: One would be refused.
@@ -105,7 +113,17 @@ def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
         read_pool(config)
     for config in {one.config.wordings: one.config for one in waiting}.values():
         read_wordings(config)
+    found = _checked_data(waiting, file)
+    planned = [(one, _planned(one, found[_data_key(one)])) for one in waiting if _data_key(one) in found]
+    _check_fits(planned, file)
+    _check_models(planned, file, report)
+    return waiting
+
+
+def _checked_data(waiting: Sequence[StudyCell], file: Path) -> dict[str, tuple[str, tuple[str, ...], int]]:
+    """Return name, classes and number of validation images of the data of every run; each is read once."""
     seen: set[object] = set()
+    found: dict[str, tuple[str, tuple[str, ...], int]] = {}
     for one in waiting:
         # The methods of a study share its data sets, and its models share them too.
         keys = {_data_key(one), ("model", one.config.model, one.config.pretrained, one.config.device)}
@@ -113,9 +131,45 @@ def check_cells(cells: Sequence[StudyCell], file: Path) -> None:
             continue
         seen |= keys
         try:
-            check_openable([one.config])
+            for data in check_openable([one.config]):
+                found[_data_key(one)] = data.name, data.classes, len(data.val)
         except DataError as error:
             raise DataError(f"{file}: data {one.data}, {counted(one.shots, 'shot')}: {error}") from error
+    return found
+
+
+def _planned(one: StudyCell, data: tuple[str, tuple[str, ...], int]) -> Planned | None:
+    """Return the reference that a run fits; None for a search."""
+    if one.white_box is None:
+        return None
+    name, classes, val = data
+    return Planned(name=one.white_box, options=one.options, dataset=name, classes=classes, val=val)
+
+
+def _check_fits(planned: Sequence[tuple[StudyCell, Planned | None]], file: Path) -> None:
+    for _, fit in planned:
+        if fit is not None:
+            try:
+                check_planned(fit)
+            except DataError as error:
+                raise DataError(f"{file}: {error}") from error
+
+
+def _check_models(
+    planned: Sequence[tuple[StudyCell, Planned | None]], file: Path, report: Callable[[str], None]
+) -> None:
+    """Load every model once: a checkpoint that cannot be read is told before anything is paid."""
+    fits: dict[tuple[str, str], list[Planned]] = {}
+    first: dict[tuple[str, str], StudyCell] = {}
+    for one, fit in planned:
+        model = (one.config.model, one.config.pretrained)
+        first.setdefault(model, one)
+        fits.setdefault(model, []).extend([] if fit is None else [fit])
+    for model, one in first.items():
+        try:
+            check_model(one.config, fits[model], report=report)
+        except ModelError as error:
+            raise ModelError(f"{file}: model {one.model}: {error}") from error
 
 
 def _data_key(one: StudyCell) -> str:

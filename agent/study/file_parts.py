@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ...evaluator.settings import near, shown
 from ...evaluator.white_box import REFERENCES as WHITE_BOX
@@ -24,6 +24,11 @@ _ELSEWHERE = (
 NOT_OPTIONS = frozenset({*AXES, "describe", "run_dir", "max_calls", "max_tokens", "max_cost", "max_minutes"})
 OPTIONS = tuple(name for name in SearchConfig.model_fields if flag_of(name) and name not in NOT_OPTIONS)
 """Settings of a single search that a table may give."""
+
+
+Truth = Annotated[bool, Field(strict=True)]
+Amount = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNTED)]
+Chance: TypeAlias = Literal["images", "seeds", "sets"]
 
 
 class Table(BaseModel):
@@ -73,7 +78,7 @@ class Method(WithOptions):
 
     method: str
     name: str = Field(default="", max_length=60)
-    describe: bool = True
+    describe: Truth = True
     shots: tuple[Annotated[int, Field(strict=True)], ...] | None = Field(default=None, min_length=1)
     models: tuple[str, ...] | None = Field(default=None, min_length=1)
 
@@ -153,10 +158,10 @@ class Model(WithOptions):
 class Budget(Table):
     """``[budget]``: limits over all runs together."""
 
-    max_calls: int | None = Field(default=None, ge=0, le=MOST_COUNTED)
-    max_tokens: int | None = Field(default=None, ge=0, le=MOST_COUNTED)
-    max_cost: float | None = Field(default=None, ge=0, le=MOST_DOLLARS)
-    max_minutes: float | None = Field(default=None, ge=0, le=LONGEST_MINUTES)
+    max_calls: Amount | None = None
+    max_tokens: Amount | None = None
+    max_cost: float | None = Field(default=None, strict=True, ge=0, le=MOST_DOLLARS)
+    max_minutes: float | None = Field(default=None, strict=True, ge=0, le=LONGEST_MINUTES)
 
 
 class Compare(Table):
@@ -174,6 +179,17 @@ class Compare(Table):
     second: str
     first_llm: str | None = None
     second_llm: str | None = None
-    resample: tuple[Literal["images", "seeds", "sets"], ...] = Field(
-        default=("images", "seeds"), min_length=1
-    )
+    resample: tuple[Chance, ...] = Field(default=("images", "seeds"), min_length=1)
+
+    @field_validator("resample")
+    @classmethod
+    def _each_once(cls, names: tuple[Chance, ...]) -> tuple[Chance, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("it names one of them twice")
+        return tuple(name for name in get_args(Chance) if name in names)
+
+    @property
+    def is_of_one_row(self) -> bool:
+        """Whether both sides are, or hold, the same row: an LLM that is not said is each of them."""
+        llms = {self.first_llm, self.second_llm}
+        return self.first == self.second and (None in llms or len(llms) == 1)

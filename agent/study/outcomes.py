@@ -8,8 +8,8 @@ from typing import Any
 
 from ..results.details import BEST, ENSEMBLE, Decisions, read_details
 from ..results.guessing import no_better_than_guessing
-from ..results.result import UNOPENED, SearchResult
-from ..search.suite import NotRun
+from ..results.result import SearchResult
+from ..search.unfinished import Found, Stopped, why_in_no_mean
 from .grid import StudyCell
 
 IMAGES_ROUNDED = 0.5
@@ -61,20 +61,20 @@ class Outcome:
 SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 
-def outcome_of(cell: StudyCell, result: SearchResult | NotRun) -> Outcome:
+def outcome_of(cell: StudyCell, result: Found) -> Outcome:
     """Return what came of a search, with what its opening left of single images."""
-    if isinstance(result, NotRun):
-        return Outcome(cell=cell, status="not run", counts=False, reason=result.reason)
+    if not isinstance(result, SearchResult):
+        spent = result.spent if isinstance(result, Stopped) else {}
+        return Outcome(cell=cell, status=result.status, counts=False, reason=result.reason, spent=spent)
     details = read_details(cell.run_dir) if result.complete else None
     if details is not None and result.best.template not in (one.template for one in details.lineage[:1]):
         details = None  # of another result
     figures = _figures(result, None if details is None else details.decisions) if result.complete else {}
-    unopened = result.notes.get(UNOPENED)
     return Outcome(
         cell=cell,
         status=result.status,
         counts=BEST in figures,
-        reason=result.stop_reason or (None if unopened is None else str(unopened)),
+        reason=why_in_no_mean(result),
         template=result.best.template,
         figures=figures,
         curve={one.after: one.test for one in details.curve if one.test is not None} if details else {},
@@ -127,7 +127,7 @@ def left_out(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return [
         {
             **where(one),
-            "status": "stopped" if one.status == "finished" else one.status,
+            "status": one.status,
             "reason": one.reason,
             "folder": one.cell.run_dir.name,
             "white_box": one.cell.white_box is not None,

@@ -19,6 +19,7 @@ from .transfer import Carried, transfers
 
 SCHEMA = 1
 RAW, MARKDOWN, LATEX, PICTURE = "runs.csv", "tables.md", "tables.tex", "picture.svg"
+FILES = (RAW, MARKDOWN, LATEX, PICTURE, SUMMARY)
 
 
 def findings(study: Study, outcomes: Sequence[Outcome], carried: Carried, title: str) -> dict[str, Any]:

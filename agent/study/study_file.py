@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown
 from ..config.sources import read_toml
 from ..errors import ConfigError
-from .file_parts import Budget, Compare, Llm, Method, Model, Options, Table
+from .file_parts import Budget, Compare, Llm, Method, Model, Options, Table, Truth
 from .row_names import TOGETHER, check_names, check_rows
 
 MOST_RUNS = 100_000
@@ -68,7 +68,9 @@ class Study(Table):
     data: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     shots: tuple[Shots, ...] = Field(default=(16,), min_length=1)
     seeds: tuple[Seed, ...] = Field(default=(1, 2, 3), min_length=1)
-    models: Annotated[tuple[Model, ...], _tables_of("model")] = (Model(model="RN-pico"),)
+    models: Annotated[tuple[Model, ...], _tables_of("model")] = Field(
+        default=(Model(model="RN-pico"),), min_length=1
+    )
     methods: Annotated[tuple[Method, ...], _tables_of("method")] = Field(min_length=1)
     llms: Annotated[tuple[Llm, ...], _tables_of("llm")] = ()
     search: Options = Options()
@@ -76,10 +78,10 @@ class Study(Table):
     describe: Mapping[str, str] = Field(default_factory=dict)
     budget: Budget = Budget()
     references: tuple[Reference, ...] = REFERENCES
-    ensembles: bool = False
+    ensembles: Truth = False
     compare: tuple[Compare, ...] = ()
     curve: tuple[Point, ...] = _POINTS
-    transfer: bool = False
+    transfer: Truth = False
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -119,6 +121,8 @@ class Study(Table):
             "models": [one.row for one in self.models],
             "methods": [one.row for one in self.methods],
             "llms": [one.row for one in self.llms],
+            "references": self.references,
+            "curve": self.curve,
         }
 
     def _check_compared(self) -> None:
@@ -133,8 +137,12 @@ class Study(Table):
                     raise ValueError(f"compare names {shown(llm)}, which llms does not{near(llm, llms)}")
                 if llm is not None and side not in asking:
                     raise ValueError(f"compare gives {shown(side)} an LLM, and it asks none")
-            if (pair.first, pair.first_llm) == (pair.second, pair.second_llm):
-                raise ValueError(f"compare sets {shown(pair.first)} against itself")
+            if pair.is_of_one_row:
+                alone = " (the other LLM is left out)" if pair.first_llm or pair.second_llm else ""
+                raise ValueError(f"compare sets {shown(pair.first)} against itself{alone}")
+        if len(set(self.compare)) < len(self.compare):
+            twice, _ = Counter(self.compare).most_common(1)[0]
+            raise ValueError(f"compare asks twice for {shown(twice.first)} over {shown(twice.second)}")
 
     @property
     def comparable(self) -> list[str]:
@@ -163,8 +171,8 @@ def read_study(file: Path) -> Study:
     except ValidationError as error:
         found = error.errors()
         # A list of which one is wrong is said to be too short besides.
-        wrong = {part["loc"][0] for part in found if len(part["loc"]) > 1}
-        parts = [part for part in found if part["type"] != "too_short" or part["loc"][0] not in wrong]
+        inside = {part["loc"][:steps] for part in found for steps in range(len(part["loc"]))}
+        parts = [part for part in found if part["type"] != "too_short" or part["loc"] not in inside]
         said = "; ".join(_explained(part, document) for part in parts[:MOST_PROBLEMS])
         raise ConfigError(f"{file}: {said}") from None
 

@@ -77,7 +77,7 @@ def parts(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Lines]]:
     if document["transfer"]:
         yield "Transfer", ABOUT_TRANSFER, _transfer_lines(document["transfer"])
     if document["left_out"]:
-        yield "In no mean", "Runs that are not finished.", _left_lines(document["left_out"])
+        yield "In no mean", "Each run with its reason.", _left_lines(document["left_out"])
     if document.get("without_details"):
         yield (
             "Without details",

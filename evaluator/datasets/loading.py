@@ -95,7 +95,11 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(SUFFIXES):
         raise DataError(f"--columns tells of a table ({', '.join(SUFFIXES)}), and --data {spec.data} is none")
-    found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
+    try:
+        found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
+    except OSError as error:  # such as a link that may not be followed
+        place = spec.data if error.filename is None else f"{spec.data}: {error.filename}"
+        raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
     splits = rename(found, spec.class_names)
     notes = list(check(splits))
     shots, line = (spec.shots, None) if spec.shots is not None else few_shot.default_shots(splits)

@@ -5,13 +5,17 @@ Nothing here imports torch until one is run.
 
 from __future__ import annotations
 
+from .first_look import Planned, check_model, check_planned
 from .references import REFERENCES, Reference, WhiteBoxResult, check_reference, names_in
 from .running import run, run_all
 
 __all__ = [
     "REFERENCES",
+    "Planned",
     "Reference",
     "WhiteBoxResult",
+    "check_model",
+    "check_planned",
     "check_reference",
     "names_in",
     "run",

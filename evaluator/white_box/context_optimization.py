@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..clip.texts.text_encoder import TextEncoder
 from ..clip.zero_shot import correct, decide
 from .problem import Fitted, Problem
 from .reference_options import RANDOM, CoopOptions
@@ -97,6 +98,17 @@ def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
     starts: Sequence[dict[str, Any]] = ({"context": 16}, {"context": 4}, {"init": WORDS})
     for epochs, begin, lr in product(dict.fromkeys((epochs_for(shots), LONGEST)), starts, LEARNING_RATES):
         yield CoopOptions(class_specific=options.class_specific, lr=lr, epochs=epochs, **begin)
+
+
+def check_room(encoder: TextEncoder, options: CoopOptions) -> None:
+    """Make sure that the model reads texts with so many vectors before the class name, without training any.
+
+    Raises:
+        ModelError: It does not, or cannot be learnt through at all.
+    """
+    for one in grid(options, 1) if options.tuned else (options,):
+        count = one.context if one.init == RANDOM else len(embedded(encoder, one.init))
+        SoftPrompt(encoder, count, class_specific=one.class_specific)
 
 
 def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:

@@ -83,17 +83,26 @@ def run_all(
         spec.bare(), report or (lambda _line: None), progress or (lambda _done, _of: None)
     )
     problem.check_split(split)
-    _check_val(problem, options)
+    check_val(options, problem.dataset, len(problem.val))
     chosen = problem.seed if seed is None else seed
     return tuple(solve(name, problem, one, split=split, seed=chosen) for name, one in options.items())
 
 
-def _check_val(problem: Problem, options: Mapping[str, MethodOptions]) -> None:
-    """Refuse what chooses on validation images where there are none, before anything is fitted."""
+def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> None:
+    """Refuse what chooses on validation images where there are none, before anything is fitted.
+
+    Args:
+        options: Of each reference, by its name.
+        dataset: Name of the data set.
+        val: Number of its validation images.
+
+    Raises:
+        DataError: There are none.
+    """
     choosing = [name for name, one in options.items() if one.chooses_on_val]
-    if choosing and not len(problem.val):
+    if choosing and not val:
         others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
         raise DataError(
-            f"{choosing[0]} chooses on validation images, and {problem.dataset} has none; without them there "
+            f"{choosing[0]} chooses on validation images, and {dataset} has none; without them there "
             f"are {', '.join(others)}"
         )

@@ -94,3 +94,18 @@ async def test_nothing_is_left_of_a_cancellation() -> None:
     assert task.cancelling() == 0
     with pytest.raises(InterruptedRunError), stop.watching():
         pytest.fail("nothing begins once a stop was asked for")
+
+
+async def test_the_part_that_fails_stops_alone() -> None:
+    """What comes after it goes on; a stop of the whole reaches the part that is at work, and later ones."""
+    whole = Stop()
+    failed = whole.part()
+    failed.ask(PromptclimbError("its own"))
+    whole.check()
+    at_work = whole.part()
+    at_work.check()
+    whole.ask(InterruptedRunError(15))
+    for part in (at_work, whole.part()):
+        with pytest.raises(InterruptedRunError) as found:
+            part.check()
+        assert found.value.signal == 15

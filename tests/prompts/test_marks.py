@@ -8,6 +8,7 @@ from types import FrameType
 
 import pytest
 
+from promptclimb.prompts import replies
 from promptclimb.prompts.marks import MARKS, Mark, without_marks
 from promptclimb.prompts.replies import MAX_LINE_CHARACTERS, parse_reply
 from promptclimb.prompts.template import Template
@@ -27,6 +28,7 @@ def steps(work: Callable[[], object]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
+    replies._read_line.cache_clear()  # what was read before takes none
     sys.setprofile(called)
     try:
         work()

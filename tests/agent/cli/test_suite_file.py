@@ -153,6 +153,8 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
         [],
         "unknown model 'RN-pica'",
     ),
+    "truth": ({"search": {"restarts": True}}, [], "restarts True (from the suite file): true and false"),
+    "no minutes": ({"budget": {"max_minutes": 0}}, [], "small.toml: max_minutes is 0, so no search would"),
     "value": ({"search": {"restarts": 0}}, [], "restarts 0 (from the suite file)"),
     "list beside": ({}, ["--data", "one"], "--data is given beside the suite file"),
     "axis beside": ({}, ["--shots", "1"], "--shots decides what is found"),
@@ -222,7 +224,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(promptclimb.agent.cli.rehearsal, "opened_before", lambda *_, **__: None)
     monkeypatch.setattr(promptclimb.agent.search.inputs, "open_evaluator", opened)
-    monkeypatch.setattr(promptclimb.agent.study.beforehand, "check_openable", lambda _specs: None)
+    monkeypatch.setattr(promptclimb.agent.study.beforehand, "check_openable", lambda _specs: [])
     return found
 
 

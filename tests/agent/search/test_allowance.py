@@ -12,12 +12,13 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
 from promptclimb.agent.llm.usage import Bill, Usage
-from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.results.run_dir import STORE
 from promptclimb.agent.search.allowance import Allowance, told
 from promptclimb.agent.search.session import Session
-from promptclimb.agent.search.suite import Cell, NotRun, run_cell, summary
+from promptclimb.agent.search.suite import Cell, run_cell
+from promptclimb.agent.search.suite_summary import summary
+from promptclimb.agent.search.unfinished import Found, NotRun, Refusals, Stopped
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
@@ -55,22 +56,22 @@ def session(config: SearchConfig, chat: Chat) -> Session:
     return Session(config=config, evaluator=FakeEvaluator(), chat=chat)
 
 
-def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[SearchResult | NotRun]:
+def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
     """One command of a suite."""
 
-    async def run() -> list[SearchResult | NotRun]:
+    async def run() -> list[Found]:
         allowance = Allowance(folder)
         return [
-            await run_cell(cell, allowance, lambda config: session(config, chat))
+            await run_cell(cell, allowance, Refusals(), lambda config: session(config, chat))
             for cell in cells(folder, **limits)
         ]
 
     return asyncio.run(run())
 
 
-def states(results: Sequence[SearchResult | NotRun]) -> list[str]:
+def states(results: Sequence[Found]) -> list[str]:
     """How each search stands."""
-    return ["not run" if isinstance(one, NotRun) else one.status for one in results]
+    return [one.status for one in results]
 
 
 def used(folder: Path, *bills: Bill, reserved: Usage | None = None) -> None:
@@ -145,10 +146,10 @@ def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
     chat = Chat()
     (first, *_) = cells(tmp_path, max_calls=0)
     allowance = Allowance(tmp_path)
-    assert allowance.reached(first.config) is not None
-    assert allowance.reached(first.config.model_copy(update={"method": "random"})) is None
+    assert allowance.reached(first.config) == ["max_calls"]
+    assert allowance.reached(first.config.model_copy(update={"method": "random"})) == []
     timed = first.config.model_copy(update={"method": "random", "max_minutes": 0.0})
-    assert allowance.reached(timed) == "the limit of 0 minutes over the whole suite is reached"
+    assert allowance.reached(timed) == ["max_minutes"]
     assert chat.calls == 0
 
 
@@ -174,6 +175,37 @@ def test_without_limits_no_other_run_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "old" / STORE).mkdir(parents=True)
     for cell in cells(tmp_path):
         assert Allowance(tmp_path).share(cell.config) == cell.config
-        assert Allowance(tmp_path).reached(cell.config) is None
+        assert Allowance(tmp_path).reached(cell.config) == []
     with pytest.raises(UsageError, match="old"):
         Allowance(tmp_path).reached(cells(tmp_path, max_calls=1)[0].config)
+
+
+def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
+    """Its calls are taken from what the next ones may make, in the same command too."""
+
+    class Fails(FakeEvaluator):
+        """Scores the initial templates, and nothing once the LLM has said something."""
+
+        def score(self, templates: Sequence[str]) -> Any:
+            """Fail at an answer."""
+            if any("picture" in template for template in (*sum(self.batches, ()), *templates)):
+                self.batches.append(tuple(templates))
+                raise RuntimeError("boom")
+            return super().score(templates)
+
+    async def run() -> list[Found]:
+        allowance, chat = Allowance(tmp_path), Chat()
+        return [
+            await run_cell(
+                cell,
+                allowance,
+                Refusals(),
+                lambda config: Session(config=config, evaluator=Fails(), chat=chat),
+            )
+            for cell in cells(tmp_path, max_calls=1)
+        ]
+
+    failed, *others = asyncio.run(run())
+    assert isinstance(failed, Stopped)
+    assert (failed.spent["calls"], "boom" in failed.reason) == (1, True)
+    assert [one.status for one in others] == ["not run", "not run"]

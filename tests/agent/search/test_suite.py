@@ -19,7 +19,8 @@ from promptclimb.agent.errors import ConfigError, DataError
 from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.result import UNOPENED, Best, Dataset, Ensemble, SearchResult, Sizes
 from promptclimb.agent.results.run_dir import write_result
-from promptclimb.agent.search.suite import Cell, check_cells, folder_name, spread, summary
+from promptclimb.agent.search.suite import Cell, check_cells, folder_name
+from promptclimb.agent.search.suite_summary import spread, summary
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec

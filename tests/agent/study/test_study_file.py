@@ -109,6 +109,42 @@ REFUSED = {
     "line": (BASE + 'llms = ["a\\nb"]', "llms names 'a\\nb': U+000A in it cannot be seen"),
     "direction": (BASE + 'models = [{model = "RN-pico", name = "\u202ea"}]', "U+202E in it cannot be seen"),
     "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
+    "truth for a limit": (BASE + "[budget]\nmax_calls = true", "budget.max_calls is True: input should be a"),
+    "text for a limit": (BASE + "[budget]\nmax_calls = '5'", "budget.max_calls is '5': input should be a"),
+    "truth for money": (BASE + "[budget]\nmax_cost = true", "budget.max_cost is True: input should be a"),
+    "text for truth": (BASE + "transfer = 'yes'", "transfer is 'yes': input should be a valid boolean"),
+    "number for truth": (BASE + "ensembles = 1", "ensembles is 1: input should be a valid boolean"),
+    "truth for an option": (
+        'data = ["dice"]\nmethods = [{method = "coop", epochs = true}]',
+        "epochs=True: true and false do not stand here",
+    ),
+    "no model": (BASE + "models = []", "models: it is empty"),
+    "nothing to draw": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nresample = []',
+        "compare.1.resample: it is empty",
+    ),
+    "no shots of a method": (
+        'data = ["dice"]\n[[methods]]\nmethod = "random"\nshots = []',
+        "methods.1.shots: it is empty",
+    ),
+    "reference twice": (BASE + "references = ['plain', 'plain']", "references names 'plain' twice"),
+    "point twice": (BASE + "curve = [2, 2]", "curve names 2 twice"),
+    "chance twice": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nresample = ["images", "images"]',
+        "compare.1.resample: it names one of them twice",
+    ),
+    "comparison twice": (
+        BASE + "compare = [{first = 'random', second = 'plain', resample = ['images', 'seeds']}, "
+        "{first = 'random', second = 'plain', resample = ['seeds', 'images']}]",
+        "compare asks twice for 'random' over 'plain'",
+    ),
+    "itself among LLMs": (
+        'data = ["dice"]\nmethods = ["pn"]\nllms = ["x", "y"]\n'
+        '[[compare]]\nfirst = "pn"\nsecond = "pn"\nfirst_llm = "x"',
+        "compare sets 'pn' against itself (the other LLM is left out)",
+    ),
+    "too long a number": (BASE + "shots = [" + "9" * 5000 + "]", "a number in it is too long"),
+    "too deep": ("data = " + "[" * 3000 + "]" * 3000, "lie too deep in one another"),
 }
 
 
@@ -121,7 +157,7 @@ def test_what_is_wrong_is_said_in_one_line(what: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as found:
         read_study(file)
     message = str(found.value)
-    assert message.startswith(f"{file}: ")
+    assert message.removeprefix("the suite file ").startswith(f"{file}: ")
     assert said in message
     assert "\n" not in message
     assert "tuple" not in message

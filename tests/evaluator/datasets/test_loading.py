@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -107,6 +108,17 @@ def test_copies_among_the_shots_are_noted(tmp_path: Path, make_images: MakeImage
     notes = load(str(tmp_path), shots=4).notes
     assert any("among the shots: 1 copy of" in note and "a/copy.png" in note for note in notes)
     assert any("1 image in two classes" in note and "b/copy.png" in note for note in notes)
+
+
+def test_a_link_that_may_not_be_followed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of other users' processes in /proc, where the root of the machine was given."""
+
+    def denied(_folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/proc/1/cwd")
+
+    monkeypatch.setattr(loading, "read_folder", denied)
+    with pytest.raises(DataError, match=r": /proc/1/cwd cannot be read: Permission denied$"):
+        load(str(tmp_path))
 
 
 def test_unreadable_images_are_found_before_anything_is_scored(

@@ -1,0 +1,314 @@
+"""Suites in which a run fails, or which are interrupted: the others go on, and what is there is told."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.errors import ModelError
+from promptclimb.agent.stop import Stop
+from promptclimb.agent.study import white_box_runs
+from promptclimb.agent.study.grid import cells_of
+from promptclimb.agent.study.made import fit
+from promptclimb.agent.study.transfer import Carried
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Verdict
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.agent.cli.test_commands import Serving
+from tests.fakes.black_box import FACTORY, SEAM, stand_in
+from tests.fakes.chat_server import ChatServer
+from tests.fakes.study_outcomes import study
+
+SMALL = {"restarts": 1, "resets": 1, "iterations": 2, "initial": 5}
+STUDY: dict[str, Any] = {
+    "data": ["one", "two"],
+    "seeds": [1, 2],
+    "methods": ["random", "mutate"],
+    "search": {**SMALL, "evaluator": FACTORY},
+    "compare": [{"first": "mutate", "second": "random"}],
+    "curve": [3],
+}
+OPTIONS = ("suite", "--data", "one,two", "--methods", "random", "--seeds", "1", "--suite-dir", "s")
+SMALL_FLAGS = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
+
+
+@pytest.fixture(autouse=True)
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The data set of every evaluator that was opened, in order."""
+    found: list[str] = []
+
+    def fake(spec: EvaluatorSpec) -> FakeEvaluator:
+        found.append(spec.data)
+        return FakeEvaluator(seed=spec.seed)
+
+    stand_in(monkeypatch, fake)
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[ChatServer, ChatServer]]:
+    """An endpoint that asks for no key, and one that asks for another than we have."""
+    with Serving() as free, Serving(key="another") as closed:
+        yield free, closed
+
+
+def write(**more: Any) -> str:
+    """The file of a study."""
+    Path("small.toml").write_text(tomli_w.dumps({**STUDY, **more}))
+    return "small.toml"
+
+
+def failing_on(data: str) -> Callable[[EvaluatorSpec], FakeEvaluator]:
+    """Evaluators that raise whatever they are asked, on one data set."""
+
+    def fails(_batch: Sequence[str]) -> None:
+        raise RuntimeError("boom")
+
+    def make(spec: EvaluatorSpec) -> FakeEvaluator:
+        return FakeEvaluator(seed=spec.seed, before_batch=fails if spec.data == data else None)
+
+    return make
+
+
+def document(folder: str = "runs/small") -> dict[str, Any]:
+    """What a suite has written down."""
+    found: dict[str, Any] = json.loads(Path(folder, "suite.json").read_text())
+    return found
+
+
+def test_an_evaluator_that_fails_stops_its_own_runs_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, every table, the reason beside each run, and the way on; once mended, all is well."""
+    whole = SEAM.make
+    monkeypatch.setattr(SEAM, "make", failing_on("one"))
+    assert main(["suite", write()]) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == (
+        "4 runs stopped with an error; once its cause is mended, the same command goes on from here"
+    )
+    found = document()
+    assert [one["counts"] for one in found["runs"]] == [one["data"] == "two" for one in found["runs"]]
+    assert {one["status"] for one in found["left_out"]} == {"stopped"}
+    assert all("boom" in one["reason"] for one in found["left_out"])
+    assert found["differences"][0]["sets"] == 1
+    assert "boom" in Path("runs/small/tables.md").read_text()
+    monkeypatch.setattr(SEAM, "make", whole)
+    assert main(["suite", "small.toml"]) == 0
+    assert document()["left_out"] == []
+
+
+def test_a_refused_key_is_asked_once_and_the_others_go_on(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    servers: tuple[ChatServer, ChatServer],
+    opened: list[str],
+) -> None:
+    """The later runs of that endpoint are not run, with the reason; no evaluator is opened for them."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-wrong-wrong")
+    free, closed = servers
+    llms = [{"llm": "m", "base_url": free.base_url}, {"llm": "n", "base_url": closed.base_url}]
+    file = write(methods=["pn", "random"], llms=llms, compare=[])
+    for _ in range(2):
+        assert main(["suite", file]) == 1
+        runs = document()["runs"]
+        assert [one["counts"] for one in runs] == [one["llm"] != "n" for one in runs]
+        refused = [one for one in runs if one["llm"] == "n"]
+        assert [one["status"] for one in refused] == ["stopped", *["not run"] * 3]
+        assert all("401" in one["reason"] for one in refused)
+        assert "sk-wrong" not in Path("runs/small/runs.csv").read_text()
+        err = capsys.readouterr().err
+        assert "a run stopped with an error; once its cause is mended, the same command goes on" in err
+    assert len(opened) <= 8 + 2
+    monkeypatch.setenv("OPENAI_API_KEY", "another")
+    assert main(["suite", file]) == 0
+    assert document()["left_out"] == []
+
+
+def test_a_server_that_is_down_stops_its_own_runs_alone(servers: tuple[ChatServer, ChatServer]) -> None:
+    """So does one by its options."""
+    down = "http://127.0.0.1:9/v1"
+    llms = [{"llm": "m", "base_url": servers[0].base_url}, {"llm": "n", "base_url": down}]
+    assert main(["suite", write(seeds=[1], methods=["pn"], llms=llms, compare=[])]) == 1
+    assert [one["counts"] for one in document()["runs"]] == [True, False] * 2
+    assert all("127.0.0.1:9" in one["reason"] for one in document()["left_out"])
+
+
+def test_a_suite_by_options_goes_on_past_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its table names the run that stopped."""
+    monkeypatch.setattr(SEAM, "make", failing_on("one"))
+    assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 1
+    out, err = capsys.readouterr()
+    assert "stopped, in no mean: one, random, seed 1: " in out
+    assert err.splitlines()[-1].startswith("a run stopped with an error; ")
+    assert [one["counts"] for one in document("s")["runs"]] == [False, True]
+
+
+def test_a_key_that_is_missing_is_told_before_the_first_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, opened: list[str]
+) -> None:
+    """It is wrong usage, and nothing is made."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert main(["suite", write(methods=["random", "pn"], llms=["m"], compare=[])]) == 2
+    assert "OPENAI_API_KEY" in capsys.readouterr().err
+    assert opened == []
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_study_shows_what_is_there(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables of what is finished, where they are, and the way on; the same command makes the rest."""
+    whole, calls = SEAM.make, list[str]()
+
+    def struck(spec: EvaluatorSpec) -> object:
+        calls.append(spec.data)
+        if len(calls) == 4:
+            os.kill(os.getpid(), number)
+        return whole(spec)
+
+    monkeypatch.setattr(SEAM, "make", struck)
+    assert main(["suite", write()]) == code
+    assert len(calls) == 4
+    *_, tables, way_on = capsys.readouterr().err.splitlines()
+    assert tables == "tables of 3 of 8 runs that are finished: runs/small/tables.md"
+    assert way_on == "everything is kept; the same command goes on from here"
+    assert [one["counts"] for one in document()["runs"]] == [True] * 3 + [False] * 5
+    assert {one["reason"] for one in document()["left_out"]} == {"interrupted"}
+    with Path("runs/small/runs.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 8
+    monkeypatch.setattr(SEAM, "make", whole)
+    assert main(["suite", "small.toml"]) == 0
+    assert document()["left_out"] == []
+
+
+def test_what_was_finished_before_is_shown_and_nothing_is_fitted(
+    monkeypatch: pytest.MonkeyPatch, opened: list[str]
+) -> None:
+    """Runs that come after the one that was interrupted are read, searches and references."""
+    assert main(["suite", write(seeds=[2])]) == 0
+    before, whole = len(opened), SEAM.make
+
+    def struck(spec: EvaluatorSpec) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return whole(spec)
+
+    monkeypatch.setattr(SEAM, "make", struck)
+    assert main(["suite", write(seeds=[1, 2])]) == 130
+    assert [one["seed"] for one in document()["runs"] if one["counts"]] == [2] * 4
+    assert len(opened) == before + 1
+
+
+def test_an_interrupted_suite_by_options_is_summed_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its document is there."""
+    whole = SEAM.make
+
+    def struck(spec: EvaluatorSpec) -> object:
+        if spec.data == "two":
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(spec)
+
+    monkeypatch.setattr(SEAM, "make", struck)
+    assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 130
+    assert "what there is so far is summed up in s/suite.json\n" in capsys.readouterr().err
+    assert [one["counts"] for one in document("s")["runs"]] == [True, False]
+
+
+def test_a_model_that_cannot_be_transferred_to_costs_no_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is found stands there; exit code 1 and the reason."""
+
+    def fails(*_: object) -> None:
+        raise ModelError("the model is gone")
+
+    monkeypatch.setattr(Carried, "complete", fails)
+    file = write(models=["RN-pico", "ViT-pico"], transfer=True, seeds=[1])
+    assert main(["suite", file]) == 1
+    said = capsys.readouterr().err
+    assert "not everything was scored on other models: the model is gone" in said
+    assert all(one["counts"] for one in document()["runs"])
+
+
+def test_a_signal_while_transfer_is_scored_leaves_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All searches are in them."""
+    release = threading.Event()
+
+    def struck(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        release.wait(60)
+
+    monkeypatch.setattr(Carried, "complete", struck)
+    file = write(models=["RN-pico", "ViT-pico"], transfer=True, seeds=[1])
+    try:
+        assert main(["suite", file]) == 143
+    finally:
+        release.set()
+    assert all(one["counts"] for one in document()["runs"])
+
+
+async def test_a_reference_that_cannot_be_fitted_stops_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What torch raises is a reason like any other."""
+
+    def run(*_: object, **__: object) -> None:
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(white_box_runs, "run", run)
+    (cell,) = cells_of(study(data=["dice"], seeds=[1], methods=["tip-adapter"]), tmp_path, {}, {})
+    made = await fit(cell, Stop())
+    assert (made.outcome.status, made.outcome.counts, made.outcome.reason) == (
+        "stopped",
+        False,
+        "out of memory",
+    )
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "tables.md", "tables.tex", "picture.svg", "transfer.json"])
+def test_a_file_that_is_a_folder_is_told_before_the_first_run(
+    name: str, capsys: pytest.CaptureFixture[str], opened: list[str]
+) -> None:
+    """It could not be written in the end."""
+    Path("runs/small", name).mkdir(parents=True)
+    assert main(["suite", write()]) == 2
+    assert f"{name} in it is a folder; choose another folder" in capsys.readouterr().err
+    assert opened == []
+
+
+class Untold:
+    """A black box that knows nothing of test images."""
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Longer is better."""
+        return [min(len(template), 99) / 100 for template in templates]  # type: ignore[misc]
+
+
+def test_a_black_box_without_test_figures_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its runs are finished, nothing goes on with them, and no higher limit is proposed."""
+    monkeypatch.setattr(SEAM, "make", lambda _spec: Untold())
+    assert main(["suite", write(seeds=[1])]) == 0
+    said = {(one["status"], one["reason"]) for one in document()["left_out"]}
+    assert said == {("finished", "it is finished, and its evaluator told no accuracy on test")}
+    assert "goes on from here" not in capsys.readouterr().err
