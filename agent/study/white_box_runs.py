@@ -86,7 +86,9 @@ def _kept(cell: StudyCell) -> Mapping[str, Any] | None:
 
 
 def _check_free(cell: StudyCell) -> None:
-    if cell.run_dir.is_dir() and any(cell.run_dir.iterdir()):
+    # What a killed process had begun to write is its own, and no result.
+    own = f".{FITTED}."
+    if cell.run_dir.is_dir() and any(not one.name.startswith(own) for one in cell.run_dir.iterdir()):
         raise UsageError(
             f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no "
             f"{FITTED}; move it away, or choose another folder"

@@ -99,6 +99,16 @@ async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
     assert await fitted(cell, Stop()) == first
 
 
+async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path: Path) -> None:
+    """Its folder is the reference's own, and is fitted again."""
+    (_, cell) = of(tmp_path)
+    cell.run_dir.mkdir()
+    (cell.run_dir / f".{FITTED}.dhqx1kmh").write_text("{")
+    assert not is_fitted(cell)
+    await fitted(cell, Stop())
+    assert is_fitted(cell)
+
+
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     """Nothing is written beside what is not ours."""
     (_, cell) = of(tmp_path)
