@@ -56,6 +56,7 @@ from .inputs import (
     with_fallback,
 )
 from .listening import open_sinks
+from .same_content import CONTENT
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
@@ -217,6 +218,7 @@ class Session:
             "config": config.to_public(),
             "given": self.given,
             "notes": dict(self.notes),
+            CONTENT: dict(evaluator.info.content),
         }
         with ExitStack() as stack:
             if opened is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ...datasets.content import file_digest, image_set_hash
 from ...datasets.image_checks import HOW_TO_GO_ON
 from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
@@ -27,7 +27,6 @@ from .features import (
     Manifest,
     checksum,
     feature_key,
-    image_set_hash,
     read_features,
     write_features,
 )
@@ -113,7 +112,7 @@ class ImageEncoder:
 
     def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
-            digests = list(_ordered(pool, _digest, paths, self._window))
+            digests = list(_ordered(pool, file_digest, paths, self._window))
             images = image_set_hash(digests)
             found = self._from_cache(images, wanted) or self._encode(pool, paths, digests, wanted)
         vectors, manifest = found
@@ -197,15 +196,6 @@ class ImageEncoder:
         with torch.inference_mode():
             encoded = model.encode_image(stacked.to(self.loaded.device))
             return functional.normalize(encoded.float(), dim=-1).cpu()[: len(pictures)]
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:
-        # The decoder says what is wrong with it; here it only has to count as another image.
-        return f"unreadable {path} {error.errno}"
 
 
 def _ordered(
