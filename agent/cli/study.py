@@ -66,6 +66,8 @@ def run_study(arguments: argparse.Namespace) -> int:
     show(f"{_text(document)}\nfiles: {short_path(folder)}{'' if arguments.as_json else chr(10)}")
     if no_picture is not None:
         say(f"no picture: {no_picture}")
+    for note in document["notes"]:
+        say(f"note: {note}")
     if document["left_out"]:
         say("everything is kept; the same command, with higher limits, goes on from here")
     if arguments.as_json:
