@@ -164,6 +164,8 @@ class EvaluatorInfo:
         shareable: Whether equal fingerprints are known to mean equal scores, so that runs may share them.
         cheap: Whether to score a template costs a text for each class and nothing else, so that many may be.
         views: Altered views of each training and validation image that scores tell of too.
+        content: Hashes of parts of what the fingerprint is of, by name: ``shots`` (images, labels and class
+            names) and ``weights``; empty where they are not known.
     """
 
     dataset: str
@@ -181,6 +183,7 @@ class EvaluatorInfo:
     class_names: tuple[str, ...] = ()
     cheap: bool = False
     views: int = 0
+    content: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -64,6 +64,8 @@ def run_study(arguments: argparse.Namespace) -> int:
     show(f"{_text(document)}\nfiles: {short_path(folder)}{'' if arguments.as_json else chr(10)}")
     if no_picture is not None:
         say(f"no picture: {no_picture}")
+    for note in document["notes"]:
+        say(f"note: {note}")
     results = [one.result for one in found if one.result is not None]
     if (line := way_on(results) or running.transfer_failed) is not None:
         say(line)

@@ -241,15 +241,20 @@ def identity_of(
     llm_content: str | None = None,
 ) -> dict[str, Any]:
     """Return all that decides the result of a run, besides the LLM's answers; files by their content."""
-    texts = "\n".join(template.text for template in pool)
     return {
         **config.identity(),
         "fingerprint": info.fingerprint,
-        "pool": hashlib.sha256(texts.encode()).hexdigest()[:16],
+        "pool": pool_hash(pool),
         "prompts_version": PROMPTS_VERSION,
         **({} if config.wordings is None else {"wordings": wordings.hash}),
         **({} if llm_content is None else {LLM_CONTENT: llm_content}),
     }
+
+
+def pool_hash(pool: list[Template]) -> str:
+    """Return a hash of what initial templates are drawn from."""
+    texts = "\n".join(template.text for template in pool)
+    return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:

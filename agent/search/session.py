@@ -55,6 +55,7 @@ from .inputs import (
     with_fallback,
 )
 from .listening import open_sinks
+from .same_content import CONTENT
 from .written_down import to_the_end, write_down
 
 PRICES = "prices"
@@ -220,6 +221,7 @@ class Session:
             "config": config.to_public(),
             "given": self.given,
             "notes": dict(self.notes),
+            CONTENT: dict(evaluator.info.content),
         }
         with ExitStack() as stack:
             if opened is not None:
@@ -263,10 +265,8 @@ class Session:
             stop=self.stop,
             tell=self.tell,
         )
-        if prices := price_notes(endpoints):
-            await store.put_note(PRICES, prices)
-        else:
-            prices = store.note(PRICES) or {}
+        prices = price_notes(endpoints) or store.note(PRICES) or {}
+        await store.put_note(PRICES, prices)
         climbed = await climbing.run(store, endpoints, evaluator)
         return Ended(
             records=climbed.records,

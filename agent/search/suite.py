@@ -21,6 +21,7 @@ from ..results.run_dir import STORE, read_result
 from ..store import Store
 from .allowance import Allowance, names_of, said, told
 from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool
+from .same_content import Contents, check_content, made_by
 from .session import Session
 from .unfinished import Found, NotRun, Refusals, Stopped, ends_all, stopped_by
 
@@ -63,7 +64,8 @@ def check_cells(cells: Sequence[Cell]) -> list[Cell]:
     Raises:
         UsageError: One would be refused.
     """
-    waiting = [cell for cell in cells if not is_done(cell)]
+    contents = Contents()
+    waiting = [cell for cell in cells if not is_done(cell, contents)]
     for cell in waiting:
         check_trackers(cell.config.track)
     for config in {(cell.config.initial, cell.config.initial_pool): cell.config for cell in waiting}.values():
@@ -74,17 +76,25 @@ def check_cells(cells: Sequence[Cell]) -> list[Cell]:
     return waiting
 
 
-def is_done(cell: Cell) -> bool:
+def is_done(cell: Cell, contents: Contents) -> bool:
     """Return whether a search is finished, once its folder is known to be this suite's.
 
+    Args:
+        cell: Which one.
+        contents: What its data and its files hold now.
+
     Raises:
-        UsageError: The folder holds something else, or is in use.
+        UsageError: The folder holds something else, or is in use; or its search was made on other content.
     """
     if (cell.run_dir / STORE).exists():
         with Store.open(cell.run_dir) as store, _own(cell):
-            begun = fallen_back(cell.config, store.manifest.get("notes", {}))
-            store.check_identity(known_identity(pinned_evaluator(begun), store.manifest["identity"]))
-        return (last := _last_result(cell)) is not None and last.complete
+            manifest = store.manifest
+            begun = pinned_evaluator(fallen_back(cell.config, manifest.get("notes", {})))
+            store.check_identity(known_identity(begun, manifest["identity"]))
+        if (last := _last_result(cell)) is None or not last.complete:
+            return False
+        check_content(cell.run_dir, contents.differences(begun, made_by(cell.run_dir, manifest)))
+        return True
     if cell.run_dir.exists():
         left = [path for path in cell.run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
         if left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -60,7 +60,7 @@ class Look:
             self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
             if_it_fails.callback(self._database.close)
             self._database.execute("PRAGMA trusted_schema = OFF")
-            check_manifest(self._value(MANIFEST), run_dir)
+            self._manifest = check_manifest(self._value(MANIFEST), run_dir)
             if_it_fails.pop_all()
 
     def __enter__(self) -> Self:
@@ -70,6 +70,11 @@ class Look:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._database.close()
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the run was created with."""
+        return self._manifest
 
     def exchanges(self) -> Iterator[Exchange]:
         """Yield what was asked and answered, or skipped, in the order of positions."""

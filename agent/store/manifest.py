@@ -32,8 +32,8 @@ def new_manifest(about: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         about: JSON values that say what the run is: ``identity`` (what decides the result), ``config``,
-            ``given`` (what came from Python in place of what the config names), ``notes``. The first two
-            are empty where they are left out.
+            ``given`` (what came from Python in place of what the config names), ``notes``, ``content``
+            (hashes of data and weights). The first two are empty where they are left out.
     """
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     made = {"format": FORMAT, "program": program_version(), "started": now}

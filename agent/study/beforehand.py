@@ -13,6 +13,7 @@ from ..config.known_methods import KNOWN_METHODS
 from ..errors import ConfigError, DataError, ModelError
 from ..events.known_trackers import check_trackers
 from ..search.inputs import read_pool, read_wordings
+from ..search.same_content import Contents
 from ..search.suite import is_done
 from .grid import StudyCell
 from .study_file import MOST_RUNS, Study
@@ -106,7 +107,12 @@ def check_cells(
             raise ConfigError(
                 f"{file}: {one.white_box} looks into a CLIP, and an evaluator of your own is none"
             )
-    waiting = [one for one in cells if not (is_done(one.cell) if one.white_box is None else is_fitted(one))]
+    contents = Contents()
+    waiting = [
+        one
+        for one in cells
+        if not (is_done(one.cell, contents) if one.white_box is None else is_fitted(one, contents))
+    ]
     for one in waiting:
         check_trackers(one.config.track)
     for config in {(one.config.initial, one.config.initial_pool): one.config for one in waiting}.values():

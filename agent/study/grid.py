@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...evaluator.settings import about
+from ...evaluator.settings import about, shown
 from ..config.description import TELLING
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
@@ -18,6 +20,7 @@ from .file_parts import AXES, Llm, Method, Model
 from .study_file import Study
 
 _LONGEST_PART = 40
+_MARK = 8
 STAND_IN = "random"
 """The method in the config of a run that searches nothing."""
 
@@ -79,25 +82,37 @@ def cells_of(
         flags: Settings of the command line by name; none that decides a result.
 
     Raises:
-        ConfigError: A setting is wrong, or two runs would share a folder.
+        ConfigError: A setting is wrong, or the tables would call two data sets alike.
     """
+    _check_names(study)
     beside = {name: value for name, value in from_environment(environment)[0].items() if not decides(name)}
-    cells = []
+    cells, taken = [], set[str]()
     for seed, shots, model, data in itertools.product(study.seeds, study.shots, study.models, study.data):
         for method, llm in _asked(study, model, shots):
             given = _settings(study, method, llm, model, data)
-            fixed = {
-                "data": data,
-                "shots": shots,
-                "seed": seed,
-                "run_dir": folder / _folder(seed, shots, model, data, method, llm),
-            }
+            names = [model.row, shown_data(data), method.row, *([] if llm is None else [llm.row])]
+            own = _folder(seed, shots, names, taken)
+            taken.add(own)
+            fixed = {"data": data, "shots": shots, "seed": seed, "run_dir": folder / own}
             layers = [("the suite file", {**given, **fixed}), (ENVIRONMENT, beside), (COMMAND_LINE, flags)]
             config = absolute(build([(place, with_files(layer)) for place, layer in layers if layer]))
             cells.append(_cell(data, shots, method, llm, model, config))
-    if len({one.run_dir for one in cells}) < len(cells):
-        raise ConfigError("two data sets, methods, models or LLMs would share a folder; rename one")
     return cells
+
+
+def _check_names(study: Study) -> None:
+    """Refuse two data sets of one name: the tables could not tell them apart.
+
+    Raises:
+        ConfigError: There are such.
+    """
+    by_name: dict[str, str] = {}
+    for data in study.data:
+        if (other := by_name.setdefault(shown_data(data), data)) != data:
+            raise ConfigError(
+                f"data: {shown(other)} and {shown(data)} would both be {shown(shown_data(data))} in the "
+                "tables, and share a folder; rename one"
+            )
 
 
 def decides(name: str) -> bool:
@@ -147,9 +162,16 @@ def shown_data(data: str) -> str:
     return Path(data).name or data
 
 
-def _folder(seed: int, shots: int, model: Model, data: str, method: Method, llm: Llm | None) -> str:
-    parts = [model.row, shown_data(data), method.row, *([] if llm is None else [llm.row])]
-    return "-".join([f"seed{seed}", f"{shots}shot", *map(_plain, parts)])
+def _folder(seed: int, shots: int, names: Sequence[str], taken: Container[str]) -> str:
+    """Return a folder's name, with a mark where names that differ in what no folder shows have taken it.
+
+    The first goes without, so that a study that is given more keeps the folders that it has.
+    """
+    found = "-".join([f"seed{seed}", f"{shots}shot", *map(_plain, names)])
+    if found not in taken:
+        return found
+    mark = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+    return f"{found}-{mark[:_MARK]}"
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ from ..search.unfinished import INTERRUPTED, Found, NotRun, Stopped, ends_all, s
 from ..stop import Stop
 from .grid import StudyCell
 from .outcomes import Outcome, outcome_of
-from .white_box_runs import fitted, is_fitted
+from .white_box_runs import fitted, was_fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def as_they_are(cells: Sequence[StudyCell]) -> Iterator[Made]:
         if one.white_box is None:
             found = as_it_is(one.cell, INTERRUPTED)
             yield Made(outcome_of(one, found), found)
-        elif is_fitted(one):
+        elif was_fitted(one):
             yield Made(asyncio.run(fitted(one, Stop())))
         else:
             yield _without(one, NotRun(INTERRUPTED))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.counts import counted
 from ..results.run_dir import SUMMARY, write_atomically
 from .accuracy_tables import curves, tables
 from .comparing import differences
@@ -41,8 +42,26 @@ def findings(study: Study, outcomes: Sequence[Outcome], carried: Carried, title:
         "transfer": transfers(study, blocks, carried) if study.transfer else [],
         "left_out": left_out(outcomes),
         "without_details": without_details(outcomes),
+        "notes": list(_unseen_points(study, outcomes)),
         "runs": [_run(one) for one in outcomes],
     }
+
+
+def _unseen_points(study: Study, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Yield which points of learning curves finished runs reached, and were not looked at for."""
+    # Of a run without decisions image by image nothing of its opening is known.
+    known = [one for one in outcomes if any(figure.hits is not None for figure in one.figures.values())]
+    searches = [one for one in known if one.counts and one.cell.white_box is None]
+    lacking = {
+        count: sum(count not in one.curve and count <= (one.spent.get("evaluated") or 0) for one in searches)
+        for count in sorted(study.curve)
+    }
+    if points := [str(count) for count, runs in lacking.items() if runs]:
+        yield (
+            f"learning curves lack n = {', '.join(points)}: {counted(max(lacking.values()), 'finished run')} "
+            "had no such look at the test images, which are opened once; a folder of its own "
+            "(--suite-dir) makes the study anew"
+        )
 
 
 def _run(one: Outcome) -> dict[str, Any]:

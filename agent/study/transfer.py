@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.spec import Report
-from ..errors import TemplateRejectedError
-from ..results.details import BEST
+from ..config.schema import SearchConfig
+from ..errors import TemplateRejectedError, UsageError
+from ..results.details import BEST, read_details
 from ..results.gain import PLAIN
 from ..results.run_dir import write_atomically
+from ..store.look import Look
 from .comparing import Blocks
+from .grid import StudyCell
 from .outcomes import Outcome
 from .rows import Row, rows_of
 from .study_file import Study
 
 TRANSFER = "transfer.json"
 """The file in a study's folder with what was scored on other models: nothing is scored twice."""
+_PARTS = 4
+"""Of a key: data set, model, template, and the identity of what it was scored on."""
 
 
 class Carried:
     """Test accuracies of templates on models that they were not found on.
+
+    A template is scored with the settings of the method that found it, as its own run on the other model has
+    them, and what was scored holds for the data and the model of that run alone.
 
     Args:
         folder: The study's folder.
@@ -34,16 +44,23 @@ class Carried:
     def __init__(self, folder: Path) -> None:
         self._path = folder / TRANSFER
         self._known: dict[str, float | None] = _read(self._path)
+        self._grounds: dict[str, _Ground] = {}
 
-    def test(self, data: str, model: str, template: str) -> float | None:
-        """Return the test accuracy of a template; None where it is not known, or cannot be had."""
-        return self._known.get(_key(data, model, template))
+    def test(self, blocks: Blocks, there: StudyCell, template: str) -> float | None:
+        """Return the test accuracy of a template; None where it is not known, or cannot be had.
+
+        Args:
+            blocks: What counts.
+            there: The method's own run on the other model.
+            template: What was found elsewhere.
+        """
+        return self._known.get(_key(there, self._ground(blocks, there), template))
 
     def complete(self, study: Study, blocks: Blocks, report: Report) -> None:
         """Score what is not known yet; block for as long as that takes.
 
         The test split of a data set is the same for every seed and number of shots, so a model is opened
-        once for it.
+        once for it, and for every method whose settings make another classifier of it.
 
         Args:
             study: The file.
@@ -53,16 +70,60 @@ class Carried:
         Raises:
             UsageError: Data or model cannot be used.
         """
-        for data, model, templates in _wanted(study, blocks):
-            missing = [one for one in templates if _key(data, model, one) not in self._known]
-            config = _config_of(blocks, data, model)
-            if not missing or config is None:
+        for there, templates in _wanted(study, blocks):
+            ground = self._ground(blocks, there)
+            keys = {_key(there, ground, one): one for one in templates}
+            missing = {key: one for key, one in keys.items() if key not in self._known}
+            if not missing:
                 continue
-            report(f"transfer to {model} on {data}: {len(missing)} templates")
-            evaluator = open_evaluator(config.model_copy(update={"views": 0}))
-            for template in missing:
-                self._known[_key(data, model, template)] = _tested(evaluator, template)
+            report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
+            evaluator = open_evaluator(ground.config.model_copy(update={"views": 0}))
+            for key, template in missing.items():
+                self._known[key] = _tested(evaluator, template)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
+
+    def _ground(self, blocks: Blocks, there: StudyCell) -> _Ground:
+        """Return what stands for all runs that are scored alike: the first of them."""
+        alike = _alike(there)
+        if alike not in self._grounds:
+            here = (block for key, block in blocks.items() if (key[0], key[2]) == (there.model, there.data))
+            runs = (one.cell for block in here for one in block if one.cell.white_box is None)
+            first = next((cell for cell in runs if _alike(cell) == alike), there)
+            self._grounds[alike] = _Ground(first.config, _identity(first))
+        return self._grounds[alike]
+
+
+class _Ground(NamedTuple):
+    """What templates are scored on.
+
+    Attributes:
+        config: Opens it.
+        identity: Hash of settings, data and model; what was scored with another one is scored anew.
+    """
+
+    config: SearchConfig
+    identity: str
+
+
+_OF_THE_SAMPLE = {"seed", "shots", "few_shot_file", "views"}
+"""Settings that leave test images, class names and model as they are."""
+
+
+def _alike(cell: StudyCell) -> str:
+    """Return all that decides what a template scores on the test images, files by their places."""
+    return json.dumps([cell.data, cell.model, cell.config.bare().model_dump_json(exclude=_OF_THE_SAMPLE)])
+
+
+def _identity(cell: StudyCell) -> str:
+    """Return a hash of what a run was made on, by content: as its store and its details tell it."""
+    settings = cell.config.bare().identity()
+    made_on: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
+    with suppress(UsageError), Look(cell.run_dir) as look:
+        made_on.append(look.manifest["identity"].get("fingerprint"))
+    details = read_details(cell.run_dir)
+    if details is not None and (seen := details.decisions) is not None:
+        made_on += [seen.image_set, seen.classes, seen.labels]
+    return hashlib.sha256(json.dumps(made_on, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 LEAST_GAIN = 0.01
@@ -98,13 +159,14 @@ def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carrie
         if (model, own_shots) != (source, shots):
             continue
         there = blocks.get((target, shots, data, seed), ())
-        native, plain = row.of(there), _plain(there)
-        found = next((one for one in block if (one.cell.method, one.cell.llm) == (row.method, row.llm)), None)
+        native, found = _of(row, there), _of(row, block)
+        plain = None if native is None else native.figures.get(PLAIN)
         if found is None or native is None or plain is None:
             continue
-        brought = carried.test(data, target, found.template or "")
+        brought = carried.test(blocks, native.cell, found.template or "")
         if brought is not None:
-            gains.setdefault(data, []).append((brought - plain, native.test - plain))
+            own = native.figures[BEST].test - plain.test
+            gains.setdefault(data, []).append((brought - plain.test, own))
     label = {"label": row.label, "shots": shots, "from": source, "to": target, "sets": len(gains)}
     if not gains:
         return {**label, "brought": None, "native": None, "kept": None}
@@ -120,27 +182,31 @@ def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carrie
     }
 
 
-def _plain(block: Sequence[Outcome]) -> float | None:
-    found = Row(PLAIN, None, figure=PLAIN).of(block)
-    return None if found is None else found.test
-
-
-def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield each data set and model with the templates that were found on others."""
-    wanted: dict[tuple[str, str], dict[str, None]] = {}
-    for (model, _shots, data, _seed), block in blocks.items():
-        for one in block:
-            if one.template is not None and BEST in one.figures:
-                for target in (other.row for other in study.models if other.row != model):
-                    wanted.setdefault((data, target), {})[one.template] = None
-    yield from ((data, model, list(templates)) for (data, model), templates in wanted.items())
-
-
-def _config_of(blocks: Blocks, data: str, model: str) -> Any:
-    for key, block in blocks.items():
-        if (key[0], key[2]) == (model, data) and block:
-            return block[0].cell.config
+def _of(row: Row, block: Sequence[Outcome]) -> Outcome | None:
+    """Return the run of a row's method."""
+    for one in block:
+        if (one.cell.method, one.cell.llm) == (row.method, row.llm) and BEST in one.figures:
+            return one
     return None
+
+
+def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[StudyCell, list[str]]]:
+    """Yield runs that stand for all that are scored alike, with the templates that were found elsewhere.
+
+    A method that has no run on the other model has no gain there to compare with.
+    """
+    wanted: dict[str, tuple[StudyCell, dict[str, None]]] = {}
+    for (model, shots, data, seed), block in blocks.items():
+        for target in (other.row for other in study.models if other.row != model):
+            there = {
+                (one.cell.method, one.cell.llm): one for one in blocks.get((target, shots, data, seed), ())
+            }
+            for one in block:
+                native = there.get((one.cell.method, one.cell.llm))
+                if one.template is not None and BEST in one.figures and native is not None:
+                    alike = wanted.setdefault(_alike(native.cell), (native.cell, {}))
+                    alike[1][one.template] = None
+    yield from ((cell, list(templates)) for cell, templates in wanted.values())
 
 
 def _tested(evaluator: Evaluator, template: str) -> float | None:
@@ -151,13 +217,18 @@ def _tested(evaluator: Evaluator, template: str) -> float | None:
     return None if scores is None else scores.test
 
 
-def _key(data: str, model: str, template: str) -> str:
-    return json.dumps([data, model, template], ensure_ascii=False)
+def _key(there: StudyCell, ground: _Ground, template: str) -> str:
+    return json.dumps([there.data, there.model, template, ground.identity], ensure_ascii=False)
 
 
 def _read(path: Path) -> dict[str, float | None]:
+    """Return what is known; not what an older program scored, which did not say on what."""
     try:
         found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
-        return {key: None if value is None else float(value) for key, value in found.items()}
+        return {
+            key: None if value is None else float(value)
+            for key, value in found.items()
+            if len(json.loads(key)) == _PARTS
+        }
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}

@@ -11,21 +11,50 @@ from ...evaluator.white_box import WhiteBoxResult, run
 from ..errors import UsageError
 from ..results.details import BEST
 from ..results.run_dir import write_atomically
+from ..search.same_content import CONTENT, Contents, Made, check_content
 from ..stop import Stop
 from .grid import StudyCell
 from .outcomes import Figure, Outcome, digits
 
 FITTED = "white_box.json"
 """The file in the folder of such a run."""
+_LABELS = "labels"
+"""The true classes of the test images, beside the hashes of its content."""
 
 
-def is_fitted(cell: StudyCell) -> bool:
+def is_fitted(cell: StudyCell, contents: Contents) -> bool:
     """Return whether a reference was fitted already.
+
+    Args:
+        cell: Which one.
+        contents: What its data and its weights hold now.
+
+    Raises:
+        UsageError: Its folder holds one with other settings or on other content, or something else.
+    """
+    if (kept := _kept(cell)) is None:
+        return False
+    check_content(cell.run_dir, contents.differences(cell.config, _made(kept)))
+    return True
+
+
+def was_fitted(cell: StudyCell) -> bool:
+    """Return the same of one whose content was compared before.
 
     Raises:
         UsageError: Its folder holds one with other settings, or something else.
     """
     return _kept(cell) is not None
+
+
+def _made(kept: Mapping[str, Any]) -> Made:
+    """Return what it was fitted on; nothing of it is known where an older program did not say."""
+    known = kept.get(CONTENT)
+    if not isinstance(known, Mapping):
+        return Made()
+    labels = known.get(_LABELS)
+    hashes = {name: text for name, text in known.items() if isinstance(text, str)}
+    return Made(hashes=hashes, labels=tuple(labels) if isinstance(labels, list) else None)
 
 
 async def fitted(cell: StudyCell, stop: Stop) -> Outcome:
@@ -59,7 +88,8 @@ def _document(cell: StudyCell, found: WhiteBoxResult) -> dict[str, Any]:
     (predicted,) = found.predictions.predicted
     assert predicted is not None
     hits = [one == true for one, true in zip(predicted, found.predictions.labels, strict=True)]
-    return {**found.to_json(), "identity": _identity(cell), "hits": digits(hits)}
+    content = {**found.content, _LABELS: list(found.predictions.labels)}
+    return {**found.to_json(), "identity": _identity(cell), CONTENT: content, "hits": digits(hits)}
 
 
 def _identity(cell: StudyCell) -> dict[str, Any]:
@@ -82,11 +112,13 @@ def _kept(cell: StudyCell) -> Mapping[str, Any] | None:
             f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was fitted with other settings; "
             "give this suite a folder of its own by --suite-dir, or the settings of before"
         )
-    return {"test": float(test), "hits": str(hits), "seconds": float(seconds)}
+    return {**found, "test": float(test), "hits": str(hits), "seconds": float(seconds)}
 
 
 def _check_free(cell: StudyCell) -> None:
-    if cell.run_dir.is_dir() and any(cell.run_dir.iterdir()):
+    # What a killed process had begun to write is its own, and no result.
+    own = f".{FITTED}."
+    if cell.run_dir.is_dir() and any(not one.name.startswith(own) for one in cell.run_dir.iterdir()):
         raise UsageError(
             f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no "
             f"{FITTED}; move it away, or choose another folder"

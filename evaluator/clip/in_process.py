@@ -12,6 +12,7 @@ import torch
 
 from ..cache import cache_dir
 from ..datasets import FewShotData, load_data
+from ..datasets.content import shots_hash
 from ..datasets.hand_made import for_dataset
 from ..datasets.values import Item
 from ..scoring import EvaluatorInfo
@@ -243,6 +244,30 @@ def _info(
 ) -> EvaluatorInfo:
     precision = str(_dtype(spec, loaded)).removeprefix("torch.").replace("float32", "fp32")
     sizes = [0 if one is None else len(one.kept) for one in features]
+    hashes = [None if one is None else one.images for one in features]
+    fingerprint = _fingerprint(data, loaded, features, precision, views)
+    return EvaluatorInfo(
+        dataset=data.name,
+        classes=len(data.classes),
+        class_names=tuple(data.classes),
+        shots=data.shots,
+        seed=data.seed,
+        sizes={"train": sizes[0], "val": sizes[1], "test": len(ahead.kept) if ahead else data.test.size},
+        model=spec.model,
+        pretrained=spec.pretrained,
+        fingerprint=fingerprint,
+        baselines=for_dataset(data.name),
+        precision=precision,
+        notes=notes,
+        cheap=True,
+        views=views,
+        content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
+    )
+
+
+def _fingerprint(
+    data: FewShotData, loaded: LoadedModel, features: Sequence[Features | None], precision: str, views: int
+) -> str:
     identity = repr(
         (
             [None if one is None else one.images for one in features],
@@ -256,19 +281,4 @@ def _info(
             *((f"{views} views, recipe {RECIPE}",) if views else ()),
         )
     )
-    return EvaluatorInfo(
-        dataset=data.name,
-        classes=len(data.classes),
-        class_names=tuple(data.classes),
-        shots=data.shots,
-        seed=data.seed,
-        sizes={"train": sizes[0], "val": sizes[1], "test": len(ahead.kept) if ahead else data.test.size},
-        model=spec.model,
-        pretrained=spec.pretrained,
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
-        baselines=for_dataset(data.name),
-        precision=precision,
-        notes=notes,
-        cheap=True,
-        views=views,
-    )
+    return hashlib.sha256(identity.encode()).hexdigest()

@@ -132,6 +132,7 @@ def info(answer: object) -> EvaluatorInfo:
             for name, templates in _mapping("info.baselines", answer.baselines)
         },
         notes=notes(answer.notes),
+        content={},  # parts of a CLIP
         shareable=bool(answer.shareable),
         class_names=tuple(
             text("a name in info.class_names", one)

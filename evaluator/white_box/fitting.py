@@ -37,6 +37,7 @@ def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, se
         chosen=fitted.chosen,
         trained=fitted.trained,
         seconds=seconds,
+        content={**problem.content, split: seen.image_set},
     )
 
 

@@ -14,6 +14,7 @@ from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.texts.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier
 from ..datasets import load_data
+from ..datasets.content import shots_hash
 from ..datasets.hand_made import PLAIN, hand_made
 from ..errors import DataError, EvaluatorError
 from ..spec import EvaluatorSpec, Progress, Report
@@ -34,6 +35,7 @@ class Problem:
         val: Validation images; empty where there are none.
         open_test: Gives the test images.
         report: Told each fact worth knowing.
+        content: See ``EvaluatorInfo``.
     """
 
     dataset: str
@@ -46,6 +48,7 @@ class Problem:
     val: Labelled
     open_test: Callable[[], Labelled]
     report: Report = lambda _line: None
+    content: Mapping[str, str] = field(default_factory=dict)
     _opened: dict[str, Labelled] = field(default_factory=dict)
 
     def split(self, name: str) -> Labelled:
@@ -127,7 +130,8 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
         report(note)
     loaded = load_model(spec.model, spec.pretrained, device, report=report)
     images = image_encoder(spec, loaded, report, progress)
-    train, val = (labelled(images, items, data)[1] for items in (data.train, data.val))
+    (seen, train), (also_seen, val) = (labelled(images, items, data) for items in (data.train, data.val))
+    hashes = [None if one is None else one.images for one in (seen, also_seen)]
     full = EvaluatorSpec(**{**dict(spec), "precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
     assert isinstance(encoder, TextEncoder)  # of one model there are no replicas
@@ -143,4 +147,5 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
             val=val,
             open_test=lambda: labelled(images, data.test.open(), data)[1],
             report=report,
+            content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
         )

@@ -84,6 +84,8 @@ class WhiteBoxResult:
         chosen: What it worked with, as JSON values: options as given, and what was chosen on val.
         trained: Numbers that were learnt.
         seconds: What fitting and choosing took; loading and encoding images is left out.
+        content: Hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of
+            the split by the split's name.
     """
 
     name: str
@@ -95,6 +97,7 @@ class WhiteBoxResult:
     chosen: Mapping[str, Any]
     trained: int
     seconds: float
+    content: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the accuracies and what they come from as JSON values, without the predictions."""

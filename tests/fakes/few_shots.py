@@ -61,6 +61,7 @@ def few_shots(
             tokenizer=tokenizer,
             context_length=length,
             key="",
+            weights="",
             preprocessing="",
             device=torch.device("cpu"),
             logit_scale=100.0,

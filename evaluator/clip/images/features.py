@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,11 +97,6 @@ def checksum(features: Tensor) -> str:
     found = hashlib.blake2b(f"{features.dtype}{list(features.shape)}".encode(), digest_size=16)
     found.update(features.contiguous().view(torch.uint8).numpy().data)
     return found.hexdigest()
-
-
-def image_set_hash(digests: Sequence[str]) -> str:
-    """Return hash of an ordered set of images, from the hash of each."""
-    return hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ...datasets.content import file_digest, image_set_hash
 from ...datasets.image_checks import HOW_TO_GO_ON
 from ...datasets.readers.pictures import open_rgb
 from ...errors import DataError
@@ -23,7 +23,7 @@ from ...spec import Progress, Report
 from ..models.open_clip_model import LoadedModel
 from .altered import RECIPE, altered_views
 from .feature_file import FeatureFile
-from .features import SCHEMA, BrokenFeaturesError, Manifest, feature_key, image_set_hash, read_features
+from .features import SCHEMA, BrokenFeaturesError, Manifest, feature_key, read_features
 
 OnBadImage = Literal["fail", "skip"]
 AT_ONCE = 64
@@ -215,19 +215,10 @@ class ImageEncoder:
             return functional.normalize(encoded.float(), dim=-1).cpu()[: len(pictures)]
 
 
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:
-        # The decoder says what is wrong with it; here it only has to count as another image.
-        return f"unreadable {path} {error.errno}"
-
-
 def _digests(pool: ThreadPoolExecutor, paths: Sequence[Path], workers: int) -> list[str]:
     """Return the hash of each file; many go to a thread at once, as handing over one costs more than it."""
     parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
-    hashed = _ordered(pool, lambda part: [_digest(path) for path in part], parts, 2 * workers)
+    hashed = _ordered(pool, lambda part: [file_digest(path) for path in part], parts, 2 * workers)
     return [digest for part in hashed for digest in part]
 
 

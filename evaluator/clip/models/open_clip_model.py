@@ -34,6 +34,7 @@ class LoadedModel:
         tokenizer: Texts to token ids.
         context_length: Most tokens that it reads.
         key: Content hash of checkpoint and architecture.
+        weights: Content hash of the checkpoint alone.
         preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
         device: Where it lies.
         logit_scale: Factor between cosine and logit.
@@ -47,6 +48,7 @@ class LoadedModel:
     tokenizer: Any
     context_length: int
     key: str
+    weights: str
     preprocessing: str
     device: torch.device
     logit_scale: float
@@ -68,6 +70,7 @@ def load_model(
     with _quiet():
         model, preprocess = _create(source, overrides)
         tokenizer = _tokenizer(source)
+    weights = file_hash(source.weights)
     settings = json.dumps(model.visual.preprocess_cfg, sort_keys=True, default=str)
     loaded = LoadedModel(
         name=name,
@@ -76,7 +79,8 @@ def load_model(
         preprocess=preprocess,
         tokenizer=tokenizer,
         context_length=int(getattr(tokenizer, "context_length", None) or model.context_length),
-        key=_key(source, model),
+        key=_key(weights, model),
+        weights=weights,
         preprocessing=settings,
         device=device,
         logit_scale=model.logit_scale.exp().item(),
@@ -145,9 +149,9 @@ def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {"quick_gelu": source.quick_gelu}, (fact,)
 
 
-def _key(source: Source, model: nn.Module) -> str:
+def _key(weights: str, model: nn.Module) -> str:
     """Return hash of the weights' bytes and of the architecture as built (activations have no weights)."""
-    return hashlib.sha256(f"{file_hash(source.weights)}\n{model}".encode()).hexdigest()
+    return hashlib.sha256(f"{weights}\n{model}".encode()).hexdigest()
 
 
 def _describe(settings: dict[str, Any]) -> str:

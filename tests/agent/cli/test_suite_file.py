@@ -19,7 +19,9 @@ import promptclimb.agent.cli.rehearsal
 import promptclimb.agent.search.inputs
 import promptclimb.agent.study.beforehand
 from promptclimb.agent.cli.main import main
+from promptclimb.agent.study.study_document import findings
 from promptclimb.agent.study.study_file import Study
+from promptclimb.agent.study.transfer import Carried
 from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -28,6 +30,7 @@ from tests.agent.search.test_suite import pictures
 from tests.evaluator.datasets.readers import test_coop
 from tests.fakes.black_box import FACTORY, stand_in
 from tests.fakes.chat_server import ChatServer
+from tests.fakes.study_outcomes import cells, outcome, study
 from tests.paths import ROOT
 
 SUITES = sorted((ROOT / "suites").glob("*.toml"))
@@ -96,6 +99,16 @@ def test_a_study_is_summed_up_and_goes_on(
     assert main(["suite", "small.toml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == found
     assert len(opened) == 8
+
+
+def test_points_that_were_asked_for_too_late_are_named() -> None:
+    """A finished run was looked at once; what its curve lacks is said, not what it never reached."""
+    found = study(curve=[1, 3, 5, 9])
+    runs = [outcome(one, curve={3: 0.5}, spent={"evaluated": 5}) for one in cells(found)]
+    (note,) = findings(found, runs, Carried(Path("/nowhere")), "t")["notes"]
+    assert note.startswith("learning curves lack n = 1, 5: 8 finished runs had no such look")
+    whole = [outcome(one, curve={1: 0.5, 3: 0.5, 5: 0.5}, spent={"evaluated": 5}) for one in cells(found)]
+    assert findings(found, whole, Carried(Path("/nowhere")), "t")["notes"] == []
 
 
 def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,11 +96,22 @@ def test_flags_that_decide_are_refused(name: str) -> None:
         refuse_deciding({name: "1"}, Path("study.toml"))
 
 
-@pytest.mark.parametrize("names", [["a/x", "b/x"], ["a b", "a-b"]])
-def test_no_two_runs_share_a_folder(names: list[str]) -> None:
-    """Names that make one folder are refused."""
-    with pytest.raises(ConfigError, match="share a folder"):
-        cells(study(data=names))
+def test_data_sets_of_one_name_are_refused() -> None:
+    """The tables could not tell them apart; it is said which two."""
+    with pytest.raises(ConfigError, match="'a/x' and 'b/x' would both be 'x'"):
+        cells(study(data=["a/x", "y", "b/x"]))
+
+
+@pytest.mark.parametrize("names", [["d/\u732b", "d/\u72ac"], ["a b", "a-b"], ["x" * 41, "x" * 42]])
+def test_names_that_no_folder_shows_are_told_apart(names: list[str]) -> None:
+    """The first keeps its plain folder, also when another is added; the same file gives the same folders."""
+    alone = [one.run_dir for one in cells(study(data=names[:1]))]
+    both = [one.run_dir for one in cells(study(data=names))]
+    assert len(set(both)) == len(both) == 2 * len(alone)
+    assert set(alone) < set(both)
+    assert both == [one.run_dir for one in cells(study(data=names))]
+    named = [{"name": name, "method": "random"} for name in names]
+    assert len({one.run_dir for one in cells(study(data=["one"], seeds=[1], methods=named))}) == 2
 
 
 def test_folders_stay_inside() -> None:

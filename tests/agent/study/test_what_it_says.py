@@ -9,20 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
-from promptclimb.agent.study import transfer
 from promptclimb.agent.study.accuracy_tables import tables
 from promptclimb.agent.study.comparing import differences
 from promptclimb.agent.study.outcomes import Figure, Outcome, blocks_of, outcome_of
 from promptclimb.agent.study.picture import svg
 from promptclimb.agent.study.study_document import findings
-from promptclimb.agent.study.study_file import Study
 from promptclimb.agent.study.study_forms import markdown, parts, raw_csv
 from promptclimb.agent.study.study_latex import latex
-from promptclimb.agent.study.transfer import Carried, transfers
-from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.agent.study.transfer import Carried
 from tests.fakes.small_result import small_result
 from tests.fakes.study_outcomes import (
     cells,
@@ -145,53 +140,6 @@ def test_runs_without_details_are_named_and_draw_no_images() -> None:
     assert "| seed2-16shot-RN-pico-two-random |" in markdown(said)
     stopped = [one if one.detailed else replace(one, counts=False) for one in lost]
     assert document_of(found, stopped)["without_details"] == []
-
-
-def moving() -> tuple[Study, list[Outcome]]:
-    """A study of two models; on the second, searching gains a quarter."""
-    found = study(data=["one"], seeds=[1], methods=["random"], models=["RN-pico", "ViT-pico"], transfer=True)
-    hits = {"RN-pico": "1110", "ViT-pico": "1100"}
-    runs = [
-        outcome(one, hits[one.model], template=f"{one.model} {{}}", figures={"plain": figure("1000")})
-        for one in cells(found)
-    ]
-    return found, runs
-
-
-def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what a search on the other model gains, how much a template brings along; scored once."""
-    found, runs = moving()
-    opened: list[str] = []
-
-    class Known(FakeEvaluator):
-        """Half of the gain of each template is kept."""
-
-        def examine(self, ensembles: Any, *, test: bool = True) -> Any:
-            """As told."""
-            return [
-                scores.__class__(train=0.0, val=None, test=0.375) for scores in super().examine(ensembles)
-            ]
-
-    def fake(spec: Any) -> FakeEvaluator:
-        opened.append(spec.model)
-        return Known()
-
-    monkeypatch.setattr(transfer, "open_evaluator", fake)
-    blocks = blocks_of(runs)
-    said: list[str] = []
-    for _ in range(2):
-        carried = Carried(tmp_path)
-        carried.complete(found, blocks, said.append)
-        kept = {(one["from"], one["to"]): one["kept"] for one in transfers(found, blocks, carried)}
-    assert kept == {("RN-pico", "ViT-pico"): pytest.approx(0.5), ("ViT-pico", "RN-pico"): pytest.approx(0.25)}
-    assert sorted(opened) == ["RN-pico", "ViT-pico"]
-    assert len(said) == 2
-
-
-def test_nothing_is_kept_of_no_gain(tmp_path: Path) -> None:
-    """What was not scored, or where searching gained nothing, has no share."""
-    found, runs = moving()
-    assert {one["kept"] for one in transfers(found, blocks_of(runs), Carried(tmp_path))} == {None}
 
 
 def document(tmp_path: Path) -> tuple[dict[str, Any], list[Outcome]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.errors import ConfigError, UsageError
+from promptclimb.agent.search.same_content import Contents
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import white_box_runs
 from promptclimb.agent.study.accuracy_tables import tables
@@ -55,9 +56,9 @@ def of(folder: Path, **more: Any) -> list[StudyCell]:
 async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> None:
     """What was found is kept, image by image."""
     (_, cell) = of(tmp_path)
-    assert not is_fitted(cell)
+    assert not is_fitted(cell, Contents())
     first = await fitted(cell, Stop())
-    assert is_fitted(cell)
+    assert is_fitted(cell, Contents())
     assert await fitted(cell, Stop()) == first
     assert fits == [{"name": "linear-probe", "data": "dice", "split": "test", "c": 1.0}]
     assert (first.figures["best"].test, first.figures["best"].hits) == (0.75, "1110")
@@ -86,7 +87,7 @@ async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
     """One that was fitted in another way is not taken for this one."""
     await fitted(of(tmp_path)[1], Stop())
     with pytest.raises(UsageError, match="was fitted with other settings"):
-        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0])  # type: ignore[dict-item]
+        is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0], Contents())  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])
@@ -95,8 +96,18 @@ async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
     (_, cell) = of(tmp_path)
     first = await fitted(cell, Stop())
     (cell.run_dir / FITTED).write_text(text)
-    assert not is_fitted(cell)
+    assert not is_fitted(cell, Contents())
     assert await fitted(cell, Stop()) == first
+
+
+async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path: Path) -> None:
+    """Its folder is the reference's own, and is fitted again."""
+    (_, cell) = of(tmp_path)
+    cell.run_dir.mkdir()
+    (cell.run_dir / f".{FITTED}.dhqx1kmh").write_text("{")
+    assert not is_fitted(cell, Contents())
+    await fitted(cell, Stop())
+    assert is_fitted(cell, Contents())
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -105,7 +116,7 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     cell.run_dir.mkdir()
     (cell.run_dir / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds no white_box\.json"):
-        is_fitted(cell)
+        is_fitted(cell, Contents())
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ def test_images_that_are_as_they_were_are_not_read_again(
     """Their hash is known, for features in the cache; those of a set that changed are made anew."""
     seen = SeenFiles(tmp_path / "seen", clock=lambda: time.time_ns() + 2 * SETTLED_NS)
     read: list[Path] = []
-    digest = image_encoder._digest
-    monkeypatch.setattr(image_encoder, "_digest", lambda path: (read.append(path), digest(path))[1])
+    digest = image_encoder.file_digest
+    monkeypatch.setattr(image_encoder, "file_digest", lambda path: (read.append(path), digest(path))[1])
     first = encoder(loaded, tmp_path, seen=seen).features(pictures)
     assert read == pictures
     second = encoder(loaded, tmp_path, seen=seen).features(pictures)

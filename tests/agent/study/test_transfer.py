@@ -1,0 +1,119 @@
+"""What is kept of a gain on another model: scored once, with settings and data of the method's own run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.results.details import Decisions, Details, write_details
+from promptclimb.agent.study import transfer
+from promptclimb.agent.study.grid import cells_of
+from promptclimb.agent.study.outcomes import Outcome, blocks_of
+from promptclimb.agent.study.study_file import Study
+from promptclimb.agent.study.transfer import TRANSFER, Carried, transfers
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import SplitScores
+from tests.fakes.study_outcomes import cells, figure, outcome, study
+
+
+def moving() -> tuple[Study, list[Outcome]]:
+    """A study of two models; on the second, searching gains a quarter."""
+    found = study(data=["one"], seeds=[1], methods=["random"], models=["RN-pico", "ViT-pico"], transfer=True)
+    hits = {"RN-pico": "1110", "ViT-pico": "1100"}
+    runs = [
+        outcome(one, hits[one.model], template=f"{one.model} {{}}", figures={"plain": figure("1000")})
+        for one in cells(found)
+    ]
+    return found, runs
+
+
+def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what a search on the other model gains, how much a template brings along; scored once."""
+    found, runs = moving()
+    opened: list[str] = []
+
+    class Known(FakeEvaluator):
+        """Half of the gain of each template is kept."""
+
+        def examine(self, ensembles: Any, *, test: bool = True) -> Any:
+            """As told."""
+            return [
+                scores.__class__(train=0.0, val=None, test=0.375) for scores in super().examine(ensembles)
+            ]
+
+    def fake(spec: Any) -> FakeEvaluator:
+        opened.append(spec.model)
+        return Known()
+
+    monkeypatch.setattr(transfer, "open_evaluator", fake)
+    blocks = blocks_of(runs)
+    said: list[str] = []
+    for _ in range(2):
+        carried = Carried(tmp_path)
+        carried.complete(found, blocks, said.append)
+        kept = {(one["from"], one["to"]): one["kept"] for one in transfers(found, blocks, carried)}
+    assert kept == {("RN-pico", "ViT-pico"): pytest.approx(0.5), ("ViT-pico", "RN-pico"): pytest.approx(0.25)}
+    assert sorted(opened) == ["RN-pico", "ViT-pico"]
+    assert len(said) == 2
+
+
+def test_a_template_is_scored_with_the_settings_of_its_own_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other class names are another classifier: of the pick, and of the plain template that is taken off."""
+    names = tmp_path / "names.txt"
+    names.write_text("zero\none\n")
+    methods = ["random", {"name": "renamed", "method": "random", "class_names": str(names)}]
+    found = study(data=["one"], seeds=[1], methods=methods, models=["RN-pico", "ViT-pico"], transfer=True)
+    plain = {"random": "1100", "renamed": "1000"}
+    runs = [
+        outcome(one, "1110", template="a {}", figures={"plain": figure(plain[one.method])})
+        for one in cells(found)
+    ]
+
+    def fake(spec: Any) -> FakeEvaluator:
+        known = FakeEvaluator()
+        test = 0.5 if spec.class_names is None else 0.625
+        monkeypatch.setattr(known, "examine", lambda *_, **__: [SplitScores(train=0.0, val=None, test=test)])
+        return known
+
+    monkeypatch.setattr(transfer, "open_evaluator", fake)
+    carried = Carried(tmp_path)
+    carried.complete(found, blocks_of(runs), lambda _line: None)
+    brought = {one["label"]: one["brought"] for one in transfers(found, blocks_of(runs), carried)}
+    assert brought == {"random": 0.0, "renamed": 37.5}
+
+
+def test_what_was_scored_on_other_data_is_scored_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs made again on other test images, or an entry that does not say on what, tell nothing of these."""
+    found, _ = moving()
+    opened: list[str] = []
+
+    def fake(spec: Any) -> FakeEvaluator:
+        opened.append(spec.model)
+        return FakeEvaluator()
+
+    monkeypatch.setattr(transfer, "open_evaluator", fake)
+    (tmp_path / TRANSFER).write_text(json.dumps({json.dumps(["one", "ViT-pico", "RN-pico {}"]): 0.9}))
+    made = cells_of(found, tmp_path, {}, {})
+    runs = blocks_of(
+        outcome(one, template=f"{one.model} {{}}", figures={"plain": figure("1000")}) for one in made
+    )
+    for labels in ((0, 1, 0, 1), (0, 1, 0, 1), (1, 0, 1, 0)):
+        for one in made:
+            one.run_dir.mkdir(exist_ok=True)
+            seen = Decisions(image_set="k", classes=("a", "b"), labels=labels, predicted={})
+            write_details(one.run_dir, Details(decisions=seen))
+        Carried(tmp_path).complete(found, runs, lambda _line: None)
+    assert sorted(opened) == ["RN-pico", "RN-pico", "ViT-pico", "ViT-pico"]
+
+
+def test_nothing_is_kept_of_no_gain(tmp_path: Path) -> None:
+    """What was not scored, or where searching gained nothing, has no share."""
+    found, runs = moving()
+    assert {one["kept"] for one in transfers(found, blocks_of(runs), Carried(tmp_path))} == {None}
