@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks import results_page
+from benchmarks.peers import tables as league_tables
 from promptclimb.agent.results.guessing import GUESSED
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -177,3 +178,12 @@ def test_templates_on_the_page_were_found() -> None:
         row = known[data, model, shots, seed, template]
         assert float(found) == pytest.approx(100 * float(row["test: best"]), abs=0.051)
         assert float(plain) == pytest.approx(100 * float(row["test: plain"]), abs=0.051)
+
+
+def test_the_league_on_the_page_is_that_of_the_kept_rows() -> None:
+    """Every line of the table is what the rows come to, intervals included."""
+    kept = (DOCS / "results" / "league.jsonl").read_text("utf-8").splitlines()
+    told = league_tables.document([json.loads(line) for line in kept])
+    lines = [line for line in league_tables.markdown("", told).splitlines() if line.startswith("|")]
+    assert len(lines) > 5
+    assert [line for line in lines if line not in PAGE.splitlines()] == []
