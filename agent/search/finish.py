@@ -77,7 +77,6 @@ class _Choice:
     Attributes:
         ranked: All templates, best first.
         rows: The same as lines of the leaderboard.
-        evaluated: How many texts were scored.
         ensemble: Those that are averaged.
         baselines: What they are compared with, by name.
         notes: Why something was chosen with less care.
@@ -85,7 +84,6 @@ class _Choice:
 
     ranked: list[Scored]
     rows: tuple[Row, ...]
-    evaluated: int
     ensemble: Group
     baselines: Mapping[str, Group]
     notes: Mapping[str, str]
@@ -155,8 +153,7 @@ async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _
     ensemble = Group(together, ranked[0].score if len(together) == 1 else None)
     baselines = await _baselines(config, evaluator, scored)
     rows = await in_thread(lambda: tuple(row_of(place, one) for place, one in enumerate(ranked, start=1)))
-    evaluated = await in_thread(lambda: len({entry.text for entry in scored}))
-    return _Choice(ranked, rows, evaluated, ensemble, baselines, notes)
+    return _Choice(ranked, rows, ensemble, baselines, notes)
 
 
 def _result(
@@ -185,7 +182,7 @@ def _result(
         baselines={name: one for name, one in named if one.train is not None},
         leaderboard=choice.rows,
         usage=_usage(config, store, ended.records),
-        evaluated=choice.evaluated,
+        evaluated=len({entry.text for entry in ended.scored}),
         rejected=_rejected(ended.records),
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),

@@ -142,8 +142,7 @@ class Session:
                 return done
             check_places(session.config, labels=self.evaluator is not None)
             check_files(run_dir)
-            pool = await in_thread(lambda: read_pool(session.config))
-            return await session._run(run_dir, pool, store)
+            return await session._run(run_dir, await in_thread(lambda: read_pool(session.config)), store)
 
     async def _settled(self, begun: Mapping[str, Any] | None = None) -> Session:
         """Return the session with absolute paths, and a method in place of a local LLM that is not there."""
@@ -265,8 +264,9 @@ class Session:
             stop=self.stop,
             tell=self.tell,
         )
-        prices = price_notes(endpoints) or store.note(PRICES) or {}
-        await store.put_note(PRICES, prices)
+        if paid := price_notes(endpoints):
+            await store.put_note(PRICES, paid)
+        prices = paid or store.note(PRICES) or {}
         climbed = await climbing.run(store, endpoints, evaluator)
         return Ended(
             records=climbed.records,

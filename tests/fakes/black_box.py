@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,16 @@ SEAM = Seam(lambda _spec: FakeEvaluator())
 def opened(spec: EvaluatorSpec) -> object:
     """What the command line opens."""
     return SEAM.make(spec)
+
+
+def stand_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, make: Callable[[EvaluatorSpec], object]
+) -> None:
+    """Let every study of this test open what a function makes: its file names ``FACTORY``, in this folder."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR", raising=False)
+    monkeypatch.setattr(SEAM, "make", make)
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    monkeypatch.chdir(folder)
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, make: Callable[[EvaluatorSpec], object]) -> None:

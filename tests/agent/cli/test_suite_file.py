@@ -28,7 +28,7 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
 from tests.agent.search.test_suite import pictures
 from tests.evaluator.datasets.readers import test_coop
-from tests.fakes.black_box import FACTORY, stand_in
+from tests.fakes.black_box import FACTORY, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.study_outcomes import cells, outcome, study
 from tests.paths import ROOT
@@ -55,10 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeEvaluato
         found.append(FakeEvaluator(seed=spec.seed))
         return found[-1]
 
-    stand_in(monkeypatch, fake)
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
-    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
-    monkeypatch.chdir(tmp_path)
+    stand_in_a_file(monkeypatch, tmp_path, fake)
     return found
 
 

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Verdict
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
-from tests.fakes.black_box import FACTORY, SEAM, stand_in
+from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.study_outcomes import study
 
@@ -52,10 +51,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         found.append(spec.data)
         return FakeEvaluator(seed=spec.seed)
 
-    stand_in(monkeypatch, fake)
-    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
-    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
-    monkeypatch.chdir(tmp_path)
+    stand_in_a_file(monkeypatch, tmp_path, fake)
     return found
 
 
