@@ -234,13 +234,19 @@ def save_tower(folder: Path) -> Path:
     return path
 
 
+def one_step(
+    pictures: Pictures, vocabulary: Vocabulary, folder: Path
+) -> tuple[Recipe, Pictures, Pictures, Vocabulary, Path, Path]:
+    """What a text tower of ViT-pico is trained with, beside its image tower, for one step."""
+    recipe = replace(RECIPE, name="ViT-pico", steps=1)
+    return recipe, pictures, pictures, vocabulary, folder / "state", folder / "export"
+
+
 def test_a_text_tower_is_not_gone_on_with_for_another_image_tower(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     """Another model's image tower, none, and another one than before: each is told."""
-    recipe = replace(RECIPE, name="ViT-pico", steps=1)
-    given = recipe, pictures, pictures, vocabulary, tmp_path / "state", tmp_path / "export"
-    tower = save_tower(tmp_path)
+    tower, given = save_tower(tmp_path), one_step(pictures, vocabulary, tmp_path)
     TextTrainer(tower, *given).run()
     moved = {key: value + 1 for key, value in load_file(tower).items()}
     save_file(moved, tower)
@@ -259,9 +265,7 @@ def test_features_of_another_image_tower_are_not_taken(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     """Begun anew in the same folder with another image tower, a training looks at its pictures anew."""
-    recipe = replace(RECIPE, name="ViT-pico", steps=1)
-    given = recipe, pictures, pictures, vocabulary, tmp_path / "state", tmp_path / "export"
-    tower = save_tower(tmp_path)
+    tower, given = save_tower(tmp_path), one_step(pictures, vocabulary, tmp_path)
     first = TextTrainer(tower, *given)
     assert np.array_equal(TextTrainer(tower, *given)._features, first._features)
     weights = load_file(tower)
