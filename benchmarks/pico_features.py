@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance
 
 from promptclimb.evaluator.open_clip_lists import imagenet_templates
 from promptclimb.evaluator.pico import models, sets
-from promptclimb.evaluator.pico.training.model import encode_text, fast
+from promptclimb.evaluator.pico_training.model import encode_text, fast
 from promptclimb.prompts.pools import BUILT_IN
 
 Floats = NDArray[np.float32]

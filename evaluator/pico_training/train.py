@@ -1,4 +1,4 @@
-"""``python -m promptclimb.evaluator.pico.training.train``: makes both bundled models from nothing.
+"""``python -m promptclimb.evaluator.pico_training.train``: makes both bundled models from nothing.
 
 Five steps, each skipped where its result exists, so that a killed run goes on when it is started again:
 
@@ -26,9 +26,9 @@ from typing import Any
 import structlog
 import torch
 
-from ...cache import cache_dir
-from ...errors import UsageError
-from .. import NAMES
+from ..cache import cache_dir
+from ..errors import UsageError
+from ..pico import NAMES
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art
 from .loop import Recipe, Trainer
@@ -67,7 +67,7 @@ def _minutes(text: str) -> float:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m promptclimb.evaluator.pico.training.train",
+        prog="python -m promptclimb.evaluator.pico_training.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -158,7 +158,7 @@ def _train_both(arguments: list[str], threads: int) -> int:
     command = [
         sys.executable,
         "-m",
-        "promptclimb.evaluator.pico.training.train",
+        "promptclimb.evaluator.pico_training.train",
         *arguments,
         "--threads",
         share,

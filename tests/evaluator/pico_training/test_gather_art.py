@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from promptclimb.evaluator.pico.training import contact
-from promptclimb.evaluator.pico.training import gather_art as art
 from promptclimb.evaluator.pico.world import Art
 from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY
+from promptclimb.evaluator.pico_training import contact
+from promptclimb.evaluator.pico_training import gather_art as art
 
 
 def test_gathering_without_npm_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

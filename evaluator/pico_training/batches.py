@@ -19,7 +19,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import world
+from ..pico import world
 from .gather_art import training_art
 
 SHARD = 5000
