@@ -114,7 +114,8 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
         began, cpu = time.perf_counter(), time.thread_time()
         result = await search(config, evaluator=timed, chat=chat, on_event=hear)
         wall, cpu = time.perf_counter() - began, time.thread_time() - cpu
-        beat.cancel()
+        beat.cancel()  # removing the folder is no part of the search
+        await asyncio.gather(beat, return_exceptions=True)
     llm = shape["resets"] * shape["iterations"] * latency_s
     return {
         **shape,

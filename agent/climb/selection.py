@@ -23,8 +23,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 from ...evaluator.scoring import COUNTED, Objective, Score
+from ..position import Position
 from .scored import Scored
 
 
@@ -60,11 +62,14 @@ def select(
         coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
         return (-first, -entry.value, len(entry.text.split()), coin)
 
-    best: dict[str, Scored] = {}
-    ordered = sorted(entries, key=lambda entry: (*rank(entry), entry.position))
-    for entry in ordered:
-        best.setdefault(entry.key, entry)
-    return list(best.values())
+    # A crowd finds most templates many times. Sorting holds the interpreter, so it is left those that stay.
+    best: dict[str, tuple[tuple[float, float, int, str, Position], Scored]] = {}
+    for entry in entries:
+        place = (*rank(entry), entry.position)
+        held = best.get(entry.key)
+        if held is None or place < held[0]:
+            best[entry.key] = place, entry
+    return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
 
 
 def _with_views(first: float, score: Score) -> float:

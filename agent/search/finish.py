@@ -80,6 +80,7 @@ class _Choice:
         ensemble: Those that are averaged.
         baselines: What they are compared with, by name.
         notes: Why something was chosen with less care.
+        evaluated: How many templates were scored, spellings apart.
     """
 
     ranked: list[Scored]
@@ -87,6 +88,7 @@ class _Choice:
     ensemble: Group
     baselines: Mapping[str, Group]
     notes: Mapping[str, str]
+    evaluated: int
 
 
 async def finish(
@@ -142,8 +144,9 @@ async def finish(
 
 async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _Choice:
     scored = ended.scored
-    # Hashing and ordering all that many climbs have found takes seconds.
+    # Hashing, ordering and counting all that many climbs have found takes seconds.
     ranked = await in_thread(lambda: _ranked(config, evaluator, scored))
+    evaluated = await in_thread(lambda: len({entry.text for entry in scored}))
     if not ranked:
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
@@ -153,7 +156,7 @@ async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _
     ensemble = Group(together, ranked[0].score if len(together) == 1 else None)
     baselines = await _baselines(config, evaluator, scored)
     rows = await in_thread(lambda: tuple(row_of(place, one) for place, one in enumerate(ranked, start=1)))
-    return _Choice(ranked, rows, ensemble, baselines, notes)
+    return _Choice(ranked, rows, ensemble, baselines, notes, evaluated)
 
 
 def _result(
@@ -182,7 +185,7 @@ def _result(
         baselines={name: one for name, one in named if one.train is not None},
         leaderboard=choice.rows,
         usage=_usage(config, store, ended.records),
-        evaluated=len({entry.text for entry in ended.scored}),
+        evaluated=choice.evaluated,
         rejected=_rejected(ended.records),
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),

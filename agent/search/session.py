@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +56,7 @@ from .inputs import (
 )
 from .listening import open_sinks
 from .same_content import CONTENT
-from .written_down import to_the_end, write_down
+from .written_down import entered, to_the_end, write_down
 
 PRICES = "prices"
 """The note of the prices that were paid, for a session that needs no endpoint any more."""
@@ -130,8 +130,7 @@ class Session:
             UsageError: The folder holds no run, is in use, or the config differs in what decides the result.
             PromptclimbError: The run failed on its way; what it has is kept.
         """
-        with ExitStack() as stack:
-            store = await to_the_end(lambda: stack.enter_context(Store.open(run_dir)))
+        async with entered(lambda: Store.open(run_dir)) as store:
             session = await self._settled(store.manifest.get("notes", {}))
             grown = growth(session.config, store.manifest["identity"])
             if (done := None if grown else complete_result(run_dir)) is None:
@@ -222,11 +221,10 @@ class Session:
             "notes": dict(self.notes),
             CONTENT: dict(evaluator.info.content),
         }
-        with ExitStack() as stack:
-            if opened is not None:
-                opened.check_identity(identity)
-            if (store := opened) is None:
-                store = await to_the_end(lambda: stack.enter_context(Store.create(run_dir, about)))
+        if opened is not None:
+            opened.check_identity(identity)
+        held = nullcontext(opened) if opened is not None else entered(lambda: Store.create(run_dir, about))
+        async with held as store:
             write_atomically(run_dir / CONFIG, to_toml(config))
             yield store
 

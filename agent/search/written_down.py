@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -55,3 +56,13 @@ async def to_the_end(work: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({working})
         raise
+
+
+@asynccontextmanager
+async def entered(context: Callable[[], AbstractContextManager[T]]) -> AsyncIterator[T]:
+    """Make and enter a context in a thread, and leave it in one: both ends of a run wait for the disk."""
+    with_it = ExitStack()
+    try:
+        yield await to_the_end(lambda: with_it.enter_context(context()))
+    finally:
+        await to_the_end(with_it.close)

@@ -40,6 +40,12 @@ class _Job:
         else:
             self.written.set_exception(self.error)
 
+    def tell_from_outside(self) -> None:
+        """Have the loop tell who waits, if there is one that still runs."""
+        if self.written is not None:
+            with suppress(RuntimeError):  # it was closed
+                self.written.get_loop().call_soon_threadsafe(self.tell)
+
 
 class Writer:
     """The writer of rows, which keeps the totals of what was spent.
@@ -108,20 +114,21 @@ class Writer:
         await written
 
     def close(self) -> None:
-        """Write what waits and the time that has passed, and end the thread; the cache is closed in it."""
+        """Write what waits and the time that has passed, and end the thread; the cache is closed in it.
+
+        It waits for the disk, so a loop has it done in a thread, when nobody writes any more.
+        """
         self._closed = True
         self._waiting.append(_Job({}, NO_BILL, new=None))
         # A failure here loses seconds of active time at most, no reason to fail a run that has ended.
-        batch = self._thread.submit(self._commit_all).result()
-        with suppress(RuntimeError):  # the loop of those that wait was closed
-            for job in batch:
-                job.tell()
+        for job in self._thread.submit(self._commit_all).result():
+            job.tell_from_outside()
         self._thread.submit(self._cache.close)
         self._thread.shutdown()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have all that waits written; nothing does where the writer was closed meanwhile."""
-        if not self._waiting:
+        """Have all that waits written; closing does that by itself."""
+        if self._closed or not self._waiting:
             self._serving = None
             return
         # The loop's own way into a thread: one whose time is virtual sees that there is work.

@@ -17,7 +17,7 @@ from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
 LONG = [
-    (session, "read_pool"), (session.Store, "create"),
+    (session, "read_pool"), (session.Store, "create"), (session.Store, "close"),
     (finish, "select"), (finish, "row_of"), (keepsakes, "lineage_of"), (written_down, "view_of"),
     (written_down, "write_report"), (written_down, "write_result"),
 ]  # fmt: skip
