@@ -16,6 +16,9 @@ accuracies of what was chosen, with differences paired by set: over ``random``, 
 Answers are kept by the hash of the request that they answer, so that a table can be made again without the
 model; what is not there is asked of ``--base-url`` and added. ``--keep`` holds finished searches, so that a
 long table can be left and gone on with: seed by seed, so that what is there is balanced.
+
+``--as-it-is`` makes a table of what is kept, and plays nothing: of the sets and seeds that every arm has been
+played on. docs/method.md rests on the searches in docs/results/with-llm.jsonl.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -37,7 +39,8 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from told import EIGHT, SETS, compared
+from told import EIGHT, SETS
+from with_llm_table import document_of, markdown, played_by_all
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.openai_chat import OpenAIChat
@@ -227,15 +230,6 @@ def _kept(file: Path | None) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def least_over_initial(rows: Sequence[Mapping[str, Any]], arm: str) -> float:
-    """Return the difference to the initial pick on the set where it is the lowest, in points."""
-    gains: dict[str, list[float]] = {}
-    for row in rows:
-        if row["arm"] == arm:
-            gains.setdefault(row["set"], []).append(100 * (row["test"] - row["initial"]))
-    return round(min(map(statistics.mean, gains.values())), 1)
-
-
 def main() -> None:
     """Read options, search, print."""
     parser = argparse.ArgumentParser(
@@ -245,6 +239,10 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--arms", default="0,1,2,3", help="numbers of arms, from 0; or all")
     parser.add_argument("--keep", type=Path, help="file of finished searches, which are not made again")
+    parser.add_argument(
+        "--as-it-is", action="store_true", help="play nothing: what is kept, where all arms are"
+    )
+    parser.add_argument("--markdown", type=Path, help="file to write the table to")
     parser.add_argument("--answers", type=Path, help="file of recorded answers")
     parser.add_argument("--base-url", help="whom to ask for answers that are not recorded")
     parser.add_argument("--llm", default="by-hand", help="the model's name there; or local")
@@ -256,24 +254,18 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
     torch.set_num_threads(1)  # small matrices; on a busy machine several threads wait for each other
-    rows = asyncio.run(table(options))
-    names = [arm.name for arm in ARMS if any(row["arm"] == arm.name for row in rows)]
-    document: dict[str, Any] = {
-        "pool": options.pool,
-        "initial": compared(rows, names[0], names[0], "initial"),
-    }
-    for figure in ("test", "ensemble"):
-        document[figure] = {name: compared(rows, name, names[0], figure) for name in names}
-    if (pn := ARMS[1].name) in names:
-        document["over_pn"] = {name: compared(rows, name, pn, "test") for name in names if name != pn}
-    document["least_over_initial"] = {name: least_over_initial(rows, name) for name in names}
-    document["calls"] = {name: sum(row["calls"] for row in rows if row["arm"] == name) for name in names}
-    document["more_scored"] = {
-        name: round(
-            statistics.mean(row["scored"] - ROUNDS["initial"] for row in rows if row["arm"] == name), 1
-        )
-        for name in names
-    }
+    if options.as_it_is:
+        rows = played_by_all(_kept(options.keep), [arm.name for arm in _arms(options)])
+        seeds, sets = set(map(int, options.seeds.split(","))), set(_data(options))
+        rows = [row for row in rows if row["seed"] in seeds and row["set"] in sets]
+        if not rows:
+            parser.error("--keep holds no set and seed that every arm has been played on")
+    else:
+        rows = asyncio.run(table(options))
+    names = [arm.name for arm in ARMS]
+    document = {"pool": options.pool} | document_of(rows, names, over=ARMS[1].name, initial=ROUNDS["initial"])
+    if options.markdown is not None:
+        options.markdown.write_text(markdown(document), "utf-8")
     if options.rows:
         document["rows"] = rows
     print(json.dumps(document, indent=None if options.json else 2))
