@@ -39,9 +39,9 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from told import EIGHT, SETS
-from with_llm_table import document_of, markdown, played_by_all
 
+from benchmarks.told import EIGHT, SETS
+from benchmarks.with_llm_table import document_of, markdown, played_by_all
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest

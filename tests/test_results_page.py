@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import results_page
+from benchmarks import results_page, with_llm_table
 from benchmarks.peers import tables as league_tables
 from promptclimb.agent.results.guessing import GUESSED
 
@@ -187,3 +187,16 @@ def test_the_league_on_the_page_is_that_of_the_kept_rows() -> None:
     lines = [line for line in league_tables.markdown("", told).splitlines() if line.startswith("|")]
     assert len(lines) > 5
     assert [line for line in lines if line not in PAGE.splitlines()] == []
+
+
+def test_the_searches_with_a_small_llm_on_the_page_are_the_kept_ones() -> None:
+    """The table of docs/method.md is what the kept rows of its arms come to."""
+    kept = (DOCS / "results" / "with-llm.jsonl").read_text("utf-8").splitlines()
+    page = (DOCS / "method.md").read_text("utf-8")
+    table = page.split("<!-- searches: with-llm -->\n")[1].split("<!-- end -->")[0]
+    arms = [cells[0] for cells in list(_lines(table))[2:]]
+    assert len(arms) == 3
+    rows = with_llm_table.played_by_all([json.loads(line) for line in kept], arms)
+    assert len(rows) == 3 * 36
+    told = with_llm_table.document_of(rows, arms, over="pn, told nothing", initial=80)
+    assert with_llm_table.markdown(told) == table
