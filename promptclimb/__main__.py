@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 
 INTERRUPTED = 130
+MOST_FILES = 10_240  # as many as macOS lets a process have, and as restarts may be
 AT_WORK = "at work"  # the name that evaluator.threads gives to those threads
 
 
@@ -27,7 +29,24 @@ def _run() -> int:
         sys.stderr.write(f"error: {error}; run `make install`, then use .venv/bin/python\n")
         return 2
     lean.allow()
+    allow_files()
     return run()
+
+
+def allow_files() -> None:
+    """Let this process have more files open than a shell allows unasked, as far as the system lets it.
+
+    Each request in flight is one, and a thousand climbs have a thousand; usual are 1,024, or 256.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    with suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def leave(code: int) -> int:

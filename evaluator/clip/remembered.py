@@ -26,6 +26,8 @@ FRESH_S = 7 * 24 * 3600
 """How old a measured speed may be."""
 _PACKAGES = ("torch", "open_clip_torch", "torchvision", "pillow", "numpy", "promptclimb")
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_OF_MODELS = frozenset({".json", ".safetensors", ".bin", ".pth", ".pt"})
+"""Endings of files beside a model's own that may decide what it is: settings, and weights to be preferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Opening:
         data: Hash of what was read of the data.
         images: Stamp of all images; None where they may change unseen.
         weights: The files of the model.
-        model: Their stamp, or None.
+        model: Stamp of them and of what lies beside them, or None.
     """
 
     path: Path
@@ -68,7 +70,7 @@ class Opening:
     def begun(cls, spec: EvaluatorSpec, data: FewShotData, weights: Sequence[Path]) -> Opening:
         """Look at the files of an opening that begins."""
         seen = seen_files(spec.cache_dir)
-        return cls(_path(spec), _mark(data), _stamp(seen, data), tuple(weights), seen.stamp(weights))
+        return cls(_path(spec), _mark(data), _stamp(seen, data), tuple(weights), _model_stamp(seen, weights))
 
     def keep(self, info: EvaluatorInfo, seconds: float, *, now: Callable[[], float] = time.time) -> None:
         """Keep what was found, and what scoring a template takes, for ``recall``."""
@@ -104,7 +106,7 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
     if not 0 <= now() - found.when <= FRESH_S:
         return None
     data, seen = load_data(spec), seen_files(spec.cache_dir)
-    if _mark(data) != mark or _stamp(seen, data) != images or seen.stamp(weights) != model:
+    if _mark(data) != mark or _stamp(seen, data) != images or _model_stamp(seen, weights) != model:
         return None
     for note in (*data.chosen, *data.notes):
         report(note)
@@ -141,6 +143,14 @@ def _mark(data: FewShotData) -> str:
 
 def _stamp(seen: SeenFiles, data: FewShotData) -> str | None:
     return seen.stamp([*(item.path for item in (*data.train, *data.val)), *data.test.paths])
+
+
+def _model_stamp(seen: SeenFiles, weights: Sequence[Path]) -> str | None:
+    try:
+        beside = [path for file in weights for path in file.parent.iterdir() if path.suffix in _OF_MODELS]
+    except OSError:  # a folder that may not be listed
+        return None
+    return seen.stamp(sorted({*weights, *beside}))
 
 
 def _ago(seconds: float) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -61,8 +63,12 @@ class _Files:
 
     def _open(self) -> BinaryIO:
         if self._file is None:
-            self._file = self._path.open("ab")
-            self._size = self._file.tell()
+            self._file = self._path.open("a+b")
+            self._size = self._file.seek(0, os.SEEK_END)
+            if self._size:
+                self._file.seek(-1, os.SEEK_END)
+                if self._file.read(1) != b"\n":  # a line that is torn must not take the next with it
+                    self._size += self._file.write(b"\n")
         return self._file
 
     def _move(self) -> None:
@@ -75,8 +81,8 @@ class _Files:
 class EventLog:
     """Write events to a file; of a full one the older part moves to ``events.jsonl.1``, at most three.
 
-    What is told in one turn of the event loop is written together, right after it. Where that fails, whoever
-    tells the next event hears of it.
+    What is told in one turn of the event loop is written together, right after it. Where that fails, or what
+    was held cannot be written, whoever tells the next event hears of it.
 
     Args:
         path: The file; lines are appended.
@@ -130,7 +136,7 @@ class EventLog:
     def start(self) -> None:
         """Write what was held, and from now on every event in its turn."""
         self._held = False
-        self._write()
+        self._write_later()
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +146,8 @@ class EventLog:
     ) -> None:
         if not self._held and self._failure is None:
             self._write_later()
-        self._files.close()
+        with suppress(OSError):  # it tries once more to write what it could not
+            self._files.close()
 
     def _clean(self, value: Any) -> Any:
         # The names are the program's own, and a number is no secret.

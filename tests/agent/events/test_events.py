@@ -147,6 +147,31 @@ async def test_a_log_that_fails_after_a_turn_is_left_out_with_the_next_event(tmp
     ]  # fmt: skip
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize("held", [True, False])
+def test_a_log_on_a_full_disk_ends_nothing(held: bool, tmp_path: Path) -> None:
+    """Neither where it starts nor where it is closed, with lines in it that could not be written."""
+    heard: list[Event] = []
+    (tmp_path / FILE_NAME).symlink_to("/dev/full")
+    with EventLog(tmp_path / FILE_NAME, held=held) as log:
+        bus = Bus(log, heard.append)
+        bus(Noted(text="one"))
+        log.start()
+        bus(Noted(text="two"))
+    assert [event.name for event in heard].count("events.listener_failed") == 1
+
+
+def test_a_torn_line_takes_no_other_with_it(tmp_path: Path) -> None:
+    """As where the disk was full in its middle; a session that goes on begins with a line of its own."""
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b'{"event": "search.noted", "te')
+    for text in ("one", "two"):
+        with EventLog(path) as log:
+            log(Noted(text=text))
+    assert [line["text"] for line in logged(tmp_path)] == ["one", "two"]
+    assert path.read_bytes().count(b"\n") == 3
+
+
 def test_the_log_keeps_secrets_out_and_stays_bounded(tmp_path: Path) -> None:
     """Each value passes the scrubber; of a full file the older part moves aside, at most three times."""
     path = tmp_path / "events.jsonl"

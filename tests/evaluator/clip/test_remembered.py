@@ -107,6 +107,18 @@ def other_weights(spec: EvaluatorSpec) -> EvaluatorSpec:
     return spec
 
 
+def settings_beside(spec: EvaluatorSpec) -> EvaluatorSpec:
+    """A file of settings has come to lie beside the checkpoint."""
+    (Path(str(spec.pretrained)).parent / "open_clip_config.json").write_text("{}")
+    return spec
+
+
+def weights_beside(spec: EvaluatorSpec) -> EvaluatorSpec:
+    """A checkpoint has come to lie beside the other, and may be preferred."""
+    (Path(str(spec.pretrained)).parent / "open_clip_model.safetensors").write_bytes(b"")
+    return spec
+
+
 def other_seed(spec: EvaluatorSpec) -> EvaluatorSpec:
     """Another sample is asked for."""
     return spec.model_copy(update={"seed": 7})
@@ -133,7 +145,18 @@ def no_data(spec: EvaluatorSpec) -> EvaluatorSpec:
 
 
 @pytest.mark.parametrize(
-    "change", [other_picture, other_label, other_weights, other_seed, torn_file, odd_file, no_data]
+    "change",
+    [
+        other_picture,
+        other_label,
+        other_weights,
+        settings_beside,
+        weights_beside,
+        other_seed,
+        torn_file,
+        odd_file,
+        no_data,
+    ],
 )
 def test_nothing_is_known_where_anything_has_changed(
     change: Callable[[EvaluatorSpec], EvaluatorSpec], spec: EvaluatorSpec
