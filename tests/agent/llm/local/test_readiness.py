@@ -170,4 +170,4 @@ async def test_a_folder_that_is_not_there_is_told_before_the_model_is_loaded(
     wrong = config(llm=llm, llm_fallback=None, data=nowhere, run_dir=tmp_path / "run")
     with told.joined(heard.append), pytest.raises(UsageError, match="no data set called"):
         await Session(config=wrong, tell=told).start()
-    assert not [event for event in heard if isinstance(event, Noted) and "loaded" in event.text]
+    assert not [event for event in heard if isinstance(event, Noted) and "loading" in event.text]

@@ -155,7 +155,7 @@ def test_open_clip_agrees_on_transparent_pictures_by_the_line_of_the_exports_pag
 
 
 def test_a_path_may_be_text(tmp_path: Path) -> None:
-    """torchvision's ``ImageFolder`` gives texts, and so do the lines on the page of a run."""
+    """Texts are what torchvision's ``ImageFolder`` gives, and the lines on the page of a run."""
     Image.new("RGB", (2, 2), RED).save(tmp_path / "a.png")
     assert open_rgb(str(tmp_path / "a.png")).getpixel((0, 0)) == RED
     (tmp_path / "b.png").write_text("no image")
