@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.open import check_openable
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
@@ -47,6 +48,7 @@ from .inputs import (
     check_places,
     identity_of,
     known_identity,
+    may_fall_back,
     pinned_evaluator,
     read_pool,
     read_wordings,
@@ -148,6 +150,8 @@ class Session:
         config, notes = self.config, self.notes
         if self.chat is None:
             with self.stop.watching():
+                if begun is None and self.evaluator is None and may_fall_back(config):
+                    await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
                 config, found = await with_fallback(config, self.tell, begun)
                 notes = {**notes, **found}
         config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
