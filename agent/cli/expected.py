@@ -75,15 +75,20 @@ def usually(bounds: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
             parts.append(f"${usual['cost_usd']:.4f}")
     if usual["minutes"] is not None:
         minutes = usual["minutes"]
-        parts.append("under 0.1 minutes" if minutes < 0.1 else f"{minutes:,.1f} minutes")
+        parts.append("a few seconds" if minutes < 0.1 else f"{minutes:,.1f} minutes")
     if (seconds := usual["seconds_a_template"]) is None:
         parts.append("the black box's own time (it scored nothing now)")
     else:
         speeds = dict.fromkeys(f"{1000 * one:,.1f}" for one in _speeds(seconds))
         parts.append(f"at {' to '.join(speeds)} ms a template, as measured on this machine")
-    if bounds["calls"]:
-        return f"expected: {', '.join(parts)}; the LLM's own time comes on top\n"
-    return f"expected: {', '.join(parts)}\n"
+    asked = "the LLM's own time and " if bounds["calls"] else ""
+    comes = "come" if asked else "comes"
+    return f"expected: {', '.join(parts)}; {asked}{_starting(bounds)} {comes} on top\n"
+
+
+def _starting(bounds: Mapping[str, Any]) -> str:
+    """Return what each search needs beside its scores: loading the program, data and model."""
+    return "the start of each search" if "searches" in bounds else "the start"
 
 
 def _speeds(seconds: float | Mapping[str, float]) -> list[float]:

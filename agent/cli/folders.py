@@ -24,15 +24,29 @@ def run_folder(given: str) -> Path:
     """Return the folder of a run as an absolute path; what is in it is for others to judge.
 
     Raises:
-        UsageError: It can be no path, is not there, or holds runs and is none itself.
+        UsageError: As ``given_folder``; or it holds runs and is none itself.
+    """
+    folder = given_folder(given)
+    if not is_run(folder) and (runs := runs_in(folder)):
+        raise UsageError(_of_several(folder, runs))
+    return folder
+
+
+def given_folder(given: str) -> Path:
+    """Return what is given as the folder of a run, or of several, as an absolute path.
+
+    Raises:
+        UsageError: It can be no path, is not there, or is a file.
     """
     folder = user_path(given, "RUN_DIR")
     if not folder.exists():
         known = [short_path(run) for run in runs_in(user_path("runs", "RUN_DIR"))]
         hint = near(given, known) or f"; `{program()} status` lists the runs in runs/"
         raise UsageError(f"there is no folder {folder}{hint}")
-    if not is_run(folder) and (runs := runs_in(folder)):
-        raise UsageError(_of_several(folder, runs))
+    if folder.is_file():
+        above = folder.parent
+        run = f"the folder of its run, {short_path(above)}" if is_run(above) else "a run's folder"
+        raise UsageError(f"{short_path(folder)} is a file; give {run}")
     return folder
 
 

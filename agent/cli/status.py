@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..results.figures import are_shares, score_text
 from ..results.run_state import RunState, is_run, runs_below, runs_in, state_of
 from ..text import printable
-from .folders import about_runs
+from .folders import about_runs, given_folder
 from .output import print_json, print_table, print_text, resume_command, say, short_path, with_higher
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def status(arguments: argparse.Namespace) -> int:
             print_text("there are no runs in runs/\n")
             return 0
         return _list(runs, as_json=arguments.as_json)
-    run_dir = user_path(arguments.directory, "RUN_DIR")
+    run_dir = given_folder(arguments.directory)
     if not is_run(run_dir):
         if runs := runs_in(run_dir):
             say(about_runs(run_dir, runs))

@@ -13,8 +13,8 @@ from ...evaluator.user_paths import checked_path
 TELLING = frozenset({"guided", "combine"})
 """Methods that use what the user says of the pictures."""
 UNTOLD = (
-    "nothing is said of what the pictures show: --describe TEXT, a sentence in your words, is what brings "
-    "most (docs/method.md)"
+    "nothing is said of what the pictures show (--describe TEXT, or [describe] in a study's file): a "
+    "sentence in your words is what brings most (docs/method.md)"
 )
 MAX_CHARACTERS = 2_000
 """Some twenty sentences: it stands in every request."""

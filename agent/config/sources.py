@@ -31,6 +31,8 @@ ENVIRONMENT, COMMAND_LINE = "the environment", "the command line"
 """Places of settings; a flag is called by its name, any other setting by its place too."""
 OF_A_POOL = frozenset({"price", "rpm", "tpm", "reasoning_effort", "service_tier"})
 """Settings that hold for the endpoints of a pool which have none of their own."""
+_OF_A_STUDY = "methods"
+"""What every study file has, and no file of settings."""
 NOT_SETTINGS = frozenset({"PROMPTCLIMB_CACHE"})
 """Names under the prefix that other rooms read."""
 
@@ -108,8 +110,20 @@ def _layers(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """Return what each place sets, with the place's name; the last one wins."""
-    file = [] if toml_path is None else [(str(toml_path), read_toml(toml_path))]
+    file = [] if toml_path is None else [(str(toml_path), _settings_in(toml_path))]
     return [*file, (ENVIRONMENT, from_environment(environment)[0]), (COMMAND_LINE, flags)]
+
+
+def _settings_in(file: Path | str) -> dict[str, Any]:
+    """Return what a file of settings says.
+
+    Raises:
+        ConfigError: It cannot be read, or is a study.
+    """
+    found = read_toml(file)
+    if _OF_A_STUDY in found:
+        raise ConfigError(f"{file} is the file of a study: `suite {file}` runs it; a search reads settings")
+    return found
 
 
 def places_of(

@@ -229,6 +229,7 @@ async def _local(
         raise _unusable(error) from error
     settings = LlamaSettings(model=file, name=model_name(config.llm), slots=config.llm_slots)
     server = LlamaServer(settings)
+    tell(Noted(text=f"loading the local language model {settings.name} ..."))
     client = await stack.enter_async_context(LocalChat(server, scrubber=scrubber, tell=tell))
     tell(Noted(text=f"the local language model {settings.name} is loaded; it listens on loopback only"))
     return Endpoint(

@@ -12,12 +12,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from .course import Curve
 
 MOST_CURVES = 8
 """Restarts that are drawn: as many as there are colours that can be told apart."""
+MOST_NAMED = 4
+"""Restarts on one line that are named in the legend; more are counted."""
 WIDE, NARROW = (860, 360), (380, 330)
 """Pixels of the drawing for a desk and of that for a telephone."""
 DASHES = ("7,4", "2,3", "10,3,2,3")
@@ -60,8 +63,8 @@ def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
     last = max((step for curve in curves.values() for step, _ in curve), default=0) or 1
     chart = _empty(size, drawing, last)
     chart.uuid = name
-    for restart, curve in curves.items():
-        chart.add(f"restart {restart}", [(step, scale * value) for step, value in _steps(curve, last)])
+    for restarts, curve in curves.items():
+        chart.add(named(restarts), [(step, scale * value) for step, value in _steps(curve, last)])
     for dashes, (level, value) in zip(DASHES, drawing.levels.items(), strict=False):
         line = [(0, scale * value), (last + REST * last, scale * value)]
         chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
@@ -72,11 +75,21 @@ def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
     return drawn.replace("<svg ", f"<svg {label} ", 1)
 
 
-def shown_curves(curves: Mapping[int, Curve]) -> dict[int, Curve]:
-    """Return the curves that are drawn, by restart: those that end highest where there are many."""
-    there = {restart: curve for restart, curve in curves.items() if curve}
-    best = sorted(there, key=lambda restart: (-there[restart][-1][1], restart))[:MOST_CURVES]
-    return {restart: there[restart] for restart in sorted(best)}
+def shown_curves(curves: Mapping[int, Curve]) -> dict[tuple[int, ...], Curve]:
+    """Return the curves that are drawn, by the restarts whose course they are.
+
+    Restarts that went alike are one line, since each would hide the one before; where there are many lines,
+    those that end highest are drawn.
+    """
+    alike = dict[Curve, list[int]]()
+    for restart in sorted(curves):
+        if curves[restart]:
+            alike.setdefault(_bettered(curves[restart]), []).append(restart)
+    best = sorted(alike.items(), key=lambda one: (-one[0][-1][1], one[1]))[:MOST_CURVES]
+    return {
+        tuple(same): max((curves[restart] for restart in same), key=lambda curve: curve[-1][0])
+        for same in sorted(same for _, same in best)
+    }
 
 
 @cache
@@ -151,10 +164,22 @@ def _nice() -> Iterable[int]:
         size *= 10
 
 
+def named(restarts: Sequence[int]) -> str:
+    """Return how a line is called: ``restart 2``, ``restarts 1, 2 and 5``, or how many there are."""
+    if len(restarts) > MOST_NAMED:
+        return f"{len(restarts)} restarts"
+    *others, last = map(str, restarts)
+    return f"restarts {', '.join(others)} and {last}" if others else f"restart {last}"
+
+
+def _bettered(curve: Curve) -> Curve:
+    """Return the points at which a curve rises, the first one included."""
+    return (*curve[:1], *(later for before, later in pairwise(curve) if later[1] != before[1]))
+
+
 def _steps(curve: Curve, last: int) -> list[tuple[float, float]]:
     """Return corners: a score holds until the iteration that betters it."""
     corners = list[tuple[float, float]](curve[:1])
-    for step, value in curve[1:]:
-        if value != corners[-1][1]:
-            corners += [(step, corners[-1][1]), (step, value)]
+    for step, value in _bettered(curve)[1:]:
+        corners += [(step, corners[-1][1]), (step, value)]
     return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...evaluator.counts import counted
-from .chart import DASHES, NARROW, WIDE, Drawing, course_chart, shown_curves
+from .chart import DASHES, NARROW, WIDE, Drawing, course_chart, named, shown_curves
 from .figures import score_text
 from .gain import BEST_HAND_MADE, HAND_MADE, PLAIN, shown_name
 from .leaderboard import chosen_by_more
@@ -42,8 +42,8 @@ def course_figure(view: RunView) -> CourseFigure:
     drawing = Drawing(curves=view.course.curves, levels=levels, percent=view.percent)
     shown = shown_curves(view.course.curves)
     key = [
-        Key(f"restart {restart}", _text(curve[-1][1], view), f"line-{place}")
-        for place, (restart, curve) in enumerate(shown.items(), start=1)
+        Key(named(restarts), _text(curve[-1][1], view), f"line-{place}")
+        for place, (restarts, curve) in enumerate(shown.items(), start=1)
     ]
     key += [
         Key(name, _text(value, view), f"level-{place}", dashes)
@@ -53,7 +53,7 @@ def course_figure(view: RunView) -> CourseFigure:
         wide=Markup(course_chart(drawing, WIDE, "course-wide")),
         narrow=Markup(course_chart(drawing, NARROW, "course-narrow")),
         key=key,
-        about=_about(view, len(shown)),
+        about=_about(view, sum(map(len, shown))),
         skipped=[
             f"{counted(count, 'iteration')} skipped: {why}" for why, count in view.course.skipped.items()
         ],

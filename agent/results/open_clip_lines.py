@@ -14,6 +14,11 @@ LONGEST_LINE = 100
 _BUNDLED = "pico"
 _WORSE = ", as on test the ensemble is worse"
 
+_PICTURES = (
+    'open_rgb reads pictures as the search did; without it, Image.open("photo.jpg").convert("RGB") does the '
+    "same for opaque ones of 8 bits that no EXIF tag turns."
+)
+
 
 class Use(NamedTuple):
     """How templates are used: a sentence, code to copy, and what more there is to say."""
@@ -41,7 +46,7 @@ def use_of(view: RunView) -> Use | None:
         f"With open_clip: {_which(used, alone=alone)}.",
         code,
         "For CLIP_benchmark, CuPL, CoOp, or the classifier itself: promptclimb export RUN_DIR --format FORM"
-        f"{only}.",
+        f"{only}. {_PICTURES}",
     )
 
 
@@ -61,7 +66,7 @@ def positional(template: str) -> str:
 _CLASSIFIER = (
     "weights = open_clip.build_zero_shot_classifier(model, tokenizer, names, templates)",
     "",
-    'pixels = preprocess(Image.open("photo.jpg").convert("RGB"))[None]',
+    'pixels = preprocess(open_rgb("photo.jpg"))[None]',
     "with torch.inference_mode():",
     "    decided = (model.encode_image(pixels, normalize=True) @ weights).argmax(dim=1)",
     "print(names[decided.item()])",
@@ -70,11 +75,13 @@ _CLASSIFIER = (
 
 def _model(result: SearchResult) -> list[str]:
     name, pretrained = result.model.name, result.model.pretrained
-    lines = ["import open_clip", "import torch", "from PIL import Image"]
+    lines = ["import open_clip", "import torch"]
+    reader = "from promptclimb.evaluator.datasets.readers.pictures import open_rgb"
     if pretrained == _BUNDLED:
         return [
             *lines,
             "from promptclimb.evaluator.clip.models import load_model",
+            reader,
             "",
             f'loaded = load_model({_quoted(name)}, "{_BUNDLED}", torch.device("cpu"))',
             "model, tokenizer, preprocess = loaded.model, loaded.tokenizer, loaded.preprocess",
@@ -82,6 +89,7 @@ def _model(result: SearchResult) -> list[str]:
     weights = f", pretrained={_quoted(pretrained)}" if pretrained else ""
     return [
         *lines,
+        reader,
         "",
         f"model, _, preprocess = open_clip.create_model_and_transforms({_quoted(name)}{weights})",
         f"tokenizer = open_clip.get_tokenizer({_quoted(name)})",

@@ -152,7 +152,7 @@ async def with_fallback(
     Returns:
         The config to search with, and the note that belongs into the result where a method stands in.
     """
-    if not _may_fall_back(config):
+    if not may_fall_back(config):
         return config, {}
     if FALLBACK in (begun or {}):
         return without_llm(config), {}
@@ -175,7 +175,7 @@ async def with_fallback(
 
 def fallen_back(config: SearchConfig, begun: Mapping[str, Any] = MappingProxyType({})) -> SearchConfig:
     """Return the same config as far as it is known in this process; nothing is fetched."""
-    if not _may_fall_back(config):
+    if not may_fall_back(config):
         return config
     from ..llm.local import is_available
 
@@ -188,7 +188,8 @@ def without_llm(config: SearchConfig) -> SearchConfig:
     return config.model_copy(update={"method": config.llm_fallback, "llm": None})
 
 
-def _may_fall_back(config: SearchConfig) -> bool:
+def may_fall_back(config: SearchConfig) -> bool:
+    """Return whether a method may stand in for the local LLM that is to be asked."""
     return config.is_local and config.llm_fallback is not None and config.needs_llm
 
 

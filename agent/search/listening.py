@@ -1,4 +1,4 @@
-"""The sinks of a session: the log, and the trackers that the config names."""
+"""The sinks of a session, the log and the trackers that the config names, and what they hear first."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
-from ..events import Bus
+from ..events import Bus, Listener, Noted, RunOpened, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..events.sinks.aside import Aside
 from ..events.sinks.tracker import Tracked, scored_before
@@ -53,3 +54,33 @@ async def _trackers(
         scrub=used.scrub_value,
     )
     return trackers_of(config.track, run, tell=tell, scrub=private.scrub)
+
+
+def announce(
+    config: SearchConfig, info: EvaluatorInfo, run_dir: Path, tell: Listener, *, resumed: bool
+) -> None:
+    """Tell that a run is opened and its search begins.
+
+    Args:
+        config: The run's.
+        info: What is known of its evaluator.
+        run_dir: Its folder.
+        tell: Hears it.
+        resumed: Whether it goes on.
+    """
+    if (hint := config.untold) is not None:
+        tell(Noted(text=hint))
+    tell(RunOpened(run_dir=str(run_dir)))
+    tell(
+        SearchStarted(
+            run_dir=str(run_dir),
+            dataset=info.dataset,
+            classes=info.classes,
+            model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
+            llm=config.llm if config.needs_llm else None,
+            method=config.method,
+            restarts=config.restarts,
+            iterations=config.all_iterations,
+            resumed=resumed,
+        )
+    )

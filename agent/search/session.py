@@ -10,17 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.open import check_openable
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
-from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
+from ..events import Bus, SearchFinished
 from ..events.known_trackers import check_trackers
-from ..events.sinks import Sink
 from ..llm.endpoint import Endpoint
-from ..llm.endpoints import open_endpoints, price_notes
+from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..results.details import Details
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -48,13 +48,14 @@ from .inputs import (
     check_places,
     identity_of,
     known_identity,
+    may_fall_back,
     pinned_evaluator,
     read_pool,
     read_wordings,
     ready_evaluator,
     with_fallback,
 )
-from .listening import open_sinks
+from .listening import announce, open_sinks
 from .same_content import CONTENT
 from .written_down import entered, to_the_end, write_down
 
@@ -148,6 +149,8 @@ class Session:
         config, notes = self.config, self.notes
         if self.chat is None:
             with self.stop.watching():
+                if begun is None and self.evaluator is None and may_fall_back(config):
+                    await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
                 config, found = await with_fallback(config, self.tell, begun)
                 notes = {**notes, **found}
         config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
@@ -163,8 +166,7 @@ class Session:
                     open_sinks(self.config, run_dir, self.tell, scrubber, self._private)
                 )
                 with self.stop.watching():
-                    endpoints = await self._endpoints(stack, scrubber, opened)
-                    evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
+                    endpoints, evaluator = await self._opened(stack, scrubber, opened)
                 session = replace(self, config=self.config.as_opened(evaluator.info))
                 stored = session._stored(run_dir, opened, evaluator, pool, endpoints)
                 store = await stack.enter_async_context(stored)
@@ -172,7 +174,9 @@ class Session:
                 if opened is not None and done is not None:
                     reopen(run_dir, done, opened.grown)
                 await store.put_config(session.config.to_public())
-                session._announce(run_dir, evaluator, sinks, resumed=opened is not None)
+                for sink in sinks:
+                    sink.start()
+                announce(session.config, evaluator.info, run_dir, self.tell, resumed=opened is not None)
                 if done is None:  # from here on the run is told by its log, until it has a new result
                     put_away(run_dir)
                 stack.enter_context(short_collections())
@@ -180,6 +184,18 @@ class Session:
                 return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
+
+    async def _opened(
+        self, stack: AsyncExitStack, scrubber: Scrubber, opened: Store | None
+    ) -> tuple[list[Endpoint], Evaluator]:
+        """Open the endpoints and the evaluator, first what shows a mistake sooner."""
+        if self.chat is None and self.config.is_local:  # loading it takes longer than finding no images
+            if opened is None:  # one that has all its answers needs no LLM any more
+                check_endpoints(self.config, self.environment)
+            evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
+            return await self._endpoints(stack, scrubber, opened), evaluator
+        endpoints = await self._endpoints(stack, scrubber, opened)
+        return endpoints, await ready_evaluator(self.config, self.evaluator, self.tell)
 
     async def _endpoints(
         self, stack: AsyncExitStack, scrubber: Scrubber, opened: Store | None
@@ -227,27 +243,6 @@ class Session:
         async with held as store:
             write_atomically(run_dir / CONFIG, to_toml(config))
             yield store
-
-    def _announce(self, run_dir: Path, evaluator: Evaluator, sinks: Sequence[Sink], *, resumed: bool) -> None:
-        config, info = self.config, evaluator.info
-        for sink in sinks:
-            sink.start()
-        if (hint := config.untold) is not None:
-            self.tell(Noted(text=hint))
-        self.tell(RunOpened(run_dir=str(run_dir)))
-        self.tell(
-            SearchStarted(
-                run_dir=str(run_dir),
-                dataset=info.dataset,
-                classes=info.classes,
-                model=f"{info.model} ({info.pretrained})" if info.pretrained else info.model,
-                llm=config.llm if config.needs_llm else None,
-                method=config.method,
-                restarts=config.restarts,
-                iterations=config.all_iterations,
-                resumed=resumed,
-            )
-        )
 
     async def _climb_all(
         self, pool: Sequence[Template], store: Store, endpoints: list[Endpoint], evaluator: Evaluator

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..counts import counted
 from ..errors import DataError
-from .class_names import duplicates, refuse_duplicates
+from .class_names import duplicates, not_latin, refuse_duplicates
 from .values import Item, Splits, count_by_label
 
 
@@ -26,6 +26,12 @@ def check(splits: Splits) -> Iterator[str]:
             yield f"{len(twice)} class names stand for two classes each ({', '.join(twice)}), as published"
     else:
         refuse_duplicates(splits.classes, where=f"{splits.name} ({splits.root})")
+    if foreign := not_latin(splits.classes):
+        named = counted(len(foreign), "class name", "class names")
+        yield (
+            f"{named}, such as {foreign[0]!r}, in other letters than Latin ones: most CLIPs were trained on "
+            "English captions; --class-names FILE gives others"
+        )
     without = [
         splits.classes[label]
         for label, count in enumerate(count_by_label(splits.train, len(splits.classes)))

@@ -65,6 +65,15 @@ def read_names(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def not_latin(names: Iterable[str]) -> list[str]:
+    """Return the names that have a letter of another script than the Latin one."""
+
+    def foreign(character: str) -> bool:
+        return character.isalpha() and "LATIN" not in unicodedata.name(character, "")
+
+    return [name for name in names if any(map(foreign, name))]
+
+
 def rename(splits: Splits, choice: str | None) -> Splits:
     """Return the data set under the class names asked for.
 

@@ -21,9 +21,9 @@ from .checks import check, check_leaks
 from .class_names import OPENAI, SPLIT, read_names, rename
 from .image_checks import check_repeats, check_whole
 from .readers import bundled, coop, digits
-from .readers.class_folders import LAYOUT_HELP
+from .readers.class_folders import LAYOUT_HELP, TABLE_SUFFIXES
 from .readers.folders import read_folder
-from .readers.tables import SUFFIXES, read_table
+from .readers.tables import read_table
 from .sampling import few_shot
 from .sampling.few_shot_file import read_few_shot_file
 from .values import FewShotData, Item, SealedTest, Splits, count_by_label
@@ -44,6 +44,8 @@ SCHEMES: Mapping[str, str] = MappingProxyType(
 )
 """Layouts that ``--data SCHEME:REST`` names: the module in ``readers`` whose ``read(rest, data_root)`` gives
 ``Splits``. It is loaded when it is asked for, since some bring a library."""
+
+_TABLES = ", ".join(TABLE_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         ConfigError: A path that was given is none.
     """
     root = data_root_or_default(spec.data_root)
-    if spec.columns is not None and not spec.data.lower().endswith(SUFFIXES):
-        raise DataError(f"--columns tells of a table ({', '.join(SUFFIXES)}), and --data {spec.data} is none")
+    if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
+        raise DataError(f"--columns tells of a table ({_TABLES}), and --data {spec.data} is none")
     try:
         found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
     except OSError as error:  # such as a link that may not be followed
@@ -190,7 +192,7 @@ def _read_path(
         raise DataError(_unknown(raw, path))
     if path.is_dir():
         return coop.read_in_place(path) or read_folder(path)
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in TABLE_SUFFIXES:
         listed = class_names not in (None, OPENAI, SPLIT)
         return read_table(
             path,
@@ -198,7 +200,7 @@ def _read_path(
             names=read_names(user_path(str(class_names), "--class-names")) if listed else None,
             columns=columns,
         )
-    raise DataError(f"{path} is a file, but no table ({', '.join(SUFFIXES)}) nor a folder; {LAYOUT_HELP}")
+    raise DataError(f"{path} is a file, but no table ({_TABLES}) nor a folder; {LAYOUT_HELP}")
 
 
 def _unknown(raw: str, path: Path) -> str:

@@ -22,7 +22,10 @@ IMAGE_SUFFIXES = frozenset(
         *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
     }
 )
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
+_DEEPEST = 10
+"""Folders in one another that are looked into for a hint: a link may lead in a circle."""
 
 
 @dataclass(slots=True)
@@ -68,7 +71,9 @@ def list_classes(folder: Path) -> Listing:
 def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
     if loose := sum(count for kind, count in files.items() if kind in IMAGE_SUFFIXES):
         images = counted(loose, "image")
-        return f"{folder} has {images} but no class folders; put the images of each class in their folder"
+        how = table_beside(folder) or ", or list them in a table"
+        what = "put the images of each class in their folder"
+        return f"{folder} has {images} but no class folders; {what}{how}"
     if unread := unread_photographs(listing.ignored + files):
         return f"{folder} holds no image that is read, but {unread}"
     if listing.empty:
@@ -77,6 +82,36 @@ def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
             f"({', '.join(sorted(IMAGE_SUFFIXES))}); {LAYOUT_HELP}"
         )
     return f"{folder} is empty: {LAYOUT_HELP}"
+
+
+def table_beside(folder: Path) -> str:
+    """Return a hint at a table in a folder, which may say what the folders do not; empty if there is none."""
+    tables = [entry.path for entry in entries_of(folder) if entry.name.lower().endswith(TABLE_SUFFIXES)]
+    return f"; or, if {tables[0]} lists the images, name that" if tables else ""
+
+
+def one_deeper(folder: Path) -> str:
+    """Return a hint where a folder, or the only folder in it, and so on, holds several, maybe the classes."""
+    for _level in range(_DEEPEST):
+        inner = [Path(entry.path) for entry in entries_of(folder) if entry.is_dir()]
+        if len(inner) > 1:
+            return f". {folder} holds {len(inner):,} folders: if they are the classes, name that"
+        if not inner:
+            break
+        folder = inner[0]
+    return ""
+
+
+def nested(listing: Listing) -> list[str]:
+    """Return a note where no class folder holds an image itself: their folders may be the classes."""
+    lower = [path for paths in listing.images.values() for path in paths]
+    if any(path.parent.parent == listing.root for path in lower):
+        return []
+    within = os.fspath(lower[0].parent.relative_to(listing.root))
+    return [
+        f"no class folder holds an image itself, they lie in folders such as {within}: the classes are the "
+        f"{len(listing.images):,} folders in {listing.root}"
+    ]
 
 
 def passed_over(listing: Listing) -> list[str]:

@@ -16,7 +16,16 @@ from ...errors import DataError
 from ..class_names import tidy
 from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
 from ..values import Item, Splits
-from .class_folders import LAYOUT_HELP, Listing, list_classes, passed_over, unread_photographs
+from .class_folders import (
+    LAYOUT_HELP,
+    Listing,
+    list_classes,
+    nested,
+    one_deeper,
+    passed_over,
+    table_beside,
+    unread_photographs,
+)
 from .split_folders import SplitFolders, find_split_folders
 
 
@@ -46,7 +55,7 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         val=val,
         test=test,
         root=folder,
-        notes=(RULE, *passed_over(listing)),
+        notes=(RULE, *nested(listing), *passed_over(listing)),
     )
 
 
@@ -121,14 +130,6 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _one_deeper(folder: Path) -> str:
-    """Return a hint where the only class holds folders of its own, which may be the classes."""
-    inner = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    return (
-        f". It holds {counted(len(inner), 'folder')}: if they are the classes, name {folder}" if inner else ""
-    )
-
-
 def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     if listing.empty:
         name, kinds = next(iter(listing.empty.items()))
@@ -141,7 +142,7 @@ def _items(listing: Listing, names: Sequence[str]) -> tuple[tuple[str, ...], tup
     if len(names) < 2:
         raise DataError(
             f"{listing.root} has one class only ({names[0]!r}); there is nothing to tell apart"
-            f"{_one_deeper(listing.root / names[0])}"
+            f"{one_deeper(listing.root / names[0]) or table_beside(listing.root)}"
         )
     items = tuple(Item(path, label) for label, name in enumerate(names) for path in listing.images[name])
     return tuple(tidy(name, where=listing.root / name) for name in names), items

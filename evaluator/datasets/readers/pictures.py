@@ -21,7 +21,7 @@ UNREAD_PHOTOGRAPHS = frozenset(
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
-def open_rgb(path: Path) -> Image.Image:
+def open_rgb(path: Path | str) -> Image.Image:
     """Return an image as RGB: turned as its EXIF tag says, 16 bits scaled to 8, alpha on white, first frame.
 
     Pillow's limit against decompression bombs is kept, and reaching it is an error.
@@ -32,6 +32,7 @@ def open_rgb(path: Path) -> Image.Image:
     Raises:
         DataError: It cannot be read as an image; the message names it.
     """
+    path = Path(path)
     try:
         with Image.open(path) as image:
             _refuse_bomb(image)

@@ -26,8 +26,6 @@ from .text_files import parse_json, read_text
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MARKS = (",", ";", "\t", "|")
 """What may separate fields: spreadsheets write semicolons where the comma is the decimal sign."""
-JSON_LINES = (".jsonl", ".ndjson")
-SUFFIXES = (*DELIMITERS, *JSON_LINES)
 SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 FORM = (
     "a table needs the columns path and label, and may have split (train, val or test); columns of other "
@@ -94,7 +92,7 @@ def parse_table(
         DataError: The text is not a table of the form that the suffix promises.
     """
     called = {column: columns.get(column, column) for column in COLUMNS}
-    if suffix in JSON_LINES:
+    if suffix not in DELIMITERS:
         rows = _json_rows(text, where)
     else:
         # In the header of a table casing does not matter, in JSON it does.

@@ -41,8 +41,8 @@ def test_what_is_expected_stands_beside_the_bound(
     assert main(given) == 0
     shown = capsys.readouterr().out
     assert re.search(
-        r"expected: [\d,]+ tokens if every call is made, \$\d\.\d+, under 0\.1 minutes, at .* ms "
-        r".*; the LLM's own time comes on top\n",
+        r"expected: [\d,]+ tokens if every call is made, \$\d\.\d+, a few seconds, at .* ms "
+        r".*; the LLM's own time and the start come on top\n",
         shown,
     )
     assert f"{evaluator.info.sizes['train']} train, " in shown

@@ -113,6 +113,17 @@ def test_what_is_no_run_is_said(tmp_path: Path, chat: Chat, capsys: pytest.Captu
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["transcript", "report", "export", "status", "resume"])
+@pytest.mark.usefixtures("chat")
+def test_a_file_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """Who gives a run's ``result.json`` is told the folder."""
+    (tmp_path / "loose.txt").write_text("")
+    for file, way in (("run/result.json", "the folder of its run, "), ("loose.txt", "a run's folder")):
+        assert main([command, str(tmp_path / file)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{Path(file).name} is a file; give {way}" in line
+
+
 def test_a_run_that_asks_nobody_has_nothing_to_tell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

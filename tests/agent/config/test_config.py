@@ -39,6 +39,14 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
     assert (config.shots, config.seed, config.restarts) == (1, 2, 3)
 
 
+def test_a_study_that_is_given_as_settings_is_called_one(tmp_path: Path) -> None:
+    """One line says what runs it, in place of one for each of its keys."""
+    file = tmp_path / "study.toml"
+    file.write_text("data = ['a', 'b']\nseeds = [1]\nmethods = ['random']\n")
+    with pytest.raises(ConfigError, match=r"is the file of a study: `suite .*study.toml` runs it"):
+        from_sources({}, {}, file)
+
+
 def test_the_openai_variable_gives_the_base_url() -> None:
     """OPENAI_BASE_URL is read, and our own variable wins over it."""
     theirs = {"OPENAI_BASE_URL": "http://a/v1/"}

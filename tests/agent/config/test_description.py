@@ -122,6 +122,6 @@ def test_a_search_that_is_told_nothing_says_what_would_help() -> None:
     """Only where the method would use it and nobody has forbidden it."""
     told = {"data": "fake", "llm": "m"}
     assert "--describe TEXT" in (SearchConfig(**told).untold or "")
-    assert "--describe TEXT" in (SearchConfig(**told, method="combine").untold or "")
+    assert "[describe]" in (SearchConfig(**told, method="combine").untold or "")
     for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
         assert SearchConfig(**told, **more).untold is None

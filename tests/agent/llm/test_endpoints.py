@@ -240,7 +240,9 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
 @pytest.mark.usefixtures("llama")
 async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable[..., Path]) -> None:
     """It is reached by a key of its own, costs nothing, and what it cannot work on waits here."""
-    async with opened({}, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _, _):
+    heard: list[Event] = []
+    async with opened({}, heard, llm=f"local:{model()}", llm_slots=2, concurrency=8) as (endpoints, _, _):
+        assert [event.text.split()[0] for event in heard if isinstance(event, Noted)] == ["loading", "the"]
         (one,) = endpoints
         assert (one.name, one.model, one.limits.concurrency) == ("local", "a-model", 2)
         assert one.price is not None

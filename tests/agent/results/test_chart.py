@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
-from promptclimb.agent.results.chart import MOST_CURVES, NARROW, WIDE, Drawing, course_chart, shown_curves
+from promptclimb.agent.results.chart import (
+    MOST_CURVES,
+    NARROW,
+    WIDE,
+    Drawing,
+    course_chart,
+    named,
+    shown_curves,
+)
 
 
 def drawn(**changes: object) -> str:
@@ -55,4 +63,18 @@ def test_numbers_of_any_kind_are_drawn() -> None:
 def test_of_many_restarts_the_best_are_drawn() -> None:
     """As many as there are colours."""
     curves = {number: ((0, number / 100),) for number in range(1, 20)}
-    assert list(shown_curves(curves)) == list(range(20 - MOST_CURVES, 20))
+    assert list(shown_curves(curves)) == [(number,) for number in range(20 - MOST_CURVES, 20)]
+
+
+def test_restarts_that_went_alike_are_one_line() -> None:
+    """Drawn one upon the other only the last would be seen; one that ended sooner went alike."""
+    long, short = ((0, 0.5), (1, 0.5), (2, 0.7), (3, 0.7)), ((0, 0.5), (2, 0.7))
+    curves = {1: long, 2: ((0, 0.5), (1, 0.7), (3, 0.7)), 3: short}
+    assert shown_curves(curves) == {(1, 3): long, (2,): curves[2]}
+    assert drawn(curves=curves).count('class="line reactive') == 3  # the plain template's too
+    assert [named(one) for one in ((2,), (1, 3), (1, 3, 4), range(9))] == [
+        "restart 2",
+        "restarts 1 and 3",
+        "restarts 1, 3 and 4",
+        "9 restarts",
+    ]

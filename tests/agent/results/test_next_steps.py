@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.next_steps import next_steps
@@ -186,3 +187,15 @@ def test_a_model_is_opened_as_it_was() -> None:
 def test_a_black_box_of_another_kind_gets_the_templates_alone() -> None:
     """Nobody knows how it is opened."""
     assert "open_clip" not in code(model=Model(name="mine", pretrained=""))["code"]
+
+
+@pytest.mark.parametrize("pretrained", ["p", "pico"])
+def test_pictures_are_opened_as_the_search_did(tmp_path: Path, pretrained: str) -> None:
+    """What is transparent is laid on white, where Pillow alone would show what lies beneath."""
+    lines = code(model=Model(name="RN-pico", pretrained=pretrained))["code"].splitlines()
+    (reader,) = (line for line in lines if line.endswith("import open_rgb"))
+    (opening,) = (line for line in lines if line.startswith("pixels = "))
+    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "photo.png")
+    seen: dict[str, Any] = {"preprocess": lambda image: {None: image.getpixel((0, 0))}}
+    exec("\n".join([reader, opening.replace("photo.jpg", (tmp_path / "photo.png").as_posix())]), seen)
+    assert seen["pixels"] == (255, 255, 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def splits(classes: int) -> Splits:
 def test_own_names_stay() -> None:
     """None and "split" are the same."""
     assert rename(splits(2), None) == rename(splits(2), "split") == splits(2)
+
+
+def test_names_that_most_models_do_not_read_are_noted() -> None:
+    """Accents are no other script, nor are digits and signs; names from a file may put it right."""
+    ours = replace(splits(4), classes=("vert étoile", "№ 7, 50 %", "чайник", "猫"))
+    (note,) = check(ours)
+    assert note.startswith("2 class names, such as 'чайник', in other letters than Latin ones")
+    assert list(check(splits(4))) == []
 
 
 def test_openai_names_are_open_clips_thousand() -> None:

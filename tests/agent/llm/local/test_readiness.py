@@ -157,3 +157,19 @@ async def test_a_model_is_tried_once(model: Model, monkeypatch: pytest.MonkeyPat
 def test_an_error_of_it_is_the_users_to_mend() -> None:
     """Exit code 2, and no traceback."""
     assert issubclass(EndpointError, UsageError)
+
+
+@pytest.mark.usefixtures("llama")
+@pytest.mark.parametrize("fallback", [None, "combine"])
+async def test_a_folder_that_is_not_there_is_told_before_the_model_is_loaded(
+    model: Model, tmp_path: Path, fallback: str | None
+) -> None:
+    """Loading takes half a minute on a busy machine, and looking for images does not."""
+    heard: list[Event] = []
+    told = Bus()
+    llm, nowhere = f"local:{model()}", str(tmp_path / "nix")
+    wrong = config(llm=llm, llm_fallback=fallback, data=nowhere, run_dir=tmp_path / "run")
+    with told.joined(heard.append), pytest.raises(UsageError, match="no data set called"):
+        await Session(config=wrong, tell=told).start()
+    assert not [event for event in heard if isinstance(event, Noted) and "loading" in event.text]
+    assert not readiness._loaded

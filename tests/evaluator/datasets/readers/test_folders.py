@@ -263,6 +263,14 @@ def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:
         make_images(folder, {"train/a": 3, "train/b": 3, "test/a": 1, "test/c": 1})
     elif kind == "one deeper":
         make_images(folder, {"all/cat": 4, "all/dog": 4})
+    elif kind == "two deeper":
+        make_images(folder, {"all/images/cat": 4, "all/images/dog": 4})
+    elif kind == "table beside":
+        make_images(folder, {"images": 4})
+        (folder / "list.csv").write_text("path,label\n")
+    elif kind == "loose and a table":
+        save_image(folder / "picture.png", 1)
+        (folder / "list.CSV").write_text("path,label\n")
     elif kind == "duplicate":
         make_images(folder, {"polar_bear": 4, "polar bear": 4})
     return folder
@@ -276,7 +284,10 @@ def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:
         ("empty", "is empty"),
         ("loose", "no class folders"),
         ("one class", "nothing to tell apart$"),
-        ("one deeper", "one class only.*It holds 2 folders: if they are the classes, name .*all$"),
+        ("one deeper", "one class only.*all holds 2 folders: if they are the classes, name that$"),
+        ("two deeper", "one class only.*all.images holds 2 folders: if they are the classes, name that$"),
+        ("table beside", "one class only.*; or, if .*list.csv lists the images, name that$"),
+        ("loose and a table", "no class folders; .* if .*list.CSV lists the images, name that$"),
         ("no images", "holds an image"),
         ("empty class", "dog holds no image"),
         ("single image", "single image"),
@@ -291,3 +302,15 @@ def test_what_cannot_be_used_is_said(
     with pytest.raises(DataError, match=message) as caught:
         load(str(broken(tmp_path, kind, make_images)), shots=1)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_classes_that_hold_folders_alone_are_told(tmp_path: Path, make_images: MakeImages) -> None:
+    """A folder too high, or splits within each class, is read as it stands, but not in silence."""
+    make_images(tmp_path, {"cat/small": 4, "cat/large": 4, "dog/small": 4})
+    (note,) = (note for note in read_folder(tmp_path).notes if "folders such as" in note)
+    assert note == (
+        f"no class folder holds an image itself, they lie in folders such as {Path('cat', 'large')}: "
+        f"the classes are the 2 folders in {tmp_path}"
+    )
+    make_images(tmp_path, {"dog": 1})
+    assert not [note for note in read_folder(tmp_path).notes if "folders such as" in note]

@@ -152,3 +152,12 @@ def test_open_clip_agrees_on_transparent_pictures_by_the_line_of_the_exports_pag
     white = preprocess(Image.new("RGB", (8, 8), "white"))
     assert torch.equal(ImageFolder(str(tmp_path), preprocess, loader=open_rgb)[0][0], white)
     assert not torch.equal(ImageFolder(str(tmp_path), preprocess)[0][0], white)
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    """Texts are what torchvision's ``ImageFolder`` gives, and the lines on the page of a run."""
+    Image.new("RGB", (2, 2), RED).save(tmp_path / "a.png")
+    assert open_rgb(str(tmp_path / "a.png")).getpixel((0, 0)) == RED
+    (tmp_path / "b.png").write_text("no image")
+    with pytest.raises(DataError, match=r"b.png is no image"):
+        open_rgb(str(tmp_path / "b.png"))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets.readers.tables import SUFFIXES, parse_table, read_table
+from promptclimb.evaluator.datasets.readers.class_folders import TABLE_SUFFIXES
+from promptclimb.evaluator.datasets.readers.tables import parse_table, read_table
 from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.evaluator.datasets.conftest import MakeImages, unless_refused
@@ -151,7 +152,7 @@ def test_a_table_that_is_not_utf8_is_refused(pictures: Path) -> None:
 
 @given(
     st.text(alphabet=st.characters(codec="utf-8")) | st.text(alphabet='path,label\n"\t {}[]:01'),
-    st.sampled_from(SUFFIXES),
+    st.sampled_from(TABLE_SUFFIXES),
 )
 def test_any_text_gives_rows_or_a_clear_error(text: str, suffix: str) -> None:
     """With a right header before it or without: no text makes the reader raise anything but DataError."""
