@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers import faults, tables
 from benchmarks.peers.door import Door
-from benchmarks.peers.job import ROWS, Job, Row
+from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job, Row
 from benchmarks.peers.playing import ROOT, outcome
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
@@ -244,6 +244,8 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(words)
     if not (options.faults or options.as_it_is or _is_local(options) or options.base_url):
         parser.error(f"--llm {options.llm} needs --base-url")
+    if options.scorings < (least := INITIAL + PROPOSALS):
+        parser.error(f"--scorings {options.scorings}: a search of ours scores {least} at least")
     if options.as_it_is and options.keep is None:
         parser.error("--as-it-is needs --keep")
     return options
