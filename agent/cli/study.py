@@ -32,6 +32,7 @@ from .interrupts import run_interruptible
 from .options import given_settings, say_unknown_variables
 from .output import aligned, console, json_alone, print_json, print_text, say, short_path
 from .plan import plan
+from .search import say_idle_limits
 from .study_plan import print_study_plan
 from .suite_runs import check_llms, exit_code, make_folder, run_one, say_unfinished
 
@@ -115,6 +116,7 @@ def _read(arguments: argparse.Namespace, file: Path) -> tuple[Study, list[StudyC
         check_budget(study, cells, _plan_of)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
+    say_idle_limits([one.config for one in cells])
     return study, cells, folder
 
 
