@@ -176,11 +176,14 @@ def test_too_few_scorings_for_a_search_of_ours_are_refused(capsys: pytest.Captur
 
 
 async def test_a_league_goes_on_where_it_was_left(tmp_path: Path) -> None:
-    """Finished cells are not played again, and a line that a kill cut short is passed over."""
+    """Finished cells are not played again, and lines that were cut short or damaged are passed over."""
     asked = options("--data", "frames", "--seeds", "1", "--only", "random", "--tables", "calls")
     ((_, only),) = league.jobs(asked)
     row = {"key": only.key, **played("random", "frames", 1, "10")}
-    (tmp_path / "rows.jsonl").write_text(f'{json.dumps(row)}\n{{"key": "cut', "utf-8")
+    whole = json.dumps(row).encode()
+    less = json.dumps({"key": only.key, "row": "random"}).encode()
+    damaged = (b"5", b"null", b"{}", b"\xff\xfe", b"[" * 10_000, less, b'{"key": "cut')
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join([whole, *damaged]))
     assert await league.table(asked, tmp_path) == {"calls": [row]}
     assert not (tmp_path / "cells").exists()
 
