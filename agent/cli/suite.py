@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ..errors import ConfigError, UsageError
 from ..events import Bus
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
+from ..search.same_content import placed
 from ..search.suite import Cell, as_it_is, check_cells, folder_name
 from ..search.suite_summary import summary
 from ..search.unfinished import INTERRUPTED, Found, Refusals, way_on
@@ -134,6 +136,8 @@ def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
                 config = _config(arguments, {**own, "run_dir": folder / folder_name(data, method, seed)})
                 cells.append(Cell(data=data, config=config))
     say_unheard([cell.config for cell in cells])
+    places = placed([cell.config for cell in cells])
+    cells = [replace(cell, config=config) for cell, config in zip(cells, places, strict=True)]
     if len({cell.run_dir for cell in cells}) < len(cells):
         raise ConfigError("two of the data sets have the same name, so their searches would share a folder")
     return cells
