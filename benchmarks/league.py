@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers import faults, tables
 from benchmarks.peers.door import Door
-from benchmarks.peers.job import ROWS, Job, Row
+from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job, Row
 from benchmarks.peers.playing import ROOT, outcome
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
@@ -46,6 +46,11 @@ from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, 
 SUITE = ROOT / "suites" / "miniature.toml"
 LEFT_OUT = ("photos", "artworks", "digits")
 TABLES = ("calls", "scorings")
+CELL, PLAYED = (
+    {"key", "row", "data", "seed"},
+    {"test", "images", "right", "version", "ended", *tables.FIGURES},
+)
+"""What the tables read of any cell, and besides of one that was played to its end."""
 
 
 def sentences() -> dict[str, str]:
@@ -103,15 +108,17 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
 
 
 def kept(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return finished cells by key; a line that was cut short by a kill is none."""
+    """Return finished cells by key; a line that was cut short by a kill, or damaged, is none."""
     file = folder / "rows.jsonl"
     found = {}
-    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+    # By line feeds alone: an error may hold other ends of a line.
+    for line in file.read_bytes().split(b"\n") if file.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        found[row["key"]] = row
+        if isinstance(row, dict) and row.keys() >= (CELL if "error" in row else CELL | PLAYED):
+            found[row["key"]] = row
     return found
 
 
@@ -244,6 +251,8 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(words)
     if not (options.faults or options.as_it_is or _is_local(options) or options.base_url):
         parser.error(f"--llm {options.llm} needs --base-url")
+    if options.scorings < (least := INITIAL + PROPOSALS):
+        parser.error(f"--scorings {options.scorings}: a search of ours scores {least} at least")
     if options.as_it_is and options.keep is None:
         parser.error("--as-it-is needs --keep")
     return options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 
 from benchmarks import league
 from benchmarks.peers import faults, tables
-from benchmarks.peers.black_box import BlackBox, read
+from benchmarks.peers.black_box import BlackBox, Dear, read
 from benchmarks.peers.door import Door, Trouble
 from benchmarks.peers.hits import packed, unpacked
-from benchmarks.peers.job import ROWS, Job
+from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job
 from benchmarks.peers.playing import outcome, process_of
+from promptclimb.agent.config.initial import most_aside
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.predicting_box import FACTORY, PredictingBox
 
@@ -119,7 +121,7 @@ def test_rows_are_asked_for_by_name_or_by_a_word() -> None:
 def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
     """A partial table is balanced, and twelve rounds are as many calls as 140 scored templates take."""
     found = list(
-        league.jobs(options("--data", "frames,displays", "--seeds", "1,2", "--only", "guided, told"))
+        league.jobs(options("--data", "frames,displays", "--seeds", "1,2", "--only", "guided, untold"))
     )
     assert [(table, one.seed, one.data) for table, one in found[:4]] == [
         ("calls", 1, "frames"),
@@ -130,7 +132,26 @@ def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
     assert {one.key for table, one in found if table == "calls"} == {
         one.key for table, one in found if table == "scorings"
     }
-    assert all(one.sentence for _, one in found)
+    assert not any(one.sentence for _, one in found)
+
+
+def test_where_scorings_are_bounded_ours_score_no_more_than_the_others() -> None:
+    """Nor make more calls; what is told scores nothing aside there, so it is a cell of its own."""
+    told = dict(league.jobs(options("--data", "frames", "--only", "guided, told")))
+    assert told["calls"].key != told["scorings"].key
+    assert told["scorings"].sentence
+    assert told["scorings"].rounds == 12
+    assert INITIAL + PROPOSALS * told["scorings"].rounds <= 140
+    assert job("pn", scorings=10_000, calls=60).rounds == 60
+    assert job("random", scorings=10_000, calls=60).rounds > 60
+    box = PredictingBox()
+    cheap = replace(box.info, cheap=True)
+    box._info = cheap
+    dear = Dear(box)
+    assert (most_aside(cheap) > 0, most_aside(dear.info)) == (True, 0)
+    assert dear.info == replace(cheap, cheap=False)
+    assert dear.score(["a photo of a {}"]) == box.score(["a photo of a {}"])
+    assert dear.predict([["a {}"]], split="train") == box.predict([["a {}"]], split="train")
 
 
 @pytest.mark.parametrize(
@@ -146,12 +167,23 @@ def test_what_is_asked_wrongly_is_said_in_a_line(words: tuple[str, ...], said: s
         list(league.jobs(options(*words)))
 
 
+def test_too_few_scorings_for_a_search_of_ours_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """It would have more than the others."""
+    with pytest.raises(SystemExit):
+        options("--scorings", "84")
+    assert "scores 85 at least" in capsys.readouterr().err
+    assert options("--scorings", "85").scorings == 85
+
+
 async def test_a_league_goes_on_where_it_was_left(tmp_path: Path) -> None:
-    """Finished cells are not played again, and a line that a kill cut short is passed over."""
+    """Finished cells are not played again, and lines that were cut short or damaged are passed over."""
     asked = options("--data", "frames", "--seeds", "1", "--only", "random", "--tables", "calls")
     ((_, only),) = league.jobs(asked)
     row = {"key": only.key, **played("random", "frames", 1, "10")}
-    (tmp_path / "rows.jsonl").write_text(f'{json.dumps(row)}\n{{"key": "cut', "utf-8")
+    whole = json.dumps(row).encode()
+    less = json.dumps({"key": only.key, "row": "random"}).encode()
+    damaged = (b"5", b"null", b"{}", b"\xff\xfe", b"[" * 10_000, less, b'{"key": "cut')
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join([whole, *damaged]))
     assert await league.table(asked, tmp_path) == {"calls": [row]}
     assert not (tmp_path / "cells").exists()
 

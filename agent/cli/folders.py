@@ -15,6 +15,7 @@ from ..results.run_dir import RESULT, SUMMARY
 from ..results.run_state import is_run, runs_in, state_of
 from .output import program, resume_command, short_path
 
+DONE = "finished"
 MOST_NAMED = 5
 """Runs of a folder that a message names."""
 _OF_A_FILE = re.compile(r"seed\d+-\d+shot-")
@@ -105,10 +106,12 @@ def _is_of_a_file(runs: list[Path]) -> bool:
 
 
 def _is_over(folder: Path, runs: list[Path]) -> bool:
-    """Return whether a suite has summed up all its searches and left out none."""
+    """Return whether a suite has summed up all its searches, and those that it left out are finished too."""
     try:
         document = json.loads((folder / SUMMARY).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return False  # it is not there, or the user's own
     left = document.get("left_out", document.get("stopped")) if isinstance(document, dict) else None
-    return left == [] and all(state_of(run).state == "finished" for run in runs)
+    # One that is finished, and left out since its test figures are not known, would not get them.
+    over = isinstance(left, list) and all(isinstance(one, dict) and one.get("status") == DONE for one in left)
+    return over and all(state_of(run).state == DONE for run in runs)

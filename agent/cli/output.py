@@ -37,9 +37,9 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def say_refused(why: str) -> None:
+def say_refused(why: str, what: str = "search") -> None:
     """Say of a command that only tells, and ends well, what the search itself would be refused for."""
-    say(f"note: the search would be refused: {why}")
+    say(f"note: the {what} would be refused: {why}")
 
 
 def json_alone(as_json: bool) -> AbstractContextManager[object]:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
-from ..config.sources import from_sources
+from ..config.sources import flag_of, from_sources
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
+from ..search.allowance import LIMITS
 from ..search.session import Session
 from ..stop import Stop
 from . import exit_codes
@@ -78,10 +79,22 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
 
 
 def say_unheard(configs: Sequence[SearchConfig]) -> None:
-    """Say, once for each method, that a description is not used by it."""
+    """Say what was given in vain: a description, once for each method, and limits of what nobody asks for."""
     for line in dict.fromkeys(config.unheard for config in configs):
         if line is not None:
             say(f"note: {line}")
+    say_idle_limits(configs)
+
+
+def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
+    """Say which limits bound nothing, where no search asks an LLM."""
+    if any(config.needs_llm for config in configs):
+        return
+    given = {name for name in LIMITS for one in configs if getattr(one, name) is not None}
+    flags = [flag_of(name) or name for name in LIMITS if name in given and name != "max_minutes"]
+    if flags:
+        verb = "bounds" if len(flags) == 1 else "bound"
+        say(f"note: {' and '.join(flags)} {verb} what an LLM takes, and none is asked")
 
 
 class _GoingOn:

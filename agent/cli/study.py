@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..config.sources import PREFIX, from_environment
 from ..errors import ConfigError, InterruptedRunError, PromptclimbError, UsageError
 from ..events import Bus
 from ..search.allowance import Allowance
+from ..search.same_content import placed
 from ..search.unfinished import Refusals, way_on
 from ..stop import Stop
 from ..study.beforehand import check_budget, check_cells, check_size
@@ -32,6 +34,7 @@ from .interrupts import run_interruptible
 from .options import given_settings, say_unknown_variables
 from .output import aligned, console, json_alone, print_json, print_text, say, short_path
 from .plan import plan
+from .search import say_idle_limits
 from .study_plan import print_study_plan
 from .suite_runs import check_llms, exit_code, make_folder, run_one, say_unfinished
 
@@ -115,7 +118,9 @@ def _read(arguments: argparse.Namespace, file: Path) -> tuple[Study, list[StudyC
         check_budget(study, cells, _plan_of)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return study, cells, folder
+    say_idle_limits([one.config for one in cells])
+    places = placed([one.config for one in cells])
+    return study, [replace(one, config=config) for one, config in zip(cells, places, strict=True)], folder
 
 
 def _plan_of(one: StudyCell, calls: int) -> Mapping[str, Any]:

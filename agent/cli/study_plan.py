@@ -15,6 +15,7 @@ from .expected import usually
 from .output import aligned, print_json, print_text, say
 from .plan import plan, plan_of_suite, print_bounds
 from .suite_expected import SUMMED, Opened, added
+from .suite_runs import say_refused_llms
 
 _BOUNDS = ("calls", "tokens", "cost_usd", "evaluations")
 _PLACE = ("method", "llm", "model", "shots")
@@ -41,7 +42,7 @@ def print_study_plan(cells: Sequence[StudyCell], file: Path, *, as_json: bool) -
         print_text(f"at most, by group\n{_table(groups, (*_PLACE, 'runs', *_BOUNDS))}\n")
         if bounds:
             print_bounds(f"all {counted(len(cells), 'run')}, within the budget", bounds, as_json=False)
-    check_cells(cells, file, say)
+    waiting = check_cells(cells, file, say)
     opened = Opened([one.config for one in cells], as_json=as_json)
     calls = sum(plans.of(config)["calls"] for config in searches)
     usual = opened.of_all(searches, bounds, calls) if searches else None
@@ -49,11 +50,12 @@ def print_study_plan(cells: Sequence[StudyCell], file: Path, *, as_json: bool) -
     if as_json:
         beside = [{**one, "expected": two} for one, two in zip(groups, expected, strict=True)]
         print_json({**bounds, "runs": len(cells), "groups": beside, "expected": usual})
-        return 0
-    rows = [{**one, **two} for one, two in zip(groups, expected, strict=True)]
-    print_text(f"\nexpected, by group\n{_table(rows, (*_PLACE, 'runs', *SUMMED))}\n")
-    if usual is not None:
-        print_text(usually(bounds, usual))
+    else:
+        rows = [{**one, **two} for one, two in zip(groups, expected, strict=True)]
+        print_text(f"\nexpected, by group\n{_table(rows, (*_PLACE, 'runs', *SUMMED))}\n")
+        if usual is not None:
+            print_text(usually(bounds, usual))
+    say_refused_llms([one.config for one in waiting], cells[0].run_dir.parent)
     return 0
 
 

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ..errors import ConfigError, UsageError
 from ..events import Bus
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
+from ..search.same_content import placed
 from ..search.suite import Cell, as_it_is, check_cells, folder_name
 from ..search.suite_summary import summary
 from ..search.unfinished import INTERRUPTED, Found, Refusals, way_on
@@ -29,7 +31,7 @@ from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, json_alone, print_json, print_text, say, short_path
 from .search import say_unheard
-from .suite_runs import check_llms, exit_code, make_folder, run_one, say_unfinished
+from .suite_runs import check_llms, exit_code, make_folder, run_one, say_refused_llms, say_unfinished
 from .suite_table import summary_text
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def suite(arguments: argparse.Namespace) -> int:
     folder = user_path("runs/suite" if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
     cells = cells_of(arguments, folder)
     if arguments.dry_run:
-        return _print_plan(cells, as_json=arguments.as_json)
+        return _print_plan(cells, folder, as_json=arguments.as_json)
     waiting = check_cells(cells)
     check_llms([cell.config for cell in waiting], Allowance(folder))
     make_folder(folder, [SUMMARY])
@@ -83,7 +85,7 @@ def _write(folder: Path, document: dict[str, Any]) -> None:
     write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:
+def _print_plan(cells: Sequence[Cell], folder: Path, *, as_json: bool) -> int:
     from .expected import usually
     from .plan import plan, plan_of_suite, print_bounds, shape
     from .suite_expected import Opened
@@ -91,14 +93,15 @@ def _print_plan(cells: Sequence[Cell], *, as_json: bool) -> int:
     configs = [cell.config for cell in cells]
     plans = {config.run_dir: plan(config) for config in configs}
     bounds = plan_of_suite(configs, lambda config: plans[config.run_dir])
-    check_cells(cells)
+    waiting = check_cells(cells)
     calls = sum(one["calls"] for one in plans.values())
     usual = Opened(configs, as_json=as_json).of_all(configs, bounds, calls)
     if as_json:
         print_json({**bounds, "expected": usual})
-        return 0
-    print_bounds(f"the whole suite, each search of {shape(configs[0])}", bounds, as_json=False)
-    print_text(usually(bounds, usual))
+    else:
+        print_bounds(f"the whole suite, each search of {shape(configs[0])}", bounds, as_json=False)
+        print_text(usually(bounds, usual))
+    say_refused_llms([cell.config for cell in waiting], folder)
     return 0
 
 
@@ -133,6 +136,8 @@ def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
                 config = _config(arguments, {**own, "run_dir": folder / folder_name(data, method, seed)})
                 cells.append(Cell(data=data, config=config))
     say_unheard([cell.config for cell in cells])
+    places = placed([cell.config for cell in cells])
+    cells = [replace(cell, config=config) for cell, config in zip(cells, places, strict=True)]
     if len({cell.run_dir for cell in cells}) < len(cells):
         raise ConfigError("two of the data sets have the same name, so their searches would share a folder")
     return cells

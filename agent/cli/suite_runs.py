@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config.schema import SearchConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, UsageError
 from ..events import Bus
 from ..llm.endpoints import check_endpoints
 from ..results.result import NOTHING_USABLE, SearchResult
@@ -17,7 +17,7 @@ from ..search.suite import Cell, run_cell
 from ..search.unfinished import Found, Refusals, Stopped, asked
 from ..stop import Stop
 from . import exit_codes
-from .output import say
+from .output import say, say_refused
 
 
 def make_folder(folder: Path, files: Sequence[str]) -> None:
@@ -56,6 +56,19 @@ def check_llms(configs: Sequence[SearchConfig], allowance: Allowance) -> None:
     asking = [config for config in configs if config.needs_llm and not allowance.reached(config)]
     for config in {asked(config): config for config in asking}.values():
         check_endpoints(config, os.environ)
+
+
+def say_refused_llms(configs: Sequence[SearchConfig], folder: Path) -> None:
+    """Say of a dry run, at its end, that an LLM could not be asked: what it has printed holds without one.
+
+    Args:
+        configs: Of the searches that are not finished.
+        folder: The suite's.
+    """
+    try:
+        check_llms(configs, Allowance(folder))
+    except UsageError as error:
+        say_refused(str(error), "suite")
 
 
 async def run_one(

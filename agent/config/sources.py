@@ -76,7 +76,7 @@ def read_toml(file: Path | str, what: str = "the config file", option: str = "--
     """
     path = user_path(file, option)
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows put a mark in front
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{what} {path} cannot be read: {_why(error)}") from error
     except tomllib.TOMLDecodeError as error:

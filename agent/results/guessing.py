@@ -35,13 +35,22 @@ def by_most_frequent(result: SearchResult) -> float | None:
 
 def no_better_than_guessing(result: SearchResult) -> str:
     """Return a sentence where the best template may be no better on test than guessing, else nothing."""
-    share, test, images = _without_looking(result), result.best.test, result.dataset.sizes.test
-    if share is None or test is None or not images or not 0.0 <= test <= 1.0:
+    test = result.best.test
+    if test is None or not may_be_guessed(result, test):
         return ""
-    low, high = wilson(test, images)
-    if low > share:
-        return ""
+    low, high = wilson(test, result.dataset.sizes.test)
     return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {about_guessing(result)}"
+
+
+def may_be_guessed(result: SearchResult, test: float) -> bool:
+    """Return whether an accuracy on the test images of a result may be no better than guessing."""
+    share, images = _without_looking(result), result.dataset.sizes.test
+    return share is not None and is_no_better(test, images, share)
+
+
+def is_no_better(test: float, images: int, share: float) -> bool:
+    """Return whether an accuracy may be no better than a share of so many images; not where it is none."""
+    return images > 0 and 0.0 <= test <= 1.0 and wilson(test, images)[0] <= share
 
 
 def about_guessing(result: SearchResult) -> str:

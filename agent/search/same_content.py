@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...evaluator.open import open_evaluator
+from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..errors import UsageError
 from ..results.details import read_details
+from ..store.look import Look
 from .inputs import pool_hash, read_pool, read_wordings
 
 if TYPE_CHECKING:
@@ -158,6 +161,39 @@ class Contents:
             except OSError:
                 self._files[path] = None
         return self._files[path]
+
+
+def placed(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
+    """Return the configs of a suite, with the places of data sets that lie no more where they were.
+
+    A relative path at which nothing lies is taken for a name. Where a run in the suite's folder was made on
+    data at that very place, it is the place that is meant.
+
+    Args:
+        configs: Each with its folder, which need not be there.
+    """
+    found: dict[str, str] = {}
+    for config in configs:
+        if config.data not in found and _may_be_gone(config) and (place := _place_of(config)) is not None:
+            found[config.data] = place
+    return [config.model_copy(update={"data": found.get(config.data, config.data)}) for config in configs]
+
+
+def _may_be_gone(config: SearchConfig) -> bool:
+    from ...evaluator.datasets import known
+
+    if config.evaluator is not None or Path(config.data).is_absolute():
+        return False
+    return all(one.name != config.data for one in known())
+
+
+def _place_of(config: SearchConfig) -> str | None:
+    """Return where the data of a run lay, if its config says the same place in other words."""
+    assert config.run_dir is not None
+    with suppress(UsageError, OSError), Look(config.run_dir) as look:
+        place = look.manifest["config"].get("data")
+        return place if place == str(user_path(config.data, "--data")) else None
+    return None
 
 
 def check_content(run_dir: Path, differences: Sequence[str]) -> None:

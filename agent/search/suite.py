@@ -20,7 +20,7 @@ from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
 from .allowance import Allowance, names_of, said, told
-from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool
+from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool, read_wordings
 from .same_content import Contents, check_content, made_by
 from .session import Session
 from .unfinished import Found, NotRun, Refusals, Stopped, ends_all, stopped_by
@@ -66,14 +66,25 @@ def check_cells(cells: Sequence[Cell]) -> list[Cell]:
     """
     contents = Contents()
     waiting = [cell for cell in cells if not is_done(cell, contents)]
-    for cell in waiting:
-        check_trackers(cell.config.track)
-    for config in {(cell.config.initial, cell.config.initial_pool): cell.config for cell in waiting}.values():
-        read_pool(config)
+    check_given([cell.config for cell in waiting])
     # The methods of a suite share its data sets.
     specs = {(cell.config.data, cell.config.seed): cell.config for cell in waiting}
     check_openable(list(specs.values()))
     return waiting
+
+
+def check_given(configs: Sequence[SearchConfig]) -> None:
+    """Make sure that trackers, initial templates and wordings of searches can be used; each is read once.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    for track in {config.track: None for config in configs}:
+        check_trackers(track)
+    for config in {(config.initial, config.initial_pool): config for config in configs}.values():
+        read_pool(config)
+    for config in {config.wordings: config for config in configs}.values():
+        read_wordings(config)
 
 
 def is_done(cell: Cell, contents: Contents) -> bool:

@@ -11,10 +11,8 @@ from ...evaluator.open import check_openable
 from ...evaluator.white_box import Planned, check_model, check_planned
 from ..config.known_methods import KNOWN_METHODS
 from ..errors import ConfigError, DataError, ModelError
-from ..events.known_trackers import check_trackers
-from ..search.inputs import read_pool, read_wordings
 from ..search.same_content import Contents
-from ..search.suite import is_done
+from ..search.suite import check_given, is_done
 from .grid import StudyCell
 from .study_file import MOST_RUNS, Study
 from .white_box_runs import is_fitted
@@ -113,12 +111,7 @@ def check_cells(
         for one in cells
         if not (is_done(one.cell, contents) if one.white_box is None else is_fitted(one, contents))
     ]
-    for one in waiting:
-        check_trackers(one.config.track)
-    for config in {(one.config.initial, one.config.initial_pool): one.config for one in waiting}.values():
-        read_pool(config)
-    for config in {one.config.wordings: one.config for one in waiting}.values():
-        read_wordings(config)
+    check_given([one.config for one in waiting])
     found = _checked_data(waiting, file)
     planned = [(one, _planned(one, found[_data_key(one)])) for one in waiting if _data_key(one) in found]
     _check_fits(planned, file)

@@ -165,10 +165,12 @@ def shown_data(data: str) -> str:
 def _folder(seed: int, shots: int, names: Sequence[str], taken: Container[str]) -> str:
     """Return a folder's name, with a mark where names that differ in what no folder shows have taken it.
 
-    The first goes without, so that a study that is given more keeps the folders that it has.
+    The first goes without, so that a study that is given more keeps the folders that it has. Where letters
+    are lost each has a mark: of names in Chinese nothing is left, and which comes first is no property of a
+    run, so that a file in another order would look for one in the folder of another.
     """
     found = "-".join([f"seed{seed}", f"{shots}shot", *map(_plain, names)])
-    if found not in taken:
+    if found not in taken and all(name.isascii() for name in names):
         return found
     mark = hashlib.sha256(json.dumps(names).encode()).hexdigest()
     return f"{found}-{mark[:_MARK]}"

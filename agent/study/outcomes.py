@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.details import BEST, ENSEMBLE, Decisions, read_details
-from ..results.guessing import no_better_than_guessing
+from ..results.guessing import may_be_guessed
 from ..results.result import SearchResult
 from ..search.unfinished import Found, Stopped, why_in_no_mean
 from .grid import StudyCell
@@ -22,7 +22,7 @@ class Figure:
     Attributes:
         test: Share of the images that are correctly classified.
         hits: A digit for each image, 1 where it is; None where that is not known.
-        guessed: Whether it may be no better than guessing, as far as that is looked at: of what was chosen.
+        guessed: Whether it may be no better than guessing, as far as what that comes to is known.
     """
 
     test: float
@@ -92,9 +92,8 @@ def outcome_of(cell: StudyCell, result: Found) -> Outcome:
 def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Figure]:
     tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
     tests |= {name: one.test for name, one in result.baselines.items()}
-    guessed = bool(no_better_than_guessing(result))
     return {
-        name: Figure(test=test, hits=_fitting(decisions, name, test), guessed=name == BEST and guessed)
+        name: Figure(test=test, hits=_fitting(decisions, name, test), guessed=may_be_guessed(result, test))
         for name, test in tests.items()
         if test is not None
     }

@@ -139,7 +139,7 @@ def _transfer_lines(found: Sequence[Mapping[str, Any]]) -> Lines:
     lines: list[Sequence[str]] = [("", "shots", "from", "to", "sets", "brought", "native", "kept")]
     for one in found:
         brought, native = ("-" if one[key] is None else f"{one[key]:+z.1f}" for key in ("brought", "native"))
-        kept = "-" if one["kept"] is None else f"{100 * one['kept']:.0f} %"
+        kept = "-" if one["kept"] is None else f"{100 * one['kept']:z.0f} %"
         counts = (str(one["shots"]), one["from"], one["to"], str(one["sets"]))
         lines.append((one["label"], *counts, brought, native, kept))
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from ...evaluator.threads import in_thread
 from ...evaluator.white_box import WhiteBoxResult, run
 from ..errors import UsageError
 from ..results.details import BEST
+from ..results.guessing import is_no_better
 from ..results.run_dir import write_atomically
 from ..search.same_content import CONTENT, Contents, Made, check_content
 from ..stop import Stop
@@ -79,9 +81,18 @@ async def fitted(cell: StudyCell, stop: Stop) -> Outcome:
         cell=cell,
         status="finished",
         counts=True,
-        figures={BEST: Figure(test=kept["test"], hits=kept["hits"])},
+        figures={BEST: Figure(test=kept["test"], hits=kept["hits"], guessed=_guessed(kept))},
         spent={"wall_s": kept["seconds"]},
     )
+
+
+def _guessed(kept: Mapping[str, Any]) -> bool:
+    """Return whether it may be no better than always naming the most frequent class, where that is known."""
+    labels = _made(kept).labels
+    if not labels:
+        return False
+    (_, most), *_ = Counter(labels).most_common(1)
+    return is_no_better(kept["test"], len(labels), most / len(labels))
 
 
 def _document(cell: StudyCell, found: WhiteBoxResult) -> dict[str, Any]:

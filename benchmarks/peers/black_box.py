@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from benchmarks.peers.job import INITIAL
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.scoring import EvaluatorInfo
+from promptclimb.evaluator.scoring import EvaluatorInfo, SplitScores, Verdict
 from promptclimb.prompts.caption_grammar import grammar
 from promptclimb.prompts.pools import PLAIN, draw_varied
 from promptclimb.prompts.replies import parse_reply
@@ -40,6 +40,49 @@ class Box(Protocol):
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         """Classify the images of a split."""
         ...
+
+
+class Scoring(Box, Protocol):
+    """What a search of ours needs of it."""
+
+    def score(self, templates: Sequence[str]) -> Sequence[Verdict]:
+        """Score templates."""
+        ...
+
+    def examine(
+        self, ensembles: Sequence[Sequence[str]], *, test: bool = True
+    ) -> Sequence[SplitScores | None]:
+        """Open the test split."""
+        ...
+
+
+class Dear:
+    """The same black box where it is scorings that are counted: it says that a score is not free.
+
+    Else a search of ours that is told scores words of the sentence beside each request, as many again as it
+    proposes, since nothing speaks against it.
+
+    Args:
+        evaluator: What classifies.
+    """
+
+    def __init__(self, evaluator: Scoring) -> None:
+        self._evaluator = evaluator
+        self.info = replace(evaluator.info, cheap=False)
+
+    def score(self, templates: Sequence[str]) -> Sequence[Verdict]:
+        """Score templates."""
+        return self._evaluator.score(templates)
+
+    def examine(
+        self, ensembles: Sequence[Sequence[str]], *, test: bool = True
+    ) -> Sequence[SplitScores | None]:
+        """Open the test split."""
+        return self._evaluator.examine(ensembles, test=test)
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Classify the images of a split."""
+        return self._evaluator.predict(ensembles, split=split)
 
 
 @dataclass(frozen=True, slots=True)

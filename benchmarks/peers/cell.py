@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.black_box import BlackBox
+from benchmarks.peers.black_box import BlackBox, Dear
 from benchmarks.peers.hits import packed
 from benchmarks.peers.job import OURS, RESULT, Job, Pick, Place
 from promptclimb.evaluator.open import open_evaluator
@@ -38,7 +38,8 @@ def played(job: Job, place: Place) -> dict[str, Any]:
     box = BlackBox(evaluator)
     play = importlib.import_module(f"benchmarks.peers.{job.of.player}_player").play
     began = time.monotonic()
-    pick: Pick = play(job, place, evaluator if job.of.player == OURS else box)
+    ours = evaluator if job.scorings is None else Dear(evaluator)
+    pick: Pick = play(job, place, ours if job.of.player == OURS else box)
     wall_s = time.monotonic() - began
     right = box.right_on_test(pick.text)
     return {

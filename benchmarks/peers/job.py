@@ -94,17 +94,22 @@ class Job:
     @property
     def rounds(self) -> int:
         """Rounds of a search of ours, each with at most one call; it begins with ``INITIAL`` templates."""
-        return self.calls if self.scorings is None else max((self.scorings - INITIAL) // PROPOSALS, 1)
+        if self.scorings is None:
+            return self.calls
+        rounds = max((self.scorings - INITIAL) // PROPOSALS, 1)
+        return rounds if self.of.method == "random" else min(rounds, self.calls)
 
     @property
     def key(self) -> str:
         """What tells this cell from others in a file of finished ones.
 
-        Ours differ in the number of their calls alone, so that a cell may stand in both tables.
+        Ours differ in the number of their calls alone, so that a cell may stand in both tables; but for
+        ``guided`` that is told, which scores beside its requests where that costs nothing (see ``Dear``).
         """
         named = asdict(self)
         if self.of.player == OURS:
-            named |= {"calls": self.rounds, "scorings": None}
+            aside = self.of.method == "guided" and self.of.told
+            named |= {"calls": self.rounds, **({} if aside and self.scorings else {"scorings": None})}
         return json.dumps({name: value for name, value in named.items() if name != "patient"}, sort_keys=True)
 
 

@@ -114,6 +114,11 @@ def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.Capture
     capsys.readouterr()
     assert main(["status", "my study"]) == 0
     assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"
+    document = json.loads(Path("my study/suite.json").read_text())
+    no_test = {**document, "left_out": [{"status": "finished", "reason": "no accuracy on test"}]}
+    Path("my study/suite.json").write_text(json.dumps(no_test))
+    assert main(["status", "my study"]) == 0
+    assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"
     way_on = "the command that began it, python run_agent.py suite FILE.toml --suite-dir 'my study', goes on"
     for left in ('{"left_out": [{}]}', "[1]", "{", None):
         Path("my study/suite.json").unlink() if left is None else Path("my study/suite.json").write_text(left)
@@ -281,6 +286,35 @@ def test_a_dry_run_says_what_is_to_be_expected_beside_the_bound(
     assert int(last[1].replace(",", "")) == whole * 5 // 8
     assert "[1/2] opening one with RN-pico\n" in err
     assert [one.name for one in tmp_path.iterdir()] == ["small.toml"]
+
+
+def test_a_dry_run_says_what_the_suite_itself_would_be_refused_for(
+    unread: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a search does, in the end and with exit code 0: what is printed holds without a key."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    file = write(methods=["random", "pn"], llms=["m"], compare=[], search=SMALL)
+    flags = [f"--{name}={number}" for name, number in SMALL.items()]
+    by_options = ["--data", "dice", "--methods", "pn", "--llm", "m", *flags]
+    for given in ([file], by_options):
+        assert main(["suite", *given, "--dry-run"]) == 0
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.startswith("note: the suite would be refused: ")
+        assert "OPENAI_API_KEY" in last
+
+
+def test_limits_that_bound_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody is asked; by a file, and by the options of a suite and of a search."""
+    said = "note: --max-calls and --max-cost bound what an LLM takes, and none is asked\n"
+    assert main(["suite", write(budget={"max_cost": 1.0, "max_calls": 3}), "--dry-run"]) == 0
+    assert capsys.readouterr().err.count(said) == 1
+    options = ["--max-cost=1", "--max-calls=3", "--evaluator", FACTORY, "--dry-run"]
+    for given in (["suite", "--data", "one,two", "--methods", "random"], ["search", "--method", "random"]):
+        assert main([*given, *options]) == 0
+        assert capsys.readouterr().err.count(said) == 1
+    given = {"methods": ["random", "pn"], "llms": [{"llm": "m", "base_url": "http://127.0.0.1:9/v1"}]}
+    assert main(["suite", write(**given, compare=[], budget={"max_calls": 30}), "--dry-run"]) == 0
+    assert "bound what" not in capsys.readouterr().err
 
 
 def _json(capsys: pytest.CaptureFixture[str], file: str, *more: str) -> str:

@@ -94,6 +94,28 @@ def test_few_shot_images_alone_are_looked_at_too(sets: Path) -> None:
     assert found.startswith("the few-shot images")
 
 
+@pytest.mark.parametrize("by", ["options", "file"])
+def test_data_that_lie_no_more_where_they_were_contradict_nothing(
+    by: str, sets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a relative path too, which is a name where nothing lies; what is new there is refused as ever."""
+    monkeypatch.chdir(sets.parent)
+    study = {"data": ["a"], "shots": [1], "seeds": [1], "methods": ["random"], "search": SMALL}
+    Path("s.toml").write_text(tomli_w.dumps(study))
+    flags = [f"--{name}={value}" for name, value in SMALL.items()]
+    options = ["--data", "./a", "--shots", "1", "--seeds", "1", "--methods", "random", *flags]
+    given = ["suite", *({"options": options, "file": ["s.toml"]}[by])]
+    assert main(given) == 0
+    sets.rename(sets.parent / "away")
+    assert main(given) == 0
+    capsys.readouterr()
+    study["methods"] = ["random", "mutate"]
+    Path("s.toml").write_text(tomli_w.dumps(study))
+    more = ["suite", *({"options": [*options, "--seeds", "1,2"], "file": ["s.toml"]}[by])]
+    assert main(more) == 2
+    assert f"no data set called '{sets}'" in capsys.readouterr().err
+
+
 def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy elsewhere will do; of a run of before, without hashes, the fingerprint tells, opened once."""
     before = made_on(config(sets))

@@ -324,6 +324,7 @@ REFUSED = {
     "weights": (["--data", "ok", "--model", "ViT-B-32", "--pretrained", "nope"], "neither a tag"),
     "device": (["--data", "ok", "--device", "tpu"], "unknown device"),
     "templates": (["--data", "ok", "--initial", "nope.txt"], "nope.txt"),
+    "wordings": (["--data", "ok", "--wordings", "nope.toml"], "nope.toml"),
     "folder": (["--data", "other,ok"], "ok-random-seed2 in it is not empty and holds no run"),
 }
 

@@ -114,6 +114,17 @@ def test_names_that_no_folder_shows_are_told_apart(names: list[str]) -> None:
     assert len({one.run_dir for one in cells(study(data=["one"], seeds=[1], methods=named))}) == 2
 
 
+def test_folders_of_names_in_other_scripts_do_not_depend_on_their_order() -> None:
+    """A row that is moved, or taken out before another, leaves the others where they are."""
+    cat, dog = ({"name": name, "method": "random"} for name in ("\u732b", "\u72ac"))
+
+    def folders(*methods: dict[str, str]) -> dict[str, Path]:
+        return {one.method: one.run_dir for one in cells(study(data=["one"], seeds=[1], methods=methods))}
+
+    assert folders(cat, dog) == folders(dog, cat)
+    assert folders(dog).items() <= folders(cat, dog).items()
+
+
 def test_folders_stay_inside() -> None:
     """A name from a file is a name of one folder, whatever is in it."""
     strange = [{"name": "../../y", "method": "random"}, {"name": "..", "method": "mutate"}]

@@ -16,7 +16,7 @@ from promptclimb.agent.study.study_file import Study
 from promptclimb.agent.study.transfer import TRANSFER, Carried, transfers
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import SplitScores
-from tests.fakes.study_outcomes import cells, figure, outcome, study
+from tests.fakes.study_outcomes import cells, figure, lines_of, outcome, study
 
 
 def moving() -> tuple[Study, list[Outcome]]:
@@ -117,3 +117,11 @@ def test_nothing_is_kept_of_no_gain(tmp_path: Path) -> None:
     """What was not scored, or where searching gained nothing, has no share."""
     found, runs = moving()
     assert {one["kept"] for one in transfers(found, blocks_of(runs), Carried(tmp_path))} == {None}
+
+
+def test_nothing_that_is_kept_has_no_sign() -> None:
+    """What sums of floats leave of a gain of nothing is no loss."""
+    one = {"label": "pn", "shots": 2, "from": "a", "to": "b", "sets": 1, "brought": -0.0, "native": 4.2}
+    said = {"tables": [], "differences": [], "curves": [], "left_out": []}
+    (_, line) = lines_of({**said, "transfer": [{**one, "kept": -5e-16}]}, "Transfer")
+    assert list(line[-3:]) == ["+0.0", "+4.2", "0 %"]

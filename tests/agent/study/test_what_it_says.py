@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
+from promptclimb.agent.results.result import Best, Dataset, Sizes
 from promptclimb.agent.study.accuracy_tables import tables
 from promptclimb.agent.study.comparing import differences
 from promptclimb.agent.study.outcomes import Figure, Outcome, blocks_of, outcome_of
@@ -262,4 +263,18 @@ def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
     (_, about, lines) = next(parts(findings(found, runs, Carried(Path("/nowhere")), "t")))
     assert "†" not in about + str(lines)
     (cell, *_) = cells(found)
-    assert outcome_of(cell, small_result()).figures["best"].guessed
+    assert all(one.guessed for one in outcome_of(cell, small_result()).figures.values())
+
+
+def test_a_reference_is_marked_by_its_own_accuracy() -> None:
+    """Not by that of what was chosen: a plain template may guess where a search does not."""
+    (cell, *_) = cells(study())
+    sizes = Sizes(train=2, val=0, test=400)
+    dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=sizes)
+    best = Best(template="a {}", train=0.5, val=None, test=0.9)
+    figures = outcome_of(cell, small_result(dataset=dataset, best=best)).figures
+    assert {name: one.guessed for name, one in figures.items()} == {
+        "best": False,
+        "ensemble": True,
+        "plain": True,
+    }

@@ -61,7 +61,9 @@ async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> 
     assert is_fitted(cell, Contents())
     assert await fitted(cell, Stop()) == first
     assert fits == [{"name": "linear-probe", "data": "dice", "split": "test", "c": 1.0}]
-    assert (first.figures["best"].test, first.figures["best"].hits) == (0.75, "1110")
+    best = first.figures["best"]
+    assert (best.test, best.hits) == (0.75, "1110")
+    assert best.guessed, "of four images, two of each class"
 
 
 async def test_it_stands_beside_searches_and_is_marked(tmp_path: Path) -> None:
