@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         search_sync,
     )
     from .agent.search.evaluation import Evaluation
+    from .evaluator.datasets.readers.pictures import open_rgb
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
@@ -46,6 +47,7 @@ _HOME = {
     "datasets": ".agent.search.api",
     "evaluate": ".agent.search.api",
     "load_data": ".agent.search.api",
+    "open_rgb": ".evaluator.datasets.readers.pictures",
     "report": ".agent.search.api",
     "resume": ".agent.search.api",
     "resume_sync": ".agent.search.api",
@@ -62,6 +64,7 @@ __all__ = [
     "datasets",
     "evaluate",
     "load_data",
+    "open_rgb",
     "report",
     "resume",
     "resume_sync",

@@ -76,12 +76,12 @@ _CLASSIFIER = (
 def _model(result: SearchResult) -> list[str]:
     name, pretrained = result.model.name, result.model.pretrained
     lines = ["import open_clip", "import torch"]
-    reader = "from promptclimb.evaluator.datasets.readers.pictures import open_rgb"
+    reader = "from promptclimb import open_rgb"
     if pretrained == _BUNDLED:
         return [
             *lines,
-            "from promptclimb.evaluator.clip.models import load_model",
             reader,
+            "from promptclimb.evaluator.clip.models import load_model",
             "",
             f'loaded = load_model({_quoted(name)}, "{_BUNDLED}", torch.device("cpu"))',
             "model, tokenizer, preprocess = loaded.model, loaded.tokenizer, loaded.preprocess",
