@@ -9,6 +9,10 @@ once, for the pick. Two tables: at equal LLM calls, and at equal template scorin
 Cells are played seed by seed and set by set, so that what is there is balanced; ``--keep`` holds finished
 ones, a row of JSON each.
 
+    python benchmarks/league.py --llm by-hand --answers FILE --tables calls --json
+
+plays with answers that were recorded; what is not there is asked of ``--base-url`` and added.
+
     python benchmarks/league.py --faults --json
 
 measures instead what a kill in the middle and a 429 do to each, against a fake LLM. docs/league.md says what
@@ -37,8 +41,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peers import faults, tables
+from benchmarks.peers.answers import Answers
 from benchmarks.peers.door import Door
 from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job, Row
+from benchmarks.peers.kept import ROWS_KEPT, kept, whole
 from benchmarks.peers.playing import ROOT, outcome
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
@@ -46,11 +52,6 @@ from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, 
 SUITE = ROOT / "suites" / "miniature.toml"
 LEFT_OUT = ("photos", "artworks", "digits")
 TABLES = ("calls", "scorings")
-CELL, PLAYED = (
-    {"key", "row", "data", "seed"},
-    {"test", "images", "right", "version", "ended", *tables.FIGURES},
-)
-"""What the tables read of any cell, and besides of one that was played to its end."""
 
 
 def sentences() -> dict[str, str]:
@@ -101,25 +102,10 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
                 calls=options.calls if equal_calls else options.most_calls,
                 scorings=None if equal_calls else options.scorings,
                 llm=model_name(options.llm) if _is_local(options) else options.llm,
-                patient=_is_local(options),
+                patient=options.patient or _is_local(options),
                 evaluator=options.evaluator,
             ),
         )
-
-
-def kept(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return finished cells by key; a line that was cut short by a kill, or damaged, is none."""
-    file = folder / "rows.jsonl"
-    found = {}
-    # By line feeds alone: an error may hold other ends of a line.
-    for line in file.read_bytes().split(b"\n") if file.exists() else []:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and row.keys() >= (CELL if "error" in row else CELL | PLAYED):
-            found[row["key"]] = row
-    return found
 
 
 async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -129,28 +115,33 @@ async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dic
     if options.as_it_is:
         return {name: whole([job for own, job in asked if own == name], found) for name in options.tables}
     check_installed(job for _, job in asked)
-    async with _endpoint(options) as door:
-        for place, (name, job) in enumerate(asked, start=1):
-            if job.key in found:
-                continue
-            cell = hashlib.sha256(job.key.encode()).hexdigest()[:12]
-            played_in = folder / "cells" / cell
-            shutil.rmtree(played_in, ignore_errors=True)  # of a league that was killed: begun anew
-            row = await outcome(job, played_in, door, cell, minutes=options.cell_minutes)
-            found[job.key] = row
-            with (folder / "rows.jsonl").open("a", encoding="utf-8") as lines:
-                lines.write(f"\n{json.dumps(row)}\n")
-            where = f"{place} of {len(asked)}, {name}: {job.data}, seed {job.seed}, {job.row}"
-            print(f"{where}: {_briefly(row)}", file=sys.stderr, flush=True)
-            if "error" not in row:
-                shutil.rmtree(played_in, ignore_errors=True)
+    # One cell may stand in both tables.
+    left = {job.key: (place, name, job) for place, (name, job) in enumerate(asked, 1) if job.key not in found}
+    free = asyncio.Semaphore(options.at_once)
+
+    async def play(place: int, name: str, job: Job) -> None:
+        async with free:
+            found[job.key] = row = await _played(job, folder, door, options.cell_minutes)
+        where = f"{place} of {len(asked)}, {name}: {job.data}, seed {job.seed}, {job.row}"
+        print(f"{where}: {_briefly(row)}", file=sys.stderr, flush=True)
+
+    async with _endpoint(options) as door, asyncio.TaskGroup() as playing:
+        for each in left.values():
+            playing.create_task(play(*each))
     return {name: [found[job.key] for own, job in asked if own == name] for name in options.tables}
 
 
-def whole(asked: Sequence[Job], found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of those sets and seeds that every row has been played on."""
-    missing = {(job.data, job.seed) for job in asked if job.key not in found}
-    return [found[job.key] for job in asked if (job.data, job.seed) not in missing]
+async def _played(job: Job, folder: Path, door: Door, minutes: float) -> dict[str, Any]:
+    """Play one cell and keep its row."""
+    cell = hashlib.sha256(job.key.encode()).hexdigest()[:12]
+    played_in = folder / "cells" / cell
+    shutil.rmtree(played_in, ignore_errors=True)  # of a league that was killed: begun anew
+    row = await outcome(job, played_in, door, cell, minutes=minutes)
+    with (folder / ROWS_KEPT).open("a", encoding="utf-8") as lines:
+        lines.write(f"\n{json.dumps(row)}\n")
+    if "error" not in row:
+        shutil.rmtree(played_in, ignore_errors=True)
+    return row
 
 
 def _briefly(row: Mapping[str, Any]) -> str:
@@ -164,8 +155,14 @@ def _is_local(options: argparse.Namespace) -> bool:
 @asynccontextmanager
 async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
     """Open the door to the LLM: one that is started here, or an endpoint with the key of the environment."""
+    answers = None
+    if options.answers is not None:
+        try:
+            answers = Answers(options.answers)
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"--answers {options.answers}: {error}") from error
     if not _is_local(options):
-        async with Door(options.base_url, os.environ.get("OPENAI_API_KEY", "")) as door:
+        async with Door(options.base_url or "", os.environ.get("OPENAI_API_KEY", ""), answers) as door:
             yield door
         return
     file = await _found(options.llm)
@@ -174,7 +171,7 @@ async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
     )
     await server.start()
     try:
-        async with Door(server.base_url, server.key.reveal()) as door:
+        async with Door(server.base_url, server.key.reveal(), answers) as door:
             yield door
     finally:
         await server.close()
@@ -240,6 +237,11 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--most-calls", type=_number, default=60, help="LLM calls at most in that one")
     parser.add_argument("--llm", default="local", help="local, local:1.5b, or the model's name at --base-url")
     parser.add_argument("--base-url", help="an endpoint; its key is $OPENAI_API_KEY")
+    parser.add_argument("--answers", type=Path, help="file of recorded answers; new ones are added")
+    parser.add_argument(
+        "--patient", action="store_true", help="an answer may take hours, as by hand: nobody is timed out"
+    )
+    parser.add_argument("--at-once", type=_number, default=1, help="cells that are played side by side")
     parser.add_argument("--threads", type=_number, help="of the local LLM; default: as many as are free")
     parser.add_argument("--keep", type=Path, help="folder of finished cells, which are not played again")
     parser.add_argument("--as-it-is", action="store_true", help="play nothing: tables of what is kept")
@@ -249,8 +251,11 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="file to write the tables to")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args(words)
-    if not (options.faults or options.as_it_is or _is_local(options) or options.base_url):
+    plays = not (options.faults or options.as_it_is)
+    if plays and not (_is_local(options) or options.base_url or options.answers):
         parser.error(f"--llm {options.llm} needs --base-url")
+    if plays and options.answers and not (options.base_url or options.answers.is_file()):
+        parser.error(f"--answers {options.answers}: no such file; without --base-url all answers are there")
     if options.scorings < (least := INITIAL + PROPOSALS):
         parser.error(f"--scorings {options.scorings}: a search of ours scores {least} at least")
     if options.as_it_is and options.keep is None:

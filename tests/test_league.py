@@ -12,9 +12,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from benchmarks import league
 from benchmarks.peers import faults, tables
+from benchmarks.peers.answers import Answers
 from benchmarks.peers.black_box import BlackBox, Dear, read
 from benchmarks.peers.door import Door, Trouble
 from benchmarks.peers.hits import packed, unpacked
@@ -215,6 +218,51 @@ async def test_the_door_counts_for_each_cell_what_the_endpoint_answers() -> None
         assert door.accounts["other"].answered == 1
 
 
+async def test_a_league_is_played_again_with_the_answers_that_were_recorded(tmp_path: Path) -> None:
+    """By cell and request, in their order, without the endpoint; its tokens count as they did."""
+    file = tmp_path / "answers.jsonl"
+    asked = [("one", "more"), ("one", "more"), ("one", "less"), ("other", "more")]
+
+    async def heard(door: Door) -> list[str]:
+        found = []
+        async with aiohttp.ClientSession() as session:
+            for cell, text in asked:
+                body = {"model": "fake", "messages": [{"role": "user", "content": text}]}
+                async with session.post(f"{door.base_url(cell)}/chat/completions", json=body) as reply:
+                    told = await reply.json()
+                found.append(
+                    told["choices"][0]["message"]["content"] if reply.ok else told["error"]["message"]
+                )
+        return found
+
+    async with ChatServer() as fake, Door(fake.base_url, answers=Answers(file)) as door:
+        first, account = await heard(door), door.accounts["one"]
+    assert len({*first}) > 1
+    async with Door("", answers=Answers(file)) as again:
+        assert await heard(again) == first
+        assert again.accounts["one"] == account
+        assert await heard(again) == ["no answer to this request is recorded"] * 4
+        assert again.accounts["one"].failed == 3
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "5", '{"request": "a", "text": "b"}'])
+def test_a_damaged_line_of_answers_is_named(line: str, tmp_path: Path) -> None:
+    """What is played from it would be another league."""
+    file = tmp_path / "answers.jsonl"
+    file.write_text(f"\n{line}\n", "utf-8")
+    with pytest.raises(ValueError, match="line 2: no recorded answer"):
+        Answers(file)
+
+
+def test_answers_that_are_not_there_are_told_before_anybody_plays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without an endpoint there is nobody else to ask."""
+    with pytest.raises(SystemExit):
+        league.parsed(["--llm", "by-hand", "--answers", str(tmp_path / "none.jsonl")])
+    assert "no such file" in capsys.readouterr().err
+
+
 async def test_the_door_refuses_as_it_is_told_and_sees_who_comes_too_soon() -> None:
     """With how long to wait; the same request at once again is too soon, another one is not."""
     async with ChatServer() as fake, Door(fake.base_url) as door, aiohttp.ClientSession() as session:
@@ -313,6 +361,25 @@ async def test_a_search_of_ours_that_is_killed_pays_for_one_answer_again(tmp_pat
     assert found["kill"]["same_pick"]
     assert found["429 once"]["answered"] == found["undisturbed"]["answered"] == 4
     assert (found["429 once"]["refused"], found["429 once"]["early"]) == (1, 0)
+
+
+@pytest.mark.slow
+async def test_cells_are_played_side_by_side_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Both wait for their answers at once, and each has its row."""
+    both = asyncio.Barrier(2)
+
+    async def answer(_: web.Request) -> web.Response:
+        await both.wait()
+        message = {"role": "assistant", "content": "a sketch of a {}"}
+        return web.json_response({"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    words = ["--data", "frames,displays", "--seeds", "1", "--only", "pn", "--tables", "calls", "--calls", "1"]
+    async with TestServer(app) as server:
+        words += ["--at-once", "2", "--evaluator", FACTORY, "--base-url", str(server.make_url("/v1"))]
+        found = await league.table(league.parsed(["--llm", "fake", *words]), tmp_path)
+    assert [(row["data"], row["answered"]) for row in found["calls"]] == [("frames", 1), ("displays", 1)]
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """The one endpoint of the league, on loopback: passes requests on, and counts for each cell what it gets.
 
-Behind it stands the LLM, with its key if it has one; whoever asks here needs none. A cell can be given
-trouble: a 429 for one request or for a while, or an answer that is made, counted and held back, so that who
-asked can be killed while it waits.
+Behind it stands the LLM, with its key if it has one, or answers that it has given before; whoever asks here
+needs no key. A cell can be given trouble: a 429 for one request or for a while, or an answer that is made,
+counted and held back, so that who asked can be killed while it waits.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+
+from benchmarks.peers.answers import Answers
 
 RETRY_AFTER_S = 2
 EARLY_S = 0.05
@@ -83,18 +85,19 @@ class Door:
     """The endpoint; an async context manager.
 
     Args:
-        upstream: The address behind it, with ``/v1``.
+        upstream: The address behind it, with ``/v1``; empty where all answers are there.
         key: What that one asks for; empty for nothing.
+        answers: What it has answered before, which is not asked again; new answers are added.
 
     Attributes:
         accounts: By cell.
         troubles: By cell.
     """
 
-    def __init__(self, upstream: str, key: str = "") -> None:
+    def __init__(self, upstream: str, key: str = "", answers: Answers | None = None) -> None:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
         self.troubles: dict[str, Trouble] = {}
-        self._upstream = upstream.rstrip("/")
+        self._upstream, self._answers = upstream.rstrip("/"), answers
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._port = 0
 
@@ -128,12 +131,24 @@ class Door:
             error = {"message": "rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             return web.json_response({"error": error}, status=HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
-        status, answer = await self._ask(body)
+        status, answer = await self._answer(cell, body)
         account.add(status, answer)
         if trouble is not None and trouble.kind == "hold" and number == trouble.at:
             trouble.reached.set()
             await asyncio.Event().wait()
         return web.Response(status=status, body=answer, content_type="application/json")
+
+    async def _answer(self, cell: str, body: bytes) -> tuple[int, bytes]:
+        if self._answers is None:
+            return await self._ask(body)
+        if (known := self._answers.take(cell, body)) is not None:
+            return HTTPStatus.OK, known
+        if not self._upstream:
+            return HTTPStatus.NOT_FOUND, b'{"error": {"message": "no answer to this request is recorded"}}'
+        status, answer = await self._ask(body)
+        if status == HTTPStatus.OK:
+            self._answers.add(cell, body, answer)
+        return status, answer
 
     async def _ask(self, body: bytes) -> tuple[int, bytes]:
         headers = self._headers | {"Content-Type": "application/json"}
