@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .batches import Pictures, shifted
 from .losses import contrastive, imitation, nearness
-from .model import Vocabulary, build, encode_image, encode_text, export, fast
+from .model import Vocabulary, build, encode_image, encode_text, export, fast, optimizer_of
 
 log = structlog.get_logger()
 
@@ -46,6 +46,7 @@ class Recipe:
         patch_dropout: The fraction of patches that a ViT drops until late in training.
         teacher: Averaged weights of an RN-pico with the same vocabulary, to learn from as soon as, and as
             often as, that file is written.
+        image_tower: A file whose image tower is taken and stays as it is; see ``TextTrainer``.
         seed: Of weights, batches and captions.
         save_every: Seconds between two states on disk.
     """
@@ -58,17 +59,9 @@ class Recipe:
     decay: float = 0.1
     patch_dropout: float = 0.0
     teacher: Path | None = None
+    image_tower: Path | None = None
     seed: int = 1
     save_every: float = 180.0
-
-
-def optimizer_of(model: CLIP, recipe: Recipe) -> torch.optim.AdamW:
-    """Return an AdamW that lets only matrices decay, the token table not among them."""
-    named = list(model.named_parameters())
-    decays = [p for name, p in named if p.ndim > 1 and "embedding" not in name]
-    others = [p for name, p in named if p.ndim <= 1 or "embedding" in name]
-    groups = [{"params": decays, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
 
 
 class Trainer:
@@ -100,7 +93,7 @@ class Trainer:
         )
         self.average = build(recipe.name, vocabulary).to(memory_format=torch.channels_last)
         self.average.load_state_dict(self.model.state_dict())
-        self.optimizer = optimizer_of(self.model, recipe)
+        self.optimizer = optimizer_of(self.model, recipe.rate, recipe.decay)
         self.teacher: CLIP | None = None
         self._teacher_time = 0.0
         self.step, self.seconds = 0, 0.0

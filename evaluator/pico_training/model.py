@@ -177,6 +177,21 @@ def standard_state(state: Mapping[str, Tensor], vocabulary: Vocabulary) -> dict[
     }
 
 
+def optimizer_of(model: CLIP, rate: float, decay: float) -> torch.optim.AdamW:
+    """Return an AdamW that lets only matrices decay, the token table not among them.
+
+    Args:
+        model: What it moves.
+        rate: Learning rate to begin with.
+        decay: Weight decay of the matrices.
+    """
+    named = list(model.named_parameters())
+    decays = [p for name, p in named if p.ndim > 1 and "embedding" not in name]
+    others = [p for name, p in named if p.ndim <= 1 or "embedding" in name]
+    groups = [{"params": decays, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
 def export(name: str, state: Mapping[str, Tensor], vocabulary: Vocabulary, folder: Path) -> Path:
     """Write NAME.safetensors and NAME.json, which plain open_clip loads, and return the former."""
     folder.mkdir(parents=True, exist_ok=True)

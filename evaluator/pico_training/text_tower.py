@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
-from .batches import Pictures, shifted
-from .loop import Recipe, Trainer
+from .batches import shifted
+from .loop import Trainer
 from .losses import contrastive
-from .model import Vocabulary, encode_image, encode_text, fast
+from .model import encode_image, encode_text, fast
 
 log = structlog.get_logger()
 
@@ -51,42 +51,29 @@ def digest_of(tower: Mapping[str, Tensor]) -> str:
 
 
 class TextTrainer(Trainer):
-    """Trains the text tower alone; see ``Trainer`` for what is kept.
+    """Trains the text tower alone, for the recipe's image tower; see ``Trainer`` for what is given and kept.
 
-    Args:
-        tower: File whose image tower is taken, and locked.
-        recipe: What to do; its teacher and its patch dropout must be left out.
-        pictures: What to train on.
-        held_out: Pictures that are looked at only to say how training goes.
-        vocabulary: The compact vocabulary of all captions.
-        folder: Where the state, the averaged weights and the features go.
-        exports: Where NAME.safetensors goes at every saving.
+    Teacher and patch dropout are of no use to it. The features of all pictures are kept in its folder too.
 
     Raises:
-        ValueError: The file's image tower is another model's, or the state in ``folder`` is of another one.
+        ValueError: The image tower is another model's, or the state in ``folder`` is of another one.
     """
 
-    def __init__(
-        self,
-        tower: Path,
-        recipe: Recipe,
-        pictures: Pictures,
-        held_out: Pictures,
-        vocabulary: Vocabulary,
-        folder: Path,
-        exports: Path,
-    ) -> None:
-        super().__init__(recipe, pictures, held_out, vocabulary, folder, exports)
+    def _resume(self) -> None:
+        """Take up a state that is there, and lock the image tower in any case."""
+        super()._resume()
+        tower = self.recipe.image_tower
+        assert tower is not None, "a text tower is trained for an image tower"
         locked = image_tower(tower)
         for model in (self.model, self.average):
             if self.step and any(not torch.equal(v, locked[k]) for k, v in model.visual.state_dict().items()):
                 raise ValueError(
-                    f"{folder} was trained for another image tower; remove it, or give another --out"
+                    f"{self.folder} was trained for another image tower; remove it, or give another --out"
                 )
             try:
                 model.visual.load_state_dict(locked)
             except RuntimeError:
-                raise ValueError(f"the image tower of {tower} is not one of {recipe.name}") from None
+                raise ValueError(f"the image tower of {tower} is not one of {self.recipe.name}") from None
         self.model.visual.requires_grad_(False)
         self._features = self._looked_at_once(digest_of(locked))
 

@@ -146,8 +146,8 @@ def _train(name: str, options: argparse.Namespace, out: Path) -> None:
             recipe = Recipe(**common, steps=steps, batch=128, patch_dropout=0.5, teacher=teacher)
             Trainer(recipe, *given, out / name, out / name).run()
             tower = out / name / "average.safetensors"
-        recipe = Recipe(**common, steps=options.steps or TEXT_STEPS, batch=512)
-        TextTrainer(tower, recipe, *given, out / f"{name}-text", out / "export").run()
+        recipe = Recipe(**common, steps=options.steps or TEXT_STEPS, batch=512, image_tower=tower)
+        TextTrainer(recipe, *given, out / f"{name}-text", out / "export").run()
     log.info("training.finished", model=name, file=str(out / "export" / f"{name}.safetensors"))
 
 

@@ -198,11 +198,11 @@ def test_a_text_tower_is_trained_for_a_locked_image_tower(
 ) -> None:
     """The image tower stays to the bit, the loss falls, and a killed training ends with the same weights."""
     tower = save_tower(tmp_path)
-    recipe = replace(RECIPE, name="ViT-pico", steps=30)
+    recipe = replace(RECIPE, name="ViT-pico", steps=30, image_tower=tower)
 
     def trainer(name: str) -> TextTrainer:
         folder = tmp_path / name
-        return TextTrainer(tower, recipe, pictures, pictures, vocabulary, folder / "state", folder / "export")
+        return TextTrainer(recipe, pictures, pictures, vocabulary, folder / "state", folder / "export")
 
     whole = trainer("whole")
     fresh = whole.model.text_projection.detach().clone()
@@ -235,10 +235,10 @@ def save_tower(folder: Path) -> Path:
 
 
 def one_step(
-    pictures: Pictures, vocabulary: Vocabulary, folder: Path
+    tower: Path, pictures: Pictures, vocabulary: Vocabulary, folder: Path
 ) -> tuple[Recipe, Pictures, Pictures, Vocabulary, Path, Path]:
-    """What a text tower of ViT-pico is trained with, beside its image tower, for one step."""
-    recipe = replace(RECIPE, name="ViT-pico", steps=1)
+    """What a text tower of ViT-pico is trained with, for one step."""
+    recipe = replace(RECIPE, name="ViT-pico", steps=1, image_tower=tower)
     return recipe, pictures, pictures, vocabulary, folder / "state", folder / "export"
 
 
@@ -246,31 +246,33 @@ def test_a_text_tower_is_not_gone_on_with_for_another_image_tower(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     """Another model's image tower, none, and another one than before: each is told."""
-    tower, given = save_tower(tmp_path), one_step(pictures, vocabulary, tmp_path)
-    TextTrainer(tower, *given).run()
+    tower = save_tower(tmp_path)
+    given = one_step(tower, pictures, vocabulary, tmp_path)
+    TextTrainer(*given).run()
     moved = {key: value + 1 for key, value in load_file(tower).items()}
     save_file(moved, tower)
     with pytest.raises(ValueError, match="another image tower; remove it"):
-        TextTrainer(tower, *given)
+        TextTrainer(*given)
     given = *given[:4], tmp_path / "new", tmp_path / "export"
     save_file({key: value for key, value in moved.items() if "conv1" not in key}, tower)
     with pytest.raises(ValueError, match="not one of ViT-pico"):
-        TextTrainer(tower, *given)
+        TextTrainer(*given)
     save_file({"text_projection": moved["text_projection"]}, tower)
     with pytest.raises(ValueError, match="holds no image tower"):
-        TextTrainer(tower, *given)
+        TextTrainer(*given)
 
 
 def test_features_of_another_image_tower_are_not_taken(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     """Begun anew in the same folder with another image tower, a training looks at its pictures anew."""
-    tower, given = save_tower(tmp_path), one_step(pictures, vocabulary, tmp_path)
-    first = TextTrainer(tower, *given)
-    assert np.array_equal(TextTrainer(tower, *given)._features, first._features)
+    tower = save_tower(tmp_path)
+    given = one_step(tower, pictures, vocabulary, tmp_path)
+    first = TextTrainer(*given)
+    assert np.array_equal(TextTrainer(*given)._features, first._features)
     weights = load_file(tower)
     save_file(weights | {"visual.proj": weights["visual.proj"].flip(1).contiguous()}, tower)
-    other = TextTrainer(tower, *given)
+    other = TextTrainer(*given)
     np.testing.assert_allclose(other._features, first._features[..., ::-1], atol=2e-3)
     assert not np.allclose(other._features, first._features, atol=2e-3)
 
