@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...evaluator.counts import enumerated
 from ..config.fields import DEFAULT_BASE_URL, without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
@@ -94,7 +95,7 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
     flags = [flag_of(name) or name for name in LIMITS if name in given and name != "max_minutes"]
     if flags:
         verb = "bounds" if len(flags) == 1 else "bound"
-        say(f"note: {' and '.join(flags)} {verb} what an LLM takes, and none is asked")
+        say(f"note: {enumerated(flags)} {verb} what an LLM takes, and none is asked")
 
 
 class _GoingOn:

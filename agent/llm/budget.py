@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError, ConfigError, TokenUsage
 from ..events import UsageChanged
@@ -197,7 +197,7 @@ class Budget:
         if self.left_s() == 0.0:
             raise self.spent_minutes()
         if hopeless := self._exceeded(self._spent.plus(need)):
-            said = " and ".join(hopeless.values())
+            said = enumerated(hopeless.values())
             verb = f"limit of {said} is" if len(hopeless) == 1 else f"limits of {said} are"
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(hopeless)), limits=tuple(hopeless))
         return not self._exceeded(self._spent.plus(self._reserved).plus(need))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
 from .intervals import Interval, Z, certain, paired, unpaired
 from .plain_json import made
 
@@ -203,7 +203,7 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
     pick = _COMPARED[INITIAL_POOL]
     if others := [name for name in same if name != pick]:
-        parts.append(f"the same template as {_listed(others)}")
+        parts.append(f"the same template as {enumerated(others)}")
     if pick in same:
         parts.append(f"the iterations brought nothing: the template is {pick}")
     if ensemble is not None and alone in claimed:
@@ -242,10 +242,6 @@ def _unsure(one: Difference, name: str) -> str:
         return f"level with {name} ({low:+.1f} to {high:+.1f})"
     seen = f"{abs(one.points):.1f} points {'above' if one.points > 0.0 else 'below'} {name}"
     return f"{seen}, but that may be chance ({low:+.1f} to {high:+.1f})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(names)
 
 
 def _difference(found: Mapping[str, Any]) -> Difference:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 
+from ...evaluator.counts import enumerated
 from ..text import printable
 from .result import Row
 
@@ -38,7 +39,7 @@ def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
     val, views = (any(getattr(row, name) is not None for row in rows) for name in ("val", "views"))
     others = [name for name, there in (("validation images", val), ("altered views", views)) if there]
     return (
-        f"Best first, in the order of the choice at the end, which counts {' and '.join(others)} too: "
+        f"Best first, in the order of the choice at the end, which counts {enumerated(others)} too: "
         "another template may have the best training score."
     )
 

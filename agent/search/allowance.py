@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from ...evaluator.counts import counted
+from ...evaluator.counts import counted, enumerated
 from ..config.schema import SearchConfig
 from ..llm.budget import Budget, Limits
 from ..llm.usage import NOTHING, Usage
@@ -110,7 +110,7 @@ def _limits_of(result: SearchResult) -> list[str]:
 def said(config: SearchConfig, *names: str) -> str:
     """Return which limits of a suite are reached, in words."""
     amounts = [counted(getattr(config, name), _UNITS[name]).replace(".0 ", " ") for name in names]
-    verb = f"limit of {amounts[0]}" if len(names) == 1 else f"limits of {' and '.join(amounts)}"
+    verb = f"limit of {amounts[0]}" if len(names) == 1 else f"limits of {enumerated(amounts)}"
     return f"the {verb} over the whole suite {'is' if len(names) == 1 else 'are'} reached"
 
 

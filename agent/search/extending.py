@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.counts import enumerated
 from ..config.schema import SearchConfig
 from ..errors import StoreMismatchError
 from ..results.result import Ensemble, SearchResult
@@ -65,7 +66,7 @@ def reopen(run_dir: Path, done: SearchResult, grown: Mapping[str, int]) -> None:
     shutil.copyfile(run_dir / RESULT, run_dir / BEFORE[RESULT])
     with suppress(FileNotFoundError):  # a black box need not tell its decisions
         (run_dir / DETAILS).replace(run_dir / BEFORE[DETAILS])
-    more = " and ".join(f"{count:,} {name}" for name, count in grown.items())
+    more = enumerated(f"{count:,} {name}" for name, count in grown.items())
     write_result(
         run_dir,
         replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...evaluator.counts import enumerated
 from ..errors import UsageError
 
 
@@ -32,7 +33,7 @@ def check_given(run_dir: Path, before: Mapping[str, str], now: Mapping[str, str]
         UsageError: Something is missing; the config names other things, or none.
     """
     if missing := {what: name for what, name in before.items() if what not in now}:
-        named = " and ".join(f"its own {what} ({name})" for what, name in missing.items())
+        named = enumerated(f"its own {what} ({name})" for what, name in missing.items())
         arguments = ", ".join(f"{what}=..." for what in missing)
         raise UsageError(
             f"{run_dir} was made in Python with {named}, which only Python has: go on with it there, by "

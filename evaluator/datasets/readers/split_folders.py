@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from ...counts import enumerated
 from ...errors import DataError
 from .class_folders import entries_of, is_image, walk
 
@@ -47,8 +48,9 @@ def find_split_folders(folder: Path) -> SplitFolders | None:
     named = [entry for entry in inside if entry.name.lower() in SPLIT_OF]
     if not any(_holds_classes(entry) for entry in named):
         if len(named) > 1 and len(named) == len(inside):
+            said = enumerated(one.name for one in named)
             raise DataError(
-                f"{folder}: {_listed(named)} are splits by their names, but hold no class folders; "
+                f"{folder}: {said} are splits by their names, but hold no class folders; "
                 f"put the images of each class in a folder of its own: {named[0].name}/CLASS/*.jpg"
             )
         return None
@@ -88,8 +90,9 @@ def _without_train(folder: Path, named: Sequence[os.DirEntry[str]], train: os.Di
     else:
         lacks = f"{train.name} has no class folders, or images beside them"
         what = "put the images of each class in a folder of its own"
+    said = enumerated(one.name for one in holding)
     return (
-        f"{folder}: {_listed(holding)} {'holds' if len(holding) == 1 else 'hold'} class folders as a split "
+        f"{folder}: {said} {'holds' if len(holding) == 1 else 'hold'} class folders as a split "
         f"does, but {lacks}; {what} (if {holding[0].name} is a class, give it another name)"
     )
 
@@ -97,8 +100,3 @@ def _without_train(folder: Path, named: Sequence[os.DirEntry[str]], train: os.Di
 def _holds_classes(entry: os.DirEntry[str]) -> bool:
     entries = entries_of(Path(entry.path))
     return any(one.is_dir() for one in entries) and not any(is_image(one) for one in entries)
-
-
-def _listed(entries: Sequence[os.DirEntry[str]]) -> str:
-    names = [entry.name for entry in entries]
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
