@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..climb.methods.told_shortly import most_scored_aside
+from ..climb.methods.in_frames import most_scored_aside
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig

@@ -5,8 +5,8 @@ themselves (``prompts.telling``). Where the pictures are described, or the LLM i
 call shares the iterations of a climb: words of the description, or of form where there is none, in caption
 frames (``combine``). A bandit gives the next iteration to the way that has brought more templates among the
 best ten. A request that gets no answer has brought none, and the next iteration goes to the way that needs no
-LLM. A small LLM that is told what the pictures show has every iteration where scores cost next to nothing:
-what takes no call is scored beside its requests (``told_shortly``).
+LLM. Where the LLM is told what the pictures show and scores cost next to nothing, words in frames are scored
+beside its requests too, and a small one has every iteration (``in_frames``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..bandit import Bandit
 from ..conversation import Conversation
 from .base import Ask, Consult, Heard, Method, Propose, Step, Steps, View, shown
 from .combine import METHOD as COMBINE
-from .told_shortly import as_described, beside_a_request, in_plain_words
+from .in_frames import as_described, beside_a_request, in_plain_words
 
 AMONG = 10
 """A template that comes among so many best ones has paid."""
@@ -138,6 +138,7 @@ class Guided:
 
 
 def _conversation(view: View, known: _Known) -> Steps:
+    yield from _described_once(view, known)
     wanted = Wanted(proposals=view.proposals, max_words=view.max_words, measure=MEASURES[view.objective])
     best, worst = view.memory.best(BEST_SHOWN), view.memory.worst(WORST_SHOWN)
     first = opening(
@@ -151,6 +152,8 @@ def _conversation(view: View, known: _Known) -> Steps:
     conversation = Conversation(first, max_turns=view.max_turns)
     while True:
         heard = yield Ask(conversation.messages(), hears_skip=True)
+        if _scores_first(view):
+            yield from beside_a_request(view, heard, known.heard_of)
         best = view.memory.best(BEST_REPEATED)
         pairs = best[0].score.confused if view.class_names else None
         turn = next_turn(
@@ -164,9 +167,7 @@ def _conversation(view: View, known: _Known) -> Steps:
 
 
 def _requests(view: View, known: _Known) -> Steps:
-    if _scores_first(view) and not known.described:
-        known.described = True
-        yield from as_described(view)
+    yield from _described_once(view, known)
     if _scores_first(view) and not known.said_plainly:
         yield from in_plain_words(view, known.heard_of)
         known.said_plainly = True
@@ -177,8 +178,14 @@ def _requests(view: View, known: _Known) -> Steps:
             yield from beside_a_request(view, heard, known.heard_of)
 
 
+def _described_once(view: View, known: _Known) -> Steps:
+    if _scores_first(view) and not known.described:
+        known.described = True
+        yield from as_described(view)
+
+
 def _scores_first(view: View) -> bool:
-    """Return whether what costs no call is scored beside the requests, and takes no iteration of its own."""
+    """Return whether what costs no call is scored beside the requests."""
     return bool(view.description) and view.aside > 0
 
 

@@ -1,4 +1,4 @@
-"""A small LLM that is told: what costs no call is scored beside its requests, and it has every iteration."""
+"""An LLM that is told: what costs no call is scored beside its requests, and a small one has every iteration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -14,7 +14,7 @@ from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.methods import Ask, Consult, Heard, Propose, Step, View
 from promptclimb.agent.climb.methods.guided import METHOD
-from promptclimb.agent.climb.methods.told_shortly import AFTER_AN_ANSWER
+from promptclimb.agent.climb.methods.in_frames import AFTER_AN_ANSWER
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
@@ -51,14 +51,16 @@ def add(memory: Memory, text: str, value: float) -> Outcome:
     return Outcome(text, score=value)
 
 
-def played(seen: View, steps: int, *, plain: str = PLAIN, lines: str = "a {} of felt") -> Iterator[Step]:
+def played(
+    seen: View, steps: int, *, plain: str = PLAIN, lines: str = "a {} of felt", framed: float = 0.4
+) -> Iterator[Step]:
     """Steps of a reset; the LLM says so when it is asked for plain words, and else writes such a line."""
     reset = METHOD.reset(seen)
     step = next(reset)
     for number in range(steps):
         yield step
         if isinstance(step, Propose):
-            heard = Heard(outcomes=[add(seen.memory, one.text, 0.4) for one in step.templates])
+            heard = Heard(outcomes=[add(seen.memory, one.text, framed) for one in step.templates])
         elif isinstance(step, Consult):
             heard = Heard(text=plain)
         else:
@@ -150,10 +152,25 @@ def test_where_scores_cost_anything_iterations_are_shared_as_ever() -> None:
     assert all(len(step.templates) <= 4 for step in steps if isinstance(step, Propose))
 
 
-@pytest.mark.parametrize("more", [{"style": "rich"}, {"description": ""}])
-def test_a_model_that_reads_and_one_that_is_told_nothing_are_asked_as_ever(more: dict[str, Any]) -> None:
+def test_beside_a_model_that_reads_words_are_tried_too_and_it_is_told_how_they_did() -> None:
+    """First those of the description, then its own; iterations are shared, and it is asked for no plain words."""
+    steps = list(played(view(style="rich"), 40, lines="{} on green felt", framed=0.6))
+    asked = [place for place, step in enumerate(steps) if isinstance(step, Ask)]
+    assert len(texts(steps[: asked[0]])) == ASIDE
+    assert not any(ends(step) for step in steps[: asked[0]])
+    assert "cubes" in str(steps[asked[0]].messages)
+    beside = [step for step in steps[asked[0] : asked[1]] if not ends(step)]
+    assert len(texts(beside)) == AFTER_AN_ANSWER
+    assert any("felt" in text for text in texts(beside))
+    assert any(text in str(steps[asked[1]].messages[-1]) for text in texts(steps[: asked[1]]))
+    assert any(isinstance(step, Propose) and ends(step) for step in steps)
+    assert not any(isinstance(step, Consult) for step in steps)
+
+
+@pytest.mark.parametrize("style", ["rich", "short"])
+def test_one_that_is_told_nothing_is_asked_as_ever(style: Literal["rich", "short"]) -> None:
     """Nothing is scored aside."""
-    assert all(ends(step) for step in played(view(**more), 8))
+    assert all(ends(step) for step in played(view(style=style, description=""), 8))
 
 
 def test_a_request_for_plain_words_without_an_answer_leaves_an_iteration_to_the_free_way() -> None:

@@ -1,10 +1,9 @@
-"""What ``guided`` does where a small LLM is told what the pictures show, and a score costs next to nothing.
+"""What ``guided`` that is told scores beside its requests, where a score costs next to nothing.
 
-First the words of the description in caption frames, which cost no call. Then the LLM has every iteration.
-The climb's first asks it to say the same in plain words, since the user's need not be those that the black
-box was trained on, and puts its words into the frames; the others ask for templates. A small LLM often has
-the right word in a line that is no good, or no template at all, so all that it has said is put into frames
-too, together with the description.
+First the words of the description in caption frames, which cost no call; later, beside each request, those of
+the answers too: an LLM often has the right word in a line that is no good, or no template at all. A small one
+is asked first to say the same in plain words, since the user's need not be those that the black box was
+trained on, and then for templates; it has every iteration.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from ....prompts.replies import parse_reply
 from ....prompts.telling import plain_request
 from ....prompts.template import SLOT
 from ...config.initial import MOST_ASIDE
-from ...config.reading import style_of
 from ...config.schema import SearchConfig
 from .base import Consult, Heard, Propose, Steps, View
 from .combine import CANDIDATES, UNTOLD, fillings, promising
@@ -30,11 +28,7 @@ MOST_KEPT = 100
 
 def most_scored_aside(config: SearchConfig) -> int:
     """Return how many templates a search may score beside what its iterations propose; 0 where none."""
-    if (
-        config.method != "guided"
-        or not config.description
-        or (config.style or style_of(config.llm)) == "rich"
-    ):
+    if config.method != "guided" or not config.description:
         return 0
     return config.restarts * 2 * MOST_ASIDE + config.all_iterations * AFTER_AN_ANSWER
 
