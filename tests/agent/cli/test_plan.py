@@ -132,13 +132,14 @@ class RisingCheaply(Rising):
         return replace(super().info, cheap=True)
 
 
-def test_what_is_scored_beside_requests_is_in_the_plan(tmp_path: Path) -> None:
-    """Words of the description, of a small LLM, and of its answers: more than the iterations propose."""
-    searched = config(tmp_path, method="guided", style="short", describe="numbers on old stone")
+@pytest.mark.parametrize("style", ["short", "rich"])
+def test_what_is_scored_beside_requests_is_in_the_plan(style: str, tmp_path: Path) -> None:
+    """Words of the description and of the answers: more than the iterations propose."""
+    searched = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
     result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
     asked = searched.all_iterations * searched.proposals + 40
     assert asked < result.evaluated <= plan(searched)["evaluations"]
-    assert plan(searched.model_copy(update={"style": "rich"}))["evaluations"] == asked
+    assert plan(searched.model_copy(update={"method": "combine"}))["evaluations"] == asked
 
 
 def test_a_plan_knows_how_the_llm_is_asked(tmp_path: Path) -> None:
