@@ -1,4 +1,4 @@
-"""An LLM that is told: what costs no call is scored beside its requests, and a small one has every iteration."""
+"""An LLM that is told: what costs no call is scored beside its requests; a small one has every iteration."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_where_scores_cost_anything_iterations_are_shared_as_ever() -> None:
 
 
 def test_beside_a_model_that_reads_words_are_tried_too_and_it_is_told_how_they_did() -> None:
-    """First those of the description, then its own; iterations are shared, and it is asked for no plain words."""
+    """First those of the description, then its own; iterations are shared, and no plain words are asked for."""
     steps = list(played(view(style="rich"), 40, lines="{} on green felt", framed=0.6))
     asked = [place for place, step in enumerate(steps) if isinstance(step, Ask)]
     assert len(texts(steps[: asked[0]])) == ASIDE
