@@ -153,7 +153,7 @@ def test_where_scores_cost_anything_iterations_are_shared_as_ever() -> None:
 
 
 def test_beside_a_model_that_reads_words_are_tried_too_and_it_is_told_how_they_did() -> None:
-    """First those of the description, then its own; iterations are shared, and no plain words are asked for."""
+    """First those of the description, then its own; iterations are shared, no plain words are asked for."""
     steps = list(played(view(style="rich"), 40, lines="{} on green felt", framed=0.6))
     asked = [place for place, step in enumerate(steps) if isinstance(step, Ask)]
     assert len(texts(steps[: asked[0]])) == ASIDE
