@@ -32,7 +32,7 @@ def played(job: Job, place: Place) -> dict[str, Any]:
         seed=job.seed,
         model=job.model,
         evaluator=job.evaluator or None,
-        views=0,
+        views=job.of.views,
     )
     evaluator = open_evaluator(spec)
     box = BlackBox(evaluator)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from promptclimb.evaluator.spec import DEFAULT_VIEWS
+
 OURS = "our"
 """Who searches, where it is this project."""
 RESULT = "cell.json"
@@ -26,6 +28,7 @@ class Row:
         told: Whether it is told the sentence on what the pictures show.
         pool: Whether a neighbour begins with the best of ``INITIAL`` templates; ours does anyhow.
         package: What it comes from; empty for this project.
+        views: Altered views of each image that it chooses by; ours alone can.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Row:
     told: bool = False
     pool: bool = False
     package: str = ""
+    views: int = 0
 
 
 def _neighbour(name: str, player: str, method: str, package: str) -> tuple[Row, ...]:
@@ -46,6 +50,7 @@ def _neighbour(name: str, player: str, method: str, package: str) -> tuple[Row, 
 
 ROWS = (
     Row("guided, told", OURS, "guided", told=True),
+    Row("guided, told, by altered views", OURS, "guided", told=True, views=DEFAULT_VIEWS),
     Row("guided, untold", OURS, "guided"),
     Row("pn", OURS, "pn"),
     Row("random", OURS, "random"),

@@ -46,7 +46,7 @@ def _config(job: Job, place: Place) -> SearchConfig:
         iterations=job.rounds // resets,
         proposals=PROPOSALS,
         initial=INITIAL,
-        views=0,  # nobody else has altered views to choose by
+        views=row.views,
         run_dir=place.folder / "run",
         **patience,
     )
