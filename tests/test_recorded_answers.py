@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +23,21 @@ def test_recorded_answers_are_found_and_telling_brings_what_the_page_says() -> N
     found = json.loads(done.stdout)
     assert found["calls"]["pn, told nothing"] == 10
     assert found["over_pn"]["guided, told the sentence"]["over"] > 4
+
+
+@pytest.mark.slow
+def test_a_league_is_played_again_with_recorded_answers(tmp_path: Path) -> None:
+    """Without its LLM each that is installed here comes to the template that the kept row says."""
+    names = ["guided, told, by altered views", "pn"]
+    names += ["GEPA, told"] if find_spec("gepa") else []
+    names += ["OPRO, told", "CAPO, told"] if find_spec("promptolution") else []
+    command = [sys.executable, "benchmarks/league.py", "--llm", "by-hand", "--patient", "--tables", "calls"]
+    command += ["--answers", "benchmarks/recorded/league.jsonl", "--seeds", "1", "--data", "frames"]
+    command += ["--only", ";".join(names), "--keep", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    kept = (ROOT / "docs" / "results" / "league-recorded.jsonl").read_text("utf-8").splitlines()
+    known = {row["key"]: (row["template"], row["answered"]) for row in map(json.loads, kept)}
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text("utf-8").splitlines() if line]
+    assert [row["row"] for row in rows] == names
+    assert [(row.get("template"), row["answered"]) for row in rows] == [known[row["key"]] for row in rows]

@@ -180,9 +180,10 @@ def test_templates_on_the_page_were_found() -> None:
         assert float(plain) == pytest.approx(100 * float(row["test: plain"]), abs=0.051)
 
 
-def test_the_league_on_the_page_is_that_of_the_kept_rows() -> None:
+@pytest.mark.parametrize("rows", ["league", "league-recorded"])
+def test_the_league_on_the_page_is_that_of_the_kept_rows(rows: str) -> None:
     """Every line of the table is what the rows come to, intervals included."""
-    kept = (DOCS / "results" / "league.jsonl").read_text("utf-8").splitlines()
+    kept = (DOCS / "results" / f"{rows}.jsonl").read_text("utf-8").splitlines()
     told = league_tables.document([json.loads(line) for line in kept])
     lines = [line for line in league_tables.markdown("", told).splitlines() if line.startswith("|")]
     assert len(lines) > 5
