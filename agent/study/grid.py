@@ -92,7 +92,7 @@ def cells_of(
             given = _settings(study, method, llm, model, data)
             names = [model.row, shown_data(data), method.row, *([] if llm is None else [llm.row])]
             own = _folder(seed, shots, names, taken)
-            taken.add(own)
+            taken.add(own.casefold())
             fixed = {"data": data, "shots": shots, "seed": seed, "run_dir": folder / own}
             layers = [("the suite file", {**given, **fixed}), (ENVIRONMENT, beside), (COMMAND_LINE, flags)]
             config = absolute(build([(place, with_files(layer)) for place, layer in layers if layer]))
@@ -167,10 +167,11 @@ def _folder(seed: int, shots: int, names: Sequence[str], taken: Container[str]) 
 
     The first goes without, so that a study that is given more keeps the folders that it has. Where letters
     are lost each has a mark: of names in Chinese nothing is left, and which comes first is no property of a
-    run, so that a file in another order would look for one in the folder of another.
+    run, so that a file in another order would look for one in the folder of another. Capitals make no other
+    folder on many disks.
     """
     found = "-".join([f"seed{seed}", f"{shots}shot", *map(_plain, names)])
-    if found not in taken and all(name.isascii() for name in names):
+    if found.casefold() not in taken and all(name.isascii() for name in names):
         return found
     mark = hashlib.sha256(json.dumps(names).encode()).hexdigest()
     return f"{found}-{mark[:_MARK]}"

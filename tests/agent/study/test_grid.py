@@ -102,13 +102,14 @@ def test_data_sets_of_one_name_are_refused() -> None:
         cells(study(data=["a/x", "y", "b/x"]))
 
 
-@pytest.mark.parametrize("names", [["d/\u732b", "d/\u72ac"], ["a b", "a-b"], ["x" * 41, "x" * 42]])
+@pytest.mark.parametrize("names", [["d/\u732b", "d/\u72ac"], ["a b", "a-b"], ["x" * 41, "x" * 42], ["Cats", "cats"]])
 def test_names_that_no_folder_shows_are_told_apart(names: list[str]) -> None:
     """The first keeps its plain folder, also when another is added; the same file gives the same folders."""
     alone = [one.run_dir for one in cells(study(data=names[:1]))]
     both = [one.run_dir for one in cells(study(data=names))]
     assert len(set(both)) == len(both) == 2 * len(alone)
     assert set(alone) < set(both)
+    assert len({str(one).casefold() for one in both}) == len(both)
     assert both == [one.run_dir for one in cells(study(data=names))]
     named = [{"name": name, "method": "random"} for name in names]
     assert len({one.run_dir for one in cells(study(data=["one"], seeds=[1], methods=named))}) == 2
