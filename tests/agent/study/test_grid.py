@@ -102,7 +102,9 @@ def test_data_sets_of_one_name_are_refused() -> None:
         cells(study(data=["a/x", "y", "b/x"]))
 
 
-@pytest.mark.parametrize("names", [["d/\u732b", "d/\u72ac"], ["a b", "a-b"], ["x" * 41, "x" * 42], ["Cats", "cats"]])
+@pytest.mark.parametrize(
+    "names", [["d/\u732b", "d/\u72ac"], ["a b", "a-b"], ["x" * 41, "x" * 42], ["Cats", "cats"]]
+)
 def test_names_that_no_folder_shows_are_told_apart(names: list[str]) -> None:
     """The first keeps its plain folder, also when another is added; the same file gives the same folders."""
     alone = [one.run_dir for one in cells(study(data=names[:1]))]
