@@ -217,6 +217,7 @@ class Climb:
             sample += 1
         if step is None:
             return False
+        self._endings.leave_aside()
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):

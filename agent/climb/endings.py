@@ -35,24 +35,29 @@ class Endings:
         self._config = config
         self._sizes = sizes
         self._scored = 0
-        self._rejected: Counter[str] = Counter()
         self._best = self._best_pooled = float("-inf")
         self._in_vain = -1
         self._repeats = 0
+        self._aside = 0, Counter[str]()
+
+    def leave_aside(self) -> None:
+        """Take note of what was scored before an iteration's own step: it says nothing of the answer."""
+        self._aside = len(self._record.scored), self._record.rejected.copy()
 
     def look(self) -> None:
         """Take note of what came of an iteration, or of the initial templates."""
         record = self._record
-        scored = record.scored[self._scored :]
-        refused = record.rejected - self._rejected
-        self._scored, self._rejected = len(record.scored), record.rejected.copy()
+        scored, (aside, refused_aside) = record.scored[self._scored :], self._aside
+        self._scored = len(record.scored)
         best = max((entry.value for entry in scored), default=self._best)
         self._in_vain = 0 if best > self._best else self._in_vain + 1
         self._best = max(self._best, best)
         found = [pooled(entry.score, self._sizes) for entry in scored]
         self._best_pooled = max([self._best_pooled, *found])
-        nothing_new = bool(refused) and not scored and REPEATS.issuperset(refused)
+        refused = record.rejected - refused_aside
+        nothing_new = bool(refused) and len(record.scored) == aside and REPEATS.issuperset(refused)
         self._repeats = self._repeats + 1 if nothing_new else 0
+        self.leave_aside()
 
     def begin_reset(self) -> None:
         """Forget what an earlier conversation repeated."""

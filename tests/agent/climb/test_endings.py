@@ -37,14 +37,18 @@ class Climbed:
         config = SearchConfig(method="random", **settings)
         self.endings = Endings(self.record, config, SIZES)
 
-    def iteration(self, *values: float, val: float | None = None, refused: tuple[str, ...] = ()) -> None:
-        """Score templates, refuse others."""
+    def score(self, *values: float, val: float | None = None) -> None:
+        """Score templates."""
         for value in values:
             template = Template.parse(f"{len(self.record.scored)} {{}}")
             score = Score(train=value, val=val)
             self.record.scored.append(
                 Scored(template=template, score=score, value=value, position=Position(1))
             )
+
+    def iteration(self, *values: float, val: float | None = None, refused: tuple[str, ...] = ()) -> None:
+        """Score templates, refuse others."""
+        self.score(*values, val=val)
         self.record.rejected.update(refused)
         self.endings.look()
 
@@ -101,6 +105,21 @@ def test_an_answer_with_anything_else_is_no_repetition(
     for answer in (("known",), refused, ("known",)):
         climbed.iteration(*(values if answer is refused else ()), refused=answer)
     assert climbed.endings.of_reset is None
+
+
+def test_what_is_scored_beside_a_request_is_no_part_of_its_answer() -> None:
+    """The conversation repeats itself, whatever else is new; of a climb without a better one it counts."""
+    climbed = Climbed(patience=3)
+    climbed.iteration(0.5)
+    for answer in (1, 2):
+        assert climbed.endings.of_reset is None
+        climbed.score(0.5 + answer / 10)
+        climbed.endings.leave_aside()
+        climbed.iteration(refused=("known",))
+    assert climbed.endings.of_reset == "2 answers in a row held nothing new"
+    for _ in range(2):
+        climbed.iteration(refused=("known",))
+        assert climbed.endings.of_climb is None
 
 
 class Parrot:

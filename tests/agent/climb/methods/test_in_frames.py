@@ -202,6 +202,17 @@ class Plain(ChatByHash):
         return replace(answer, text=PLAIN) if plain else answer
 
 
+class Parrot:
+    """Says the same in every answer."""
+
+    in_flight = 1
+    asked = 0
+
+    async def chat(self, _request: ChatRequest) -> ChatAnswer:
+        self.asked += 1
+        return ChatAnswer(text="- a parrot of a {}\n- a parrot of the {}\n- the parrot of a {}")
+
+
 CONFIG: dict[str, Any] = {
     "data": "fake", "llm": "fake", "method": "guided", "style": "short", "describe": DESCRIBED, "restarts": 2,
     "resets": 2, "iterations": 3, "initial": 8, "proposals": 3, "retry_attempts": 1,
@@ -238,6 +249,18 @@ def test_a_search_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, ca
     assert boards[0] == boards[1]
     assert asked[0] == asked[1]
     assert len(set(asked[0])) == 2 * 2 * 3
+
+
+@pytest.mark.parametrize("style", ["rich", "short"])
+def test_a_conversation_that_repeats_itself_ends_whatever_is_scored_beside_it(
+    tmp_path: Path, style: str
+) -> None:
+    """As it does where nothing is."""
+    more = {"style": style, "restarts": 1, "resets": 1, "iterations": 9, "run_dir": tmp_path}
+    chat = Parrot()
+    found = run_virtual(search(SearchConfig(**CONFIG | more), evaluator=Cheap(), chat=chat))
+    assert chat.asked < found.evaluated
+    assert chat.asked <= 5
 
 
 def test_an_outage_in_the_midst_is_replayed(tmp_path: Path) -> None:
