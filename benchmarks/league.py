@@ -159,6 +159,8 @@ async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
     if options.answers is not None:
         try:
             answers = Answers(options.answers)
+            if options.base_url or _is_local(options):
+                options.answers.open("a").close()  # told before anything is paid that cannot be kept
         except (OSError, ValueError) as error:
             raise SystemExit(f"--answers {options.answers}: {error}") from error
     if not _is_local(options):

@@ -246,7 +246,67 @@ async def test_a_league_is_played_again_with_the_answers_that_were_recorded(tmp_
         assert again.accounts["one"].failed == 3
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "5", '{"request": "a", "text": "b"}'])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "data: {}",
+        "[]",
+        '{"choices": []}',
+        '{"choices": [{}]}',
+        '{"choices": 5}',
+        '{"error": {"message": "no"}}',
+    ],
+)
+async def test_a_reply_without_an_answer_is_passed_on_and_counted_and_not_kept(
+    said: str, tmp_path: Path
+) -> None:
+    """As it is where no answers are kept."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=said, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    file = tmp_path / "answers.jsonl"
+    async with TestServer(app) as server, Door(str(server.make_url("/v1")), answers=Answers(file)) as door:
+        async with aiohttp.ClientSession() as session:
+            body = {"messages": [{"role": "user", "content": "more"}]}
+            async with session.post(f"{door.base_url('one')}/chat/completions", json=body) as reply:
+                assert (reply.status, await reply.text()) == (200, said)
+        assert door.accounts["one"].answered == 1
+        assert not door.spoilt
+    assert not file.exists()
+
+
+async def test_an_answer_that_cannot_be_kept_is_given_and_its_cell_is_named(tmp_path: Path) -> None:
+    """It is paid for; but a cell that could not be played again is not said to be recorded."""
+    answers = Answers(tmp_path / "missing" / "answers.jsonl")
+    async with ChatServer() as fake, Door(fake.base_url, answers=answers) as door:
+        async with aiohttp.ClientSession() as session:
+            body = {"model": "fake", "messages": [{"role": "user", "content": "more"}]}
+            async with session.post(f"{door.base_url('one')}/chat/completions", json=body) as reply:
+                assert reply.status == 200
+        await door.spoils("one")
+        assert door.spoilt == {"one": "an answer cannot be kept: No such file or directory"}
+        assert door.accounts["one"].answered == 1
+
+
+def test_a_last_line_that_was_cut_short_is_no_answer_and_does_not_take_the_next(tmp_path: Path) -> None:
+    """A league was killed while it wrote."""
+    file = tmp_path / "answers.jsonl"
+    body, said = b'{"messages": []}', {"choices": [{"message": {"content": "a {}"}}]}
+    Answers(file).add("one", body, json.dumps(said).encode())
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[1:40])
+    Answers(file).add("one", body, json.dumps(said).encode())
+    again = Answers(file)
+    for _ in range(2):
+        assert json.loads(again.take("one", body) or b"")["choices"] == said["choices"]
+    assert again.take("one", body) is None
+
+
+@pytest.mark.parametrize("line", ["[]", "5", "[" * 5000, '{"request": "a", "choices": [null]}'])
 def test_a_damaged_line_of_answers_is_named(line: str, tmp_path: Path) -> None:
     """What is played from it would be another league."""
     file = tmp_path / "answers.jsonl"
@@ -381,6 +441,15 @@ async def test_cells_are_played_side_by_side_where_that_is_asked_for(tmp_path: P
         words += ["--at-once", "2", "--evaluator", FACTORY, "--base-url", str(server.make_url("/v1"))]
         found = await league.table(league.parsed(["--llm", "fake", *words]), tmp_path)
     assert [(row["data"], row["answered"]) for row in found["calls"]] == [("frames", 1), ("displays", 1)]
+
+
+@pytest.mark.slow
+async def test_a_cell_with_a_request_that_is_not_recorded_is_a_row_with_its_error(tmp_path: Path) -> None:
+    """A neighbour may pass over it and come to another end, which is not said to be what was recorded."""
+    async with Door("", answers=Answers(tmp_path / "answers.jsonl")) as door:
+        found = await outcome(job("pn"), tmp_path / "cell", door, "one", minutes=5)
+    assert "test" not in found
+    assert found["error"].startswith("a request has no recorded answer")
 
 
 @pytest.mark.slow

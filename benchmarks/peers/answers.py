@@ -1,7 +1,8 @@
 """Answers that an endpoint has given, kept so that a league can be played again without it.
 
-A line of JSON each: the hash of the cell and what it asked, the text, and the tokens as the endpoint told
-them. Who asks the same twice in a cell is answered from the first again when the cell is played again.
+A line of JSON each: the hash of the cell and what it asked, and what the endpoint said. Who asks the same
+twice in a cell gets the same answers again, in the order in which they were given. One league at a time adds
+to a file.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict, deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-_TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 class Answers:
@@ -22,19 +22,21 @@ class Answers:
         file: It may not be there yet.
 
     Raises:
-        ValueError: A line of the file is none of these.
+        OSError: The file cannot be read.
+        ValueError: A line of the file is something else. One that was cut short by a kill is passed over.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._left: defaultdict[str, deque[bytes]] = defaultdict(deque)
+        # By line feeds alone: an answer may hold other ends of a line.
         for number, line in enumerate(file.read_text("utf-8").split("\n") if file.exists() else [], 1):
-            if line.strip():
+            with suppress(json.JSONDecodeError):
                 try:
                     kept = json.loads(line)
                     self._left[kept["request"]].append(_reply(kept))
-                except (ValueError, TypeError, KeyError) as error:
-                    raise ValueError(f"{file}, line {number}: no recorded answer") from error
+                except (TypeError, LookupError, RecursionError) as error:
+                    raise ValueError(f"line {number}: no recorded answer") from error
 
     def take(self, cell: str, body: bytes) -> bytes | None:
         """Return the reply that this cell got to this request; None where there is none left."""
@@ -42,13 +44,20 @@ class Answers:
         return left.popleft() if left else None
 
     def add(self, cell: str, body: bytes, reply: bytes) -> None:
-        """Keep a reply."""
-        told = json.loads(reply)
-        usage = told.get("usage") or {}
-        kept = {"request": _key(cell, body), "text": told["choices"][0]["message"].get("content") or ""}
-        kept |= {name: int(usage.get(name) or 0) for name in _TOKENS}
+        """Keep a reply; one that holds no answer is passed over, for it was none.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        try:
+            told = json.loads(reply)
+            kept = {"request": _key(cell, body), "choices": told["choices"], "usage": told.get("usage") or {}}
+            _reply(kept)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return
         with self._file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(kept) + "\n")
+            # In front too: what was there may have been cut short.
+            lines.write(f"\n{json.dumps(kept)}\n")
 
 
 def _key(cell: str, body: bytes) -> str:
@@ -58,14 +67,14 @@ def _key(cell: str, body: bytes) -> str:
 
 
 def _reply(kept: dict[str, Any]) -> bytes:
-    usage = {name: int(kept[name]) for name in _TOKENS}
-    message = {"role": "assistant", "content": str(kept["text"])}
+    if not isinstance(kept["choices"], list) or not isinstance(kept["choices"][:1][0]["message"], dict):
+        raise TypeError("no answer")
     told = {
         "id": f"recorded-{kept['request']}",
         "object": "chat.completion",
         "created": 0,
         "model": "recorded",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {**usage, "total_tokens": sum(usage.values())},
+        "choices": kept["choices"],
+        "usage": dict(kept["usage"]),
     }
     return json.dumps(told).encode()

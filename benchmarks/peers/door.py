@@ -92,11 +92,14 @@ class Door:
     Attributes:
         accounts: By cell.
         troubles: By cell.
+        spoilt: Why what a cell comes to is not to be believed, by cell; see ``spoils``.
     """
 
     def __init__(self, upstream: str, key: str = "", answers: Answers | None = None) -> None:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
         self.troubles: dict[str, Trouble] = {}
+        self.spoilt: dict[str, str] = {}
+        self._spoils: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._upstream, self._answers = upstream.rstrip("/"), answers
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._port = 0
@@ -104,6 +107,10 @@ class Door:
     def base_url(self, cell: str) -> str:
         """Return the address that a cell asks."""
         return f"http://127.0.0.1:{self._port}/{cell}/v1"
+
+    async def spoils(self, cell: str) -> None:
+        """Wait until a request of this cell has no answer that would make it what it was, or will be."""
+        await self._spoils[cell].wait()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
@@ -144,11 +151,19 @@ class Door:
         if (known := self._answers.take(cell, body)) is not None:
             return HTTPStatus.OK, known
         if not self._upstream:
+            self._spoil(cell, "a request has no recorded answer")
             return HTTPStatus.NOT_FOUND, b'{"error": {"message": "no answer to this request is recorded"}}'
         status, answer = await self._ask(body)
         if status == HTTPStatus.OK:
-            self._answers.add(cell, body, answer)
+            try:
+                self._answers.add(cell, body, answer)
+            except OSError as error:
+                self._spoil(cell, f"an answer cannot be kept: {error.strerror}")
         return status, answer
+
+    def _spoil(self, cell: str, reason: str) -> None:
+        self.spoilt.setdefault(cell, reason)
+        self._spoils[cell].set()
 
     async def _ask(self, body: bytes) -> tuple[int, bytes]:
         headers = self._headers | {"Content-Type": "application/json"}

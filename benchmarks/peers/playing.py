@@ -59,10 +59,11 @@ async def outcome(
     """
     process = await process_of(job, folder, door.base_url(cell))
     beside = asyncio.ensure_future(disturb(process)) if disturb is not None else None
+    ends = [asyncio.ensure_future(one) for one in (process.wait(), door.spoils(cell))]
     error = ""
     try:
         async with asyncio.timeout(minutes * 60):
-            await process.wait()
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     except TimeoutError:
         error = f"took longer than {minutes:g} minutes"
     finally:
@@ -70,8 +71,11 @@ async def outcome(
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        if beside is not None:
-            beside.cancel()
+        for one in (*ends, *([] if beside is None else [beside])):
+            one.cancel()
+    if reason := door.spoilt.get(cell):
+        (folder / RESULT).unlink(missing_ok=True)  # a neighbour may come to its end without an answer
+        error = reason
     return row_of(job, folder, door.accounts[cell], error or _ending(process.returncode))
 
 

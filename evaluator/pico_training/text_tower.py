@@ -63,7 +63,8 @@ class TextTrainer(Trainer):
         """Take up a state that is there, and lock the image tower in any case."""
         super()._resume()
         tower = self.recipe.image_tower
-        assert tower is not None, "a text tower is trained for an image tower"
+        if tower is None:
+            raise ValueError("a text tower is trained for an image tower, and the recipe names none")
         locked = image_tower(tower)
         for model in (self.model, self.average):
             if self.step and any(not torch.equal(v, locked[k]) for k, v in model.visual.state_dict().items()):

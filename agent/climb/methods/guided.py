@@ -115,7 +115,7 @@ class Guided:
             arms = (llm, "free") if view.description or llm == "short" else (llm,)
             if skipped:
                 arms = arms[-1:]
-            elif llm == "short" and _scores_first(view):
+            elif llm == "short" and _scores_aside(view):
                 arms = arms[:1]
             arm = known.bandit.choose(arms)
             if arm not in begun:
@@ -152,7 +152,7 @@ def _conversation(view: View, known: _Known) -> Steps:
     conversation = Conversation(first, max_turns=view.max_turns)
     while True:
         heard = yield Ask(conversation.messages(), hears_skip=True)
-        if _scores_first(view):
+        if _scores_aside(view):
             yield from beside_a_request(view, heard, known.heard_of)
         best = view.memory.best(BEST_REPEATED)
         pairs = best[0].score.confused if view.class_names else None
@@ -168,23 +168,23 @@ def _conversation(view: View, known: _Known) -> Steps:
 
 def _requests(view: View, known: _Known) -> Steps:
     yield from _described_once(view, known)
-    if _scores_first(view) and not known.said_plainly:
+    if _scores_aside(view) and not known.said_plainly:
         yield from in_plain_words(view, known.heard_of)
         known.said_plainly = True
     while True:
         request = short_request(view.wordings, _told(view), proposals=view.proposals)
         heard = yield Ask(request, hears_skip=True)
-        if _scores_first(view):
+        if _scores_aside(view):
             yield from beside_a_request(view, heard, known.heard_of)
 
 
 def _described_once(view: View, known: _Known) -> Steps:
-    if _scores_first(view) and not known.described:
+    if _scores_aside(view) and not known.described:
         known.described = True
         yield from as_described(view)
 
 
-def _scores_first(view: View) -> bool:
+def _scores_aside(view: View) -> bool:
     """Return whether what costs no call is scored beside the requests."""
     return bool(view.description) and view.aside > 0
 

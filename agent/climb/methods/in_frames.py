@@ -34,7 +34,7 @@ def most_scored_aside(config: SearchConfig) -> int:
 
 
 def as_described(view: View) -> Steps:
-    """Score words of the description beside the climb's first request."""
+    """Score words of the description before the first request that they are beside."""
     own = phrases(view.description, view.class_names)
     yield from _in_frames(view, own, view.aside, untold=UNTOLD)
 
