@@ -24,6 +24,8 @@ better begun anew."""
 class Endings:
     """Watch a climb; ``look`` is called when its initial templates are scored and after every iteration.
 
+    ``leave_aside`` is called before an iteration's own step, once what stands beside it is scored.
+
     Args:
         record: What the climb does is found there.
         config: Has ``patience`` and ``until``.

@@ -109,7 +109,7 @@ class Door:
         return f"http://127.0.0.1:{self._port}/{cell}/v1"
 
     async def spoils(self, cell: str) -> None:
-        """Wait until a request of this cell has no answer that would make it what it was, or will be."""
+        """Wait until what this cell comes to is not to be believed: an answer is missing, or was not kept."""
         await self._spoils[cell].wait()
 
     async def __aenter__(self) -> Self:
