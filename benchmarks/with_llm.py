@@ -237,7 +237,8 @@ def main() -> None:
     )
     parser.add_argument("--data", default=",".join(EIGHT), help="sets, of those in told.py; or all")
     parser.add_argument("--seeds", default="1,2")
-    parser.add_argument("--arms", default="0,1,2,3", help="numbers of arms, from 0; or all")
+    arms = "; ".join(f"{number} {arm.name}" for number, arm in enumerate(ARMS))
+    parser.add_argument("--arms", default="0,1,2,3", help=f"numbers of arms, or all: {arms}")
     parser.add_argument("--keep", type=Path, help="file of finished searches, which are not made again")
     parser.add_argument(
         "--as-it-is", action="store_true", help="play nothing: what is kept, where all arms are"
