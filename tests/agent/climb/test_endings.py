@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.events import Event, Noted
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
@@ -25,6 +23,7 @@ from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.parrot import Parrot
 
 SIZES = {"train": 100, "val": 100}
 
@@ -120,18 +119,6 @@ def test_what_is_scored_beside_a_request_is_no_part_of_its_answer() -> None:
     for _ in range(2):
         climbed.iteration(refused=("known",))
         assert climbed.endings.of_climb is None
-
-
-class Parrot:
-    """Says the same in every answer."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        self.asked += 1
-        await asyncio.sleep(1)
-        return ChatAnswer(text="- a parrot of a {}\n- a parrot of the {}")
 
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:

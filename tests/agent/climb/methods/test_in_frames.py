@@ -26,6 +26,7 @@ from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
+from tests.fakes.parrot import Parrot
 
 DESCRIBED = "cubes after a throw"
 PLAIN = "- numbers on dice\n- a die\n- six pips"
@@ -200,17 +201,6 @@ class Plain(ChatByHash):
         answer = await super().chat(request)
         plain = "plain" in request.messages[0]["content"]
         return replace(answer, text=PLAIN) if plain else answer
-
-
-class Parrot:
-    """Says the same in every answer."""
-
-    in_flight = 1
-    asked = 0
-
-    async def chat(self, _request: ChatRequest) -> ChatAnswer:
-        self.asked += 1
-        return ChatAnswer(text="- a parrot of a {}\n- a parrot of the {}\n- the parrot of a {}")
 
 
 CONFIG: dict[str, Any] = {

@@ -1,0 +1,24 @@
+"""An LLM that repeats itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+
+
+class Parrot:
+    """Says the same in every answer.
+
+    Attributes:
+        asked: How often it was asked.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Say it again."""
+        self.asked += 1
+        await asyncio.sleep(1)
+        return ChatAnswer(text="- a parrot of a {}\n- a parrot of the {}")
