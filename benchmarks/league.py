@@ -44,7 +44,7 @@ from benchmarks.peers import faults, tables
 from benchmarks.peers.answers import Answers
 from benchmarks.peers.door import Door
 from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job, Row
-from benchmarks.peers.kept import ROWS_KEPT, kept, whole
+from benchmarks.peers.kept import ROWS_KEPT, add_line, kept, whole
 from benchmarks.peers.playing import ROOT, outcome
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
@@ -137,8 +137,7 @@ async def _played(job: Job, folder: Path, door: Door, minutes: float) -> dict[st
     played_in = folder / "cells" / cell
     shutil.rmtree(played_in, ignore_errors=True)  # of a league that was killed: begun anew
     row = await outcome(job, played_in, door, cell, minutes=minutes)
-    with (folder / ROWS_KEPT).open("a", encoding="utf-8") as lines:
-        lines.write(f"\n{json.dumps(row)}\n")
+    add_line(folder / ROWS_KEPT, row)
     if "error" not in row:
         shutil.rmtree(played_in, ignore_errors=True)
     return row

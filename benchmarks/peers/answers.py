@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.kept import add_line
+
 
 class Answers:
     """The answers of a file; new ones are added to it.
@@ -55,9 +57,7 @@ class Answers:
             _reply(kept)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             return
-        with self._file.open("a", encoding="utf-8") as lines:
-            # In front too: what was there may have been cut short.
-            lines.write(f"\n{json.dumps(kept)}\n")
+        add_line(self._file, kept)
 
 
 def _key(cell: str, body: bytes) -> str:
@@ -67,7 +67,7 @@ def _key(cell: str, body: bytes) -> str:
 
 
 def _reply(kept: dict[str, Any]) -> bytes:
-    if not isinstance(kept["choices"], list) or not isinstance(kept["choices"][:1][0]["message"], dict):
+    if not isinstance(kept["choices"], list) or not isinstance(kept["choices"][0]["message"], dict):
         raise TypeError("no answer")
     told = {
         "id": f"recorded-{kept['request']}",

@@ -1,4 +1,4 @@
-"""Finished cells, a line of JSON each in the folder that ``--keep`` names."""
+"""What is kept as lines of JSON: finished cells in the folder that ``--keep`` names, and how one is added."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ CELL, PLAYED = (
     {"test", "images", "right", "version", "ended", *tables.FIGURES},
 )
 """What the tables read of any cell, and besides of one that was played to its end."""
+
+
+def add_line(file: Path, value: Any) -> None:
+    """Add a value; its line is begun anew, since the last one may have been cut short by a kill.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(f"\n{json.dumps(value)}\n")
 
 
 def kept(folder: Path) -> dict[str, dict[str, Any]]:
