@@ -121,7 +121,7 @@ async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dic
 
     async def play(place: int, name: str, job: Job) -> None:
         async with free:
-            found[job.key] = row = await _played(job, folder, door, options.cell_minutes)
+            found[job.key] = row = await _played(job, folder, door, options)
         where = f"{place} of {len(asked)}, {name}: {job.data}, seed {job.seed}, {job.row}"
         print(f"{where}: {_briefly(row)}", file=sys.stderr, flush=True)
 
@@ -131,12 +131,13 @@ async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dic
     return {name: [found[job.key] for own, job in asked if own == name] for name in options.tables}
 
 
-async def _played(job: Job, folder: Path, door: Door, minutes: float) -> dict[str, Any]:
+async def _played(job: Job, folder: Path, door: Door, options: argparse.Namespace) -> dict[str, Any]:
     """Play one cell and keep its row."""
     cell = hashlib.sha256(job.key.encode()).hexdigest()[:12]
     played_in = folder / "cells" / cell
     shutil.rmtree(played_in, ignore_errors=True)  # of a league that was killed: begun anew
-    row = await outcome(job, played_in, door, cell, minutes=minutes)
+    row = await outcome(job, played_in, door, cell, minutes=options.cell_minutes)
+    row["at_once"] = options.at_once
     add_line(folder / ROWS_KEPT, row)
     if "error" not in row:
         shutil.rmtree(played_in, ignore_errors=True)

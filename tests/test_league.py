@@ -275,7 +275,7 @@ async def test_a_reply_without_an_answer_is_passed_on_and_counted_and_not_kept(
             async with session.post(f"{door.base_url('one')}/chat/completions", json=body) as reply:
                 assert (reply.status, await reply.text()) == (200, said)
         assert door.accounts["one"].answered == 1
-        assert not door.spoilt
+        assert not door.spoilt["one"].done()
     assert not file.exists()
 
 
@@ -287,8 +287,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_and_its_cell_is_named(tmp_
             body = {"model": "fake", "messages": [{"role": "user", "content": "more"}]}
             async with session.post(f"{door.base_url('one')}/chat/completions", json=body) as reply:
                 assert reply.status == 200
-        await door.spoils("one")
-        assert door.spoilt == {"one": "an answer cannot be kept: No such file or directory"}
+        assert door.spoilt["one"].result() == "an answer cannot be kept: No such file or directory"
         assert door.accounts["one"].answered == 1
 
 
@@ -385,6 +384,22 @@ def test_a_table_says_differences_and_who_is_first_or_within() -> None:
     assert shown[-1] == "guided, told: first, or within the interval of the first, on 2 of 2 sets."
 
 
+def test_seconds_are_of_cells_that_were_played_alone() -> None:
+    """Those that were played side by side waited for each other; a row that has no others says none."""
+    alone, beside = {"wall_s": 6, "at_once": 1}, {"wall_s": 70, "at_once": 6}
+    rows = [
+        played("guided, told", "dice", 1, "10"),
+        played("guided, told", "dice", 2, "10", **alone),
+        played("guided, told", "dice", 3, "10", **beside),
+        played("random", "dice", 3, "10", **beside),
+    ]
+    told = tables.document(rows)
+    assert [row["wall_s"] for row in told["rows"].values()] == [5.5, None]
+    place = tables.COLUMNS.index("seconds") + 1
+    shown = tables.markdown("Calls", told).splitlines()[4:6]
+    assert [line.split("|")[place].strip() for line in shown] == ["6", ""]
+
+
 def test_what_a_neighbour_says_in_its_error_stays_in_its_cell() -> None:
     """It is no mark of the table, and no HTML."""
     case = {"answered": 3, "refused": 9, "early": 2, "error": "<b>no|way`"}
@@ -441,6 +456,7 @@ async def test_cells_are_played_side_by_side_where_that_is_asked_for(tmp_path: P
         words += ["--at-once", "2", "--evaluator", FACTORY, "--base-url", str(server.make_url("/v1"))]
         found = await league.table(league.parsed(["--llm", "fake", *words]), tmp_path)
     assert [(row["data"], row["answered"]) for row in found["calls"]] == [("frames", 1), ("displays", 1)]
+    assert [row["at_once"] for row in found["calls"]] == [2, 2]
 
 
 @pytest.mark.slow

@@ -92,14 +92,14 @@ class Door:
     Attributes:
         accounts: By cell.
         troubles: By cell.
-        spoilt: Why what a cell comes to is not to be believed, by cell; see ``spoils``.
+        spoilt: By cell; done when what the cell comes to is not to be believed, and says why: an answer is
+            missing, or was not kept.
     """
 
     def __init__(self, upstream: str, key: str = "", answers: Answers | None = None) -> None:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
         self.troubles: dict[str, Trouble] = {}
-        self.spoilt: dict[str, str] = {}
-        self._spoils: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.spoilt: defaultdict[str, asyncio.Future[str]] = defaultdict(asyncio.Future)
         self._upstream, self._answers = upstream.rstrip("/"), answers
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._port = 0
@@ -107,10 +107,6 @@ class Door:
     def base_url(self, cell: str) -> str:
         """Return the address that a cell asks."""
         return f"http://127.0.0.1:{self._port}/{cell}/v1"
-
-    async def spoils(self, cell: str) -> None:
-        """Wait until what this cell comes to is not to be believed: an answer is missing, or was not kept."""
-        await self._spoils[cell].wait()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
@@ -162,8 +158,8 @@ class Door:
         return status, answer
 
     def _spoil(self, cell: str, reason: str) -> None:
-        self.spoilt.setdefault(cell, reason)
-        self._spoils[cell].set()
+        if not self.spoilt[cell].done():
+            self.spoilt[cell].set_result(reason)
 
     async def _ask(self, body: bytes) -> tuple[int, bytes]:
         headers = self._headers | {"Content-Type": "application/json"}

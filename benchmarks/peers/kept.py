@@ -13,7 +13,7 @@ from benchmarks.peers.job import Job
 ROWS_KEPT = "rows.jsonl"
 CELL, PLAYED = (
     {"key", "row", "data", "seed"},
-    {"test", "images", "right", "version", "ended", *tables.FIGURES},
+    {"test", "images", "right", "version", "ended", "wall_s", *tables.FIGURES},
 )
 """What the tables read of any cell, and besides of one that was played to its end."""
 

@@ -59,11 +59,11 @@ async def outcome(
     """
     process = await process_of(job, folder, door.base_url(cell))
     beside = asyncio.ensure_future(disturb(process)) if disturb is not None else None
-    ends = [asyncio.ensure_future(one) for one in (process.wait(), door.spoils(cell))]
+    ended, spoilt = asyncio.ensure_future(process.wait()), door.spoilt[cell]
     error = ""
     try:
         async with asyncio.timeout(minutes * 60):
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((ended, spoilt), return_when=asyncio.FIRST_COMPLETED)
     except TimeoutError:
         error = f"took longer than {minutes:g} minutes"
     finally:
@@ -71,11 +71,12 @@ async def outcome(
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        for one in (*ends, *([] if beside is None else [beside])):
-            one.cancel()
-    if reason := door.spoilt.get(cell):
+        for one in (ended, beside):
+            if one is not None:
+                one.cancel()
+    if spoilt.done():
         (folder / RESULT).unlink(missing_ok=True)  # a neighbour may come to its end without an answer
-        error = reason
+        error = spoilt.result()
     return row_of(job, folder, door.accounts[cell], error or _ending(process.returncode))
 
 

@@ -15,7 +15,7 @@ from promptclimb.agent.study.bootstrap import SetDifferences, interval_of, mean_
 
 OURS = ROWS[0].name
 DRAWN = ("images", "seeds", "sets")
-FIGURES = ("scored", "answered", "prompt_tokens", "completion_tokens", "wall_s")
+FIGURES = ("scored", "answered", "prompt_tokens", "completion_tokens")
 COLUMNS = (
     *("row", "version", "test", f"{OURS} over it", "templates scored", "LLM calls", "tokens in / out"),
     *("seconds", "ended by", "first, or within its interval"),
@@ -56,6 +56,9 @@ def _row(name: str, rows: Rows, done: Mapping[str, Cells]) -> dict[str, Any]:
     found["by_set"] = {data: round(statistics.mean(values), 2) for data, values in sorted(by_set.items())}
     for figure in FIGURES:
         found[figure] = round(statistics.mean(row[figure] for row in own.values()), 1)
+    # One that waited for its neighbours says nothing of its own time.
+    alone = [row["wall_s"] for row in own.values() if row.get("at_once", 1) == 1]
+    found["wall_s"] = round(statistics.mean(alone), 1) if alone else None
     found["ended"] = dict(Counter(row["ended"] for row in own.values()).most_common())
     found["version"] = ", ".join(sorted({row["version"] for row in own.values()}))
     if name != OURS and OURS in done:
@@ -122,7 +125,7 @@ def markdown(title: str, told: Mapping[str, Any]) -> str:
                 f"{row['scored']:.0f}",
                 f"{row['answered']:.1f}",
                 f"{row['prompt_tokens']:,.0f} / {row['completion_tokens']:,.0f}",
-                f"{row['wall_s']:.0f}",
+                "" if row["wall_s"] is None else f"{row['wall_s']:.0f}",
                 ", ".join(row["ended"]),
                 f"{row['first']['first_or_within']} of {row['first']['of']}",
             )
