@@ -164,12 +164,14 @@ async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
         except (OSError, ValueError) as error:
             raise SystemExit(f"--answers {options.answers}: {error}") from error
     if not _is_local(options):
-        async with Door(options.base_url or "", os.environ.get("OPENAI_API_KEY", ""), answers) as door:
+        key = os.environ.get("OPENAI_API_KEY", "").strip()
+        async with Door(options.base_url or "", key, answers) as door:
             yield door
         return
     file = await _found(options.llm)
+    name, slots = model_name(options.llm), options.at_once
     server = LlamaServer(
-        LlamaSettings(model=file, name=model_name(options.llm), threads=options.threads, context=16_384)
+        LlamaSettings(model=file, name=name, threads=options.threads, slots=slots, context=16_384 * slots)
     )
     await server.start()
     try:

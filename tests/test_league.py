@@ -19,10 +19,10 @@ from benchmarks import league
 from benchmarks.peers import faults, tables
 from benchmarks.peers.answers import Answers
 from benchmarks.peers.black_box import BlackBox, Dear, read
-from benchmarks.peers.door import Door, Trouble
+from benchmarks.peers.door import Account, Door, Trouble
 from benchmarks.peers.hits import packed, unpacked
 from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job
-from benchmarks.peers.playing import outcome, process_of
+from benchmarks.peers.playing import outcome, process_of, row_of
 from promptclimb.agent.config.initial import most_aside
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.predicting_box import FACTORY, PredictingBox
@@ -219,6 +219,42 @@ async def test_the_door_counts_for_each_cell_what_the_endpoint_answers() -> None
         assert door.accounts["other"].answered == 1
 
 
+async def test_who_asks_at_the_door_hears_how_long_the_endpoint_wants_them_to_wait() -> None:
+    """A 429 of the LLM is a refusal, and no failure."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "7", "Server": "theirs"})
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", refuse)
+    async with TestServer(app) as server, Door(str(server.make_url("/v1"))) as door:
+        async with aiohttp.ClientSession() as session:
+            url = f"{door.base_url('one')}/chat/completions"
+            async with session.post(url, json={"messages": []}) as reply:
+                assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
+                assert reply.headers.get("Server") != "theirs"
+        one = door.accounts["one"]
+        assert (one.requests, one.refused, one.failed, one.failure) == (1, 1, 0, "HTTP 429")
+
+
+def test_a_cell_that_was_never_answered_is_a_row_with_its_error(tmp_path: Path) -> None:
+    """A neighbour that passes failures over ends with what it began with, which is no result."""
+    (tmp_path / "cell.json").write_text('{"test": 0.5}', "utf-8")
+    account = Account()
+    account.requests += 2
+    for _ in range(2):
+        account.add(401, b"")
+    row = row_of(job("pn"), tmp_path, account, "")
+    assert row["error"] == "none of its 2 requests was answered: HTTP 401"
+    assert "test" not in row
+    account.add(200, b"{}")
+    account.requests += 1
+    row = row_of(job("pn"), tmp_path, account, "")
+    assert (row["test"], row["answered"], row["failed"]) == (0.5, 1, 2)
+    table = tables.document([played("pn", "dice", 1, "10", failed=2)])
+    assert "| 2.0 (2 more failed) |" in tables.markdown("Calls", table)
+
+
 async def test_a_league_is_played_again_with_the_answers_that_were_recorded(tmp_path: Path) -> None:
     """By cell and request, in their order, without the endpoint; its tokens count as they did."""
     file = tmp_path / "answers.jsonl"
@@ -372,7 +408,7 @@ def test_a_table_says_differences_and_who_is_first_or_within() -> None:
     first, second, third = (told["rows"][name] for name in (ours, gepa, opro))
     assert first["test"] == 90
     assert second["by_set"] == {"dice": 40, "frames": 90}
-    assert second["ours_over_it"]["mean"] == 25
+    assert second["ours_over_it"]["mean"] == pytest.approx(25)
     assert second["ours_over_it"]["cells"] == 3
     assert first["first"] == {"first": 2, "first_or_within": 2, "of": 2}
     assert second["first"] == {"first": 1, "first_or_within": 1, "of": 2}

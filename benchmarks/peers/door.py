@@ -11,11 +11,12 @@ import asyncio
 import json
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 import aiohttp
 from aiohttp import web
@@ -23,8 +24,22 @@ from aiohttp import web
 from benchmarks.peers.answers import Answers
 
 RETRY_AFTER_S = 2
+WAITS = ("Retry-After", "Retry-After-Ms")
+"""Headers that say how long to wait; those who ask at the door are to hear it."""
 EARLY_S = 0.05
 """How much sooner than it was asked for still is in time."""
+
+
+class Reply(NamedTuple):
+    """What an endpoint replies, with how long it asks to wait."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+def _error(status: int, message: str) -> Reply:
+    return Reply(status, json.dumps({"error": {"message": message}}).encode())
 
 
 @dataclass
@@ -36,6 +51,7 @@ class Account:
         answered: Those that got an answer, or would have.
         refused: Those that got a 429.
         failed: All others.
+        failure: What the last request without an answer got.
         early: Those that were refused again since they came sooner than they had been asked to.
         prompt_tokens, completion_tokens: As the endpoint tells.
     """
@@ -44,6 +60,7 @@ class Account:
     answered: int = 0
     refused: int = 0
     failed: int = 0
+    failure: str = ""
     early: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -51,7 +68,9 @@ class Account:
     def add(self, status: int, body: bytes) -> None:
         """Count a reply."""
         if status != HTTPStatus.OK:
-            self.failed += 1
+            self.refused += status == HTTPStatus.TOO_MANY_REQUESTS
+            self.failed += status != HTTPStatus.TOO_MANY_REQUESTS
+            self.failure = f"HTTP {status}"
             return
         self.answered += 1
         with suppress(ValueError, AttributeError):
@@ -134,42 +153,44 @@ class Door:
             error = {"message": "rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
             headers = {"Retry-After": str(RETRY_AFTER_S)}
             return web.json_response({"error": error}, status=HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
-        status, answer = await self._answer(cell, body)
-        account.add(status, answer)
+        reply = await self._answer(cell, body)
+        account.add(reply.status, reply.body)
         if trouble is not None and trouble.kind == "hold" and number == trouble.at:
             trouble.reached.set()
             await asyncio.Event().wait()
-        return web.Response(status=status, body=answer, content_type="application/json")
+        return web.Response(
+            status=reply.status, body=reply.body, headers=reply.headers, content_type="application/json"
+        )
 
-    async def _answer(self, cell: str, body: bytes) -> tuple[int, bytes]:
+    async def _answer(self, cell: str, body: bytes) -> Reply:
         if self._answers is None:
             return await self._ask(body)
         if (known := self._answers.take(cell, body)) is not None:
-            return HTTPStatus.OK, known
+            return Reply(HTTPStatus.OK, known)
         if not self._upstream:
             self._spoil(cell, "a request has no recorded answer")
-            return HTTPStatus.NOT_FOUND, b'{"error": {"message": "no answer to this request is recorded"}}'
-        status, answer = await self._ask(body)
-        if status == HTTPStatus.OK:
+            return _error(HTTPStatus.NOT_FOUND, "no answer to this request is recorded")
+        reply = await self._ask(body)
+        if reply.status == HTTPStatus.OK:
             try:
-                self._answers.add(cell, body, answer)
+                self._answers.add(cell, body, reply.body)
             except OSError as error:
                 self._spoil(cell, f"an answer cannot be kept: {error.strerror}")
-        return status, answer
+        return reply
 
     def _spoil(self, cell: str, reason: str) -> None:
         if not self.spoilt[cell].done():
             self.spoilt[cell].set_result(reason)
 
-    async def _ask(self, body: bytes) -> tuple[int, bytes]:
+    async def _ask(self, body: bytes) -> Reply:
         headers = self._headers | {"Content-Type": "application/json"}
         url = f"{self._upstream}/chat/completions"
         try:
             async with self._session.post(url, data=body, headers=headers) as reply:
-                return reply.status, await reply.read()
+                waits = {name: reply.headers[name] for name in WAITS if name in reply.headers}
+                return Reply(reply.status, await reply.read(), waits)
         except aiohttp.ClientError as error:
-            found: dict[str, Any] = {"error": {"message": f"no answer from the LLM: {type(error).__name__}"}}
-            return HTTPStatus.BAD_GATEWAY, json.dumps(found).encode()
+            return _error(HTTPStatus.BAD_GATEWAY, f"no answer from the LLM: {type(error).__name__}")
 
     @staticmethod
     def _refuses(account: Account, trouble: Trouble, body: bytes) -> bool:

@@ -81,13 +81,20 @@ async def outcome(
 
 
 def row_of(job: Job, folder: Path, account: Account, error: str) -> dict[str, Any]:
-    """Return what is known of a cell."""
+    """Return what is known of a cell; of one that the LLM never answered, that it has failed.
+
+    Some neighbours take a failed request for an answer that brought nothing, and keep what they began with.
+    """
     told = {name: value for name, value in asdict(job).items() if name not in ("sentence", "patient")}
-    row: dict[str, Any] = {"key": job.key, **told, **asdict(account)}
+    counts = {name: value for name, value in asdict(account).items() if name != "failure"}
+    row: dict[str, Any] = {"key": job.key, **told, **counts}
     try:
-        return row | json.loads((folder / RESULT).read_text("utf-8"))
+        found = json.loads((folder / RESULT).read_text("utf-8"))
     except OSError:
         return row | {"error": f"{error}: {last_words(folder)}"}
+    if account.requests and not account.answered:
+        return row | {"error": f"none of its {account.requests} requests was answered: {account.failure}"}
+    return row | found
 
 
 def _ending(code: int | None) -> str:

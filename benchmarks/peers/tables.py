@@ -20,6 +20,8 @@ COLUMNS = (
     *("row", "version", "test", f"{OURS} over it", "templates scored", "LLM calls", "tokens in / out"),
     *("seconds", "ended by", "first, or within its interval"),
 )
+DIGITS = 6
+"""Of a document's figures: so many that those of a table are not rounded twice."""
 Rows = Sequence[Mapping[str, Any]]
 Cells = Mapping[tuple[str, int], Mapping[str, Any]]
 """What came of a row, by set and seed."""
@@ -52,13 +54,14 @@ def _row(name: str, rows: Rows, done: Mapping[str, Cells]) -> dict[str, Any]:
     by_set: dict[str, list[float]] = {}
     for (data, _), row in own.items():
         by_set.setdefault(data, []).append(100 * row["test"])
-    found["test"] = round(statistics.mean(map(statistics.mean, by_set.values())), 2)
-    found["by_set"] = {data: round(statistics.mean(values), 2) for data, values in sorted(by_set.items())}
+    found["test"] = round(statistics.mean(map(statistics.mean, by_set.values())), DIGITS)
+    found["by_set"] = {data: round(statistics.mean(each), DIGITS) for data, each in sorted(by_set.items())}
     for figure in FIGURES:
-        found[figure] = round(statistics.mean(row[figure] for row in own.values()), 1)
+        found[figure] = round(statistics.mean(row[figure] for row in own.values()), DIGITS)
+    found["unanswered"] = sum(row.get("failed", 0) for row in own.values())
     # One that waited for its neighbours says nothing of its own time.
     alone = [row["wall_s"] for row in own.values() if row.get("at_once", 1) == 1]
-    found["wall_s"] = round(statistics.mean(alone), 1) if alone else None
+    found["wall_s"] = round(statistics.mean(alone), DIGITS) if alone else None
     found["ended"] = dict(Counter(row["ended"] for row in own.values()).most_common())
     found["version"] = ", ".join(sorted({row["version"] for row in own.values()}))
     if name != OURS and OURS in done:
@@ -78,8 +81,8 @@ def difference(first: Cells, second: Cells) -> dict[str, Any] | None:
     differences = [SetDifferences([float(one.mean()) for one in each], each) for each in sets.values()]
     interval, _ = interval_of(differences, DRAWN)
     return {
-        "mean": round(100 * mean_of(differences), 2),
-        "interval": None if interval is None else [round(100 * end, 2) for end in interval],
+        "mean": round(100 * mean_of(differences), DIGITS),
+        "interval": None if interval is None else [round(100 * end, DIGITS) for end in interval],
         "cells": sum(map(len, sets.values())),
     }
 
@@ -116,6 +119,7 @@ def markdown(title: str, told: Mapping[str, Any]) -> str:
             lines.append(_line(name, "", f"failed: {row['errors'][0]}", *("" for _ in COLUMNS[3:])))
             continue
         failed = f" ({len(row['errors'])} failed)" if row["errors"] else ""
+        unanswered = f" ({row['unanswered']} more failed)" if row["unanswered"] else ""
         lines.append(
             _line(
                 name,
@@ -123,7 +127,7 @@ def markdown(title: str, told: Mapping[str, Any]) -> str:
                 f"{row['test']:.1f}{failed}",
                 _over(row.get("ours_over_it")),
                 f"{row['scored']:.0f}",
-                f"{row['answered']:.1f}",
+                f"{row['answered']:.1f}{unanswered}",
                 f"{row['prompt_tokens']:,.0f} / {row['completion_tokens']:,.0f}",
                 "" if row["wall_s"] is None else f"{row['wall_s']:.0f}",
                 ", ".join(row["ended"]),
