@@ -55,14 +55,14 @@ def run_study(arguments: argparse.Namespace) -> int:
     try:
         with json_alone(arguments.as_json):
             run_interruptible(running.run)
+        found = running.found
+        document = findings(study, [one.outcome for one in found], running.carried, file.stem)
+        no_picture = write_findings(folder, document, [one.outcome for one in found])
     except UsageError:
         raise
     except BaseException:
         _tell_what_is_there(running, file)
         raise
-    found = running.found
-    document = findings(study, [one.outcome for one in found], running.carried, file.stem)
-    no_picture = write_findings(folder, document, [one.outcome for one in found])
     show = say if arguments.as_json else print_text
     show(f"{_text(document)}\nfiles: {short_path(folder)}{'' if arguments.as_json else chr(10)}")
     if no_picture is not None:

@@ -90,8 +90,9 @@ def write_findings(folder: Path, document: Mapping[str, Any], outcomes: Sequence
     write_atomically(folder / RAW, raw_csv(outcomes))
     write_atomically(folder / MARKDOWN, markdown(document))
     write_atomically(folder / LATEX, latex(document))
+    write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    # Last: it takes longest, and an interruption is not to leave a summary that is older than its tables.
     why = is_drawable()
     if why is None and (drawn := svg(document)) is not None:
         write_atomically(folder / PICTURE, drawn)
-    write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return why

@@ -17,7 +17,7 @@ import tomli_w
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import ModelError
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.study import white_box_runs
+from promptclimb.agent.study import study_document, white_box_runs
 from promptclimb.agent.study.grid import cells_of
 from promptclimb.agent.study.made import fit
 from promptclimb.agent.study.transfer import Carried
@@ -84,6 +84,23 @@ def document(folder: str = "runs/small") -> dict[str, Any]:
     """What a suite has written down."""
     found: dict[str, Any] = json.loads(Path(folder, "suite.json").read_text())
     return found
+
+
+def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not new tables beside an old summary, and not in silence."""
+    drawn = study_document.svg
+
+    def interrupted(_document: Any) -> str | None:
+        monkeypatch.setattr(study_document, "svg", drawn)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study_document, "svg", interrupted)
+    assert main(["suite", write()]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+    assert [one["counts"] for one in document()["runs"]] == [True] * 8
+    assert Path("runs/small/picture.svg").exists()
 
 
 def test_an_evaluator_that_fails_stops_its_own_runs_alone(
