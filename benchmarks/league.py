@@ -280,7 +280,11 @@ def main() -> None:
             document: dict[str, Any] = {"faults": rows}
             shown = tables.faults_markdown(rows)
         else:
-            played = asyncio.run(table(options, folder))
+            try:
+                played = asyncio.run(table(options, folder))
+            except KeyboardInterrupt:
+                print("interrupted; with --keep the same command goes on from here", file=sys.stderr)
+                raise SystemExit(130) from None
             document = {name: tables.document(rows) for name, rows in played.items()}
             bound = f"in at most {options.most_calls} calls"
             titles = {
