@@ -30,6 +30,7 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb evaluate --baselines coop-tuned": "fetches a model; test_running fits references",
     "promptclimb suite suites/": "hours; test_suite_file runs small ones, test_results_page holds the page",
     "python benchmarks/simulated_reader.py": "250 searches, half an hour",
+    "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",
     "python benchmarks/league.py --llm local": "two hours; test_results_page holds what it gave",
     "python benchmarks/league.py --llm by-hand": "a quarter of an hour; test_recorded_answers plays a part",
     "python benchmarks/league.py --faults": "minutes of waiting for a 429; test_league has a short one",
