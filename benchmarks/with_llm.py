@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2")
     arms = "; ".join(f"{number} {arm.name}" for number, arm in enumerate(ARMS))
     parser.add_argument("--arms", default="0,1,2,3", help=f"numbers of arms, or all: {arms}")
-    parser.add_argument("--keep", type=Path, help="file of finished searches, which are not made again")
+    parser.add_argument("--keep", type=Path, help="file of finished searches with one LLM, not made again")
     parser.add_argument(
         "--as-it-is", action="store_true", help="play nothing: what is kept, where all arms are"
     )
@@ -254,6 +254,8 @@ def main() -> None:
     parser.add_argument("--rows", action="store_true", help="print every search too")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
+    if options.base_url and options.answers is None:
+        parser.error("--base-url needs --answers, the file in which what it answers is kept")
     torch.set_num_threads(1)  # small matrices; on a busy machine several threads wait for each other
     if options.as_it_is:
         rows = played_by_all(_kept(options.keep), [arm.name for arm in _arms(options)])
