@@ -42,6 +42,13 @@ def _error(status: int, message: str) -> Reply:
     return Reply(status, json.dumps({"error": {"message": message}}).encode())
 
 
+REFUSAL = Reply(
+    HTTPStatus.TOO_MANY_REQUESTS,
+    b'{"error": {"message": "rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}',
+    {"Retry-After": str(RETRY_AFTER_S)},
+)
+
+
 @dataclass
 class Account:
     """What a cell asked for and got.
@@ -149,11 +156,9 @@ class Door:
         account.requests += 1
         number, body = account.requests, await request.read()
         if trouble is not None and trouble.kind == "refuse" and self._refuses(account, trouble, body):
-            account.refused += 1
-            error = {"message": "rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
-            headers = {"Retry-After": str(RETRY_AFTER_S)}
-            return web.json_response({"error": error}, status=HTTPStatus.TOO_MANY_REQUESTS, headers=headers)
-        reply = await self._answer(cell, body)
+            reply = REFUSAL
+        else:
+            reply = await self._answer(cell, body)
         account.add(reply.status, reply.body)
         if trouble is not None and trouble.kind == "hold" and number == trouble.at:
             trouble.reached.set()
