@@ -22,7 +22,7 @@ from ..stop import Stop
 from ..study.beforehand import check_budget, check_cells, check_size
 from ..study.grid import StudyCell, cells_of, decides, refuse_deciding
 from ..study.made import Made, as_they_are, fit
-from ..study.outcomes import blocks_of, outcome_of
+from ..study.outcomes import Outcome, blocks_of, outcome_of
 from ..study.study_document import FILES, MARKDOWN, findings, write_findings
 from ..study.study_file import Study, read_study
 from ..study.study_forms import parts
@@ -56,8 +56,7 @@ def run_study(arguments: argparse.Namespace) -> int:
         with json_alone(arguments.as_json):
             run_interruptible(running.run)
         found = running.found
-        document = findings(study, [one.outcome for one in found], running.carried, file.stem)
-        no_picture = write_findings(folder, document, [one.outcome for one in found])
+        document, no_picture = _written(running, [one.outcome for one in found], file)
     except UsageError:
         raise
     except BaseException:
@@ -77,14 +76,19 @@ def run_study(arguments: argparse.Namespace) -> int:
     return exit_codes.FAILED if running.transfer_failed else exit_code(results)
 
 
+def _written(running: _Running, outcomes: Sequence[Outcome], file: Path) -> tuple[dict[str, Any], str | None]:
+    """Write the tables; return what they say, and why there is no picture."""
+    document = findings(running.study, outcomes, running.carried, file.stem)
+    return document, write_findings(running.folder, document, outcomes)
+
+
 def _tell_what_is_there(running: _Running, file: Path) -> None:
     """Write the tables of what is there when a study ends too early; nothing is scored or fitted for them."""
     say("writing the tables of what is there (a second signal leaves at once)")
     try:
         cells, found = running.cells, running.found
         outcomes = [one.outcome for one in (*found, *as_they_are(cells[len(found) :]))]
-        document = findings(running.study, outcomes, running.carried, file.stem)
-        write_findings(running.folder, document, outcomes)
+        _written(running, outcomes, file)
     except (OSError, PromptclimbError) as error:
         say(f"no tables: {error}")
     else:

@@ -61,6 +61,8 @@ def suite(arguments: argparse.Namespace) -> int:
     try:
         with json_alone(arguments.as_json):
             run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop, results))
+        document = summary(cells, results)
+        _write(folder, document)
     except UsageError:
         raise
     except BaseException:
@@ -70,8 +72,6 @@ def suite(arguments: argparse.Namespace) -> int:
             say(f"what there is so far is summed up in {short_path(folder / SUMMARY)}")
         say("everything is kept; the same command goes on from here")
         raise
-    document = summary(cells, results)
-    _write(folder, document)
     show = say if arguments.as_json else print_text
     show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
     if (line := way_on(results)) is not None:
