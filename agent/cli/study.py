@@ -36,7 +36,7 @@ from .output import aligned, console, json_alone, print_json, print_text, say, s
 from .plan import plan
 from .search import say_idle_limits
 from .study_plan import print_study_plan
-from .suite_runs import check_llms, exit_code, make_folder, run_one, say_unfinished
+from .suite_runs import at_work_in, check_llms, exit_code, run_one, say_unfinished
 
 _OF_A_LIST = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
 """Options in whose place a file stands."""
@@ -50,18 +50,10 @@ def run_study(arguments: argparse.Namespace) -> int:
         return print_study_plan(cells, file, as_json=arguments.as_json)
     waiting = check_cells(cells, file, say)
     check_llms([one.config for one in waiting], Allowance(folder))
-    make_folder(folder, [*FILES, TRANSFER])
-    running = _Running(study, cells, folder)
-    try:
-        with json_alone(arguments.as_json):
-            run_interruptible(running.run)
-        found = running.found
-        document, no_picture = _written(running, [one.outcome for one in found], file)
-    except UsageError:
-        raise
-    except BaseException:
-        _tell_what_is_there(running, file)
-        raise
+    with at_work_in(folder, [*FILES, TRANSFER]):
+        running = _Running(study, cells, folder)
+        document, no_picture = _made(running, file, as_json=arguments.as_json)
+    found = running.found
     show = say if arguments.as_json else print_text
     show(f"{_text(document)}\nfiles: {short_path(folder)}{'' if arguments.as_json else chr(10)}")
     if no_picture is not None:
@@ -74,6 +66,19 @@ def run_study(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(document)
     return exit_codes.FAILED if running.transfer_failed else exit_code(results)
+
+
+def _made(running: _Running, file: Path, *, as_json: bool) -> tuple[dict[str, Any], str | None]:
+    """Make every run, and write the tables of what there is, however that ends."""
+    try:
+        with json_alone(as_json):
+            run_interruptible(running.run)
+        return _written(running, [one.outcome for one in running.found], file)
+    except UsageError:
+        raise
+    except BaseException:
+        _tell_what_is_there(running, file)
+        raise
 
 
 def _written(running: _Running, outcomes: Sequence[Outcome], file: Path) -> tuple[dict[str, Any], str | None]:

@@ -31,7 +31,7 @@ from .interrupts import run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, json_alone, print_json, print_text, say, short_path
 from .search import say_unheard
-from .suite_runs import check_llms, exit_code, make_folder, run_one, say_refused_llms, say_unfinished
+from .suite_runs import at_work_in, check_llms, exit_code, run_one, say_refused_llms, say_unfinished
 from .suite_table import summary_text
 
 if TYPE_CHECKING:
@@ -56,10 +56,22 @@ def suite(arguments: argparse.Namespace) -> int:
         return _print_plan(cells, folder, as_json=arguments.as_json)
     waiting = check_cells(cells)
     check_llms([cell.config for cell in waiting], Allowance(folder))
-    make_folder(folder, [SUMMARY])
     results: list[Found] = []
+    with at_work_in(folder, [SUMMARY]):
+        document = _made(cells, folder, results, as_json=arguments.as_json)
+    show = say if arguments.as_json else print_text
+    show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
+    if (line := way_on(results)) is not None:
+        say(line)
+    if arguments.as_json:
+        print_json(document)
+    return exit_code(results)
+
+
+def _made(cells: Sequence[Cell], folder: Path, results: list[Found], *, as_json: bool) -> dict[str, Any]:
+    """Make every search, and sum up what there is, however that ends."""
     try:
-        with json_alone(arguments.as_json):
+        with json_alone(as_json):
             run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop, results))
         document = summary(cells, results)
         _write(folder, document)
@@ -72,13 +84,7 @@ def suite(arguments: argparse.Namespace) -> int:
             say(f"what there is so far is summed up in {short_path(folder / SUMMARY)}")
         say("everything is kept; the same command goes on from here")
         raise
-    show = say if arguments.as_json else print_text
-    show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
-    if (line := way_on(results)) is not None:
-        say(line)
-    if arguments.as_json:
-        print_json(document)
-    return exit_code(results)
+    return document
 
 
 def _write(folder: Path, document: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..config.schema import SearchConfig
@@ -16,12 +17,14 @@ from ..search.session import Session
 from ..search.suite import Cell, run_cell
 from ..search.unfinished import Found, Refusals, Stopped, asked
 from ..stop import Stop
+from ..store.lock import lock_suite
 from . import exit_codes
 from .output import say, say_refused
 
 
-def make_folder(folder: Path, files: Sequence[str]) -> None:
-    """Make a suite's folder.
+@contextmanager
+def at_work_in(folder: Path, files: Sequence[str]) -> Iterator[None]:
+    """Hold a suite's folder, which is made where there is none.
 
     Args:
         folder: The folder.
@@ -29,7 +32,18 @@ def make_folder(folder: Path, files: Sequence[str]) -> None:
 
     Raises:
         ConfigError: It cannot be made, or cannot be one.
+        StoreLockedError: Another suite is at work in it.
+        StoreError: It cannot be held.
     """
+    _make_folder(folder, files)
+    held = lock_suite(folder)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _make_folder(folder: Path, files: Sequence[str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One live process for a run."""
+"""One live process for a run, and one for a suite's folder."""
 
 from __future__ import annotations
 
@@ -11,32 +11,49 @@ import filelock
 
 from ..errors import StoreError, StoreLockedError
 
-LOCK_NAME = "run.lock"
-OWNER_NAME = "run.pid"
+LOCK_NAME, OWNER_NAME = "run.lock", "run.pid"
+_OF_A_SUITE = ".suite.lock", ".suite.pid"
 
 
 def lock(directory: Path) -> filelock.BaseFileLock:
     """Take the run for this process; the operating system lets it go when the process ends, however it ends.
 
+    Args:
+        directory: Its ``store/``.
+
     Raises:
         StoreLockedError: Another live process has it.
         StoreError: The directory cannot be written.
     """
-    held = filelock.FileLock(directory / LOCK_NAME, timeout=0, thread_local=False)
+    return _taken(directory, directory.parent, LOCK_NAME, OWNER_NAME)
+
+
+def lock_suite(folder: Path) -> filelock.BaseFileLock:
+    """Take a suite's folder: two suites in it would come into each other's way from run to run.
+
+    Raises:
+        StoreLockedError: Another live process has it.
+        StoreError: The folder cannot be written.
+    """
+    return _taken(folder, folder, *_OF_A_SUITE)
+
+
+def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> filelock.BaseFileLock:
+    held = filelock.FileLock(directory / lock_name, timeout=0, thread_local=False)
     try:
         held.acquire()
     except filelock.Timeout as error:
         owner = ""
         with contextlib.suppress(OSError, ValueError):
-            owner = f" (process {int((directory / OWNER_NAME).read_text('ascii'))})"
+            owner = f" (process {int((directory / owner_name).read_text('ascii'))})"
         raise StoreLockedError(
-            f"{directory.parent} is in use by a live process{owner}; wait for it, or stop it, and try again"
+            f"{shown} is in use by a live process{owner}; wait for it, or stop it, and try again"
         ) from error
     except OSError as error:
         raise StoreError(f"{directory}: cannot take the lock ({error})") from error
     # Only for the message above, so a directory that allows the lock but not this file is no reason to stop.
     with contextlib.suppress(OSError):
-        (directory / OWNER_NAME).write_text(f"{os.getpid()}\n", "ascii")
+        (directory / owner_name).write_text(f"{os.getpid()}\n", "ascii")
     return held
 
 

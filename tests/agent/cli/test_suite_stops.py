@@ -17,6 +17,7 @@ import tomli_w
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import ModelError
 from promptclimb.agent.stop import Stop
+from promptclimb.agent.store.lock import lock_suite
 from promptclimb.agent.study import study_document, white_box_runs
 from promptclimb.agent.study.grid import cells_of
 from promptclimb.agent.study.made import fit
@@ -325,3 +326,21 @@ def test_a_black_box_without_test_figures_says_so(
     said = {(one["status"], one["reason"]) for one in document()["left_out"]}
     assert said == {("finished", "it is finished, and its evaluator told no accuracy on test")}
     assert "goes on from here" not in capsys.readouterr().err
+
+
+def test_a_second_suite_in_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """By a file or by options: it is told who is at work there, and begins no run."""
+    commands = (
+        ["suite", write(), "--suite-dir", "s"],
+        [*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY],
+    )
+    Path("s").mkdir()
+    first = lock_suite(Path("s").resolve())
+    for command in commands:
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert f"is in use by a live process (process {os.getpid()})" in said.err
+        assert not list(Path("s").glob("[!.]*"))
+    first.release()
+    for command in commands:
+        assert main(command) == 0
