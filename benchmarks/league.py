@@ -24,15 +24,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
-import itertools
 import json
 import os
 import shutil
 import sys
 import tempfile
-import tomllib
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,31 +41,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.peers import faults, tables
 from benchmarks.peers.answers import Answers
 from benchmarks.peers.door import Door
-from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job, Row
+from benchmarks.peers.grid import TABLES, is_local, jobs, sentences
+from benchmarks.peers.job import INITIAL, PROPOSALS, Job
 from benchmarks.peers.kept import ROWS_KEPT, add_line, kept, whole
-from benchmarks.peers.playing import ROOT, outcome
-from promptclimb.agent.errors import EndpointError
+from benchmarks.peers.playing import outcome
+from promptclimb.agent.errors import EndpointError, StoreError
 from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
-
-SUITE = ROOT / "suites" / "miniature.toml"
-LEFT_OUT = ("photos", "artworks", "digits")
-TABLES = ("calls", "scorings")
-
-
-def sentences() -> dict[str, str]:
-    """Return the sets of the league, each with the sentence that says what it shows."""
-    told = tomllib.loads(SUITE.read_text("utf-8"))["describe"]
-    return {name: sentence for name, sentence in told.items() if name not in LEFT_OUT}
-
-
-def rows_asked(only: str) -> list[Row]:
-    """Return the rows that are named, or whose names hold one of some words; all where none is given."""
-    wanted = [word.strip().lower() for word in only.split(";") if word.strip()]
-    names = {row.name.lower() for row in ROWS}
-    found = [row for row in ROWS if not wanted or any(_is_meant(row, word, names) for word in wanted)]
-    if not found:
-        raise SystemExit(f"--only {only}: no row; there are {'; '.join(row.name for row in ROWS)}")
-    return found
+from promptclimb.agent.store.lock import lock_folder
+from promptclimb.evaluator.counts import counted
 
 
 def check_installed(asked: Iterable[Job]) -> None:
@@ -75,37 +56,6 @@ def check_installed(asked: Iterable[Job]) -> None:
     packages = {job.of.package for job in asked if job.of.package}
     if missing := sorted(package for package in packages if find_spec(package) is None):
         raise SystemExit(f"not installed: {', '.join(missing)}; pip install -e '.[league]'")
-
-
-def _is_meant(row: Row, word: str, names: Collection[str]) -> bool:
-    name = row.name.lower()
-    return name == word if word in names else word in name
-
-
-def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
-    """Yield every cell with its table: table by table, seed by seed, set by set."""
-    told, rows = sentences(), rows_asked(options.only)
-    sets = list(told) if options.data == "all" else options.data.split(",")
-    if unknown := [name for name in sets if name not in told]:
-        raise SystemExit(f"--data {','.join(unknown)}: not of the league; there are {', '.join(told)}")
-    for table, seed, data, row in itertools.product(options.tables, options.seeds, sets, rows):
-        equal_calls = table == "calls"
-        yield (
-            table,
-            Job(
-                row=row.name,
-                data=data,
-                seed=seed,
-                shots=options.shots,
-                model=options.model,
-                sentence=told[data] if row.told else "",
-                calls=options.calls if equal_calls else options.most_calls,
-                scorings=None if equal_calls else options.scorings,
-                llm=model_name(options.llm) if _is_local(options) else options.llm,
-                patient=options.patient or _is_local(options),
-                evaluator=options.evaluator,
-            ),
-        )
 
 
 async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -125,9 +75,12 @@ async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dic
         where = f"{place} of {len(asked)}, {name}: {job.data}, seed {job.seed}, {job.row}"
         print(f"{where}: {_briefly(row)}", file=sys.stderr, flush=True)
 
-    async with _endpoint(options) as door, asyncio.TaskGroup() as playing:
-        for each in left.values():
-            playing.create_task(play(*each))
+    try:
+        async with _endpoint(options) as door, asyncio.TaskGroup() as playing:
+            for each in left.values():
+                playing.create_task(play(*each))
+    except* EndpointError as told:
+        raise SystemExit(str(told.exceptions[0])) from None
     return {name: [found[job.key] for own, job in asked if own == name] for name in options.tables}
 
 
@@ -137,6 +90,8 @@ async def _played(job: Job, folder: Path, door: Door, options: argparse.Namespac
     played_in = folder / "cells" / cell
     shutil.rmtree(played_in, ignore_errors=True)  # of a league that was killed: begun anew
     row = await outcome(job, played_in, door, cell, minutes=options.cell_minutes)
+    if door.closed:
+        raise EndpointError(f"--base-url: {door.closed}")
     row["at_once"] = options.at_once
     add_line(folder / ROWS_KEPT, row)
     if "error" not in row:
@@ -148,10 +103,6 @@ def _briefly(row: Mapping[str, Any]) -> str:
     return row.get("error") or f"{100 * row['test']:.1f} %, {row['answered']} calls, {row['wall_s']:.0f} s"
 
 
-def _is_local(options: argparse.Namespace) -> bool:
-    return options.llm == "local" or options.llm.startswith("local:")
-
-
 @asynccontextmanager
 async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
     """Open the door to the LLM: one that is started here, or an endpoint with the key of the environment."""
@@ -159,11 +110,11 @@ async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
     if options.answers is not None:
         try:
             answers = Answers(options.answers)
-            if options.base_url or _is_local(options):
+            if options.base_url or is_local(options):
                 options.answers.open("a").close()  # told before anything is paid that cannot be kept
         except (OSError, ValueError) as error:
             raise SystemExit(f"--answers {options.answers}: {error}") from error
-    if not _is_local(options):
+    if not is_local(options):
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         async with Door(options.base_url or "", key, answers) as door:
             yield door
@@ -204,6 +155,45 @@ async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, 
         minutes=options.cell_minutes,
         refuse_s=options.refuse_seconds,
     )
+
+
+@contextmanager
+def _held(options: argparse.Namespace, scratch: Path) -> Iterator[Path]:
+    """Give the folder of finished cells; two leagues in one would play the same cells."""
+    folder: Path = options.keep or scratch
+    if folder.exists() and not folder.is_dir():
+        raise SystemExit(f"--keep {folder}: is a file; name a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    if options.as_it_is:
+        yield folder
+        return
+    try:
+        lock = lock_folder(folder)
+    except StoreError as error:
+        raise SystemExit(f"--keep: {error}") from error
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def _faults(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], str, int]:
+    """Return the document, the tables, and how many cells failed."""
+    rows = asyncio.run(troubled(options, folder))
+    return {"faults": rows}, tables.faults_markdown(rows), 0
+
+
+def _tables(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], str, int]:
+    """As ``_faults``."""
+    played = asyncio.run(table(options, folder))
+    document = {name: tables.document(rows) for name, rows in played.items()}
+    bound = f"in at most {options.most_calls} calls"
+    titles = {
+        "calls": f"{options.calls} LLM calls each",
+        "scorings": f"{options.scorings} templates scored each, {bound}",
+    }
+    shown = "\n".join(tables.markdown(titles[name], told) for name, told in document.items())
+    return document, shown, sum("error" in row for rows in played.values() for row in rows)
 
 
 def _number(word: str) -> int:
@@ -256,7 +246,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args(words)
     plays = not (options.faults or options.as_it_is)
-    if plays and not (_is_local(options) or options.base_url or options.answers):
+    if plays and not (is_local(options) or options.base_url or options.answers):
         parser.error(f"--llm {options.llm} needs --base-url")
     if plays and options.answers and not (options.base_url or options.answers.is_file()):
         parser.error(f"--answers {options.answers}: no such file; without --base-url all answers are there")
@@ -270,31 +260,20 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Play, and print."""
     options = parsed()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.keep or Path(scratch)
-        if folder.exists() and not folder.is_dir():
-            raise SystemExit(f"--keep {folder}: is a file; name a folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        if options.faults:
-            rows = asyncio.run(troubled(options, folder))
-            document: dict[str, Any] = {"faults": rows}
-            shown = tables.faults_markdown(rows)
-        else:
-            try:
-                played = asyncio.run(table(options, folder))
-            except KeyboardInterrupt:
-                print("interrupted; with --keep the same command goes on from here", file=sys.stderr)
-                raise SystemExit(130) from None
-            document = {name: tables.document(rows) for name, rows in played.items()}
-            bound = f"in at most {options.most_calls} calls"
-            titles = {
-                "calls": f"{options.calls} LLM calls each",
-                "scorings": f"{options.scorings} templates scored each, {bound}",
-            }
-            shown = "\n".join(tables.markdown(titles[name], told) for name, told in document.items())
+    with tempfile.TemporaryDirectory() as scratch, _held(options, Path(scratch)) as folder:
+        try:
+            document, shown, failed = (_faults if options.faults else _tables)(options, folder)
+        except KeyboardInterrupt:
+            print("interrupted; with --keep the same command goes on from here", file=sys.stderr)
+            raise SystemExit(130) from None
     if options.markdown is not None:
         options.markdown.write_text(shown, "utf-8")
     print(json.dumps(document, indent=None if options.json else 2))
+    if failed:
+        raise SystemExit(
+            f"{counted(failed, 'cell')} failed, as the column of errors says; take its line out of "
+            f"{ROWS_KEPT} in the folder of --keep, and the same command plays it again"
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +23,12 @@ from benchmarks.peers import faults, tables
 from benchmarks.peers.answers import Answers
 from benchmarks.peers.black_box import BlackBox, Dear, read
 from benchmarks.peers.door import Account, Door, Trouble
+from benchmarks.peers.grid import jobs, rows_asked
 from benchmarks.peers.hits import packed, unpacked
 from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job
-from benchmarks.peers.playing import outcome, process_of, row_of
+from benchmarks.peers.playing import ROOT, outcome, process_of, row_of
 from promptclimb.agent.config.initial import most_aside
+from promptclimb.agent.store.lock import lock_folder
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.predicting_box import FACTORY, PredictingBox
 
@@ -117,16 +122,14 @@ def test_starts_are_the_plain_template_and_others_or_the_best_of_the_pool() -> N
 
 def test_rows_are_asked_for_by_name_or_by_a_word() -> None:
     """A whole name is that row alone; a word is in any."""
-    assert [row.name for row in league.rows_asked("guided, told; random")] == ["guided, told", "random"]
-    named = [row.name for row in league.rows_asked("guided")]
+    assert [row.name for row in rows_asked("guided, told; random")] == ["guided, told", "random"]
+    named = [row.name for row in rows_asked("guided")]
     assert named == ["guided, told", "guided, told, by altered views", "guided, untold"]
 
 
 def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
     """A partial table is balanced, and twelve rounds are as many calls as 140 scored templates take."""
-    found = list(
-        league.jobs(options("--data", "frames,displays", "--seeds", "1,2", "--only", "guided, untold"))
-    )
+    found = list(jobs(options("--data", "frames,displays", "--seeds", "1,2", "--only", "guided, untold")))
     assert [(table, one.seed, one.data) for table, one in found[:4]] == [
         ("calls", 1, "frames"),
         ("calls", 1, "displays"),
@@ -141,7 +144,7 @@ def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
 
 def test_where_scorings_are_bounded_ours_score_no_more_than_the_others() -> None:
     """Nor make more calls; what is told scores nothing aside there, so it is a cell of its own."""
-    told = dict(league.jobs(options("--data", "frames", "--only", "guided, told")))
+    told = dict(jobs(options("--data", "frames", "--only", "guided, told")))
     assert told["calls"].key != told["scorings"].key
     assert told["scorings"].sentence
     assert told["scorings"].rounds == 12
@@ -168,7 +171,7 @@ def test_where_scorings_are_bounded_ours_score_no_more_than_the_others() -> None
 def test_what_is_asked_wrongly_is_said_in_a_line(words: tuple[str, ...], said: str) -> None:
     """A development set, or a row that there is not."""
     with pytest.raises(SystemExit, match=said):
-        list(league.jobs(options(*words)))
+        list(jobs(options(*words)))
 
 
 def test_too_few_scorings_for_a_search_of_ours_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +185,7 @@ def test_too_few_scorings_for_a_search_of_ours_are_refused(capsys: pytest.Captur
 async def test_a_league_goes_on_where_it_was_left(tmp_path: Path) -> None:
     """Finished cells are not played again, and lines that were cut short or damaged are passed over."""
     asked = options("--data", "frames", "--seeds", "1", "--only", "random", "--tables", "calls")
-    ((_, only),) = league.jobs(asked)
+    ((_, only),) = jobs(asked)
     row = {"key": only.key, **played("random", "frames", 1, "10")}
     whole = json.dumps(row).encode()
     less = json.dumps({"key": only.key, "row": "random"}).encode()
@@ -198,7 +201,7 @@ async def test_a_table_of_what_is_there_leaves_out_a_set_that_is_not_over(tmp_pa
     asked = options(*words, "--as-it-is", "--keep", str(tmp_path))
     rows = [
         {"key": each.key, **played(each.row, each.data, 1, "10")}
-        for _, each in league.jobs(asked)
+        for _, each in jobs(asked)
         if (each.row, each.data) != ("pn", "displays")
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
@@ -253,6 +256,37 @@ def test_a_cell_that_was_never_answered_is_a_row_with_its_error(tmp_path: Path) 
     assert (row["test"], row["answered"], row["failed"]) == (0.5, 1, 2)
     table = tables.document([played("pn", "dice", 1, "10", failed=2)])
     assert "| 2.0 (2 more failed) |" in tables.markdown("Calls", table)
+
+
+async def test_an_endpoint_that_cannot_be_asked_closes_the_door_unless_it_has_answered() -> None:
+    """A wrong key, address or model is wrong for all cells, and so is nobody there; later it may pass."""
+    says = [401, 200, 404]
+
+    async def reply(_: web.Request) -> web.Response:
+        return web.json_response({}, status=says.pop(0))
+
+    async def post(door: Door, cell: str) -> None:
+        url = f"{door.base_url(cell)}/chat/completions"
+        async with aiohttp.ClientSession() as session, session.post(url, json={"messages": []}):
+            pass
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", reply)
+    async with TestServer(app) as server:
+        address = str(server.make_url("/v1"))
+        async with Door(address) as door:
+            await post(door, "one")
+            assert door.closed == f"{address} says 401 Unauthorized"
+            assert door.spoilt["one"].result() == door.closed
+        async with Door(address) as door:
+            await post(door, "one")
+            await post(door, "one")
+            assert not says
+            assert not door.closed
+            assert not door.spoilt["one"].done()
+    async with Door(address) as door:
+        await post(door, "one")
+        assert door.closed == f"nobody listens at {address}"
 
 
 async def test_a_league_is_played_again_with_the_answers_that_were_recorded(tmp_path: Path) -> None:
@@ -493,6 +527,49 @@ async def test_cells_are_played_side_by_side_where_that_is_asked_for(tmp_path: P
         found = await league.table(league.parsed(["--llm", "fake", *words]), tmp_path)
     assert [(row["data"], row["answered"]) for row in found["calls"]] == [("frames", 1), ("displays", 1)]
     assert [row["at_once"] for row in found["calls"]] == [2, 2]
+
+
+def run_league(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command, with little to play."""
+    small = (
+        "--data",
+        "displays",
+        "--seeds",
+        "1",
+        "--tables",
+        "calls",
+        "--evaluator",
+        FACTORY,
+        "--calls",
+        "2",
+    )
+    command = [sys.executable, "benchmarks/league.py", "--llm", "fake", *small, *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.mark.slow
+def test_a_league_whose_endpoint_cannot_be_asked_ends_in_a_line_and_keeps_no_row(tmp_path: Path) -> None:
+    """The same command plays them all once it can."""
+    for row in ("pn", "GEPA, told"):
+        found = run_league("--base-url", "http://127.0.0.1:9/v1", "--keep", str(tmp_path), "--only", row)
+        assert (found.returncode, found.stdout) == (1, "")
+        assert found.stderr == "--base-url: nobody listens at http://127.0.0.1:9/v1\n"
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_a_league_with_failed_cells_says_so_and_one_folder_is_for_one_league(tmp_path: Path) -> None:
+    """By its exit code; and the second is told who plays there."""
+    (tmp_path / "none.jsonl").touch()
+    words = ("--answers", str(tmp_path / "none.jsonl"), "--keep", str(tmp_path / "keep"), "--only", "pn")
+    found = run_league(*words)
+    assert found.returncode == 1
+    assert found.stderr.splitlines()[-1].startswith("1 cell failed, ")
+    lock = lock_folder(tmp_path / "keep")
+    found = run_league(*words)
+    lock.release()
+    assert (found.returncode, found.stdout) == (1, "")
+    assert f"keep is in use by a live process (process {os.getpid()})" in found.stderr
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from ..search.session import Session
 from ..search.suite import Cell, run_cell
 from ..search.unfinished import Found, Refusals, Stopped, asked
 from ..stop import Stop
-from ..store.lock import lock_suite
+from ..store.lock import lock_folder
 from . import exit_codes
 from .output import say, say_refused
 
@@ -36,7 +36,7 @@ def at_work_in(folder: Path, files: Sequence[str]) -> Iterator[None]:
         StoreError: It cannot be held.
     """
     _make_folder(folder, files)
-    held = lock_suite(folder)
+    held = lock_folder(folder)
     try:
         yield
     finally:

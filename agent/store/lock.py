@@ -1,4 +1,4 @@
-"""One live process for a run, and one for a suite's folder."""
+"""One live process for a run, and one for a folder of several."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import filelock
 from ..errors import StoreError, StoreLockedError
 
 LOCK_NAME, OWNER_NAME = "run.lock", "run.pid"
-_OF_A_SUITE = ".suite.lock", ".suite.pid"
+_OF_SEVERAL = ".in-use.lock", ".in-use.pid"
 
 
 def lock(directory: Path) -> filelock.BaseFileLock:
@@ -28,14 +28,14 @@ def lock(directory: Path) -> filelock.BaseFileLock:
     return _taken(directory, directory.parent, LOCK_NAME, OWNER_NAME)
 
 
-def lock_suite(folder: Path) -> filelock.BaseFileLock:
-    """Take a suite's folder: two suites in it would come into each other's way from run to run.
+def lock_folder(folder: Path) -> filelock.BaseFileLock:
+    """Take a folder of several runs, such as a suite's: two at work in it would come into each other's way.
 
     Raises:
         StoreLockedError: Another live process has it.
         StoreError: The folder cannot be written.
     """
-    return _taken(folder, folder, *_OF_A_SUITE)
+    return _taken(folder, folder, *_OF_SEVERAL)
 
 
 def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> filelock.BaseFileLock:

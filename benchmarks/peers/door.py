@@ -28,6 +28,8 @@ WAITS = ("Retry-After", "Retry-After-Ms")
 """Headers that say how long to wait; those who ask at the door are to hear it."""
 EARLY_S = 0.05
 """How much sooner than it was asked for still is in time."""
+CLOSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+"""What an endpoint says whose key, address or model is wrong."""
 
 
 class Reply(NamedTuple):
@@ -119,7 +121,9 @@ class Door:
         accounts: By cell.
         troubles: By cell.
         spoilt: By cell; done when what the cell comes to is not to be believed, and says why: an answer is
-            missing, or was not kept.
+            missing, or was not kept, or ``closed``.
+        closed: Why nobody need ask on; empty as long as that may help. The LLM has not answered anybody yet,
+            and nobody listens there, or it refuses the key, the address or the model.
     """
 
     def __init__(self, upstream: str, key: str = "", answers: Answers | None = None) -> None:
@@ -129,6 +133,7 @@ class Door:
         self._upstream, self._answers = upstream.rstrip("/"), answers
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._port = 0
+        self.closed, self._answered = "", False
 
     def base_url(self, cell: str) -> str:
         """Return the address that a cell asks."""
@@ -169,13 +174,13 @@ class Door:
 
     async def _answer(self, cell: str, body: bytes) -> Reply:
         if self._answers is None:
-            return await self._ask(body)
+            return await self._ask(cell, body)
         if (known := self._answers.take(cell, body)) is not None:
             return Reply(HTTPStatus.OK, known)
         if not self._upstream:
             self._spoil(cell, "a request has no recorded answer")
             return _error(HTTPStatus.NOT_FOUND, "no answer to this request is recorded")
-        reply = await self._ask(body)
+        reply = await self._ask(cell, body)
         if reply.status == HTTPStatus.OK:
             try:
                 self._answers.add(cell, body, reply.body)
@@ -187,15 +192,25 @@ class Door:
         if not self.spoilt[cell].done():
             self.spoilt[cell].set_result(reason)
 
-    async def _ask(self, body: bytes) -> Reply:
+    async def _ask(self, cell: str, body: bytes) -> Reply:
         headers = self._headers | {"Content-Type": "application/json"}
         url = f"{self._upstream}/chat/completions"
         try:
             async with self._session.post(url, data=body, headers=headers) as reply:
                 waits = {name: reply.headers[name] for name in WAITS if name in reply.headers}
+                self._answered |= reply.status == HTTPStatus.OK
+                if reply.status in CLOSED:
+                    self._close(cell, f"{self._upstream} says {reply.status} {reply.reason}")
                 return Reply(reply.status, await reply.read(), waits)
         except aiohttp.ClientError as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                self._close(cell, f"nobody listens at {self._upstream}")
             return _error(HTTPStatus.BAD_GATEWAY, f"no answer from the LLM: {type(error).__name__}")
+
+    def _close(self, cell: str, reason: str) -> None:
+        if not self._answered:
+            self.closed = reason
+            self._spoil(cell, reason)
 
     @staticmethod
     def _refuses(account: Account, trouble: Trouble, body: bytes) -> bool:

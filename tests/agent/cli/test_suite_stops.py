@@ -17,7 +17,7 @@ import tomli_w
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import ModelError
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.store.lock import lock_suite
+from promptclimb.agent.store.lock import lock_folder
 from promptclimb.agent.study import study_document, white_box_runs
 from promptclimb.agent.study.grid import cells_of
 from promptclimb.agent.study.made import fit
@@ -335,7 +335,7 @@ def test_a_second_suite_in_the_same_folder_is_refused(capsys: pytest.CaptureFixt
         [*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY],
     )
     Path("s").mkdir()
-    first = lock_suite(Path("s").resolve())
+    first = lock_folder(Path("s").resolve())
     for command in commands:
         assert main(command) == 2
         said = capsys.readouterr()
