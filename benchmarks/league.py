@@ -161,16 +161,14 @@ async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, 
 def _held(options: argparse.Namespace, scratch: Path) -> Iterator[Path]:
     """Give the folder of finished cells; two leagues in one would play the same cells."""
     folder: Path = options.keep or scratch
-    if folder.exists() and not folder.is_dir():
-        raise SystemExit(f"--keep {folder}: is a file; name a folder")
-    folder.mkdir(parents=True, exist_ok=True)
     if options.as_it_is:
         yield folder
         return
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(folder)
-    except StoreError as error:
-        raise SystemExit(f"--keep: {error}") from error
+    except (OSError, StoreError) as error:
+        raise SystemExit(f"--keep {folder}: {error}") from error
     try:
         yield folder
     finally:
@@ -193,7 +191,7 @@ def _tables(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], 
         "scorings": f"{options.scorings} templates scored each, {bound}",
     }
     shown = "\n".join(tables.markdown(titles[name], told) for name, told in document.items())
-    return document, shown, sum("error" in row for rows in played.values() for row in rows)
+    return document, shown, len({row["key"] for rows in played.values() for row in rows if "error" in row})
 
 
 def _number(word: str) -> int:
@@ -206,7 +204,7 @@ def _numbers(words: str) -> list[int]:
     return [_number(word) for word in words.split(",")]
 
 
-def _tables(words: str) -> list[str]:
+def _table_names(words: str) -> list[str]:
     if unknown := [word for word in words.split(",") if word not in TABLES]:
         raise argparse.ArgumentTypeError(f"{','.join(unknown)}: none; there are {', '.join(TABLES)}")
     return words.split(",")
@@ -223,7 +221,9 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="RN-pico", help="the black box")
     parser.add_argument("--evaluator", default="", help="another black box than the model, MODULE:FACTORY")
     parser.add_argument("--only", default="", help="names of rows, or words in them, with ; between")
-    parser.add_argument("--tables", type=_tables, default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
+    parser.add_argument(
+        "--tables", type=_table_names, default=",".join(TABLES), help=f"of {', '.join(TABLES)}"
+    )
     parser.add_argument("--calls", type=_number, default=12, help="LLM calls of each, in the table of calls")
     parser.add_argument(
         "--scorings", type=_number, default=140, help="templates scored by each, in the other"
@@ -264,7 +264,8 @@ def main() -> None:
         try:
             document, shown, failed = (_faults if options.faults else _tables)(options, folder)
         except KeyboardInterrupt:
-            print("interrupted; with --keep the same command goes on from here", file=sys.stderr)
+            goes_on = "" if options.faults else "; with --keep the same command goes on from here"
+            print(f"interrupted{goes_on}", file=sys.stderr)
             raise SystemExit(130) from None
     if options.markdown is not None:
         options.markdown.write_text(shown, "utf-8")

@@ -53,6 +53,9 @@ def job(row: str, **changes: Any) -> Job:
     return Job(**{**told, **changes})
 
 
+ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "a sketch of a {}"}}]}'
+
+
 def options(*words: str) -> argparse.Namespace:
     """What the command line says, of an endpoint that nobody asks."""
     return league.parsed(["--llm", "fake", "--base-url", "http://127.0.0.1:9/v1", *words])
@@ -251,6 +254,9 @@ def test_a_cell_that_was_never_answered_is_a_row_with_its_error(tmp_path: Path) 
     assert row["error"] == "none of its 2 requests was answered: HTTP 401"
     assert "test" not in row
     account.add(200, b"{}")
+    assert (account.answered, account.failure) == (0, "HTTP 200 with something else than an answer")
+    account.failed -= 1
+    account.add(200, ANSWER)
     account.requests += 1
     row = row_of(job("pn"), tmp_path, account, "")
     assert (row["test"], row["answered"], row["failed"]) == (0.5, 1, 2)
@@ -263,7 +269,7 @@ async def test_an_endpoint_that_cannot_be_asked_closes_the_door_unless_it_has_an
     says = [401, 200, 404]
 
     async def reply(_: web.Request) -> web.Response:
-        return web.json_response({}, status=says.pop(0))
+        return web.Response(body=ANSWER, status=says.pop(0), content_type="application/json")
 
     async def post(door: Door, cell: str) -> None:
         url = f"{door.base_url(cell)}/chat/completions"
@@ -287,6 +293,10 @@ async def test_an_endpoint_that_cannot_be_asked_closes_the_door_unless_it_has_an
     async with Door(address) as door:
         await post(door, "one")
         assert door.closed == f"nobody listens at {address}"
+    for wrong in ("127.0.0.1:9/v1", "http://127.0.0.1:99999/v1", "ftp://x/v1"):
+        async with Door(wrong) as door:
+            await post(door, "one")
+            assert door.closed == f"{wrong} is no address; it begins with http:// or https://"
 
 
 async def test_a_league_is_played_again_with_the_answers_that_were_recorded(tmp_path: Path) -> None:
@@ -344,7 +354,7 @@ async def test_a_reply_without_an_answer_is_passed_on_and_counted_and_not_kept(
             body = {"messages": [{"role": "user", "content": "more"}]}
             async with session.post(f"{door.base_url('one')}/chat/completions", json=body) as reply:
                 assert (reply.status, await reply.text()) == (200, said)
-        assert door.accounts["one"].answered == 1
+        assert (door.accounts["one"].answered, door.accounts["one"].failed) == (0, 1)
         assert not door.spoilt["one"].done()
     assert not file.exists()
 

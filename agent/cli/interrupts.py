@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar
 
 from ..errors import InterruptedRunError
@@ -38,6 +41,28 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
         return await work(stop)
 
     return asyncio.run(main())
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have SIGTERM end what is done without a loop as Ctrl-C does, by an error; a second one leaves at once.
+
+    Raises:
+        InterruptedRunError: It came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python tells signals to that one alone
+        return
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise InterruptedRunError(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _on_signal(number: int, call: Callable[[int], None]) -> None:

@@ -19,6 +19,7 @@ from ..search.allowance import Allowance
 from ..search.same_content import placed
 from ..search.unfinished import Refusals, way_on
 from ..stop import Stop
+from ..store.lock import refuse_beside_another
 from ..study.beforehand import check_budget, check_cells, check_size
 from ..study.grid import StudyCell, cells_of, decides, refuse_deciding
 from ..study.made import Made, as_they_are, fit
@@ -30,13 +31,13 @@ from ..study.transfer import TRANSFER, Carried
 from ..text import printable
 from . import exit_codes
 from .display import Display
-from .interrupts import run_interruptible
+from .interrupts import interruptible, run_interruptible
 from .options import given_settings, say_unknown_variables
 from .output import aligned, console, json_alone, print_json, print_text, say, short_path
 from .plan import plan
 from .search import say_idle_limits
 from .study_plan import print_study_plan
-from .suite_runs import at_work_in, check_llms, exit_code, run_one, say_unfinished
+from .suite_runs import Held, check_llms, exit_code, run_one, say_unfinished
 
 _OF_A_LIST = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
 """Options in whose place a file stands."""
@@ -47,10 +48,12 @@ def run_study(arguments: argparse.Namespace) -> int:
     file = Path(short_path(user_path(arguments.file, "suite FILE")))
     study, cells, folder = _read(arguments, file)
     if arguments.dry_run:
+        refuse_beside_another(folder)
         return print_study_plan(cells, file, as_json=arguments.as_json)
-    waiting = check_cells(cells, file, say)
-    check_llms([one.config for one in waiting], Allowance(folder))
-    with at_work_in(folder, [*FILES, TRANSFER]):
+    with Held(folder, [*FILES, TRANSFER]) as held:
+        waiting = check_cells(cells, file, say)
+        check_llms([one.config for one in waiting], Allowance(folder))
+        held.make()
         running = _Running(study, cells, folder)
         document, no_picture = _made(running, file, as_json=arguments.as_json)
     found = running.found
@@ -73,7 +76,8 @@ def _made(running: _Running, file: Path, *, as_json: bool) -> tuple[dict[str, An
     try:
         with json_alone(as_json):
             run_interruptible(running.run)
-        return _written(running, [one.outcome for one in running.found], file)
+        with interruptible():
+            return _written(running, [one.outcome for one in running.found], file)
     except UsageError:
         raise
     except BaseException:

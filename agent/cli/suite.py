@@ -26,12 +26,20 @@ from ..search.suite import Cell, as_it_is, check_cells, folder_name
 from ..search.suite_summary import summary
 from ..search.unfinished import INTERRUPTED, Found, Refusals, way_on
 from ..stop import Stop
+from ..store.lock import refuse_beside_another
 from .display import Display
-from .interrupts import run_interruptible
+from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, json_alone, print_json, print_text, say, short_path
 from .search import say_unheard
-from .suite_runs import at_work_in, check_llms, exit_code, run_one, say_refused_llms, say_unfinished
+from .suite_runs import (
+    Held,
+    check_llms,
+    exit_code,
+    run_one,
+    say_refused_llms,
+    say_unfinished,
+)
 from .suite_table import summary_text
 
 if TYPE_CHECKING:
@@ -53,11 +61,13 @@ def suite(arguments: argparse.Namespace) -> int:
     folder = user_path("runs/suite" if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
     cells = cells_of(arguments, folder)
     if arguments.dry_run:
+        refuse_beside_another(folder)
         return _print_plan(cells, folder, as_json=arguments.as_json)
-    waiting = check_cells(cells)
-    check_llms([cell.config for cell in waiting], Allowance(folder))
     results: list[Found] = []
-    with at_work_in(folder, [SUMMARY]):
+    with Held(folder, [SUMMARY]) as held:
+        waiting = check_cells(cells)
+        check_llms([cell.config for cell in waiting], Allowance(folder))
+        held.make()
         document = _made(cells, folder, results, as_json=arguments.as_json)
     show = say if arguments.as_json else print_text
     show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
@@ -73,8 +83,9 @@ def _made(cells: Sequence[Cell], folder: Path, results: list[Found], *, as_json:
     try:
         with json_alone(as_json):
             run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop, results))
-        document = summary(cells, results)
-        _write(folder, document)
+        with interruptible():
+            document = summary(cells, results)
+            _write(folder, document)
     except UsageError:
         raise
     except BaseException:

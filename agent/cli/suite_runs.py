@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import BaseFileLock
 
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError, StoreError, StoreLockedError, UsageError
 from ..events import Bus
 from ..llm.endpoints import check_endpoints
 from ..results.result import NOTHING_USABLE, SearchResult
@@ -17,30 +20,60 @@ from ..search.session import Session
 from ..search.suite import Cell, run_cell
 from ..search.unfinished import Found, Refusals, Stopped, asked
 from ..stop import Stop
-from ..store.lock import lock_folder
+from ..store.lock import lock_folder, was_locked
 from . import exit_codes
 from .output import say, say_refused
 
 
-@contextmanager
-def at_work_in(folder: Path, files: Sequence[str]) -> Iterator[None]:
-    """Hold a suite's folder, which is made where there is none.
+class Held:
+    """A suite's folder, held while the suite looks at what is in it and works there; a context manager.
+
+    One that was held before is held at once, before its runs are opened: two suites would take them from each
+    other.
 
     Args:
         folder: The folder.
         files: What will be written into it in the end.
 
     Raises:
-        ConfigError: It cannot be made, or cannot be one.
         StoreLockedError: Another suite is at work in it.
-        StoreError: It cannot be held.
+        ConfigError: It cannot be held.
     """
-    _make_folder(folder, files)
-    held = lock_folder(folder)
-    try:
-        yield
-    finally:
-        held.release()
+
+    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+        self._folder, self._files = folder, files
+        self._lock: BaseFileLock | None = None
+
+    def __enter__(self) -> Self:
+        # Into one that was never held nothing is written before all is known to be well.
+        if was_locked(self._folder):
+            self._take()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def make(self) -> None:
+        """Make it where there is none, and hold it.
+
+        Raises:
+            ConfigError: It cannot be made, or cannot be one.
+            StoreLockedError: Another suite has made it just now.
+        """
+        _make_folder(self._folder, self._files)
+        if self._lock is None:
+            self._take()
+
+    def _take(self) -> None:
+        try:
+            self._lock = lock_folder(self._folder)
+        except StoreLockedError:
+            raise
+        except StoreError as error:
+            raise ConfigError(f"--suite-dir {error}; choose another folder") from error
 
 
 def _make_folder(folder: Path, files: Sequence[str]) -> None:

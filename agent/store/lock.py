@@ -12,7 +12,7 @@ import filelock
 from ..errors import StoreError, StoreLockedError
 
 LOCK_NAME, OWNER_NAME = "run.lock", "run.pid"
-_OF_SEVERAL = ".in-use.lock", ".in-use.pid"
+_OF_SEVERAL = ".lock", ".pid"
 
 
 def lock(directory: Path) -> filelock.BaseFileLock:
@@ -38,23 +38,42 @@ def lock_folder(folder: Path) -> filelock.BaseFileLock:
     return _taken(folder, folder, *_OF_SEVERAL)
 
 
+def was_locked(folder: Path) -> bool:
+    """Return whether a folder of several runs was ever taken: in one that was not nobody is at work."""
+    return (folder / _OF_SEVERAL[0]).exists()
+
+
+def refuse_beside_another(folder: Path) -> None:
+    """See that nobody is at work in a folder of several runs; nothing is written.
+
+    Raises:
+        StoreLockedError: Another live process is.
+    """
+    if _is_live(folder, *_OF_SEVERAL):
+        raise _in_use(folder, folder / _OF_SEVERAL[1])
+
+
 def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> filelock.BaseFileLock:
     held = filelock.FileLock(directory / lock_name, timeout=0, thread_local=False)
     try:
         held.acquire()
     except filelock.Timeout as error:
-        owner = ""
-        with contextlib.suppress(OSError, ValueError):
-            owner = f" (process {int((directory / owner_name).read_text('ascii'))})"
-        raise StoreLockedError(
-            f"{shown} is in use by a live process{owner}; wait for it, or stop it, and try again"
-        ) from error
+        raise _in_use(shown, directory / owner_name) from error
     except OSError as error:
         raise StoreError(f"{directory}: cannot take the lock ({error})") from error
     # Only for the message above, so a directory that allows the lock but not this file is no reason to stop.
     with contextlib.suppress(OSError):
         (directory / owner_name).write_text(f"{os.getpid()}\n", "ascii")
     return held
+
+
+def _in_use(shown: Path, owner_file: Path) -> StoreLockedError:
+    owner = ""
+    with contextlib.suppress(OSError, ValueError):
+        owner = f" (process {int(owner_file.read_text('ascii'))})"
+    return StoreLockedError(
+        f"{shown} is in use by a live process{owner}; wait for it, or stop it, and try again"
+    )
 
 
 def is_running(process: int) -> bool:
@@ -72,12 +91,16 @@ def is_running(process: int) -> bool:
 
 def is_live(directory: Path) -> bool:
     """Return whether a live process has the run; nothing is written, as the run may be another user's."""
+    return _is_live(directory, LOCK_NAME, OWNER_NAME)
+
+
+def _is_live(directory: Path, lock_name: str, owner_name: str) -> bool:
     try:
-        owner = int((directory / OWNER_NAME).read_text("ascii"))
+        owner = int((directory / owner_name).read_text("ascii"))
     except (OSError, ValueError):
         return False  # nobody has begun it
     # The number may be another process's by now, which the lock tells.
-    return is_running(owner) and _is_held(directory / LOCK_NAME)
+    return is_running(owner) and _is_held(directory / lock_name)
 
 
 def _is_held(path: Path) -> bool:

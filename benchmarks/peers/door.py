@@ -44,6 +44,13 @@ def _error(status: int, message: str) -> Reply:
     return Reply(status, json.dumps({"error": {"message": message}}).encode())
 
 
+def _is_answer(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body)["choices"][0]["message"], dict)
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return False
+
+
 REFUSAL = Reply(
     HTTPStatus.TOO_MANY_REQUESTS,
     b'{"error": {"message": "rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}',
@@ -76,13 +83,13 @@ class Account:
 
     def add(self, status: int, body: bytes) -> None:
         """Count a reply."""
-        if status != HTTPStatus.OK:
+        if status != HTTPStatus.OK or not _is_answer(body):
             self.refused += status == HTTPStatus.TOO_MANY_REQUESTS
             self.failed += status != HTTPStatus.TOO_MANY_REQUESTS
-            self.failure = f"HTTP {status}"
+            self.failure = f"HTTP {status}{' with something else than an answer' * (status == HTTPStatus.OK)}"
             return
         self.answered += 1
-        with suppress(ValueError, AttributeError):
+        with suppress(ValueError, TypeError, AttributeError):
             usage = json.loads(body).get("usage") or {}
             self.prompt_tokens += int(usage.get("prompt_tokens") or 0)
             self.completion_tokens += int(usage.get("completion_tokens") or 0)
@@ -198,13 +205,18 @@ class Door:
         try:
             async with self._session.post(url, data=body, headers=headers) as reply:
                 waits = {name: reply.headers[name] for name in WAITS if name in reply.headers}
-                self._answered |= reply.status == HTTPStatus.OK
+                answer = await reply.read()
+                self._answered |= reply.status == HTTPStatus.OK and _is_answer(answer)
                 if reply.status in CLOSED:
                     self._close(cell, f"{self._upstream} says {reply.status} {reply.reason}")
-                return Reply(reply.status, await reply.read(), waits)
+                return Reply(reply.status, answer, waits)
         except aiohttp.ClientError as error:
-            if isinstance(error, aiohttp.ClientConnectorError):
+            if isinstance(error, aiohttp.ClientConnectorSSLError | aiohttp.ClientConnectorCertificateError):
+                self._close(cell, f"{self._upstream}: no secure connection can be made")
+            elif isinstance(error, aiohttp.ClientConnectorError):
                 self._close(cell, f"nobody listens at {self._upstream}")
+            elif isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+                self._close(cell, f"{self._upstream} is no address; it begins with http:// or https://")
             return _error(HTTPStatus.BAD_GATEWAY, f"no answer from the LLM: {type(error).__name__}")
 
     def _close(self, cell: str, reason: str) -> None:

@@ -8,16 +8,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
 
+from promptclimb.agent.cli import suite
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import ModelError
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.lock import lock_folder
+from promptclimb.agent.store.run import Store
 from promptclimb.agent.study import study_document, white_box_runs
 from promptclimb.agent.study.grid import cells_of
 from promptclimb.agent.study.made import fit
@@ -87,18 +90,20 @@ def document(folder: str = "runs/small") -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not new tables beside an old summary, and not in silence."""
     drawn = study_document.svg
 
     def interrupted(_document: Any) -> str | None:
         monkeypatch.setattr(study_document, "svg", drawn)
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
+        raise AssertionError("the signal has ended it")
 
     monkeypatch.setattr(study_document, "svg", interrupted)
-    assert main(["suite", write()]) == 130
+    assert main(["suite", write()]) == 128 + number
     assert "the same command goes on from here" in capsys.readouterr().err
     assert [one["counts"] for one in document()["runs"]] == [True] * 8
     assert Path("runs/small/picture.svg").exists()
@@ -328,16 +333,59 @@ def test_a_black_box_without_test_figures_says_so(
     assert "goes on from here" not in capsys.readouterr().err
 
 
-def test_a_second_suite_in_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """By a file or by options: it is told who is at work there, and begins no run."""
+def test_sigterm_while_a_suite_by_options_is_summed_up_leaves_its_summary_and_the_way_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Ctrl-C does; the next signal leaves at once again."""
+    written = suite._write
+
+    def interrupted(_folder: Path, _document: dict[str, Any]) -> None:
+        monkeypatch.setattr(suite, "_write", written)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(suite, "_write", interrupted)
+    assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 143
+    assert "the same command goes on from here" in capsys.readouterr().err
+    assert json.loads(Path("s/suite.json").read_text("utf-8"))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_run_that_somebody_works_on_by_itself_stops_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The suite goes on with the others, and the same command later with that one."""
+    assert main(["suite", write(data=["two"], seeds=[1], methods=["random"], compare=[])]) == 0
+    (run,) = Path("runs/small").resolve().glob("seed1-*-two-random")
+    (run / "result.json").unlink()
+    whole = SEAM.make
+    with ExitStack() as busy:
+
+        def make(spec: EvaluatorSpec) -> Any:
+            monkeypatch.setattr(SEAM, "make", whole)
+            busy.enter_context(Store.open(run))
+            return whole(spec)
+
+        monkeypatch.setattr(SEAM, "make", make)
+        assert main(["suite", write()]) == 1
+    assert "is in use by a live process" in capsys.readouterr().err
+    assert [one["counts"] for one in document()["runs"]].count(False) == 1
+    assert main(["suite", write()]) == 0
+    assert all(one["counts"] for one in document()["runs"])
+
+
+def test_a_second_suite_in_the_same_folder_is_refused(
+    opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a file or by options, and its dry run: it is told who is at work, and opens nothing."""
     commands = (
         ["suite", write(), "--suite-dir", "s"],
         [*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY],
     )
     Path("s").mkdir()
     first = lock_folder(Path("s").resolve())
-    for command in commands:
+    for command in (*commands, *([*command, "--dry-run"] for command in commands)):
         assert main(command) == 2
+        assert not opened
         said = capsys.readouterr()
         assert f"is in use by a live process (process {os.getpid()})" in said.err
         assert not list(Path("s").glob("[!.]*"))
