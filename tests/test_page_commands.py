@@ -32,7 +32,7 @@ NOT_RUN: Mapping[str, str] = {
     "python benchmarks/simulated_reader.py": "250 searches, half an hour",
     "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",
     "python benchmarks/league.py --llm local": "two hours; test_results_page holds what it gave",
-    "python benchmarks/league.py --llm by-hand": "a quarter of an hour; test_recorded_answers plays a part",
+    "python benchmarks/league.py --llm by-hand": "most of an hour; test_recorded_answers plays a part",
     "python benchmarks/league.py --faults": "minutes of waiting for a 429; test_league has a short one",
     "clip_benchmark eval": "fetches a model and a data set; tests/agent/results/exports asks clip_benchmark",
 }

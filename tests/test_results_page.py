@@ -30,12 +30,12 @@ REFERENCES = {
 _HEADING = re.compile(r"^#+ (?P<model>\S+), (?P<shots>\d+) shots?$", re.MULTILINE)
 
 
-def _runs() -> list[dict[str, str]]:
-    with (DOCS / "results" / "miniature.csv").open(encoding="utf-8", newline="") as file:
+def _runs(study: str) -> list[dict[str, str]]:
+    with (DOCS / "results" / f"{study}.csv").open(encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if row["counts"] == "1"]
 
 
-RUNS = _runs()
+RUNS = {file.stem: _runs(file.stem) for file in (DOCS / "results").glob("*.csv")}
 
 
 def _lines(text: str) -> Iterator[list[str]]:
@@ -48,14 +48,17 @@ def _lines(text: str) -> Iterator[list[str]]:
             yield cells
 
 
-def _tables() -> Iterator[tuple[str, str, list[list[str]]]]:
-    headings = list(_HEADING.finditer(PAGE))
-    for heading, after in zip(headings, [*headings[1:], None], strict=True):
-        section = PAGE[heading.end() : after.start() if after else len(PAGE)].split("\n#")[0]
-        yield heading["model"], heading["shots"], list(_lines(section))
+def _tables() -> Iterator[tuple[str, str, str, list[list[str]]]]:
+    for part in results_page.PART.finditer(PAGE):
+        if part["kind"] != "accuracies":
+            continue
+        headings = list(_HEADING.finditer(part[0]))
+        for heading, after in zip(headings, [*headings[1:], None], strict=True):
+            section = part[0][heading.end() : after.start() if after else None]
+            yield part["name"], heading["model"], heading["shots"], list(_lines(section))
 
 
-def _expected(model: str, shots: str, data: str, label: str) -> float:
+def _expected(study: str, model: str, shots: str, data: str, label: str) -> float:
     method, figure = label, "test: best"
     if label in REFERENCES:
         method, figure = "", REFERENCES[label]
@@ -65,7 +68,7 @@ def _expected(model: str, shots: str, data: str, label: str) -> float:
     place = (model, shots, data)
     by_seed = {
         row["seed"]: float(row[figure])
-        for row in RUNS
+        for row in RUNS[study]
         if (row["model"], row["shots"], row["data"]) == place
         and method in ("", row["method"])
         and row[figure]
@@ -73,14 +76,18 @@ def _expected(model: str, shots: str, data: str, label: str) -> float:
     return 100 * statistics.fmean(by_seed.values())
 
 
-def test_the_page_has_a_table_for_each_model_and_number_of_shots() -> None:
+def test_a_study_has_a_table_for_each_model_and_number_of_shots() -> None:
     """None is left out, and each has rows."""
-    assert {(model, shots) for model, shots, _ in _tables()} == {(row["model"], row["shots"]) for row in RUNS}
-    assert all(len(lines) > 5 for _, _, lines in _tables())
+    tables = list(_tables())
+    assert tables
+    for study in {name for name, *_ in tables}:
+        shown = {(model, shots) for name, model, shots, _ in tables if name == study}
+        assert shown == {(row["model"], row["shots"]) for row in RUNS[study]}
+    assert all(len(lines) > 5 for *_, lines in tables)
 
 
-@pytest.mark.parametrize(("model", "shots", "lines"), list(_tables()))
-def test_accuracies_are_those_of_the_runs(model: str, shots: str, lines: list[list[str]]) -> None:
+@pytest.mark.parametrize(("study", "model", "shots", "lines"), list(_tables()))
+def test_accuracies_are_those_of_the_runs(study: str, model: str, shots: str, lines: list[list[str]]) -> None:
     """Each cell is the mean over seeds in the kept table, and the last the mean over sets."""
     (_, *sets, mean), *rows = lines
     assert mean == "mean"
@@ -88,9 +95,9 @@ def test_accuracies_are_those_of_the_runs(model: str, shots: str, lines: list[li
         found = [float(cell.removesuffix(GUESSED)) for cell in cells if cell != "-"]
         if len(found) < len(cells):
             continue  # a data set has no such reference
-        expected = [_expected(model, shots, data, label) for data in sets]
+        expected = [_expected(study, model, shots, data, label) for data in sets]
         expected.append(statistics.fmean(expected))
-        assert found == pytest.approx(expected, abs=0.051), (model, shots, label)
+        assert found == pytest.approx(expected, abs=0.051), (study, model, shots, label)
 
 
 def test_every_part_of_the_page_is_of_a_study_whose_raw_table_is_kept() -> None:
@@ -171,7 +178,7 @@ def test_templates_on_the_page_were_found() -> None:
     assert len(shown) >= 20
     known = {
         (row["data"], row["model"], row["shots"], row["seed"], row["template"]): row
-        for row in RUNS
+        for row in RUNS["miniature"]
         if row["method"] == "guided, told"
     }
     for data, model, shots, seed, template, found, plain, *_ in shown:
@@ -180,7 +187,7 @@ def test_templates_on_the_page_were_found() -> None:
         assert float(plain) == pytest.approx(100 * float(row["test: plain"]), abs=0.051)
 
 
-@pytest.mark.parametrize("rows", ["league", "league-recorded"])
+@pytest.mark.parametrize("rows", ["league", "league-recorded", "league-scorings"])
 def test_the_league_on_the_page_is_that_of_the_kept_rows(rows: str) -> None:
     """Every line of the table is what the rows come to, intervals included."""
     kept = (DOCS / "results" / f"{rows}.jsonl").read_text("utf-8").splitlines()
