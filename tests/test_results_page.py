@@ -187,7 +187,7 @@ def test_templates_on_the_page_were_found() -> None:
         assert float(plain) == pytest.approx(100 * float(row["test: plain"]), abs=0.051)
 
 
-@pytest.mark.parametrize("rows", ["league", "league-recorded", "league-scorings"])
+@pytest.mark.parametrize("rows", ["league", "league-recorded", "league-scorings", "league-scorings-local"])
 def test_the_league_on_the_page_is_that_of_the_kept_rows(rows: str) -> None:
     """Every line of the table is what the rows come to, intervals included."""
     kept = (DOCS / "results" / f"{rows}.jsonl").read_text("utf-8").splitlines()
