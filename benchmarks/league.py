@@ -160,7 +160,7 @@ async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, 
 @contextmanager
 def _held(options: argparse.Namespace, scratch: Path) -> Iterator[Path]:
     """Give the folder of finished cells; two leagues in one would play the same cells."""
-    folder: Path = options.keep or scratch
+    folder = (options.keep or scratch).resolve()  # cells are played in another working directory
     if options.as_it_is:
         yield folder
         return

@@ -539,22 +539,11 @@ async def test_cells_are_played_side_by_side_where_that_is_asked_for(tmp_path: P
     assert [row["at_once"] for row in found["calls"]] == [2, 2]
 
 
-def run_league(*words: str) -> subprocess.CompletedProcess[str]:
+def run_league(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """The command, with little to play."""
-    small = (
-        "--data",
-        "displays",
-        "--seeds",
-        "1",
-        "--tables",
-        "calls",
-        "--evaluator",
-        FACTORY,
-        "--calls",
-        "2",
-    )
-    command = [sys.executable, "benchmarks/league.py", "--llm", "fake", *small, *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    small = ["--llm", "fake", "--data", "displays", "--seeds", "1", "--tables", "calls", "--calls", "2"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "league.py"), *small, "--evaluator", FACTORY, *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.mark.slow
@@ -565,6 +554,18 @@ def test_a_league_whose_endpoint_cannot_be_asked_ends_in_a_line_and_keeps_no_row
         assert (found.returncode, found.stdout) == (1, "")
         assert found.stderr == "--base-url: nobody listens at http://127.0.0.1:9/v1\n"
     assert not (tmp_path / "rows.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_a_league_keeps_its_cells_where_its_folder_was_named(
+    tmp_path: Path,
+) -> None:
+    """A relative path is of that place."""
+    words = ("--base-url", "http://127.0.0.1:9/v1", "--keep", "kept", "--only", "random")
+    found = run_league(*words, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "kept" / "rows.jsonl").is_file()
+    assert json.loads(found.stdout)["calls"]["rows"]["random"]["cells"] == 1
 
 
 @pytest.mark.slow
