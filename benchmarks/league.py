@@ -260,6 +260,11 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Play, and print."""
     options = parsed()
+    if options.markdown is not None:
+        try:
+            options.markdown.open("a").close()  # told before anything is paid
+        except OSError as error:
+            raise SystemExit(f"--markdown {options.markdown}: {error.strerror}") from error
     with tempfile.TemporaryDirectory() as scratch, _held(options, Path(scratch)) as folder:
         try:
             document, shown, failed = (_faults if options.faults else _tables)(options, folder)
