@@ -557,9 +557,7 @@ def test_a_league_whose_endpoint_cannot_be_asked_ends_in_a_line_and_keeps_no_row
 
 
 @pytest.mark.slow
-def test_a_league_keeps_its_cells_where_its_folder_was_named(
-    tmp_path: Path,
-) -> None:
+def test_a_league_keeps_its_cells_where_its_folder_was_named(tmp_path: Path) -> None:
     """A relative path is of that place."""
     words = ("--base-url", "http://127.0.0.1:9/v1", "--keep", "kept", "--only", "random")
     found = run_league(*words, cwd=tmp_path)

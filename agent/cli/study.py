@@ -13,7 +13,7 @@ from ...evaluator.counts import counted
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
 from ..config.sources import PREFIX, from_environment
-from ..errors import ConfigError, InterruptedRunError, PromptclimbError, UsageError
+from ..errors import ConfigError, InterruptedRunError, PromptclimbError
 from ..events import Bus
 from ..search.allowance import Allowance
 from ..search.same_content import placed
@@ -31,13 +31,12 @@ from ..study.transfer import TRANSFER, Carried
 from ..text import printable
 from . import exit_codes
 from .display import Display
-from .interrupts import interruptible, run_interruptible
 from .options import given_settings, say_unknown_variables
-from .output import aligned, console, json_alone, print_json, print_text, say, short_path
+from .output import aligned, console, print_json, print_text, say, short_path
 from .plan import plan
 from .search import say_idle_limits
 from .study_plan import print_study_plan
-from .suite_runs import Held, check_llms, exit_code, run_one, say_unfinished
+from .suite_runs import Held, check_llms, exit_code, made, run_one, say_unfinished
 
 _OF_A_LIST = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
 """Options in whose place a file stands."""
@@ -55,7 +54,12 @@ def run_study(arguments: argparse.Namespace) -> int:
         check_llms([one.config for one in waiting], Allowance(folder))
         held.make()
         running = _Running(study, cells, folder)
-        document, no_picture = _made(running, file, as_json=arguments.as_json)
+        document, no_picture = made(
+            running.run,
+            lambda: _written(running, [one.outcome for one in running.found], file),
+            lambda: _tell_what_is_there(running, file),
+            as_json=arguments.as_json,
+        )
     found = running.found
     show = say if arguments.as_json else print_text
     show(f"{_text(document)}\nfiles: {short_path(folder)}{'' if arguments.as_json else chr(10)}")
@@ -69,20 +73,6 @@ def run_study(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(document)
     return exit_codes.FAILED if running.transfer_failed else exit_code(results)
-
-
-def _made(running: _Running, file: Path, *, as_json: bool) -> tuple[dict[str, Any], str | None]:
-    """Make every run, and write the tables of what there is, however that ends."""
-    try:
-        with json_alone(as_json):
-            run_interruptible(running.run)
-        with interruptible():
-            return _written(running, [one.outcome for one in running.found], file)
-    except UsageError:
-        raise
-    except BaseException:
-        _tell_what_is_there(running, file)
-        raise
 
 
 def _written(running: _Running, outcomes: Sequence[Outcome], file: Path) -> tuple[dict[str, Any], str | None]:

@@ -17,7 +17,7 @@ from ...evaluator.settings import about, shown
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError
 from ..events import Bus
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
@@ -28,18 +28,10 @@ from ..search.unfinished import INTERRUPTED, Found, Refusals, way_on
 from ..stop import Stop
 from ..store.lock import refuse_beside_another
 from .display import Display
-from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import console, json_alone, print_json, print_text, say, short_path
+from .output import console, print_json, print_text, say, short_path
 from .search import say_unheard
-from .suite_runs import (
-    Held,
-    check_llms,
-    exit_code,
-    run_one,
-    say_refused_llms,
-    say_unfinished,
-)
+from .suite_runs import Held, check_llms, exit_code, made, run_one, say_refused_llms, say_unfinished
 from .suite_table import summary_text
 
 if TYPE_CHECKING:
@@ -68,7 +60,12 @@ def suite(arguments: argparse.Namespace) -> int:
         waiting = check_cells(cells)
         check_llms([cell.config for cell in waiting], Allowance(folder))
         held.make()
-        document = _made(cells, folder, results, as_json=arguments.as_json)
+        document = made(
+            lambda stop: _run_all(cells, Allowance(folder), stop, results),
+            lambda: _summed_up(folder, cells, results),
+            lambda: _tell_what_is_there(folder, cells, results),
+            as_json=arguments.as_json,
+        )
     show = say if arguments.as_json else print_text
     show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
     if (line := way_on(results)) is not None:
@@ -78,24 +75,19 @@ def suite(arguments: argparse.Namespace) -> int:
     return exit_code(results)
 
 
-def _made(cells: Sequence[Cell], folder: Path, results: list[Found], *, as_json: bool) -> dict[str, Any]:
-    """Make every search, and sum up what there is, however that ends."""
-    try:
-        with json_alone(as_json):
-            run_interruptible(lambda stop: _run_all(cells, Allowance(folder), stop, results))
-        with interruptible():
-            document = summary(cells, results)
-            _write(folder, document)
-    except UsageError:
-        raise
-    except BaseException:
-        with suppress(OSError, ValueError):
-            left = [as_it_is(cell, INTERRUPTED) for cell in cells[len(results) :]]
-            _write(folder, summary(cells, [*results, *left]))
-            say(f"what there is so far is summed up in {short_path(folder / SUMMARY)}")
-        say("everything is kept; the same command goes on from here")
-        raise
+def _summed_up(folder: Path, cells: Sequence[Cell], results: Sequence[Found]) -> dict[str, Any]:
+    document = summary(cells, results)
+    _write(folder, document)
     return document
+
+
+def _tell_what_is_there(folder: Path, cells: Sequence[Cell], results: Sequence[Found]) -> None:
+    """Sum up what is there when a suite ends too early, and say the way on."""
+    with suppress(OSError, ValueError):
+        left = [as_it_is(cell, INTERRUPTED) for cell in cells[len(results) :]]
+        _summed_up(folder, cells, [*results, *left])
+        say(f"what there is so far is summed up in {short_path(folder / SUMMARY)}")
+    say("everything is kept; the same command goes on from here")
 
 
 def _write(folder: Path, document: dict[str, Any]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from filelock import BaseFileLock
 
@@ -22,7 +22,10 @@ from ..search.unfinished import Found, Refusals, Stopped, asked
 from ..stop import Stop
 from ..store.lock import lock_folder, was_locked
 from . import exit_codes
-from .output import say, say_refused
+from .interrupts import interruptible, run_interruptible
+from .output import json_alone, say, say_refused
+
+T = TypeVar("T")
 
 
 class Held:
@@ -74,6 +77,32 @@ class Held:
             raise
         except StoreError as error:
             raise ConfigError(f"--suite-dir {error}; choose another folder") from error
+
+
+def made(
+    run: Callable[[Stop], Awaitable[None]], write: Callable[[], T], left: Callable[[], None], *, as_json: bool
+) -> T:
+    """Make every run of a suite, and write down what there is, however that ends.
+
+    Args:
+        run: Makes them.
+        write: Writes down what they came to.
+        left: Writes down what is there where that ended too early, and says the way on.
+        as_json: Whether standard output is for JSON alone.
+
+    Returns:
+        What ``write`` returned.
+    """
+    try:
+        with json_alone(as_json):
+            run_interruptible(run)
+        with interruptible():
+            return write()
+    except UsageError:
+        raise
+    except BaseException:
+        left()
+        raise
 
 
 def _make_folder(folder: Path, files: Sequence[str]) -> None:

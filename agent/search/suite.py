@@ -13,7 +13,14 @@ from pathlib import Path
 
 from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, PromptclimbError, StoreError, StoreMismatchError, UsageError
+from ..errors import (
+    ConfigError,
+    PromptclimbError,
+    StoreError,
+    StoreLockedError,
+    StoreMismatchError,
+    UsageError,
+)
 from ..events.known_trackers import check_trackers
 from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
@@ -161,6 +168,9 @@ async def run_cell(
     try:
         with _own(cell):
             result = await (session.resume(cell.run_dir) if begun else session.start())
+    except StoreLockedError as error:
+        # Somebody works on it by itself, so what it uses cannot be read before they are done.
+        return stopped_by(error)
     except PromptclimbError as error:
         if ends_all(error):
             raise

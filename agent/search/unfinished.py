@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from ..config.schema import SearchConfig
-from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, UsageError
+from ..errors import InterruptedRunError, KeyRejectedError, StoreError, UsageError
 from ..llm.usage import NOTHING, Usage
 from ..results.result import UNOPENED, SearchResult
 from ..secrets import Scrubber, secrets_named_in
@@ -66,10 +66,8 @@ def ends_all(error: Exception) -> bool:
     """Return whether an error is about more than the run that it came from.
 
     A signal, a store that cannot be read or written, and a folder of another suite are; what an endpoint, an
-    evaluator, a data set or a model is at fault for is not, nor is who works on that run by itself.
+    evaluator, a data set or a model is at fault for is not.
     """
-    if isinstance(error, StoreLockedError):
-        return False
     return isinstance(error, InterruptedRunError | StoreError) or type(error) is UsageError
 
 

@@ -49,8 +49,9 @@ def refuse_beside_another(folder: Path) -> None:
     Raises:
         StoreLockedError: Another live process is.
     """
-    if _is_live(folder, *_OF_SEVERAL):
-        raise _in_use(folder, folder / _OF_SEVERAL[1])
+    lock_name, owner_name = _OF_SEVERAL
+    if was_locked(folder) and _is_held(folder / lock_name):
+        raise _in_use(folder, folder / owner_name)
 
 
 def _taken(directory: Path, shown: Path, lock_name: str, owner_name: str) -> filelock.BaseFileLock:
@@ -91,16 +92,12 @@ def is_running(process: int) -> bool:
 
 def is_live(directory: Path) -> bool:
     """Return whether a live process has the run; nothing is written, as the run may be another user's."""
-    return _is_live(directory, LOCK_NAME, OWNER_NAME)
-
-
-def _is_live(directory: Path, lock_name: str, owner_name: str) -> bool:
     try:
-        owner = int((directory / owner_name).read_text("ascii"))
+        owner = int((directory / OWNER_NAME).read_text("ascii"))
     except (OSError, ValueError):
         return False  # nobody has begun it
     # The number may be another process's by now, which the lock tells.
-    return is_running(owner) and _is_held(directory / lock_name)
+    return is_running(owner) and _is_held(directory / LOCK_NAME)
 
 
 def _is_held(path: Path) -> bool:

@@ -60,6 +60,14 @@ class Answers:
         add_line(self._file, kept)
 
 
+def holds_answer(told: Any) -> bool:
+    """Return whether what an endpoint said, out of its JSON, is an answer to a chat."""
+    try:
+        return isinstance(told["choices"][0]["message"], dict)
+    except (TypeError, LookupError):
+        return False
+
+
 def _key(cell: str, body: bytes) -> str:
     # Of the messages alone: how a client writes them, and what it sends along, may change.
     messages = json.dumps(json.loads(body)["messages"], sort_keys=True)
@@ -67,7 +75,7 @@ def _key(cell: str, body: bytes) -> str:
 
 
 def _reply(kept: dict[str, Any]) -> bytes:
-    if not isinstance(kept["choices"], list) or not isinstance(kept["choices"][0]["message"], dict):
+    if not holds_answer(kept):
         raise TypeError("no answer")
     told = {
         "id": f"recorded-{kept['request']}",

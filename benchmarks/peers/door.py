@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 import aiohttp
 from aiohttp import web
 
-from benchmarks.peers.answers import Answers
+from benchmarks.peers.answers import Answers, holds_answer
 
 RETRY_AFTER_S = 2
 WAITS = ("Retry-After", "Retry-After-Ms")
@@ -46,8 +46,8 @@ def _error(status: int, message: str) -> Reply:
 
 def _is_answer(body: bytes) -> bool:
     try:
-        return isinstance(json.loads(body)["choices"][0]["message"], dict)
-    except (ValueError, TypeError, LookupError, RecursionError):
+        return holds_answer(json.loads(body))
+    except (ValueError, RecursionError):
         return False
 
 

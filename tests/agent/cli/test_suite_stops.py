@@ -350,10 +350,11 @@ def test_sigterm_while_a_suite_by_options_is_summed_up_leaves_its_summary_and_th
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize("limits", [(), ("--max-minutes", "100")])
 def test_a_run_that_somebody_works_on_by_itself_stops_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    limits: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The suite goes on with the others, and the same command later with that one."""
+    """The suite goes on with the others, also within a limit, and the same command later with that one."""
     assert main(["suite", write(data=["two"], seeds=[1], methods=["random"], compare=[])]) == 0
     (run,) = Path("runs/small").resolve().glob("seed1-*-two-random")
     (run / "result.json").unlink()
@@ -366,10 +367,10 @@ def test_a_run_that_somebody_works_on_by_itself_stops_alone(
             return whole(spec)
 
         monkeypatch.setattr(SEAM, "make", make)
-        assert main(["suite", write()]) == 1
+        assert main(["suite", write(), *limits]) == 1
     assert "is in use by a live process" in capsys.readouterr().err
     assert [one["counts"] for one in document()["runs"]].count(False) == 1
-    assert main(["suite", write()]) == 0
+    assert main(["suite", write(), *limits]) == 0
     assert all(one["counts"] for one in document()["runs"])
 
 
@@ -389,6 +390,8 @@ def test_a_second_suite_in_the_same_folder_is_refused(
         said = capsys.readouterr()
         assert f"is in use by a live process (process {os.getpid()})" in said.err
         assert not list(Path("s").glob("[!.]*"))
+    Path("s/.pid").unlink()
+    assert main([*commands[0], "--dry-run"]) == 2  # the lock tells it, not who wrote that file
     first.release()
     for command in commands:
         assert main(command) == 0
