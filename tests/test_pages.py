@@ -127,7 +127,7 @@ def test_every_option_is_one_of_a_command(page: Path) -> None:
     known = {"--help", "--version", "--print-completion", *FOREIGN_OPTIONS}
     for name in COMMANDS:
         known |= set(options_taken(name))
-    for folder in ("benchmarks", "evaluator/pico_training"):
+    for folder in ("benchmarks", "training"):
         known |= {option for path in (ROOT / folder).glob("*.py") for option in options_of(path)}
     for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):
         assert {option for option in OPTION.findall(code) if f"{option}-*" not in code} <= known, code

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from promptclimb.evaluator.pico import models
-from promptclimb.evaluator.pico_training.model import (
+from training.model import (
     LONGEST,
     NAMES,
     STANDARD_ROWS,

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from promptclimb.evaluator.pico.world import Art, Scene, shown
 from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
-from promptclimb.evaluator.pico_training.batches import Pictures, render, shifted
-from promptclimb.evaluator.pico_training.loop import Recipe, Trainer
-from promptclimb.evaluator.pico_training.losses import contrastive, imitation, nearness
-from promptclimb.evaluator.pico_training.model import Vocabulary, build, token_ids
-from promptclimb.evaluator.pico_training.text_tower import TextTrainer
-from promptclimb.evaluator.pico_training.train import main
+from training.batches import Pictures, render, shifted
+from training.loop import Recipe, Trainer
+from training.losses import contrastive, imitation, nearness
+from training.model import Vocabulary, build, token_ids
+from training.text_tower import TextTrainer
+from training.train import main
 
 PICTURES = 64
 RECIPE = Recipe(name="RN-pico", steps=4, batch=16, save_every=3600.0)

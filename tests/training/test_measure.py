@@ -10,9 +10,9 @@ import torch
 
 from promptclimb.evaluator.datasets import Item
 from promptclimb.evaluator.pico import sets
-from promptclimb.evaluator.pico_training.findings import Row, summary, table, transfer
-from promptclimb.evaluator.pico_training.measure import _accuracies, main
-from promptclimb.evaluator.pico_training.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
+from training.findings import Row, summary, table, transfer
+from training.measure import _accuracies, main
+from training.wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
 
 ROW = Row(
     model="RN-pico", data="dice", classes=2, test=10, plain=0.5, best=0.8, middle=0.6, worst=0.4,

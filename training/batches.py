@@ -19,7 +19,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pico import world
+from promptclimb.evaluator.pico import world
+
 from .gather_art import training_art
 
 SHARD = 5000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..pico import sets
+from promptclimb.evaluator.pico import sets
 
 PLAIN = "a photo of a {}"
 

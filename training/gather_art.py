@@ -3,8 +3,8 @@
 Training draws from every source but the held-out one, and from the training fonts. The bundled sets draw from
 the held-out source and fonts, which no training image shows; they are shipped (``evaluator/pico/assets``).
 
-    python -m promptclimb.evaluator.pico_training.gather_art         # all art into the cache by ``npm pack``
-    python -m promptclimb.evaluator.pico_training.gather_art --ship    # the shipped art from it
+    python -m training.gather_art         # all art into the cache by ``npm pack``
+    python -m training.gather_art --ship    # the shipped art from it
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..cache import cache_dir
-from ..errors import UsageError
-from ..extras import how_to_install
-from ..pico.world.art import ASSETS, CUTOUT, Art
-from ..pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
+from promptclimb.evaluator.cache import cache_dir
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.extras import how_to_install
+from promptclimb.evaluator.pico.world.art import ASSETS, CUTOUT, Art
+from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def ship(folder: Path | None = None) -> None:
 def main() -> int:
     """Gather the art, or ship it; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m promptclimb.evaluator.pico_training.gather_art",
+        prog="python -m training.gather_art",
         description="Gather the pico world's art.",
     )
     parser.add_argument(

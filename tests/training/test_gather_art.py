@@ -7,8 +7,8 @@ import pytest
 
 from promptclimb.evaluator.pico.world import Art
 from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY
-from promptclimb.evaluator.pico_training import contact
-from promptclimb.evaluator.pico_training import gather_art as art
+from training import contact
+from training import gather_art as art
 
 
 def test_gathering_without_npm_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""How much the words of a template matter to the bundled models: ``python -m …pico_training.measure``.
+"""How much the words of a template matter to the bundled models: ``python -m training.measure``.
 
 For each bundled set, and for real scanned digits: the plain template, the best, median and worst of a fixed
 list, words that match the pictures against words that contradict them, how well few training pictures rank
@@ -24,11 +24,12 @@ from PIL import Image
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from ..datasets import Item
-from ..datasets.loading import read_splits
-from ..datasets.sampling import few_shot
-from ..errors import ModelError, UsageError
-from ..pico import NAMES, models, sets
+from promptclimb.evaluator.datasets import Item
+from promptclimb.evaluator.datasets.loading import read_splits
+from promptclimb.evaluator.datasets.sampling import few_shot
+from promptclimb.evaluator.errors import ModelError, UsageError
+from promptclimb.evaluator.pico import NAMES, models, sets
+
 from .findings import Row, summary, table, transfer
 from .model import encode_text, fast
 from .wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
@@ -137,9 +138,7 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m promptclimb.evaluator.pico_training.measure", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m training.measure", description=__doc__)
     parser.add_argument(
         "--data",
         nargs="+",

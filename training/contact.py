@@ -1,4 +1,4 @@
-"""A contact sheet: ``python -m promptclimb.evaluator.pico_training.contact FILE`` draws every form."""
+"""A contact sheet: ``python -m training.contact FILE`` draws every form."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import UsageError
-from ..pico.world import Art, Scene, compose, draw
-from ..pico.world.concepts import CORE, SENSES
-from ..pico.world.media import MEDIA
-from ..pico.world.odds import TWO, WEIGHTS, names_of
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.pico.world import Art, Scene, compose, draw
+from promptclimb.evaluator.pico.world.concepts import CORE, SENSES
+from promptclimb.evaluator.pico.world.media import MEDIA
+from promptclimb.evaluator.pico.world.odds import TWO, WEIGHTS, names_of
+
 from .gather_art import ArtError, training_art
 
 PICTURES, SIDE, COLUMNS = 5, 48, 4
@@ -53,9 +54,7 @@ def sheet(art: Art, seed: int = 1) -> Image.Image:
 
 def main() -> int:
     """Write the contact sheet; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m promptclimb.evaluator.pico_training.contact", description="Draw a contact sheet."
-    )
+    parser = argparse.ArgumentParser(prog="python -m training.contact", description="Draw a contact sheet.")
     parser.add_argument("file", type=Path, help="the PNG to write")
     options = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""``python -m promptclimb.evaluator.pico_training.train``: makes both bundled models from nothing.
+"""``python -m training.train``: makes both bundled models from nothing.
 
 Five steps, each skipped where its result exists, so that a killed run goes on when it is started again:
 
@@ -26,9 +26,10 @@ from typing import Any
 import structlog
 import torch
 
-from ..cache import cache_dir
-from ..errors import UsageError
-from ..pico import NAMES
+from promptclimb.evaluator.cache import cache_dir
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.pico import NAMES
+
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art
 from .loop import Recipe, Trainer
@@ -67,7 +68,7 @@ def _minutes(text: str) -> float:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m promptclimb.evaluator.pico_training.train",
+        prog="python -m training.train",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -158,7 +159,7 @@ def _train_both(arguments: list[str], threads: int) -> int:
     command = [
         sys.executable,
         "-m",
-        "promptclimb.evaluator.pico_training.train",
+        "training.train",
         *arguments,
         "--threads",
         share,
