@@ -29,8 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import aiohttp
 
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, model_name
 from promptclimb.agent.llm.local.cores import free_threads
+from promptclimb.agent.llm.local.llama_server import LlamaServer, LlamaSettings
+from promptclimb.agent.llm.local.readiness import make_ready, model_name
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.pools import BUILT_IN, draw

@@ -30,7 +30,8 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.events import Event, PoolScored
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import PoolScored
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores

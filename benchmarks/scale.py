@@ -40,13 +40,13 @@ from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.pacing.limits import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.position import Position
-from promptclimb.agent.store import Store
 from promptclimb.agent.store.disk import TextCache
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
@@ -205,7 +205,7 @@ def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
     from promptclimb.evaluator.clip.models import load_model
     from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
     from promptclimb.evaluator.clip.zero_shot import Labelled, classifier, decide
-    from promptclimb.evaluator.open_clip_lists import imagenet_class_names
+    from promptclimb.evaluator.datasets.hand_made import imagenet_class_names
     from promptclimb.prompts.pools import BUILT_IN
 
     torch.set_num_threads(1)

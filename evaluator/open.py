@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .clip import lean
-from .custom import open_custom
+from .custom.adapter import open_custom
 from .errors import UsageError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
 
 if TYPE_CHECKING:
     from .clip.remembered import Remembered
-    from .datasets import FewShotData
+    from .datasets.values import FewShotData
 
 
 def open_evaluator(
@@ -96,14 +96,16 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     clips = [spec.bare() for spec in specs if spec.evaluator is None]
     if not clips:
         return []
-    from .datasets import check_readable, load_data
+    from .datasets.checks import check_readable
+    from .datasets.loading import load_data
 
     loaded = []
     for spec in clips:
         loaded.append(data := load_data(spec))
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
         lean.import_for(spec.model)
-    from .clip.models import check_named, parse_devices
+    from .clip.model_files import check_named
+    from .clip.models import parse_devices
 
     for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in clips):
         check_named(model, pretrained)

@@ -1,7 +1,7 @@
-"""The vocabulary of scoring: what is asked of an evaluator, and what it answers.
+"""Define the interface of an evaluator: what it is asked for and what it answers. Imports no torch.
 
-Nothing here needs torch. A ``Score`` is what a search may see, so it has no room for the test split:
-that one is opened by ``Evaluator.examine`` once the search has chosen.
+A ``Score`` is what a search may see, so it has no room for the test split: ``Evaluator.examine`` opens that
+one once the search has chosen.
 """
 
 from __future__ import annotations
@@ -13,8 +13,138 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from .errors import ConfigError, UsageError
-from .inspection import Confusion
 from .settings import shown
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAccuracy:
+    """How one class fares.
+
+    Attributes:
+        name: Its name; two classes may share one.
+        images: Number of its images.
+        correct: Those of them that are correctly classified.
+    """
+
+    name: str
+    images: int
+    correct: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of its images that are correctly classified; None where there are none."""
+        return self.correct / self.images if self.images else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of JSON values."""
+        return {**asdict(self), "accuracy": self.accuracy}
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How many images of one class were taken for another, classes by name."""
+
+    true: str
+    taken_for: str
+    images: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One ensemble on one split, looked at closely.
+
+    Attributes:
+        classes: How each class fares, by label.
+        confusions: Every pair of classes that was confused, the most frequent first.
+    """
+
+    classes: tuple[ClassAccuracy, ...]
+    confusions: tuple[Confusion, ...]
+
+
+@runtime_checkable
+class Inspector(Protocol):
+    """What an evaluator may do besides: tell which classes are confused."""
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        """Look at one ensemble on ``train``, ``val`` or ``test``, which opens it.
+
+        Raises:
+            TemplateRejectedError: A template cannot be scored by this model.
+            EvaluatorError: The ensemble or the split is empty.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What ensembles take the images of one split for.
+
+    Attributes:
+        labels: The true class of each image, in the order of the split.
+        predicted: For each ensemble the class that it takes each image for, in the same order; None for an
+            ensemble that this black box cannot ask, such as several templates where nothing can be averaged.
+    """
+
+    labels: tuple[int, ...]
+    predicted: tuple[tuple[int, ...] | None, ...]
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What an evaluator may do besides: tell its predictions. That is still a black box: no logits."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Classify the images of ``train``, ``val`` or ``test``, which opens it.
+
+        Args:
+            ensembles: As in ``Evaluator.examine``.
+            split: Which images.
+
+        Raises:
+            TemplateRejectedError: A template cannot be scored by this model.
+            EvaluatorError: An ensemble is empty.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture of an image.
+
+    Attributes:
+        name: The image's file name.
+        jpeg: The picture, as a JPEG file.
+    """
+
+    name: str
+    jpeg: bytes
+
+
+@runtime_checkable
+class Illustrator(Protocol):
+    """What an evaluator of images may do besides: show some of them, and say which set they are."""
+
+    def image_set(self, split: str) -> str:
+        """Return a content hash of the images of ``train``, ``val`` or ``test``, which opens it, in order."""
+        ...
+
+    def thumbnails(self, split: str, places: Sequence[int]) -> Sequence[Thumbnail | None]:
+        """Return small pictures of some images of a split, which opens it.
+
+        Args:
+            split: Which images.
+            places: Their places in the order of ``Predictions.labels``.
+
+        Returns:
+            One for each place; None for an image that is no longer there.
+        """
+        ...
+
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)

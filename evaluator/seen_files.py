@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .cache import cache_dir
 from .errors import UsageError
+from .user_paths import cache_dir
 
 KEPT_S = 90 * 24 * 3600
 """How long what was found is kept."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         search_sync,
     )
     from .agent.search.evaluation import Evaluation
-    from .evaluator.datasets.readers.pictures import open_rgb
+    from .evaluator.datasets.pictures import open_rgb
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {

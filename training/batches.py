@@ -19,7 +19,10 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from promptclimb.evaluator.pico import world
+from promptclimb.evaluator.pico.world.art import Art
+from promptclimb.evaluator.pico.world.captions import caption
+from promptclimb.evaluator.pico.world.scene import Scene
+from promptclimb.evaluator.pico.world.scenes import draw, sample, shown
 
 from .gather_art import training_art
 
@@ -28,12 +31,12 @@ SHIFT = 3  # pixels
 MIXED = 0.5  # share of a batch drawn from all scenes; the rest comes from GROUPS groups
 GROUPS = 2
 
-Gather = Callable[[], world.Art]
+Gather = Callable[[], Art]
 """Where a worker takes its art from; a function that another process can import."""
 
 
 @cache
-def _art_of(gather: Gather) -> world.Art:
+def _art_of(gather: Gather) -> Art:
     return gather()
 
 
@@ -44,8 +47,8 @@ def render_shard(path: Path, seed: int, first: int, count: int, gather: Gather) 
     lines = []
     for i in range(count):
         rng = Random(f"{seed} {first + i}")
-        scene = world.sample(rng, art)
-        pixels[i] = world.draw(scene, rng, art)
+        scene = sample(rng, art)
+        pixels[i] = draw(scene, rng, art)
         lines.append(json.dumps(asdict(scene)))
     path.with_suffix(".jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     partial = path.with_suffix(".partial")
@@ -112,7 +115,7 @@ def render(
 class Pictures:
     """The shards as one indexed whole: pictures, and for each a caption drawn from its scene.
 
-    Scenes that the models are not taught from (``world.shown``) are left out.
+    Scenes that the models are not taught from (``shown``) are left out.
     """
 
     def __init__(self, shards: list[Path]) -> None:
@@ -124,8 +127,8 @@ class Pictures:
         for start, path in zip(self._starts, shards, strict=False):
             lines = path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
             for place, line in enumerate(lines, start=int(start)):
-                scene = world.Scene(**json.loads(line))
-                if world.shown(scene):
+                scene = Scene(**json.loads(line))
+                if shown(scene):
                     groups[scene.group].append(len(self._lines))
                     self._lines.append(line)
                     places.append(place)
@@ -135,13 +138,13 @@ class Pictures:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def scene(self, index: int) -> world.Scene:
+    def scene(self, index: int) -> Scene:
         """Return the scene of a picture."""
-        return world.Scene(**json.loads(self._lines[index]))
+        return Scene(**json.loads(self._lines[index]))
 
     def caption(self, index: int, rng: Random) -> str:
         """Return one of the many captions of a picture."""
-        return world.caption(self.scene(index), rng)
+        return caption(self.scene(index), rng)
 
     def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return pictures as uint8 [indices, 64, 64, 3]."""

@@ -10,10 +10,10 @@ from random import Random
 from PIL import Image, ImageDraw, ImageFont
 
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.pico.world import Art, Scene, compose, draw
-from promptclimb.evaluator.pico.world.concepts import CORE, SENSES
+from promptclimb.evaluator.pico.world.art import Art
 from promptclimb.evaluator.pico.world.media import MEDIA
-from promptclimb.evaluator.pico.world.odds import TWO, WEIGHTS, names_of
+from promptclimb.evaluator.pico.world.scene import CORE, SENSES, Scene
+from promptclimb.evaluator.pico.world.scenes import TWO, WEIGHTS, compose, draw, names_of
 
 from .gather_art import ArtError, training_art
 

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from promptclimb.evaluator.cache import cache_dir
+from promptclimb.evaluator.counts import how_to_install
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.extras import how_to_install
 from promptclimb.evaluator.pico.world.art import ASSETS, CUTOUT, Art
-from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
+from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY, SENSES, codepoint
+from promptclimb.evaluator.user_paths import cache_dir
 
 
 @dataclass(frozen=True)

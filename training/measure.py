@@ -24,11 +24,12 @@ from PIL import Image
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from torch import Tensor
 
-from promptclimb.evaluator.datasets import Item
 from promptclimb.evaluator.datasets.loading import read_splits
-from promptclimb.evaluator.datasets.sampling import few_shot
+from promptclimb.evaluator.datasets.sampling import draw
+from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.errors import ModelError, UsageError
-from promptclimb.evaluator.pico import NAMES, models, sets
+from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.pico.models import NAMES, bundled_models
 
 from .findings import Row, summary, table, transfer
 from .model import encode_text, fast
@@ -112,7 +113,7 @@ def measure(name: str, model_name: str, model: Scored) -> Row:
     test = _accuracies(model.pictures(splits.test), splits.test, texts)
     of = dict(zip(templates, test.tolist(), strict=True))
     one, many = (
-        _pick([few_shot.draw(splits, shots=shots, seed=seed)[0] for seed in SEEDS], model, texts, test)
+        _pick([draw(splits, shots=shots, seed=seed)[0] for seed in SEEDS], model, texts, test)
         for shots in (1, SHOTS)
     )
     return Row(
@@ -171,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> None:
     everything = [
         row
-        for entry in models()
+        for entry in bundled_models()
         if not options.model or entry["name"] in options.model
         for row in _rows(entry, options.weights, options.data or (*sets.names(), "digits"))
     ]

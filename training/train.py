@@ -26,9 +26,9 @@ from typing import Any
 import structlog
 import torch
 
-from promptclimb.evaluator.cache import cache_dir
 from promptclimb.evaluator.errors import UsageError
-from promptclimb.evaluator.pico import NAMES
+from promptclimb.evaluator.pico.models import NAMES
+from promptclimb.evaluator.user_paths import cache_dir
 
 from .batches import Pictures, render
 from .gather_art import ArtError, training_art

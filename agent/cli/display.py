@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..events import Event, ImagesEncoded, IterationSkipped, PoolDrawn, SearchStarted
+from ..events.event import Event
+from ..events.searching import ImagesEncoded, IterationSkipped, PoolDrawn, SearchStarted
 from ..text import printable
 from .event_lines import sentence
 from .progress import State

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from ...evaluator.counts import counted
-from ..events import (
+from ..events.asking import (
     AnswerTokensRaised,
     EndpointBack,
     EndpointRemoved,
     EndpointSetAside,
-    Event,
     GaveUp,
-    ListenerFailed,
-    Noted,
     Rested,
-    SearchStarted,
-    SearchStopped,
     UsageUntold,
 )
+from ..events.event import Event, ListenerFailed
+from ..events.searching import Noted, SearchStarted, SearchStopped
 
 
 def sentence(event: Event) -> str | None:

@@ -6,12 +6,12 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from ...evaluator.inspection import Confusion
-from ...evaluator.scoring import Score
+from ...evaluator.scoring import Confusion, Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN
 from ..climb.memory import Memory
-from ..climb.methods import Heard, View, method_named
+from ..climb.methods import method_named
+from ..climb.methods.base import Heard, View
 from ..climb.scored import Scored
 from ..config.reading import style_of
 from ..config.schema import SearchConfig

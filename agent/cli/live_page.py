@@ -16,7 +16,8 @@ from pathlib import Path
 from aiohttp import web
 
 from ..errors import UsageError
-from ..events import Event, RunOpened
+from ..events.event import Event
+from ..events.searching import RunOpened
 from ..results.page import render
 from ..results.run_view import view_of
 from .live_shell import SHELL

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ...evaluator.inspection import Confusion
-from ...evaluator.scoring import MOST_CONFUSED, Score
+from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN, MOST_NAMES
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ...prompts.wording import Wordings
 from ..climb.conversation import MAX_ANSWER_CHARACTERS
 from ..climb.memory import Memory
-from ..climb.methods import Ask, Heard, Propose, Steps, View, method_named
+from ..climb.methods import method_named
+from ..climb.methods.base import Ask, Heard, Propose, Steps, View
 from ..climb.scored import Scored
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import Style, style_of

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...evaluator.counts import counted
-from ..events import (
+from ..events.asking import ModelFetched
+from ..events.event import Event
+from ..events.searching import (
     AnswerEmpty,
     AnswerReceived,
     BatchScored,
     ClimbFinished,
-    Event,
     ImagesEncoded,
     IterationFinished,
     IterationSkipped,
-    ModelFetched,
     PlainScored,
     PoolScored,
     SearchStarted,

@@ -13,7 +13,8 @@ from ...evaluator.open import opened_before
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..events import Bus, Noted
+from ..events.event import Bus
+from ..events.searching import Noted
 from ..search.inputs import read_pool, ready_evaluator
 from ..stop import Stop
 from .display import Display

@@ -14,7 +14,7 @@ from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
 from ..config.sources import PREFIX, from_environment
 from ..errors import ConfigError, InterruptedRunError, PromptclimbError
-from ..events import Bus
+from ..events.event import Bus
 from ..search.allowance import Allowance
 from ..search.same_content import placed
 from ..search.unfinished import Refusals, way_on

@@ -18,7 +18,7 @@ from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import ConfigError
-from ..events import Bus
+from ..events.event import Bus
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
 from ..search.same_content import placed

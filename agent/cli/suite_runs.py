@@ -12,7 +12,7 @@ from filelock import BaseFileLock
 
 from ..config.schema import SearchConfig
 from ..errors import ConfigError, StoreError, StoreLockedError, UsageError
-from ..events import Bus
+from ..events.event import Bus
 from ..llm.endpoints import check_endpoints
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.allowance import Allowance

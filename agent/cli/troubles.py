@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ...evaluator.counts import counted
-from ..events import AnswerReceived, ChatFailed, Event, Paused, Rested, RetryScheduled
+from ..events.asking import ChatFailed, Paused, Rested, RetryScheduled
+from ..events.event import Event
+from ..events.searching import AnswerReceived
 
 REASONS = {
     "rate_limited": "rate limit",

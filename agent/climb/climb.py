@@ -22,13 +22,13 @@ from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
 from ..errors import UsageError
-from ..events import (
+from ..events.event import Listener
+from ..events.searching import (
     AnswerEmpty,
     AnswerReceived,
     ClimbFinished,
     IterationFinished,
     IterationSkipped,
-    Listener,
     Noted,
     PoolDrawn,
     PoolScored,
@@ -37,7 +37,8 @@ from ..llm.types import ChatAnswer, ChatRequest
 from ..position import INITIAL, Position
 from .endings import Endings
 from .memory import Memory
-from .methods import Ask, Consult, Heard, Propose, View, method_named
+from .methods import method_named
+from .methods.base import Ask, Consult, Heard, Propose, View
 from .record import ClimbRecord
 from .script import Script
 from .seeds import derived, rng_for

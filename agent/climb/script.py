@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .methods import Ask, Consult, Heard, Propose, Step, Steps
+from .methods.base import Ask, Consult, Heard, Propose, Step, Steps
 
 
 class Script:

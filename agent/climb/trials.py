@@ -10,7 +10,8 @@ from ...prompts.replies import Reply, parse_reply
 from ...prompts.requests import Outcome
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
-from ..events import Listener, TemplateRefused, TemplateScored
+from ..events.event import Listener
+from ..events.searching import TemplateRefused, TemplateScored
 from ..position import INITIAL, LLM, Position
 from .memory import Memory
 from .record import ClimbRecord

@@ -265,7 +265,7 @@ def _as_path(name: str, text: str) -> str:
 
 
 def _known_dataset(name: str) -> bool:
-    from ...evaluator.datasets import known
+    from ...evaluator.datasets.loading import known
 
     return any(found.name == name for found in known())
 

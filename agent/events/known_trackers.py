@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import how_to_install
 from ...evaluator.settings import near
 from ...evaluator.user_paths import user_path
 from ..errors import UsageError

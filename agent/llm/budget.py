@@ -11,7 +11,7 @@ from decimal import Decimal
 from ...evaluator.counts import counted, enumerated
 from ..config.schema import SearchConfig
 from ..errors import BudgetSpentError, ConfigError, TokenUsage
-from ..events import UsageChanged
+from ..events.searching import UsageChanged
 from ..rates import PICODOLLARS
 from .usage import NOTHING, Price, Usage, cost_at_most
 

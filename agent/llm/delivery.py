@@ -17,23 +17,24 @@ from ..errors import (
     TokenUsage,
     UselessAnswerError,
 )
-from ..events import (
+from ..events.asking import (
     AnswerTokensRaised,
     ChatFailed,
     EndpointBack,
     EndpointRemoved,
     EndpointSetAside,
     GaveUp,
-    Listener,
-    Noted,
     UsageUntold,
 )
+from ..events.event import Listener
+from ..events.searching import Noted
 from ..rates import PICODOLLARS
 from .attempt import attempt
 from .budget import Budget
 from .member import Addressed, Member
 from .outage import Outage
-from .pacing import Pacer, Permit, RateLimiter
+from .pacing.limiter import Permit, RateLimiter
+from .pacing.pacer import Pacer
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
 from .types import ChatAnswer, asked_tokens

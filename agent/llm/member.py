@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..errors import BadRequestError, ChatError, TokenUsage
 from .endpoint import Endpoint
-from .pacing import RateLimiter
+from .pacing.limiter import RateLimiter
 from .standing import Standing
 from .told_price import ToldPrice
 from .types import ChatRequest, asked_tokens

@@ -20,7 +20,8 @@ from ..errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from ..events import Listener, Noted, unheard
+from ..events.event import Listener, unheard
+from ..events.searching import Noted
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .answers import MAX_BODY, Reply, error_object, read_answer
 from .bounded import cut_failures

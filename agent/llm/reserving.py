@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from ..errors import TokenUsage
 from .budget import Budget
 from .member import Member
-from .pacing import Pacer, RateLimiter
+from .pacing.limiter import RateLimiter
+from .pacing.pacer import Pacer
 from .token_bound import TokenBound
 from .types import ChatRequest
 from .usage import Price, Usage, cost_at_most

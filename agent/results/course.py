@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from ..events import (
+from ..events.searching import (
     IterationFinished,
     IterationSkipped,
     PoolScored,

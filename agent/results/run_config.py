@@ -9,7 +9,7 @@ from typing import Any
 from ..config.description import Told
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
-from ..store import Store
+from ..store.run import Store
 from .run_dir import CONFIG
 
 

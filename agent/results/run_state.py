@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ..events import (
+from ..events.searching import (
     ClimbFinished,
     IterationFinished,
     IterationSkipped,

@@ -13,13 +13,14 @@ from ..climb.climb import Climb
 from ..climb.record import ClimbRecord
 from ..climb.seeds import rng_for
 from ..config.schema import SearchConfig
-from ..events import BatchScored, Listener, SearchStopped
+from ..events.event import Listener
+from ..events.searching import BatchScored, SearchStopped
 from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
 from ..llm.proposer import Proposer
 from ..llm.retry import RetryPolicy
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from .empty_answers import EmptyAnswers
 from .journal import Journal
 from .plain_first import score_plain

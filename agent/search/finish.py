@@ -36,7 +36,7 @@ from ..results.result import (
     Usage,
     Versions,
 )
-from ..store import Store
+from ..store.run import Store
 from ..versions import program_version, running_version
 from .climb_notes import notes_on_climbs
 from .early_picks import early_picks, picks_of

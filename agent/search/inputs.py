@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...evaluator.custom import as_evaluator, pinned
+from ...evaluator.custom.adapter import as_evaluator, pinned
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
@@ -23,7 +23,8 @@ from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, built_in, wi
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
 from ..errors import ConfigError, EndpointError
-from ..events import Event, ImagesEncoded, Listener, Noted
+from ..events.event import Event, Listener
+from ..events.searching import ImagesEncoded, Noted
 from ..store.shared import check_cache
 from .given import name_of
 
@@ -156,7 +157,7 @@ async def with_fallback(
         return config, {}
     if FALLBACK in (begun or {}):
         return without_llm(config), {}
-    from ..llm.local import is_available, make_loaded, make_ready
+    from ..llm.local.readiness import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
     if is_available(llm) is None:
@@ -177,7 +178,7 @@ def fallen_back(config: SearchConfig, begun: Mapping[str, Any] = MappingProxyTyp
     """Return the same config as far as it is known in this process; nothing is fetched."""
     if not may_fall_back(config):
         return config
-    from ..llm.local import is_available
+    from ..llm.local.readiness import is_available
 
     usable = FALLBACK not in begun and is_available(config.llm or "") is None
     return config if usable else without_llm(config)

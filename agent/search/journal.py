@@ -11,7 +11,7 @@ from ..llm.endpoint import Asker
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from .empty_answers import EmptyAnswers
 from .turns import Turns
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...evaluator.counts import counted
-from ...evaluator.inspection import Inspector
-from ...evaluator.predicting import Predictions, Predictor
-from ...evaluator.scoring import Evaluator, Score, SplitScores
+from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, Score, SplitScores
 from ...evaluator.threads import in_thread
 from ..climb.ensembles import VOTERS, grown
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
@@ -24,7 +22,7 @@ from ..results.result import (
     Ensemble,
     Inspected,
 )
-from ..store import Store
+from ..store.run import Store
 from . import votes
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
-from ..events import Bus, Listener, Noted, RunOpened, SearchStarted
+from ..events.event import Bus, Listener
+from ..events.searching import Noted, RunOpened, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..events.sinks.aside import Aside
 from ..events.sinks.tracker import Tracked, scored_before

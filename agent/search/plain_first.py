@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ...evaluator.scoring import EvaluatorInfo, Score
 from ..errors import EvaluationFailedError
-from ..events import Listener, PlainScored
+from ..events.event import Listener
+from ..events.searching import PlainScored
 from ..results.gain import PLAIN
 from .scorebook import Scorebook
 

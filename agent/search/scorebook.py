@@ -14,7 +14,7 @@ from ..errors import (
     EvaluationFailedError,
     ScoringFailedError,
 )
-from ..store import StoredScore
+from ..store.records import StoredScore
 from .turns import Turns
 
 AT_ONCE = 64

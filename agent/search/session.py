@@ -17,8 +17,9 @@ from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
-from ..events import Bus, SearchFinished
+from ..events.event import Bus
 from ..events.known_trackers import check_trackers
+from ..events.searching import SearchFinished
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..results.details import Details
@@ -34,7 +35,7 @@ from ..results.run_dir import (
 )
 from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
-from ..store import Store
+from ..store.run import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
 from .climbing import ALL_CLIMBED, Climbing

@@ -25,7 +25,7 @@ from ..events.known_trackers import check_trackers
 from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
-from ..store import Store
+from ..store.run import Store
 from .allowance import Allowance, names_of, said, told
 from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool, read_wordings
 from .same_content import Contents, check_content, made_by

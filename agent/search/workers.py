@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 from ..climb.climb import Climb
 from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, InterruptedRunError
-from ..events import Listener, SearchStopped
+from ..events.event import Listener
+from ..events.searching import SearchStopped
 from ..stop import Stop
 from .failures import explained, single
 from .turns import Turns

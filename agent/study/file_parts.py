@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ...evaluator.settings import near, shown
-from ...evaluator.white_box import REFERENCES as WHITE_BOX
-from ...evaluator.white_box import check_reference
+from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
+from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import MOST_COUNTED, SearchConfig

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...evaluator.threads import in_thread
-from ...evaluator.white_box import WhiteBoxResult, run
+from ...evaluator.white_box.references import WhiteBoxResult
+from ...evaluator.white_box.running import run
 from ..errors import UsageError
 from ..results.details import BEST
 from ..results.guessing import is_no_better

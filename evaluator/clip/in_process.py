@@ -10,22 +10,20 @@ from typing import Any
 
 import torch
 
-from ..cache import cache_dir
-from ..datasets import FewShotData, load_data
-from ..datasets.content import shots_hash
+from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
-from ..datasets.values import Item
+from ..datasets.loading import load_data
+from ..datasets.values import FewShotData, Item
 from ..scoring import EvaluatorInfo
 from ..seen_files import seen_files
 from ..spec import EvaluatorSpec, Progress, Report
+from ..user_paths import cache_dir
 from .images import RECIPE, Features, ImageEncoder
+from .model_files import CONFIG_NAME, resolve
 from .models import LoadedModel, best_dtype, load_model, parse_devices
-from .models.hub import CONFIG_NAME
-from .models.names import resolve
 from .open_clip_evaluator import OpenClipEvaluator
 from .remembered import Opening
-from .texts.replicas import Encoder, ReplicatedEncoder
-from .texts.text_encoder import TextEncoder
+from .texts.text_encoder import Encoder, ReplicatedEncoder, TextEncoder
 from .zero_shot import Labelled, classifier, decide
 
 RESIDENT_BYTES = 2**30

@@ -10,13 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.thumbnails import thumbnail
+from ..datasets.pictures import thumbnail
 from ..errors import EvaluatorError, TemplateRejectedError
-from ..illustrating import Thumbnail
-from ..inspection import ClassAccuracy, Confusion, Inspection
-from ..predicting import Predictions
-from ..scoring import GREY_BOX, MOST_CONFUSED, EvaluatorInfo, Objective, Score, SplitScores, Verdict
-from .texts.replicas import Encoder
+from ..scoring import (
+    GREY_BOX,
+    MOST_CONFUSED,
+    ClassAccuracy,
+    Confusion,
+    EvaluatorInfo,
+    Inspection,
+    Objective,
+    Predictions,
+    Score,
+    SplitScores,
+    Thumbnail,
+    Verdict,
+)
+from .texts.text_encoder import Encoder
 from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, correct, decide, grey_box
 
 # Templates whose vectors are held at once, counted in numbers of float32 (64 MiB).

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..cache import cache_dir
-from ..datasets import FewShotData, load_data
+from ..datasets.loading import load_data
+from ..datasets.values import FewShotData
 from ..scoring import EvaluatorInfo
 from ..seen_files import SeenFiles, seen_files, sweep, write_json
 from ..spec import EvaluatorSpec, Report
+from ..user_paths import cache_dir
 
 FORM = 1
 """Goes up with every change of what is kept, and of what an opening tells."""

@@ -13,9 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, SupportsIndex, cast
 
-from ..inspection import ClassAccuracy, Confusion, Inspection
-from ..predicting import Predictions
-from ..scoring import MOST_CONFUSED, EvaluatorInfo, Rejection, Score, SplitScores, Verdict
+from ..scoring import (
+    MOST_CONFUSED,
+    ClassAccuracy,
+    Confusion,
+    EvaluatorInfo,
+    Inspection,
+    Predictions,
+    Rejection,
+    Score,
+    SplitScores,
+    Verdict,
+)
 from ..settings import shown
 
 

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from ..open_clip_lists import imagenet_class_names
 from ..user_paths import user_path
-from .readers.text_files import read_text
+from .hand_made import imagenet_class_names
+from .text_files import read_text
 from .values import Splits
 
 OPENAI = "openai"

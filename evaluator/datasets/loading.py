@@ -17,15 +17,12 @@ from ..errors import DataError
 from ..seen_files import seen_files
 from ..spec import EvaluatorSpec
 from ..user_paths import user_path
-from .checks import check, check_leaks
+from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names, rename
-from .image_checks import check_repeats, check_whole
 from .readers import bundled, coop, digits
-from .readers.class_folders import LAYOUT_HELP, TABLE_SUFFIXES
-from .readers.folders import read_folder
+from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, read_folder
 from .readers.tables import read_table
-from .sampling import few_shot
-from .sampling.few_shot_file import read_few_shot_file
+from .sampling import default_shots, draw, read_few_shot_file
 from .values import FewShotData, Item, SealedTest, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
@@ -104,9 +101,9 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
     splits = rename(found, spec.class_names)
     notes = list(check(splits))
-    shots, line = (spec.shots, None) if spec.shots is not None else few_shot.default_shots(splits)
+    shots, line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
     if spec.few_shot_file is None:
-        train, val = few_shot.draw(splits, shots=shots, seed=spec.seed)
+        train, val = draw(splits, shots=shots, seed=spec.seed)
     else:
         train, val = read_few_shot_file(spec.few_shot_file, splits)
         if spec.shots is None:

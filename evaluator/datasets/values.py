@@ -1,10 +1,11 @@
-"""What a data set is once it is read: items, splits, and a few-shot sample with the test split sealed."""
+"""Define data sets in memory: items, splits, and a few-shot sample whose test split is held out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import DataError
 
@@ -118,3 +119,33 @@ def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:
             raise DataError(f"{item.path}: label {item.label} is out of range: there are {classes} classes")
         counts[item.label] += 1
     return counts
+
+
+def describe(data: FewShotData, *, test: bool = False) -> dict[str, Any]:
+    """Return the split as JSON values.
+
+    Args:
+        data: The few-shot problem.
+        test: Open the test split and list it too.
+
+    Returns:
+        ``{"name", "classes", "train": [{"path", "label"}], "val", "test_size", "shots", "seed", "notes"}``,
+        and ``"test"`` if it was asked for.
+    """
+    document: dict[str, Any] = {
+        "name": data.name,
+        "classes": list(data.classes),
+        "train": _listed(data.train),
+        "val": _listed(data.val),
+        "test_size": data.test.size,
+        "shots": data.shots,
+        "seed": data.seed,
+        "notes": list(data.notes),
+    }
+    if test:
+        document["test"] = _listed(data.test.open())
+    return document
+
+
+def _listed(items: Iterable[Item]) -> list[dict[str, Any]]:
+    return [{"path": str(item.path), "label": item.label} for item in items]

@@ -17,9 +17,9 @@ from typing import Any
 
 from PIL import Image
 
-from .world import Art, Scene, compose, draw
-from .world.art import ASSETS
-from .world.odds import TWO, names_of
+from .world.art import ASSETS, Art
+from .world.scene import Scene
+from .world.scenes import TWO, compose, draw, names_of
 
 TRAIN, VAL, TEST = 40, 10, 1000
 _TEST_FONTS = ("arvo", "work-sans", "delius", "sue-ellen-francisco")

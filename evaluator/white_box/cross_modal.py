@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ..clip.zero_shot import SCALE, Labelled, classifier, decide
 from .problem import Fitted, Problem
-from .reference_options import CrossModalOptions
+from .references import CrossModalOptions
 
 SETTINGS = tuple(product((1e-3, 1e-4), (0.0, 1e-2, 1e-4)))
 """Learning rates and weight decays, which are trained side by side."""

@@ -1,10 +1,12 @@
-"""A few-shot problem with the model laid open: what a white-box reference may look at."""
+"""Open a few-shot problem with its model, fit one reference to it, and classify a split."""
 
 from __future__ import annotations
 
+import importlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -12,12 +14,14 @@ from torch import Tensor
 from ..clip.in_process import build_encoder, image_encoder, labelled
 from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.texts.text_encoder import TextEncoder
-from ..clip.zero_shot import Labelled, classifier
-from ..datasets import load_data
-from ..datasets.content import shots_hash
+from ..clip.zero_shot import Labelled, classifier, correct
+from ..datasets.checks import shots_hash
 from ..datasets.hand_made import PLAIN, hand_made
+from ..datasets.loading import load_data
 from ..errors import DataError, EvaluatorError
+from ..scoring import Predictions
 from ..spec import EvaluatorSpec, Progress, Report
+from .references import REFERENCES, MethodOptions, WhiteBoxResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,3 +153,35 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
             report=report,
             content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
         )
+
+
+def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, seed: int) -> WhiteBoxResult:
+    """Fit a reference to the shots of a problem and classify a split; see ``run``.
+
+    Raises:
+        DataError: The shots are too few for it.
+        ModelError: The model cannot be used in this way.
+    """
+    fit = cast("Fit", importlib.import_module(f".{REFERENCES[name].module}", __package__).fit)
+    started = time.perf_counter()
+    fitted = fit(problem, options, seed=seed)
+    seconds = time.perf_counter() - started
+    problem.report(f"{name}: fitted in {seconds:.1f} s")
+    seen = problem.split(split)
+    decided = fitted.decide(seen)
+    return WhiteBoxResult(
+        name=name,
+        train=_accuracy(fitted, problem.train),
+        val=_accuracy(fitted, problem.val) if len(problem.val) else None,
+        test=correct(decided, seen) / len(seen) if split == "test" else None,
+        split=split,
+        predictions=Predictions(tuple(seen.labels.tolist()), (tuple(decided.tolist()),)),
+        chosen=fitted.chosen,
+        trained=fitted.trained,
+        seconds=seconds,
+        content={**problem.content, split: seen.image_set},
+    )
+
+
+def _accuracy(fitted: Fitted, split: Labelled) -> float:
+    return correct(fitted.decide(split), split) / len(split)

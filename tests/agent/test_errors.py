@@ -22,7 +22,7 @@ CAUGHT_INSIDE = {
     "agent.climb.climb.Skipped": "ends an iteration, not the climb",
     "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
-    "evaluator.clip.images.features.BrokenFeaturesError": "has the features made again",
+    "evaluator.clip.feature_store.BrokenFeaturesError": "has the features made again",
     "evaluator.clip.texts.tower.NotCausalError": "has the slow path taken",
     "prompts.pools.PoolError": "becomes a ConfigError in search.inputs",
     "prompts.template.TemplateError": "refuses one line",

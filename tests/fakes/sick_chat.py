@@ -16,10 +16,10 @@ from promptclimb.agent.errors import (
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events import Listener, unheard
+from promptclimb.agent.events.event import Listener, unheard
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.pacing.limits import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from promptclimb.evaluator.pico.world import Art
-from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, EVERYDAY
+from promptclimb.evaluator.pico.world.art import Art
+from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, EVERYDAY
 from training import contact
 from training import gather_art as art
 

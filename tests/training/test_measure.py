@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from promptclimb.evaluator.datasets import Item
+from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.pico import sets
 from training.findings import Row, summary, table, transfer
 from training.measure import _accuracies, main

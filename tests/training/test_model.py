@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from promptclimb.evaluator.pico import models
+from promptclimb.evaluator.pico.models import bundled_models
 from training.model import (
     LONGEST,
     NAMES,
@@ -113,7 +113,7 @@ def test_unknown_name_is_refused() -> None:
         config_of("RN-nano")
 
 
-@pytest.mark.parametrize("entry", models(), ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", bundled_models(), ids=lambda entry: entry["name"])
 def test_bundled_files_load_with_open_clip_alone(entry: dict[str, str]) -> None:
     """What `models` lists exists, and open_clip loads it with every weight in its place."""
     model, _, _ = _loaded(entry["name"], Path(entry["file"]).parent)

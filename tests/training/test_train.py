@@ -15,8 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from promptclimb.evaluator.pico.world import Art, Scene, shown
-from promptclimb.evaluator.pico.world.concepts import CONCEPTS, CORE, SENSES
+from promptclimb.evaluator.pico.world.art import Art
+from promptclimb.evaluator.pico.world.scene import CONCEPTS, CORE, SENSES, Scene
+from promptclimb.evaluator.pico.world.scenes import shown
 from training.batches import Pictures, render, shifted
 from training.loop import Recipe, Trainer
 from training.losses import contrastive, imitation, nearness

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ....evaluator.datasets import load_data
+from ....evaluator.datasets.loading import load_data
 from ....prompts.template import SLOT, Template
 from ...config.schema import SearchConfig
 from ...errors import UsageError

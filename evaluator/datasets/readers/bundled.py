@@ -43,7 +43,7 @@ def read(name: str) -> Splits:
 
 @cache
 def _version() -> str:
-    from ...pico import ROOM
+    from ...pico.models import ROOM
 
     digest = hashlib.sha256()
     for source in SOURCES:

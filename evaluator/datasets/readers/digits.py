@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..sampling.rule_split import divide
+from ..sampling import divide
 from ..values import Splits
 from .folders import read_folder
 from .written import written_once

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ...cache import cache_dir
+from ...counts import how_to_install
 from ...errors import DataError
-from ...extras import how_to_install
 from ...network import hub_address, hub_offline, reachable
-from ...user_paths import user_path
+from ...user_paths import cache_dir, user_path
 from ..values import Splits
-from .numbered import Save, numbered_set
+from .written import Save, numbered_set
 
 if TYPE_CHECKING:
     import datasets

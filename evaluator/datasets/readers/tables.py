@@ -18,10 +18,9 @@ from ...columns import COLUMNS
 from ...counts import counted
 from ...errors import DataError
 from ..class_names import refuse_duplicates, tidy
-from ..paths import inside
-from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
+from ..sampling import HALF_RULE, RULE, divide, halve
+from ..text_files import inside, parse_json, read_text
 from ..values import Item, Splits
-from .text_files import parse_json, read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MARKS = (",", ";", "\t", "|")

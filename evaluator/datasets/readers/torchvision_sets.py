@@ -15,7 +15,7 @@ from PIL import Image
 
 from ...errors import DataError
 from ..values import Splits
-from .numbered import Save, numbered_set
+from .written import Save, numbered_set
 
 FLAGS: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
 TRAIN_TEST: dict[str, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}

@@ -29,12 +29,11 @@ from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.exports import FORMS
-from promptclimb.agent.store import Store
+from promptclimb.agent.results.exports.forms import FORMS
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
-from promptclimb.evaluator.scoring import SplitScores
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, SplitScores
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.few_shots import pictures

@@ -10,22 +10,23 @@ import pytest
 from rich.console import Console
 
 from promptclimb.agent.cli.display import Display
-from promptclimb.agent.events import (
+from promptclimb.agent.events.asking import (
     AnswerTokensRaised,
-    ClimbFinished,
     EndpointBack,
     EndpointRemoved,
     EndpointSetAside,
-    Event,
     GaveUp,
+    Rested,
+)
+from promptclimb.agent.events.event import Event, ListenerFailed
+from promptclimb.agent.events.searching import (
+    ClimbFinished,
     ImagesEncoded,
     IterationFinished,
     IterationSkipped,
-    ListenerFailed,
     Noted,
     PoolDrawn,
     PoolScored,
-    Rested,
     SearchStarted,
     SearchStopped,
     TemplateScored,

@@ -16,7 +16,7 @@ from promptclimb.agent.cli import live_page as module
 from promptclimb.agent.cli.live_page import ENDED, MOST_READERS, LivePage, live_page
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.events import Noted, PoolScored, RunOpened, SearchStarted, TemplateScored
+from promptclimb.agent.events.searching import Noted, PoolScored, RunOpened, SearchStarted, TemplateScored
 from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog
 from promptclimb.agent.position import Position
 

@@ -11,7 +11,7 @@ import pytest
 
 import promptclimb.agent.search.inputs
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.exports import FORMS
+from promptclimb.agent.results.exports.forms import FORMS
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 NEED_THE_STORE = {"cupl", "safetensors"}

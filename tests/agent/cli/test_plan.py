@@ -19,8 +19,7 @@ from promptclimb.agent.errors import TokenUsage, UselessAnswerError
 from promptclimb.agent.llm.member import MORE_TOKENS
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import EvaluatorInfo, Score, Verdict
+from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.telling import MOST_NAMES
 from tests.fakes.clock import run_virtual
 

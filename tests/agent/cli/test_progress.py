@@ -12,17 +12,15 @@ from rich.console import Console
 from promptclimb.agent.cli.display import Display
 from promptclimb.agent.cli.progress import State
 from promptclimb.agent.cli.sparkline import sparkline
-from promptclimb.agent.events import (
+from promptclimb.agent.events.asking import ChatFailed, Paused, RetryScheduled
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import (
     AnswerEmpty,
     AnswerReceived,
     BatchScored,
-    ChatFailed,
-    Event,
     IterationFinished,
-    Paused,
     PlainScored,
     PoolScored,
-    RetryScheduled,
     SearchStarted,
     TemplateScored,
     UsageChanged,

@@ -8,7 +8,7 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.climb import climb
-from promptclimb.agent.climb.methods import Propose, Steps, View
+from promptclimb.agent.climb.methods.base import Propose, Steps, View
 from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual

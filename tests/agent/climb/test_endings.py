@@ -13,11 +13,12 @@ from promptclimb.agent.climb.record import ClimbRecord
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.errors import ConfigError
-from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import Noted
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template

@@ -10,16 +10,16 @@ import pytest
 
 from promptclimb.agent.climb import climb as module
 from promptclimb.agent.climb.climb import Climb, Skipped
-from promptclimb.agent.climb.methods import Ask, Consult, Heard, Propose, Steps, View
+from promptclimb.agent.climb.methods.base import Ask, Consult, Heard, Propose, Steps, View
 from promptclimb.agent.climb.seeds import derived
 from promptclimb.agent.config.fields import MOST_FROM_FILE
 from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.events import (
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import (
     AnswerReceived,
     ClimbFinished,
-    Event,
     IterationFinished,
     IterationSkipped,
     PoolDrawn,

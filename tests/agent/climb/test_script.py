@@ -10,12 +10,12 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.climb import climb
-from promptclimb.agent.climb.methods import Ask, Consult, Heard, Propose, Steps, View
+from promptclimb.agent.climb.methods.base import Ask, Consult, Heard, Propose, Steps, View
 from promptclimb.agent.climb.script import Script
 from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import Message
 from tests.fakes.chat_by_hash import text_for

@@ -10,7 +10,8 @@ from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.record import ClimbRecord
 from promptclimb.agent.climb.trials import Trials
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.events import Event, TemplateRefused, TemplateScored
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import TemplateRefused, TemplateScored
 from promptclimb.agent.position import INITIAL, Position
 from promptclimb.evaluator.scoring import Score, Verdict
 from promptclimb.prompts.template import Template

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent import events
-from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, SearchStopped, TemplateScored
+from promptclimb.agent.events.event import Bus, Event, ListenerFailed
+from promptclimb.agent.events.searching import Noted, SearchStopped, TemplateScored
 from promptclimb.agent.events.sinks import SINKS
 from promptclimb.agent.events.sinks import log as log_module
 from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog, logged

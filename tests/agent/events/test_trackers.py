@@ -13,19 +13,17 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.errors import ConfigError, UsageError
-from promptclimb.agent.events import (
-    Bus,
-    Event,
-    ListenerFailed,
+from promptclimb.agent.events import known_trackers
+from promptclimb.agent.events.event import Bus, Event, ListenerFailed
+from promptclimb.agent.events.known_trackers import TRACKERS, check_trackers, parse_track
+from promptclimb.agent.events.searching import (
     Noted,
     PlainScored,
     SearchFinished,
     SearchStarted,
     TemplateScored,
     UsageChanged,
-    known_trackers,
 )
-from promptclimb.agent.events.known_trackers import TRACKERS, check_trackers, parse_track
 from promptclimb.agent.events.sinks.aside import Aside
 from promptclimb.agent.events.sinks.greetings import unheard
 from promptclimb.agent.events.sinks.tracker import Figures, Row, Scored, Tracked, scored_before

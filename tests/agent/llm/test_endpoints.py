@@ -19,7 +19,8 @@ import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
 from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError, TokenUsage
-from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import Noted
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.endpoints import open_endpoints, price_notes

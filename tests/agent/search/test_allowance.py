@@ -19,7 +19,7 @@ from promptclimb.agent.search.session import Session
 from promptclimb.agent.search.suite import Cell, run_cell
 from promptclimb.agent.search.suite_summary import summary
 from promptclimb.agent.search.unfinished import Found, NotRun, Refusals, Stopped
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
 

@@ -26,7 +26,7 @@ from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW, EmptyAns
 from promptclimb.agent.search.journal import Journal
 from promptclimb.agent.search.last_look import OPENINGS, openings
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 
 FIRST, SECOND, THIRD = (Position(1, 1, iteration) for iteration in (1, 2, 3))
 

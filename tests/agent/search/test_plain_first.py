@@ -9,7 +9,8 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import EvaluationFailedError
-from promptclimb.agent.events import Event, PlainScored, PoolDrawn
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import PlainScored, PoolDrawn
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
 

@@ -21,7 +21,7 @@ from promptclimb.agent.results.result import UNOPENED, Best, Dataset, Ensemble, 
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.search.suite import Cell, check_cells, folder_name
 from promptclimb.agent.search.suite_summary import spread, summary
-from promptclimb.agent.store import Store
+from promptclimb.agent.store.run import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in

@@ -8,7 +8,7 @@ from typing import cast
 
 from promptclimb.agent.climb.climb import Climb
 from promptclimb.agent.climb.record import ClimbRecord
-from promptclimb.agent.events import unheard
+from promptclimb.agent.events.event import unheard
 from promptclimb.agent.search.workers import Workers
 from promptclimb.agent.stop import Stop
 

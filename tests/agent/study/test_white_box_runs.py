@@ -17,8 +17,8 @@ from promptclimb.agent.study.comparing import differences
 from promptclimb.agent.study.grid import StudyCell, cells_of
 from promptclimb.agent.study.outcomes import blocks_of
 from promptclimb.agent.study.white_box_runs import FITTED, fitted, is_fitted
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.white_box import WhiteBoxResult
+from promptclimb.evaluator.scoring import Predictions
+from promptclimb.evaluator.white_box.references import WhiteBoxResult
 from tests.fakes.study_outcomes import outcome, study
 
 METHODS = ["random", {"name": "probe", "method": "linear-probe", "c": 1.0}]

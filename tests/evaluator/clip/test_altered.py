@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from promptclimb.evaluator.clip.images.altered import altered_views
+from promptclimb.evaluator.clip.images import altered_views
 
 
 def noisy(width: int = 40, height: int = 48) -> Image.Image:

@@ -14,11 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from promptclimb.evaluator.clip.images import ImageEncoder, image_encoder
-from promptclimb.evaluator.clip.images.altered import altered_views
-from promptclimb.evaluator.clip.images.feature_file import HEADER, FeatureFile
-from promptclimb.evaluator.clip.models import load_model
-from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
+from promptclimb.evaluator.clip import images as image_encoder
+from promptclimb.evaluator.clip.feature_store import HEADER, FeatureFile
+from promptclimb.evaluator.clip.images import ImageEncoder, altered_views
+from promptclimb.evaluator.clip.models import LoadedModel, load_model
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.seen_files import SETTLED_NS, SeenFiles
 from tests.fakes.tiny_clip import save_weights

@@ -22,10 +22,8 @@ from promptclimb.evaluator.errors import (
     ModelError,
     TemplateRejectedError,
 )
-from promptclimb.evaluator.inspection import Inspector
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.predicting import Predictor
-from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Rejection, Score
+from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Inspector, Predictor, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
 
@@ -191,7 +189,7 @@ def test_the_test_split_is_opened_only_to_examine(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scoring never touches the test images; examining reads them once."""
-    from promptclimb.evaluator.datasets import SealedTest
+    from promptclimb.evaluator.datasets.values import SealedTest
 
     openings: list[int] = []
     open_items = SealedTest.open

@@ -12,7 +12,8 @@ import pytest
 
 from promptclimb.evaluator.errors import ConfigError, DataError, ModelError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.white_box import REFERENCES, check_reference, names_in, run, run_all
+from promptclimb.evaluator.white_box.references import REFERENCES, check_reference, names_in
+from promptclimb.evaluator.white_box.running import run, run_all
 from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 
@@ -119,7 +120,7 @@ def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, t
 def test_naming_references_needs_no_torch() -> None:
     """They can be listed and checked in no time."""
     code = (
-        "import sys, promptclimb.evaluator.white_box as w; w.check_reference('coop-tuned'); "
+        "import sys, promptclimb.evaluator.white_box.references as w; w.check_reference('coop-tuned'); "
         "print(sorted({'torch', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

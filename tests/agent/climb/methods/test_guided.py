@@ -13,16 +13,16 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.climb.memory import Memory
-from promptclimb.agent.climb.methods import Ask, Heard, Propose, Step, View
+from promptclimb.agent.climb.methods.base import Ask, Heard, Propose, Step, View
 from promptclimb.agent.climb.methods.guided import FIRST_ANSWERS, METHOD
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.errors import TransientChatError
-from promptclimb.agent.events import Event, TemplateScored
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import TemplateScored
 from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import Score, Verdict
+from promptclimb.evaluator.scoring import Confusion, Score, Verdict
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template

@@ -12,7 +12,7 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.climb.memory import Memory
-from promptclimb.agent.climb.methods import Ask, Consult, Heard, Propose, Step, View
+from promptclimb.agent.climb.methods.base import Ask, Consult, Heard, Propose, Step, View
 from promptclimb.agent.climb.methods.guided import METHOD
 from promptclimb.agent.climb.methods.in_frames import AFTER_AN_ANSWER
 from promptclimb.agent.climb.scored import Scored

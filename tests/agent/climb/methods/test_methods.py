@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from promptclimb.agent.climb.memory import Memory
-from promptclimb.agent.climb.methods import Ask, Heard, Propose, View, method_named
+from promptclimb.agent.climb.methods import method_named
+from promptclimb.agent.climb.methods.base import Ask, Heard, Propose, View
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.config.known_methods import KNOWN_METHODS, described
 from promptclimb.agent.position import Position

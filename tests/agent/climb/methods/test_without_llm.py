@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.climb.memory import Memory
-from promptclimb.agent.climb.methods import Propose, View, method_named
+from promptclimb.agent.climb.methods import method_named
+from promptclimb.agent.climb.methods.base import Propose, View
 from promptclimb.agent.climb.methods.rewording import children, crossed, fresh, one_word_changed
 from promptclimb.agent.climb.methods.word_effects import MOST_TEMPLATES, WordEffects, features
 from promptclimb.agent.climb.scored import Scored

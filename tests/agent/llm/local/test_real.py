@@ -17,7 +17,9 @@ import platformdirs
 import pytest
 
 from promptclimb.agent.errors import BadRequestError, EndpointError, UselessAnswerError
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, LocalChat, make_ready
+from promptclimb.agent.llm.local.llama_server import LlamaServer, LlamaSettings
+from promptclimb.agent.llm.local.local_chat import LocalChat
+from promptclimb.agent.llm.local.readiness import make_ready
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.fakes import FakeEvaluator

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torchvision.datasets import ImageFolder
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.exports import export
+from promptclimb.agent.results.exports.to_file import export
 from promptclimb.agent.results.result import SearchResult, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search_sync

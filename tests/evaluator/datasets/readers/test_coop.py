@@ -10,9 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets.readers.coop.imagenet import SPLIT_FILE
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
-from promptclimb.evaluator.datasets.readers.coop.split_file import parse_split
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN, SPLIT_FILE, parse_split
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import stand_in, unless_refused
 from tests.fakes.data_sets import load

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets.readers.class_folders import TABLE_SUFFIXES
+from promptclimb.evaluator.datasets.readers.folders import TABLE_SUFFIXES
 from promptclimb.evaluator.datasets.readers.tables import parse_table, read_table
 from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.spec import EvaluatorSpec
