@@ -85,16 +85,9 @@ class _Docket:
 class Caller:
     """Calls a scorer from as many threads as it takes batches at once.
 
-    Args:
-        scorer: What scores.
-        max_batch: Most templates a call.
-
     Attributes:
         in_flight: How many batches the scorer takes at once.
         max_batch: Most templates a call now: halved when the scorer runs out of memory.
-
-    Raises:
-        ConfigError: The scorer's ``in_flight`` is not a number of batches.
     """
 
     def __init__(self, scorer: Scorer, *, max_batch: int) -> None:
@@ -109,15 +102,7 @@ class Caller:
         self._threads.shutdown()
 
     async def score(self, batch: list[Job], closing: Callable[[], bool]) -> None:
-        """Score a batch: every job of it gets a verdict or an error.
-
-        Args:
-            batch: What to score.
-            closing: Whether to begin no further call.
-
-        Raises:
-            ConsumerError: The scorer cannot be worked with: it miscounts, or asks to leave the program.
-        """
+        """Score a batch: every job of it gets a verdict or an error."""
         docket = _Docket([batch])
         while docket.parts and not closing():
             part = docket.parts.pop()
@@ -264,9 +249,6 @@ class Consumer:
         grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
             that takes longer, or any where the context ends by an error, is left behind in its thread.
         on_batch: Called when a batch is worked off.
-
-    Raises:
-        ConfigError: The scorer's ``in_flight`` is not a number of batches.
     """
 
     def __init__(

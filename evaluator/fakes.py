@@ -79,11 +79,7 @@ class FakeEvaluator:
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score templates; see ``Scorer``.
-
-        Raises:
-            EvaluatorError: More threads scored at once than it takes.
-        """
+        """Score templates; see ``Scorer``."""
         if not self._free.acquire(blocking=False):
             raise EvaluatorError(f"{self.in_flight + 1} threads scored at once")
         try:
@@ -95,11 +91,7 @@ class FakeEvaluator:
             self._free.release()
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split; see ``Evaluator``.
-
-        Raises:
-            TemplateRejectedError: A template is too long.
-        """
+        """Score ensembles on every split; see ``Evaluator``."""
         self.opened += test
         found = [self._examine(list(ensemble)) for ensemble in ensembles]
         return found if test else [replace(scores, test=None) for scores in found]

@@ -59,16 +59,7 @@ def open_evaluator(
 
 
 def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
-    """Return what opening the same gave before, where it would give the same now; torch is not imported.
-
-    Args:
-        spec: What is to be opened.
-        report: Told what reading the data tells, and of when the opening was.
-
-    Returns:
-        None where nothing is known, files or settings have changed, or the data cannot be used: opening it
-        says why.
-    """
+    """Return what opening the same gave before, where it would give the same now; torch is not imported."""
     spec = spec.bare()
     if spec.evaluator is not None or spec.ray is not None:
         return None

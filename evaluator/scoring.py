@@ -381,10 +381,6 @@ class Evaluator(Scorer, Protocol):
 def batches_at_once(owner: str, found: object) -> int:
     """Return how many batches a scorer takes at once, as its ``in_flight`` says.
 
-    Args:
-        owner: The scorer's class, for the message.
-        found: The attribute.
-
     Raises:
         ConfigError: It is not a whole number from 1 to 256.
     """

@@ -21,12 +21,7 @@ SETTLED_NS = 2 * 10**9
 
 
 class SeenFiles:
-    """Keeps what is found in sets of files, by their names and by size, times and number of each.
-
-    Args:
-        folder: Where it is kept; None to keep nothing.
-        clock: Nanoseconds since 1970.
-    """
+    """Keeps what is found in sets of files, by their names and by size, times and number of each."""
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         # Windows does not tell when a file was last changed, only what its user wants that to be.
@@ -77,13 +72,7 @@ def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
 
 
 def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
-    """Remove what was written longer ago than that: what is kept to save time is not kept for ever.
-
-    Args:
-        folder: Where it lies.
-        age_s: Seconds.
-        pattern: Which files.
-    """
+    """Remove what was written longer ago than that: what is kept to save time is not kept for ever."""
     oldest = time.time() - age_s
     with suppress(OSError):
         for path in folder.glob(pattern):

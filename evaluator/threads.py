@@ -22,9 +22,6 @@ class DaemonThreads(Executor):
 
     Those of ``ThreadPoolExecutor`` are joined when the interpreter ends, so that one call that never returns
     holds it for ever. A thread lives until ``shutdown``: what a library keeps for a thread stays warm.
-
-    Args:
-        threads: How many calls run at once, at most.
     """
 
     def __init__(self, threads: int) -> None:
@@ -79,10 +76,6 @@ def turns_of(given: object, at_once: int) -> threading.Semaphore:
     """Return the turns that threads take with an object of the user's, whoever calls it and for whatever.
 
     Two searches may have the same object, and a call that one of them left may still be in it.
-
-    Args:
-        given: The object.
-        at_once: How many threads may be in it at the same time; the first to ask says so.
     """
     with _finding:
         try:

@@ -35,11 +35,7 @@ def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = Tr
 
 
 def checked_path(raw: Any) -> Any:
-    """Return a path as it is, once it is known that ``user_path`` takes it; for pydantic's validators.
-
-    Raises:
-        ValueError: It does not.
-    """
+    """Return a path as it is, once it is known that ``user_path`` takes it; for pydantic's validators."""
     if isinstance(raw, str | os.PathLike):
         _absolute(os.fspath(raw), follow_links=True)
     return raw

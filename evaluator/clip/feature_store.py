@@ -56,32 +56,19 @@ def feature_key(model: str, preprocessing: str, images: str) -> str:
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest at once or not at all.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a manifest at once or not at all."""
     _replace(path, json.dumps(asdict(manifest), indent=1).encode())
 
 
 def map_features(path: Path) -> Tensor:
-    """Return features [n, E] as a view of their file.
-
-    Raises:
-        OSError: There is no such file.
-        safetensors.SafetensorError: It is torn.
-    """
+    """Return features [n, E] as a view of their file."""
     with safetensors.safe_open(path, framework="pt") as file:
         features: Tensor = file.get_tensor(NAME)
     return features
 
 
 def read_features(folder: Path, key: str) -> tuple[Tensor, Manifest] | None:
-    """Return features [n, E] as a view of the file, and their manifest; None where there are none.
-
-    Raises:
-        BrokenFeaturesError: The files are torn, or do not belong together.
-    """
+    """Return features [n, E] as a view of the file, and their manifest; None where there are none."""
     data, notes = folder / f"{key}.safetensors", folder / f"{key}.json"
     if not data.is_file() or not notes.is_file():
         return None
@@ -134,12 +121,7 @@ HEADER = 120
 
 
 class FeatureFile:
-    """Takes features [m, E], float32, as they are made; what cannot be written is kept in memory instead.
-
-    Args:
-        folder: Where features are kept.
-        key: Name of the file; see ``feature_key``.
-    """
+    """Takes features [m, E], float32, as they are made; what cannot be written is kept in memory instead."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self.failure: OSError | None = None
@@ -166,11 +148,7 @@ class FeatureFile:
         self._drop()
 
     def add(self, rows: Tensor) -> None:
-        """Add the rows [m, E] of the next images.
-
-        Raises:
-            OSError: They can no longer be written, and what was written cannot be read back.
-        """
+        """Add the rows [m, E] of the next images."""
         if self._file is not None:
             try:
                 self._write(rows.contiguous().numpy().tobytes(), 8 + HEADER + self._bytes)
@@ -181,11 +159,7 @@ class FeatureFile:
         self._shape = (self._shape[0] + len(rows), rows.shape[1])
 
     def finish(self, manifest: Manifest) -> tuple[Tensor, Manifest]:
-        """Return all rows [n, E], a view of the file if there is one, and the manifest with their checksum.
-
-        Raises:
-            OSError: As for ``add``.
-        """
+        """Return all rows [n, E], a view of the file if there is one, and the manifest with their checksum."""
         if self._file is not None:
             try:
                 self._write(self._header(), 0)

@@ -126,19 +126,11 @@ class ImageEncoder:
     progress: Progress = lambda _done, _of: None
 
     def features(self, paths: Sequence[Path]) -> Features:
-        """Return features of the images, from the cache or encoded now.
-
-        Raises:
-            DataError: An image cannot be read and ``on_bad_image`` is ``fail``, or none can.
-        """
+        """Return features of the images, from the cache or encoded now."""
         return self._features(paths, _Wanted())
 
     def views(self, paths: Sequence[Path], count: int) -> Features:
-        """Return features of altered views of the images, ``count`` rows an image, as ``features`` does.
-
-        Raises:
-            DataError: As for ``features``.
-        """
+        """Return features of altered views of the images, ``count`` rows an image, as ``features`` does."""
         return self._features(paths, _Wanted(count))
 
     def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:

@@ -51,15 +51,7 @@ class SearchSplits:
 def open_in_process(
     spec: EvaluatorSpec, report: Report, progress: Progress, *, look_ahead: bool = False
 ) -> tuple[OpenClipEvaluator, SearchSplits]:
-    """Open an evaluator in this process; see ``open_evaluator``.
-
-    Returns:
-        The evaluator, and what a copy of it elsewhere needs to score templates.
-
-    Raises:
-        DataError: The data set cannot be used.
-        ModelError: The model, its checkpoint or the device cannot be used.
-    """
+    """Open an evaluator in this process; see ``open_evaluator``."""
     devices = parse_devices(spec.device)
     data = load_data(spec)
     for note in (*data.chosen, *data.notes):
@@ -95,11 +87,7 @@ def open_in_process(
 
 
 def model_files(model: str, pretrained: str, report: Report) -> list[Path]:
-    """Return the files that a model is made from.
-
-    Raises:
-        ModelError: There is no such model, tag or file.
-    """
+    """Return the files that a model is made from."""
     source = resolve(model, pretrained, report)
     folder = Path(source.name.removeprefix("local-dir:"))
     return [source.weights] if folder == Path(source.name) else [source.weights, folder / CONFIG_NAME]
@@ -124,11 +112,7 @@ def image_encoder(
 def labelled(
     images: ImageEncoder, items: Sequence[Item], data: FewShotData, ahead: Features | None = None
 ) -> tuple[Features | None, Labelled]:
-    """Return features (those made ahead, if any) and labels of a split; no features where it is empty.
-
-    Raises:
-        DataError: An image cannot be read.
-    """
+    """Return features (those made ahead, if any) and labels of a split; no features where it is empty."""
     if not items:
         return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
     features = ahead or images.features([item.path for item in items])
@@ -141,11 +125,7 @@ def labelled(
 
 
 def altered(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> Labelled:
-    """Return features and labels of altered views of the images of some splits; empty where none are wanted.
-
-    Raises:
-        DataError: An image cannot be read.
-    """
+    """Return features and labels of altered views of the images of some splits; empty where none are wanted."""
     classes, some = splits[0].classes, [split for split in splits if len(split) and count]
     if not some:
         return Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)

@@ -27,11 +27,7 @@ from ..user_paths import user_path
 
 
 def file_hash(path: Path) -> str:
-    """Return SHA-256 of a file's bytes, in hexadecimal.
-
-    Raises:
-        ModelError: The file cannot be read.
-    """
+    """Return SHA-256 of a file's bytes, in hexadecimal."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -100,11 +96,7 @@ WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def repository_files(repository: str, names: Sequence[str], report: Report) -> Path:
-    """Return the first of ``names`` that a hub repository has: from the local cache, else downloaded.
-
-    Raises:
-        ModelError: None is in the cache and the hub cannot be asked, or it has none of them.
-    """
+    """Return the first of ``names`` that a hub repository has: from the local cache, else downloaded."""
     import huggingface_hub
 
     for name in names:
@@ -123,11 +115,7 @@ def repository_files(repository: str, names: Sequence[str], report: Report) -> P
 
 
 def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
-    """Return the weights behind one of open_clip's tags, given the tag's own description.
-
-    Raises:
-        ModelError: They are neither here nor to be had.
-    """
+    """Return the weights behind one of open_clip's tags, given the tag's own description."""
     if hub := tag.get("hf_hub"):
         repository, _, name = hub.rpartition("/")
         return repository_files(repository, _alternatives(name), report)
@@ -226,9 +214,6 @@ def check_named(model: str, pretrained: str) -> None:
     """Make sure that there is such a model, and such weights for it, without downloading any.
 
     What only the hub knows is left alone.
-
-    Raises:
-        ModelError: There is no such model, tag or file.
     """
     listed = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
     if not listed and not model.startswith("hf-hub:"):

@@ -34,11 +34,7 @@ def devices() -> list[str]:
 
 
 def parse_devices(name: str) -> list[torch.device]:
-    """Return the devices meant by ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,1`` or ``mps``.
-
-    Raises:
-        ModelError: There is no such device here.
-    """
+    """Return the devices meant by ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,1`` or ``mps``."""
     if not _FORM.fullmatch(name):
         raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:0, cuda:0,1 or mps")
     if name == "auto":
@@ -151,11 +147,7 @@ def load_model(
 
 
 def check_bundled(name: str) -> None:
-    """Load a bundled model and run it once on a blank image and a text.
-
-    Raises:
-        ModelError: It is not bundled, or does not work.
-    """
+    """Load a bundled model and run it once on a blank image and a text."""
     row = next((row for row in bundled_models() if row["name"] == name), None)
     if row is None:
         raise ModelError(f"{name!r} is not bundled; bundled are {[row['name'] for row in bundled_models()]}")

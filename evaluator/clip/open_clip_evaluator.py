@@ -118,12 +118,7 @@ class OpenClipEvaluator:
         return [answer for answer in answers if answer is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split, test included; see ``Evaluator``.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: An ensemble is empty.
-        """
+        """Score ensembles on every split, test included; see ``Evaluator``."""
         weights = [self._classifier(ensemble) for ensemble in ensembles]
         train = self._split("train")
         return [
@@ -136,12 +131,7 @@ class OpenClipEvaluator:
         ]
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble on one split; see ``Inspector``.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: The ensemble or the split is empty.
-        """
+        """Look at one ensemble on one split; see ``Inspector``."""
         labelled = self._split(split)
         if not len(labelled):
             raise EvaluatorError(f"the split {split} has no images")
@@ -154,12 +144,7 @@ class OpenClipEvaluator:
         )
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Classify the images of a split; see ``Predictor``.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: An ensemble is empty.
-        """
+        """Classify the images of a split; see ``Predictor``."""
         labelled = self._split(split)
         weights = [self._classifier(ensemble) for ensemble in ensembles]
         with torch.inference_mode():
@@ -181,12 +166,7 @@ class OpenClipEvaluator:
         return self._names
 
     def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return what an ensemble decides by: float32 [classes, dimensions], rows of length 1.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: The ensemble is empty.
-        """
+        """Return what an ensemble decides by: float32 [classes, dimensions], rows of length 1."""
         return self._classifier(ensemble).float().cpu().numpy()
 
     def _split(self, name: str) -> Labelled:

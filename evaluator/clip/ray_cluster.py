@@ -48,9 +48,6 @@ class Connection:
 
     Attributes:
         ray: Ray's module.
-
-    Raises:
-        ModelError: Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(self, address: str) -> None:
@@ -60,21 +57,13 @@ class Connection:
         self._lost = False
 
     def places(self) -> int:
-        """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none.
-
-        Raises:
-            EvaluatorError: The cluster is lost.
-        """
+        """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
         self.check()
         resources = self.ray.cluster_resources()
         return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))
 
     def first_of(self, references: Iterable[Any], *, wait_s: float = math.inf) -> list[Any]:
-        """Wait until one of several results is there, and return it in a list; an empty one after a while.
-
-        Raises:
-            EvaluatorError: The cluster is lost.
-        """
+        """Wait until one of several results is there, and return it in a list; an empty one after a while."""
         waited, left = list(references), wait_s
         while True:
             done, _ = self.ray.wait(waited, num_returns=1, timeout=min(left, LOOK_S))
@@ -84,11 +73,7 @@ class Connection:
             self.check()
 
     def check(self) -> None:
-        """Make sure that the cluster is still there: Ray itself waits for one that is gone.
-
-        Raises:
-            EvaluatorError: The cluster is lost, now and for good.
-        """
+        """Make sure that the cluster is still there: Ray itself waits for one that is gone."""
         if not self._lost and self._head:
             self._lost = not any(_answers(self._head, after_s) for after_s in PAUSES_S)
         if self._lost:
@@ -207,17 +192,7 @@ def _no_test() -> Labelled:
 
 
 class ClusterEvaluator:
-    """An evaluator whose scores are computed by actors; it examines in this process. See ``Evaluator``.
-
-    Args:
-        local: The evaluator of this process: its info, its test split.
-        splits: What the actors score on.
-        spec: What was asked for; ``spec.ray`` is the address, or ``auto``.
-        report: Told how many actors there are, and when one is replaced.
-
-    Raises:
-        ModelError: Ray is not installed, or there is no cluster at the address.
-    """
+    """An evaluator whose scores are computed by actors; it examines in this process. See ``Evaluator``."""
 
     def __init__(
         self,
@@ -269,12 +244,7 @@ class ClusterEvaluator:
         return self._local.thumbnails(split, places)
 
     def score(self, templates: Sequence[str]) -> Answers:
-        """Score templates on the actors; see ``Scorer``.
-
-        Raises:
-            EvaluatorError: The same templates were lost with several actors one after the other, or the
-                cluster is lost.
-        """
+        """Score templates on the actors; see ``Scorer``."""
         if not templates:
             return []
         actors = self._pool.fit(len(templates))
@@ -327,12 +297,7 @@ class Pool:
         return list(self._ready) or [self.some()]
 
     def some(self) -> Any:
-        """Return an actor that is ready; waits for one if need be.
-
-        Raises:
-            ModelError: The actors cannot start: what they say.
-            EvaluatorError: None became ready in time, or the cluster is lost.
-        """
+        """Return an actor that is ready; waits for one if need be."""
         if not self._ready:
             if not self._starting:
                 self._start()

@@ -88,14 +88,6 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
     """Return what opening the same on this machine gave in the last days; None unless all is as it was.
 
     The data are read and checked as for an opening. Images and weights are looked at, and not read.
-
-    Args:
-        spec: What is to be opened.
-        report: Told what the data tell, as at an opening, and that nothing else was opened.
-        now: Seconds since 1970.
-
-    Raises:
-        DataError: As for ``load_data``.
     """
     try:
         kept = json.loads(_path(spec).read_text("utf-8"))

@@ -103,13 +103,7 @@ def class_mean(decisions: Tensor, split: Labelled) -> float:
 
 
 def confusions(decisions: Tensor, split: Labelled, most: int | None = None) -> list[tuple[int, int, int]]:
-    """Return true class, class taken for and number of images, the most frequent first; ties by label.
-
-    Args:
-        decisions: [n], the class of each image.
-        split: What is true.
-        most: How many pairs at most; None for all.
-    """
+    """Return true class, class taken for and number of images, the most frequent first; ties by label."""
     labels = split.labels
     wrong = decisions != labels
     pairs, counts = torch.unique(labels[wrong] * split.classes + decisions[wrong], return_counts=True)

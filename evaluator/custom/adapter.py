@@ -67,16 +67,7 @@ def from_keyboard(error: BaseException) -> bool:
 
 
 def opened(where: str, work: Callable[[], T]) -> T:
-    """Do what runs the user's code before a search begins.
-
-    Args:
-        where: What is said of its place first.
-        work: What to do.
-
-    Raises:
-        ConfigError: It fails, or asks to leave the program.
-        UsageError: It raises one itself.
-    """
+    """Do what runs the user's code before a search begins."""
     try:
         return work()
     except UsageError:
@@ -88,11 +79,7 @@ def opened(where: str, work: Callable[[], T]) -> T:
 
 
 def attribute(given: object, name: str, default: Any = None) -> Any:
-    """Return an attribute of the user's object, the default where it has none.
-
-    Raises:
-        ConfigError: It has one, and reading it fails.
-    """
+    """Return an attribute of the user's object, the default where it has none."""
 
     def read() -> Any:
         try:
@@ -107,11 +94,7 @@ def attribute(given: object, name: str, default: Any = None) -> Any:
 
 
 def check_takes(given: object, method: str, *arguments: object, **options: object) -> None:
-    """Make sure that a method can be called as it is going to be, before anything depends on it.
-
-    Raises:
-        ConfigError: It is async, or takes other arguments.
-    """
+    """Make sure that a method can be called as it is going to be, before anything depends on it."""
     found = getattr(given, method)
     name = f"{type(given).__name__}.{method}"
     if inspect.iscoroutinefunction(found):
@@ -149,10 +132,6 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
     ``score`` may answer with ``Score``, ``Rejection``, or a bare number a template, higher meaning better.
     One that has ``info`` and ``examine`` too is asked for them; of any other there is no test split.
 
-    Args:
-        given: The user's object.
-        spec: What was asked for.
-
     Raises:
         ConfigError: It has no method ``score``, or what it says of itself cannot be worked with.
     """
@@ -181,15 +160,8 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
 class BlackBox(ABC):
     """The user's object, in the words of this program.
 
-    Args:
-        given: Has ``score(templates)``.
-        info: What it scores on.
-
     Attributes:
         in_flight: How many batches it takes at once.
-
-    Raises:
-        ConfigError: ``in_flight`` is not a number of batches.
     """
 
     def __init__(self, given: object, info: EvaluatorInfo) -> None:
@@ -208,10 +180,6 @@ class BlackBox(ABC):
         """Ask for scores; see ``Scorer``.
 
         What the user's code raises goes on to the queue, which finds out what it means.
-
-        Raises:
-            EvaluatorError: An answer is neither a number, a ``Score`` nor a ``Rejection``.
-            ConsumerError: There is not one answer for each template, or it asks to leave the program.
         """
         where = f"{self._name}.score"
         try:
@@ -238,11 +206,7 @@ class BlackBox(ABC):
         """Score ensembles on every split; see ``Evaluator``."""
 
     def _ask(self, method: str, work: Callable[[], T]) -> T:
-        """Do what calls a method of the user's and takes its answer; a failure is one of ours.
-
-        Raises:
-            EvaluatorError: It fails, or answers something else than what was asked for.
-        """
+        """Do what calls a method of the user's and takes its answer; a failure is one of ours."""
         where = f"{self._name}.{method}"
         try:
             return work()
@@ -257,16 +221,7 @@ class BlackBox(ABC):
 
 
 class ScorerEvaluator(BlackBox):
-    """A scorer of any kind as an ``Evaluator`` without a test split.
-
-    Args:
-        scorer: Has ``score(templates)``; its ``fingerprint``, if it has one, tells runs on different ones
-            apart, and its ``in_flight`` says how many batches it takes at once.
-        spec: Names the data; where it names none, the scorer's class stands for them.
-
-    Raises:
-        ConfigError: ``fingerprint`` is no text, or ``in_flight`` no number of batches.
-    """
+    """A scorer of any kind as an ``Evaluator`` without a test split."""
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         spec, kind = spec.with_shots(), type(scorer)
@@ -292,10 +247,6 @@ class ScorerEvaluator(BlackBox):
         """Score each ensemble of one template on train and val; see ``Evaluator``.
 
         A scorer cannot average several templates, so nothing is told of an ensemble of more than one.
-
-        Raises:
-            TemplateRejectedError: The scorer rejects a template.
-            EvaluatorError: The scorer fails.
         """
         single = [ensemble[0] for ensemble in ensembles if len(ensemble) == 1]
         verdicts = self._ask("score", lambda: self.score(single)) if single else []
@@ -313,14 +264,7 @@ class ScorerEvaluator(BlackBox):
 
 
 class CheckedEvaluator(BlackBox):
-    """An evaluator of the user's own that has a test split.
-
-    Args:
-        given: An ``Evaluator``, as far as it says.
-
-    Raises:
-        ConfigError: Its ``info`` or its ``in_flight`` cannot be worked with.
-    """
+    """An evaluator of the user's own that has a test split."""
 
     def __init__(self, given: object) -> None:
         try:
@@ -340,12 +284,7 @@ class CheckedEvaluator(BlackBox):
     def examine(
         self, ensembles: Sequence[Sequence[str]], *, test: bool = True
     ) -> Sequence[SplitScores | None]:
-        """Ask for all splits; see ``Evaluator``.
-
-        Raises:
-            TemplateRejectedError: It cannot score a template.
-            EvaluatorError: It fails, or does not answer with accuracies.
-        """
+        """Ask for all splits; see ``Evaluator``."""
 
         def work() -> list[SplitScores | None]:
             questions = [list(ensemble) for ensemble in ensembles]
@@ -361,12 +300,7 @@ class CheckedInspector(CheckedEvaluator):
     """An evaluator of the user's own that tells its classes apart as well."""
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Ask for the classes; see ``Inspector``.
-
-        Raises:
-            TemplateRejectedError: It cannot score a template.
-            EvaluatorError: It fails, or answers something else.
-        """
+        """Ask for the classes; see ``Inspector``."""
         return self._ask(
             "inspect", lambda: plain_values.inspection(self._given.inspect(list(ensemble), split=split))
         )
@@ -376,12 +310,7 @@ class CheckedPredictor(CheckedEvaluator):
     """An evaluator of the user's own that tells what it takes each image for."""
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Ask for predictions; see ``Predictor``.
-
-        Raises:
-            TemplateRejectedError: It cannot score a template.
-            EvaluatorError: It fails, or answers something else.
-        """
+        """Ask for predictions; see ``Predictor``."""
         questions = [list(ensemble) for ensemble in ensembles]
         return self._ask(
             "predict",
@@ -436,12 +365,7 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
 
 
 def pinned(name: str) -> str:
-    """Return the name of a factory under which it is found from any folder.
-
-    Args:
-        name: ``MODULE:FACTORY``, or ``FILE.py:FACTORY``. A module that is a file in the folder that one
-            stands in is called by that file; what is installed, and what is not there, keeps its name.
-    """
+    """Return the name of a factory under which it is found from any folder."""
     source, _, factory = name.rpartition(":")
     _look_here()
     try:

@@ -38,10 +38,6 @@ def content_of(data: FewShotData, digest: Callable[[Path], str]) -> DataContent:
     """Return what a data set holds; every image that is drawn, and every test image, is read.
 
     Nothing of it is for a search: the test split is compared with another one, and not scored.
-
-    Args:
-        data: As it was read.
-        digest: ``file_digest``, or what remembers its answers.
     """
 
     def images(items: Sequence[Item]) -> str | None:
@@ -57,13 +53,7 @@ def content_of(data: FewShotData, digest: Callable[[Path], str]) -> DataContent:
 
 
 def shots_hash(data: FewShotData, train: str | None, val: str | None) -> str:
-    """Return a hash of what a search looks at.
-
-    Args:
-        data: Tells labels and class names.
-        train: ``image_set_hash`` of the training images.
-        val: The same of the validation images; None where there are none.
-    """
+    """Return a hash of what a search looks at."""
     labels = [item.label for item in (*data.train, *data.val)]
     return hashlib.sha256(repr((train, val, labels, tuple(data.classes))).encode()).hexdigest()
 
@@ -84,12 +74,7 @@ def file_digest(path: Path) -> str:
 
 
 def check(splits: Splits) -> Iterator[str]:
-    """Check a whole data set; yield notes.
-
-    Raises:
-        DataError: One class only, a class without training images, no test images, a label out of range, or
-            two classes of the user's own with one name.
-    """
+    """Check a whole data set; yield notes."""
     if len(splits.classes) < 2:
         raise DataError(f"{splits.name} has one class only; there is nothing to tell apart")
     if splits.published:
@@ -117,16 +102,7 @@ def check(splits: Splits) -> Iterator[str]:
 
 
 def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> Iterator[str]:
-    """Look for images, by content, that a search may see and that are tested on.
-
-    Args:
-        shots: The few-shot training and validation items.
-        test: The test items.
-        allow: A leak is a note, not an error.
-
-    Raises:
-        DataError: An image lies in both and ``allow`` is false, or a file cannot be read.
-    """
+    """Look for images, by content, that a search may see and that are tested on."""
     leaks = list(find_leaks(shots, test))
     if not leaks:
         return
@@ -154,11 +130,7 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
 
 
 def content_hash(path: Path) -> bytes:
-    """Return SHA-256 of a file's bytes.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """Return SHA-256 of a file's bytes."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -184,15 +156,7 @@ TAIL_BYTES = 4096
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
-    """Decode every image; yield a note if some cannot be read and are to be skipped.
-
-    Args:
-        items: What to look at.
-        skip: Unreadable images are a note, not an error.
-
-    Raises:
-        DataError: An image cannot be read and ``skip`` is false; the first is named, the others counted.
-    """
+    """Decode every image; yield a note if some cannot be read and are to be skipped."""
     yield from _faults(_fault, items, skip=skip)
 
 
@@ -200,13 +164,6 @@ def check_whole(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
     """Look for torn images at little cost: only those whose two ends are not as they should be are decoded.
 
     What is wrong between the ends stays unseen.
-
-    Args:
-        items: What to look at.
-        skip: Images that cannot be read are a note, not an error.
-
-    Raises:
-        DataError: An image cannot be read and ``skip`` is false; the first is named, the others counted.
     """
     yield from _faults(lambda item: None if _has_both_ends(item) else _fault(item), items, skip=skip)
 
@@ -226,11 +183,7 @@ def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: 
 
 
 def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
-    """Look for images, by content, that were drawn more than once; yield notes.
-
-    Raises:
-        DataError: A file cannot be read.
-    """
+    """Look for images, by content, that were drawn more than once; yield notes."""
     seen: dict[bytes, Item] = {}
     same: list[tuple[Item, Item]] = []
     contradicting: list[tuple[Item, Item]] = []

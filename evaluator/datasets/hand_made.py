@@ -112,15 +112,9 @@ DIGITS = ("a handwritten {}", "a scan of the handwritten digit {}")
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return templates that a found one is compared with.
 
-    Args:
-        name: What the data set is called; any name is allowed.
-
     Returns:
         ``plain`` ("a photo of a {}"), ``hand-made`` where there are templates for this very data set, and
         open_clip's two lists as ``openai-imagenet`` (80) and ``simple-imagenet`` (7).
-
-    Raises:
-        UsageError: open_clip is not installed.
     """
     found: dict[str, tuple[str, ...]] = {"plain": (PLAIN,)}
     if own := hand_made(name):

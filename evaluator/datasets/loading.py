@@ -72,11 +72,7 @@ def known() -> tuple[Known, ...]:
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
-    """Return the data root that was given, else the environment's DATA, else None; absolute, links kept.
-
-    Raises:
-        ConfigError: It is no path.
-    """
+    """Return the data root that was given, else the environment's DATA, else None; absolute, links kept."""
     if data_root is not None:
         return user_path(data_root, "--data-root", follow_links=False)
     named = os.environ.get("DATA")
@@ -123,11 +119,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:
-    """Look into the image files, unless they were looked into before and are as they were; return notes.
-
-    Raises:
-        DataError: As for ``load_data``.
-    """
+    """Look into the image files, unless they were looked into before and are as they were; return notes."""
     skip = spec.on_bad_image == "skip"
 
     def check_all() -> list[str]:

@@ -54,11 +54,7 @@ def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tu
 
 
 def check_shots(splits: Splits, shots: int) -> None:
-    """Refuse a number of shots that cannot be drawn.
-
-    Raises:
-        DataError: ``shots`` is not positive, or no class has so many training images.
-    """
+    """Refuse a number of shots that cannot be drawn."""
     if shots < 1:
         raise DataError(f"shots must be at least 1, not {shots}")
     most = max(count_by_label(splits.train, len(splits.classes)), default=0)
@@ -71,11 +67,7 @@ def check_shots(splits: Splits, shots: int) -> None:
 
 
 def default_shots(splits: Splits) -> tuple[int, str | None]:
-    """Return the shots of a data set where nothing is said, and a line that says so where they are few.
-
-    Args:
-        splits: The whole data set; each class has a training image.
-    """
+    """Return the shots of a data set where nothing is said, and a line that says so where they are few."""
     counts = count_by_label(splits.train, len(splits.classes))
     least = min(counts)
     if least >= DEFAULT_SHOTS:
@@ -100,10 +92,6 @@ HOW_TO_CONVERT = (
 
 def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """Read the few-shot training and validation items that a file names.
-
-    Args:
-        file: A JSON file of the published form; ``indices`` and ``val`` may be left out.
-        splits: The data set that they are drawn from.
 
     Raises:
         DataError: The file is a pickle, not of the form above, or names images that the data set lacks.
@@ -200,9 +188,6 @@ def divide(
         classes: Class names by label, for messages.
         val: Share of each class that becomes val.
         test: Share of each class that becomes test; at least one image does.
-
-    Raises:
-        DataError: A class has a single image.
     """
     rng = random.Random(SPLIT_SEED)
     parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])

@@ -14,11 +14,7 @@ MAX_BYTES = 512 * 2**20
 
 
 def read_bytes(path: Path, *, what: str) -> bytes:
-    """Read the bytes of a file.
-
-    Raises:
-        DataError: It is missing, a folder, unreadable, or unreasonably large.
-    """
+    """Read the bytes of a file."""
     try:
         if path.is_dir():
             raise DataError(f"{path} is a folder; the {what} must be a file")
@@ -32,11 +28,7 @@ def read_bytes(path: Path, *, what: str) -> bytes:
 
 
 def read_text(path: Path, *, what: str) -> str:
-    """Read the text of a UTF-8 file, a byte-order mark dropped and line ends made one kind.
-
-    Raises:
-        DataError: As ``read_bytes``, or the file is not UTF-8.
-    """
+    """Read the text of a UTF-8 file, a byte-order mark dropped and line ends made one kind."""
     try:
         text = read_bytes(path, what=what).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -47,11 +39,7 @@ def read_text(path: Path, *, what: str) -> str:
 
 
 def parse_json(text: str, *, where: str) -> Any:
-    """Return what a JSON text holds.
-
-    Raises:
-        DataError: It is not JSON, or nested too deeply.
-    """
+    """Return what a JSON text holds."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -73,9 +61,6 @@ def inside(root: Path, raw: str, *, where: str, base: Path | None = None) -> Pat
         raw: The path as it was written.
         where: Names the place in the file, for the message.
         base: What a relative path is relative to; ``root`` if None.
-
-    Raises:
-        DataError: The path is empty, has a NUL in it, or leads out of the root.
     """
     if not raw or "\0" in raw:
         raise DataError(f"{where}: {raw!r} is no path of an image")

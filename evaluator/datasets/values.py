@@ -108,11 +108,7 @@ class FewShotData:
 
 
 def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:
-    """Return number of items of each label.
-
-    Raises:
-        DataError: A label is not in ``range(classes)``.
-    """
+    """Return number of items of each label."""
     counts = [0] * classes
     for item in items:
         if not 0 <= item.label < classes:
@@ -122,16 +118,7 @@ def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:
 
 
 def describe(data: FewShotData, *, test: bool = False) -> dict[str, Any]:
-    """Return the split as JSON values.
-
-    Args:
-        data: The few-shot problem.
-        test: Open the test split and list it too.
-
-    Returns:
-        ``{"name", "classes", "train": [{"path", "label"}], "val", "test_size", "shots", "seed", "notes"}``,
-        and ``"test"`` if it was asked for.
-    """
+    """Return the split as JSON values."""
     document: dict[str, Any] = {
         "name": data.name,
         "classes": list(data.classes),

@@ -76,22 +76,14 @@ def names() -> tuple[str, ...]:
 
 
 def spec(name: str) -> Spec:
-    """Return what a bundled set consists of.
-
-    Raises:
-        KeyError: No bundled set has that name.
-    """
+    """Return what a bundled set consists of."""
     if name not in _sets():
         raise KeyError(f"no bundled set {name!r}; there are {', '.join(_sets())}")
     return _sets()[name]
 
 
 def title(name: str) -> str:
-    """Return one line that says what the pictures of a bundled set show.
-
-    Raises:
-        KeyError: No bundled set has that name.
-    """
+    """Return one line that says what the pictures of a bundled set show."""
     return spec(name).title
 
 
@@ -114,11 +106,7 @@ def scene_of(of: Spec, label: str, rng: Random) -> Scene:
 
 
 def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.Image]]:
-    """Yield the pictures of one split ("train", "val" or "test") with their class names, class by class.
-
-    Raises:
-        KeyError: No bundled set has that name.
-    """
+    """Yield the pictures of one split ("train", "val" or "test") with their class names, class by class."""
     of = spec(name)
     size = {"train": TRAIN, "val": VAL, "test": -(-TEST // len(of.classes))}[split]
     for label in of.classes:
@@ -128,12 +116,7 @@ def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.
 
 
 def write(name: str, folder: Path, seed: int = 1) -> None:
-    """Write a bundled set as class folders: train/CLASS NAME/00000.png, and val/ and test/ likewise.
-
-    Raises:
-        KeyError: No bundled set has that name.
-        OSError: The folder cannot be written.
-    """
+    """Write a bundled set as class folders: train/CLASS NAME/00000.png, and val/ and test/ likewise."""
     for split in ("train", "val", "test"):
         counts: dict[str, int] = {}
         for label, picture in pictures(name, split, seed):

@@ -41,9 +41,6 @@ class SoftPrompt:
         encoder: Of the model and the class names.
         context: M.
         class_specific: Whether each class has vectors of its own.
-
-    Raises:
-        ModelError: The text tower or the tokenizer is not of the kind that this can be done with.
     """
 
     def __init__(self, encoder: TextEncoder, context: int, *, class_specific: bool = False) -> None:
@@ -87,11 +84,7 @@ class SoftPrompt:
 
 
 def tower_of(encoder: TextEncoder) -> Tower:
-    """Return the text tower, as far as vectors can be put before a class name in it.
-
-    Raises:
-        ModelError: They cannot.
-    """
+    """Return the text tower, as far as vectors can be put before a class name in it."""
     if encoder.tower is None:
         raise ModelError(f"CoOp cannot learn through this text tower ({encoder.path})")
     starts = {text.tokens[0] for text in encoder.texts(NAME_ALONE)}
@@ -101,11 +94,7 @@ def tower_of(encoder: TextEncoder) -> Tower:
 
 
 def embedded(encoder: TextEncoder, words: str) -> Tensor:
-    """Return the token embeddings [M, D] of words that stand before a class name.
-
-    Raises:
-        ModelError: The model cannot read so many, or they are no tokens apart from the class name's.
-    """
+    """Return the token embeddings [M, D] of words that stand before a class name."""
     tower = tower_of(encoder)
     if (rejection := encoder.check(f"{words} {NAME_ALONE}")) is not None:
         raise ModelError(f"the context cannot begin as {words!r}: {rejection.message}")
@@ -179,11 +168,7 @@ def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
 
 
 def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
-    """Return the best of the grid on the validation images; equal accuracies are told apart by the loss.
-
-    Raises:
-        ModelError: The text tower cannot be learnt through.
-    """
+    """Return the best of the grid on the validation images; equal accuracies are told apart by the loss."""
     val = problem.val
 
     def rank(learned: Learned) -> tuple[int, float]:
@@ -204,22 +189,14 @@ def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
 
 
 def check_room(encoder: TextEncoder, options: CoopOptions) -> None:
-    """Make sure that the model reads texts with so many vectors before the class name, without training any.
-
-    Raises:
-        ModelError: It does not, or cannot be learnt through at all.
-    """
+    """Make sure that the model reads texts with so many vectors before the class name, without training any."""
     for one in grid(options, 1) if options.tuned else (options,):
         count = one.context if one.init == RANDOM else len(embedded(encoder, one.init))
         SoftPrompt(encoder, count, class_specific=one.class_specific)
 
 
 def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
-    """Train a context; the last epoch's is taken, as published.
-
-    Raises:
-        ModelError: The text tower cannot be learnt through, or reads no text so long.
-    """
+    """Train a context; the last epoch's is taken, as published."""
     generator = torch.Generator().manual_seed(seed)
     prompt, context = start(problem, options, generator)
     context.requires_grad_()
@@ -245,11 +222,7 @@ def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
 
 
 def start(problem: Problem, options: CoopOptions, generator: torch.Generator) -> tuple[SoftPrompt, Tensor]:
-    """Return the texts, and the vectors that training begins with: noise, or the embeddings of words.
-
-    Raises:
-        ModelError: The text tower cannot be learnt through, or reads no text so long.
-    """
+    """Return the texts, and the vectors that training begins with: noise, or the embeddings of words."""
     if options.init == RANDOM:
         prompt = SoftPrompt(problem.encoder, options.context, class_specific=options.class_specific)
         noise = torch.randn(*prompt.shape, prompt.width, generator=generator)

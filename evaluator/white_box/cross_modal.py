@@ -113,11 +113,7 @@ def gradient(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 
 
 class AdamW:
-    """AdamW on several heads at once, each with its own learning rate and weight decay: one pass for all.
-
-    Args:
-        weights: [S, C, E], changed in place.
-    """
+    """AdamW on several heads at once, each with its own learning rate and weight decay: one pass for all."""
 
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights

@@ -64,11 +64,7 @@ class Problem:
         return self.val if name == "val" else self.train
 
     def check_split(self, name: Literal["train", "val", "test"]) -> None:
-        """Make sure that a split has images, without opening the test split.
-
-        Raises:
-            DataError: It has none.
-        """
+        """Make sure that a split has images, without opening the test split."""
         if name == "val" and not len(self.val):
             raise DataError(f"{self.dataset} has no val images; choose another split")
 
@@ -78,11 +74,7 @@ class Problem:
         return tuple(text for text in own if self.encoder.check(text) is None) or (PLAIN,)
 
     def text_features(self, templates: Sequence[str]) -> Tensor:
-        """Return normalised embeddings [T, C, E], float32, on the CPU.
-
-        Raises:
-            EvaluatorError: The model cannot read a template.
-        """
+        """Return normalised embeddings [T, C, E], float32, on the CPU."""
         for template in templates:
             if (rejection := self.encoder.check(template)) is not None:
                 raise EvaluatorError(f"{template!r}: {rejection.message}")
@@ -90,11 +82,7 @@ class Problem:
         return self.encoder.vectors(templates).cpu().clone()
 
     def zero_shot(self, templates: Sequence[str]) -> Tensor:
-        """Return the classifier [C, E] of templates averaged.
-
-        Raises:
-            EvaluatorError: The model cannot read a template.
-        """
+        """Return the classifier [C, E] of templates averaged."""
         return classifier(self.text_features(templates))
 
 
@@ -122,12 +110,7 @@ class Fit(Protocol):
 
 
 def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Problem:
-    """Load data and model and encode the shots that are not in the cache.
-
-    Raises:
-        DataError: The data set cannot be used.
-        ModelError: The model, its checkpoint or the device cannot be used.
-    """
+    """Load data and model and encode the shots that are not in the cache."""
     device = parse_devices(spec.device)[0]
     data = load_data(spec)
     for note in data.notes:
@@ -156,12 +139,7 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
 
 
 def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, seed: int) -> WhiteBoxResult:
-    """Fit a reference to the shots of a problem and classify a split; see ``run``.
-
-    Raises:
-        DataError: The shots are too few for it.
-        ModelError: The model cannot be used in this way.
-    """
+    """Fit a reference to the shots of a problem and classify a split; see ``run``."""
     fit = cast("Fit", importlib.import_module(f".{REFERENCES[name].module}", __package__).fit)
     started = time.perf_counter()
     fitted = fit(problem, options, seed=seed)

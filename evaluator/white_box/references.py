@@ -19,11 +19,7 @@ Texts = Literal["hand-made", "plain"]
 
 
 class MethodOptions(Settings):
-    """Options of one method; every one decides its result.
-
-    Raises:
-        ConfigError: A name or a value is wrong.
-    """
+    """Options of one method; every one decides its result."""
 
     @property
     def chooses_on_val(self) -> bool:
@@ -184,11 +180,7 @@ class WhiteBoxResult:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the references of a list with commas, each once.
-
-    Raises:
-        ConfigError: There is none, or one is not known.
-    """
+    """Return the references of a list with commas, each once."""
     names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
     if not names:
         raise ConfigError(f"no white-box reference is named; known are {', '.join(REFERENCES)}")
@@ -198,15 +190,7 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def check_reference(name: str, options: Mapping[str, Any] | None = None) -> MethodOptions:
-    """Return the options of a reference, without running anything.
-
-    Args:
-        name: One of ``REFERENCES``.
-        options: What is said besides what the name says.
-
-    Raises:
-        ConfigError: The name or an option is wrong.
-    """
+    """Return the options of a reference, without running anything."""
     reference = REFERENCES.get(name)
     if reference is None:
         hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"

@@ -57,21 +57,7 @@ def run_all(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> tuple[WhiteBoxResult, ...]:
-    """Run several references, each as ``run`` does, on a model and images that are loaded once.
-
-    Args:
-        references: Names, or names with their options.
-        spec: As of ``run``, like the rest.
-        split: See there.
-        seed: See there.
-        report: See there.
-        progress: See there.
-
-    Raises:
-        ConfigError: A name or an option is wrong, or the black box is no CLIP.
-        DataError: The data set cannot be used, or has no images of the split, or none to choose on.
-        ModelError: The model cannot be used, or not in this way.
-    """
+    """Run several references, each as ``run`` does, on a model and images that are loaded once."""
     given = dict(references) if isinstance(references, Mapping) else {name: {} for name in references}
     options = {name: check_reference(name, more) for name, more in given.items()}
     if spec.evaluator is not None:
@@ -88,16 +74,7 @@ def run_all(
 
 
 def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> None:
-    """Refuse what chooses on validation images where there are none, before anything is fitted.
-
-    Args:
-        options: Of each reference, by its name.
-        dataset: Name of the data set.
-        val: Number of its validation images.
-
-    Raises:
-        DataError: There are none.
-    """
+    """Refuse what chooses on validation images where there are none, before anything is fitted."""
     choosing = [name for name, one in options.items() if one.chooses_on_val]
     if choosing and not val:
         others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
@@ -127,11 +104,7 @@ class Planned:
 
 
 def check_planned(one: Planned) -> None:
-    """Refuse what chooses on validation images where there are none; no model is looked at.
-
-    Raises:
-        DataError: There are none.
-    """
+    """Refuse what chooses on validation images where there are none; no model is looked at."""
     check_val({one.name: check_reference(one.name, one.options)}, one.dataset, one.val)
 
 

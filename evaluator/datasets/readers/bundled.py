@@ -30,11 +30,7 @@ def title(name: str) -> str:
 
 
 def read(name: str) -> Splits:
-    """Read a bundled set, drawn if it is not yet in the cache.
-
-    Raises:
-        DataError: The cache cannot be written.
-    """
+    """Read a bundled set, drawn if it is not yet in the cache."""
     from ...pico import sets
 
     folder, order = written_once(name, _version(), lambda draft: sets.write(name, draft))

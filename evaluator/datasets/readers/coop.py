@@ -56,16 +56,7 @@ MAX_CLASSES = 100_000
 
 
 def read_split_file(name: str, split: Path, images: Path) -> Splits:
-    """Read a data set whose splits are written down in one JSON file.
-
-    Args:
-        name: What to call it.
-        split: The JSON file.
-        images: The folder that its paths are relative to.
-
-    Raises:
-        DataError: The file or an image is missing, or the file is not of the form above.
-    """
+    """Read a data set whose splits are written down in one JSON file."""
     text = read_text(need_file(name, split), what="split file")
     need_folder(name, images)
     parts, classes = parse_split(text, root=images, where=str(split))
@@ -75,12 +66,7 @@ def read_split_file(name: str, split: Path, images: Path) -> Splits:
 
 
 def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item, ...], ...], tuple[str, ...]]:
-    """Return the three lists of items of a split file, and the class names by label.
-
-    Raises:
-        DataError: The text is not of the form above, a path leads out of the root, a label has no training
-            image or two names, or labels are not 0, 1, 2, ... without a gap.
-    """
+    """Return the three lists of items of a split file, and the class names by label."""
     found = parse_json(text, where=where)
     if not isinstance(found, dict) or not all(isinstance(found.get(part), list) for part in PARTS):
         raise DataError(f'{where} must be {{"train": [...], "val": [...], "test": [...]}}')
@@ -115,15 +101,7 @@ def _entry(entry: Any, here: str) -> tuple[str, int, str]:
 
 
 def read_aircraft(name: str, home: Path) -> Splits:
-    """Read the data set in its own form: a label is the line of its variant in ``variants.txt``.
-
-    Args:
-        name: What to call it.
-        home: Its folder.
-
-    Raises:
-        DataError: A file or an image is missing, or a line is not ``NUMBER VARIANT``.
-    """
+    """Read the data set in its own form: a label is the line of its variant in ``variants.txt``."""
     images = need_folder(name, home / "images")
     classes = read_names(need_file(name, home / "variants.txt"))
     train, val, test = (
@@ -155,15 +133,7 @@ NOTES = (
 
 
 def read_imagenet(name: str, home: Path) -> Splits:
-    """Read ImageNet, by its published split file where there is one, else by its folders.
-
-    Args:
-        name: What to call it.
-        home: Its folder.
-
-    Raises:
-        DataError: A file or folder is missing, or a folder has no name in ``classnames.txt``.
-    """
+    """Read ImageNet, by its published split file where there is one, else by its folders."""
     images = need_folder(name, home / "images")
     if (home / SPLIT_FILE).is_file():
         return read_split_file(name, home / SPLIT_FILE, images)
@@ -188,11 +158,7 @@ def read_imagenet(name: str, home: Path) -> Splits:
 
 
 def read_class_names(file: Path) -> dict[str, str]:
-    """Read class names by folder, from lines of ``FOLDER NAME``.
-
-    Raises:
-        DataError: A line has no name.
-    """
+    """Read class names by folder, from lines of ``FOLDER NAME``."""
     names: dict[str, str] = {}
     for number, line in enumerate(read_text(file, what="class names file").split("\n"), start=1):
         folder, _space, class_name = line.strip().partition(" ")
@@ -251,15 +217,7 @@ READERS: dict[Family, Callable[[str, Path, Layout], Splits]] = {
 
 
 def read(name: str, data_root: Path | None) -> Splits:
-    """Read one of the eleven.
-
-    Args:
-        name: A key of ``ELEVEN``.
-        data_root: CoOp's ``$DATA``.
-
-    Raises:
-        DataError: There is no data root, or something that the data set needs is not where it should be.
-    """
+    """Read one of the eleven."""
     layout = ELEVEN[name]
     if data_root is None:
         raise not_there(name, Path("$DATA") / layout.folder, "set --data-root, or DATA in the environment")
@@ -270,14 +228,7 @@ def read(name: str, data_root: Path | None) -> Splits:
 
 
 def read_in_place(folder: Path) -> Splits | None:
-    """Read one of the eleven, if a folder is the data set itself, wherever it lies and whatever it is called.
-
-    Returns:
-        The data set; None if the folder holds no split file of one of the eleven.
-
-    Raises:
-        DataError: It does, but a part is missing or cannot be read.
-    """
+    """Read one of the eleven, if a folder is the data set itself, wherever it lies and whatever it is called."""
     home = Path(os.path.abspath(folder))  # noqa: PTH100 - a linked folder stays as the user named it
     for name, layout in ELEVEN.items():
         if layout.family == "split file" and (home / layout.split).is_file():

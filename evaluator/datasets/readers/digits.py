@@ -28,11 +28,7 @@ TEST_SHARE = 0.7
 
 
 def read() -> Splits:
-    """Read the digits, written out if they are not yet in the cache.
-
-    Raises:
-        DataError: The cache cannot be written.
-    """
+    """Read the digits, written out if they are not yet in the cache."""
     folder, order = written_once(NAME, VERSION, _write)
     whole = read_folder(folder, name=NAME, order=order)
     items = sorted(whole.train + whole.val + whole.test, key=lambda item: (item.label, item.path))

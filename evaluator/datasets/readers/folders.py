@@ -53,11 +53,7 @@ class Listing:
 
 
 def list_classes(folder: Path) -> Listing:
-    """Return every class folder of a folder with its images, sorted by path.
-
-    Raises:
-        DataError: There is none, or none has an image.
-    """
+    """Return every class folder of a folder with its images, sorted by path."""
     listing = Listing(root=folder)
     loose: Counter[str] = Counter()
     for entry in entries_of(folder):
@@ -137,14 +133,7 @@ def passed_over(listing: Listing) -> list[str]:
 
 
 def unread_photographs(kinds: Counter[str]) -> str:
-    """Return how many photographs in a format that is not read are among files, and what to do with them.
-
-    Args:
-        kinds: Number of files by suffix.
-
-    Returns:
-        Empty where there are none.
-    """
+    """Return how many photographs in a format that is not read are among files, and what to do with them."""
     unread = Counter({kind: count for kind, count in kinds.items() if kind in UNREAD_PHOTOGRAPHS})
     if not unread:
         return ""
@@ -175,11 +164,7 @@ def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what lies in a folder, sorted by name, hidden things left out.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """Return what lies in a folder, sorted by name, hidden things left out."""
     try:
         with os.scandir(folder) as found:
             return sorted(
@@ -219,11 +204,7 @@ class SplitFolders:
 
 
 def find_split_folders(folder: Path) -> SplitFolders | None:
-    """Return the folders of the splits; None where the folder holds class folders.
-
-    Raises:
-        DataError: It cannot be told which, or which folder a split is.
-    """
+    """Return the folders of the splits; None where the folder holds class folders."""
     inside = [entry for entry in entries_of(folder) if entry.is_dir()]
     named = [entry for entry in inside if entry.name.lower() in SPLIT_OF]
     if not any(_holds_classes(entry) for entry in named):
@@ -313,11 +294,7 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
 
 
 def existing_folder(folder: Path) -> Path:
-    """Return the folder as an absolute path.
-
-    Raises:
-        DataError: It does not exist, or is a file, or may not be read.
-    """
+    """Return the folder as an absolute path."""
     folder = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - resolve() would leave a linked folder
     if not folder.exists():
         raise DataError(f"there is no folder {folder}")

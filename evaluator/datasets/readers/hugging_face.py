@@ -38,15 +38,7 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
 
 def read(raw: str, _data_root: Path | None) -> Splits:
-    """Read a data set in one of Hugging Face's forms, wherever the data root is.
-
-    Args:
-        raw: A folder that ``save_to_disk`` wrote, a parquet file or a folder of them, an image folder, or a
-            hub name (``owner/name`` or ``owner/name:configuration``).
-
-    Raises:
-        DataError: The extra is not installed, nothing is there, or it has no image and label columns.
-    """
+    """Read a data set in one of Hugging Face's forms, wherever the data root is."""
     try:
         import datasets
     except ImportError as error:

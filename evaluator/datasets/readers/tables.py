@@ -79,17 +79,7 @@ def read_table(
 def parse_table(
     text: str, *, suffix: str, where: str, columns: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Row]:
-    """Yield the rows of a table.
-
-    Args:
-        text: The table.
-        suffix: Of its file; says which form it has.
-        where: Its file, for messages.
-        columns: As for ``read_table``.
-
-    Raises:
-        DataError: The text is not a table of the form that the suffix promises.
-    """
+    """Yield the rows of a table."""
     called = {column: columns.get(column, column) for column in COLUMNS}
     if suffix not in DELIMITERS:
         rows = _json_rows(text, where)

@@ -124,9 +124,6 @@ def numbered_set(
         classes: Class names by label.
         images: Split ("train", "val", "test", or "" for one list to be split by rule), label, and what writes
             the image; read only if the set is not in the cache.
-
-    Raises:
-        DataError: A label is out of range, a class has no training image, or the cache cannot be written.
     """
     folders = [f"{label:05d}" for label in range(len(classes))]
 

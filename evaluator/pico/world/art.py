@@ -73,11 +73,7 @@ class Art:
         return bool(self._cutouts.get(name))
 
     def cutout(self, name: str, rng: Random, line: bool = False) -> Image.Image:
-        """Return one of the pictures of ``name``; with ``line``, from a line drawing where there is one.
-
-        Raises:
-            KeyError: this art has no picture of that name.
-        """
+        """Return one of the pictures of ``name``; with ``line``, from a line drawing where there is one."""
         if line and self._line.get(name):
             return rng.choice(self._line[name])
         if not self._cutouts.get(name):
