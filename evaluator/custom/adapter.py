@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +50,10 @@ from .plain_values import WrongAnswerError
 
 T = TypeVar("T")
 _MISSING = object()
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+# --- running code of the user's
 
 
 def what_happened(where: str, error: BaseException) -> str:
@@ -67,7 +71,7 @@ def from_keyboard(error: BaseException) -> bool:
 
 
 def opened(where: str, work: Callable[[], T]) -> T:
-    """Do what runs the user's code before a search begins."""
+    """Do what runs the user's code before a search begins; a failure becomes a ConfigError."""
     try:
         return work()
     except UsageError:
@@ -119,23 +123,23 @@ def fingerprint_of(given: object) -> str:
         raise ConfigError(f"{name} is a method; make it an attribute or a property, which is a text")
     try:
         return plain_values.text(name, found)
-    except plain_values.WrongAnswerError as wrong:
+    except WrongAnswerError as wrong:
         raise ConfigError(str(wrong)) from None
 
 
-_NOTHING = object()
+# --- the user's object as an evaluator
 
 
 def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
     """Return an evaluator made of whatever has ``score(templates)``.
 
     ``score`` may answer with ``Score``, ``Rejection``, or a bare number a template, higher meaning better.
-    One that has ``info`` and ``examine`` too is asked for them; of any other there is no test split.
+    One that has ``info`` and ``examine`` too is asked for them; any other one has no test split.
 
     Raises:
-        ConfigError: It has no method ``score``, or what it says of itself cannot be worked with.
+        ConfigError: It has no method ``score``, or what it says of itself is invalid.
     """
-    if isinstance(given, BlackBox):
+    if isinstance(given, CustomEvaluator):
         return given
     name = type(given).__name__
     if isinstance(given, type):
@@ -145,20 +149,14 @@ def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
     if not callable(attribute(given, "score")):
         raise ConfigError(f"an evaluator needs a method score(templates), and {name} has none")
     check_takes(given, "score", ["a {}"])
-    if not callable(attribute(given, "examine")) or attribute(given, "info", _NOTHING) is _NOTHING:
+    if not callable(attribute(given, "examine")) or attribute(given, "info", _MISSING) is _MISSING:
         return ScorerEvaluator(given, spec)
     check_takes(given, "examine", [["a {}"]], test=True)
-    inspects = callable(attribute(given, "inspect"))
-    predicts = callable(attribute(given, "predict"))
-    if inspects:
-        check_takes(given, "inspect", ["a {}"], split="test")
-    if predicts:
-        check_takes(given, "predict", [["a {}"]], split="test")
-    return _KINDS[inspects, predicts](given)
+    return CheckedEvaluator(given)
 
 
-class BlackBox(ABC):
-    """The user's object, in the words of this program.
+class CustomEvaluator(ABC):
+    """The user's object with the interface of this program.
 
     Attributes:
         in_flight: How many batches it takes at once.
@@ -168,7 +166,7 @@ class BlackBox(ABC):
         self._given: Any = given
         self._name = type(given).__name__
         self._info = info
-        self.in_flight = batches_at_once(type(given).__name__, attribute(given, "in_flight", 1))
+        self.in_flight = batches_at_once(self._name, attribute(given, "in_flight", 1))
         self._turns = turns_of(given, self.in_flight)
 
     @property
@@ -177,9 +175,11 @@ class BlackBox(ABC):
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Ask for scores; see ``Scorer``.
+        """Ask for scores; see ``Scorer``. The queue finds out what an exception of the user's code means.
 
-        What the user's code raises goes on to the queue, which finds out what it means.
+        Raises:
+            EvaluatorError: An answer is neither a number, a ``Score`` nor a ``Rejection``.
+            ConsumerError: There is not one answer for each template, or it asks to leave the program.
         """
         where = f"{self._name}.score"
         try:
@@ -206,7 +206,7 @@ class BlackBox(ABC):
         """Score ensembles on every split; see ``Evaluator``."""
 
     def _ask(self, method: str, work: Callable[[], T]) -> T:
-        """Do what calls a method of the user's and takes its answer; a failure is one of ours."""
+        """Call a method of the user's and take its answer; a failure becomes an EvaluatorError."""
         where = f"{self._name}.{method}"
         try:
             return work()
@@ -220,14 +220,17 @@ class BlackBox(ABC):
             raise EvaluatorError(what_happened(where, error)) from error
 
 
-class ScorerEvaluator(BlackBox):
-    """A scorer of any kind as an ``Evaluator`` without a test split."""
+class ScorerEvaluator(CustomEvaluator):
+    """A scorer without a test split; its ``fingerprint``, if any, distinguishes runs on different scorers.
+
+    Where the specification names no data, the scorer's class stands for them.
+    """
 
     def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
         spec, kind = spec.with_shots(), type(scorer)
         name = kind.__qualname__
         own = fingerprint_of(scorer)
-        # Without a fingerprint the same class on other data is another black box; it has no views.
+        # Without a fingerprint the same class on other data is another scorer; it has no augmented copies.
         on = {setting: value for setting, value in spec.bare().identity().items() if setting != "views"}
         mark = own or f"{kind.__module__}.{name} {json.dumps(on)}"
         info = EvaluatorInfo(
@@ -244,27 +247,25 @@ class ScorerEvaluator(BlackBox):
         super().__init__(scorer, info)
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score each ensemble of one template on train and val; see ``Evaluator``.
-
-        A scorer cannot average several templates, so nothing is told of an ensemble of more than one.
-        """
+        """Score each ensemble of one template on train and val; a scorer cannot average several."""
         single = [ensemble[0] for ensemble in ensembles if len(ensemble) == 1]
         verdicts = self._ask("score", lambda: self.score(single)) if single else []
-        found = dict(zip(single, map(checked, verdicts), strict=True))
-        for template, verdict in found.items():
+        known: dict[str, Score] = {}
+        for template, verdict in zip(single, map(checked, verdicts), strict=True):
             if isinstance(verdict, Rejection):
                 raise TemplateRejectedError(template, verdict.reason, verdict.message)
-        known = {name: verdict for name, verdict in found.items() if isinstance(verdict, Score)}
+            known[template] = verdict
+        nothing = SplitScores(train=None, val=None, test=None)
         return [
             SplitScores(train=known[one[0]].train, val=known[one[0]].val, test=None)
             if len(one) == 1
-            else SplitScores(train=None, val=None, test=None)
+            else nothing
             for one in ensembles
         ]
 
 
-class CheckedEvaluator(BlackBox):
-    """An evaluator of the user's own that has a test split."""
+class CheckedEvaluator(CustomEvaluator):
+    """A custom evaluator with a test split; it has ``inspect`` and ``predict`` where the user's object does."""
 
     def __init__(self, given: object) -> None:
         try:
@@ -272,6 +273,12 @@ class CheckedEvaluator(BlackBox):
         except WrongAnswerError as wrong:
             raise ConfigError(f"{type(given).__name__}: {wrong}") from None
         super().__init__(given, info)
+        if callable(attribute(given, "inspect")):
+            check_takes(given, "inspect", ["a {}"], split="test")
+            self.inspect = self._inspect
+        if callable(attribute(given, "predict")):
+            check_takes(given, "predict", [["a {}"]], split="test")
+            self.predict = self._predict
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -288,29 +295,18 @@ class CheckedEvaluator(BlackBox):
 
         def work() -> list[SplitScores | None]:
             questions = [list(ensemble) for ensemble in ensembles]
-            answers = plain_values.listed(
-                self._given.examine(questions, test=test), "answers", len(questions)
-            )
+            answers = self._given.examine(questions, test=test)
+            answers = plain_values.listed(answers, "answers", len(questions))
             return [plain_values.split_scores(answer, test=test) for answer in answers]
 
         return self._ask("examine", work)
 
-
-class CheckedInspector(CheckedEvaluator):
-    """An evaluator of the user's own that tells its classes apart as well."""
-
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Ask for the classes; see ``Inspector``."""
+    def _inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
         return self._ask(
             "inspect", lambda: plain_values.inspection(self._given.inspect(list(ensemble), split=split))
         )
 
-
-class CheckedPredictor(CheckedEvaluator):
-    """An evaluator of the user's own that tells what it takes each image for."""
-
-    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Ask for predictions; see ``Predictor``."""
+    def _predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
         questions = [list(ensemble) for ensemble in ensembles]
         return self._ask(
             "predict",
@@ -318,20 +314,7 @@ class CheckedPredictor(CheckedEvaluator):
         )
 
 
-class CheckedBoth(CheckedInspector, CheckedPredictor):
-    """An evaluator of the user's own that tells its classes apart and its predictions as well."""
-
-
-_KINDS: Mapping[tuple[bool, bool], type[CheckedEvaluator]] = {
-    (False, False): CheckedEvaluator,
-    (True, False): CheckedInspector,
-    (False, True): CheckedPredictor,
-    (True, True): CheckedBoth,
-}
-"""By whether it has ``inspect`` and ``predict``."""
-
-
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+# --- MODULE:FACTORY
 
 
 def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
@@ -343,29 +326,33 @@ def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
         spec: What was asked for.
 
     Raises:
-        ConfigError: It cannot be imported, there is no such name, it cannot be called, it fails, or what it
-            makes is no black box; see ``as_evaluator``.
+        ConfigError: It cannot be imported or called, it fails, or what it makes is not an evaluator; see
+            ``as_evaluator``.
     """
     spec = spec.with_shots()
-    source, _, attribute = name.rpartition(":")
+    source, _, factory_name = name.rpartition(":")
     where = f"evaluator {name!r}"
     module = opened(where, lambda: _imported(name, source))
-    factory = getattr(module, attribute, None)
+    factory = getattr(module, factory_name, None)
     if factory is None:
-        raise ConfigError(f"evaluator {name!r}: {source} has no {attribute!r}")
+        raise ConfigError(f"{where}: {source} has no {factory_name!r}")
     if not callable(factory):
         raise ConfigError(
-            f"evaluator {name!r}: {attribute} is a {type(factory).__name__}; name a function or a class that "
+            f"{where}: {factory_name} is a {type(factory).__name__}; name a function or a class that "
             "makes the evaluator"
         )
     if inspect.iscoroutinefunction(factory):
-        raise ConfigError(f"evaluator {name!r}: {attribute} is async: make it a plain function")
+        raise ConfigError(f"{where}: {factory_name} is async: make it a plain function")
     made: object = opened(where, lambda: factory(spec) if _takes_spec(factory) else factory())
     return as_evaluator(made, spec)
 
 
 def pinned(name: str) -> str:
-    """Return the name of a factory under which it is found from any folder."""
+    """Return the name of a factory under which it is found from any folder.
+
+    A module that is a file in the current folder is called by that file; an installed or missing one keeps
+    its name.
+    """
     source, _, factory = name.rpartition(":")
     _look_here()
     try:
@@ -392,10 +379,7 @@ def _imported(name: str, source: str) -> ModuleType:
 
 
 def _look_here() -> str:
-    """Have modules looked for in the folder that one stands in, as with ``python -m``, and return it.
-
-    What is installed comes first.
-    """
+    """Have modules looked for in the current folder too, after what is installed; return the folder."""
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
