@@ -1,4 +1,7 @@
-"""Calls of the scorer, and whose fault it is when one fails.
+"""Queue templates from many tasks for one scorer, which is called with batches in threads.
+
+The event loop never blocks, the device never waits for a full batch, and every waiter gets a verdict or an
+error, whatever fails.
 
 A call that fails is halved until the culprit stands alone. A template that fails alone is tried again; if it
 goes on failing, one that was scored before is scored again as a witness. If the witness passes and the
@@ -23,6 +26,7 @@ from .threads import DaemonThreads
 MAX_FAILURES = 3
 """Calls with one template alone that may fail before it is blamed; where nothing has been scored yet, also
 templates that may fail alone before the scorer is."""
+GRACE_S = 5.0
 _SHOWN = 300
 
 
@@ -31,13 +35,11 @@ class Job:
     """One template in flight.
 
     Attributes:
-        template: Its text.
-        future: Gets its verdict, or an error.
         arrived: When it came, in the loop's time.
         waiters: How many tasks wait for it.
         failures: Calls with this template alone that failed.
         witnessed: Whether the scorer has scored another template since it failed.
-        asked_again: Whether its first answer was no number.
+        asked_again: Whether its first answer was not a number.
     """
 
     template: str
@@ -122,7 +124,6 @@ class Caller:
         docket.fail(ConsumerError("the consumer was closed before this template was scored"))
 
     async def _judge(self, part: list[Job], error: Exception, docket: _Docket) -> None:
-        """Decide what becomes of a part that failed."""
         if len(part) > 1:
             middle = (len(part) + 1) // 2
             if is_out_of_memory(error):
@@ -166,7 +167,6 @@ class Caller:
         return True
 
     async def _call(self, templates: list[str]) -> Sequence[Verdict]:
-        """Call the scorer in a thread."""
         loop = asyncio.get_running_loop()
         answers = await loop.run_in_executor(self._threads, _call, self._scorer, templates)
         if len(answers) != len(templates):
@@ -174,7 +174,7 @@ class Caller:
         return answers
 
     def _settle(self, part: list[Job], verdicts: Sequence[Verdict]) -> list[list[Job]]:
-        """Hand out verdicts; return the jobs whose answer is no number, to be asked once more."""
+        """Hand out verdicts; return the jobs whose answer is not a number, to be asked once more."""
         again: list[list[Job]] = []
         for job, given in zip(part, verdicts, strict=True):
             verdict = checked(given)
@@ -218,17 +218,8 @@ def _crashing(job: Job, error: Exception) -> CrashingTemplateError:
     return failure
 
 
-GRACE_S = 5.0
-
-
 class Batch(NamedTuple):
-    """A batch that is worked off.
-
-    Attributes:
-        templates: How many were in it.
-        seconds: How long that took.
-        waiting: Templates in the queue at its end.
-    """
+    """A batch that is done: how many templates it had, how long it took, and how many wait at its end."""
 
     templates: int
     seconds: float
@@ -248,7 +239,7 @@ class Consumer:
         queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
         grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
             that takes longer, or any where the context ends by an error, is left behind in its thread.
-        on_batch: Called when a batch is worked off.
+        on_batch: Called when a batch is done.
     """
 
     def __init__(
@@ -298,8 +289,8 @@ class Consumer:
         """Score one template; equal templates in flight at the same time are scored once.
 
         Returns:
-            Its score, or why it is never scored. A score that is no number is asked for once more, and is a
-            rejection then.
+            Its score, or why it is never scored. A score that is not a number is asked for once more, and is
+            a rejection then.
 
         Raises:
             CrashingTemplateError: The scorer fails on this template, and on no other.

@@ -32,10 +32,6 @@ class Manifest:
     """What a features file holds.
 
     Attributes:
-        schema: Version of this form.
-        model: Content hash of the model.
-        preprocessing: What was done to the images.
-        images: Hash of the image set.
         kept: For each row the index of its image, in order; of an image that could not be read there is none.
         bad: Index and complaint of each that could not.
         checksum: Hash of the features' bytes.

@@ -1,4 +1,9 @@
-"""Encode images once for each model and image set, with a bounded number of decoding threads."""
+"""Encode images once for each model and image set, with a bounded number of decoding threads.
+
+Augmented copies of an image show the same in another cut and another light. A template that is right about an
+image only as it happens to be cut and lit is a worse choice than one that is right about its copies as well.
+Nothing is mirrored or turned: a letter would be another one.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +29,18 @@ from .feature_store import SCHEMA, BrokenFeaturesError, FeatureFile, Manifest, f
 from .models import LoadedModel
 
 RECIPE = 1
-"""Goes up with every change of what is done; features of views made by another one are made again."""
+"""Goes up with every change of what is done; features of copies made by another one are made again."""
 LEAST_SIDE = 0.75
 LIGHT = (0.8, 1.2)
 LARGEST = 512
-"""The shorter side, in pixels, of what is altered: above all that a model looks at, and fast to work on."""
+"""The shorter side, in pixels, of what is altered: larger than what a model looks at, and fast to work on."""
 
 
-def altered_views(picture: Image.Image, count: int, mark: str) -> Iterator[Image.Image]:
-    """Yield views of a picture, each of its size, or of what it is reduced to.
+def augmented_copies(picture: Image.Image, count: int, mark: str) -> Iterator[Image.Image]:
+    """Yield ``count`` RGB copies of a picture, each of its size, or of what it is reduced to.
 
-    Args:
-        picture: RGB.
-        count: How many; of a smaller number the first ones are the same.
-        mark: Decides the views; a hash of the file, so that an image has the same ones wherever it lies.
+    ``mark``, a hash of the file, decides the copies, so that an image has the same ones wherever it lies; of a
+    smaller number the first ones are the same.
     """
     rng = Random(f"views/{RECIPE}/{mark}")
     whole = _reduced(picture)
@@ -66,14 +69,14 @@ Out = TypeVar("Out")
 
 
 class _Wanted(NamedTuple):
-    """What is encoded of each image: the image itself, or so many altered views of it."""
+    """What is encoded of each image: the image itself, or so many augmented copies of it."""
 
     views: int | None = None
 
     @property
     def name(self) -> str:
         """What the features are of, for the log."""
-        return "images" if self.views is None else "altered views"
+        return "images" if self.views is None else "augmented copies"
 
     def preprocessing(self, models: str) -> str:
         """Return all that is done to an image, the model's own preprocessing included."""
@@ -81,7 +84,7 @@ class _Wanted(NamedTuple):
 
     def pictures(self, image: Image.Image, digest: str) -> list[Image.Image]:
         """Return the pictures that an image gives."""
-        return [image] if self.views is None else list(altered_views(image, self.views, digest))
+        return [image] if self.views is None else list(augmented_copies(image, self.views, digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +109,12 @@ class ImageEncoder:
     """Encodes image sets for one model.
 
     Attributes:
-        loaded: The model.
         folder: Where features are kept.
         batch: Images encoded at once.
         workers: Threads that decode.
-        on_bad_image: Whether an image that cannot be read ends everything or is left out.
         seen: Knows the hash of a set of images that was read before.
-        report: Told what is taken from the cache, rebuilt or left out.
-        progress: Told how many images of how many are done.
+        report: Called with a line about what is taken from the cache, rebuilt or left out.
+        progress: Called with how many images of how many are done.
     """
 
     loaded: LoadedModel
@@ -130,7 +131,7 @@ class ImageEncoder:
         return self._features(paths, _Wanted())
 
     def views(self, paths: Sequence[Path], count: int) -> Features:
-        """Return features of altered views of the images, ``count`` rows an image, as ``features`` does."""
+        """Return features of augmented copies of the images, ``count`` rows an image."""
         return self._features(paths, _Wanted(count))
 
     def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:

@@ -1,10 +1,10 @@
-"""Put an evaluator together from its specification; everything here may import torch."""
+"""Open an evaluator of CLIP in this process, from its specification."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +29,10 @@ from .zero_shot import Labelled, classifier, decide
 RESIDENT_BYTES = 2**30
 
 
-@dataclass(frozen=True, slots=True)
-class SearchSplits:
-    """Class names, the images that a search may look at, and the content hash of the model.
-
-    Attributes:
-        class_names: By label.
-        train: Training images.
-        val: Validation images; empty where there are none.
-        views: Altered views of both; empty where there are none.
-        model_key: Content hash of the model.
-    """
-
-    class_names: tuple[str, ...]
-    train: Labelled
-    val: Labelled
-    views: Labelled
-    model_key: str
-
-
 def open_in_process(
     spec: EvaluatorSpec, report: Report, progress: Progress, *, look_ahead: bool = False
-) -> tuple[OpenClipEvaluator, SearchSplits]:
-    """Open an evaluator in this process; see ``open_evaluator``."""
+) -> tuple[OpenClipEvaluator, str]:
+    """Open an evaluator in this process; see ``open_evaluator``. Return the content hash of its model too."""
     devices = parse_devices(spec.device)
     data = load_data(spec)
     for note in (*data.chosen, *data.notes):
@@ -62,7 +43,7 @@ def open_in_process(
     train_features, train = labelled(images, data.train, data)
     val_features, val = labelled(images, data.val, data)
     count = spec.views_of(len(data.train) + len(data.val))
-    views = altered(images, (train, val), count)
+    views = augmented(images, (train, val), count)
     ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
@@ -83,7 +64,7 @@ def open_in_process(
         # Of an opening that leaves the test images undecoded not all is known.
         timed=(lambda seconds: opening.keep(evaluator.info, seconds)) if look_ahead else None,
     )
-    return evaluator, SearchSplits(data.classes, train, val, views, models[0].key)
+    return evaluator, models[0].key
 
 
 def model_files(model: str, pretrained: str, report: Report) -> list[Path]:
@@ -114,7 +95,7 @@ def labelled(
 ) -> tuple[Features | None, Labelled]:
     """Return features (those made ahead, if any) and labels of a split; no features where it is empty."""
     if not items:
-        return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
+        return None, Labelled.empty(len(data.classes))
     features = ahead or images.features([item.path for item in items])
     kept = [items[index] for index in features.kept]
     labels = torch.tensor([item.label for item in kept])
@@ -124,19 +105,18 @@ def labelled(
     )
 
 
-def altered(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> Labelled:
-    """Return features and labels of altered views of the images of some splits; empty where none are wanted."""
+def augmented(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> Labelled:
+    """Return features and labels of ``count`` augmented copies of each image of some splits."""
     classes, some = splits[0].classes, [split for split in splits if len(split) and count]
     if not some:
-        return Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
+        return Labelled.empty(classes)
     found = [images.views(split.paths, count) for split in some]
     labels = [split.labels[list(features.kept)] for split, features in zip(some, found, strict=True)]
     return Labelled(torch.cat([features.vectors for features in found]), torch.cat(labels), classes)
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
-    """Return the split with its features on the device, where they are few enough to stay there."""
-    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:
+    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:  # too many to stay on the device
         return split
     return replace(split, features=split.features.to(device))
 
@@ -172,7 +152,7 @@ def _notes(
     train: Labelled,
     report: Report,
 ) -> dict[str, Any]:
-    """Return facts for the result; see ``EvaluatorInfo``."""
+    """Return the notes of ``EvaluatorInfo``."""
     notes: dict[str, Any] = {
         "texts": encoder.statistics().path,
         "device": ", ".join(str(loaded.device) for loaded in models),
@@ -201,7 +181,6 @@ def _notes(
 
 
 def _comparison_templates(name: str, encoder: TextEncoder) -> list[str]:
-    """Return a few hand-made templates, the first of each list."""
     found = dict.fromkeys(templates[0] for templates in for_dataset(name).values())
     return [template for template in found if encoder.check(template) is None][:8]
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from ..counts import how_to_install
 from ..errors import EvaluatorError, ModelError
-from ..scoring import EvaluatorInfo, Inspection, Predictions, SplitScores, Thumbnail, Verdict
+from ..scoring import EvaluatorInfo, Verdict
 from ..spec import EvaluatorSpec, Report
 from ..threads import DaemonThreads
-from .in_process import SearchSplits, build_encoder
+from .in_process import build_encoder
 from .models import load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
 from .zero_shot import Labelled
@@ -36,6 +36,11 @@ LOOK_S = 5.0
 PAUSES_S = (0.0, 1.0, 3.0)
 """Seconds before each of the looks that find nobody where a cluster is lost."""
 _NEVER_S = 7 * 24 * 3600
+TEMPLATES_AN_ACTOR = 8
+IDLE_BATCHES = 20
+TRIES = 4
+START_S = 600.0
+Answers = list[Verdict]
 _keeper = DaemonThreads(1)
 """A cluster that Ray starts here ends with the thread that started it: this one ends with the process."""
 
@@ -75,7 +80,7 @@ class Connection:
     def check(self) -> None:
         """Make sure that the cluster is still there: Ray itself waits for one that is gone."""
         if not self._lost and self._head:
-            self._lost = not any(_answers(self._head, after_s) for after_s in PAUSES_S)
+            self._lost = not any(_answers_after(pause_s, self._head) for pause_s in PAUSES_S)
         if self._lost:
             raise EvaluatorError(f"the Ray cluster at {self._head or self._address} is lost")
 
@@ -85,51 +90,37 @@ def _connected(address: str) -> Any:
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_NEVER_S))
     try:
         import ray
-    except ImportError as error:
-        raise ModelError(f"scoring on a cluster needs Ray: {how_to_install('ray')}") from error
+    except ImportError as missing:
+        raise ModelError(f"scoring on a cluster needs Ray: {how_to_install('ray')}") from missing
     if ray.is_initialized():
         return ray
-    _check_reachable(address)
-    try:
-        _keeper.submit(ray.init, address=address, log_to_driver=False, configure_logging=False).result()
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"there is no Ray cluster at {address!r}: {error}; for one with token authentication set "
-            "RAY_AUTH_MODE=token"
-        ) from error
-    return ray
-
-
-def _check_reachable(address: str) -> None:
-    """Ask for one connection only: Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host:
-        return
-    try:
-        with socket.create_connection((host, int(port)), timeout=REACH_S):
-            return
-    except (OSError, ValueError) as error:
+    if ":" in address and (error := _unreachable(address)) is not None:
         raise ModelError(
             f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
         ) from error
+    try:
+        _keeper.submit(ray.init, address=address, log_to_driver=False, configure_logging=False).result()
+    except (ConnectionError, ValueError, RuntimeError) as failure:
+        raise ModelError(
+            f"there is no Ray cluster at {address!r}: {failure}; for one with token authentication set "
+            "RAY_AUTH_MODE=token"
+        ) from failure
+    return ray
 
 
-def _answers(address: str, after_s: float) -> bool:
-    time.sleep(after_s)
-    host, _, port = address.rpartition(":")
+def _unreachable(address: str) -> Exception | None:
+    """Return why nothing answers at an address, asking for one connection only: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=REACH_S):
-            return True
-    except (OSError, ValueError):
-        return False
+            return None
+    except (OSError, ValueError) as error:
+        return error
 
 
-Answers = list[Verdict]
-
-TEMPLATES_AN_ACTOR = 8
-IDLE_BATCHES = 20
-TRIES = 4
-START_S = 600.0
+def _answers_after(pause_s: float, address: str) -> bool:
+    time.sleep(pause_s)
+    return _unreachable(address) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +183,12 @@ def _no_test() -> Labelled:
 
 
 class ClusterEvaluator:
-    """An evaluator whose scores are computed by actors; it examines in this process. See ``Evaluator``."""
+    """An evaluator whose scores are computed by actors; it does everything else in this process."""
 
     def __init__(
         self,
         local: OpenClipEvaluator,
-        splits: SearchSplits,
+        model_key: str,
         spec: EvaluatorSpec,
         *,
         report: Report = lambda _line: None,
@@ -205,14 +196,15 @@ class ClusterEvaluator:
         self._cluster = cluster = Connection(spec.ray or "auto")
         ray = cluster.ray
         self._local = local
+        self.examine, self.inspect, self.predict = local.examine, local.inspect, local.predict
+        self.image_set, self.thumbnails = local.image_set, local.thumbnails
         given = (
             spec.model_copy(update={"ray": None, "cache_dir": None}),
             replace(local.info, notes={}, baselines={}, sizes=dict(local.info.sizes)),
-            splits.class_names,
-            splits.model_key,
-            ray.put(Shipped.pack(splits.train)),
-            ray.put(Shipped.pack(splits.val)),
-            ray.put(Shipped.pack(splits.views)),
+            local.class_names,
+            model_key,
+            *(ray.put(Shipped.pack(local.split(name))) for name in ("train", "val")),
+            ray.put(Shipped.pack(local.views or Labelled.empty(len(local.class_names)))),
         )
         self._pool = Pool(cluster, given, report)
         self._pool.some()
@@ -222,26 +214,6 @@ class ClusterEvaluator:
     def info(self) -> EvaluatorInfo:
         """What this evaluator scores on."""
         return self._local.info
-
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Open the test split in this process; see ``Evaluator``."""
-        return self._local.examine(ensembles, test=test)
-
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble in this process; see ``Inspector``."""
-        return self._local.inspect(ensemble, split=split)
-
-    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Classify images in this process; see ``Predictor``."""
-        return self._local.predict(ensembles, split=split)
-
-    def image_set(self, split: str) -> str:
-        """Return a content hash of the images of a split; see ``Illustrator``."""
-        return self._local.image_set(split)
-
-    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
-        """Return small pictures of images that this process has; see ``Illustrator``."""
-        return self._local.thumbnails(split, places)
 
     def score(self, templates: Sequence[str]) -> Answers:
         """Score templates on the actors; see ``Scorer``."""

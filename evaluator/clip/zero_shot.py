@@ -40,6 +40,11 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @classmethod
+    def empty(cls, classes: int) -> Labelled:
+        """Return a split without images."""
+        return cls(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
+
 
 @dataclass(frozen=True, slots=True)
 class GreyBox:
@@ -103,7 +108,10 @@ def class_mean(decisions: Tensor, split: Labelled) -> float:
 
 
 def confusions(decisions: Tensor, split: Labelled, most: int | None = None) -> list[tuple[int, int, int]]:
-    """Return true class, class taken for and number of images, the most frequent first; ties by label."""
+    """Return true class, class taken for and number of images, the most frequent first; ties by label.
+
+    ``most`` limits how many pairs there are.
+    """
     labels = split.labels
     wrong = decisions != labels
     pairs, counts = torch.unique(labels[wrong] * split.classes + decisions[wrong], return_counts=True)

@@ -19,7 +19,7 @@ from ..spec import EvaluatorSpec
 from ..user_paths import user_path
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names, rename
-from .readers import bundled, coop, digits
+from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, read_folder
 from .readers.tables import read_table
 from .sampling import default_shots, draw, read_few_shot_file
@@ -50,7 +50,7 @@ class Known:
     """A data set that has a name.
 
     Attributes:
-        name: What ``--data`` takes.
+        name: The value for ``--data``.
         kind: ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root).
         title: One line that says what it shows.
         where: The folder under the data root; empty for those that need none.
@@ -66,7 +66,7 @@ def known() -> tuple[Known, ...]:
     """Return every data set that has a name: those that need nothing first."""
     return (
         *(Known(name, "bundled", bundled.title(name)) for name in bundled.names()),
-        Known(digits.NAME, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
+        Known(bundled.DIGITS, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
         *(Known(name, "coop", layout.title, layout.folder) for name, layout in coop.ELEVEN.items()),
     )
 
@@ -89,7 +89,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     """
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
-        raise DataError(f"--columns tells of a table ({_TABLES}), and --data {spec.data} is none")
+        raise DataError(f"--columns tells of a table ({_TABLES}), and --data {spec.data} is not one")
     try:
         found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
     except OSError as error:  # such as a link that may not be followed
@@ -158,8 +158,8 @@ def read_splits(
     scheme, _colon, rest = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
         return coop.read(name_or_path, data_root)
-    if name_or_path == digits.NAME:
-        return digits.read()
+    if name_or_path == bundled.DIGITS:
+        return bundled.read(name_or_path)
     if scheme in SCHEMES and rest:
         reader = importlib.import_module(f".readers.{SCHEMES[scheme]}", __package__)
         return cast("Splits", reader.read(rest, data_root))

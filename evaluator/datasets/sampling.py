@@ -4,8 +4,8 @@ The published rule (of cross_modal_adaptation, after CoOp's protocol): one ``ran
 label in the order in which it first appears in the training list, ``sample(items, shots)``, or all of them
 where there are fewer; then the same over the validation list with ``min(4, shots)``.
 
-Data that comes without splits is divided in CoOp's proportions: half of each class to train, 20 % to val, 30
-% to test. That depends on the names of the files alone and not on the seed, so that every seed has the same
+Data that comes without splits is divided in CoOp's proportions: half of each class to train, 20 % to val,
+30 % to test. That depends on the names of the files alone and not on the seed, so that every seed has the same
 test images.
 """
 
@@ -27,11 +27,8 @@ MAX_VAL_SHOTS = 4
 
 def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item, ...]:
     """Return at most ``shots`` items of each label, in the order in which labels first appear."""
-    by_label: dict[int, list[Item]] = {}
-    for item in items:
-        by_label.setdefault(item.label, []).append(item)
     drawn: list[Item] = []
-    for found in by_label.values():
+    for found in by_label(items).values():
         drawn.extend(rng.sample(found, shots) if len(found) >= shots else found)
     return tuple(drawn)
 

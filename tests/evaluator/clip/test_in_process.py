@@ -163,7 +163,7 @@ def test_scores_tell_of_views_where_there_are_any(spec: EvaluatorSpec, evaluator
 def test_views_go_by_the_black_box_of_their_own_images(spec: EvaluatorSpec) -> None:
     """A view is classified as an image is: those of train and val that are right, over all."""
     model = opened(spec, views=2)
-    views: Any = model._views
+    views: Any = model.views
     vectors = model.classifier(["{}"])
     right = (np.asarray(views.features) @ vectors.T).argmax(axis=1) == np.asarray(views.labels)
     (score,) = model.score(["{}"])
