@@ -25,8 +25,8 @@ def open_evaluator(
 ) -> Evaluator:
     """Return the evaluator of a specification.
 
-    For CLIP, load data and model and encode the images that are not in the cache; for a custom scorer, call its
-    factory. Block for as long as that takes: call it in a thread. torch is imported here, not before.
+    For CLIP, load data and model and encode the images that are not in the cache; for a custom scorer, call
+    its factory. Block for as long as that takes: call it in a thread. torch is imported here, not before.
 
     Args:
         spec: What to open; a search's config is one.
@@ -72,8 +72,8 @@ def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     """Make sure, as far as that is cheap, that evaluators can be opened, one after another, later on.
 
-    Read the data sets and decode their few-shot images; then look for the models, of which no weights are read
-    or downloaded. Nothing is encoded, and no code of the user's is run.
+    Read the data sets and decode their few-shot images; then look for the models, of which no weights are
+    read or downloaded. Nothing is encoded, and no code of the user's is run.
 
     Returns:
         The data sets, in their order, without those of custom scorers.

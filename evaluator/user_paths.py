@@ -87,7 +87,7 @@ def cache_dir() -> Path:
     """Return the cache folder, made if it is missing: PROMPTCLIMB_CACHE, or the platform's user cache.
 
     Raises:
-        UsageError: PROMPTCLIMB_CACHE is no path, or the folder cannot be made.
+        UsageError: PROMPTCLIMB_CACHE is not a path, or the folder cannot be made.
     """
     named = os.environ.get("PROMPTCLIMB_CACHE")
     folder = user_path(named, "PROMPTCLIMB_CACHE") if named else platformdirs.user_cache_path("promptclimb")

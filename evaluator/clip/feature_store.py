@@ -17,7 +17,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from ..seen_files import sweep
+from ..seen_files import replace_file, sweep
 
 SCHEMA = 1
 NAME = "features"
@@ -53,7 +53,7 @@ def feature_key(model: str, preprocessing: str, images: str) -> str:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest at once or not at all."""
-    _replace(path, json.dumps(asdict(manifest), indent=1).encode())
+    replace_file(path, json.dumps(asdict(manifest), indent=1).encode())
 
 
 def map_features(path: Path) -> Tensor:
@@ -97,21 +97,8 @@ def _read_manifest(path: Path) -> Manifest:
     return Manifest(**found)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 LEFT_S = 3600
-"""Age of a part that nobody goes on with: its process was killed, or left in the middle."""
+"""Age of an abandoned part: its process was killed, or left in the middle."""
 HEADER = 120
 """Bytes of safetensors' header, blank at its end: how many rows there will be is known last."""
 
@@ -155,7 +142,7 @@ class FeatureFile:
         self._shape = (self._shape[0] + len(rows), rows.shape[1])
 
     def finish(self, manifest: Manifest) -> tuple[Tensor, Manifest]:
-        """Return all rows [n, E], a view of the file if there is one, and the manifest with their checksum."""
+        """Return all rows [n, E], if possible a view of the file, and the manifest with their checksum."""
         if self._file is not None:
             try:
                 self._write(self._header(), 0)

@@ -39,8 +39,8 @@ LARGEST = 512
 def augmented_copies(picture: Image.Image, count: int, mark: str) -> Iterator[Image.Image]:
     """Yield ``count`` RGB copies of a picture, each of its size, or of what it is reduced to.
 
-    ``mark``, a hash of the file, decides the copies, so that an image has the same ones wherever it lies; of a
-    smaller number the first ones are the same.
+    ``mark``, a hash of the file, decides the copies, so that an image has the same ones wherever it lies; of
+    a smaller number the first ones are the same.
     """
     rng = Random(f"views/{RECIPE}/{mark}")
     whole = _reduced(picture)

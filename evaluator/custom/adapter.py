@@ -265,7 +265,7 @@ class ScorerEvaluator(CustomEvaluator):
 
 
 class CheckedEvaluator(CustomEvaluator):
-    """A custom evaluator with a test split; it has ``inspect`` and ``predict`` where the user's object does."""
+    """A custom evaluator with a test split, and with ``inspect`` and ``predict`` where the user has them."""
 
     def __init__(self, given: object) -> None:
         try:

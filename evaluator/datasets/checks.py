@@ -16,16 +16,21 @@ from .class_names import duplicates, not_latin, refuse_duplicates
 from .pictures import open_rgb
 from .values import FewShotData, Item, Splits, count_by_label
 
+WORKERS, AT_ONCE = 4, 64
+HOW_TO_GO_ON = "--on-bad-image skip leaves such images out"
+ENDS: Mapping[bytes, bytes] = MappingProxyType(
+    {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
+)
+"""How a whole JPEG and a whole PNG begin and end."""
+TAIL_BYTES = 4096
+"""Where the end is looked for; some cameras write a little after it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataContent:
-    """A few-shot problem by its content.
+    """A few-shot problem by its content: class names.
 
-    Attributes:
-        classes: Class names, by label.
-        shots: Hash of what a search looks at: images, their labels, and the class names.
-        test: Hash of the test images, in order.
-        labels: The label of each test image.
+    Hashes of the shots and of the test images, test labels.
     """
 
     classes: tuple[str, ...]
@@ -37,7 +42,7 @@ class DataContent:
 def content_of(data: FewShotData, digest: Callable[[Path], str]) -> DataContent:
     """Return what a data set holds; every image that is drawn, and every test image, is read.
 
-    Nothing of it is for a search: the test split is compared with another one, and not scored.
+    The test split is compared with another one, and not scored.
     """
 
     def images(items: Sequence[Item]) -> str | None:
@@ -64,12 +69,12 @@ def image_set_hash(digests: Sequence[str]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return hash of a file's bytes; of one that cannot be read, a mark that is no other file's."""
+    """Return hash of a file's bytes; of one that cannot be read, a text that no other file gives."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
-        # Who decodes it says what is wrong with it; here it only has to count as another image.
+        # Decoding it will say what is wrong with it; here it only has to count as another image.
         return f"unreadable {path} {error.errno}"
 
 
@@ -143,16 +148,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
-
-
-WORKERS, AT_ONCE = 4, 64
-HOW_TO_GO_ON = "--on-bad-image skip leaves such images out"
-ENDS: Mapping[bytes, bytes] = MappingProxyType(
-    {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
-)
-"""How a whole JPEG and a whole PNG begin and end."""
-TAIL_BYTES = 4096
-"""Where the end is looked for; some cameras write a little after it."""
 
 
 def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:

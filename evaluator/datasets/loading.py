@@ -1,4 +1,4 @@
-"""From what the user typed to a few-shot problem."""
+"""Load the few-shot problem that a name or a path means."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .readers import bundled, coop
 from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, read_folder
 from .readers.tables import read_table
 from .sampling import default_shots, draw, read_few_shot_file
-from .values import FewShotData, Item, SealedTest, Splits, count_by_label
+from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
-CHECKS = 1
+CHECKS = 2
 """Goes up with every change of what is looked for in files, or of how it is said."""
 MOST_SHOWN = 3
 """Names of data sets in the message on one that is unknown."""
@@ -85,11 +85,11 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     Raises:
         DataError: Anything about the data that makes a score meaningless or impossible; the message says
             what, where, and what to do.
-        ConfigError: A path that was given is none.
+        ConfigError: A given path is invalid.
     """
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
-        raise DataError(f"--columns tells of a table ({_TABLES}), and --data {spec.data} is not one")
+        raise DataError(f"--columns describes a table ({_TABLES}), and --data {spec.data} is not one")
     try:
         found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
     except OSError as error:  # such as a link that may not be followed
@@ -110,7 +110,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         classes=splits.classes,
         train=train,
         val=val,
-        test=SealedTest(splits.test),
+        test=HeldOutTest(splits.test),
         shots=shots,
         seed=spec.seed,
         notes=(*splits.notes, *notes),
@@ -153,7 +153,7 @@ def read_splits(
 
     Raises:
         DataError: Nothing is known by that name, or what it means cannot be read.
-        ConfigError: It can be no path either.
+        ConfigError: It is not a valid path either.
     """
     scheme, _colon, rest = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
@@ -163,7 +163,7 @@ def read_splits(
     if scheme in SCHEMES and rest:
         reader = importlib.import_module(f".readers.{SCHEMES[scheme]}", __package__)
         return cast("Splits", reader.read(rest, data_root))
-    # A path is told by its separator, and does not wait for the drawing code to be imported.
+    # A path is known by its separator, and does not wait for the drawing code to be imported.
     if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
         return bundled.read(name_or_path)
     return _read_path(name_or_path, data_root, class_names, parse_columns(columns))

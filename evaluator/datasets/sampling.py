@@ -4,8 +4,8 @@ The published rule (of cross_modal_adaptation, after CoOp's protocol): one ``ran
 label in the order in which it first appears in the training list, ``sample(items, shots)``, or all of them
 where there are fewer; then the same over the validation list with ``min(4, shots)``.
 
-Data that comes without splits is divided in CoOp's proportions: half of each class to train, 20 % to val,
-30 % to test. That depends on the names of the files alone and not on the seed, so that every seed has the same
+Data that comes without splits is divided in CoOp's proportions: half of each class to train, 20 % to val, 30
+% to test. That depends on the names of the files alone and not on the seed, so that every seed has the same
 test images.
 """
 
@@ -197,8 +197,10 @@ def divide(
         shuffled = rng.sample(found, len(found))
         n_test = max(1, round(len(found) * test))
         n_val = min(round(len(found) * val), len(found) - n_test - 1)
-        for part, end in zip(parts, _cut(shuffled, n_test, n_val), strict=True):
-            part.extend(end)
+        n_train = len(shuffled) - n_val - n_test
+        parts[0].extend(shuffled[:n_train])
+        parts[1].extend(shuffled[n_train : n_train + n_val])
+        parts[2].extend(shuffled[n_train + n_val :])
     return tuple(parts[0]), tuple(parts[1]), tuple(parts[2])
 
 
@@ -214,14 +216,20 @@ def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     return tuple(first), tuple(second)
 
 
+def complete(
+    train: Sequence[Item], val: Sequence[Item], test: Sequence[Item], classes: Sequence[str]
+) -> tuple[Parts, list[str]]:
+    """Return the three splits, made by rule where there is no test split, and a note on that."""
+    if test:
+        return (tuple(train), tuple(val), tuple(test)), []
+    if val:
+        return (tuple(train), *halve(val)), [HALF_RULE]
+    return divide(train, classes), [RULE]
+
+
 def by_label(items: Iterable[Item]) -> dict[int, list[Item]]:
     """Return items of each label, in the order given."""
     groups: dict[int, list[Item]] = {}
     for item in items:
         groups.setdefault(item.label, []).append(item)
     return groups
-
-
-def _cut(shuffled: list[Item], n_test: int, n_val: int) -> tuple[list[Item], list[Item], list[Item]]:
-    n_train = len(shuffled) - n_val - n_test
-    return shuffled[:n_train], shuffled[n_train : n_train + n_val], shuffled[n_train + n_val :]

@@ -189,7 +189,7 @@ def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
 
 
 def check_room(encoder: TextEncoder, options: CoopOptions) -> None:
-    """Make sure that the model reads texts with so many vectors before the class name, without training any."""
+    """Make sure that the model reads texts with so many vectors before the class name."""
     for one in grid(options, 1) if options.tuned else (options,):
         count = one.context if one.init == RANDOM else len(embedded(encoder, one.init))
         SoftPrompt(encoder, count, class_specific=one.class_specific)

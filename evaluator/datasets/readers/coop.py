@@ -1,9 +1,13 @@
-"""Read the eleven data sets of the paper, laid out under ``$DATA`` as in CoOp's instructions."""
+"""Read the eleven data sets of the paper, laid out under ``$DATA`` as in CoOp's instructions.
+
+Most have a split file ``{"train": [[path, label, class name], ...], "val": [...], "test": [...]}``; FGVC-
+Aircraft and ImageNet come in forms of their own.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +19,74 @@ from ..values import Item, Splits
 from .folders import list_classes
 
 INSTRUCTIONS = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
+PARTS = ("train", "val", "test")
+MAX_CLASSES = 100_000
+"""More labels than a data set can have whose texts fit into memory."""
+IMAGENET_SPLIT_FILE = "split_ImageNet.json"
+IMAGENET_NOTES = (
+    "images/val is the test split, as in CoOp; there is no val split, so templates are chosen on the "
+    f"training shots alone ({IMAGENET_SPLIT_FILE} of cross_modal_adaptation, put beside classnames.txt, "
+    "brings one)",
+)
+Family = Literal["split file", "aircraft", "imagenet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a data set lies.
+
+    Attributes:
+        title: What it shows.
+        folder: Its folder under the data root.
+        images: The folder, in it, that paths in its split file are relative to.
+        split: The split file in it; for the other families, the file that is read first.
+        family: Decides how it is read.
+    """
+
+    title: str
+    folder: str
+    images: str
+    split: str
+    family: Family = "split file"
+
+
+ELEVEN: dict[str, Layout] = {
+    "imagenet": Layout("1,000 kinds of objects", "imagenet", "images", "classnames.txt", "imagenet"),
+    "caltech101": Layout("objects", "caltech-101", "101_ObjectCategories", "split_zhou_Caltech101.json"),
+    "oxford_pets": Layout("cats and dogs by breed", "oxford_pets", "images", "split_zhou_OxfordPets.json"),
+    "stanford_cars": Layout("cars by model and year", "stanford_cars", "", "split_zhou_StanfordCars.json"),
+    "oxford_flowers": Layout("flowers", "oxford_flowers", "jpg", "split_zhou_OxfordFlowers.json"),
+    "food101": Layout("dishes", "food-101", "images", "split_zhou_Food101.json"),
+    "fgvc_aircraft": Layout("aircraft by variant", "fgvc_aircraft", "images", "variants.txt", "aircraft"),
+    "sun397": Layout("scenes", "sun397", "SUN397", "split_zhou_SUN397.json"),
+    "dtd": Layout("textures", "dtd", "images", "split_zhou_DescribableTextures.json"),
+    "eurosat": Layout("land use from a satellite", "eurosat", "2750", "split_zhou_EuroSAT.json"),
+    "ucf101": Layout("human actions, a frame each", "ucf101", "UCF-101-midframes", "split_zhou_UCF101.json"),
+}
+
+
+def read(name: str, data_root: Path | None) -> Splits:
+    """Read one of the eleven."""
+    layout = ELEVEN[name]
+    if data_root is None:
+        raise not_there(name, Path("$DATA") / layout.folder, "set --data-root, or DATA in the environment")
+    home = data_root / layout.folder
+    if not home.is_dir():
+        raise not_there(name, home, f"the data root is {data_root}")
+    if layout.family == "aircraft":
+        return read_aircraft(name, home)
+    if layout.family == "imagenet":
+        return read_imagenet(name, home)
+    return read_split_file(name, home / layout.split, home / layout.images)
+
+
+def read_in_place(folder: Path) -> Splits | None:
+    """Read one of the eleven if the folder holds its split file, wherever it lies; else return None."""
+    home = Path(os.path.abspath(folder))  # noqa: PTH100 - a linked folder stays as the user named it
+    for name, layout in ELEVEN.items():
+        if layout.family == "split file" and (home / layout.split).is_file():
+            return read_split_file(name, home / layout.split, home / layout.images)
+    return None
 
 
 def not_there(name: str, path: Path, hint: str = "") -> DataError:
@@ -41,18 +113,9 @@ def need_folder(name: str, path: Path) -> Path:
 
 def need_images(name: str, paths: list[Path], *, listed_in: str) -> None:
     """Raise DataError if images that a list names are not on disk, with how many and the first of them."""
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise not_there(
-            name,
-            missing[0],
-            f"{len(missing)} of the {len(paths)} images that {listed_in} names are missing",
-        )
-
-
-PARTS = ("train", "val", "test")
-# Larger than any label of a data set that this program can hold in memory as texts.
-MAX_CLASSES = 100_000
+    if missing := [path for path in paths if not path.is_file()]:
+        hint = f"{len(missing)} of the {len(paths)} images that {listed_in} names are missing"
+        raise not_there(name, missing[0], hint)
 
 
 def read_split_file(name: str, split: Path, images: Path) -> Splits:
@@ -83,30 +146,24 @@ def parse_split(text: str, *, root: Path, where: str) -> tuple[tuple[tuple[Item,
 def _items(entries: list[Any], root: Path, where: str, names: dict[int, str]) -> Iterator[Item]:
     for number, entry in enumerate(entries):
         here = f"{where}[{number}]"
-        path, label, name = _entry(entry, here)
+        match entry:
+            case [str(path), label, str(name)]:
+                pass
+            case _:
+                raise DataError(f"{here} must be [path, label, class name]")
+        if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < MAX_CLASSES:
+            raise DataError(f"{here}: label {label!r} is out of range; labels are 0, 1, 2, ...")
         if names.setdefault(label, name) != name:
             raise DataError(f"{here}: label {label} is called {names[label]!r} and {name!r}")
         yield Item(inside(root, path, where=here), label)
 
 
-def _entry(entry: Any, here: str) -> tuple[str, int, str]:
-    if not isinstance(entry, list) or len(entry) != 3:
-        raise DataError(f"{here} must be [path, label, class name]")
-    path, label, name = entry
-    if not isinstance(path, str) or not isinstance(name, str):
-        raise DataError(f"{here} must be [path, label, class name]")
-    if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < MAX_CLASSES:
-        raise DataError(f"{here}: label {label!r} is out of range; labels are 0, 1, 2, ...")
-    return path, label, name
-
-
 def read_aircraft(name: str, home: Path) -> Splits:
-    """Read the data set in its own form: a label is the line of its variant in ``variants.txt``."""
+    """Read FGVC-Aircraft: ``images_variant_{train,val,test}.txt``; a label is a line of ``variants.txt``."""
     images = need_folder(name, home / "images")
     classes = read_names(need_file(name, home / "variants.txt"))
     train, val, test = (
-        tuple(_aircraft_items(name, home / f"images_variant_{part}.txt", images, classes))
-        for part in ("train", "val", "test")
+        tuple(_aircraft_items(name, home / f"images_variant_{part}.txt", images, classes)) for part in PARTS
     )
     need_images(name, [item.path for item in train + val + test], listed_in="images_variant_*.txt")
     return Splits(name=name, classes=classes, train=train, val=val, test=test, root=images, published=True)
@@ -125,34 +182,34 @@ def _aircraft_items(name: str, file: Path, images: Path, classes: tuple[str, ...
         yield Item(inside(images, f"{image}.jpg", where=here), labels[variant])
 
 
-SPLIT_FILE = "split_ImageNet.json"
-NOTES = (
-    "images/val is the test split, as in CoOp; there is no val split, so templates are chosen on the "
-    f"training shots alone ({SPLIT_FILE} of cross_modal_adaptation, put beside classnames.txt, brings one)",
-)
-
-
 def read_imagenet(name: str, home: Path) -> Splits:
-    """Read ImageNet, by its published split file where there is one, else by its folders."""
+    """Read ImageNet, by its published split file where there is one, else by its folders.
+
+    ``images/val`` is the test split, as everywhere; ``classnames.txt`` names the folders.
+    """
     images = need_folder(name, home / "images")
-    if (home / SPLIT_FILE).is_file():
-        return read_split_file(name, home / SPLIT_FILE, images)
+    if (home / IMAGENET_SPLIT_FILE).is_file():
+        return read_split_file(name, home / IMAGENET_SPLIT_FILE, images)
     names = read_class_names(need_file(name, home / "classnames.txt"))
-    train_list = list_classes(need_folder(name, images / "train")).images
-    test_list = list_classes(need_folder(name, images / "val")).images
-    folders = sorted(train_list)
-    if strangers := sorted((set(folders) | set(test_list)) - set(names)):
+    train = list_classes(need_folder(name, images / "train")).images
+    test = list_classes(need_folder(name, images / "val")).images
+    folders = sorted(train)
+    if strangers := sorted((set(folders) | set(test)) - set(names)):
         raise DataError(f"{home / 'classnames.txt'} has no name for the folder {strangers[0]}")
-    if unseen := sorted(set(test_list) - set(folders)):
+    if unseen := sorted(set(test) - set(folders)):
         raise DataError(f"{images / 'train' / unseen[0]} has no images, but {images / 'val' / unseen[0]} has")
+
+    def items(found: dict[str, list[Path]]) -> tuple[Item, ...]:
+        return tuple(Item(path, label) for label, one in enumerate(folders) for path in found.get(one, ()))
+
     return Splits(
         name=name,
         classes=tuple(tidy(names[folder], where=home / "classnames.txt") for folder in folders),
-        train=_imagenet_items(folders, train_list),
+        train=items(train),
         val=(),
-        test=_imagenet_items(folders, test_list),
+        test=items(test),
         root=images,
-        notes=NOTES,
+        notes=IMAGENET_NOTES,
         published=True,
     )
 
@@ -167,70 +224,3 @@ def read_class_names(file: Path) -> dict[str, str]:
         if folder:
             names[folder] = class_name
     return names
-
-
-def _imagenet_items(folders: list[str], found: dict[str, list[Path]]) -> tuple[Item, ...]:
-    return tuple(Item(path, label) for label, folder in enumerate(folders) for path in found.get(folder, ()))
-
-
-Family = Literal["split file", "aircraft", "imagenet"]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a data set lies.
-
-    Attributes:
-        title: What it shows.
-        folder: Its folder under the data root.
-        images: The folder, in it, that paths in its split file are relative to.
-        split: The split file in it; for the other families, the file that is read first.
-        family: Which module reads it.
-    """
-
-    title: str
-    folder: str
-    images: str
-    split: str
-    family: Family = "split file"
-
-
-ELEVEN: dict[str, Layout] = {
-    "imagenet": Layout("1,000 kinds of objects", "imagenet", "images", "classnames.txt", "imagenet"),
-    "caltech101": Layout("objects", "caltech-101", "101_ObjectCategories", "split_zhou_Caltech101.json"),
-    "oxford_pets": Layout("cats and dogs by breed", "oxford_pets", "images", "split_zhou_OxfordPets.json"),
-    "stanford_cars": Layout("cars by model and year", "stanford_cars", "", "split_zhou_StanfordCars.json"),
-    "oxford_flowers": Layout("flowers", "oxford_flowers", "jpg", "split_zhou_OxfordFlowers.json"),
-    "food101": Layout("dishes", "food-101", "images", "split_zhou_Food101.json"),
-    "fgvc_aircraft": Layout("aircraft by variant", "fgvc_aircraft", "images", "variants.txt", "aircraft"),
-    "sun397": Layout("scenes", "sun397", "SUN397", "split_zhou_SUN397.json"),
-    "dtd": Layout("textures", "dtd", "images", "split_zhou_DescribableTextures.json"),
-    "eurosat": Layout("land use from a satellite", "eurosat", "2750", "split_zhou_EuroSAT.json"),
-    "ucf101": Layout("human actions, a frame each", "ucf101", "UCF-101-midframes", "split_zhou_UCF101.json"),
-}
-
-READERS: dict[Family, Callable[[str, Path, Layout], Splits]] = {
-    "split file": lambda name, home, layout: read_split_file(name, home / layout.split, home / layout.images),
-    "aircraft": lambda name, home, _layout: read_aircraft(name, home),
-    "imagenet": lambda name, home, _layout: read_imagenet(name, home),
-}
-
-
-def read(name: str, data_root: Path | None) -> Splits:
-    """Read one of the eleven."""
-    layout = ELEVEN[name]
-    if data_root is None:
-        raise not_there(name, Path("$DATA") / layout.folder, "set --data-root, or DATA in the environment")
-    home = data_root / layout.folder
-    if not home.is_dir():
-        raise not_there(name, home, f"the data root is {data_root}")
-    return READERS[layout.family](name, home, layout)
-
-
-def read_in_place(folder: Path) -> Splits | None:
-    """Read one of the eleven, if a folder is the data set itself, wherever it lies and whatever it is called."""
-    home = Path(os.path.abspath(folder))  # noqa: PTH100 - a linked folder stays as the user named it
-    for name, layout in ELEVEN.items():
-        if layout.family == "split file" and (home / layout.split).is_file():
-            return READERS[layout.family](name, home, layout)
-    return None

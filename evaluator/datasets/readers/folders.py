@@ -20,7 +20,7 @@ from ...counts import counted, enumerated
 from ...errors import DataError
 from ..class_names import tidy
 from ..pictures import UNREAD_PHOTOGRAPHS, how_to_convert
-from ..sampling import HALF_RULE, RULE, divide, halve
+from ..sampling import RULE, Parts, complete, divide
 from ..values import Item, Splits
 
 IMAGE_SUFFIXES = frozenset(
@@ -40,10 +40,9 @@ class Listing:
     """The class folders of one folder.
 
     Attributes:
-        root: The folder.
         images: The images by class folder.
         empty: Folders without an image, and the suffixes of what they hold.
-        ignored: Suffixes of all files that were passed over.
+        ignored: Suffixes of all files that were skipped.
     """
 
     root: Path
@@ -118,18 +117,14 @@ def nested(listing: Listing) -> list[str]:
 
 
 def passed_over(listing: Listing) -> list[str]:
-    """Return notes on the files that are no images, and on photographs in a format that is not read."""
-    notes = []
-    if unread := unread_photographs(listing.ignored):
-        notes.append(f"passed over under {listing.root}: {unread}")
-    others = Counter(
-        {kind: count for kind, count in listing.ignored.items() if kind not in UNREAD_PHOTOGRAPHS}
-    )
+    """Return notes on the files that are not images, and on photographs in a format that is not read."""
+    notes = [unread] if (unread := unread_photographs(listing.ignored)) else []
+    others = Counter({kind: n for kind, n in listing.ignored.items() if kind not in UNREAD_PHOTOGRAPHS})
     if others:
         kinds = ", ".join(kind for kind, _count in others.most_common(3))
-        files = counted(others.total(), "file that is no image", "files that are no images")
-        notes.append(f"passed over under {listing.root}: {files} ({kinds})")
-    return notes
+        files = counted(others.total(), "file that is not an image", "files that are not images")
+        notes.append(f"{files} ({kinds})")
+    return [f"skipped under {listing.root}: {note}" for note in notes]
 
 
 def unread_photographs(kinds: Counter[str]) -> str:
@@ -193,18 +188,8 @@ SPLIT_OF: Mapping[str, str] = MappingProxyType(
 """The split that a folder's name, in small letters, means."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitFolders:
-    """The folders that hold the splits of a data set, and those beside them that hold images of no split."""
-
-    train: Path
-    val: Path | None
-    test: Path | None
-    others: tuple[str, ...]
-
-
-def find_split_folders(folder: Path) -> SplitFolders | None:
-    """Return the folders of the splits; None where the folder holds class folders."""
+def find_split_folders(folder: Path) -> tuple[dict[str, Path], list[str]] | None:
+    """Return the folder of each split, and the names of others with images; None for class folders."""
     inside = [entry for entry in entries_of(folder) if entry.is_dir()]
     named = [entry for entry in inside if entry.name.lower() in SPLIT_OF]
     if not any(_holds_classes(entry) for entry in named):
@@ -226,10 +211,7 @@ def find_split_folders(folder: Path) -> SplitFolders | None:
             "holds images too; move it into the split that it belongs to, or, if both are classes, give "
             f"{train.name} another name"
         )
-    found = {split: Path(entry.path) for split, entry in places.items()}
-    return SplitFolders(
-        train=found["train"], val=found.get("val"), test=found.get("test"), others=tuple(others)
-    )
+    return {split: Path(entry.path) for split, entry in places.items()}, others
 
 
 def _places(folder: Path, named: Sequence[os.DirEntry[str]]) -> dict[str, os.DirEntry[str]]:
@@ -275,55 +257,44 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         DataError: No such folder, no class folders, no images, one class only, classes without images, or
             folders that may be splits and may be classes.
     """
-    folder = existing_folder(folder)
-    name = name or folder.name
-    if (places := find_split_folders(folder)) is not None:
-        return _read_split_folders(folder, name, order, places)
-    listing = list_classes(folder)
-    classes, items = _items(listing, _ordered(listing, order))
-    train, val, test = divide(items, classes)
-    return Splits(
-        name=name,
-        classes=classes,
-        train=train,
-        val=val,
-        test=test,
-        root=folder,
-        notes=(RULE, *nested(listing), *passed_over(listing)),
-    )
-
-
-def existing_folder(folder: Path) -> Path:
-    """Return the folder as an absolute path."""
     folder = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - resolve() would leave a linked folder
     if not folder.exists():
         raise DataError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file, not a folder of class folders; {LAYOUT_HELP}")
-    return folder
-
-
-def _read_split_folders(folder: Path, name: str, order: Sequence[str] | None, places: SplitFolders) -> Splits:
-    train_list = list_classes(places.train)
-    names = _ordered(train_list, order)
-    classes, train = _items(train_list, names)
-    notes = passed_over(train_list)
-    if places.others:
-        notes.append(f"folders beside the splits were passed over: {', '.join(places.others)}")
-    val = _split(places.val, train_list, names, notes) if places.val else ()
-    if places.test:
-        test = _split(places.test, train_list, names, notes)
-        if not val:
-            notes.append("there is no val split: templates are chosen on the training shots alone")
-    elif val:
-        val, test = halve(val)
-        notes.append(HALF_RULE)
+    if (found := find_split_folders(folder)) is not None:
+        classes, (train, val, test), notes = _read_split_folders(*found, order)
     else:
-        train, val, test = divide(train, classes)
-        notes.append(RULE)
+        listing = list_classes(folder)
+        classes, items = _items(listing, _ordered(listing, order))
+        train, val, test = divide(items, classes)
+        notes = [RULE, *nested(listing), *passed_over(listing)]
     return Splits(
-        name=name, classes=classes, train=train, val=val, test=test, root=folder, notes=tuple(notes)
+        name=name or folder.name,
+        classes=classes,
+        train=train,
+        val=val,
+        test=test,
+        root=folder,
+        notes=tuple(notes),
     )
+
+
+def _read_split_folders(
+    places: Mapping[str, Path], others: Sequence[str], order: Sequence[str] | None
+) -> tuple[tuple[str, ...], Parts, list[str]]:
+    listing = list_classes(places["train"])
+    names = _ordered(listing, order)
+    classes, train = _items(listing, names)
+    notes = passed_over(listing)
+    if others:
+        notes.append(f"folders beside the splits were skipped: {', '.join(others)}")
+    val = _split(places["val"], listing, names, notes) if "val" in places else ()
+    test = _split(places["test"], listing, names, notes) if "test" in places else ()
+    if test and not val:
+        notes.append("there is no val split: templates are chosen on the training shots alone")
+    parts, made = complete(train, val, test, classes)
+    return classes, parts, [*notes, *made]
 
 
 def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:

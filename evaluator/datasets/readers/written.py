@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from ...errors import DataError
 from ...user_paths import cache_dir
@@ -103,13 +102,8 @@ def _remove_stale(home: Path) -> None:
 
 
 NAMES = ".class-names.json"
-
-
-class Save(Protocol):
-    """Writes one image to a path that it may give a suffix to."""
-
-    def __call__(self, stem: Path) -> None:
-        """Write the image."""
+Save = Callable[[Path], None]
+"""Writes one image to a path that it may give a suffix to."""
 
 
 def numbered_set(

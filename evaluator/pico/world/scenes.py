@@ -162,7 +162,7 @@ def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 
 def draw(scene: Scene, rng: Random, art: Art) -> NDArray[np.uint8]:
-    """Draw the scene as pixels, uint8 [64, 64, 3]; the same scene and generator state give the same picture."""
+    """Draw the scene: uint8 [64, 64, 3]; the same scene and generator state give the same picture."""
     picture = _picture(scene, rng, art)
     if picture.mode == "RGBA":
         if scene.condition in BEFORE:

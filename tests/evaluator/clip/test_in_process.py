@@ -189,16 +189,16 @@ def test_the_test_split_is_opened_only_to_examine(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scoring never touches the test images; examining reads them once."""
-    from promptclimb.evaluator.datasets.values import SealedTest
+    from promptclimb.evaluator.datasets.values import HeldOutTest
 
     openings: list[int] = []
-    open_items = SealedTest.open
+    open_items = HeldOutTest.open
 
-    def counting(sealed: SealedTest) -> Any:
+    def counting(sealed: HeldOutTest) -> Any:
         openings.append(1)
         return open_items(sealed)
 
-    monkeypatch.setattr(SealedTest, "open", counting)
+    monkeypatch.setattr(HeldOutTest, "open", counting)
     found = opened(spec)
     found.score(TEMPLATES)
     assert not openings
