@@ -70,7 +70,6 @@ class _Docket:
     Attributes:
         parts: Not tried yet, or to be tried again.
         suspects: Failed alone while no other template had ever been scored.
-        error: The last failure, as an error for those that wait.
     """
 
     parts: list[list[Job]]
@@ -233,13 +232,11 @@ class Consumer:
     from as many as its ``in_flight`` says.
 
     Args:
-        scorer: What scores.
         max_batch: Most templates a call. Halved, and remembered, when the scorer runs out of memory.
         max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
         queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
         grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
             that takes longer, or any where the context ends by an error, is left behind in its thread.
-        on_batch: Called when a batch is done.
     """
 
     def __init__(

@@ -154,10 +154,6 @@ class EvaluatorInfo:
     """What an evaluator scores on, and with what.
 
     Attributes:
-        dataset: Name of the data set.
-        classes: Number of classes.
-        shots: Training images a class.
-        seed: Seed of the few-shot sample.
         sizes: Images in ``train``, ``val`` and ``test``.
         model: open_clip's name of the model.
         pretrained: Tag or file of its weights.

@@ -82,16 +82,10 @@ class LoadedModel:
     """An open_clip model in eval mode, and what belongs to it.
 
     Attributes:
-        name: The name it was asked for by.
-        pretrained: The tag or file it was asked for by.
-        model: The model.
-        preprocess: Image to tensor [3, H, W].
-        tokenizer: Texts to token ids.
         context_length: Most tokens that it reads.
         key: Content hash of checkpoint and architecture.
         weights: Content hash of the checkpoint alone.
         preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
-        device: Where it lies.
         logit_scale: Factor between cosine and logit.
         corrections: What was set otherwise than the name says, a sentence each.
     """

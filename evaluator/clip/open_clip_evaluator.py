@@ -51,15 +51,9 @@ class OpenClipEvaluator:
     """Scores templates by the accuracy of the zero-shot classifier that they make; see ``Evaluator``.
 
     Args:
-        info: What is scored on.
-        encoder: Templates to class vectors.
-        class_names: By label.
-        train: Training images.
-        val: Validation images; empty where there are none.
         open_test: Gives the test images; called once, at the first need.
         views: Augmented copies of training and validation images; None or empty where there are none.
         objective: Decides whether scores carry grey-box values.
-        logit_scale: The model's factor between cosine and logit.
         timed: Called once with what scoring a template takes, in seconds, measured on the first full batch
             after another one.
     """

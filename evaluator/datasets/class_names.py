@@ -24,12 +24,7 @@ SPLIT = "split"
 
 
 def tidy(raw: str, *, where: object) -> str:
-    """Return a class name fit for a caption: underscores and runs of white space become single spaces.
-
-    Args:
-        raw: The name as it was found.
-        where: The file or folder that it comes from, for the message.
-    """
+    """Return a class name fit for a caption: underscores and runs of white space become single spaces."""
     name = " ".join(unicodedata.normalize("NFC", raw).replace("_", " ").split())
     check_name(name, raw, where=where)
     return name

@@ -52,7 +52,6 @@ class Known:
     Attributes:
         name: The value for ``--data``.
         kind: ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root).
-        title: One line that says what it shows.
         where: The folder under the data root; empty for those that need none.
     """
 

@@ -34,12 +34,7 @@ def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item,
 
 
 def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Return the few-shot training and validation items of a data set.
-
-    Args:
-        splits: The whole data set.
-        shots: Training images a class, at least 1.
-        seed: Seed of the draw; the published ones are 1, 2 and 3.
+    """Return the few-shot training and validation items of a data set; the published seeds are 1, 2 and 3.
 
     Raises:
         DataError: ``shots`` is not positive, or no class has so many training images.

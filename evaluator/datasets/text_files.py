@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import DataError
 
-# ImageNet's split as JSON is 120 MB; what is larger than this is no list of images.
+# ImageNet's split as JSON is 120 MB; a larger file is not a list of images.
 MAX_BYTES = 512 * 2**20
 
 
@@ -50,21 +50,14 @@ def parse_json(text: str, *, where: str) -> Any:
         raise DataError(f"{where} is not JSON that can be read: {error}") from error
 
 
-def inside(root: Path, raw: str, *, where: str, base: Path | None = None) -> Path:
-    """Return the absolute path that a split file or a table means.
+def inside(root: Path, raw: str, *, where: str) -> Path:
+    """Return the absolute path that a split file or a table means; refuse one that leads out of the root.
 
-    Links are left as they are: where the user's own links lead is the user's affair. What is refused is text
-    that climbs out of the root.
-
-    Args:
-        root: The folder that it must lie under, absolute.
-        raw: The path as it was written.
-        where: Names the place in the file, for the message.
-        base: What a relative path is relative to; ``root`` if None.
+    Links are left as they are. ``where`` names the place in the file, for the message.
     """
     if not raw or "\0" in raw:
-        raise DataError(f"{where}: {raw!r} is no path of an image")
-    path = os.path.normpath(os.path.join(base or root, raw))  # noqa: PTH118 - text only, nothing is resolved
+        raise DataError(f"{where}: {raw!r} is not a path of an image")
+    path = os.path.normpath(os.path.join(root, raw))  # noqa: PTH118 - text only, nothing is resolved
     if os.path.commonpath([path, root]) != str(root):
         raise DataError(f"{where}: {raw!r} leads out of {root}; every image must lie under the data root")
     return Path(path)

@@ -54,11 +54,7 @@ class Splits:
     """A whole data set as it lies on disk, before any shots are drawn.
 
     Attributes:
-        name: What it is called in results.
-        classes: Class names, by label.
         train: Training items in the order of their source, which few-shot sampling depends on.
-        val: Validation items; empty where there are none.
-        test: Test items.
         root: The folder that every path lies under.
         notes: What a user ought to know of how it was read, a sentence each.
         published: The class names come from a published list, where a name may stand twice.
@@ -79,13 +75,9 @@ class FewShotData:
     """A few-shot problem: what a search may look at, and a test split that is held out.
 
     Attributes:
-        name: What the data set is called in results.
-        classes: Class names, by label.
         train: At most ``shots`` items a class, in the order of the draw.
         val: At most ``min(4, shots)`` items a class; empty where there is no validation split.
-        test: The whole test split.
         shots: Training images a class that were asked for, or chosen where nothing was said.
-        seed: Seed of the draw.
         notes: What a user ought to know, a sentence each.
         chosen: What was chosen because nothing was said, a sentence each; no result keeps it, since a resumed
             run has it as a setting.

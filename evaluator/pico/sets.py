@@ -31,16 +31,12 @@ class Spec:
     """One bundled set.
 
     Attributes:
-        title: One line that says what the pictures show.
         classes: The class names, in the order of their labels.
-        family: The world's family of scenes.
-        form: The form in which the names are drawn.
         role: Which of the form's two names is the label: "first" or "second".
         media: The media that pictures are made with; by chance as in the world where empty.
         senses: For names that unlike things share, the sense that is drawn, class by class.
         matching: Templates that say what the pictures show.
         contradicting: Templates that say something else.
-        words_matter: Whether the words are expected to matter much.
     """
 
     title: str

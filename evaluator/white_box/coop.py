@@ -39,8 +39,6 @@ class SoftPrompt:
 
     Args:
         encoder: Of the model and the class names.
-        context: M.
-        class_specific: Whether each class has vectors of its own.
     """
 
     def __init__(self, encoder: TextEncoder, context: int, *, class_specific: bool = False) -> None:
@@ -142,8 +140,6 @@ class Learned:
     Attributes:
         vectors: [M, D], or [C, M, D].
         weights: The classifier that it makes, [C, E], on the CPU.
-        losses: Mean training loss of each epoch.
-        options: What it was trained with.
     """
 
     vectors: Tensor

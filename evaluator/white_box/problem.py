@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from ..clip.zero_shot import Labelled, classifier, correct
 from ..datasets.checks import shots_hash
 from ..datasets.hand_made import PLAIN, hand_made
 from ..datasets.loading import load_data
-from ..errors import DataError, EvaluatorError
+from ..errors import EvaluatorError
 from ..scoring import Predictions
 from ..spec import EvaluatorSpec, Progress, Report
 from .references import REFERENCES, MethodOptions, WhiteBoxResult
@@ -29,16 +29,8 @@ class Problem:
     """Features and labels of the shots, the model, and a test split that is opened at the end.
 
     Attributes:
-        dataset: Name of the data set.
-        class_names: By label.
-        shots: Training images a class.
-        seed: Seed of the few-shot sample.
-        loaded: The model.
         encoder: Templates to class vectors, in float32.
-        train: Training images.
-        val: Validation images; empty where there are none.
         open_test: Gives the test images.
-        report: Told each fact worth knowing.
         content: See ``EvaluatorInfo``.
     """
 
@@ -63,13 +55,8 @@ class Problem:
             return self._opened[name]
         return self.val if name == "val" else self.train
 
-    def check_split(self, name: Literal["train", "val", "test"]) -> None:
-        """Make sure that a split has images, without opening the test split."""
-        if name == "val" and not len(self.val):
-            raise DataError(f"{self.dataset} has no val images; choose another split")
-
     def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
-        """Return templates for a text classifier: those made for this data set, if any, or the plain one."""
+        """Return templates for a text classifier: those made for this data set, else the default template."""
         own = hand_made(self.dataset) if kind == "hand-made" else ()
         return tuple(text for text in own if self.encoder.check(text) is None) or (PLAIN,)
 
@@ -88,12 +75,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A classifier of images that was learnt.
+    """A fitted classifier: gives the class of each image of a split, [n] on the CPU.
 
-    Attributes:
-        decide: From the images of a split to the class of each, [n] on the CPU.
-        chosen: What it was made with, as JSON values.
-        trained: Numbers that were learnt.
+    ``chosen`` is what it was made with, as JSON values; ``trained`` counts the numbers that were learnt.
     """
 
     decide: Callable[[Labelled], Tensor]
@@ -101,12 +85,8 @@ class Fitted:
     trained: int
 
 
-class Fit(Protocol):
-    """What the module of a method has."""
-
-    def __call__(self, problem: Problem, options: Any, *, seed: int) -> Fitted:
-        """Fit the method to the shots; the test split stays sealed."""
-        ...
+Fit = Callable[..., Fitted]
+"""The function ``fit(problem, options, *, seed)`` of a method's module; the test split stays closed."""
 
 
 def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Problem:
@@ -121,7 +101,7 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
     hashes = [None if one is None else one.images for one in (seen, also_seen)]
     full = EvaluatorSpec(**{**dict(spec), "precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
-    assert isinstance(encoder, TextEncoder)  # of one model there are no replicas
+    assert isinstance(encoder, TextEncoder)  # one model has no replicas
     with torch.inference_mode(False):
         return Problem(
             dataset=data.name,

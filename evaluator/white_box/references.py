@@ -142,15 +142,11 @@ class WhiteBoxResult:
     """What a white-box reference comes to.
 
     Attributes:
-        name: One of ``REFERENCES``.
         train: Share of the training images that are correctly classified.
-        val: The same on the validation images; None where there are none.
         test: The same on the test images; None unless the split was asked for.
-        split: The split of the predictions.
         predictions: True classes, and one row: what this reference takes the images of that split for.
         chosen: What it worked with, as JSON values: options as given, and what was chosen on val.
         trained: Numbers that were learnt.
-        seconds: What fitting and choosing took; loading and encoding images is left out.
         content: Hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of
             the split by the split's name.
     """

@@ -56,10 +56,6 @@ class TextEncoder:
     A template's vectors do not depend on the other templates of a call.
 
     Args:
-        model: An open_clip model in eval mode.
-        tokenizer: Its tokenizer.
-        class_names: The names, by label.
-        context_length: Most tokens that the model reads.
         dtype: Type of the matrix products; float32 unless a lower precision is wanted.
         max_rows: Tokens that go through the tower at once; None to fit the device.
         memory: Class vectors remembered between calls, whole templates at a time.

@@ -36,8 +36,6 @@ class Layout:
     """Where a data set lies.
 
     Attributes:
-        title: What it shows.
-        folder: Its folder under the data root.
         images: The folder, in it, that paths in its split file are relative to.
         split: The split file in it; for the other families, the file that is read first.
         family: Decides how it is read.
