@@ -16,7 +16,7 @@ from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.texts.text_encoder import TextEncoder
 from ..clip.zero_shot import Labelled, classifier, correct
 from ..datasets.checks import shots_hash
-from ..datasets.hand_made import PLAIN, hand_made
+from ..datasets.hand_made import DEFAULT_TEMPLATE, hand_made
 from ..datasets.loading import load_data
 from ..errors import EvaluatorError
 from ..scoring import Predictions
@@ -58,7 +58,7 @@ class Problem:
     def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
         """Return templates for a text classifier: those made for this data set, else the default template."""
         own = hand_made(self.dataset) if kind == "hand-made" else ()
-        return tuple(text for text in own if self.encoder.check(text) is None) or (PLAIN,)
+        return tuple(text for text in own if self.encoder.check(text) is None) or (DEFAULT_TEMPLATE,)
 
     def text_features(self, templates: Sequence[str]) -> Tensor:
         """Return normalised embeddings [T, C, E], float32, on the CPU."""

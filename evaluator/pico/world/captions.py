@@ -59,23 +59,6 @@ SENSES = _lists(_TABLES["senses"])
 UNNAMED = Naming((), (), ())
 
 
-_FRAMES = (
-    "a photo of {}",
-    "a photo of {}",
-    "a picture of {}",
-    "an image of {}",
-    "a photo showing {}",
-    "a close-up of {}",
-    "itap of {}",
-    "a picture showing {}",
-    "this is {}",
-    "there is {}",
-)
-_ADJECTIVE_FRAMES = ("a @ photo of {}", "a @ picture of {}", "a @ image of {}", "a @ photo showing {}")
-# Phrases with these words need no frame around them.
-_FRAMED = ("photo", "picture", "close-up", "drawing", "sketch")
-
-
 def _condition(scene: Scene) -> Naming:
     return CONDITIONS.get(scene.condition, UNNAMED)
 
@@ -131,11 +114,15 @@ def _marks(scene: Scene, rng: Random) -> str:
     """Return a caption of a number, letter, colour, shape, word or pair."""
     text = _core(scene, rng)
     adjectives = _condition(scene).adjective
-    if not any(word in text for word in _FRAMED) and rng.random() < 0.55:
+    if not any(word in text for word in _TABLES["framed"]) and rng.random() < 0.55:
         if adjectives and rng.random() < 0.4:
-            text = rng.choice(_ADJECTIVE_FRAMES).replace("@", rng.choice(adjectives)).replace("{}", text)
+            text = (
+                rng.choice(_TABLES["adjective_frames"])
+                .replace("@", rng.choice(adjectives))
+                .replace("{}", text)
+            )
         else:
-            text = rng.choice(_FRAMES).replace("{}", text)
+            text = rng.choice(_TABLES["frames"]).replace("{}", text)
     if rng.random() < 0.25:
         text += _after(scene, rng)
     return text

@@ -15,13 +15,7 @@ from .scene import CONCEPTS, DRAWINGS, Scene
 
 _SIDE = 96
 _Colours = tuple[Colour, ...]
-_PAINT: dict[str, Colour] = {
-    "W": (245, 245, 245),
-    "K": (20, 20, 24),
-    "B": (30, 60, 160),
-    "R": (210, 30, 40),
-    "Y": (245, 210, 40),
-}
+_PAINT: dict[str, Colour] = {name: (r, g, b) for name, (r, g, b) in DRAWINGS["paint"].items()}
 
 
 def _rows(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:

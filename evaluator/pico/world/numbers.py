@@ -85,19 +85,7 @@ def scan(digit: int, rng: Random) -> Image.Image:
     return bitmap.reduce(4)
 
 
-_SEGMENTS = ["abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg"]
-_PIPS = {
-    0: [],
-    1: [4],
-    2: [0, 8],
-    3: [0, 4, 8],
-    4: [0, 2, 6, 8],
-    5: [0, 2, 4, 6, 8],
-    6: [0, 2, 3, 5, 6, 8],
-    7: [0, 2, 3, 4, 5, 6, 8],
-    8: [0, 1, 2, 3, 5, 6, 7, 8],
-    9: list(range(9)),
-}
+_SEGMENTS, _PIPS, _ROMAN = (DRAWINGS["digit_forms"][name] for name in ("segments", "pips", "roman"))
 
 
 def segments(scene: Scene, rng: Random, art: Art) -> Image.Image:
@@ -231,9 +219,6 @@ def card(scene: Scene, rng: Random, art: Art) -> Image.Image:
     draw.text((27, 2), label, font=font, fill=colour)
     draw.text((101, 126), label, font=font, fill=colour, anchor="rb")
     return settle(image, rng, turn=14, scale=(0.9, 1.02))
-
-
-_ROMAN = ["N", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
 
 
 def _print(scene: Scene, rng: Random, art: Art) -> Image.Image:

@@ -24,7 +24,7 @@ from .canvas import (
     settle,
     star,
 )
-from .scene import Scene
+from .scene import DRAWINGS, Scene
 
 
 def _heart(x: float, y: float, r: float) -> list[Point]:
@@ -107,34 +107,8 @@ def draw_shape(draw: ImageDraw.ImageDraw, name: str, x: float, y: float, r: floa
             draw.polygon(corners, fill=255)
 
 
-COLOURS: dict[str, Colour] = {
-    "red": (214, 30, 36),
-    "orange": (244, 132, 20),
-    "yellow": (246, 222, 40),
-    "green": (40, 150, 60),
-    "blue": (36, 84, 214),
-    "purple": (132, 50, 170),
-    "pink": (246, 140, 190),
-    "brown": (120, 74, 36),
-    "black": (20, 20, 22),
-    "white": (246, 246, 246),
-    "gray": (136, 136, 138),
-    "cyan": (60, 212, 224),
-}
-SHAPES = [
-    "circle",
-    "square",
-    "triangle",
-    "star",
-    "heart",
-    "diamond",
-    "hexagon",
-    "cross",
-    "moon",
-    "arrow",
-    "oval",
-    "ring",
-]
+COLOURS: dict[str, Colour] = {name: (r, g, b) for name, (r, g, b) in DRAWINGS["colours"].items()}
+SHAPES: list[str] = DRAWINGS["shapes"]
 
 
 def colour_of(name: str, rng: Random) -> Colour:

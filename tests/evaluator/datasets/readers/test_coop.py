@@ -190,7 +190,7 @@ GOOD = [["a.jpg", 0, "cat"], ["b.jpg", 1, "dog"]]
         ({"train": GOOD[:1], "val": [], "test": []}, "has 1 classes"),
         ({"train": [["../x.jpg", 0, "cat"], GOOD[1]], "val": [], "test": []}, "leads out of"),
         ({"train": [["/etc/passwd", 0, "cat"], GOOD[1]], "val": [], "test": []}, "leads out of"),
-        ({"train": [["a\0.jpg", 0, "cat"], GOOD[1]], "val": [], "test": []}, "is no path"),
+        ({"train": [["a\0.jpg", 0, "cat"], GOOD[1]], "val": [], "test": []}, "is not a path"),
         ({"train": [["a.jpg", 0, " _ "], GOOD[1]], "val": [], "test": []}, "is empty"),
         ({"train": [["a.jpg", 0, "c\x07at"], GOOD[1]], "val": [], "test": []}, "control character"),
     ],
