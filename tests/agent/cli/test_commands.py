@@ -115,7 +115,7 @@ def test_a_search_prints_its_result_and_leaves_its_files(
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result == json.loads((tmp_path / "r" / "result.json").read_text())
-    assert (result["schema"], result["status"], result["usage"]["calls"]) == (1, "finished", 6)
+    assert (result["schema"], result["status"], result["usage"]["calls"]) == (3, "finished", 6)
     assert set(result["baselines"]) == {"default template", "hand-made", "best starting template"}
     assert {"best found", "ensemble", "default template"} <= {part.strip() for part in err.split("│")}
     names = {path.name for path in (tmp_path / "r").iterdir()}
