@@ -29,7 +29,7 @@ TERMS = {
     r"doubtful": "estimated tokens",
     r"in vain|mended|dearest|whence": "failed, fixed, most expensive, where from",
     r"as a rule": "typically, expected",
-    r"last look|keepsakes?|written down|same content|early picks?|greetings|beforehand": "plain names, such as test evaluation, report data",
+    r"last look|keepsakes?|written down|same content|early picks?|greetings|beforehand": "plain names",
 }
 """Terms that are not used, and what is used instead."""
 LOWER_CASE = {r"none is|is none|are none": "is not a ..., is invalid"}
