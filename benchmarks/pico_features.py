@@ -90,7 +90,7 @@ def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[i
         yield label, Image.fromarray(sets.draw(scene, rng, sets._art(tested)))
 
 
-def altered_views(pictures: Iterable[Image.Image], rng: Random) -> Iterator[Image.Image]:
+def augmented_copies(pictures: Iterable[Image.Image], rng: Random) -> Iterator[Image.Image]:
     """Yield views of each picture that mean the same: cut a little, other light; mirrored never (letters)."""
     for picture in pictures:
         whole = picture.convert("RGB")
@@ -179,7 +179,7 @@ def encoded(name: str, clip: Clip, pictures: int, cache: Path | None) -> Encoded
             found[f"{split}_y"] = np.array([of.classes.index(label) for label, _ in drawn])
             found[f"{split}_x"] = clip.pictures(picture for _, picture in drawn)
             if split != "test":
-                altered = clip.pictures(altered_views((picture for _, picture in drawn), Random(name)))
+                altered = clip.pictures(augmented_copies((picture for _, picture in drawn), Random(name)))
                 found[f"{split}_views"] = altered.reshape(len(drawn), VIEWS, -1)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,7 @@ class FakeEvaluator:
             pretrained="hash",
             fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
             class_names=tuple(f"kind {number}" for number in range(1, 11)),
-            baselines={"plain": ("a photo of a {}",), "hand-made": ("a clean drawing of a {}",)},
+            baselines={"default template": ("a photo of a {}",), "hand-made": ("a clean drawing of a {}",)},
         )
 
     @property

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from ...evaluator.counts import counted
 from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, Score, SplitScores
 from ...evaluator.threads import in_thread
-from ..climb.ensembles import VOTERS, grown
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
 from ..results.gain import Examined
 from ..results.result import (
@@ -24,6 +23,7 @@ from ..results.result import (
 )
 from ..store.run import Store
 from . import votes
+from .ensembles import VOTERS, grown
 
 T = TypeVar("T")
 

@@ -54,10 +54,10 @@ def imagenet_class_names() -> tuple[str, ...]:
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return templates that a found one is compared with.
 
-    ``plain`` is the default template; ``hand-made`` is there if this very data set has templates;
+    ``default template`` is always there, ``hand-made`` if this very data set has templates;
     ``openai-imagenet`` (80) and ``simple-imagenet`` (7) are open_clip's lists.
     """
-    found: dict[str, tuple[str, ...]] = {"plain": (DEFAULT_TEMPLATE,)}
+    found: dict[str, tuple[str, ...]] = {"default template": (DEFAULT_TEMPLATE,)}
     if own := hand_made(name):
         found["hand-made"] = own
     return found | {
