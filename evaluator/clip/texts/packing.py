@@ -27,7 +27,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ChainGroup:
     """Chains of equal shape: n chains of Q new tokens, each behind P tokens that stand elsewhere.
 
     Attributes:
@@ -57,8 +57,8 @@ class Pass:
 
     tokens: Tensor
     positions: Tensor
-    groups: tuple[Group, ...]
-    answers: tuple[Group, ...]
+    groups: tuple[ChainGroup, ...]
+    answers: tuple[ChainGroup, ...]
     order: Ints
 
 
@@ -118,8 +118,8 @@ class _Layout:
         self._device = device
         self._tokens: list[Ints] = []
         self._positions: list[Ints] = []
-        self._groups: list[Group] = []
-        self._answers: list[Group] = []
+        self._groups: list[ChainGroup] = []
+        self._answers: list[ChainGroup] = []
         self._heads: dict[tuple[int, ...], int] = {}
         self._rows = 0
 
@@ -139,10 +139,10 @@ class _Layout:
         self._groups.append(group)
         self._answers.append(group)
 
-    def _group(self, tokens: Ints, before: Ints, shared: int) -> Group:
+    def _group(self, tokens: Ints, before: Ints, shared: int) -> ChainGroup:
         count, length = tokens.shape
         own = self._rows + np.arange(count * length).reshape(count, length)
-        group = Group(self._rows, count, length, self._tensor(np.concatenate([before, own], axis=1)))
+        group = ChainGroup(self._rows, count, length, self._tensor(np.concatenate([before, own], axis=1)))
         self._tokens.append(tokens.reshape(-1))
         self._positions.append(np.tile(np.arange(shared, shared + length), count))
         self._rows += count * length

@@ -12,7 +12,7 @@ from .scene import KIND, NUMBERS, Scene
 _TABLES: dict[str, Any] = tomllib.loads((Path(__file__).parent / "phrases.toml").read_text(encoding="utf-8"))
 
 
-class Words(NamedTuple):
+class FormWords(NamedTuple):
     """The phrases of one form: for its first role, its second, both, and soft ones that only lean towards it.
 
     In a phrase ``{}`` stands for the first name, ``[]`` for the second. ``lean`` is how often a phrase that
@@ -34,9 +34,9 @@ class Naming(NamedTuple):
     after: tuple[str, ...]
 
 
-def _words(table: dict[str, Any]) -> Words:
+def _words(table: dict[str, Any]) -> FormWords:
     first, second, both, soft = (tuple(table.get(key, ())) for key in ("first", "second", "both", "soft"))
-    return Words(first, second, both, soft, float(table.get("lean", 0.5)))
+    return FormWords(first, second, both, soft, float(table.get("lean", 0.5)))
 
 
 def _naming(table: dict[str, list[str]]) -> Naming:
@@ -47,7 +47,7 @@ def _lists(table: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {key: tuple(phrases) for key, phrases in table.items()}
 
 
-FORMS: dict[str, Words] = {form: _words(table) for form, table in _TABLES["forms"].items()}
+FORMS: dict[str, FormWords] = {form: _words(table) for form, table in _TABLES["forms"].items()}
 NEUTRAL = _lists(_TABLES["neutral"])
 MEDIA: dict[str, Naming] = {medium: _naming(table) for medium, table in _TABLES["media"].items()}
 CONDITIONS: dict[str, Naming] = {
