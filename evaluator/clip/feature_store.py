@@ -29,21 +29,16 @@ class BrokenFeaturesError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a features file holds.
-
-    Attributes:
-        kept: For each row the index of its image, in order; of an image that could not be read there is none.
-        bad: Index and complaint of each that could not.
-        checksum: Hash of the features' bytes.
-    """
+    """What a features file holds."""
 
     schema: int
     model: str
     preprocessing: str
     images: str
+    # for each row the index of its image, in order; of an image that could not be read there is none
     kept: tuple[int, ...]
-    bad: tuple[tuple[int, str], ...]
-    checksum: str
+    bad: tuple[tuple[int, str], ...]  # index and complaint of each that could not
+    checksum: str  # hash of the features' bytes
 
 
 def feature_key(model: str, preprocessing: str, images: str) -> str:

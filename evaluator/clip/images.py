@@ -89,42 +89,28 @@ class _Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Normalised features of an image set.
+    """Normalised features of an image set."""
 
-    Attributes:
-        vectors: [n, E], float32, on the CPU, perhaps a view of a file.
-        kept: For each row, the index of its image in the set.
-        bad: What was wrong with each image that was left out.
-        images: Hash of the image set.
-    """
-
-    vectors: Tensor
-    kept: tuple[int, ...]
-    bad: tuple[str, ...]
-    images: str
+    vectors: Tensor  # [n, E], float32, on the CPU, perhaps a view of a file
+    kept: tuple[int, ...]  # for each row, the index of its image in the set
+    bad: tuple[str, ...]  # what was wrong with each image that was left out
+    images: str  # hash of the image set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageEncoder:
-    """Encodes image sets for one model.
-
-    Attributes:
-        folder: Where features are kept.
-        batch: Images encoded at once.
-        workers: Threads that decode.
-        seen: Knows the hash of a set of images that was read before.
-        report: Called with a line about what is taken from the cache, rebuilt or left out.
-        progress: Called with how many images of how many are done.
-    """
+    """Encodes image sets for one model."""
 
     loaded: LoadedModel
-    folder: Path
-    batch: int = 64
-    workers: int = 4
+    folder: Path  # where features are kept
+    batch: int = 64  # images encoded at once
+    workers: int = 4  # threads that decode
     on_bad_image: OnBadImage = "fail"
+    # knows the hash of a set of images that was read before
     seen: SeenFiles = field(default_factory=SeenFiles)
+    # called with a line about what is taken from the cache, rebuilt or left out
     report: Report = lambda _line: None
-    progress: Progress = lambda _done, _of: None
+    progress: Progress = lambda _done, _of: None  # called with how many images of how many are done
 
     def features(self, paths: Sequence[Path]) -> Features:
         """Return features of the images, from the cache or encoded now."""

@@ -165,19 +165,13 @@ _PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where a model comes from.
+    """Where a model comes from."""
 
-    Attributes:
-        name: What open_clip is asked for: a name it knows, or ``local-dir:``.
-        weights: The checkpoint file.
-        preprocessing: What the tag says about preprocessing, where that differs from the default.
-        quick_gelu: Whether the weights were trained with QuickGELU; None where nobody says.
-    """
-
-    name: str
-    weights: Path
+    name: str  # what open_clip is asked for: a name it knows, or ``local-dir:``
+    weights: Path  # the checkpoint file
+    # what the tag says about preprocessing, where that differs from the default
     preprocessing: dict[str, Any] = field(default_factory=dict)
-    quick_gelu: bool | None = None
+    quick_gelu: bool | None = None  # whether the weights were trained with QuickGELU; None where nobody says
 
 
 def pretrained_pairs() -> list[tuple[str, str]]:

@@ -79,29 +79,20 @@ def _cpu_has_bf16() -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """An open_clip model in eval mode, and what belongs to it.
-
-    Attributes:
-        context_length: Most tokens that it reads.
-        key: Content hash of checkpoint and architecture.
-        weights: Content hash of the checkpoint alone.
-        preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
-        logit_scale: Factor between cosine and logit.
-        corrections: What was set otherwise than the name says, a sentence each.
-    """
+    """An open_clip model in eval mode, and what belongs to it."""
 
     name: str
     pretrained: str
     model: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     tokenizer: Any
-    context_length: int
-    key: str
-    weights: str
-    preprocessing: str
+    context_length: int  # most tokens that it reads
+    key: str  # content hash of checkpoint and architecture
+    weights: str  # content hash of the checkpoint alone
+    preprocessing: str  # the preprocessing in one line; decides, with ``key``, what features an image gets
     device: torch.device
-    logit_scale: float
-    corrections: tuple[str, ...] = ()
+    logit_scale: float  # factor between cosine and logit
+    corrections: tuple[str, ...] = ()  # what was set otherwise than the name says, a sentence each
 
 
 def load_model(

@@ -19,23 +19,14 @@ SCALE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Images of one split.
+    """Images of one split."""
 
-    Attributes:
-        features: [n, E], normalised.
-        labels: [n].
-        classes: Number of classes.
-        left_out: What was wrong with each image that was left out.
-        paths: The files, in the same order; empty where they are not at hand.
-        image_set: Content hash of the files; empty where it is not known.
-    """
-
-    features: Tensor
-    labels: Tensor
-    classes: int
-    left_out: tuple[str, ...] = ()
-    paths: tuple[Path, ...] = ()
-    image_set: str = ""
+    features: Tensor  # [n, E], normalised
+    labels: Tensor  # [n]
+    classes: int  # number of classes
+    left_out: tuple[str, ...] = ()  # what was wrong with each image that was left out
+    paths: tuple[Path, ...] = ()  # the files, in the same order; empty where they are not at hand
+    image_set: str = ""  # content hash of the files; empty where it is not known
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -135,15 +135,10 @@ def learning_rates(lr: float, epochs: int) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A context after training.
+    """A context after training."""
 
-    Attributes:
-        vectors: [M, D], or [C, M, D].
-        weights: The classifier that it makes, [C, E], on the CPU.
-    """
-
-    vectors: Tensor
-    weights: Tensor
+    vectors: Tensor  # [M, D], or [C, M, D]
+    weights: Tensor  # the classifier that it makes, [C, E], on the CPU
     losses: tuple[float, ...]
     options: CoopOptions
 

@@ -26,25 +26,19 @@ from .references import REFERENCES, MethodOptions, WhiteBoxResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Features and labels of the shots, the model, and a test split that is opened at the end.
-
-    Attributes:
-        encoder: Templates to class vectors, in float32.
-        open_test: Gives the test images.
-        content: See ``EvaluatorInfo``.
-    """
+    """Features and labels of the shots, the model, and a test split that is opened at the end."""
 
     dataset: str
     class_names: tuple[str, ...]
     shots: int
     seed: int
     loaded: LoadedModel
-    encoder: TextEncoder
+    encoder: TextEncoder  # templates to class vectors, in float32
     train: Labelled
     val: Labelled
-    open_test: Callable[[], Labelled]
+    open_test: Callable[[], Labelled]  # gives the test images
     report: Report = lambda _line: None
-    content: Mapping[str, str] = field(default_factory=dict)
+    content: Mapping[str, str] = field(default_factory=dict)  # see ``EvaluatorInfo``
     _opened: dict[str, Labelled] = field(default_factory=dict)
 
     def split(self, name: str) -> Labelled:

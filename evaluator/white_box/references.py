@@ -88,19 +88,12 @@ class CrossModalOptions(MethodOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A method with its options.
+    """A method with its options."""
 
-    Attributes:
-        title: One line that says what it is.
-        module: The file in this folder whose ``fit`` does it.
-        options: What can be said to it.
-        given: What this name says to it.
-    """
-
-    title: str
-    module: str
-    options: type[MethodOptions]
-    given: Mapping[str, Any] = field(default_factory=dict)
+    title: str  # one line that says what it is
+    module: str  # the file in this folder whose ``fit`` does it
+    options: type[MethodOptions]  # what can be said to it
+    given: Mapping[str, Any] = field(default_factory=dict)  # what this name says to it
 
 
 def _coop(title: str, **given: Any) -> Reference:
@@ -139,27 +132,21 @@ REFERENCES: Mapping[str, Reference] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhiteBoxResult:
-    """What a white-box reference comes to.
-
-    Attributes:
-        train: Share of the training images that are correctly classified.
-        test: The same on the test images; None unless the split was asked for.
-        predictions: True classes, and one row: what this reference takes the images of that split for.
-        chosen: What it worked with, as JSON values: options as given, and what was chosen on val.
-        trained: Numbers that were learnt.
-        content: Hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of
-            the split by the split's name.
-    """
+    """What a white-box reference comes to."""
 
     name: str
-    train: float
+    train: float  # share of the training images that are correctly classified
     val: float | None
-    test: float | None
+    test: float | None  # the same on the test images; None unless the split was asked for
     split: str
+    # true classes, and one row: what this reference takes the images of that split for
     predictions: Predictions
+    # what it worked with, as JSON values: options as given, and what was chosen on val
     chosen: Mapping[str, Any]
-    trained: int
+    trained: int  # numbers that were learnt
     seconds: float
+    # hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of the split by the
+    # split's name
     content: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -15,51 +15,32 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One class text, cut after its end-of-text token.
+    """One class text, cut after its end-of-text token."""
 
-    Attributes:
-        tokens: Start-of-text to end-of-text.
-        shared: How many leading tokens all classes of its template have in common; less than all.
-    """
-
-    tokens: tuple[int, ...]
-    shared: int
+    tokens: tuple[int, ...]  # start-of-text to end-of-text
+    shared: int  # how many leading tokens all classes of its template have in common; less than all
 
 
 @dataclass(frozen=True, slots=True)
 class ChainGroup:
-    """Chains of equal shape: n chains of Q new tokens, each behind P tokens that stand elsewhere.
+    """Chains of equal shape: n chains of Q new tokens, each behind P tokens that stand elsewhere."""
 
-    Attributes:
-        start: Row of the first new token; the n x Q rows follow each other.
-        count: n.
-        length: Q.
-        keys: Rows that each chain attends to, [n, P + Q].
-    """
-
-    start: int
-    count: int
-    length: int
-    keys: Tensor
+    start: int  # row of the first new token; the n x Q rows follow each other
+    count: int  # n
+    length: int  # Q
+    keys: Tensor  # rows that each chain attends to, [n, P + Q]
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What goes through the tower at once: M token rows, of which the last few may be padding.
+    """What goes through the tower at once: M token rows, of which the last few may be padding."""
 
-    Attributes:
-        tokens: Token ids [M].
-        positions: Their positions in their texts [M].
-        groups: Chains that cover every row but the padding.
-        answers: Groups whose chains end in an end-of-text token; their last rows are the answers.
-        order: For each chain of ``answers``, in order, the index of its text in the list packed.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    groups: tuple[ChainGroup, ...]
+    tokens: Tensor  # token ids [M]
+    positions: Tensor  # their positions in their texts [M]
+    groups: tuple[ChainGroup, ...]  # chains that cover every row but the padding
+    # groups whose chains end in an end-of-text token; their last rows are the answers
     answers: tuple[ChainGroup, ...]
-    order: Ints
+    order: Ints  # for each chain of ``answers``, in order, the index of its text in the list packed
 
 
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:

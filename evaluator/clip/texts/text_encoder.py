@@ -37,17 +37,11 @@ Row: TypeAlias = tuple[Text, ...]
 
 @dataclass(frozen=True, slots=True)
 class TextStatistics:
-    """What the encoder has done so far.
+    """What the encoder has done so far."""
 
-    Attributes:
-        path: ``fast`` or ``plain``, and why.
-        encoded: Class texts that went through the tower.
-        recurring: Class texts that were known already, from the same call or an earlier one.
-    """
-
-    path: str
-    encoded: int
-    recurring: int
+    path: str  # ``fast`` or ``plain``, and why
+    encoded: int  # class texts that went through the tower
+    recurring: int  # class texts that were known already, from the same call or an earlier one
 
 
 class TextEncoder:

@@ -37,18 +37,13 @@ _DEEPEST = 10
 
 @dataclass(slots=True)
 class Listing:
-    """The class folders of one folder.
-
-    Attributes:
-        images: The images by class folder.
-        empty: Folders without an image, and the suffixes of what they hold.
-        ignored: Suffixes of all files that were skipped.
-    """
+    """The class folders of one folder."""
 
     root: Path
-    images: dict[str, list[Path]] = field(default_factory=dict)
+    images: dict[str, list[Path]] = field(default_factory=dict)  # the images by class folder
+    # folders without an image, and the suffixes of what they hold
     empty: dict[str, Counter[str]] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)  # suffixes of all files that were skipped
 
 
 def list_classes(folder: Path) -> Listing:

@@ -6,16 +6,16 @@ from open_clip.transformer import QuickGELU
 from torch.nn import functional
 
 from promptclimb.evaluator.clip.texts.forward import attention, by_head, hidden, softmax
-from promptclimb.evaluator.clip.texts.packing import Group
+from promptclimb.evaluator.clip.texts.packing import ChainGroup
 from promptclimb.evaluator.clip.texts.tower import quick_gelu
 
 HEADS, SIZE, ROWS = 4, 16, 200
 
 
-def chains(count: int, length: int, span: int) -> Group:
+def chains(count: int, length: int, span: int) -> ChainGroup:
     """Chains whose keys lie anywhere."""
     torch.manual_seed(0)
-    return Group(0, count, length, torch.randint(0, ROWS, (count, span)))
+    return ChainGroup(0, count, length, torch.randint(0, ROWS, (count, span)))
 
 
 @pytest.mark.parametrize(("length", "span"), [(1, 1), (1, 9), (3, 3), (4, 11), (7, 40)])
