@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from PIL import Image, ImageEnhance
@@ -68,25 +68,6 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class _Wanted(NamedTuple):
-    """What is encoded of each image: the image itself, or so many augmented copies of it."""
-
-    views: int | None = None
-
-    @property
-    def name(self) -> str:
-        """What the features are of, for the log."""
-        return "images" if self.views is None else "augmented copies"
-
-    def preprocessing(self, models: str) -> str:
-        """Return all that is done to an image, the model's own preprocessing included."""
-        return models if self.views is None else f"{self.views} views, recipe {RECIPE}; {models}"
-
-    def pictures(self, image: Image.Image, digest: str) -> list[Image.Image]:
-        """Return the pictures that an image gives."""
-        return [image] if self.views is None else list(augmented_copies(image, self.views, digest))
-
-
 @dataclass(frozen=True, slots=True)
 class Features:
     """Normalised features of an image set."""
@@ -114,13 +95,13 @@ class ImageEncoder:
 
     def features(self, paths: Sequence[Path]) -> Features:
         """Return features of the images, from the cache or encoded now."""
-        return self._features(paths, _Wanted())
+        return self._features(paths, None)
 
     def views(self, paths: Sequence[Path], count: int) -> Features:
         """Return features of augmented copies of the images, ``count`` rows an image."""
-        return self._features(paths, _Wanted(count))
+        return self._features(paths, count)
 
-    def _features(self, paths: Sequence[Path], wanted: _Wanted) -> Features:
+    def _features(self, paths: Sequence[Path], views: int | None) -> Features:
         digests: list[str] = []
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decoder") as pool:
 
@@ -129,10 +110,10 @@ class ImageEncoder:
                 return [image_set_hash(digests)]
 
             images = "".join(self.seen.known("image set", paths, find))
-            found = self._from_cache(images, wanted)
+            found = self._from_cache(images, views)
             if found is None:
                 (images,) = find() if not digests else (image_set_hash(digests),)
-                found = self._encode(pool, paths, digests, wanted)
+                found = self._encode(pool, list(zip(paths, digests, strict=True)), images, views)
         vectors, manifest = found
         bad = tuple(complaint for _, complaint in manifest.bad)
         if bad and self.on_bad_image == "fail":
@@ -144,76 +125,65 @@ class ImageEncoder:
             raise DataError(f"none of the {len(paths)} images can be read; the first: {bad[0]}")
         return Features(vectors, manifest.kept, bad, images)
 
-    @property
-    def _window(self) -> int:
-        return max(2 * self.workers, self.batch)
+    def _preprocessing(self, views: int | None) -> str:
+        own = self.loaded.preprocessing
+        return own if views is None else f"{views} views, recipe {RECIPE}; {own}"
 
-    def _from_cache(self, images: str, wanted: _Wanted) -> tuple[Tensor, Manifest] | None:
-        key = feature_key(self.loaded.key, wanted.preprocessing(self.loaded.preprocessing), images)
+    def _from_cache(self, images: str, views: int | None) -> tuple[Tensor, Manifest] | None:
         try:
+            key = feature_key(self.loaded.key, self._preprocessing(views), images)
             found = read_features(self.folder, key)
         except BrokenFeaturesError as error:
             self.report(f"image features are made again: {error}")
             return None
         if found is not None:
-            self.report(f"{wanted.name}: {len(found[0])} features from the cache")
+            what = "images" if views is None else "augmented copies"
+            self.report(f"{what}: {len(found[0])} features from the cache")
         return found
 
     def _encode(
-        self, pool: ThreadPoolExecutor, paths: Sequence[Path], digests: Sequence[str], wanted: _Wanted
+        self, pool: ThreadPoolExecutor, images: Sequence[tuple[Path, str]], image_set: str, views: int | None
     ) -> tuple[Tensor, Manifest]:
-        images, preprocessing = image_set_hash(digests), wanted.preprocessing(self.loaded.preprocessing)
-        with FeatureFile(self.folder, feature_key(self.loaded.key, preprocessing, images)) as file:
-            kept, bad = self._fill(file, pool, list(zip(paths, digests, strict=True)), wanted)
-            found = file.finish(
-                Manifest(
-                    schema=SCHEMA,
-                    model=self.loaded.key,
-                    preprocessing=preprocessing,
-                    images=images,
-                    kept=tuple(kept),
-                    bad=tuple(bad),
-                    checksum="",
-                )
-            )
-        if file.failure is not None:
-            why = file.failure.strerror
-            self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
-        return found
-
-    def _fill(
-        self,
-        file: FeatureFile,
-        pool: ThreadPoolExecutor,
-        images: Sequence[tuple[Path, str]],
-        wanted: _Wanted,
-    ) -> tuple[list[int], list[tuple[int, str]]]:
-        """Encode all images into a file; return what a manifest calls ``kept`` and ``bad``."""
         kept: list[int] = []
         bad: list[tuple[int, str]] = []
         waiting: list[Tensor] = []
-        each = wanted.views or 1
+        each, preprocessing = views or 1, self._preprocessing(views)
+        window = max(1, max(2 * self.workers, self.batch) // each)
+        with FeatureFile(self.folder, feature_key(self.loaded.key, preprocessing, image_set)) as file:
+            for index, found in enumerate(
+                _ordered(pool, lambda one: self._decode(*one, views), images, window)
+            ):
+                if isinstance(found, DataError):
+                    if self.on_bad_image == "fail":
+                        raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
+                    bad.append((index, str(found)))
+                else:
+                    kept += [index] * len(found)
+                    waiting += found
+                while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
+                    file.add(self._forward(waiting[: self.batch]))
+                    waiting = waiting[self.batch :]
+                    self.progress((index + 1) * each - len(waiting), len(images) * each)
+            manifest = Manifest(
+                schema=SCHEMA,
+                model=self.loaded.key,
+                preprocessing=preprocessing,
+                images=image_set,
+                kept=tuple(kept),
+                bad=tuple(bad),
+                checksum="",
+            )
+            features = file.finish(manifest)
+        if file.failure is not None:
+            why = file.failure.strerror
+            self.report(f"image features are not kept: {self.folder} cannot be written ({why})")
+        return features
 
-        def decode(image: tuple[Path, str]) -> list[Tensor] | DataError:
-            return self._decode(*image, wanted)
-
-        for index, found in enumerate(_ordered(pool, decode, images, max(1, self._window // each))):
-            if isinstance(found, DataError):
-                if self.on_bad_image == "fail":
-                    raise DataError(f"{found}; {HOW_TO_GO_ON}") from found
-                bad.append((index, str(found)))
-            else:
-                kept += [index] * len(found)
-                waiting += found
-            while len(waiting) >= self.batch or (waiting and index + 1 == len(images)):
-                file.add(self._forward(waiting[: self.batch]))
-                waiting = waiting[self.batch :]
-                self.progress((index + 1) * each - len(waiting), len(images) * each)
-        return kept, bad
-
-    def _decode(self, path: Path, digest: str, wanted: _Wanted) -> list[Tensor] | DataError:
+    def _decode(self, path: Path, digest: str, views: int | None) -> list[Tensor] | DataError:
         try:
-            return [self.loaded.preprocess(one) for one in wanted.pictures(open_rgb(path), digest)]
+            image = open_rgb(path)
+            pictures = [image] if views is None else augmented_copies(image, views, digest)
+            return [self.loaded.preprocess(one) for one in pictures]
         except DataError as error:
             return error
 
