@@ -22,7 +22,7 @@ CAUGHT_INSIDE = {
     "agent.search.restart.Skipped": "ends an round, not the restart",
     "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
-    "evaluator.clip.feature_store.BrokenFeaturesError": "has the features made again",
+    "evaluator.clip.images.BrokenFeaturesError": "has the features made again",
     "evaluator.clip.texts.tower.NotCausalError": "has the slow path taken",
     "prompts.pools.PoolError": "becomes a ConfigError in search.inputs",
     "prompts.template.TemplateError": "refuses one line",

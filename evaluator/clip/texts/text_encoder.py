@@ -53,7 +53,7 @@ class TextEncoder:
         dtype: Type of the matrix products; float32 unless a lower precision is wanted.
         max_rows: Tokens that go through the tower at once; None to fit the device.
         memory: Class vectors remembered between calls, whole templates at a time.
-        report: Told which path is taken and why.
+        report: Called with the path that is taken, and why.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ def _check_network(raw: str) -> None:
     host, port = hub_address()
     if not hub_offline() and not reachable(host, port):
         raise DataError(
-            f"hf:{raw} is no file or folder here, and {host} cannot be reached; with HF_HUB_OFFLINE=1 "
+            f"hf:{raw} is not a file or folder here, and {host} cannot be reached; with HF_HUB_OFFLINE=1 "
             "what lies in the hub's cache is used"
         )
 

@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 
 from promptclimb.evaluator.clip import images as image_encoder
-from promptclimb.evaluator.clip.feature_store import HEADER, FeatureFile
-from promptclimb.evaluator.clip.images import ImageEncoder, augmented_copies
+from promptclimb.evaluator.clip.images import HEADER, FeatureFile, ImageEncoder, augmented_copies
 from promptclimb.evaluator.clip.models import LoadedModel, load_model
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.seen_files import SETTLED_NS, SeenFiles

@@ -133,7 +133,7 @@ def no_tensors(_weights: Path, folder: Path) -> Path:
     [
         (mismatched, r"visual\.conv1\.weight is \[8, 3, 4, 4\] there and \[32, 3, 16, 16\] in the model"),
         (lacking, r"it has no ln_final\.weight \[64\]"),
-        (torn, "torn or no safetensors file"),
+        (torn, "torn, or not a safetensors file"),
         (torn_torch, "torn"),
         (empty, "is empty"),
         (pickled, "pickled Python objects, or is torn, and is refused"),

@@ -159,5 +159,5 @@ def test_a_path_may_be_text(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2), RED).save(tmp_path / "a.png")
     assert open_rgb(str(tmp_path / "a.png")).getpixel((0, 0)) == RED
     (tmp_path / "b.png").write_text("no image")
-    with pytest.raises(DataError, match=r"b.png is no image"):
+    with pytest.raises(DataError, match=r"b.png is not an image"):
         open_rgb(str(tmp_path / "b.png"))
