@@ -216,8 +216,7 @@ class OpenClipEvaluator:
         """Return how many images are correctly classified, and the other values of a ``Score``."""
         values: dict[str, Any] = {"class_mean": class_mean(decided, split)}
         if self._grey:
-            grey = grey_box(split, weights, self._logit_scale)
-            values |= {"logprob": grey.logprob, "margin": grey.margin}
+            values["logprob"], values["margin"] = grey_box(split, weights, self._logit_scale)
         return correct(decided, split), values
 
     def _confusions(

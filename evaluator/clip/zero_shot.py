@@ -1,4 +1,4 @@
-"""Features and class vectors to decisions, and decisions to scores.
+"""Turn features and class vectors into decisions, and decisions into scores.
 
 n images, C classes, E dimensions, T templates.
 """
@@ -37,14 +37,6 @@ class Labelled:
         return cls(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
 
 
-@dataclass(frozen=True, slots=True)
-class GreyBox:
-    """Means over images of values read from logits: log-probability of the true class (nats), and margin."""
-
-    logprob: float
-    margin: float
-
-
 def classifier(vectors: Tensor) -> Tensor:
     """Return the classifier of an ensemble, as open_clip builds it: [T, C, E] -> [C, E]."""
     mean = vectors.mean(dim=0)
@@ -66,8 +58,8 @@ def decide(split: Labelled, weights: Tensor) -> Tensor:
     return torch.cat(found) if found else split.labels.new_empty(0)
 
 
-def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
-    """Return the mean log-probability of the true class, and its mean margin in logits."""
+def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> tuple[float, float]:
+    """Return the mean log-probability of the true class (nats), and its mean margin in logits."""
     logprob = margin = 0.0
     for values, labels in logits(split, weights):
         scaled = values * (logit_scale / SCALE)
@@ -76,7 +68,7 @@ def grey_box(split: Labelled, weights: Tensor, logit_scale: float) -> GreyBox:
         # Summed on the CPU: some devices have no double precision.
         logprob -= functional.cross_entropy(scaled, labels, reduction="none").cpu().double().sum().item()
         margin += (true - others).cpu().double().sum().item()
-    return GreyBox(logprob / len(split), margin / len(split))
+    return logprob / len(split), margin / len(split)
 
 
 def correct(decisions: Tensor, split: Labelled) -> int:

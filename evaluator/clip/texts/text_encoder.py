@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -256,22 +256,6 @@ def _reader(model: nn.Module) -> Reader:
     return Reader(getattr(text, "eos_id", getattr(text, "text_eos_id", None)) if pool == "eos" else None)
 
 
-class Encoder(Protocol):
-    """Templates to class vectors."""
-
-    def check(self, template: str) -> Rejection | None:
-        """Return why the model cannot read the template, if so."""
-        ...
-
-    def vectors(self, templates: Sequence[str]) -> Tensor:
-        """Return normalised embeddings [T, C, E]."""
-        ...
-
-    def statistics(self) -> TextStatistics:
-        """Return a snapshot of the counts."""
-        ...
-
-
 class ReplicatedEncoder:
     """Deals the templates of a batch out to replicas on different devices, one thread each.
 
@@ -300,3 +284,7 @@ class ReplicatedEncoder:
         return TextStatistics(
             found[0].path, sum(one.encoded for one in found), sum(one.recurring for one in found)
         )
+
+
+Encoder: TypeAlias = TextEncoder | ReplicatedEncoder
+"""Templates to class vectors."""
