@@ -72,7 +72,7 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Return whether the CPU has bf16 instructions; how torch tells differs between its versions."""
+    """Return whether the CPU has bf16 instructions; how torch reports it differs between its versions."""
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
 
@@ -106,7 +106,7 @@ def load_model(
     source = resolve(name, pretrained, report)
     overrides, corrections = _activation(source)
     for correction in corrections:
-        report(f"put right: {correction}")
+        report(f"corrected: {correction}")
     with _quiet():
         model, preprocess = _create(source, overrides)
         tokenizer = _tokenizer(source)

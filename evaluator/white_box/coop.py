@@ -159,7 +159,7 @@ def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
 
 
 def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
-    """Return the best of the grid on the validation images; equal accuracies are told apart by the loss."""
+    """Return the best of the grid on the validation images; equal accuracies are ranked by the loss."""
     val = problem.val
 
     def rank(learned: Learned) -> tuple[int, float]:

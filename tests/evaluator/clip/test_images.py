@@ -156,7 +156,7 @@ def foreign_manifest(folder: Path) -> None:
 def test_broken_features_are_made_again(
     spoil: Any, loaded: LoadedModel, pictures: list[Path], tmp_path: Path, calls: list[int]
 ) -> None:
-    """A file that is not what was written is noticed, told and rebuilt."""
+    """A file that is not what was written is noticed, reported and rebuilt."""
     first = encoder(loaded, tmp_path).features(pictures)
     expected = first.vectors.clone()
     spoil(tmp_path / "features")

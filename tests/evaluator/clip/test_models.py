@@ -38,7 +38,7 @@ def encode(model: Any, text: str) -> torch.Tensor:
 
 
 def test_a_checkpoint_file_is_loaded_as_open_clip_would(weights: Path) -> None:
-    """Same vectors for texts and images as open_clip's own loading gives, and the preprocessing is told."""
+    """Same vectors for texts and images as open_clip's own loading gives, and the preprocessing is reported."""
     lines: list[str] = []
     ours = load_model("tiny-clip", str(weights), CPU, report=lines.append)
     theirs, _, preprocess = open_clip.create_model_and_transforms("tiny-clip", pretrained=str(weights))

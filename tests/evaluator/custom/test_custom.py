@@ -78,7 +78,7 @@ def test_no_figure_is_told_that_was_not_measured() -> None:
             ScorerEvaluator(Answers(answer), SPEC).examine([["a {}"]])
 
 
-def test_a_class_without_a_fingerprint_is_another_black_box_on_other_data() -> None:
+def test_a_class_without_a_fingerprint_is_another_scorer_on_other_data() -> None:
     """Its own fingerprint is taken where it has one."""
     first, same, other = (
         ScorerEvaluator(Answers(), EvaluatorSpec(data=data)).info.fingerprint for data in ("a", "a", "b")
@@ -87,7 +87,7 @@ def test_a_class_without_a_fingerprint_is_another_black_box_on_other_data() -> N
 
 
 class Saying(FakeEvaluator):
-    """A FakeEvaluator whose methods answer as they are told, and whose info differs in some fields."""
+    """A FakeEvaluator whose methods answer as given, and whose info differs in some fields."""
 
     def __init__(self, *, score: Any = None, examine: Any = None, inspect: Any = None, **info: Any) -> None:
         super().__init__()
@@ -99,27 +99,27 @@ class Saying(FakeEvaluator):
         return found() if callable(found) else found
 
     def score(self, templates: Sequence[str]) -> Any:
-        """As told."""
+        """As given."""
         return self._say("score")
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
-        """As told."""
+        """As given."""
         return self._say("examine")
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
-        """As told."""
+        """As given."""
         return self._say("inspect")
 
 
 class Labelling(FakeEvaluator):
-    """A FakeEvaluator that tells predictions as it is told, and may tell its classes apart."""
+    """A FakeEvaluator that gives the predictions of its argument, and may inspect its classes."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__()
         self._told = answer
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Any:
-        """As told."""
+        """As given."""
         return self._told() if callable(self._told) else self._told
 
 
@@ -206,7 +206,7 @@ def test_methods_that_cannot_be_called_are_refused_at_opening() -> None:
 
 
 def test_info_and_notes_are_plain() -> None:
-    """Whole numbers of NumPy are int, and notes are found anew, unless they are no JSON by then."""
+    """Whole numbers of NumPy are int, and notes are found anew, unless they are not JSON by then."""
     box = Saying(sizes={"train": np.int64(7)}, notes={"device": "cpu"})
     evaluator = as_evaluator(box, SPEC)
     assert json.dumps(asdict(evaluator.info))
@@ -237,7 +237,7 @@ def test_nan_is_left_to_the_queue() -> None:
 
 
 def test_a_rejection_is_two_texts_that_can_be_written_down() -> None:
-    """Half characters are spelled out; what is no text is no rejection."""
+    """Half characters are spelled out; anything but text is not a rejection."""
     box = as_evaluator(Saying(score=[Rejection("bad\ud800", "m\udcff")]), SPEC)
     assert box.score(["a {}"]) == [Rejection("bad\\ud800", "m\\udcff")]
     with pytest.raises(EvaluatorError, match=r"Saying\.score answered with a Rejection whose reason is None"):
@@ -269,7 +269,7 @@ def test_what_would_end_a_task_is_an_error_of_the_scorer(error: BaseException) -
 
 
 def test_failures_of_the_scorer_are_left_to_the_queue() -> None:
-    """It tells memory that ran out from a template that cannot be scored."""
+    """It distinguishes memory that ran out from a template that cannot be scored."""
     with pytest.raises(MemoryError):
         as_evaluator(Saying(score=raising(MemoryError())), SPEC).score(["a {}"])
 
@@ -296,7 +296,7 @@ def test_an_examination_that_goes_wrong_is_one_error(answer: Any, said: str) -> 
 
 
 def test_a_test_figure_that_was_not_asked_for_is_left_out() -> None:
-    """A sealed split stays sealed, whatever the user's code does."""
+    """A closed split stays closed, whatever the user's code does."""
     box = as_evaluator(Saying(examine=[SplitScores(0.5, 0.5, 0.5)]), SPEC)
     assert box.examine([["a {}"]], test=False) == [SplitScores(0.5, 0.5, None)]
 
@@ -321,8 +321,8 @@ def test_an_inspection_that_goes_wrong_is_one_error(answer: Any) -> None:
 
 def test_an_inspection_is_plain() -> None:
     """Counts of NumPy are int, and lists tuples."""
-    told = Inspection([ClassAccuracy("a", np.int64(3), np.int64(2))], [Confusion("a", "b", np.int64(1))])  # type: ignore[arg-type]
-    box = as_evaluator(Saying(inspect=told), SPEC)
+    answer = Inspection([ClassAccuracy("a", np.int64(3), np.int64(2))], [Confusion("a", "b", np.int64(1))])  # type: ignore[arg-type]
+    box = as_evaluator(Saying(inspect=answer), SPEC)
     assert isinstance(box, Inspector)
     found = box.inspect(["a {}"], split="test")
     assert found == Inspection((ClassAccuracy("a", 3, 2),), (Confusion("a", "b", 1),))
@@ -335,8 +335,8 @@ def test_only_a_fingerprint_lets_scores_be_shared() -> None:
     assert ScorerEvaluator(having(fingerprint="mine 1"), SPEC).info.shareable
 
 
-def test_classes_of_one_name_in_two_modules_are_two_black_boxes() -> None:
-    """Their module tells them apart where they have no fingerprint."""
+def test_classes_of_one_name_in_two_modules_are_two_scorers() -> None:
+    """Their module distinguishes them where they have no fingerprint."""
     first, second = (type("Box", (Answers,), {"__module__": module})() for module in ("a", "b"))
     assert ScorerEvaluator(first, SPEC).info.fingerprint != ScorerEvaluator(second, SPEC).info.fingerprint
 
@@ -364,8 +364,8 @@ def test_what_cannot_be_shown_does_not_hide_what_is_wrong(odd: object) -> None:
 
 def test_predictions_are_plain() -> None:
     """Labels of NumPy are int; None stands for what cannot be asked."""
-    told = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]
-    box = as_evaluator(Labelling(told), SPEC)
+    answer = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]
+    box = as_evaluator(Labelling(answer), SPEC)
     assert isinstance(box, Predictor)
     assert not isinstance(box, Inspector)
     assert box.predict([["a {}"], ["a {}", "b {}"]], split="val") == Predictions((0, 1), ((0, 0), None))
@@ -505,7 +505,7 @@ def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
         ("{folder}/needy.py:make", r"ModuleNotFoundError: No module named 'no_such_thing' \(.*line 1\)"),
     ],
 )
-def test_what_cannot_be_opened_is_the_users_to_mend(file: Path, name: str, said: str) -> None:
+def test_what_cannot_be_opened_is_a_usage_error(file: Path, name: str, said: str) -> None:
     """The error says which evaluator, what is wrong with it, and in which line of theirs."""
     (file.parent / "torn.py").write_text("def (")
     (file.parent / "needy.py").write_text("import no_such_thing")
@@ -520,7 +520,7 @@ def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
         EvaluatorSpec(evaluator=name)
 
 
-def test_a_cluster_is_not_for_a_black_box_of_ones_own() -> None:
+def test_a_cluster_is_not_for_a_custom_scorer() -> None:
     """Two kinds at once are refused rather than one of them forgotten."""
     with pytest.raises(ConfigError, match="ray deals out CLIP"):
         EvaluatorSpec(evaluator="m:f", ray="auto")

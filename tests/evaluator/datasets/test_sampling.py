@@ -107,7 +107,7 @@ def test_brought_indices_win_over_shots_and_seed(published: Path, data_root: Pat
     assert listed(data.train, data_root / "dtd" / "images") == indices(published, "dtd", 1, 2)["train"]
 
 
-def test_the_test_split_is_whole_and_sealed(data_root: Path) -> None:
+def test_the_test_split_is_whole_and_held_out(data_root: Path) -> None:
     """Its size is known, its items are not shown by repr, and opening it gives all of them."""
     data = load("dtd", data_root=data_root, shots=1, seed=1)
     assert data.test.size == 1692
