@@ -159,11 +159,11 @@ def names_in(text: str) -> tuple[str, ...]:
     if not names:
         raise ConfigError(f"no white-box reference is named; known are {', '.join(REFERENCES)}")
     for name in names:
-        checkReference(name)
+        check_reference(name)
     return names
 
 
-def checkReference(name: str, options: Mapping[str, Any] | None = None) -> MethodOptions:
+def check_reference(name: str, options: Mapping[str, Any] | None = None) -> MethodOptions:
     """Return the options of a reference, without running anything."""
     reference = REFERENCES.get(name)
     if reference is None:

@@ -45,7 +45,7 @@ def test_an_unknown_name_gets_the_nearest_ones() -> None:
 def test_a_path_that_is_not_there_gets_its_neighbours_or_a_few_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message on a mistyped folder names the one that is meant; the names of all are left to ``datasets``."""
+    """The message on a mistyped folder names the one that is meant; ``datasets`` lists all."""
     (tmp_path / "birds").mkdir()
     monkeypatch.chdir(tmp_path)
     for raw in (f"{tmp_path}/bird", "./bird", "brids"):
