@@ -10,7 +10,7 @@ from ...evaluator.inspection import Confusion
 from ...evaluator.scoring import Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN
-from ..config.reading import style_of
+from ..config.llm_name import style_of
 from ..config.schema import SearchConfig
 from ..errors import TokenUsage
 from ..llm.types import ChatRequest

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
-from ..config.local_llm import LOCAL_LLM
+from ..config.llm_name import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..errors import ConfigError, EndpointError
 from ..events import Listener, Noted

@@ -17,9 +17,8 @@ from ...evaluator.datasets import FewShotData, Known, known
 from ...evaluator.datasets import load_data as load
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
-from ..config.description import Told
-from ..config.python_words import python_words
 from ..config.schema import SearchConfig
+from ..config.sources import python_words
 from ..errors import UsageError
 from ..events import Bus, Listener
 from ..results.page import rewrite_report
@@ -190,10 +189,7 @@ def report(run_dir: Path | str) -> Path:
 
 def _rechecked(spec: Spec) -> Spec:
     """Check a config once more, since ``model_copy(update=...)`` makes one unchecked."""
-    values = {name: getattr(spec, name) for name in spec.model_fields_set}
-    if isinstance(values.get("describe"), str):
-        values["describe"] = Told(values["describe"])  # it was read already, and may look like a file's name
-    return type(spec)(**values)
+    return type(spec)(**{name: getattr(spec, name) for name in spec.model_fields_set})
 
 
 def _check_no_loop(function: str) -> None:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..cache import cache_dir
 from ..datasets import FewShotData, load_data
+from ..datasets.loading import toy_model_notes
 from ..scoring import EvaluatorInfo
 from ..seen_files import SeenFiles, seen_files, sweep, write_json
 from ..spec import EvaluatorSpec, Report
@@ -108,7 +109,7 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
     data, seen = load_data(spec), seen_files(spec.cache_dir)
     if _mark(data) != mark or _stamp(seen, data) != images or _model_stamp(seen, weights) != model:
         return None
-    for note in (*data.chosen, *data.notes):
+    for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
     report(f"data and model are as they were when they were opened {_ago(now() - found.when)}")
     return found

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
@@ -28,13 +28,14 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
 from promptclimb.agent.config.known_methods import KNOWN_METHODS
-from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
 from promptclimb.evaluator.scoring import SplitScores
+from promptclimb.evaluator.settings import Group
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.few_shots import pictures
@@ -212,7 +213,6 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["serach"], "there is no command 'serach'; did you mean search?"),
         (["search", "--method", "random", "--data", ""], "--data '': it is empty"),
         (["nonsense"], "nonsense"),
-        ([], "COMMAND"),
         (["evaluate", "--templates", "missing.txt"], "missing.txt"),
         (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
         (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
@@ -745,7 +745,7 @@ def test_help_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
-    assert "--max-minutes" in done.stdout
+    assert "--max-cost" in done.stdout
 
 
 def test_a_pool_of_endpoints_goes_on_without_the_one_that_refuses(
@@ -825,7 +825,9 @@ def test_a_mistyped_variable_is_noted(
     monkeypatch.setenv("PROMPTCLIMB_SHOT", "2")
     assert call(*command) == 0
     err = capsys.readouterr().err
-    assert err.count("the variable PROMPTCLIMB_SHOT is no setting of this program and is not used; did") == 1
+    assert (
+        err.count("the variable PROMPTCLIMB_SHOT is not a setting of this program and is ignored; did") == 1
+    )
     assert "did you mean PROMPTCLIMB_SHOTS" in err
 
 
@@ -1040,14 +1042,16 @@ def test_bash_completes_by_the_script(tmp_path: Path, capsys: pytest.CaptureFixt
         assert shown.stdout.strip() == expected
 
 
-def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
+def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """And its examples are commands that can be parsed."""
-    assert call("search", "--help") == 0
+    """In six groups; and its examples are commands that can be parsed."""
+    assert call("search", "--help-all") == 0
     shown = capsys.readouterr().out
     for word in (
         *KNOWN_METHODS,
+        *(f"  {option.flag}" for option in OPTIONS.values() if option.flag),
+        *(f"\n{group}:\n" for group in get_args(Group)),
         *(f"{scheme}:" for scheme in SCHEMES),
         "hf-hub:",
         "local-dir:",
@@ -1057,11 +1061,57 @@ def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
         "--track NAME[:PLACE] ",
     ):
         assert word in shown
+    assert "--resets" not in shown
     examples = shown.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()
     assert len(examples) == 3
     for line in examples:
         given = shlex.split(line)[1:]
         assert make_parser(given).parse_args(given).command == "search"
+
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
+        ("suite", ["--data", "--methods", "--seeds", "--suite-dir", "--model"]),
+        ("evaluate", ["--templates", "--baselines", "--split", "--confusions", "--data"]),
+        ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
+    ],
+)
+def test_the_short_help_shows_an_example_and_fifteen_options(
+    command: str, first: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a new user needs comes first; the rest is named by --help-all."""
+    assert call(command, "--help") == 0
+    shown = capsys.readouterr().out
+    options = re.findall(r"^  (?:-h, )?(--[a-z-]+)", shown, re.MULTILINE)
+    assert options[:5] == first
+    assert len(options) <= 15
+    assert {"--help", "--help-all"} <= set(options)
+    assert f"{command} --help-all shows " in shown
+    assert "example" in shown.partition("options:")[0] or command == "resume"
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output, as the answer to a question: it is no wrong usage."""
+    assert call() == 0
+    shown = capsys.readouterr()
+    assert "COMMAND" in shown.out
+    assert all(f"  {command} " in shown.out for command in COMMANDS)
+    assert shown.err == ""
+
+
+def test_an_earlier_name_of_an_option_still_works(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one line that names the new one; so does a variable."""
+    monkeypatch.setenv("PROMPTCLIMB_ITERATIONS", "1")
+    assert call("config", "--show", "--method", "random", "--resets", "3") == 0
+    out, err = capsys.readouterr()
+    assert "conversations = 3 " in out
+    assert "rounds = 1 " in out
+    assert "note: --resets is now called --conversations; the old name will be removed" in err
+    assert "note: PROMPTCLIMB_ITERATIONS is now called PROMPTCLIMB_ROUNDS; " in err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
