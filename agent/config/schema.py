@@ -18,7 +18,7 @@ from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import UserPath
-from ..events.known_trackers import parse_track
+from ..events.trackers.known import parse_track
 from .fields import (
     CONCURRENCY,
     DEFAULT_BASE_URL,

@@ -825,9 +825,7 @@ def test_a_mistyped_variable_is_noted(
     monkeypatch.setenv("PROMPTCLIMB_SHOT", "2")
     assert call(*command) == 0
     err = capsys.readouterr().err
-    assert (
-        err.count("the variable PROMPTCLIMB_SHOT is not a setting of this program and is ignored; did") == 1
-    )
+    assert err.count("PROMPTCLIMB_SHOT is not a setting of this program and is ignored; did") == 1
     assert "did you mean PROMPTCLIMB_SHOTS" in err
 
 
