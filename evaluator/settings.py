@@ -6,11 +6,12 @@ import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
+from inspect import get_annotations
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -19,13 +20,12 @@ from .errors import ConfigError
 Group = Literal["Data", "Model", "LLM", "Search", "Limits", "Output"]
 """The headings of ``--help-all``, in this order."""
 Scope = Literal[
-    "few-shot sample", "reading images", "tables", "choice of templates", "CLIP models", "LLM", "endpoints",
-    "local LLM", "description", "guided",
-]  # fmt: skip
+    "few-shot sample", "reading images", "choice of templates", "CLIP models", "endpoints", "local LLM"
+]
 """What a setting has an effect on; "endpoints" means each endpoint of a pool that has no value of its own."""
-Resumable = Literal["yes", "no", "more"]
 
 MOST_PROBLEMS = 5
+_DERIVED = "?"
 BY_CONTENT = "(a file or folder, by its content)"
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
@@ -43,83 +43,55 @@ class Option:
     """The declaration of one setting.
 
     Attributes:
-        name: The field's name, which is its name in TOML and, in capitals, in the environment.
-        flag: The command line's name; empty for a setting that is no option.
         help: One line for ``--help``.
         default: Its value if it is not given.
+        name: The field's name, which is its name in TOML and, in capitals, in the environment.
+        flag: The command line's name; empty for a setting that is no option.
         group: The heading it stands under.
         decides: Whether it decides the result.
         resumable: Whether it may change on resume; "more": it may only grow.
         applies_to: What it has an effect on; empty for every search.
         first: Its place on the short ``--help``; 0 if it is only on ``--help-all``.
-        show: How the value is written in ``--help``.
+        show: How the value is written in ``--help``; empty for a switch.
         aliases: Earlier names, which still work and are not shown.
         reads: Whether it may name a file or folder that is read.
         from_data: Whether the data decide its default.
         technical: Whether it is set from Python only, and written to a run's files only if it was set.
-        switch: Whether it takes no value.
     """
 
-    name: str = ""
-    flag: str = ""
     help: str
     default: Any
-    group: Group
+    name: str = ""
+    flag: str = _DERIVED
+    group: Group = "Model"
     decides: bool = False
-    resumable: Resumable = "yes"
+    resumable: Literal["yes", "no", "more"] | None = None
     applies_to: tuple[Scope, ...] = ()
     first: int = 0
-    show: str = ""
+    show: str = _DERIVED
     aliases: tuple[str, ...] = ()
     reads: Literal["", "file", "folder", "file or folder"] = ""
     from_data: bool = False
     technical: bool = False
-    switch: bool = False
 
 
-def setting(
-    default: Any,
-    help: str,
-    group: Group,
-    *,
-    decides: bool = False,
-    resumable: Resumable | None = None,
-    applies_to: Scope | tuple[Scope, ...] = (),
-    flag: str | None = None,
-    first: int = 0,
-    show: str = "",
-    aliases: tuple[str, ...] = (),
-    reads: Literal["", "file", "folder", "file or folder"] = "",
-    from_data: bool = False,
-    technical: bool = False,
-    **rules: Any,
-) -> Any:
-    """Return a pydantic field with its declaration: the arguments are ``Option``'s.
+_DECLARED = frozenset(field.name for field in fields(Option))
 
-    ``flag`` is given only if it is not the field's name, empty for no option; what does not decide the result
-    may change on resume if nothing else is said; ``rules`` are pydantic's own (``ge``, ``gt``, ``repr`` …).
+
+def setting(default: Any, help: str, **about: Any) -> Any:
+    """Return a pydantic field with its declaration.
+
+    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). What is not given
+    follows from the field: its flag from its name, how it is shown from its type, its group from its class.
     """
-    option = Option(
-        flag="" if technical else "?" if flag is None else flag,
-        help=help,
-        default=default,
-        group=group,
-        decides=decides,
-        resumable=resumable or ("no" if decides else "yes"),
-        applies_to=(applies_to,) if isinstance(applies_to, str) else applies_to,
-        first=first,
-        show=show,
-        aliases=aliases,
-        reads=reads,
-        from_data=from_data,
-        technical=technical,
-    )
+    rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
+    option = Option(default=default, help=help, **about)
     return Field(default, description=help, json_schema_extra=cast("Any", {"option": option}), **rules)
 
 
 def technical(default: Any, help: str, **rules: Any) -> Any:
     """Return a field that is set from Python only and does not decide the result."""
-    return setting(default, help, "Model", technical=True, **rules)
+    return setting(default, help, flag="", technical=True, **rules)
 
 
 class Settings(BaseModel):
@@ -129,6 +101,7 @@ class Settings(BaseModel):
         ConfigError: A value is wrong or a name is unknown; pydantic's ``ValidationError`` is its cause.
     """
 
+    group: ClassVar[Group] = "Model"
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -177,11 +150,26 @@ def options_of(kind: type[Settings]) -> Mapping[str, Option]:
     found: dict[str, Option] = {}
     for name, field in kind.model_fields.items():
         option: Option = cast("Any", field.json_schema_extra)["option"]
-        flag = name.replace("_", "-") if option.flag == "?" else option.flag
+        owner = next(one for one in kind.__mro__ if name in get_annotations(one))
+        flag = name.replace("_", "-") if option.flag == _DERIVED else option.flag
         found[name] = replace(
-            option, name=name, flag=f"--{flag}" if flag else "", switch=field.annotation is bool
+            option,
+            name=name,
+            flag=f"--{flag}" if flag else "",
+            group=cast("type[Settings]", owner).group,
+            resumable=option.resumable or ("no" if option.decides else "yes"),
+            show=_shape(field.annotation, option) if option.show == _DERIVED else option.show,
         )
     return MappingProxyType(found)
+
+
+def _shape(annotation: Any, option: Option) -> str:
+    """Return how a value is written in ``--help``, by its type."""
+    kinds = [one for one in get_args(annotation) if one is not type(None)] or [annotation]
+    words = [word for one in (annotation, *kinds) for word in get_args(one) if isinstance(word, str)]
+    if words or bool in kinds:
+        return "|".join(words)
+    return "N" if {int, float} & set(kinds) else "FILE" if option.reads == "file" else "DIR"
 
 
 def applying_to(kind: type[Settings], scope: Scope) -> tuple[str, ...]:
@@ -285,7 +273,7 @@ def in_python(message: str, options: Mapping[str, Option]) -> str:
         if name is None:
             return found[0]
         if value is None:
-            return f"{name}=True" if options[name].switch else name
+            return f"{name}=True" if isinstance(options[name].default, bool) else name
         return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
 
     return _RESUME.sub(lambda found: f"`resume({found['run_dir']!r})`", _OPTION.sub(one, message))

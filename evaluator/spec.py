@@ -6,13 +6,13 @@ The command line's options and the option reference are made from these declarat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from .columns import parse_columns
 from .scoring import COUNTED, OBJECTIVES, EvaluatorInfo, Objective
-from .settings import Settings, applying_to, known_name, setting, technical
+from .settings import Group, Scope, Settings, applying_to, known_name, setting, technical
 from .user_paths import NameOrPath, UserPath, checked_path
 
 Report = Callable[[str], None]
@@ -29,15 +29,20 @@ FREE_VIEWS = 8192
 """The most augmented copies of all images together that are made by default."""
 BUNDLED_WEIGHTS = "pico"
 """What ``pretrained`` is for the bundled models."""
+SAMPLE: tuple[Scope, ...] = ("few-shot sample",)
+IMAGES: tuple[Scope, ...] = ("reading images",)
+CHOICE: tuple[Scope, ...] = ("choice of templates",)
+CLIP: tuple[Scope, ...] = ("CLIP models",)
 
 
 class DataSettings(Settings):
     """Which images, with which labels and class names."""
 
+    group: ClassVar[Group] = "Data"
+
     data: NameOrPath = setting(
         DEFAULT_DATA,
         "data set by name (see `datasets`), folder DIR/CLASS/*.jpg, table, hf:NAME or torchvision:NAME",
-        "Data",
         decides=True,
         first=1,
         show="NAME|DIR|FILE",
@@ -45,34 +50,24 @@ class DataSettings(Settings):
         min_length=1,
     )
     data_root: UserPath | None = setting(
-        None, "folder of the data sets that have a name (default: $DATA)", "Data", show="DIR", reads="folder"
+        None, "folder of the data sets that have a name (default: $DATA)", reads="folder"
     )
     shots: int | None = setting(
         None,
         f"training images per class (default: {DEFAULT_SHOTS}, or as many as the smallest class has)",
-        "Data",
         decides=True,
-        applies_to="few-shot sample",
+        applies_to=SAMPLE,
         first=7,
-        show="N",
         from_data=True,
         ge=1,
         le=MOST_SHOTS,
     )
     seed: int = setting(
-        1,
-        "seed of the few-shot sample and of the search",
-        "Data",
-        decides=True,
-        applies_to="few-shot sample",
-        show="N",
-        ge=0,
-        lt=2**63,
+        1, "seed of the few-shot sample and of the search", decides=True, applies_to=SAMPLE, ge=0, lt=2**63
     )
     class_names: NameOrPath | None = setting(
         None,
         "openai, split, or a file with one class name per line",
-        "Data",
         decides=True,
         show="openai|split|FILE",
         reads="file",
@@ -80,32 +75,20 @@ class DataSettings(Settings):
     few_shot_file: UserPath | None = setting(
         None,
         "published few-shot indices to use instead of sampling",
-        "Data",
         decides=True,
-        applies_to="few-shot sample",
-        show="FILE",
+        applies_to=SAMPLE,
         reads="file",
     )
     columns: str | None = setting(
         None,
         "columns of a table that are not called path, label and split, such as path=file,label=species",
-        "Data",
-        applies_to="tables",
         show="path=NAME,label=NAME",
     )
     allow_leak: bool = setting(
-        False,
-        "continue although an image is in train and in test",
-        "Data",
-        decides=True,
-        applies_to="reading images",
+        False, "continue although an image is in train and in test", decides=True, applies_to=IMAGES
     )
     on_bad_image: Literal["fail", "skip"] = setting(
-        "fail",
-        "what to do with an image that cannot be read",
-        "Data",
-        applies_to="reading images",
-        show="fail|skip",
+        "fail", "what to do with an image that cannot be read", applies_to=IMAGES
     )
 
     @field_validator("columns")
@@ -118,11 +101,12 @@ class DataSettings(Settings):
 class ScorerSettings(Settings):
     """What scores templates, and by what measure."""
 
+    group: ClassVar[Group] = "Model"
+
     model: str = setting(
         "RN-pico",
         "open_clip's name of the model, a bundled toy model (RN-pico, ViT-pico), hf-hub:OWNER/NAME or "
         "local-dir:FOLDER",
-        "Model",
         decides=True,
         first=2,
         show="NAME",
@@ -131,7 +115,6 @@ class ScorerSettings(Settings):
     pretrained: NameOrPath = setting(
         BUNDLED_WEIGHTS,
         "its weights: open_clip's tag, or a checkpoint file",
-        "Model",
         decides=True,
         first=3,
         show="TAG|FILE",
@@ -139,23 +122,19 @@ class ScorerSettings(Settings):
         min_length=1,
     )
     precision: Literal["fp32", "best"] = setting(
-        "fp32", "fp32, or best: what the device does fastest", "Model", decides=True, show="fp32|best"
+        "fp32", "fp32, or best: what the device does fastest", decides=True
     )
-    device: str = setting(
-        "auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", "Model", show="DEVICE", min_length=1
-    )
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, cuda:0,1 or mps", show="DEVICE", min_length=1)
     evaluator: str | None = setting(
         None,
         "a custom scorer: a function or class that makes one, from a module or FILE.py",
-        "Model",
         decides=True,
         show="MODULE:FACTORY",
     )
     ray: str | None = setting(
         None,
         "score on a Ray cluster: its address, or nothing for the one at hand",
-        "Model",
-        applies_to="CLIP models",
+        applies_to=CLIP,
         show="[ADDRESS]",
         min_length=1,
     )
@@ -163,19 +142,16 @@ class ScorerSettings(Settings):
         "accuracy",
         "what is maximised: accuracy or class_mean; logprob and margin look at logits, "
         "so the model is no longer a black box",
-        "Search",
         decides=True,
-        applies_to="choice of templates",
+        applies_to=CHOICE,
         show="NAME",
     )
     views: int | None = setting(
         None,
         "augmented copies of each few-shot image that count when a template is chosen "
         f"(default: {DEFAULT_VIEWS}, fewer if the images are many; 0: none)",
-        "Search",
         decides=True,
-        applies_to=("few-shot sample", "choice of templates", "CLIP models"),
-        show="N",
+        applies_to=(*SAMPLE, *CHOICE, *CLIP),
         from_data=True,
         ge=0,
         le=MOST_VIEWS,
@@ -185,10 +161,7 @@ class ScorerSettings(Settings):
     workers: int = technical(4, "threads that decode images", ge=1, le=1024)
     image_batch: int = technical(64, "images encoded at once", ge=1, le=1_000_000)
     text_rows: int | None = technical(
-        None,
-        "tokens that go through the text tower at once; None to fit the device",
-        ge=1,
-        le=1_000_000_000,
+        None, "tokens that go through the text tower at once; None to fit the device", ge=1, le=10**9
     )
 
     @field_validator("objective", mode="before")

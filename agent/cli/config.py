@@ -147,7 +147,7 @@ def _example(option: Option) -> str:
     """Return how a setting is written, with its default if it has one."""
     if option.default is not None:
         return _toml(option.name, option.default)
-    show = option.show.strip("[]") or "VALUE"
+    show = option.show.strip("[]")
     numbers = {"int", "float"} & set(str(SearchConfig.model_fields[option.name].annotation).split(" | "))
     return f"{option.name} = {show}" if numbers else _toml(option.name, show)
 

@@ -11,6 +11,8 @@ from rich.text import Text
 from ...evaluator.counts import counted
 from ...evaluator.datasets.hand_made import PLAIN
 from ...evaluator.inspection import Inspection
+from ...evaluator.settings import applying_to
+from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box import REFERENCES, WhiteBoxResult, names_in
 from ..errors import ConfigError
 from ..results.figures import are_shares, score_text
@@ -176,6 +178,7 @@ def add_parser(commands: Commands, line: str) -> None:
         help="for all templates together, say how each class fares and the N pairs most often confused "
         "(default: 10)",
     )
-    add_search_options(parser, groups=("Data", "Model"))
+    leave_out = applying_to(EvaluatorSpec, "choice of templates")
+    add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out)
     add_json(parser)
     parser.set_defaults(run=evaluate)

@@ -49,11 +49,11 @@ def add_search_options(
 def _add(group: argparse._ArgumentGroup, option: Option) -> argparse.Action:
     text = option.help.replace("%", "%%")
     common: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS}
-    if option.switch:
+    if isinstance(option.default, bool):
         return group.add_argument(option.flag, action="store_true", help=text, **common)
-    common["metavar"] = option.show or "VALUE"
-    if option.show.startswith("["):  # argparse adds the brackets of what may be left out
-        common |= {"metavar": option.show.strip("[]"), "nargs": "?", "const": "auto"}
+    common["metavar"] = option.show
+    if option.show == "[ADDRESS]":  # argparse adds the brackets of what may be left out
+        common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
     for alias in option.aliases:
         group.add_argument(f"--{alias}", action=_Renamed, help=argparse.SUPPRESS, **common)
     default = "" if option.default is None else f" (default: {option.default})"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from ...evaluator.extras import how_to_install
 from ...evaluator.scoring import EvaluatorInfo
-from ...evaluator.settings import Option, Scope, Settings, known_name, options_of, setting
+from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import UserPath
 from ..events.trackers.known import parse_track
@@ -65,19 +65,22 @@ MOST_FREE, LEAST_FREE = 25, 5
 """Free candidates per request: at most; and the fewest worth having, below which there are none."""
 _TEXTS_FREE = 1_000
 
-_COUNT: Mapping[str, Any] = {"show": "N", "ge": 1, "le": MOST_ROUNDS}
+_COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
+_MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
+POOLED: tuple[Scope, ...] = ("endpoints",)
+LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
 class LLMSettings(Settings):
     """Which LLM is asked, where, and what each request says besides its messages."""
 
+    group: ClassVar[Group] = "LLM"
+
     llm: str | None = setting(
         None,
         "model that the endpoint knows; or a local one (extra [local]): `local`, `local:1.5b`, or your own "
         "file, `local:FILE.gguf`",
-        "LLM",
         decides=True,
-        applies_to="LLM",
         first=4,
         show="MODEL|local",
         min_length=1,
@@ -85,72 +88,51 @@ class LLMSettings(Settings):
     base_url: str | None = setting(
         None,
         "OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, then OpenAI)",
-        "LLM",
-        applies_to=("LLM", "endpoints"),
+        applies_to=POOLED,
         first=8,
         show="URL",
         repr=False,
     )
-    endpoints: tuple[EndpointConfig, ...] = setting(
-        (), "several endpoints as one pool (only in --config)", "LLM", applies_to="LLM", flag=""
-    )
+    endpoints: tuple[EndpointConfig, ...] = setting((), "several endpoints as one pool, in a file", flag="")
     price: Price | Literal["auto"] | None = setting(
         None,
         "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
         "auto: from a table of vendors' prices",
-        "LLM",
-        applies_to=("LLM", "endpoints"),
+        applies_to=POOLED,
         first=9,
         show="IN/OUT|auto",
     )
-    temperature: float = setting(
-        1.0, "sampling temperature of the LLM", "LLM", decides=True, applies_to="LLM", show="T", ge=0, le=2
-    )
-    answer_tokens: int = setting(
-        512, "tokens per answer at most", "LLM", applies_to="LLM", show="N", ge=16, le=1_000_000
-    )
+    temperature: float = setting(1.0, "sampling temperature", decides=True, ge=0, le=2)
+    answer_tokens: int = setting(512, "tokens per answer at most", ge=16, le=1_000_000)
     reasoning_effort: str | None = setting(
         None,
         "how much a reasoning model thinks, in the endpoint's words: none, minimal, low, medium, high …",
-        "LLM",
         decides=True,
-        applies_to=("LLM", "endpoints"),
+        applies_to=POOLED,
         show="LEVEL",
         pattern=WORD,
     )
     service_tier: str | None = setting(
         None,
         "the endpoint's tier, such as flex: the same answers, slower, for half the price at OpenAI",
-        "LLM",
-        applies_to=("LLM", "endpoints"),
+        applies_to=POOLED,
         show="TIER",
         pattern=WORD,
     )
     extra_body: str | None = setting(
         None,
         "more members of each request, such as '{\"top_p\": 0.9}'; never a key",
-        "LLM",
         decides=True,
-        applies_to="LLM",
         show="JSON",
     )
     llm_fallback: Literal["combine", "words", "mutate", "random"] | None = setting(
         None,
         "method without an LLM to use if --llm local cannot be loaded",
-        "LLM",
         decides=True,
-        applies_to="local LLM",
+        applies_to=LOCAL,
         show="NAME",
     )
-    llm_slots: int = setting(
-        1,
-        "requests that --llm local works on at once",
-        "LLM",
-        applies_to="local LLM",
-        show="N",
-        ge=1,
-        le=64,
-    )
+    llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
 
     _llm = field_validator("llm")(check_llm)
     _price = field_validator("price", mode="before")(parse_price)
@@ -183,116 +165,70 @@ class LLMSettings(Settings):
 class SearchSettings(Settings):
     """How templates are searched: the method, its input, and how often it is asked."""
 
-    method: str = setting("guided", described(), "Search", decides=True, first=6, show="NAME")
+    group: ClassVar[Group] = "Search"
+
+    method: str = setting("guided", described(), decides=True, first=6, show="NAME")
     describe: str | None = setting(
         None,
         "what your images show, in your words: a sentence, or a file with one",
-        "Search",
         decides=True,
-        applies_to="description",
         first=5,
         show="TEXT|FILE",
     )
     blind: bool = setting(
         False,
         "give the method neither the description nor the class names (pn, p, ape and opro never have them)",
-        "Search",
         decides=True,
     )
     style: Style | None = setting(
         None,
         "how guided asks: rich, a conversation with scores, or short requests for a small model "
         "(default: by the model's name, else by its answers)",
-        "Search",
         decides=True,
-        applies_to="guided",
-        show="rich|short",
     )
     wordings: UserPath | None = setting(
-        None,
-        "your own texts for the requests of guided, TOML",
-        "Search",
-        decides=True,
-        applies_to="guided",
-        show="FILE",
-        reads="file",
+        None, "your own texts for the requests of guided, TOML", decides=True, reads="file"
     )
-    restarts: int = setting(
-        4,
-        "restarts, each from its own sample of starting templates",
-        "Search",
-        decides=True,
-        resumable="more",
-        **_COUNT,
-    )
+    restarts: int = setting(4, "restarts, each from its own sample of starting templates", **_MORE)
     conversations: int = setting(
         2,
         "conversations per restart, each starting from the best templates so far",
-        "Search",
-        decides=True,
-        resumable="more",
         aliases=("resets",),
-        **_COUNT,
+        **_MORE,
     )
     rounds: int = setting(
-        6,
-        "rounds per conversation; a round is typically one request",
-        "Search",
-        decides=True,
-        resumable="more",
-        aliases=("iterations",),
-        **_COUNT,
+        6, "rounds per conversation; a round is typically one request", aliases=("iterations",), **_MORE
     )
-    proposals: int = setting(
-        5, "templates asked for per round", "Search", decides=True, show="N", ge=1, le=100
-    )
-    top_k: int = setting(
-        15, "templates shown to the LLM, best and worst each", "Search", decides=True, show="K", ge=1, le=1000
-    )
+    proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
+    top_k: int = setting(15, "templates shown to the LLM, best and worst each", decides=True, ge=1, le=1000)
     initial_pool: Literal["captions", "grammar"] = setting(
         "grammar",
         "built-in starting templates: captions (308, written by a person) or grammar (thousands, made of "
         "what captions say)",
-        "Search",
         decides=True,
-        show="captions|grammar",
     )
     initial: int | Path | None = setting(
         None,
         f"starting templates per restart: how many, or your own file ({MOST_FROM_FILE} of it are drawn; "
         f"default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes)",
-        "Search",
         decides=True,
         show="N|FILE",
         reads="file",
         from_data=True,
     )
-    max_words: int = setting(15, "words per template at most", "Search", decides=True, show="N", ge=1, le=100)
+    max_words: int = setting(15, "words per template at most", decides=True, ge=1, le=100)
     max_turns: int = setting(
-        10,
-        "exchanges of a conversation that the LLM is shown; older ones are left out",
-        "Search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=1000,
+        10, "exchanges of a conversation that the LLM is shown, the latest", decides=True, ge=1, le=1000
     )
     ensemble_size: int = setting(
-        3,
-        "the ensemble begins with so many of the best, and grows while it gets better",
-        "Search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=1000,
+        3, "templates that the ensemble grows from, the best", decides=True, ge=1, le=1000
     )
     patience: int | None = setting(
-        None, "end a restart after so many rounds without a better template", "Search", decides=True, **_COUNT
+        None, "end a restart after so many rounds without a better template", decides=True, **_COUNT
     )
     until: float | None = setting(
         None,
         "end a restart once a template has this accuracy on train and val together, such as 0.95 or 95%",
-        "Search",
         decides=True,
         show="ACC",
         gt=0,
@@ -356,109 +292,49 @@ class SearchSettings(Settings):
 class LimitSettings(Settings):
     """How fast the LLM is asked, and what a run may spend."""
 
-    concurrency: int = setting(
-        CONCURRENCY,
-        "restarts, and requests in flight, at once",
-        "Limits",
-        show="N",
-        ge=1,
-        le=100_000,
-    )
+    group: ClassVar[Group] = "Limits"
+
+    concurrency: int = setting(CONCURRENCY, "restarts, and requests in flight, at once", ge=1, le=100_000)
     rpm: float | None = setting(
-        None,
-        "requests per minute at most",
-        "Limits",
-        applies_to=("LLM", "endpoints"),
-        show="N",
-        gt=0,
-        le=MOST_A_MINUTE,
+        None, "requests per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE
     )
-    tpm: float | None = setting(
-        None,
-        "tokens per minute at most",
-        "Limits",
-        applies_to=("LLM", "endpoints"),
-        show="N",
-        gt=0,
-        le=MOST_A_MINUTE,
-    )
+    tpm: float | None = setting(None, "tokens per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE)
     request_timeout: float = setting(
         REQUEST_TIMEOUT_S,
         "seconds that one attempt of a request may take",
-        "Limits",
-        applies_to="LLM",
         show="SECONDS",
         gt=0,
         le=LONGEST_S,
     )
-    retry_attempts: int = setting(
-        RETRY_ATTEMPTS, "attempts per request", "Limits", applies_to="LLM", show="N", ge=1, le=1000
-    )
+    retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts per request", ge=1, le=1000)
     retry_seconds: float = setting(
-        RETRY_S,
-        "seconds a request may take in all, waits included",
-        "Limits",
-        applies_to="LLM",
-        show="SECONDS",
-        gt=0,
-        le=LONGEST_S,
+        RETRY_S, "seconds a request may take in all, waits included", show="SECONDS", gt=0, le=LONGEST_S
     )
-    max_calls: int | None = setting(
-        None,
-        "requests at most, over the whole run",
-        "Limits",
-        applies_to="LLM",
-        show="N",
-        ge=0,
-        le=MOST_COUNTED,
-    )
-    max_tokens: int | None = setting(
-        None, "tokens at most, in and out", "Limits", applies_to="LLM", show="N", ge=0, le=MOST_COUNTED
-    )
+    max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
+    max_tokens: int | None = setting(None, "tokens at most, in and out", ge=0, le=MOST_COUNTED)
     max_cost: float | None = setting(
-        None,
-        "dollars at most; needs --price",
-        "Limits",
-        applies_to="LLM",
-        first=10,
-        show="DOLLARS",
-        ge=0,
-        le=MOST_DOLLARS,
+        None, "dollars at most; needs --price", first=10, show="DOLLARS", ge=0, le=MOST_DOLLARS
     )
-    max_minutes: float | None = setting(
-        None, "minutes of active time at most", "Limits", show="N", ge=0, le=LONGEST_MINUTES
-    )
+    max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
     give_up_after: float = setting(
-        30.0,
-        "minutes without one success after which the run stops",
-        "Limits",
-        show="MINUTES",
-        gt=0,
-        le=LONGEST_MINUTES,
+        30.0, "minutes without a success after which the run stops", show="MINUTES", gt=0, le=LONGEST_MINUTES
     )
 
 
 class OutputSettings(Settings):
     """Where the run's files, shared scores and figures go."""
 
-    run_dir: UserPath | None = setting(
-        None, "the run's folder (default: a new one under runs/)", "Output", first=11, show="DIR"
-    )
+    group: ClassVar[Group] = "Output"
+
+    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
     shared_cache: UserPath | None = setting(
-        None,
-        "folder in which scores are shared with other runs on the same data",
-        "Output",
-        flag="cache",
-        show="DIR",
+        None, "folder in which scores are shared with other runs on the same data", flag="cache"
     )
-    cache_answers: bool = setting(
-        False, "share the LLM's answers too (with --cache)", "Output", applies_to="LLM"
-    )
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)")
     track: tuple[str, ...] | None = setting(
         None,
         "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "
         "tensorboard[:DIR], otel[:URL]; none: no longer to the earlier ones",
-        "Output",
         show="NAME[:PLACE]",
     )
 

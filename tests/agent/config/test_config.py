@@ -69,6 +69,7 @@ def test_each_declaration_is_whole() -> None:
         assert option.group in get_args(Group)
         assert option.resumable in (("no", "more") if option.decides else ("yes",))
         assert set(option.applies_to) <= set(get_args(Scope))
+        assert option.show or isinstance(option.default, bool)
     grown = {name for name, option in OPTIONS.items() if option.resumable == "more"}
     assert grown == {"restarts", "conversations", "rounds"}
     first = sorted((option.first, name) for name, option in OPTIONS.items() if option.first)
