@@ -10,7 +10,7 @@ from typing import Any, get_args
 from ...evaluator.settings import Group, Option, near
 from ...evaluator.spec import EvaluatorSpec
 from ..config.schema import OPTIONS
-from ..config.sources import PREFIX, from_environment, renamed, spec_from_sources
+from ..config.sources import from_environment, renamed, spec_from_sources, variable_of
 from .output import say
 from .parser import Parser
 
@@ -78,11 +78,11 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def say_unknown_variables() -> None:
     """Say which variables under our prefix are not settings, or have an earlier name."""
-    known = [PREFIX + name.upper() for name, option in OPTIONS.items() if option.flag]
+    known = [variable_of(name) for name, option in OPTIONS.items() if option.flag]
     found, unknown = from_environment(os.environ)
     for name in unknown:
         say(f"note: the variable {name} is not a setting of this program and is ignored{near(name, known)}")
-    for line in renamed(found, PREFIX):
+    for line in renamed(found, variable_of):
         say(f"note: {line}")
 
 

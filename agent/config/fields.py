@@ -1,4 +1,7 @@
-"""Types and checks of single settings: prices, addresses, endpoints, shares, descriptions."""
+"""Types and checks of single settings: prices, addresses, endpoints, shares, descriptions.
+
+What checks a value raises ValueError, which pydantic turns into an error of its field.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,12 @@ from ..secrets import Scrubber
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONCURRENCY = 4
-"""Restarts, and requests in flight, at once."""
-RETRY_ATTEMPTS = 8
-"""Attempts per request."""
-RETRY_S = 600.0
-"""Seconds that a request may take in all, waits included."""
-REQUEST_TIMEOUT_S = 120.0
-"""Seconds that one attempt may take."""
-MOST_A_MINUTE = 1e9
-MOST_DOLLARS = 1e9
-LONGEST_S, LONGEST_MINUTES = 1e9, 1e7
+RETRY_ATTEMPTS, RETRY_S, REQUEST_TIMEOUT_S = 8, 600.0, 120.0
+"""Attempts per request; seconds it may take in all, waits included; seconds of one attempt."""
+MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
 """The highest rate, sum and times that a setting may say; the times are decades."""
-LONGEST_NUMBER = 18
-"""Digits of a number of templates."""
-LONGEST_BODY = 10_000
-LONGEST_DESCRIPTION = 2_000
-"""Characters: some twenty sentences, since it stands in every request."""
+LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
+"""Characters of a number of templates, of ``--extra-body`` and of a description, which every request has."""
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
 """A word that the endpoint defines, such as the name of a tier."""
 RESERVED_MEMBERS = {
@@ -112,11 +105,7 @@ FREE = Price(prompt=0, completion=0)
 
 
 def parse_price(value: Any) -> Price | Literal["auto"] | None:
-    """Return ``"0.15/0.60"`` or ``"0.15/0.075/0.60"`` as a Price, and ``"auto"`` as it is.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Return ``"0.15/0.60"`` or ``"0.15/0.075/0.60"`` as a Price, and ``"auto"`` as it is."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -137,11 +126,7 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
 
 
 def parse_share(value: Any) -> Any:
-    """Return ``"95%"`` as 0.95; other numbers as they are, for pydantic to judge.
-
-    Raises:
-        ValueError: It is not a number, with or without the sign.
-    """
+    """Return ``"95%"`` as 0.95; other numbers as they are, for pydantic to judge."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -153,11 +138,7 @@ def parse_share(value: Any) -> Any:
 
 
 def check_url(url: str | None) -> str | None:
-    """Return a base URL without its final slash.
-
-    Raises:
-        ValueError: It is not an http(s) address.
-    """
+    """Return a base URL without its final slash."""
     if url is None:
         return None
     parts = urlsplit(url.strip())
@@ -174,11 +155,7 @@ def without_credentials(url: str) -> str:
 
 
 def parse_initial(value: Any) -> int | Path | None:
-    """Return a number of starting templates, or a file of them; None is left.
-
-    Raises:
-        ValueError: It is neither, or too few or too many.
-    """
+    """Return a number of starting templates, or a file of them; None is left."""
     if value is None:
         return None
     text = str(value).strip()
@@ -196,8 +173,7 @@ def parse_initial(value: Any) -> int | Path | None:
 def text_or_file(value: Any) -> Any:
     """Return the path of a file if a description from outside names one that exists; else the value itself.
 
-    For the command line, the environment and files of settings; in Python a ``Path`` is a file and a ``str``
-    a text, and a run's own config has the text.
+    In Python a ``Path`` is a file and a ``str`` a text, and a run's own config has the text.
     """
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_DESCRIPTION:
         return value
@@ -209,11 +185,7 @@ def text_or_file(value: Any) -> Any:
 
 
 def parse_description(value: Any) -> Any:
-    """Return a description as one line with single spaces; for pydantic's validators.
-
-    Raises:
-        ValueError: It is empty, too long, not text or only a file's name, or its file cannot be read.
-    """
+    """Return a description as one line with single spaces; for pydantic's validators."""
     if value is None:
         return None
     if not isinstance(value, str | Path):
@@ -255,11 +227,7 @@ def _too_long(place: str) -> str:
 
 
 def parse_extra_body(value: Any) -> Any:
-    """Return a JSON object, given as text or as a table, as canonical JSON; other kinds as they are.
-
-    Raises:
-        ValueError: It is not a JSON object, has a member that is given in another way, or holds a secret.
-    """
+    """Return a JSON object, given as text or as a table, as canonical JSON; other kinds as they are."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

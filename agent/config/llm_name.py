@@ -29,22 +29,14 @@ def is_local(llm: str | None) -> bool:
 
 
 def local_model(llm: str) -> str | Path:
-    """Return the name of a local model that can be fetched, or the user's own file.
-
-    Raises:
-        ConfigError: The file's name is not a path.
-    """
+    """Return the name of a local model that can be fetched, or the user's own file."""
     named = llm.removeprefix(LOCAL_LLM).removeprefix(":") or LOCAL_MODELS[0]
     # A link may lead to a file without the ending, as in the cache of Hugging Face's library.
     return user_path(named, f"--llm {LOCAL_LLM}", follow_links=False) if _is_file(named) else named
 
 
 def absolute_llm(llm: str) -> str:
-    """Return what ``--llm`` says with the absolute path of a model's file, if it names one.
-
-    Raises:
-        ConfigError: The file's name is not a path.
-    """
+    """Return what ``--llm`` says with the absolute path of a model's file, if it names one."""
     found = local_model(llm) if is_local(llm) else None
     return f"{_NAMED}{found}" if isinstance(found, Path) else llm
 
@@ -57,11 +49,7 @@ def placeless_llm(llm: str | None) -> str | None:
 
 
 def check_llm(llm: str | None) -> str | None:
-    """Return what ``--llm`` says, unless it is a local model that does not exist.
-
-    Raises:
-        ValueError: It is one.
-    """
+    """Return what ``--llm`` says; raise ValueError if it is a local model that does not exist."""
     if llm is None or not is_local(llm) or llm == LOCAL_LLM:
         return llm
     named = llm.removeprefix(_NAMED)

@@ -65,35 +65,29 @@ def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, str], li
     return found, sorted(unknown)
 
 
-def renamed(names: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return a line on each earlier name among settings; a prefix stands before their variables' names."""
+def renamed(names: Mapping[str, Any], called: Callable[[str], str] = str) -> list[str]:
+    """Return a line on each earlier name among settings, each name as the reader would write it."""
+    found = ((called(old), called(new)) for old, new in ALIASES.items() if old in names)
+    return [f"{old} is now called {new}; the old name will be removed" for old, new in found]
 
-    def called(name: str) -> str:
-        return f"{prefix}{name.upper()}" if prefix else name
 
-    return [
-        f"{called(old)} is now called {called(new)}; the old name will be removed"
-        for old, new in ALIASES.items()
-        if old in names
-    ]
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
 
 
 def read_toml(file: Path | str, what: str = "the config file", option: str = "--config") -> dict[str, Any]:
-    """Return the settings in a file.
-
-    Args:
-        file: Its path.
-        what: How a message calls it.
-        option: What it was given by.
+    """Return the settings in a file; messages call it ``what``, given by ``option``.
 
     Raises:
-        ConfigError: It is no path, cannot be read or is not TOML.
+        ConfigError: It is not a path, cannot be read or is not TOML.
     """
     path = user_path(file, option)
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows put a mark in front
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{what} {path} cannot be read: {_why(error)}") from error
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{what} {path} cannot be read: {why}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{what} {path} is not TOML: {error}") from error
     except ValueError as error:
@@ -133,20 +127,14 @@ def _layers(
     flags: Mapping[str, Any], environment: Mapping[str, str], toml_path: Path | str | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """Return what each place sets, with the place's name; the last one wins."""
-    file = [] if toml_path is None else [(str(toml_path), _settings_in(toml_path))]
-    return [*file, (ENVIRONMENT, from_environment(environment)[0]), (COMMAND_LINE, flags)]
-
-
-def _settings_in(file: Path | str) -> dict[str, Any]:
-    """Return what a file of settings says.
-
-    Raises:
-        ConfigError: It cannot be read, or is a study.
-    """
-    found = read_toml(file)
-    if _OF_A_STUDY in found:
-        raise ConfigError(f"{file} is the file of a study: `suite {file}` runs it; a search reads settings")
-    return found
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if toml_path is not None:
+        layers.append((str(toml_path), read_toml(toml_path)))
+        if _OF_A_STUDY in layers[0][1]:
+            raise ConfigError(
+                f"{toml_path} is the file of a study: `suite {toml_path}` runs it; a search reads settings"
+            )
+    return [*layers, (ENVIRONMENT, from_environment(environment)[0]), (COMMAND_LINE, flags)]
 
 
 def places_of(
@@ -156,7 +144,7 @@ def places_of(
     found: dict[str, str] = {}
     for place, layer in _layers(flags, environment, toml_path):
         for given in layer:
-            name, variable = ALIASES.get(given, given), PREFIX + given.upper()
+            name, variable = ALIASES.get(given, given), variable_of(given)
             if place == ENVIRONMENT:
                 found[name] = variable if variable in environment else "OPENAI_BASE_URL"
             else:
@@ -165,11 +153,7 @@ def places_of(
 
 
 def _check_until(config: SearchConfig, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Refuse an accuracy that none can reach; a custom scorer may score with any number.
-
-    Raises:
-        ConfigError: It is above 1.
-    """
+    """Refuse an accuracy above 1; a custom scorer may score with any number."""
     if config.until is None or config.until <= 1 or config.evaluator is not None:
         return
     place = next(place for place, layer in reversed(layers) if "until" in layer)
@@ -185,12 +169,8 @@ def with_files(layer: Mapping[str, Any]) -> dict[str, Any]:
 def spec_from_sources(flags: Mapping[str, Any], environment: Mapping[str, str]) -> EvaluatorSpec:
     """Build the specification of an evaluator: environment, overridden by flags.
 
-    Args:
-        flags: Values by field name; only those that were given.
-        environment: Such as ``os.environ``; what it says of searches is ignored.
-
     Raises:
-        ConfigError: A value is wrong.
+        ConfigError: A value is wrong; what the environment says of searches is ignored.
     """
     said = from_environment(environment)[0]
     ours = {name: value for name, value in said.items() if name in EvaluatorSpec.model_fields}
@@ -279,7 +259,9 @@ _HOLD_PATHS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 
 def _existing(name: str, text: str) -> str:
     """Return a name or path: the absolute path if it is there, else as it is."""
-    if name == "data" and _known_dataset(text):
+    from ...evaluator.datasets import known
+
+    if name == "data" and any(one.name == text for one in known()):
         return text
     try:
         path = user_path(text, flag_of(name))
@@ -288,19 +270,12 @@ def _existing(name: str, text: str) -> str:
         return text
 
 
-def _known_dataset(name: str) -> bool:
-    from ...evaluator.datasets import known
-
-    return any(found.name == name for found in known())
-
-
 def _explain(part: Any, values: Mapping[str, Any], places: Mapping[str, str]) -> str:
     field = str(part["loc"][0]) if part["loc"] else ""
     if not field:
         return with_settings(plain(part), _as_option)
     if part["type"] == "extra_forbidden" and len(part["loc"]) == 1:
-        where = places.get(field, "the config")
-        return f"unknown setting {field!r} in {where}{near(field, OPTIONS)}"
+        return f"unknown setting {field!r} in {places.get(field, 'the config')}{near(field, OPTIONS)}"
     name = _called(field, places.get(field))
     where = "" if places.get(field) in (None, COMMAND_LINE) else f" (from {places[field]})"
     inside = ".".join(str(step) for step in part["loc"][1:])
@@ -316,12 +291,8 @@ def _as_option(field: str, value: str | None) -> str:
 
 def _called(field: str, place: str | None) -> str:
     if place == ENVIRONMENT:
-        return PREFIX + field.upper()
+        return variable_of(field)
     return flag_of(field) or field if place in (None, COMMAND_LINE) else field
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 @contextmanager

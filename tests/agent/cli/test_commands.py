@@ -473,10 +473,10 @@ def test_the_doctor_gives_an_endpoint_that_hangs_a_minute_in_all(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = {one.what: one for one in doctor._endpoint(url, "fake")}
+        found = {what: (state, text) for what, state, text in doctor._endpoint(url, "fake")}
     assert time.monotonic() - began < 10
-    assert (found["endpoint"].state, found["chat"].state) == ("note", "wrong")
-    assert "did not answer within" in found["endpoint"].text
+    assert (found["endpoint"][0], found["chat"][0]) == ("note", "wrong")
+    assert "did not answer within" in found["endpoint"][1]
 
 
 def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -848,7 +848,7 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").unlink()
     assert call("export", "r", "--format", "csv") == 2
-    assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+    assert only_line(capsys.readouterr().err).endswith("Resume it: python run_agent.py resume r")
 
 
 def test_a_run_without_a_result_is_reported_as_far_as_it_is(
@@ -876,11 +876,11 @@ def test_a_run_at_work_is_not_to_be_gone_on_with(capsys: pytest.CaptureFixture[s
         with Store.open(tmp_path / "r"):
             assert call(*command) == 2
         said = only_line(capsys.readouterr().err)
-        assert "r has no result yet: it is at work; wait for its end" in said
+        assert "r has no result yet: it is running. Wait for its end" in said
         assert "resume" not in said
         assert call(*command) == 2
         assert only_line(capsys.readouterr().err).endswith(
-            "interrupted; go on with it: python run_agent.py resume r"
+            "interrupted. Resume it: python run_agent.py resume r"
         )
 
 
@@ -894,9 +894,7 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     suite = Path("runs/suite")
     assert listed == {"runs/own", *(str(suite / f"one-random-seed{seed}") for seed in (1, 2))}
-    way_on = (
-        "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, goes on with it"
-    )
+    way_on = "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, resumes it"
     for summed in (True, False):
         for command in (("report",), ("resume",), ("export", "--format", "csv")):
             assert call(command[0], suite, *command[1:]) == 2
@@ -910,7 +908,9 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
         assert out.count("finished") == 2
         (suite / "suite.json").unlink(missing_ok=not summed)
     assert call("report", "runs") == 2
-    assert only_line(capsys.readouterr().err).endswith("runs is no run, but holds 1 run: name one, runs/own")
+    assert only_line(capsys.readouterr().err).endswith(
+        "runs is not a run, but holds 1 run: name one, runs/own"
+    )
     assert call("report", suite) == 2
     err = only_line(capsys.readouterr().err)
     assert err.endswith(f"or name one of them: {suite}/one-random-seed2, {suite}/one-random-seed1")
