@@ -61,7 +61,7 @@ def folder_with_result(given: str) -> Path:
     if is_run(folder) and not (folder / RESULT).exists():
         if state_of(folder).state == "live":
             raise UsageError(
-                f"{short_path(folder)} has no result yet: it is running. Wait for its end, or look at it with "
+                f"{short_path(folder)} has no result yet: it is running. Wait for its end, or see "
                 f"{program()} report {shlex.quote(short_path(folder))}"
             )
         raise UsageError(
