@@ -22,7 +22,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.study.study_document import findings
 from promptclimb.agent.study.study_file import Study
 from promptclimb.agent.study.transfer import Carried
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
