@@ -24,7 +24,7 @@ FOREIGN = {
 MAY_USE = {"agent": {"agent", "evaluator", "prompts"}, "evaluator": {"evaluator"}, "prompts": {"prompts"}}
 """Which of the three rooms each may import."""
 ORDER = {
-    "agent": ("cli", "study", "search", "climb", "results", "store", "llm", "config", "events"),
+    "agent": ("cli", "study", "search", "restart", "results", "store", "llm", "config", "events"),
     "evaluator": (
         *("pico_training", "open", "white_box", "clip", "datasets", "pico"),
         *("batching", "custom", "fakes", "spec", "scoring"),

@@ -20,7 +20,7 @@ class Event:
     A subclass is one kind of event; it gives its name, ``room.past_tense``, as a class argument and lists its
     fields::
 
-        class PoolDrawn(Event, name="climb.pool_drawn"):
+        class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
             templates: int
     """
 
@@ -39,7 +39,7 @@ class Event:
         for name in _names(kind):
             value = getattr(self, name)
             if isinstance(value, Position):
-                found |= {"climb": value.climb, "reset": value.reset, "iteration": value.iteration}
+                found |= {"restart": value.restart, "conversation": value.conversation, "round": value.round}
             else:
                 found[name] = value
         return found

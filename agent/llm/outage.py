@@ -43,7 +43,7 @@ class Outage:
             self._since = self._clock() - took_s
 
     def rest_s(self) -> float:
-        """Seconds to wait after one more request has used up its attempts: not every iteration may be lost.
+        """Seconds to wait after one more request has used up its attempts: not every round may be lost.
 
         Nothing after the first, which may be that request's own fault; then 5 s, and twice as much each time,
         up to five minutes, but not beyond the time to give up.

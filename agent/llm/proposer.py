@@ -41,7 +41,7 @@ class Proposer:
     growing while (``pacing.breaker``).
 
     An outage: when one request after another has used up its attempts and none has succeeded, the endpoints
-    are left alone for a growing while before the next (``outage``), so that it does not eat every iteration.
+    are left alone for a growing while before the next (``outage``), so that it does not eat every round.
     When attempts have failed for ``give_up_after_s`` seconds and none has succeeded since, every request
     fails with GaveUpError.
 

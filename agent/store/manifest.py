@@ -12,7 +12,7 @@ from ..versions import PROGRAM, program_version
 
 MANIFEST = "manifest"
 """Its key in the store."""
-FORMAT = 2
+FORMAT = 3
 """Goes up whenever a run of before can no longer be gone on with; 1 does not say which version made it."""
 
 

@@ -148,7 +148,7 @@ class Store:
         return self._grown
 
     def grow(self, more: Mapping[str, int]) -> None:
-        """Let the run be one of more restarts, resets or iterations; on disk with the next ``put_config``."""
+        """Set larger restarts, conversations or rounds; on disk with the next ``put_config``."""
         self._grown = dict(more)
         self._manifest = {**self._manifest, "identity": {**self._manifest["identity"], **more}}
 
@@ -204,8 +204,8 @@ class Store:
         if not messages:
             return {}
         hashes = [sha256(canonical(one).encode()).hexdigest() for one in messages]
-        known = self._said.get(position.climb, frozenset())
-        self._said[position.climb] = frozenset(hashes)
+        known = self._said.get(position.restart, frozenset())
+        self._said[position.restart] = frozenset(hashes)
         by_hash = dict(zip(hashes, messages, strict=True))
         told = {MESSAGE + one: dict(by_hash[one]) for one in by_hash if one not in known}
         return {asked_key(position): hashes, **told}

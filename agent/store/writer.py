@@ -30,7 +30,7 @@ class _Job:
     written: asyncio.Future[None] | None = None
     error: Exception | None = None
 
-    def tell(self) -> None:
+    def emit(self) -> None:
         """Tell who waits; on the loop."""
         # One that was cancelled waits no more.
         if self.written is None or self.written.done():
@@ -44,7 +44,7 @@ class _Job:
         """Have the loop tell who waits, if there is one that still runs."""
         if self.written is not None:
             with suppress(RuntimeError):  # it was closed
-                self.written.get_loop().call_soon_threadsafe(self.tell)
+                self.written.get_loop().call_soon_threadsafe(self.emit)
 
 
 class Writer:
@@ -137,7 +137,7 @@ class Writer:
 
     def _end(self, loop: asyncio.AbstractEventLoop, batch: asyncio.Future[list[_Job]]) -> None:
         for job in batch.result():
-            job.tell()
+            job.emit()
         self._begin(loop)
 
     def _commit_all(self) -> list[_Job]:

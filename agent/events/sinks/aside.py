@@ -39,7 +39,7 @@ class Aside:
     Args:
         name: What it is called where it fails.
         make: Makes the hearer, in the thread: that may load packages and ask servers.
-        tell: Hears of a failure at the end; one before that is raised, and the bus tells of it.
+        emit: Hears of a failure at the end; one before that is raised, and the bus tells of it.
         scrub: Takes secrets out of what an error says.
         most_waiting: See ``MOST_WAITING``.
         close_s: See ``CLOSE_S``.
@@ -50,13 +50,13 @@ class Aside:
         name: str,
         make: Callable[[], Hearer],
         *,
-        tell: Listener,
+        emit: Listener,
         scrub: Callable[[str], str] = str,
         most_waiting: int = MOST_WAITING,
         close_s: float = CLOSE_S,
     ) -> None:
         self.__qualname__ = f"tracker {name}"  # how the bus calls whom it leaves out
-        self._make, self._tell, self._scrub, self._close_s = make, tell, scrub, close_s
+        self._make, self._emit, self._scrub, self._close_s = make, emit, scrub, close_s
         self._queue: queue.Queue[tuple[Event, int] | None] = queue.Queue(most_waiting)
         self._thread = threading.Thread(target=self._work, name=self.__qualname__, daemon=True)
         self._failed: BaseException | None = None
@@ -98,13 +98,13 @@ class Aside:
                 self._lost += 1
         await asyncio.to_thread(self._thread.join, self._close_s)
         if self._failed is not None and not self._said:
-            self._tell(ListenerFailed(listener=self.__qualname__, error=self._why(self._failed)))
+            self._emit(ListenerFailed(listener=self.__qualname__, error=self._why(self._failed)))
         elif self._thread.is_alive():
-            self._tell(
+            self._emit(
                 Noted(text=f"the {self.__qualname__} is not done after {self._close_s:g} s; left behind")
             )
         elif self._lost:
-            self._tell(
+            self._emit(
                 Noted(text=f"the {self.__qualname__} was too slow for {self._lost:,} events, which it lacks")
             )
 

@@ -17,12 +17,12 @@ from ..event import Event
 from ..searching import (
     AnswerReceived,
     BatchScored,
-    ClimbFinished,
-    IterationSkipped,
-    PlainScored,
-    PoolDrawn,
+    DefaultTemplateScored,
+    RestartFinished,
+    RoundSkipped,
     SearchFinished,
     SearchStarted,
+    StartingTemplatesDrawn,
 )
 from .otel_export import FILE, Watched, exporter_to
 from .tracker import Tracked
@@ -62,22 +62,22 @@ class OtelSpans:
         if isinstance(event, SearchStarted):
             self._llm = event.llm
             self._root = self._span(f"search {event.dataset}", when_ns, None, event.fields())
-        elif isinstance(event, PlainScored) and self._root is not None:
+        elif isinstance(event, DefaultTemplateScored) and self._root is not None:
             self._root.set_attribute("promptclimb.plain_train", event.train)
             self._plain = event.train
-        elif isinstance(event, PoolDrawn):
-            climb = event.position.climb
-            told = {"promptclimb.restart": climb, "promptclimb.templates": event.templates}
-            self._restarts[climb] = self._span(f"restart {climb}", when_ns, self._root, told)
-        elif isinstance(event, ClimbFinished) and event.position.climb in self._restarts:
-            span = self._restarts.pop(event.position.climb)
+        elif isinstance(event, StartingTemplatesDrawn):
+            restart = event.position.restart
+            told = {"promptclimb.restart": restart, "promptclimb.templates": event.templates}
+            self._restarts[restart] = self._span(f"restart {restart}", when_ns, self._root, told)
+        elif isinstance(event, RestartFinished) and event.position.restart in self._restarts:
+            span = self._restarts.pop(event.position.restart)
             span.set_attribute("promptclimb.train", event.train)
             span.end(when_ns)
         elif isinstance(event, AnswerReceived) and not event.replayed:
             self._request(event, when_ns)
-        elif isinstance(event, IterationSkipped):
+        elif isinstance(event, RoundSkipped):
             span = self._span(
-                self._chat, when_ns, self._restarts.get(event.position.climb), self._asked(event)
+                self._chat, when_ns, self._restarts.get(event.position.restart), self._asked(event)
             )
             span.set_status(trace.StatusCode.ERROR, self._run.scrub(event.reason))
             span.end(when_ns)
@@ -109,7 +109,7 @@ class OtelSpans:
     def _chat(self) -> str:
         return f"chat {self._llm}"
 
-    def _asked(self, event: AnswerReceived | IterationSkipped) -> dict[str, Any]:
+    def _asked(self, event: AnswerReceived | RoundSkipped) -> dict[str, Any]:
         place = event.position
         address = urlsplit(str(self._run.settings.get("base_url", "")))
         told = {
@@ -118,8 +118,8 @@ class OtelSpans:
             "gen_ai.provider.name": "openai",
             "gen_ai.request.model": self._llm or "",
             "gen_ai.request.temperature": float(self._run.settings.get("temperature", 1.0)),
-            "gen_ai.conversation.id": f"{self._run.run_dir.name}/{place.climb}.{place.reset}",
-            "promptclimb.iteration": place.iteration,
+            "gen_ai.conversation.id": f"{self._run.run_dir.name}/{place.restart}.{place.conversation}",
+            "promptclimb.round": place.round,
         }
         return told | {"server.address": address.hostname} if address.hostname else told
 
@@ -132,7 +132,7 @@ class OtelSpans:
         if event.model:
             told["gen_ai.response.model"] = event.model
         began = when_ns - int(event.seconds * 1e9)
-        parent = self._restarts.get(event.position.climb)
+        parent = self._restarts.get(event.position.restart)
         self._span(self._chat, began, parent, told, trace.SpanKind.CLIENT).end(when_ns)
 
     def _span(

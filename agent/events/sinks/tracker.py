@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ..event import Event
-from ..searching import PlainScored, SearchFinished, SearchStarted, TemplateScored, UsageChanged
+from ..searching import DefaultTemplateScored, SearchFinished, SearchStarted, TemplateScored, UsageChanged
 from .log import logged
 
 IDS = "trackers.json"
@@ -26,7 +26,7 @@ LONGEST_SETTING = 500
 class Scored(NamedTuple):
     """A template that an earlier session has scored, and the training score that plain had by then."""
 
-    climb: int
+    restart: int
     template: str
     train: float
     val: float | None
@@ -114,14 +114,14 @@ def scored_before(run_dir: Path) -> list[Scored]:
     found: dict[tuple[int, str], Scored] = {}
     plain: float | None = None
     for event in logged(run_dir):
-        if event.get("event") == PlainScored.name and isinstance(event.get("train"), int | float):
+        if event.get("event") == DefaultTemplateScored.name and isinstance(event.get("train"), int | float):
             plain = float(event["train"])
         elif event.get("event") == TemplateScored.name:
-            climb, template = event.get("climb"), str(event.get("template"))
+            restart, template = event.get("restart"), str(event.get("template"))
             train, val = event.get("train"), event.get("val")
-            if isinstance(climb, int) and isinstance(train, int | float):
+            if isinstance(restart, int) and isinstance(train, int | float):
                 known = float(val) if isinstance(val, int | float) else None
-                found.setdefault((climb, template), Scored(climb, template, float(train), known, plain))
+                found.setdefault((restart, template), Scored(restart, template, float(train), known, plain))
     return list(found.values())
 
 
@@ -156,7 +156,7 @@ class Figures:
         self._board = board
         self._run = run
         # A run that goes on tells of all that it has again: that is known from its log.
-        self._known = {(one.climb, one.template) for one in run.earlier}
+        self._known = {(one.restart, one.template) for one in run.earlier}
         self._step = len(run.earlier)
         self._best = max((one.train for one in run.earlier), default=None)
         self._plain: float | None = None
@@ -174,7 +174,7 @@ class Figures:
         elif isinstance(event, UsageChanged):
             tokens = event.prompt_tokens + event.completion_tokens
             self._used = {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
-        elif isinstance(event, PlainScored):
+        elif isinstance(event, DefaultTemplateScored):
             self._plain = event.train
         elif isinstance(event, TemplateScored):
             self._scored(event)
@@ -195,7 +195,7 @@ class Figures:
 
     def _scored(self, event: TemplateScored) -> None:
         template = self._run.scrub(event.template)
-        if (place := (event.position.climb, template)) in self._known:
+        if (place := (event.position.restart, template)) in self._known:
             return
         self._known.add(place)
         self._best = event.train if self._best is None else max(self._best, event.train)

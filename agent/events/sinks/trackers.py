@@ -15,17 +15,17 @@ SPANS = "otel"
 
 
 def trackers_of(
-    chosen: Sequence[str] | None, run: Tracked, *, tell: Listener, scrub: Callable[[str], str]
+    chosen: Sequence[str] | None, run: Tracked, *, emit: Listener, scrub: Callable[[str], str]
 ) -> list[Aside]:
     """Return a sink for each tracker, to be opened; each loads what it needs in its own thread.
 
     Args:
         chosen: As ``parse_track`` returns them.
         run: What is tracked.
-        tell: Hears of one that fails at the end.
+        emit: Hears of one that fails at the end.
         scrub: Takes secrets out of what their errors say.
     """
-    return [Aside(one.partition(":")[0], _maker(one, run), tell=tell, scrub=scrub) for one in chosen or ()]
+    return [Aside(one.partition(":")[0], _maker(one, run), emit=emit, scrub=scrub) for one in chosen or ()]
 
 
 def _maker(chosen: str, run: Tracked) -> Callable[[], Hearer]:

@@ -43,7 +43,7 @@ def test_every_kind_has_a_name_of_its_own_and_is_frozen() -> None:
 def test_a_position_is_told_by_its_numbers() -> None:
     """JSON values, whoever reads them."""
     assert SCORED.fields() == {
-        "climb": 2, "reset": 1, "iteration": 3,
+        "restart": 2, "conversation": 1, "round": 3,
         "template": "a {}", "train": 0.5, "val": None, "improved": True, "source": "llm",
     }  # fmt: skip
 

@@ -15,10 +15,10 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.errors import ConfigError, UsageError
 from promptclimb.agent.events import (
     Bus,
+    DefaultTemplateScored,
     Event,
     ListenerFailed,
     Noted,
-    PlainScored,
     SearchFinished,
     SearchStarted,
     TemplateScored,
@@ -34,7 +34,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.words import reply_text
 
 STARTED = SearchStarted(
-    run_dir="run", dataset="dice", classes=6, model="m", llm="l", method="pn", restarts=1, iterations=1,
+    run_dir="run", dataset="dice", classes=6, model="m", llm="l", method="pn", restarts=1, rounds=1,
     resumed=False,
 )  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_the_gain_over_plain_is_a_figure_of_each_step(tmp_path: Path) -> None:
     earlier = [Scored(1, "a {}", 0.25, None), Scored(1, "b {}", 0.5, None, plain=0.375)]
     board = Board()
     figures = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
-    plain = PlainScored(template="a photo of a {}", train=0.375, val=None)
+    plain = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
     done = SearchFinished(status="finished", best="c {}", train=0.75, test=None, evaluated=3)
     for event in (STARTED, plain, scored("c {}", 0.75), done):
         figures(event, 0)
@@ -177,12 +177,12 @@ def test_a_tracker_that_greets_swallows_nothing_of_others(capsys: pytest.Capture
 def test_the_log_tells_what_was_scored(tmp_path: Path) -> None:
     """Each template once a restart, in order, whatever else stands there."""
     lines = [
-        {"event": "climb.template_scored", "climb": 1, "template": "a {}", "train": 0.5, "val": None},
-        {"event": "search.plain_scored", "train": "x"},
-        {"event": "search.plain_scored", "train": 0.125},
-        {"event": "climb.template_scored", "climb": 2, "template": "a {}", "train": 0.5, "val": 0.25},
-        {"event": "climb.template_scored", "climb": 1, "template": "a {}", "train": 0.5, "val": None},
-        {"event": "climb.template_scored"},
+        {"event": "restart.template_scored", "restart": 1, "template": "a {}", "train": 0.5, "val": None},
+        {"event": "search.default_template_scored", "train": "x"},
+        {"event": "search.default_template_scored", "train": 0.125},
+        {"event": "restart.template_scored", "restart": 2, "template": "a {}", "train": 0.5, "val": 0.25},
+        {"event": "restart.template_scored", "restart": 1, "template": "a {}", "train": 0.5, "val": None},
+        {"event": "restart.template_scored"},
     ]
     (tmp_path / "events.jsonl").write_text(
         "".join(json.dumps(line) + "\n" for line in lines) + '{"torn', "utf-8"
@@ -224,7 +224,7 @@ async def test_a_slow_tracker_loses_events_and_the_search_no_time() -> None:
     """It never waits, and says in the end what is lacking."""
     told: list[Event] = []
     slow = Slow()
-    async with Aside("slow", lambda: slow, tell=told.append, most_waiting=3) as aside:
+    async with Aside("slow", lambda: slow, emit=told.append, most_waiting=3) as aside:
         for number in range(5):
             aside(Noted(text=str(number)))
         aside.start()
@@ -242,7 +242,7 @@ async def test_a_tracker_that_hangs_is_left_behind() -> None:
     """The end of a session waits so long and no longer."""
     told: list[Event] = []
     slow = Slow()
-    async with Aside("hung", lambda: slow, tell=told.append, close_s=0.01) as aside:
+    async with Aside("hung", lambda: slow, emit=told.append, close_s=0.01) as aside:
         aside(Noted(text="one"))
         aside.start()
     slow.go.set()
@@ -264,7 +264,7 @@ async def test_a_tracker_that_fails_is_left_out_and_told_of() -> None:
 
     told: list[Event] = []
     bus = Bus(told.append)
-    async with Aside("broken", Broken, tell=bus, scrub=scrub) as aside:
+    async with Aside("broken", Broken, emit=bus, scrub=scrub) as aside:
         with bus.joined(aside):
             bus(Noted(text="one"))
             aside.start()
@@ -276,7 +276,7 @@ async def test_a_tracker_that_fails_is_left_out_and_told_of() -> None:
         ListenerFailed(listener="tracker broken", error="RuntimeError: OSError: no room for [secret]")
     ]
     told.clear()
-    async with Aside("broken", Broken, tell=bus, scrub=scrub) as aside:
+    async with Aside("broken", Broken, emit=bus, scrub=scrub) as aside:
         aside(Noted(text="one"))
         aside.start()
     assert told == [ListenerFailed(listener="tracker broken", error="OSError: no room for [secret]")]
@@ -373,7 +373,7 @@ async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
             return reply_text(str(messages))
 
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, resets=1, iterations=1, initial=4, top_k=2,
+        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2,
         run_dir=tmp_path / "run", track=("mlflow",),
     )  # fmt: skip
     result = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append)

@@ -35,7 +35,7 @@ async def two_sessions(run_dir: Path, track: str) -> tuple[SearchResult, list[fl
     """A run that a limit stops and that is gone on with: its result, and the scores in the order told."""
     heard: list[Event] = []
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, resets=1, iterations=2, initial=4, top_k=2,
+        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=2, initial=4, top_k=2,
         run_dir=run_dir, track=track, max_calls=1,
     )  # type: ignore[arg-type]  # fmt: skip
     stopped = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append)
@@ -209,7 +209,7 @@ async def test_opentelemetry_to_a_file_and_without_a_collector(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     heard: list[Event] = []
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, resets=1, iterations=1, initial=4, top_k=2,
+        data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2,
         run_dir=tmp_path / "other", track="otel:http://127.0.0.1:9",
     )  # type: ignore[arg-type]  # fmt: skip
     found = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append)

@@ -321,7 +321,7 @@ def test_a_foreign_database_is_told(run_dir: Path) -> None:
         Store.open(run_dir)
 
 
-@pytest.mark.parametrize("manifest", ["[]", "{}", "not json", '{"format":"2"}'])
+@pytest.mark.parametrize("manifest", ["[]", "{}", "not json", '{"format":"3"}'])
 def test_a_store_without_a_manifest_is_told(run_dir: Path, manifest: str) -> None:
     """Something else on diskcache, or a torn row."""
     planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
@@ -385,9 +385,9 @@ async def test_a_full_disk_stops_the_writing_and_keeps_what_was_written(run_dir:
         store._writer._thread.submit(lambda: store._cache._sql("PRAGMA max_page_count = 100000")).result()
         with pytest.raises(StoreFullError):
             await store.put_note("later", 1)
-        written = [place.iteration for place, _ in store.answers()]
+        written = [place.round for place, _ in store.answers()]
     with Store.open(run_dir) as store:
-        assert [place.iteration for place, _ in store.answers()] == written == list(range(len(written)))
+        assert [place.round for place, _ in store.answers()] == written == list(range(len(written)))
         await store.put_note("later", 1)
 
 
@@ -435,11 +435,11 @@ TAMPERED = {
     "usage": ['{"calls": 1, "miles": 2}', '{"calls": "many"}', "[1]", '"text"', '{"active_s": NaN}'],
     "reserved": ['{"calls": null}', "7"],
     "manifest": [
-        '{"format": 2, "identity": {}}',
-        '{"format": 2, "config": {}}',
-        '{"format": 2, "identity": {}, "config": []}',
-        '{"format": 2, "identity": {}, "config": {}, "given": 3}',
-        '{"format": 2, "identity": {}, "config": {}, "notes": "x"}',
+        '{"format": 3, "identity": {}}',
+        '{"format": 3, "config": {}}',
+        '{"format": 3, "identity": {}, "config": []}',
+        '{"format": 3, "identity": {}, "config": {}, "given": 3}',
+        '{"format": 3, "identity": {}, "config": {}, "notes": "x"}',
     ],
 }
 

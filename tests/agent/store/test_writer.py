@@ -74,7 +74,7 @@ async def test_what_comes_during_a_commit_shares_the_next_one(store: Store) -> N
     disk = Disk(store)
     assert await answered_together(store, disk) == [None] * 5
     assert [len(keys) for keys in disk.commits] == [1, 4]
-    assert [place.iteration for place, _ in store.answers()] == [1, 2, 3, 4, 5]
+    assert [place.round for place, _ in store.answers()] == [1, 2, 3, 4, 5]
     assert (store.usage.calls, store.usage.prompt_tokens) == (5, 60)
 
 
@@ -132,7 +132,7 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
     told = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert [isinstance(one, StoreError) for one in told] == [False, False, True, True, False]
     assert "answer:000000001.000000001.000000001.000000000 is in the journal already" in str(told[2])
-    assert [(place.iteration, kept.request_hash) for place, kept in store.answers()] == [
+    assert [(place.round, kept.request_hash) for place, kept in store.answers()] == [
         (1, "h"), (2, "other"), (3, "other"),
     ]  # fmt: skip
     assert store.usage.calls == 3
@@ -151,7 +151,7 @@ async def test_nobody_is_told_that_something_is_written_that_is_not(store: Store
     with pytest.raises(StoreError):
         await store.put_note("later", 1)
     assert len(disk.commits) == 2
-    assert [place.iteration for place, _ in store.answers()] == [1]
+    assert [place.round for place, _ in store.answers()] == [1]
     assert store.usage.calls == 1
 
 

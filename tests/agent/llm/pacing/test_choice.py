@@ -108,7 +108,7 @@ def test_nobody_waits_for_ever_and_no_permit_leaks(
         limiters = [endpoint(str(number), concurrency=size) for number in range(count)]
         pacer, healthy = Pacer(limiters), limiters[0]
 
-        async def climb(start: float, length: float, outcome: str) -> None:
+        async def restart(start: float, length: float, outcome: str) -> None:
             await asyncio.sleep(start)
             tried: list[RateLimiter] = []
             for _ in range(3):
@@ -126,7 +126,7 @@ def test_nobody_waits_for_ever_and_no_permit_leaks(
                     limiter.breaker.failed(length, probe=permit.probe)
                     tried.append(limiter)
 
-        tasks = [asyncio.create_task(climb(start, length, outcome)) for start, length, outcome, _ in plan]
+        tasks = [asyncio.create_task(restart(start, length, outcome)) for start, length, outcome, _ in plan]
         for (start, length, _, cancelled), task in zip(plan, tasks, strict=True):
             if cancelled:
                 asyncio.get_running_loop().call_later((start + length) / 2, task.cancel)
