@@ -118,20 +118,6 @@ def differences(folder: Path, name: str) -> Lines:
         yield (f"{page_words(pair[0])} over {page_words(pair[1])}", *(cells.get(place, "") for place in places))
 
 
-def transfer(folder: Path, name: str) -> Lines:
-    """Yield which share of a gain is kept on the other model."""
-    rows = _rows(folder / f"{name}-transfer.csv")
-    places = list(dict.fromkeys((row["from"], row["to"], row["shots"]) for row in rows))
-    yield ("", *(f"{one} → {other}, {shots}" for one, other, shots in places))
-    for method in dict.fromkeys(row["method"] for row in rows):
-        kept = {
-            (row["from"], row["to"], row["shots"]): f"{100 * float(row['kept']):.0f} %"
-            for row in rows
-            if row["method"] == method
-        }
-        yield (page_words(method), *(kept.get(place, "") for place in places))
-
-
 def found(folder: Path, name: str) -> Lines:
     """Yield the templates with the largest and the smallest gain over the default one, no data set twice."""
     runs = [row for row in _runs(folder, name) if row["method"] == FOUND_BY]
@@ -183,7 +169,6 @@ KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
     "means": means,
     "sets": sets,
     "differences": differences,
-    "transfer": transfer,
     "found": found,
     "optimizers": optimizers,
     "searches": searches,

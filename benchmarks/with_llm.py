@@ -18,7 +18,7 @@ model; what is not there is asked of ``--base-url`` and added. ``--keep`` holds 
 long table can be left and gone on with: seed by seed, so that what is there is balanced.
 
 ``--as-it-is`` makes a table of what is kept, and plays nothing: of the sets and seeds that every arm has been
-played on. docs/method.md rests on the searches in docs/results/with-llm.jsonl.
+played on. docs/results.md rests on the searches in docs/results/with-llm.jsonl.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ def run(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_the_library_page_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_python_page_runs_as_it_stands(tmp_path: Path) -> None:
     """All its blocks, one after another, in one program."""
-    page = (ROOT / "docs" / "library.md").read_text("utf-8")
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
     blocks = BLOCK.findall(page)
     assert len(blocks) >= 5
     (tmp_path / "page.py").write_text("\n".join(blocks), "utf-8")

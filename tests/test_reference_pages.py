@@ -1,21 +1,26 @@
-"""docs/options.md lists every option of the command line: it is made from the parser.
+"""Reference pages are made from the program: docs/options.md from the parser, the events of docs/files.md from their classes.
 
-`python -m tests.test_options_page` (in the project's folder) writes the page again.
+`python -m tests.test_reference_pages` (in the project's folder) writes both again.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 
 from promptclimb.agent.cli.parser import COMMANDS, whole_parser
+from promptclimb.agent.events import Event
 from tests.paths import ROOT
 
 PAGE = ROOT / "docs" / "options.md"
+FILES = ROOT / "docs" / "files.md"
+EVENTS = re.compile(r"<!-- events -->\n(.*?)<!-- end -->", re.DOTALL)
 MAIN = "search"
+RENEW = "run python -m tests.test_reference_pages"
 INTRO = """# Options
 
-Every option of `promptclimb search`, made from the program's own declarations; `promptclimb search --help-all` prints the same. An
+Every option of `promptclimb search`, made from the program's own declarations; `--help-all` prints the same. An
 option may also stand in a TOML file given by `--config` (`shots = 4`) or in the environment (`PROMPTCLIMB_SHOTS=4`). Flags win over the
 environment, the environment over the file. `promptclimb config --show` prints where each value comes from, and
 `promptclimb config --init my.toml` writes a file with all of them.
@@ -74,9 +79,27 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def kinds(event: type[Event]) -> Iterator[type[Event]]:
+    """An event with all that derive from it."""
+    yield event
+    for each in event.__subclasses__():
+        yield from kinds(each)
+
+
+def events() -> str:
+    """Every event with the first sentence of its docstring, as a table."""
+    ours = {
+        kind.name: " ".join(str(kind.__doc__).split("\n\n")[0].split())
+        for kind in kinds(Event)
+        if kind.__module__.startswith("promptclimb.") and "name" in vars(kind) and kind is not Event
+    }
+    rows = [f"| `{name}` | {cell(text)} |" for name, text in sorted(ours.items())]
+    return "\n".join(["", "| event | meaning |", "|---|---|", *rows, ""]) + "\n"
+
+
 def test_the_page_lists_the_options_that_there_are() -> None:
     """The page is what the parser gives."""
-    assert PAGE.read_text("utf-8") == page(), "run python -m tests.test_options_page"
+    assert PAGE.read_text("utf-8") == page(), RENEW
 
 
 def test_every_group_has_options() -> None:
@@ -86,5 +109,14 @@ def test_every_group_has_options() -> None:
     assert len(own) == len(set(own)) > 50
 
 
+def test_the_page_lists_the_events_that_there_are() -> None:
+    """The table in docs/files.md is made of the classes."""
+    found = EVENTS.search(FILES.read_text("utf-8"))
+    assert found is not None
+    assert found[1] == events(), RENEW
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
+    text = FILES.read_text("utf-8")
+    FILES.write_text(EVENTS.sub(lambda _: f"<!-- events -->\n{events()}<!-- end -->", text), "utf-8")
