@@ -49,8 +49,8 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
-	@$(PY) run_agent.py search --data binary-numbers --describe "numbers written in binary" --restarts 2 \
-	  --initial 80 --views 0 --llm local --llm-fallback combine $(ARGS)
+	@$(PY) run_agent.py search --data backgrounds --restarts 2 --initial 80 --llm local --llm-fallback combine \
+	  --describe "a thing before a coloured background; the class is the colour of the background" $(ARGS)
 
 test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
 	$(PY) -m pytest

@@ -15,8 +15,8 @@ plays with answers that were recorded; what is not there is asked of ``--base-ur
 
     python benchmarks/league.py --faults --json
 
-measures instead what a kill in the middle and a 429 do to each, against a fake LLM. docs/league.md says what
-each is given and why.
+measures instead what a kill in the middle and a 429 do to each, against a fake LLM. docs/results.md has
+what came of it.
 """
 
 from __future__ import annotations

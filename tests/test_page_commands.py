@@ -55,7 +55,8 @@ def lines_of(page: Path) -> Iterator[str]:
     for kind, block in BLOCK.findall(page.read_text("utf-8")):
         if kind in ("console", "bash", "sh"):
             for line in re.sub(r"\\\n\s*", "", block).splitlines():
-                yield re.sub(r"\s+#\s.*", "", line.removeprefix("$ "))
+                if line.startswith("$ "):  # other lines are output
+                    yield re.sub(r"\s+#\s.*", "", line.removeprefix("$ "))
 
 
 COMMANDS = list(dict.fromkeys((page.name, line) for page in PAGES for line in lines_of(page)))
