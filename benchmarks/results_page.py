@@ -53,7 +53,16 @@ BASELINES: Mapping[str, str] = {
     "best starting template": "initial pool",
     "best hand-made": "best hand-made",
 }
-METHODS = ("guided, told", "combine, told", "words", "mutate", "random", "CoOp", "Tip-Adapter", "linear probe")
+METHODS = (
+    "guided, told",
+    "combine, told",
+    "words",
+    "mutate",
+    "random",
+    "CoOp",
+    "Tip-Adapter",
+    "linear probe",
+)
 BY_SET: Mapping[str, tuple[str, str]] = {
     "default template": ("guided, told", "plain"),
     "best starting template": ("guided, told", "initial pool"),
@@ -88,10 +97,7 @@ def means(folder: Path, name: str) -> Lines:
     for label, method, figure in sources:
         yield (
             label,
-            *(
-                f"{_mean(runs, method, figure, model=model, shots=str(shots)):.1f}"
-                for model, shots in places
-            ),
+            *(f"{_mean(runs, method, figure, model=model, shots=str(shots)):.1f}" for model, shots in places),
         )
 
 
@@ -115,7 +121,10 @@ def differences(folder: Path, name: str) -> Lines:
             for row in rows
             if (row["first"], row["second"]) == pair
         }
-        yield (f"{page_words(pair[0])} over {page_words(pair[1])}", *(cells.get(place, "") for place in places))
+        yield (
+            f"{page_words(pair[0])} over {page_words(pair[1])}",
+            *(cells.get(place, "") for place in places),
+        )
 
 
 def found(folder: Path, name: str) -> Lines:

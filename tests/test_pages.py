@@ -115,7 +115,7 @@ def test_every_command_is_one_that_the_program_takes(page: Path) -> None:
 
 
 def test_the_pages_show_every_command() -> None:
-    """The commands are found on the pages: none is passed over because of how it is written."""
+    """The commands are found on the pages, however they are written."""
     found = [words for each in PAGES for words in commands(each.read_text("utf-8"))]
     assert {words[1] for words in found if words[0] == "promptclimb"} == set(COMMANDS)
     assert sum(words[0] == "python" for words in found) >= 10

@@ -71,7 +71,12 @@ def page() -> str:
             if group == title:
                 lines.append(f"| `{option}` | {text} |")
         lines.append("")
-    lines += ["## Other commands\n", "Options that `search` does not have:\n", "| command | option | meaning |", "|---|---|---|"]
+    lines += [
+        "## Other commands\n",
+        "Options that `search` does not have:\n",
+        "| command | option | meaning |",
+        "|---|---|---|",
+    ]
     for name in COMMANDS:
         rest = [(option, text) for _, option, text in options(every[name]) if option not in shared]
         for option, text in rest if name != MAIN else ():
