@@ -3,8 +3,8 @@
     promptclimb suite suites/miniature.toml --suite-dir runs/miniature
     python benchmarks/results_page.py miniature=runs/miniature
 
-``NAME=SUITE_DIR`` first copies what a finished study left to ``docs/results/NAME*.csv``. Then every table between
-``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. The text around the tables is written by hand.
+``NAME=SUITE_DIR`` first copies the raw data of a finished study to ``docs/results/NAME*.csv``. Then every
+table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. The text around them is written by hand.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def sets(folder: Path, name: str) -> Lines:
 
 
 def differences(folder: Path, name: str) -> Lines:
-    """Yield differences with their intervals: a line for two things compared, a column for model and shots."""
+    """Yield differences with their intervals: a line per comparison, a column per model and shots."""
     rows = _rows(folder / f"{name}-differences.csv")
     places = list(dict.fromkeys((row["model"], row["shots"]) for row in rows))
     yield ("", *(f"{model}, {shots}" for model, shots in places))

@@ -1,7 +1,7 @@
 """Search with a custom LLM: any object with ``chat(messages)`` that returns a text.
 
-This one replaces a real model: it splits the templates in the request and combines the parts again. Replace its
-body with a call to your model.
+This one stands in for a model: it splits the templates in the request and combines the parts again. Replace
+its body with a call to your model.
 """
 
 from __future__ import annotations

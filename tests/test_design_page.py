@@ -1,4 +1,4 @@
-"""docs/design.md is true: each seam's example works in a copy of the program, and a traced proposal passes the listed files.
+"""docs/design.md: each example works in a copy of the program; a traced proposal passes the listed files.
 
 `python -m tests.test_design_page` (in the project's folder) writes the list of files again.
 """

@@ -1,4 +1,4 @@
-"""Reference pages are made from the program: docs/options.md from the parser, the events of docs/files.md from their classes.
+"""Reference tables are made from the program: the options in docs/options.md, the events in docs/files.md.
 
 `python -m tests.test_reference_pages` (in the project's folder) writes both again.
 """
@@ -7,24 +7,15 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
 
 from promptclimb.agent.cli.parser import COMMANDS, whole_parser
 from promptclimb.agent.events import Event
 from tests.paths import ROOT
 
-PAGE = ROOT / "docs" / "options.md"
-FILES = ROOT / "docs" / "files.md"
-EVENTS = re.compile(r"<!-- events -->\n(.*?)<!-- end -->", re.DOTALL)
 MAIN = "search"
-RENEW = "run python -m tests.test_reference_pages"
-INTRO = """# Options
-
-Every option of `promptclimb search`, made from the program's own declarations; `--help-all` prints the same. An
-option may also stand in a TOML file given by `--config` (`shots = 4`) or in the environment (`PROMPTCLIMB_SHOTS=4`). Flags win over the
-environment, the environment over the file. `promptclimb config --show` prints where each value comes from, and
-`promptclimb config --init my.toml` writes a file with all of them.
-"""
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -34,23 +25,22 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     return choices
 
 
-def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]]:
+def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]]:
     """Group, option and help of each option that is shown."""
     for group in parser._action_groups:
         for action in group._group_actions:
             if action.help == argparse.SUPPRESS or not action.option_strings or action.dest == "help":
                 continue
             text = " ".join(parser._get_formatter()._expand_help(action).split())
-            yield str(group.title), cell(written(action)), cell(text)
+            yield str(group.title), f"`{cell(written(action))}`", cell(text)
 
 
 def written(action: argparse.Action) -> str:
     """An option as it is written: ``--shots N``."""
-    value = ""
-    if action.nargs != 0:
-        name = action.metavar or ",".join(map(str, action.choices or ())) or action.dest.upper()
-        value = f" [{name}]" if action.nargs == "?" else f" {name}"
-    return f"{action.option_strings[-1]}{value}"
+    if action.nargs == 0:
+        return action.option_strings[-1]
+    value = str(action.metavar or ",".join(map(str, action.choices or ())) or action.dest.upper())
+    return f"{action.option_strings[-1]} {f'[{value}]' if action.nargs == '?' else value}"
 
 
 def cell(text: str) -> str:
@@ -58,30 +48,23 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def page() -> str:
-    """The whole page."""
+def options() -> str:
+    """All options of a search by group, then those that only other commands have."""
     every = commands()
-    own = list(options(every[MAIN]))
-    shared = {option for _, option, _ in own}
-    lines = [INTRO]
+    own = list(options_of(every[MAIN]))
+    lines = []
     for title in dict.fromkeys(group for group, _, _ in own):
         heading = "General" if title == "options" else title[0].upper() + title[1:]
-        lines += [f"## {heading}\n", "| option | meaning |", "|---|---|"]
-        for group, option, text in own:
-            if group == title:
-                lines.append(f"| `{option}` | {text} |")
-        lines.append("")
-    lines += [
-        "## Other commands\n",
-        "Options that `search` does not have:\n",
-        "| command | option | meaning |",
-        "|---|---|---|",
-    ]
+        lines += ["", f"## {heading}", "", "| option | meaning |", "|---|---|"]
+        lines += [f"| {option} | {text} |" for group, option, text in own if group == title]
+    lines += ["", "## Other commands", "", "Options that `search` does not have:"]
+    lines += ["", "| command | option | meaning |", "|---|---|---|"]
+    shared = {option for _, option, _ in own}
     for name in COMMANDS:
-        rest = [(option, text) for _, option, text in options(every[name]) if option not in shared]
-        for option, text in rest if name != MAIN else ():
-            lines.append(f"| `{name}` | `{option}` | {text} |")
-    return "\n".join(lines) + "\n"
+        for _, option, text in options_of(every[name]):
+            if option not in shared:
+                lines.append(f"| `{name}` | {option} | {text} |")
+    return "\n".join([*lines, ""]) + "\n"
 
 
 def kinds(event: type[Event]) -> Iterator[type[Event]]:
@@ -92,7 +75,7 @@ def kinds(event: type[Event]) -> Iterator[type[Event]]:
 
 
 def events() -> str:
-    """Every event with the first sentence of its docstring, as a table."""
+    """Every event with the first paragraph of its docstring."""
     ours = {
         kind.name: " ".join(str(kind.__doc__).split("\n\n")[0].split())
         for kind in kinds(Event)
@@ -102,26 +85,36 @@ def events() -> str:
     return "\n".join(["", "| event | meaning |", "|---|---|", *rows, ""]) + "\n"
 
 
-def test_the_page_lists_the_options_that_there_are() -> None:
-    """The page is what the parser gives."""
-    assert PAGE.read_text("utf-8") == page(), RENEW
+PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "options": ("options.md", options),
+    "events": ("files.md", events),
+}
+"""What is made: its page, and its text."""
 
 
-def test_every_group_has_options() -> None:
+def renewed(part: str) -> tuple[str, str]:
+    """A page as it stands, and with its part made again."""
+    name, made = PARTS[part]
+    page = (ROOT / "docs" / name).read_text("utf-8")
+    pattern = re.compile(rf"(?<=<!-- {part} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+    assert pattern.search(page)
+    return page, pattern.sub(lambda _: made(), page)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_page_is_what_the_program_says(part: str) -> None:
+    """Made again, it is the same."""
+    page, again = renewed(part)
+    assert page == again, "run python -m tests.test_reference_pages"
+
+
+def test_options_are_grouped_and_stand_once() -> None:
     """Six groups at least, and no option twice."""
-    own = [option for _, option, _ in options(commands()[MAIN])]
-    assert len({group for group, _, _ in options(commands()[MAIN])}) >= 6
-    assert len(own) == len(set(own)) > 50
-
-
-def test_the_page_lists_the_events_that_there_are() -> None:
-    """The table in docs/files.md is made of the classes."""
-    found = EVENTS.search(FILES.read_text("utf-8"))
-    assert found is not None
-    assert found[1] == events(), RENEW
+    own = list(options_of(commands()[MAIN]))
+    assert len({group for group, _, _ in own}) >= 6
+    assert len(own) == len({option for _, option, _ in own}) > 50
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), "utf-8")
-    text = FILES.read_text("utf-8")
-    FILES.write_text(EVENTS.sub(lambda _: f"<!-- events -->\n{events()}<!-- end -->", text), "utf-8")
+    for part, (name, _) in PARTS.items():
+        (ROOT / "docs" / name).write_text(renewed(part)[1], "utf-8")

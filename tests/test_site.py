@@ -1,4 +1,4 @@
-"""The pages as a site: every page is in its navigation, and it builds strictly and loads nothing from elsewhere."""
+"""The pages as a site: complete navigation, no broken link, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_navigation_names_every_page_once() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make docs` finds no broken link; each page is there; a reader's browser loads nothing from elsewhere."""
+    """No broken link; each page is there; a reader's browser loads nothing from elsewhere."""
     pytest.importorskip("mkdocs")
     pytest.importorskip("material")
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
