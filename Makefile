@@ -42,7 +42,7 @@ $(VENV)/.installed-audit: $(VENV)/.installed-dev
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[dev,docs,endpoints-test,hf,interop,league,local,mlflow,otel,page-test,ray,tensorboard,trackers-test,trackio,wandb]'
+	@$(PIP) install --quiet --editable '.[dev,docs,endpoints-test,hf,interop,local,mlflow,optimizers,otel,page-test,ray,tensorboard,trackers-test,trackio,wandb]'
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 	  || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2

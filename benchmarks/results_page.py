@@ -1,10 +1,10 @@
 """Make the tables of docs/results.md from the raw data in docs/results.
 
-    promptclimb suite suites/miniature.toml --suite-dir runs/miniature
-    python benchmarks/results_page.py miniature=runs/miniature
+    promptclimb suite suites/bundled.toml --suite-dir runs/bundled
+    python benchmarks/results_page.py miniature=runs/bundled
 
 ``NAME=SUITE_DIR`` first copies the raw data of a finished study to ``docs/results/NAME*.csv``. Then every
-table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. The text around them is written by hand.
+table between ``<!-- KIND: NAME -->`` and ``<!-- end -->`` is made again. Other text is written by hand.
 """
 
 from __future__ import annotations
@@ -24,66 +24,38 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import with_llm_table
 from benchmarks.peers import tables as peers
+from benchmarks.recorded_names import todays
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = "results.md"
 PART = re.compile(
     r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
 )
-WORDS: Mapping[str, str] = {
-    ", told, from the pool": ", with description, from our starting templates",
-    ", told, by altered views": ", with description, choosing with augmented copies",
-    ", told the sentence": ", with description",
-    ", told it in unusual words": ", description in unusual words",
-    ", told the class names": ", class names only",
-    ", told nothing": ", no information",
-    ", told": ", with description",
-    "guided, untold": "guided, class names only",
-    ", untold": ", without description",
-    "plain template": "default template",
-    "initial pool's pick": "best starting template",
-    "random": "random (no LLM)",
-}
-"""Names in the recorded data, and the words of the page; the first that fits counts."""
-FOUND_BY = "guided, told"
+FOUND_BY = "guided, with description"
 FOUND = 5
 BASELINES: Mapping[str, str] = {
-    "default template": "plain",
+    "default template": "default template",
     "OpenAI's 80 templates": "openai-imagenet",
-    "best starting template": "initial pool",
+    "best starting template": "best starting template",
     "best hand-made": "best hand-made",
 }
 METHODS = (
-    "guided, told",
-    "combine, told",
-    "words",
-    "mutate",
-    "random",
-    "CoOp",
-    "Tip-Adapter",
-    "linear probe",
+    *(FOUND_BY, "combine, with description", "words", "mutate", "random"),
+    *("CoOp", "Tip-Adapter", "linear probe"),
 )
 BY_SET: Mapping[str, tuple[str, str]] = {
-    "default template": ("guided, told", "plain"),
-    "best starting template": ("guided, told", "initial pool"),
-    "guided, with description": ("guided, told", "best"),
-    "best hand-made": ("guided, told", "best hand-made"),
+    "default template": (FOUND_BY, "default template"),
+    "best starting template": (FOUND_BY, "best starting template"),
+    FOUND_BY: (FOUND_BY, "best"),
+    "best hand-made": (FOUND_BY, "best hand-made"),
     "CoOp (white box)": ("CoOp", "best"),
 }
 COMPARED = ("league-recorded", "league")
-"""The rows with a strong LLM, and those with the local one."""
-BASE = "pn, told nothing"
+"""The recorded rows with a strong LLM, and those with the local one."""
+BASE = "pn, no information"
 
 Row = Mapping[str, str]
 Lines = Iterable[Sequence[str]]
-
-
-def page_words(name: str) -> str:
-    """Return a recorded name in the words of the page."""
-    for old, new in WORDS.items():
-        if old in name and not (old == "random" and name != old):
-            return name.replace(old, new)
-    return name
 
 
 def means(folder: Path, name: str) -> Lines:
@@ -93,7 +65,7 @@ def means(folder: Path, name: str) -> Lines:
     yield ("", *(f"{model}, {shots} shot{'s' * (shots > 1)}" for model, shots in places))
     sources = [(label, METHODS[0], figure) for label, figure in BASELINES.items()]
     white = {row["method"] for row in runs if row["white_box"] == "1"}
-    sources += [(f"{page_words(one)}{' (white box)' * (one in white)}", one, "best") for one in METHODS]
+    sources += [(f"{one}{' (white box)' * (one in white)}", one, "best") for one in METHODS]
     for label, method, figure in sources:
         yield (
             label,
@@ -122,7 +94,7 @@ def differences(folder: Path, name: str) -> Lines:
             if (row["first"], row["second"]) == pair
         }
         yield (
-            f"{page_words(pair[0])} over {page_words(pair[1])}",
+            f"{todays(pair[0])} over {todays(pair[1])}",
             *(cells.get(place, "") for place in places),
         )
 
@@ -137,10 +109,17 @@ def found(folder: Path, name: str) -> Lines:
         *sorted(best.values(), key=_gain, reverse=True)[:FOUND],
         *sorted(worst.values(), key=_gain)[:FOUND][::-1],
     ):
-        plain, test = (100 * float(run[f"test: {figure}"]) for figure in ("plain", "best"))
+        default, test = (100 * float(run[f"test: {figure}"]) for figure in ("default template", "best"))
         place = f"{run['model']}, {run['shots']}, {run['seed']}"
         template = run["template"].replace("|", "\\|")
-        yield (run["data"], place, f"`{template}`", f"{plain:.1f}", f"{test:.1f}", f"{test - plain:+z.1f}")
+        yield (
+            run["data"],
+            place,
+            f"`{template}`",
+            f"{default:.1f}",
+            f"{test:.1f}",
+            f"{test - default:+z.1f}",
+        )
 
 
 def optimizers(folder: Path, _name: str) -> Lines:
@@ -150,7 +129,7 @@ def optimizers(folder: Path, _name: str) -> Lines:
     for name, row in strong.items():
         other = local.get(name)
         yield (
-            page_words(name),
+            name,
             f"{row['test']:.1f}",
             _peer_over(row),
             f"{row['scored']:.0f}",
@@ -162,7 +141,7 @@ def optimizers(folder: Path, _name: str) -> Lines:
 
 def searches(folder: Path, name: str) -> Lines:
     """Yield searches with the local LLM, by what it was given, beside methods without an LLM."""
-    rows = _lines(folder / f"{name}.jsonl")
+    rows = [{**row, "arm": todays(row["arm"])} for row in _lines(folder / f"{name}.jsonl")]
     arms = sorted(dict.fromkeys(row["arm"] for row in rows), key=lambda arm: arm != "random")
     document = with_llm_table.document_of(rows, arms, over=BASE, initial=80)
     yield ("", "test", "over random (standard error)", "sets above", "requests")
@@ -171,7 +150,7 @@ def searches(folder: Path, name: str) -> Lines:
     for arm, one in document["test"].items():
         own = ("0", "") if arm == "random" else (_erring(one), f"{one['sets_above']} of {document['sets']}")
         requests = document["calls"][arm] / document["cells"]
-        yield (page_words(arm), f"{one['mean']:.1f}", *own, f"{requests:.1f}")
+        yield (arm, f"{one['mean']:.1f}", *own, f"{requests:.1f}")
 
 
 KINDS: Mapping[str, Callable[[Path, str], Lines]] = {
@@ -247,7 +226,11 @@ def _runs(folder: Path, name: str) -> list[Row]:
 
 def _rows(file: Path) -> list[Row]:
     with file.open(encoding="utf-8", newline="") as opened:
-        return list(csv.DictReader(opened))
+        rows = list(csv.DictReader(opened))
+    named = ("method", "first", "second")
+    return [
+        {todays(key): todays(value) if key in named else value for key, value in row.items()} for row in rows
+    ]
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
@@ -264,7 +247,7 @@ def _mean(runs: Iterable[Row], method: str, figure: str, **place: str) -> float:
 
 
 def _gain(run: Row) -> float:
-    return float(run["test: best"]) - float(run["test: plain"])
+    return float(run["test: best"]) - float(run["test: default template"])
 
 
 def _over(points: float, interval: Sequence[float]) -> str:

@@ -27,8 +27,8 @@ NOT_RUN: Mapping[str, str] = {
     "promptclimb suite suites/": "hours; test_suite_file runs small ones, test_results_page checks the page",
     "python benchmarks/simulated_reader.py": "250 searches, half an hour",
     "python benchmarks/with_llm.py --llm local": "test_results_page makes its table",
-    "python benchmarks/league.py --llm local": "two hours; test_results_page checks its rows",
-    "python benchmarks/league.py --llm by-hand": "most of an hour; test_recorded_answers plays a part",
+    "python benchmarks/optimizers.py --llm local": "two hours; test_results_page checks its rows",
+    "python benchmarks/optimizers.py --llm by-hand": "most of an hour; test_recorded_answers plays a part",
     "clip_benchmark eval": "fetches a model and a data set; tests/agent/results/exports runs clip_benchmark",
 }
 """Commands that are not run, by how they begin, and why."""

@@ -61,14 +61,14 @@ def test_templates_on_the_page_were_found() -> None:
 def test_the_counts_at_equal_scorings_are_those_of_the_rows(name: str) -> None:
     """Of the sets on which our search is best or not measurably below the best."""
     rows = [json.loads(line) for line in (RESULTS / f"{name}.jsonl").read_text("utf-8").splitlines()]
-    first = peers.document(rows)["rows"]["guided, told"]["first"]
+    first = peers.document(rows)["rows"]["guided, with description"]["first"]
     assert f"{first['first_or_within']} of {first['of']}" in PAGE
 
 
 def study() -> dict[str, Any]:
     """What a finished study leaves in suite.json, as far as it is kept."""
     difference = {
-        "first": "guided, told",
+        "first": "guided, with description",
         "second": "random",
         "model": "RN-pico",
         "shots": 1,
@@ -93,7 +93,7 @@ def test_a_study_is_kept_and_its_table_made_again(tmp_path: Path) -> None:
     (suite / "runs.csv").write_text("data\n", "utf-8")
     results_page.main([f"small={suite}"], docs=tmp_path)
     text = (tmp_path / "results.md").read_text("utf-8")
-    assert "| guided, with description over random (no LLM) | +2.0 (1.0 to 3.0) |" in text
+    assert "| guided, with description over random | +2.0 (1.0 to 3.0) |" in text
     assert text.startswith("Text.")
     assert text.endswith("<!-- end -->\n\nMore.\n")
     assert "old" not in text
