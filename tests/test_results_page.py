@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import results_page
+from benchmarks import results_page, with_llm_table
 from benchmarks.peers import tables as peers
+from benchmarks.recorded_names import todays
 from tests.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -107,3 +108,16 @@ def test_an_unknown_table_and_an_unfinished_study_are_named(tmp_path: Path) -> N
         results_page.renewed("<!-- fond: small -->\n<!-- end -->", RESULTS)
     with pytest.raises(SystemExit, match=r"no suite\.json there"):
         results_page.main([f"small={tmp_path}"], docs=tmp_path)
+
+
+def test_the_table_of_a_benchmark_is_over_what_every_arm_has_played() -> None:
+    """A line per arm and one for the starting templates; cells that an arm lacks count nowhere."""
+    kept = (RESULTS / "with-llm.jsonl").read_text("utf-8").splitlines()
+    rows = [{**row, "arm": todays(row["arm"])} for row in map(json.loads, kept)]
+    names = ["random", "guided, with description"]
+    played = with_llm_table.played_by_all([row for row in rows if row != rows[0]], names)
+    assert len(played) == 2 * (12 * 3 - 1)
+    document = with_llm_table.document_of(played, names, over=results_page.BASE, initial=80)
+    head, _, *lines = with_llm_table.markdown(document).splitlines()
+    assert len(lines) == 3
+    assert {line.count("|") for line in lines} == {head.count("|")}
