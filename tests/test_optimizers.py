@@ -1,4 +1,4 @@
-"""The league: one black box and one endpoint for all who play, counted, and what is said of them."""
+"""The comparison: one black box and one endpoint for all who play, counted, and what is said of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from benchmarks import league
+from benchmarks import optimizers
 from benchmarks.peers import faults, tables
 from benchmarks.peers.answers import Answers
 from benchmarks.peers.black_box import BlackBox, Dear, read
@@ -37,7 +37,7 @@ ONE_EACH = list({(row.player, row.method): row for row in ROWS}.values())
 
 def job(row: str, **changes: Any) -> Job:
     """A cell on a black box without a model."""
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "row": row,
         "data": "displays",
         "seed": 1,
@@ -50,7 +50,7 @@ def job(row: str, **changes: Any) -> Job:
         "patient": False,
         "evaluator": FACTORY,
     }
-    return Job(**{**told, **changes})
+    return Job(**{**values, **changes})
 
 
 ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "a sketch of a {}"}}]}'
@@ -58,13 +58,13 @@ ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "a sketch o
 
 def options(*words: str) -> argparse.Namespace:
     """What the command line says, of an endpoint that nobody asks."""
-    return league.parsed(["--llm", "fake", "--base-url", "http://127.0.0.1:9/v1", *words])
+    return optimizers.parsed(["--llm", "fake", "--base-url", "http://127.0.0.1:9/v1", *words])
 
 
 def played(row: str, data: str, seed: int, right: str, **more: Any) -> dict[str, Any]:
-    """A finished cell, its test images told one by one."""
+    """A finished cell, with each test image."""
     hits = [one == "1" for one in right]
-    told = {
+    values = {
         "scored": 1,
         "answered": 2,
         "prompt_tokens": 3,
@@ -78,13 +78,13 @@ def played(row: str, data: str, seed: int, right: str, **more: Any) -> dict[str,
         "test": sum(hits) / len(hits),
         "images": len(hits),
         "right": packed(hits),
-        **told,
+        **values,
         **more,
     }
 
 
-def test_a_neighbours_answer_is_read_as_generously_as_ours() -> None:
-    """Out of a fence or quotes, and longer than our own; what has no slot is none, and it is said why."""
+def test_a_peers_answer_is_read_as_generously_as_ours() -> None:
+    """Out of a fence or quotes, and longer than our own; what has no slot is invalid, and it is said why."""
     assert read("Sure!\n```\na sketch of a {}\n```") == ("a sketch of a {}", "")
     long = f"a photo of a {{}} {' '.join(['far'] * 20)}"
     assert read(long) == (long, "")
@@ -94,7 +94,7 @@ def test_a_neighbours_answer_is_read_as_generously_as_ours() -> None:
 
 
 def test_the_black_box_counts_a_template_by_the_share_of_images_that_it_was_seen_on() -> None:
-    """And again only what is new; a text that is none classifies nothing, and is not counted."""
+    """And again only what is new; an invalid one classifies nothing, and is not counted."""
     box = BlackBox(PredictingBox())
     assert len(box.labels) == 200
     assert len(box.look("a photo of a {}", [0, 1, 2, 3]).correct) == 4
@@ -110,7 +110,7 @@ def test_the_black_box_counts_a_template_by_the_share_of_images_that_it_was_seen
     assert box.scored == 1.0
 
 
-def test_starts_are_the_plain_template_and_others_or_the_best_of_the_pool() -> None:
+def test_starts_are_the_default_template_and_others_or_the_best_of_the_pool() -> None:
     """The same for the same seed; whoever begins with the pool has scored all of it."""
     box = BlackBox(PredictingBox())
     plain = box.starts(10, pool=False, seed=1)
@@ -125,14 +125,23 @@ def test_starts_are_the_plain_template_and_others_or_the_best_of_the_pool() -> N
 
 def test_rows_are_asked_for_by_name_or_by_a_word() -> None:
     """A whole name is that row alone; a word is in any."""
-    assert [row.name for row in rows_asked("guided, told; random")] == ["guided, told", "random"]
+    assert [row.name for row in rows_asked("guided, with description; random")] == [
+        "guided, with description",
+        "random",
+    ]
     named = [row.name for row in rows_asked("guided")]
-    assert named == ["guided, told", "guided, told, by altered views", "guided, untold"]
+    assert named == [
+        "guided, with description",
+        "guided, with description, augmented copies",
+        "guided, class names only",
+    ]
 
 
 def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
     """A partial table is balanced, and twelve rounds are as many calls as 140 scored templates take."""
-    found = list(jobs(options("--data", "frames,displays", "--seeds", "1,2", "--only", "guided, untold")))
+    found = list(
+        jobs(options("--data", "frames,displays", "--seeds", "1,2", "--only", "guided, class names only"))
+    )
     assert [(table, one.seed, one.data) for table, one in found[:4]] == [
         ("calls", 1, "frames"),
         ("calls", 1, "displays"),
@@ -146,12 +155,12 @@ def test_cells_come_seed_by_seed_and_ours_stand_in_both_tables_once() -> None:
 
 
 def test_where_scorings_are_bounded_ours_score_no_more_than_the_others() -> None:
-    """Nor make more calls; what is told scores nothing aside there, so it is a cell of its own."""
-    told = dict(jobs(options("--data", "frames", "--only", "guided, told")))
-    assert told["calls"].key != told["scorings"].key
-    assert told["scorings"].sentence
-    assert told["scorings"].rounds == 12
-    assert INITIAL + PROPOSALS * told["scorings"].rounds <= 140
+    """Nor make more calls; with description nothing is scored free there, so it is a cell of its own."""
+    found = dict(jobs(options("--data", "frames", "--only", "guided, with description")))
+    assert found["calls"].key != found["scorings"].key
+    assert found["scorings"].sentence
+    assert found["scorings"].rounds == 12
+    assert INITIAL + PROPOSALS * found["scorings"].rounds <= 140
     assert job("pn", scorings=10_000, calls=60).rounds == 60
     assert job("random", scorings=10_000, calls=60).rounds > 60
     box = PredictingBox()
@@ -167,7 +176,7 @@ def test_where_scorings_are_bounded_ours_score_no_more_than_the_others() -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--data", "tallies"), "tallies: not of the league"),
+        (("--data", "tallies"), "tallies: not of the comparison"),
         (("--only", "nobody"), "nobody: no row"),
     ],
 )
@@ -185,7 +194,7 @@ def test_too_few_scorings_for_a_search_of_ours_are_refused(capsys: pytest.Captur
     assert options("--scorings", "85").scorings == 85
 
 
-async def test_a_league_goes_on_where_it_was_left(tmp_path: Path) -> None:
+async def test_a_comparison_goes_on_where_it_was_left(tmp_path: Path) -> None:
     """Finished cells are not played again, and lines that were cut short or damaged are passed over."""
     asked = options("--data", "frames", "--seeds", "1", "--only", "random", "--tables", "calls")
     ((_, only),) = jobs(asked)
@@ -194,7 +203,7 @@ async def test_a_league_goes_on_where_it_was_left(tmp_path: Path) -> None:
     less = json.dumps({"key": only.key, "row": "random"}).encode()
     damaged = (b"5", b"null", b"{}", b"\xff\xfe", b"[" * 10_000, less, b'{"key": "cut')
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join([whole, *damaged]))
-    assert await league.table(asked, tmp_path) == {"calls": [row]}
+    assert await optimizers.table(asked, tmp_path) == {"calls": [row]}
     assert not (tmp_path / "cells").exists()
 
 
@@ -208,7 +217,7 @@ async def test_a_table_of_what_is_there_leaves_out_a_set_that_is_not_over(tmp_pa
         if (each.row, each.data) != ("pn", "displays")
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
-    found = await league.table(asked, tmp_path)
+    found = await optimizers.table(asked, tmp_path)
     assert [(row["row"], row["data"]) for row in found["calls"]] == [("pn", "frames"), ("random", "frames")]
 
 
@@ -225,7 +234,7 @@ async def test_the_door_counts_for_each_cell_what_the_endpoint_answers() -> None
         assert door.accounts["other"].answered == 1
 
 
-async def test_who_asks_at_the_door_hears_how_long_the_endpoint_wants_them_to_wait() -> None:
+async def test_who_asks_at_the_door_gets_how_long_the_endpoint_wants_them_to_wait() -> None:
     """A 429 of the LLM is a refusal, and no failure."""
 
     async def refuse(_: web.Request) -> web.Response:
@@ -244,7 +253,7 @@ async def test_who_asks_at_the_door_hears_how_long_the_endpoint_wants_them_to_wa
 
 
 def test_a_cell_that_was_never_answered_is_a_row_with_its_error(tmp_path: Path) -> None:
-    """A neighbour that passes failures over ends with what it began with, which is no result."""
+    """A peer that passes failures over ends with what it began with, which is no result."""
     (tmp_path / "cell.json").write_text('{"test": 0.5}', "utf-8")
     account = Account()
     account.requests += 2
@@ -299,30 +308,30 @@ async def test_an_endpoint_that_cannot_be_asked_closes_the_door_unless_it_has_an
             assert door.closed == f"{wrong} is no address; it begins with http:// or https://"
 
 
-async def test_a_league_is_played_again_with_the_answers_that_were_recorded(tmp_path: Path) -> None:
+async def test_a_comparison_is_played_again_with_the_answers_that_were_recorded(tmp_path: Path) -> None:
     """By cell and request, in their order, without the endpoint; its tokens count as they did."""
     file = tmp_path / "answers.jsonl"
     asked = [("one", "more"), ("one", "more"), ("one", "less"), ("other", "more")]
 
-    async def heard(door: Door) -> list[str]:
+    async def asked_of(door: Door) -> list[str]:
         found = []
         async with aiohttp.ClientSession() as session:
             for cell, text in asked:
                 body = {"model": "fake", "messages": [{"role": "user", "content": text}]}
                 async with session.post(f"{door.base_url(cell)}/chat/completions", json=body) as reply:
-                    told = await reply.json()
+                    said = await reply.json()
                 found.append(
-                    told["choices"][0]["message"]["content"] if reply.ok else told["error"]["message"]
+                    said["choices"][0]["message"]["content"] if reply.ok else said["error"]["message"]
                 )
         return found
 
     async with ChatServer() as fake, Door(fake.base_url, answers=Answers(file)) as door:
-        first, account = await heard(door), door.accounts["one"]
+        first, account = await asked_of(door), door.accounts["one"]
     assert len({*first}) > 1
     async with Door("", answers=Answers(file)) as again:
-        assert await heard(again) == first
+        assert await asked_of(again) == first
         assert again.accounts["one"] == account
-        assert await heard(again) == ["no answer to this request is recorded"] * 4
+        assert await asked_of(again) == ["no answer to this request is recorded"] * 4
         assert again.accounts["one"].failed == 3
 
 
@@ -372,7 +381,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_and_its_cell_is_named(tmp_
 
 
 def test_a_last_line_that_was_cut_short_is_no_answer_and_does_not_take_the_next(tmp_path: Path) -> None:
-    """A league was killed while it wrote."""
+    """A comparison was killed while it wrote."""
     file = tmp_path / "answers.jsonl"
     body, said = b'{"messages": []}', {"choices": [{"message": {"content": "a {}"}}]}
     Answers(file).add("one", body, json.dumps(said).encode())
@@ -387,23 +396,23 @@ def test_a_last_line_that_was_cut_short_is_no_answer_and_does_not_take_the_next(
 
 @pytest.mark.parametrize("line", ["[]", "5", "[" * 5000, '{"request": "a", "choices": [null]}'])
 def test_a_damaged_line_of_answers_is_named(line: str, tmp_path: Path) -> None:
-    """What is played from it would be another league."""
+    """What is played from it would be another comparison."""
     file = tmp_path / "answers.jsonl"
     file.write_text(f"\n{line}\n", "utf-8")
     with pytest.raises(ValueError, match="line 2: no recorded answer"):
         Answers(file)
 
 
-def test_answers_that_are_not_there_are_told_before_anybody_plays(
+def test_answers_that_are_not_there_are_reported_before_anybody_plays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without an endpoint there is nobody else to ask."""
     with pytest.raises(SystemExit):
-        league.parsed(["--llm", "by-hand", "--answers", str(tmp_path / "none.jsonl")])
+        optimizers.parsed(["--llm", "by-hand", "--answers", str(tmp_path / "none.jsonl")])
     assert "no such file" in capsys.readouterr().err
 
 
-async def test_the_door_refuses_as_it_is_told_and_sees_who_comes_too_soon() -> None:
+async def test_the_door_refuses_as_asked_and_sees_who_comes_too_soon() -> None:
     """With how long to wait; the same request at once again is too soon, another one is not."""
     async with ChatServer() as fake, Door(fake.base_url) as door, aiohttp.ClientSession() as session:
         door.troubles["one"] = Trouble(2, "refuse", 3600)
@@ -438,8 +447,8 @@ def test_hits_go_through_a_row_unchanged() -> None:
 
 
 def test_a_table_says_differences_and_who_is_first_or_within() -> None:
-    """A row that failed somewhere is told with its failure, and counts where it has finished."""
-    ours, gepa, opro = "guided, told", "GEPA, told", "OPRO, told"
+    """A row that failed somewhere is shown with its failure, and counts where it has finished."""
+    ours, gepa, opro = "guided, with description", "GEPA, with description", "OPRO, with description"
     better, worse = "1" * 90 + "0" * 10, "1" * 40 + "0" * 60
     rows = [
         *(played(ours, data, seed, better) for data in ("dice", "frames") for seed in (1, 2)),
@@ -448,8 +457,8 @@ def test_a_table_says_differences_and_who_is_first_or_within() -> None:
         {"row": gepa, "data": "frames", "seed": 2, "error": "exit code 1: <b>Error|`"},
         {"row": opro, "data": "dice", "seed": 1, "error": "signal 9: "},
     ]
-    told = tables.document(rows)
-    first, second, third = (told["rows"][name] for name in (ours, gepa, opro))
+    found = tables.document(rows)
+    first, second, third = (found["rows"][name] for name in (ours, gepa, opro))
     assert first["test"] == 90
     assert second["by_set"] == {"dice": 40, "frames": 90}
     assert second["ours_over_it"]["mean"] == 25
@@ -457,30 +466,32 @@ def test_a_table_says_differences_and_who_is_first_or_within() -> None:
     assert first["first"] == {"first": 2, "first_or_within": 2, "of": 2}
     assert second["first"] == {"first": 1, "first_or_within": 1, "of": 2}
     assert third == {"cells": 0, "errors": ["signal 9: "]}
-    shown = tables.markdown("Calls", told).splitlines()
-    assert shown[5].startswith("| GEPA, told | 1 | 65.0 (1 failed) | +25.0 [")
-    assert shown[6].startswith("| OPRO, told |  | failed: signal 9:  |")
+    shown = tables.markdown("Calls", found).splitlines()
+    assert shown[5].startswith("| GEPA, with description | 1 | 65.0 (1 failed) | +25.0 [")
+    assert shown[6].startswith("| OPRO, with description |  | failed: signal 9:  |")
     assert len({line.count("|") for line in shown[2:7]}) == 1
-    assert shown[-1] == "guided, told: first, or within the interval of the first, on 2 of 2 sets."
+    assert (
+        shown[-1] == "guided, with description: first, or within the interval of the first, on 2 of 2 sets."
+    )
 
 
 def test_seconds_are_of_cells_that_were_played_alone() -> None:
     """Those that were played side by side waited for each other; a row that has no others says none."""
     alone, beside = {"wall_s": 6, "at_once": 1}, {"wall_s": 70, "at_once": 6}
     rows = [
-        played("guided, told", "dice", 1, "10"),
-        played("guided, told", "dice", 2, "10", **alone),
-        played("guided, told", "dice", 3, "10", **beside),
+        played("guided, with description", "dice", 1, "10"),
+        played("guided, with description", "dice", 2, "10", **alone),
+        played("guided, with description", "dice", 3, "10", **beside),
         played("random", "dice", 3, "10", **beside),
     ]
-    told = tables.document(rows)
-    assert [row["wall_s"] for row in told["rows"].values()] == [5.5, None]
+    found = tables.document(rows)
+    assert [row["wall_s"] for row in found["rows"].values()] == [5.5, None]
     place = tables.COLUMNS.index("seconds") + 1
-    shown = tables.markdown("Calls", told).splitlines()[4:6]
+    shown = tables.markdown("Calls", found).splitlines()[4:6]
     assert [line.split("|")[place].strip() for line in shown] == ["6", ""]
 
 
-def test_what_a_neighbour_says_in_its_error_stays_in_its_cell() -> None:
+def test_what_a_peer_says_in_its_error_stays_in_its_cell() -> None:
     """It is no mark of the table, and no HTML."""
     case = {"answered": 3, "refused": 9, "early": 2, "error": "<b>no|way`"}
     row = {"row": "GEPA", "undisturbed": {"answered": 5}, "429 once": {**case, "refused": 1, "answered": 5}}
@@ -493,7 +504,7 @@ def test_what_a_neighbour_says_in_its_error_stays_in_its_cell() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ONE_EACH, ids=lambda row: row.name)
 async def test_everybody_plays_a_few_calls_to_a_pick(row: Any, tmp_path: Path) -> None:
-    """In a process of its own, within its calls; a neighbour that is not installed here is passed over."""
+    """In a process of its own, within its calls; a peer that is not installed here is passed over."""
     if row.package and find_spec(row.package) is None:
         pytest.skip(f"{row.package} is not installed")
     # Ten parents make ten children.
@@ -534,48 +545,55 @@ async def test_cells_are_played_side_by_side_where_that_is_asked_for(tmp_path: P
     words = ["--data", "frames,displays", "--seeds", "1", "--only", "pn", "--tables", "calls", "--calls", "1"]
     async with TestServer(app) as server:
         words += ["--at-once", "2", "--evaluator", FACTORY, "--base-url", str(server.make_url("/v1"))]
-        found = await league.table(league.parsed(["--llm", "fake", *words]), tmp_path)
+        found = await optimizers.table(optimizers.parsed(["--llm", "fake", *words]), tmp_path)
     assert [(row["data"], row["answered"]) for row in found["calls"]] == [("frames", 1), ("displays", 1)]
     assert [row["at_once"] for row in found["calls"]] == [2, 2]
 
 
-def run_league(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_comparison(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """The command, with little to play."""
     small = ["--llm", "fake", "--data", "displays", "--seeds", "1", "--tables", "calls", "--calls", "2"]
-    command = [sys.executable, str(ROOT / "benchmarks" / "league.py"), *small, "--evaluator", FACTORY, *words]
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "optimizers.py"),
+        *small,
+        "--evaluator",
+        FACTORY,
+        *words,
+    ]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.mark.slow
-def test_a_league_whose_endpoint_cannot_be_asked_ends_in_a_line_and_keeps_no_row(tmp_path: Path) -> None:
+def test_a_comparison_whose_endpoint_cannot_be_asked_ends_in_a_line_and_keeps_no_row(tmp_path: Path) -> None:
     """The same command plays them all once it can."""
-    for row in ("pn", "GEPA, told"):
-        found = run_league("--base-url", "http://127.0.0.1:9/v1", "--keep", str(tmp_path), "--only", row)
+    for row in ("pn", "GEPA, with description"):
+        found = run_comparison("--base-url", "http://127.0.0.1:9/v1", "--keep", str(tmp_path), "--only", row)
         assert (found.returncode, found.stdout) == (1, "")
         assert found.stderr == "--base-url: nobody listens at http://127.0.0.1:9/v1\n"
     assert not (tmp_path / "rows.jsonl").exists()
 
 
 @pytest.mark.slow
-def test_a_league_keeps_its_cells_where_its_folder_was_named(tmp_path: Path) -> None:
+def test_a_comparison_keeps_its_cells_where_its_folder_was_named(tmp_path: Path) -> None:
     """A relative path is of that place."""
     words = ("--base-url", "http://127.0.0.1:9/v1", "--keep", "kept", "--only", "random")
-    found = run_league(*words, cwd=tmp_path)
+    found = run_comparison(*words, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert (tmp_path / "kept" / "rows.jsonl").is_file()
     assert json.loads(found.stdout)["calls"]["rows"]["random"]["cells"] == 1
 
 
 @pytest.mark.slow
-def test_a_league_with_failed_cells_says_so_and_one_folder_is_for_one_league(tmp_path: Path) -> None:
-    """By its exit code; and the second is told who plays there."""
+def test_a_comparison_with_failed_cells_says_so_and_one_folder_is_for_one_comparison(tmp_path: Path) -> None:
+    """By its exit code; and the second is found who plays there."""
     (tmp_path / "none.jsonl").touch()
     words = ("--answers", str(tmp_path / "none.jsonl"), "--keep", str(tmp_path / "keep"), "--only", "pn")
-    found = run_league(*words)
+    found = run_comparison(*words)
     assert found.returncode == 1
     assert found.stderr.splitlines()[-1].startswith("1 cell failed, ")
     lock = lock_folder(tmp_path / "keep")
-    found = run_league(*words)
+    found = run_comparison(*words)
     lock.release()
     assert (found.returncode, found.stdout) == (1, "")
     assert f"keep is in use by a live process (process {os.getpid()})" in found.stderr
@@ -583,7 +601,7 @@ def test_a_league_with_failed_cells_says_so_and_one_folder_is_for_one_league(tmp
 
 @pytest.mark.slow
 async def test_a_cell_with_a_request_that_is_not_recorded_is_a_row_with_its_error(tmp_path: Path) -> None:
-    """A neighbour may pass over it and come to another end, which is not said to be what was recorded."""
+    """A peer may pass over it and come to another end, which is not said to be what was recorded."""
     async with Door("", answers=Answers(tmp_path / "answers.jsonl")) as door:
         found = await outcome(job("pn"), tmp_path / "cell", door, "one", minutes=5)
     assert "test" not in found
@@ -592,7 +610,7 @@ async def test_a_cell_with_a_request_that_is_not_recorded_is_a_row_with_its_erro
 
 @pytest.mark.slow
 async def test_a_cell_that_crashes_is_a_row_with_its_error(tmp_path: Path) -> None:
-    """The league goes on."""
+    """The comparison goes on."""
     async with ChatServer(ServerOptions()) as fake, Door(fake.base_url) as door:
         broken = job("random", evaluator="tests.fakes.predicting_box:missing")
         found = await outcome(broken, tmp_path, door, "one", minutes=5)
@@ -602,7 +620,7 @@ async def test_a_cell_that_crashes_is_a_row_with_its_error(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-async def test_a_cell_ends_with_the_league_that_started_it(tmp_path: Path) -> None:
+async def test_a_cell_ends_with_the_comparison_that_started_it(tmp_path: Path) -> None:
     """It would ask nobody, for as long as its patience lasts."""
     async with ChatServer() as fake, Door(fake.base_url) as door:
         trouble = door.troubles["one"] = Trouble(1, "hold")

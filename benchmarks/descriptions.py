@@ -1,11 +1,11 @@
-"""What a search gains by being told what the pictures show, without an LLM.
+"""Measure what a description brings to a search without an LLM.
 
-    python benchmarks/told.py --json
+    python benchmarks/descriptions.py --json
 
 Searches the bundled sets below with each method for the same number of scored templates (80 initial and 60
 more, one restart) and prints the test accuracy of what was chosen, by arm, with paired differences to
 ``random``: the mean over sets of the differences averaged over seeds, and its standard error over sets. An
-arm is a method, and which description it is told: none, the sentence, or the same in unusual words.
+arm is a method and its description: none, the sentence, or the same in unusual words.
 """
 
 from __future__ import annotations
@@ -31,48 +31,48 @@ from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 
-class Told(NamedTuple):
+class Sayings(NamedTuple):
     """Two ways to say what the pictures of a set show."""
 
     sentence: str
     unusual: str
 
 
-SETS: Mapping[str, Told] = {
-    "roman-numerals": Told(
+SETS: Mapping[str, Sayings] = {
+    "roman-numerals": Sayings(
         "numbers written as Roman numerals", "quantities spelled with the letters that ancient Rome used"
     ),
-    "dice": Told(
+    "dice": Sayings(
         "dice; the class is the number of pips",
         "gambling cubes after a throw; what is asked for is the sum of the spots",
     ),
-    "tallies": Told("tally marks", "scratches bundled in fives, as prisoners keep them"),
-    "binary-numbers": Told(
+    "tallies": Sayings("tally marks", "scratches bundled in fives, as prisoners keep them"),
+    "binary-numbers": Sayings(
         "numbers written in binary", "amounts as a computer stores them, noughts beside ones"
     ),
-    "coloured-things": Told(
+    "coloured-things": Sayings(
         "things of one colour on a background of another; the class is the colour of the thing",
         "an item on a differently tinted backdrop; what is asked for is the item's own hue",
     ),
-    "ink-colours": Told(
+    "ink-colours": Sayings(
         "a colour word written in ink of another colour; the class is the colour of the ink",
         "the term for one hue typeset in a mismatching tint; what is asked for is the tint of the typeface",
     ),
-    "clock-minutes": Told(
+    "clock-minutes": Sayings(
         "analogue clocks; the class is the hour mark that the minute hand points at",
         "timepieces with a brief and a lengthy indicator; what is asked for is where the lengthy one aims",
     ),
-    "handwritten-letters": Told("handwritten letters", "alphabet glyphs penned by various people"),
-    "photos": Told("photographs of things", "snapshots of everyday articles, taken with a camera"),
-    "signal-flags": Told(
+    "handwritten-letters": Sayings("handwritten letters", "alphabet glyphs penned by various people"),
+    "photos": Sayings("photographs of things", "snapshots of everyday articles, taken with a camera"),
+    "signal-flags": Sayings(
         "maritime signal flags; the class is the letter that a flag stands for",
         "bunting that ships hoist to spell; what is asked for is the character",
     ),
-    "counted-things": Told(
+    "counted-things": Sayings(
         "some things of one kind; the class is how many there are",
         "a handful of the same article; what is asked for is the quantity",
     ),
-    "outlines": Told(
+    "outlines": Sayings(
         "a filled shape beside an outlined one; the class is the outlined shape",
         "two figures, one solid and one hollow; what is asked for is the hollow one",
     ),
@@ -92,7 +92,7 @@ ARMS: tuple[tuple[str, str], ...] = (
 
 
 async def chosen(
-    evaluator: Evaluator, arm: tuple[str, str], told: Told, options: argparse.Namespace, seed: int
+    evaluator: Evaluator, arm: tuple[str, str], sayings: Sayings, options: argparse.Namespace, seed: int
 ) -> dict[str, Any]:
     """Return what one search chose, and what its initial templates offered."""
     method, saying = arm
@@ -100,7 +100,7 @@ async def chosen(
         config = SearchConfig(
             data=evaluator.info.dataset,
             method=method,
-            describe=getattr(told, saying) if saying else None,
+            describe=getattr(sayings, saying) if saying else None,
             seed=seed,
             restarts=1,
             conversations=1,
@@ -141,7 +141,7 @@ def compared(rows: Sequence[Mapping[str, Any]], arm: str, base: str, figure: str
 def named(arm: tuple[str, str]) -> str:
     """Return an arm's name."""
     method, saying = arm
-    return f"{method}, told the {saying}" if saying else method
+    return f"{method}, description: {saying}" if saying else method
 
 
 def main() -> None:
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--more", type=int, default=60, help="templates proposed, a multiple of 5")
     parser.add_argument("--pool", default="captions", help="captions or grammar")
     parser.add_argument("--model", default="RN-pico")
-    parser.add_argument("--arms", default="", help="numbers of arms, from 0; all where none is given")
+    parser.add_argument("--arms", default="", help="numbers of arms, from 0; all if empty")
     parser.add_argument("--rows", action="store_true", help="print every search too")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The claims of docs/unattended.md, by the benchmarks that measure them; minutes long."""
+"""The claims of docs/long-runs.md, by the benchmarks that measure them; minutes long."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.paths import ROOT
 
 
 def figures(name: str, *arguments: str) -> Any:
-    """What a benchmark prints."""
+    """The figures that a benchmark prints."""
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 def test_the_pool_that_the_page_shows_is_a_config() -> None:
-    """The file in docs/unattended.md is read as it stands."""
-    page = (ROOT / "docs" / "unattended.md").read_text("utf-8")
+    """The file in docs/long-runs.md is read as it stands."""
+    page = (ROOT / "docs" / "long-runs.md").read_text("utf-8")
     shown = page.split("```toml\n")[1].split("```")[0]
     config = build([("the page", {"data": "digits", **tomllib.loads(shown)})])
     first, second = config.endpoints

@@ -1,22 +1,22 @@
-"""The neighbours that a user could pick instead, on the same black box and with the same LLM.
+"""Compare with other optimizers, on the same black box and with the same LLM.
 
-    python benchmarks/league.py --llm local --keep league --markdown league.md --json
+    python benchmarks/optimizers.py --llm local --keep optimizers --markdown optimizers.md --json
 
 Each cell (a set, a seed, a row) is a process of its own: a search by this project, or by GEPA or
-promptolution as they come from the package index (``pip install -e '.[league,local]'``). All of them ask one
-endpoint, which counts; all score templates by accuracy on the same few shots, and the test split is opened
-once, for the pick. Two tables: at equal LLM calls, and at equal template scorings with a bound on the calls.
+promptolution from the package index (``pip install -e '.[optimizers,local]'``). All use one endpoint, which
+counts; all score templates by accuracy on the same few shots, and the pick alone is evaluated on test.
+Two tables: at equal LLM calls, and at equal template scorings with a bound on the calls.
 Cells are played seed by seed and set by set, so that what is there is balanced; ``--keep`` holds finished
 ones, a row of JSON each.
 
-    python benchmarks/league.py --llm by-hand --answers FILE --tables calls --json
+    python benchmarks/optimizers.py --llm by-hand --answers FILE --tables calls --json
 
 plays with answers that were recorded; what is not there is asked of ``--base-url`` and added.
 
-    python benchmarks/league.py --faults --json
+    python benchmarks/optimizers.py --faults --json
 
-measures instead what a kill in the middle and a 429 do to each, against a fake LLM. docs/league.md says what
-each is given and why.
+measures instead what a kill in the middle and a 429 do to each, against a fake LLM. docs/results.md has
+what came of it.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from promptclimb.evaluator.counts import counted
 
 
 def check_installed(asked: Iterable[Job]) -> None:
-    """See that the neighbours are there, before anybody plays."""
+    """See that the peers are there, before anybody plays."""
     packages = {job.of.package for job in asked if job.of.package}
     if missing := sorted(package for package in packages if find_spec(package) is None):
-        raise SystemExit(f"not installed: {', '.join(missing)}; pip install -e '.[league]'")
+        raise SystemExit(f"not installed: {', '.join(missing)}; pip install -e '.[optimizers]'")
 
 
 async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -79,8 +79,8 @@ async def table(options: argparse.Namespace, folder: Path) -> dict[str, list[dic
         async with _endpoint(options) as door, asyncio.TaskGroup() as playing:
             for each in left.values():
                 playing.create_task(play(*each))
-    except* EndpointError as told:
-        raise SystemExit(str(told.exceptions[0])) from None
+    except* EndpointError as errors:
+        raise SystemExit(str(errors.exceptions[0])) from None
     return {name: [found[job.key] for own, job in asked if own == name] for name in options.tables}
 
 
@@ -88,7 +88,7 @@ async def _played(job: Job, folder: Path, door: Door, options: argparse.Namespac
     """Play one cell and keep its row."""
     cell = hashlib.sha256(job.key.encode()).hexdigest()[:12]
     played_in = folder / "cells" / cell
-    shutil.rmtree(played_in, ignore_errors=True)  # of a league that was killed: begun anew
+    shutil.rmtree(played_in, ignore_errors=True)  # of a comparison that was killed: begun anew
     row = await outcome(job, played_in, door, cell, minutes=options.cell_minutes)
     if door.closed:
         raise EndpointError(f"--base-url: {door.closed}")
@@ -111,7 +111,7 @@ async def _endpoint(options: argparse.Namespace) -> AsyncIterator[Door]:
         try:
             answers = Answers(options.answers)
             if options.base_url or is_local(options):
-                options.answers.open("a").close()  # told before anything is paid that cannot be kept
+                options.answers.open("a").close()  # fails before anything is paid that cannot be kept
         except (OSError, ValueError) as error:
             raise SystemExit(f"--answers {options.answers}: {error}") from error
     if not is_local(options):
@@ -159,7 +159,7 @@ async def troubled(options: argparse.Namespace, folder: Path) -> list[dict[str, 
 
 @contextmanager
 def _held(options: argparse.Namespace, scratch: Path) -> Iterator[Path]:
-    """Give the folder of finished cells; two leagues in one would play the same cells."""
+    """Give the folder of finished cells; two comparisons in one would play the same cells."""
     folder = (options.keep or scratch).resolve()  # cells are played in another working directory
     if options.as_it_is:
         yield folder
@@ -190,7 +190,7 @@ def _tables(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], 
         "calls": f"{options.calls} LLM calls each",
         "scorings": f"{options.scorings} templates scored each, {bound}",
     }
-    shown = "\n".join(tables.markdown(titles[name], told) for name, told in document.items())
+    shown = "\n".join(tables.markdown(titles[name], one) for name, one in document.items())
     return document, shown, len({row["key"] for rows in played.values() for row in rows if "error" in row})
 
 
@@ -262,7 +262,7 @@ def main() -> None:
     options = parsed()
     if options.markdown is not None:
         try:
-            options.markdown.open("a").close()  # told before anything is paid
+            options.markdown.open("a").close()  # fails before anything is paid
         except OSError as error:
             raise SystemExit(f"--markdown {options.markdown}: {error.strerror}") from error
     with tempfile.TemporaryDirectory() as scratch, _held(options, Path(scratch)) as folder:
