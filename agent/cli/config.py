@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import Option
 from ...evaluator.user_paths import user_path
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import from_sources, places_of
-from ..errors import ConfigError
 from .options import (
     GROUPS,
     add_config_file,

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
-from ...evaluator.counts import counted
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import counted, how_to_install
+from ...evaluator.errors import PromptclimbError
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
-from ..errors import PromptclimbError
 from ..llm.dialects.keys import clean_key
 from ..llm.endpoints import DEFAULT_KEY
 from ..llm.preflight import Seen, look
@@ -79,7 +78,7 @@ def _packages() -> Found:
 
 
 def _cache() -> Found:
-    from ...evaluator.cache import cache_dir
+    from ...evaluator.user_paths import cache_dir
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
@@ -95,9 +94,9 @@ def _devices() -> Found:
 
 def _bundled() -> Found:
     from ...evaluator.clip.models import check_bundled
-    from ...evaluator.pico import models
+    from ...evaluator.pico.models import bundled_models
 
-    names = [str(model["name"]) for model in models()]
+    names = [str(model["name"]) for model in bundled_models()]
     for name in names:
         check_bundled(name)
     return "ok", ", ".join(names)

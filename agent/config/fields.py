@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...evaluator.settings import shown
 from ...evaluator.user_paths import checked_path
-from ..errors import TokenUsage
 from ..rates import Rates, per_token
 from ..secrets import Scrubber
+from ..token_usage import TokenUsage
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONCURRENCY = 4

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import how_to_install
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import EvaluatorSpec

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import ValidationError
 
+from ...evaluator.errors import ConfigError, PromptclimbError
 from ...evaluator.settings import MOST_PROBLEMS, applying_to, in_python, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
-from ..errors import ConfigError, PromptclimbError
 from .fields import text_or_file
 from .llm_name import absolute_llm
 from .schema import OPTIONS, SearchConfig
@@ -259,7 +259,7 @@ _HOLD_PATHS: Mapping[str, Callable[[str], str]] = MappingProxyType(
 
 def _existing(name: str, text: str) -> str:
     """Return a name or path: the absolute path if it is there, else as it is."""
-    from ...evaluator.datasets import known
+    from ...evaluator.datasets.loading import known
 
     if name == "data" and any(one.name == text for one in known()):
         return text

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.caption_grammar import grammar
 from ...prompts.pools import draw, draw_varied
@@ -22,7 +23,6 @@ from ...prompts.wording import Wordings
 from ..config.known_methods import KNOWN_METHODS
 from ..config.llm_name import style_of
 from ..config.schema import SearchConfig, most_free
-from ..errors import UsageError
 from ..events import (
     AnswerEmpty,
     AnswerReceived,

@@ -18,7 +18,7 @@ from promptclimb.agent.config.llm_name import (
 )
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import absolute
-from promptclimb.agent.errors import ConfigError
+from promptclimb.evaluator.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 
 from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.config.schema import MOST_FROM_FILE, SearchConfig
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.events import (
     AnswerReceived,
     Event,
@@ -27,6 +26,7 @@ from promptclimb.agent.search import restart as module
 from promptclimb.agent.search.methods import Ask, Consult, Feedback, Propose, Steps, View
 from promptclimb.agent.search.restart import Restart, Skipped
 from promptclimb.agent.search.seeds import derived
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from promptclimb.prompts.requests import Message
