@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, Encoded, Floats, Ints, classifier, encoded
-from promptclimb.agent.search.ensembles import CANDIDATES, MOST
+from promptclimb.agent.search.choice import CANDIDATES, MOST
 from promptclimb.evaluator.pico import sets
-from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN
 
 Doubles = NDArray[np.float64]
 POOLS = ("blind", "told")

@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 from promptclimb.evaluator.open_clip_lists import imagenet_templates
 from promptclimb.evaluator.pico import models, sets
 from promptclimb.evaluator.pico_training.model import encode_text, fast
-from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -9,7 +9,7 @@ from typing import Any
 
 import shtab
 
-from ..config.known_methods import KNOWN_METHODS
+from ..methods.registry import METHODS
 from .output import print_text
 
 SHELLS = tuple(shtab.SUPPORTED_SHELLS)
@@ -39,7 +39,7 @@ def _tell_values(action: Any) -> None:
     """Say what may stand behind an option: names, a file or a folder, as its help writes it."""
     shown = action.metavar if isinstance(action.metavar, str) else ""
     if action.dest == "method":
-        action.choices = tuple(KNOWN_METHODS)
+        action.choices = tuple(METHODS)
     elif _WORDS.fullmatch(shown):
         action.choices = tuple(shown.split("|"))
     elif "FILE" in shown:

@@ -10,8 +10,6 @@ from typing import Any
 from ...evaluator.settings import shown
 from ...evaluator.user_paths import checked_path
 
-TELLING = frozenset({"guided", "combine"})
-"""Methods that use what the user says of the pictures."""
 UNTOLD = (
     "nothing is said of what the pictures show (--describe TEXT, or [describe] in a study's file): a "
     "sentence in your words is what brings most (docs/method.md)"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...evaluator.scoring import EvaluatorInfo
+from ..methods.guided import MOST_FREE
 from .fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
 
 _TEXTS = 25_000
 """Texts that the initial templates of a restart may make together: a template makes one for each class."""
-MOST_ASIDE, LEAST_ASIDE = 25, 5
-"""Templates that may be scored beside a request: so many, or none where so few would be too dear."""
-_TEXTS_ASIDE = 1_000
+LEAST_FREE = 5
+"""Free candidates beside a request: ``MOST_FREE``, or none where so few would be too expensive."""
+_TEXTS_FREE = 1_000
 
 
 def most_initial(initial: int | Path | None, *, from_grammar: bool) -> int:
@@ -43,11 +44,11 @@ def usual_initial(info: EvaluatorInfo, most: int) -> int:
     return number if info.cheap else FEW_INITIAL
 
 
-def most_aside(info: EvaluatorInfo) -> int:
+def most_free(info: EvaluatorInfo) -> int:
     """Return how many templates may be scored beside a request; 0 where a score costs anything.
 
     Args:
         info: What is scored on.
     """
-    number = min(_TEXTS_ASIDE // max(info.classes, 1), MOST_ASIDE)
-    return number if info.cheap and number >= LEAST_ASIDE else 0
+    number = min(_TEXTS_FREE // max(info.classes, 1), MOST_FREE)
+    return number if info.cheap and number >= LEAST_FREE else 0

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from ...evaluator.settings import setting
+from ...evaluator.settings import known_name, setting
 from ...evaluator.spec import EvaluatorSpec
+from ..methods.registry import METHODS
 from .extra_body import parse_extra_body
 from .fields import (
     CONCURRENCY,
@@ -23,6 +24,9 @@ from .fields import (
     parse_price,
 )
 from .local_llm import check_llm, is_local, placeless_llm
+
+WITHOUT_LLM = tuple(name for name, method in METHODS.items() if not method.asks_llm)
+"""Methods that may stand in for the local LLM."""
 
 
 class LLMConfig(EvaluatorSpec):
@@ -85,9 +89,9 @@ class LLMConfig(EvaluatorSpec):
         decides=True,
         show="JSON",
     )
-    llm_fallback: Literal["combine", "words", "mutate", "random"] | None = setting(
+    llm_fallback: str | None = setting(
         None,
-        "method without an LLM to use, and say so, where --llm local cannot be had",
+        f"method without an LLM ({', '.join(WITHOUT_LLM)}) to use, with a note, where --llm local cannot run",
         "llm",
         decides=True,
         show="NAME",
@@ -119,6 +123,12 @@ class LLMConfig(EvaluatorSpec):
     )
 
     _llm = field_validator("llm")(check_llm)
+
+    @field_validator("llm_fallback")
+    @classmethod
+    def _fallback(cls, name: str | None) -> str | None:
+        return None if name is None else known_name("method without an LLM", name, WITHOUT_LLM)
+
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
     _extra = field_validator("extra_body", mode="before")(parse_extra_body)

@@ -18,7 +18,9 @@ from ...evaluator.extras import how_to_install
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.user_paths import UserPath
-from .description import TELLING, UNTOLD, parse_description
+from ...prompts.kinds import KINDS, TEMPLATE
+from ..methods.registry import METHODS, described
+from .description import UNTOLD, parse_description
 from .fields import (
     DEFAULT_BASE_URL,
     INITIAL,
@@ -29,7 +31,6 @@ from .fields import (
     without_credentials,
 )
 from .initial import most_initial, usual_initial
-from .known_methods import KNOWN_METHODS, described
 from .reading import Style
 from .tracked_config import TrackedConfig
 from .ways import deciding_ways
@@ -58,6 +59,9 @@ class SearchConfig(TrackedConfig):
 
     # How it restarts
     method: str = setting("guided", described(), "search", decides=True, show="NAME")
+    prompts: str = setting(
+        TEMPLATE, f"what is searched for: {', '.join(KINDS)}", "search", decides=True, show="KIND"
+    )
     describe: str | None = setting(
         None,
         "what the pictures show, in your words: a sentence, or a file with one",
@@ -190,10 +194,15 @@ class SearchConfig(TrackedConfig):
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
 
+    @field_validator("prompts")
+    @classmethod
+    def _prompts(cls, name: str) -> str:
+        return known_name("prompts", name, KINDS)
+
     @field_validator("method")
     @classmethod
     def _method(cls, name: str) -> str:
-        return known_name("method", name, KNOWN_METHODS)
+        return known_name("method", name, METHODS)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -213,7 +222,7 @@ class SearchConfig(TrackedConfig):
     @property
     def needs_llm(self) -> bool:
         """Whether the method asks a chat LLM."""
-        return KNOWN_METHODS[self.method].requests > 0
+        return METHODS[self.method].asks_llm
 
     @property
     def shown_url(self) -> str | None:
@@ -247,16 +256,16 @@ class SearchConfig(TrackedConfig):
     @property
     def untold(self) -> str | None:
         """What a description could bring, as a line; None where one is given, or is of no use."""
-        if self.describe or self.blind or self.method not in TELLING:
+        if self.describe or self.blind or not METHODS[self.method].uses_description:
             return None
         return UNTOLD
 
     @property
     def unheard(self) -> str | None:
         """What becomes of a description that the method is not told, as a line; None where none is lost."""
-        if not self.describe or (self.method in TELLING and not self.blind):
+        if not self.describe or (METHODS[self.method].uses_description and not self.blind):
             return None
-        why = "with --blind" if self.method in TELLING else f"by method {self.method}"
+        why = "with --blind" if METHODS[self.method].uses_description else f"by method {self.method}"
         return f"--describe is not used {why}"
 
     def as_opened(self, info: EvaluatorInfo) -> Self:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ..methods.memory import Scored
 from ..results.details import Pick
 from ..results.result import Ensemble
-from .scored import Scored
 
 
 def early_picks(

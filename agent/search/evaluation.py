@@ -12,7 +12,8 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, SplitScores
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box import REFERENCES, WhiteBoxResult, check_reference, run_all
-from ...prompts.template import Template, TemplateError
+from ...prompts.kinds import CandidateError
+from ...prompts.template import Template
 from ..errors import TemplateRejectedError, UsageError
 
 Split = Literal["train", "val", "test"]
@@ -141,7 +142,7 @@ def _checked(text: object) -> str:
         raise UsageError(f"{text!r} is no template: it is no text")
     try:
         return Template.parse(text, max_words=None).text
-    except TemplateError as error:
+    except CandidateError as error:
         raise UsageError(f"{text!r} is no template: {error}") from error
 
 

@@ -14,6 +14,7 @@ from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
+from ..methods.memory import Scored
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details, Pick
@@ -35,13 +36,12 @@ from ..results.result import (
 )
 from ..store import Store
 from ..versions import program_version, running_version
+from .choice import select
 from .early_picks import early_picks, picks_of
 from .keepsakes import details_of, row_of
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 from .record import RestartRecord
 from .restart_notes import notes_on_restarts
-from .scored import Scored
-from .selection import select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ async def finish(
     examined_on_test: dict[str, Examined] = {}
     picks: tuple[Pick, ...] = ()
     if opens and UNOPENED not in notes:
-        look, more = await inspected(evaluator, choice.ranked[0].text)
+        look, more = await inspected(evaluator, choice.ranked[0].scored_as)
         (best, ensemble, *others), further = await compared(evaluator, groups, found)
         named = dict(zip(choice.baselines, others, strict=True))
         gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
@@ -150,9 +150,12 @@ async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
         )
-    texts = [entry.text for entry in ranked]
-    together, notes = await ensemble_of(evaluator, texts, config.ensemble_size)
-    ensemble = Group(together, ranked[0].score if len(together) == 1 else None)
+    texts = {entry.scored_as: entry.text for entry in reversed(ranked)}
+    together, notes = await ensemble_of(
+        evaluator, [entry.scored_as for entry in ranked], config.ensemble_size
+    )
+    shown = tuple(texts[template] for template in together)
+    ensemble = Group(together, ranked[0].score if len(together) == 1 else None, shown)
     baselines = await _baselines(config, evaluator, scored)
     rows = await in_thread(lambda: tuple(row_of(place, one) for place, one in enumerate(ranked, start=1)))
     # Could be told from the records where it is shown, but of a crowd that holds the loop for 50 ms.
@@ -180,6 +183,7 @@ def _result(
         model=Model(name=info.model, pretrained=info.pretrained),
         llm=_llm(config, ended),
         method=config.method,
+        prompts=config.prompts,
         objective=config.objective,
         best=_best(choice.ranked[0], best),
         ensemble=ensemble,
@@ -205,7 +209,7 @@ def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]
 
 
 def _single(entry: Scored) -> Group:
-    return Group((entry.text,), entry.score)
+    return Group((entry.scored_as,), entry.score, (entry.text,))
 
 
 async def _baselines(
@@ -228,7 +232,7 @@ async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored 
     answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
     scored = [
         Scored(
-            template=Template.parse(template, max_words=None),
+            candidate=Template.parse(template, max_words=None),
             score=answer,
             value=answer.value(config.objective),
             position=Position(0),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from ...evaluator.illustrating import Illustrator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
+from ..methods.memory import Scored
 from ..position import LLM, Position
 from ..results.details import BEST, Ancestor, Decisions, Details, Picture
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
@@ -16,7 +17,6 @@ from ..results.lineage import lineage_of, shown_in
 from ..results.result import Row
 from .last_look import measured
 from .record import RestartRecord
-from .scored import Scored
 
 MOST_PICTURES = 12
 """Of those put right, and of those broken."""

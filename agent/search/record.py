@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ...prompts.requests import Message
+from ..methods.memory import Scored
 from ..position import Position
-from .scored import Scored
 
 
 @dataclass(slots=True)

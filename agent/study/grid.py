@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.settings import about, shown
-from ..config.description import TELLING
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
 from ..errors import ConfigError
@@ -136,7 +135,7 @@ def _settings(study: Study, method: Method, llm: Llm | None, model: Model, data:
     found["method"] = STAND_IN if method.is_white_box else method.method
     if llm is not None:
         found |= {**llm.options, "llm": llm.llm}
-    if method.describe and method.method in TELLING and not found.get("blind") and data in study.describe:
+    if method.uses_description and not found.get("blind") and data in study.describe:
         found["describe"] = study.describe[data]
     return {**found, **study.budget.model_dump(exclude_none=True)}
 

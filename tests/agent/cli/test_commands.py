@@ -27,8 +27,8 @@ from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
-from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
@@ -1047,7 +1047,7 @@ def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
     assert call("search", "--help") == 0
     shown = capsys.readouterr().out
     for word in (
-        *KNOWN_METHODS,
+        *METHODS,
         *(f"{scheme}:" for scheme in SCHEMES),
         "hf-hub:",
         "local-dir:",

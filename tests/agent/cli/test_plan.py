@@ -21,7 +21,7 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import Confusion
 from promptclimb.evaluator.scoring import EvaluatorInfo, Score, Verdict
-from promptclimb.prompts.telling import MOST_NAMES
+from promptclimb.prompts.requests import MOST_NAMES
 from tests.fakes.clock import run_virtual
 
 WORDS = 15

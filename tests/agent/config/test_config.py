@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.fields import Price, without_credentials
-from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import (
     absolute,
@@ -25,6 +24,7 @@ from promptclimb.agent.config.sources import (
 from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.agent.methods.registry import METHODS
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 NO_LLM = {"method": "random"}
@@ -183,7 +183,7 @@ def test_defaults_that_several_rooms_need_are_one() -> None:
 def test_the_help_names_every_method() -> None:
     """The table that names the methods is the one that they are checked against."""
     text = SearchConfig.model_fields["method"].description or ""
-    assert all(f"{name} (" in text for name in KNOWN_METHODS)
+    assert all(f"{name} (" in text for name in METHODS)
 
 
 def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path) -> None:

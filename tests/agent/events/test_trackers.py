@@ -26,7 +26,7 @@ from promptclimb.agent.events import (
     known_trackers,
 )
 from promptclimb.agent.events.known_trackers import TRACKERS, check_trackers, parse_track
-from promptclimb.agent.events.sinks.aside import Aside
+from promptclimb.agent.events.sinks.free import Aside
 from promptclimb.agent.events.sinks.greetings import unheard
 from promptclimb.agent.events.sinks.tracker import Figures, Row, Scored, Tracked, scored_before
 from promptclimb.agent.position import Position
@@ -98,7 +98,7 @@ def test_the_gain_over_plain_is_a_figure_of_each_step(tmp_path: Path) -> None:
     earlier = [Scored(1, "a {}", 0.25, None), Scored(1, "b {}", 0.5, None, plain=0.375)]
     board = Board()
     figures = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
-    plain = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
+    plain = DefaultTemplateScored(candidate="a photo of a {}", train=0.375, val=None)
     done = SearchFinished(status="finished", best="c {}", train=0.75, test=None, evaluated=3)
     for event in (STARTED, plain, scored("c {}", 0.75), done):
         figures(event, 0)

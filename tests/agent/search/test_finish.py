@@ -13,11 +13,11 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
 from promptclimb.agent.llm.usage import Bill
 from promptclimb.agent.llm.usage import Usage as LedgerUsage
+from promptclimb.agent.methods.memory import Scored
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError
@@ -74,7 +74,7 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> Ended:
         conversation = int(number >= len(INITIAL))
         record.scored.append(
             Scored(
-                template=Template.parse(template),
+                candidate=Template.parse(template),
                 score=score,
                 value=score.train,
                 position=Position(1, conversation, conversation),
