@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
-from promptclimb.agent.methods.memory import Scored
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.gain import Examined, Gain, gain_of
 from promptclimb.agent.results.intervals import Z, paired
@@ -197,7 +197,7 @@ def one_search(
     sizes = {split: len(places) for split, places in few.items()}
     shares = {split: world.hits[split][:, places].mean(1) for split, places in few.items()}
 
-    def ranked(templates: Sequence[str]) -> list[Scored]:
+    def ranked(templates: Sequence[str]) -> list[Entry]:
         return select([_scored(world, shares, one) for one in templates], sizes=sizes, seed=seed)
 
     pool = rng.sample([one for one in BUILT_IN if one in world.place], INITIAL)
@@ -240,9 +240,9 @@ def _sample(world: World, split: str, shots: int, rng: Random) -> list[int]:
     ]
 
 
-def _scored(world: World, shares: Mapping[str, NDArray[np.float64]], template: str) -> Scored:
+def _scored(world: World, shares: Mapping[str, NDArray[np.float64]], template: str) -> Entry:
     train, val = (float(shares[split][world.place[template]]) for split in ("train", "val"))
-    return Scored(
+    return Entry(
         candidate=Template.parse(template, max_words=None),
         score=Score(train=train, val=val),
         value=train,

@@ -26,7 +26,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from promptclimb.agent.methods.memory import Scored
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.choice import select
 from promptclimb.evaluator.open import open_evaluator
@@ -65,7 +65,7 @@ def pick_and_best(
     for template in drawn:
         train, val = known[template.text].train or 0.0, known[template.text].val
         score = Score(train=train, val=val)
-        scored.append(Scored(candidate=template, score=score, value=train, position=Position(1)))
+        scored.append(Entry(candidate=template, score=score, value=train, position=Position(1)))
     chosen = select(scored, sizes=sizes, seed=seed)[0]
     return known[chosen.text].test or 0.0, max(known[one.text].test or 0.0 for one in drawn)
 

@@ -43,7 +43,7 @@ from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import Bill, Usage
-from promptclimb.agent.methods.memory import Memory, Scored
+from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.disk import TextCache
@@ -126,9 +126,9 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def scored(text: str, value: float) -> Scored:
+def scored(text: str, value: float) -> Entry:
     """Return a template with a value."""
-    return Scored(candidate=Template(text), score=Score(train=value), value=value, position=Position(1))
+    return Entry(candidate=Template(text), score=Score(train=value), value=value, position=Position(1))
 
 
 def memory_adds() -> dict[str, dict[int, float]]:

@@ -14,7 +14,7 @@ for the scorer, shown and exported. To add one, write a module with a ``KIND`` a
         words = KindWords(noun="phrase", intro="...", goals={...}, rule="...", unreadable="...")
 
         def parse(self, raw, *, max_words): ...             # a Phrase, or CandidateError
-        def read(self, answer, *, max_words): ...           # a Reply
+        def read(self, answer, *, max_words): ...           # Proposals
         def starting(self, pool): return [[Phrase("in fog"), Phrase("at night")]]
 
     KIND = Phrases()
@@ -70,7 +70,7 @@ class Candidate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedLine:
     """A proposal that is not a usable candidate.
 
     Attributes:
@@ -86,11 +86,11 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Proposals:
     """The candidates of an answer in its order, no two with the same key, and the proposals refused."""
 
     candidates: tuple[Candidate, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RefusedLine, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class PromptKind(ABC):
         """
 
     @abstractmethod
-    def read(self, answer: str, *, max_words: int) -> Reply:
+    def read(self, answer: str, *, max_words: int) -> Proposals:
         """Read the candidates of an LLM's answer. Never raises."""
 
     @abstractmethod

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .kinds import CandidateError, Refusal, Reply
+from .kinds import CandidateError, Proposals, RefusedLine
 from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted, one_line
 from .template import (
     DEFAULT_MAX_WORDS,
@@ -51,7 +51,7 @@ _CONTROL = re.compile(r"<\|\w{1,20}\|>")
 _STEP = re.compile(r"^[#*> \t]{0,8}(?:step \d{1,2}\b|final\b)[^\n]{0,80}$", re.IGNORECASE | re.MULTILINE)
 
 
-def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Reply:
+def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Proposals:
     """Read an answer by the rules above. Never raises, and reads a bounded part of a huge one.
 
     Args:
@@ -64,7 +64,7 @@ def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Repl
         reply = _read(cut, max_words)
     if len(answer) > MAX_ANSWER_CHARACTERS:
         message = f"only the first {MAX_ANSWER_CHARACTERS:,} characters were read"
-        reply = Reply(reply.candidates, (*reply.refused, _end("answer_too_long", message)))
+        reply = Proposals(reply.candidates, (*reply.refused, _end("answer_too_long", message)))
     return reply
 
 
@@ -77,7 +77,7 @@ def _last_step(text: str) -> str:
     return text[start:] if start else ""
 
 
-def _read(text: str, max_words: int | None) -> Reply:
+def _read(text: str, max_words: int | None) -> Proposals:
     marked, unmarked, complete = _proposals(text)
     reply = _judge(marked, max_words)
     if not reply.candidates:
@@ -85,11 +85,11 @@ def _read(text: str, max_words: int | None) -> Reply:
     if complete and len(marked) + len(unmarked) <= MAX_PROPOSALS:
         return reply
     message = f"only the first {MAX_LINES:,} lines and {MAX_PROPOSALS} proposals were read"
-    return Reply(reply.candidates, (*reply.refused, _end("too_many_lines", message)))
+    return Proposals(reply.candidates, (*reply.refused, _end("too_many_lines", message)))
 
 
-def _end(reason: str, message: str) -> Refusal:
-    return Refusal("", reason, message)
+def _end(reason: str, message: str) -> RefusedLine:
+    return RefusedLine("", reason, message)
 
 
 def _proposals(text: str) -> tuple[list[str], list[str], bool]:
@@ -125,21 +125,21 @@ def _is_heading(line: str, *, has_slot: bool) -> bool:
     return line.rstrip("*_ ").endswith(":") or not any(character.isalpha() for character in line)
 
 
-def _judge(proposals: list[str], max_words: int | None) -> Reply:
+def _judge(proposals: list[str], max_words: int | None) -> Proposals:
     templates: dict[str, Template] = {}
-    refused: list[Refusal] = []
+    refused: list[RefusedLine] = []
     for line in proposals[:MAX_PROPOSALS]:
         for found in _templates(line, max_words):
-            if isinstance(found, Refusal):
+            if isinstance(found, RefusedLine):
                 refused.append(found)
             elif found.key in templates:
-                refused.append(Refusal(_one_line(line), "duplicate", "it stands in this answer already"))
+                refused.append(RefusedLine(_one_line(line), "duplicate", "it stands in this answer already"))
             else:
                 templates[found.key] = found
-    return Reply(tuple(templates.values()), tuple(refused))
+    return Proposals(tuple(templates.values()), tuple(refused))
 
 
-def _templates(line: str, max_words: int | None) -> Sequence[Template | Refusal]:
+def _templates(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
     """Return what a proposal holds; the same line, which restarts come upon again and again, is read once."""
     if len(line) > MAX_LINE_CHARACTERS:
         return _read_line.__wrapped__(line, max_words)
@@ -147,13 +147,13 @@ def _templates(line: str, max_words: int | None) -> Sequence[Template | Refusal]
 
 
 @lru_cache(maxsize=10_000)
-def _read_line(line: str, max_words: int | None) -> Sequence[Template | Refusal]:
-    found: list[Template | Refusal] = []
+def _read_line(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
+    found: list[Template | RefusedLine] = []
     for candidate in _candidates(line):
         try:
             found.append(_template(candidate, max_words))
         except CandidateError as error:
-            found.append(Refusal(_one_line(line), error.reason, str(error)))
+            found.append(RefusedLine(_one_line(line), error.reason, str(error)))
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .captions import CAPTIONS
 from .grammar import DOUBLE_FRAMES, FRAMES, NEUTRAL, grammar
-from .kinds import TEMPLATE, PromptKind, Reply
+from .kinds import TEMPLATE, PromptKind, Proposals
 from .replies import parse_reply
 from .template import SLOT, TEMPLATE_WORDS, Template, with_slots
 from .wording import Wordings, built_in
@@ -42,7 +42,7 @@ class TemplateKind(PromptKind):
         own_form = SLOT in raw or len(raw) > _LONGEST_OWN
         return Template.parse(raw if own_form else with_slots(raw), max_words=None)
 
-    def read(self, answer: str, *, max_words: int) -> Reply:
+    def read(self, answer: str, *, max_words: int) -> Proposals:
         """Read the templates of an answer; see ``parse_reply``."""
         return parse_reply(answer, max_words=max_words)
 

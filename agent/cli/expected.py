@@ -14,7 +14,7 @@ from ..config.schema import SearchConfig
 from ..errors import TokenUsage
 from ..llm.types import ChatRequest
 from ..methods.base import Feedback, View
-from ..methods.memory import Memory, Scored
+from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import Position
 from ..rates import PICODOLLARS
@@ -126,7 +126,7 @@ def _view(config: SearchConfig, class_names: tuple[str, ...]) -> View:
     confused = (Confusion(class_names[0], class_names[-1], 1),) if class_names else ()
     for number, template in enumerate(pool[: 2 * max(config.top_k, BEST_SHOWN)]):
         score = Score(train=0.5 - number / 1000, confused=confused)
-        memory.add(Scored(candidate=template, score=score, value=score.train, position=Position(1)))
+        memory.add(Entry(candidate=template, score=score, value=score.train, position=Position(1)))
     return View(
         memory=memory,
         pool=pool,

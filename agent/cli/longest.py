@@ -18,7 +18,7 @@ from ..config.schema import SearchConfig
 from ..llm.member import MORE_TOKENS
 from ..llm.types import ChatRequest
 from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, Steps, View
-from ..methods.memory import Memory, Scored
+from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import Position
 from ..search.inputs import read_wordings
@@ -97,7 +97,7 @@ def _longest_view(config: SearchConfig, style: Style, wordings: Wordings, kept: 
         template = Template.parse(_longest_template(config, number), max_words=None)
         # No two are equal: what is as good as the best is in no list of bad ones.
         score = Score(train=0.5 - number / 10_000, confused=confused)
-        memory.add(Scored(candidate=template, score=score, value=score.train, position=Position(1)))
+        memory.add(Entry(candidate=template, score=score, value=score.train, position=Position(1)))
     return View(
         memory=memory,
         pool=(),

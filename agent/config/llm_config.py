@@ -25,8 +25,10 @@ from .fields import (
 )
 from .local_llm import check_llm, is_local, placeless_llm
 
-WITHOUT_LLM = tuple(name for name, method in METHODS.items() if not method.asks_llm)
-"""Methods that may stand in for the local LLM."""
+
+def without_llm() -> tuple[str, ...]:
+    """Return the methods that may stand in for the local LLM."""
+    return tuple(name for name, method in METHODS.items() if not method.asks_llm)
 
 
 class LLMConfig(EvaluatorSpec):
@@ -91,7 +93,7 @@ class LLMConfig(EvaluatorSpec):
     )
     llm_fallback: str | None = setting(
         None,
-        f"method without an LLM ({', '.join(WITHOUT_LLM)}) to use, with a note, where --llm local cannot run",
+        f"method without an LLM ({', '.join(without_llm())}) to use where --llm local cannot run",
         "llm",
         decides=True,
         show="NAME",
@@ -127,7 +129,7 @@ class LLMConfig(EvaluatorSpec):
     @field_validator("llm_fallback")
     @classmethod
     def _fallback(cls, name: str | None) -> str | None:
-        return None if name is None else known_name("method without an LLM", name, WITHOUT_LLM)
+        return None if name is None else known_name("method without an LLM", name, without_llm())
 
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)

@@ -32,7 +32,7 @@ from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, PromptKind, ki
 from ...prompts.replies import without_thinking
 from ...prompts.requests import Message, Outcome, Wanted
 from ...prompts.wording import Wordings, built_in
-from .memory import Memory, Scored
+from .memory import Entry, Memory
 
 MAX_ANSWER_CHARACTERS = 4_000
 """Of an answer, what later requests repeat to the LLM: candidates are short, and chatter costs each time."""
@@ -272,6 +272,6 @@ class Conversation:
         return (*self._opening, *(message for each in self._rounds for message in each))
 
 
-def shown(entries: Iterable[Scored], *, scores: bool = False) -> list[Outcome]:
+def shown(entries: Iterable[Entry], *, scores: bool = False) -> list[Outcome]:
     """Return candidates as a request shows them; without scores, as in the paper, unless asked for."""
     return [Outcome(entry.text, entry.value if scores else None) for entry in entries]

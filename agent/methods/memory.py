@@ -18,7 +18,7 @@ _AFTER_ALL_TIES = b"\xff" * (_TIE_BYTES + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class Entry:
     """A candidate that was scored.
 
     Attributes:
@@ -76,9 +76,9 @@ class Memory:
     def __init__(self, seed: int = 0) -> None:
         self._seed = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
         self._order: SortedList[tuple[float, bytes, str]] = SortedList()
-        self._known: dict[str, Scored] = {}
+        self._known: dict[str, Entry] = {}
 
-    def add(self, scored: Scored) -> bool:
+    def add(self, scored: Entry) -> bool:
         """Rank one candidate.
 
         Returns:
@@ -96,11 +96,11 @@ class Memory:
         self._order.add((-scored.value, self._tie(key), key))
         return True
 
-    def best(self, k: int) -> list[Scored]:
+    def best(self, k: int) -> list[Entry]:
         """Return the first min(k, n) candidates, best first."""
         return [self._known[key] for _, _, key in self._order[: max(k, 0)]]
 
-    def worst(self, k: int) -> list[Scored]:
+    def worst(self, k: int) -> list[Entry]:
         """Return the last k candidates, worst first; none that is as good as the last of ``best(k)``."""
         if not 0 < k < len(self._order):
             return []
@@ -110,7 +110,7 @@ class Memory:
         start = max(len(self._order) - k, worse)
         return [self._known[key] for _, _, key in reversed(self._order[start:])]
 
-    def get(self, key: str) -> Scored | None:
+    def get(self, key: str) -> Entry | None:
         """Return the entry with a key, None if there is none."""
         return self._known.get(key)
 
@@ -120,7 +120,7 @@ class Memory:
     def __contains__(self, key: object) -> bool:
         return key in self._known
 
-    def __iter__(self) -> Iterator[Scored]:
+    def __iter__(self) -> Iterator[Entry]:
         """All entries, best first."""
         return (self._known[key] for _, _, key in self._order)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from .base import SearchMethod
 from .combine import COMBINE
 from .guided import GUIDED
@@ -12,19 +9,17 @@ from .mutate import MUTATE, RANDOM
 from .ranked import APE, OPRO, PN, P
 from .words import WORDS
 
-METHODS: Mapping[str, SearchMethod] = MappingProxyType(
-    {
-        "guided": GUIDED,
-        "pn": PN,
-        "p": P,
-        "ape": APE,
-        "opro": OPRO,
-        "random": RANDOM,
-        "combine": COMBINE,
-        "words": WORDS,
-        "mutate": MUTATE,
-    }
-)
+METHODS: dict[str, SearchMethod] = {
+    "guided": GUIDED,
+    "pn": PN,
+    "p": P,
+    "ape": APE,
+    "opro": OPRO,
+    "random": RANDOM,
+    "combine": COMBINE,
+    "words": WORDS,
+    "mutate": MUTATE,
+}
 
 
 def described() -> str:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .memory import Memory, Scored
+from .memory import Entry, Memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,7 @@ def _matrix(rows: Sequence[Iterable[str]], places: Mapping[str, int]) -> npt.NDA
     return matrix
 
 
-def _spread(ranked: Sequence[Scored], most: int) -> Sequence[Scored]:
+def _spread(ranked: Sequence[Entry], most: int) -> Sequence[Entry]:
     if len(ranked) <= most:
         return ranked
     best, rest = ranked[: most // 2], ranked[most // 2 :]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ...evaluator.inspection import ClassAccuracy, Confusion
-from ...prompts.kinds import TEMPLATE, kind_named
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
 from .gain import Gain
 from .notes import EMPTY as EMPTY
 from .notes import ENDED_EARLY as ENDED_EARLY
@@ -229,9 +230,17 @@ class SearchResult:
         return self.status == "finished" and UNOPENED not in self.notes
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
-        """Return candidates of this result as the templates that the scorer got."""
-        kind = kind_named(self.prompts)
-        return tuple(kind.parse_own(text).scored_as for text in texts)
+        """Return candidates of this result as the templates that the scorer got.
+
+        A text that is not a candidate, in a file that another program wrote, stays as it is.
+        """
+        kind = kind_named(self.prompts) if self.prompts in KINDS else None
+        found = []
+        for text in texts:
+            with suppress(CandidateError):
+                text = text if kind is None else kind.parse_own(text).scored_as
+            found.append(text)
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values, in the order of the documentation."""

@@ -33,7 +33,7 @@ from itertools import combinations_with_replacement
 from operator import itemgetter
 
 from ...evaluator.scoring import COUNTED, Objective, Score, SplitScores
-from ..methods.memory import Scored
+from ..methods.memory import Entry
 from ..position import Position
 
 CANDIDATES = 20
@@ -58,8 +58,12 @@ def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accur
 
 
 def select(
-    found: Iterable[Scored], *, sizes: Mapping[str, int], objective: Objective = "accuracy", seed: int = 0
-) -> list[Scored]:
+    found: Iterable[Entry],
+    *,
+    sizes: Mapping[str, int],
+    objective: Objective = "accuracy",
+    seed: int = 0,
+) -> list[Entry]:
     """Return all candidates in the order of the rule, best first, one entry a candidate.
 
     Args:
@@ -72,7 +76,7 @@ def select(
     pools = all(entry.score.val_value(objective) is not None for entry in entries)
     views = objective in COUNTED and all(entry.score.views is not None for entry in entries)
 
-    def rank(entry: Scored) -> tuple[float, float, int, str]:
+    def rank(entry: Entry) -> tuple[float, float, int, str]:
         first = pooled(entry.score, sizes, objective) if pools else entry.value
         if views:
             first = _with_views(first, entry.score)
@@ -80,7 +84,7 @@ def select(
         return (-first, -entry.value, len(entry.text.split()), coin)
 
     # Many restarts find most candidates many times. Sorting holds the interpreter, so it gets few of them.
-    best: dict[str, tuple[tuple[float, float, int, str, Position], Scored]] = {}
+    best: dict[str, tuple[tuple[float, float, int, str, Position], Entry]] = {}
     for entry in entries:
         place = (*rank(entry), entry.position)
         held = best.get(entry.key)

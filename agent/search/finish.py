@@ -14,7 +14,7 @@ from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
-from ..methods.memory import Scored
+from ..methods.memory import Entry
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details, Pick
@@ -65,7 +65,7 @@ class Ended:
     given: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def scored(self) -> list[Scored]:
+    def scored(self) -> list[Entry]:
         """Every template that was scored, by whichever restart."""
         return [entry for record in self.records for entry in record.scored]
 
@@ -83,7 +83,7 @@ class _Choice:
         notes: Why something was chosen with less care.
     """
 
-    ranked: list[Scored]
+    ranked: list[Entry]
     rows: tuple[Row, ...]
     evaluated: int
     ensemble: Group
@@ -203,18 +203,16 @@ def _result(
     )
 
 
-def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]) -> list[Scored]:
+def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> list[Entry]:
     sizes = evaluator.info.sizes
     return select(scored, sizes=sizes, objective=config.objective, seed=config.seed)
 
 
-def _single(entry: Scored) -> Group:
+def _single(entry: Entry) -> Group:
     return Group((entry.scored_as,), entry.score, (entry.text,))
 
 
-async def _baselines(
-    config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]
-) -> dict[str, Group]:
+async def _baselines(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> dict[str, Group]:
     """Return what a result is compared with: hand-made templates, the best of them, the pool's pick."""
     found = {name: Group(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if (one := await _best_hand_made(config, evaluator)) is not None:
@@ -224,14 +222,14 @@ async def _baselines(
     return {name: group for name, group in found.items() if group.templates}
 
 
-async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored | None:
+async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Entry | None:
     """Return the one of several hand-made templates that the selection rule puts first."""
     templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
         return None
     answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
     scored = [
-        Scored(
+        Entry(
             candidate=Template.parse(template, max_words=None),
             score=answer,
             value=answer.value(config.objective),
@@ -243,7 +241,7 @@ async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored 
     return next(iter(_ranked(config, evaluator, scored)), None)
 
 
-def _best(entry: Scored, found: Ensemble) -> Best:
+def _best(entry: Entry, found: Ensemble) -> Best:
     # Of a single template it is known at least by what it was chosen.
     train = entry.score.train if found.train is None else found.train
     return Best(template=entry.text, train=train, val=found.val, test=found.test)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ...evaluator.illustrating import Illustrator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
-from ..methods.memory import Scored
+from ..methods.memory import Entry
 from ..position import LLM, Position
 from ..results.details import BEST, Ancestor, Decisions, Details, Picture
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
@@ -26,7 +26,7 @@ MOST_SHOWN = 8
 async def details_of(
     evaluator: Evaluator,
     examined: Mapping[str, Examined],
-    best: Scored,
+    best: Entry,
     records: Sequence[RestartRecord],
 ) -> Details:
     """Return what is kept; whatever cannot be had is left out, as it must not cost a result.
@@ -50,7 +50,7 @@ async def details_of(
     )
 
 
-def row_of(rank: int, entry: Scored) -> Row:
+def row_of(rank: int, entry: Entry) -> Row:
     """Return a template that was scored as a line of the leaderboard."""
     return Row(
         rank=rank,

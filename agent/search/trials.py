@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ...evaluator.scoring import Rejection, Verdict
-from ...prompts.kinds import Candidate, Reply, kind_named
+from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
 from ..config.schema import SearchConfig
 from ..events import Listener, TemplateRefused, TemplateScored
-from ..methods.memory import Memory, Scored
+from ..methods.memory import Entry, Memory
 from ..position import INITIAL, LLM, Position
 from .record import RestartRecord
 
@@ -56,11 +56,11 @@ class Trials:
         self._max_words = config.max_words
         self._emit = emit
 
-    def read(self, text: str) -> Reply:
+    def read(self, text: str) -> Proposals:
         """Return the proposals of an answer."""
         return self._kind.read(text, max_words=self._max_words)
 
-    async def judge(self, reply: Reply, position: Position) -> list[Outcome]:
+    async def judge(self, reply: Proposals, position: Position) -> list[Outcome]:
         """Return what became of each proposal in an answer; no more are tried than were asked for."""
         refused: list[Outcome] = []
         fresh: list[Candidate] = []
@@ -85,7 +85,7 @@ class Trials:
         Args:
             candidates: In the order of the outcomes.
             position: Where they came up.
-            source: Who made them, see ``Scored``.
+            source: Who made them, see ``Entry``.
         """
         known = self._memory.best(1)
         # Where nothing was known before, and among starting candidates, there is nothing to be better than.
@@ -96,7 +96,7 @@ class Trials:
             if isinstance(verdict, Rejection):
                 outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
             else:
-                scored = Scored(
+                scored = Entry(
                     candidate=candidate,
                     score=verdict,
                     value=verdict.value(self._objective),
@@ -107,7 +107,7 @@ class Trials:
                 best = max(best, scored.value)
         return outcomes
 
-    def _rank(self, scored: Scored, *, improved: bool) -> Outcome:
+    def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)
         self._record.scored.append(scored)
         self._emit(

@@ -18,7 +18,7 @@ from promptclimb.prompts.replies import (
     MAX_LINE_CHARACTERS,
     MAX_PROPOSALS,
     Mark,
-    Reply,
+    Proposals,
     is_echo,
     parse_reply,
     without_marks,
@@ -51,7 +51,7 @@ def texts(answer: str) -> list[str]:
     return [template.text for template in parse_reply(answer).candidates]
 
 
-def reasons(reply: Reply) -> list[str]:
+def reasons(reply: Proposals) -> list[str]:
     return [refusal.reason for refusal in reply.refused]
 
 
@@ -135,7 +135,7 @@ def reasons(reply: Reply) -> list[str]:
 )
 def test_one_template_in_many_forms(line: str) -> None:
     """Marks, quotes, code, JSON, labels, scores and placeholders all come down to the same template."""
-    assert parse_reply(line) == Reply((Template("a photo of a {}"),), ())
+    assert parse_reply(line) == Proposals((Template("a photo of a {}"),), ())
 
 
 def test_chatter_is_passed_over() -> None:
@@ -144,7 +144,7 @@ def test_chatter_is_passed_over() -> None:
         "Sure! Here are two templates with the {} slot:\n\n**Close views:**\n- a close-up of a {}\n"
         "1. Far views:\n2. a distant {}\n---\n\nI kept {} in each of them. Good luck!"
     )
-    assert parse_reply(answer) == Reply((Template("a close-up of a {}"), Template("a distant {}")), ())
+    assert parse_reply(answer) == Proposals((Template("a close-up of a {}"), Template("a distant {}")), ())
 
 
 def test_unmarked_lines_count_where_no_marked_line_is_a_template() -> None:

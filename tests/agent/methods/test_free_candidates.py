@@ -15,7 +15,7 @@ from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Step, View
 from promptclimb.agent.methods.guided import AFTER_AN_ANSWER, GUIDED
-from promptclimb.agent.methods.memory import Memory, Scored
+from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo, Score
@@ -46,7 +46,7 @@ def view(**more: Any) -> View:
 def add(memory: Memory, text: str, value: float) -> Outcome:
     """One more scored template."""
     template = Template.parse(text)
-    memory.add(Scored(candidate=template, score=Score(train=value), value=value, position=Position(1)))
+    memory.add(Entry(candidate=template, score=Score(train=value), value=value, position=Position(1)))
     return Outcome(text, score=value)
 
 

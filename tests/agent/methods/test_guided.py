@@ -17,7 +17,7 @@ from promptclimb.agent.events import Event, TemplateScored
 from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.methods.base import Ask, Feedback, Propose, Step, View
 from promptclimb.agent.methods.guided import FIRST_ANSWERS, GUIDED
-from promptclimb.agent.methods.memory import Memory, Scored
+from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import Confusion
@@ -34,7 +34,7 @@ CONFUSED = (Confusion("three", "thirteen", 4),)
 def add(memory: Memory, text: str, value: float) -> Outcome:
     """One more scored template."""
     score = Score(train=value, confused=CONFUSED)
-    memory.add(Scored(candidate=Template.parse(text), score=score, value=value, position=Position(1)))
+    memory.add(Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1)))
     return Outcome(text, score=value)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.methods.memory import Memory, Scored
+from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
@@ -19,11 +19,11 @@ added = st.lists(
 )
 
 
-def scored(word: str, value: float, round: int = 1) -> Scored:
+def scored(word: str, value: float, round: int = 1) -> Entry:
     """A template of one word with a value."""
     template = Template.parse(f"{word} {{}}")
     score = Score(train=0.0)
-    return Scored(candidate=template, score=score, value=value, position=Position(1, 1, round))
+    return Entry(candidate=template, score=score, value=value, position=Position(1, 1, round))
 
 
 def key_of(word: str) -> str:

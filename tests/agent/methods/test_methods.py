@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from promptclimb.agent.methods.base import Ask, Feedback, Propose, View
-from promptclimb.agent.methods.memory import Memory, Scored
+from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.methods.registry import METHODS, described
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.scoring import Objective, Score
@@ -21,12 +21,12 @@ POOL = [Template.parse(text) for text in BUILT_IN[:60]]
 
 
 def memory_of(texts: list[str]) -> Memory:
-    """Scored templates, the first ones best."""
+    """Entry templates, the first ones best."""
     memory = Memory(1)
     for place, text in enumerate(texts):
         value = 1 - place / 100
         template = Template.parse(text)
-        memory.add(Scored(candidate=template, score=Score(train=value), value=value, position=Position(1)))
+        memory.add(Entry(candidate=template, score=Score(train=value), value=value, position=Position(1)))
     return memory
 
 
@@ -89,7 +89,7 @@ def test_pn_shows_no_template_as_bad_that_is_as_good_as_the_best() -> None:
     memory = Memory(1)
     for text in TEXTS:
         memory.add(
-            Scored(candidate=Template.parse(text), score=Score(train=1.0), value=1.0, position=Position(1))
+            Entry(candidate=Template.parse(text), score=Score(train=1.0), value=1.0, position=Position(1))
         )
     first, other = (asked(next(METHODS[name].conversation(view(memory)))) for name in ("pn", "p"))
     assert first == other
@@ -101,7 +101,7 @@ def test_requests_name_what_is_maximised(objective: Objective, value: float) -> 
     """No log-probability is told as a percentage, in a list or in what came of proposals."""
     memory = Memory(1)
     memory.add(
-        Scored(candidate=Template.parse("a {}"), score=Score(train=0.5), value=value, position=Position(1))
+        Entry(candidate=Template.parse("a {}"), score=Score(train=0.5), value=value, position=Position(1))
     )
     for name in ("opro", "pn", "p", "ape"):
         steps = METHODS[name].conversation(view(memory, objective=objective))
@@ -134,7 +134,7 @@ def test_methods_without_a_conversation_begin_anew(name: str) -> None:
     steps = METHODS[name].conversation(view(memory))
     before = asked(next(steps))
     template = Template.parse("the very best {}")
-    memory.add(Scored(candidate=template, score=Score(train=1.0), value=2.0, position=Position(1, 1, 1)))
+    memory.add(Entry(candidate=template, score=Score(train=1.0), value=2.0, position=Position(1, 1, 1)))
     step = steps.send(Feedback(text="- the very best {}"))
     assert isinstance(step, Ask)
     assert len(step.messages) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.methods.base import Propose, View
-from promptclimb.agent.methods.memory import Memory, Scored
+from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.methods.mutate import children, crossed, one_word_changed
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.methods.word_effects import MOST_TEMPLATES, features, predict
@@ -23,11 +23,11 @@ POOL = [Template.parse(text) for text in BUILT_IN]
 
 
 def memory_of(values: dict[str, float]) -> Memory:
-    """Scored templates."""
+    """Entry templates."""
     memory = Memory(1)
     for text, value in values.items():
         score = Score(train=value)
-        memory.add(Scored(candidate=Template.parse(text), score=score, value=value, position=Position(1)))
+        memory.add(Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1)))
     return memory
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.agent.methods.memory import Scored
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.choice import pooled, select
 from promptclimb.evaluator.scoring import Objective, Score
@@ -18,9 +18,9 @@ from promptclimb.prompts.template import Template
 SIZES = {"train": 16, "val": 4}
 
 
-def scored(text: str, train: int, val: int | None = None, place: tuple[int, int, int] = (1, 0, 0)) -> Scored:
+def scored(text: str, train: int, val: int | None = None, place: tuple[int, int, int] = (1, 0, 0)) -> Entry:
     """A template with its counts of correctly classified images."""
-    return Scored(
+    return Entry(
         candidate=Template.parse(text),
         score=Score(train=train / 16, val=None if val is None else val / 4),
         value=train / 16,
@@ -28,7 +28,7 @@ def scored(text: str, train: int, val: int | None = None, place: tuple[int, int,
     )
 
 
-def order(entries: list[Scored], **more: int) -> list[str]:
+def order(entries: list[Entry], **more: int) -> list[str]:
     """Templates in the order of the rule."""
     return [entry.text for entry in select(entries, sizes=SIZES, **more)]
 
@@ -44,10 +44,10 @@ def test_train_and_val_count_together() -> None:
 def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
     """As accuracy does: each split with the number of its images."""
 
-    def entry(text: str, train: float, val: float | None) -> Scored:
+    def entry(text: str, train: float, val: float | None) -> Entry:
         values = {objective: train, f"val_{objective}": val}
         score = Score(train=0.5, val=0.5, **values)  # type: ignore[arg-type]
-        return Scored(candidate=Template.parse(text), score=score, value=train, position=Position(1))
+        return Entry(candidate=Template.parse(text), score=score, value=train, position=Position(1))
 
     low, high = entry("a {}", -1.0, -3.0), entry("one {}", -1.25, -1.0)
     assert [found.text for found in select([low, high], sizes=SIZES, objective=objective)] == [
@@ -61,7 +61,7 @@ def test_every_objective_counts_on_both_splits(objective: Objective) -> None:
     assert found == ["a {}", "an old {}", "one {}"]
 
 
-def viewed(text: str, train: int, val: int | None, views: float | None) -> Scored:
+def viewed(text: str, train: int, val: int | None, views: float | None) -> Entry:
     """The same with the share of altered views that are right."""
     plain = scored(text, train, val)
     return replace(plain, score=replace(plain.score, views=views))
@@ -92,9 +92,9 @@ def test_without_views_of_all_they_count_for_none() -> None:
 def test_views_count_where_images_are_counted() -> None:
     """With class_mean as with accuracy; not beside what is read from logits."""
 
-    def entry(text: str, value: float, views: float) -> Scored:
+    def entry(text: str, value: float, views: float) -> Entry:
         score = Score(train=0.5, class_mean=value, logprob=value, views=views)
-        return Scored(candidate=Template.parse(text), score=score, value=value, position=Position(1))
+        return Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1))
 
     found = [entry("low {}", 0.5, 0.9), entry("high {}", 0.6, 0.5)]
     by = {one: select(found, sizes=SIZES, objective=one)[0].text for one in ("class_mean", "logprob")}
@@ -172,9 +172,9 @@ def test_without_a_seed_the_coin_is_that_of_seed_0() -> None:
 def test_other_objectives_are_ranked_by_their_own_value() -> None:
     """Accuracy, which such a score has as well, does not decide; what ties goes by words."""
 
-    def entry(text: str, value: float, train: float) -> Scored:
+    def entry(text: str, value: float, train: float) -> Entry:
         score = Score(train=train)
-        return Scored(candidate=Template.parse(text), score=score, value=value, position=Position(1, 0, 0))
+        return Entry(candidate=Template.parse(text), score=score, value=value, position=Position(1, 0, 0))
 
     found = [entry("low {}", -2.0, 0.9), entry("one very {}", -0.5, 0.1), entry("one {}", -0.5, 0.1)]
     ranked = select(found, sizes=SIZES, objective="logprob")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.methods.memory import Scored
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
@@ -28,10 +28,10 @@ def config(run_dir: Path) -> SearchConfig:
     )
 
 
-def scored(text: str, value: float, restart: int, conversation: int, round: int) -> Scored:
+def scored(text: str, value: float, restart: int, conversation: int, round: int) -> Entry:
     """A template that was scored."""
     where = Position(restart, conversation, round)
-    return Scored(candidate=Template.parse(text), score=Score(train=value), value=value, position=where)
+    return Entry(candidate=Template.parse(text), score=Score(train=value), value=value, position=where)
 
 
 def test_restarts_are_taken_in_turn() -> None:

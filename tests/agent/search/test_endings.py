@@ -11,7 +11,7 @@ from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.events import Event, Noted
-from promptclimb.agent.methods.memory import Scored
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
@@ -42,7 +42,7 @@ class Restarted:
             template = Template.parse(f"{len(self.record.scored)} {{}}")
             score = Score(train=value, val=val)
             self.record.scored.append(
-                Scored(candidate=template, score=score, value=value, position=Position(1))
+                Entry(candidate=template, score=score, value=value, position=Position(1))
             )
 
     def round(self, *values: float, val: float | None = None, refused: tuple[str, ...] = ()) -> None:

@@ -13,7 +13,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
 from promptclimb.agent.llm.usage import Bill
 from promptclimb.agent.llm.usage import Usage as LedgerUsage
-from promptclimb.agent.methods.memory import Scored
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
@@ -73,7 +73,7 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> Ended:
         assert isinstance(score, Score)
         conversation = int(number >= len(INITIAL))
         record.scored.append(
-            Scored(
+            Entry(
                 candidate=Template.parse(template),
                 score=score,
                 value=score.train,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.methods.memory import Scored
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import Examined
@@ -23,9 +23,9 @@ from promptclimb.prompts.template import Template
 LABELS = (0, 0, 0, 1, 1, 1)
 
 
-def scored(template: str, train: float, position: Position, source: str) -> Scored:
+def scored(template: str, train: float, position: Position, source: str) -> Entry:
     """A template that a restart scored."""
-    return Scored(
+    return Entry(
         candidate=Template.parse(template),
         score=Score(train=train),
         value=train,
