@@ -32,10 +32,9 @@ from promptclimb.agent.search.choice import select
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.prompts.grammar import all_of_grammar, grammar
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar, grammar
 
 SETS = (
     "roman-numerals,dice,tallies,binary-numbers,coloured-things,ink-colours,clock-minutes,handwritten-letters"

@@ -35,8 +35,8 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.prompts.grammar import all_of_grammar
 from promptclimb.prompts.template import SLOT, TEMPLATE_WORDS
+from promptclimb.prompts.template_kind import all_of_grammar
 
 TWELVE = (
     "displays,counted-things,signal-flags,semaphore-letters,braille-letters,morse-letters,"

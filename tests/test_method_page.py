@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.prompts.grammar import all_of_grammar
 from promptclimb.prompts.kinds import CandidateError
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
@@ -30,7 +29,7 @@ from promptclimb.prompts.requests import (
     short_request,
 )
 from promptclimb.prompts.template import TEMPLATE_WORDS, Template
-from promptclimb.prompts.template_kind import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar
 from promptclimb.prompts.wording import built_in
 from tests.paths import ROOT
 

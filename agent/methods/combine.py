@@ -6,8 +6,8 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ...prompts.grammar import framed, phrases
 from ...prompts.kinds import Candidate, PromptKind
+from ...prompts.phrases import framed, phrases
 from .base import Propose, SearchMethod, Steps, View
 from .word_effects import Prediction, features, predict
 

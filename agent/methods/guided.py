@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ...prompts.grammar import phrases
+from ...prompts.phrases import phrases
 from ...prompts.requests import (
     BEST_REPEATED,
     BEST_SHOWN,

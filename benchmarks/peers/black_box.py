@@ -16,11 +16,10 @@ from benchmarks.peers.job import INITIAL
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.predicting import Predictions
 from promptclimb.evaluator.scoring import EvaluatorInfo, SplitScores, Verdict
-from promptclimb.prompts.grammar import grammar
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import DEFAULT_TEMPLATE
+from promptclimb.prompts.template_kind import DEFAULT_TEMPLATE, grammar
 
 WHAT_IT_IS = (
     "a caption template for a vision-language model (CLIP). It is no instruction for an assistant: the model "

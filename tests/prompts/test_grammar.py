@@ -9,22 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.prompts.grammar import (
+from promptclimb.prompts.phrases import LONGEST_PHRASE, MOST_PHRASES, framed, phrases, singular
+from promptclimb.prompts.template import DEFAULT_MAX_WORDS, Template
+from promptclimb.prompts.template_kind import (
     DOUBLE_FRAMES,
     FRAMES,
-    LONGEST_PHRASE,
     MOST_OF_A_PATTERN,
-    MOST_PHRASES,
     NEUTRAL,
     PRODUCTIONS,
     SYMBOLS,
     all_of_grammar,
-    framed,
     grammar,
-    phrases,
-    singular,
 )
-from promptclimb.prompts.template import DEFAULT_MAX_WORDS, Template
 
 
 def test_there_are_thousands_and_none_stands_twice() -> None:
