@@ -6,12 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from ...evaluator.inspection import Confusion
-from ...evaluator.scoring import Score
+from ...evaluator.scoring import Confusion, Score
 from ...prompts.requests import BEST_SHOWN, Outcome
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
-from ..errors import TokenUsage
 from ..llm.types import ChatRequest
 from ..methods.base import Feedback, View
 from ..methods.memory import Entry, Memory
@@ -19,6 +17,7 @@ from ..methods.registry import METHODS
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool, read_wordings
+from ..token_usage import TokenUsage
 from .longest import CHARACTERS_A_TOKEN, requests_of
 from .plan import iterated, pace_minutes, prices_of
 from .rehearsal import Rehearsed

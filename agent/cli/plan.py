@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.schema import SearchConfig
-from ..errors import TokenUsage
 from ..llm.member import MORE_TOKENS
 from ..llm.price_table import priced
 from ..llm.usage import Price
 from ..methods.registry import METHODS
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
+from ..token_usage import TokenUsage
 from .longest import longest_requests
 from .output import print_json, print_text
 

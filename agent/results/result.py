@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ...evaluator.inspection import ClassAccuracy, Confusion
+from ...evaluator.scoring import ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
 from .gain import Gain
 from .notes import EMPTY as EMPTY

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.kinds import Candidate, kind_named
 from ...prompts.requests import Message, Outcome
@@ -21,7 +22,6 @@ from ...prompts.wording import Wordings
 from ..config.initial import most_free
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
-from ..errors import UsageError
 from ..events import (
     AnswerEmpty,
     AnswerReceived,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.errors import ConfigError, DataError, ModelError
 from ...evaluator.open import check_openable
-from ...evaluator.white_box import Planned, check_model, check_planned
-from ..errors import ConfigError, DataError, ModelError
+from ...evaluator.white_box.running import Planned, check_model, check_planned
 from ..methods.registry import METHODS
 from ..search.same_content import Contents
 from ..search.suite import check_given, is_done

@@ -33,7 +33,7 @@ STARTED = SearchStarted(
     run_dir="r", dataset="d", classes=3, model="m", llm="l", method="pn", restarts=1, rounds=10,
     resumed=False,
 )  # fmt: skip
-PLAIN = DefaultTemplateScored(candidate="a photo of a {}", train=0.375, val=None)
+PLAIN = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
 POOL = StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5)
 FAILED = ChatFailed(endpoint="l", error="RateLimitError", message="too many requests\x1b[2J", billed=False)
 RETRY = RetryScheduled(endpoint="l", attempt=1, wait_s=12.4, reason="rate_limited")

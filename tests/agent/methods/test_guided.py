@@ -20,8 +20,7 @@ from promptclimb.agent.methods.guided import FIRST_ANSWERS, GUIDED
 from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import Score, Verdict
+from promptclimb.evaluator.scoring import Confusion, Score, Verdict
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template
 from promptclimb.prompts.template_kind import BUILT_IN

@@ -10,7 +10,6 @@ import pytest
 
 from promptclimb.agent.config.fields import MOST_FROM_FILE
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.events import (
     AnswerReceived,
     Event,
@@ -26,6 +25,7 @@ from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Sear
 from promptclimb.agent.position import INITIAL, LLM, Position, derived
 from promptclimb.agent.search import restart as module
 from promptclimb.agent.search.restart import Restart, Skipped
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from promptclimb.prompts.requests import Message
