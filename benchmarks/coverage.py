@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.gain import Examined, Gain, gain_of
+from promptclimb.agent.results.gain import Examined, gain_of
 from promptclimb.agent.results.intervals import Z, paired
+from promptclimb.agent.results.result import Gain
 from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.search.selection import select
 from promptclimb.evaluator.datasets.hand_made import for_dataset

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import results_page, with_llm_table
 from benchmarks.peers import tables as league_tables
-from promptclimb.agent.results.guessing import GUESSED
+from promptclimb.agent.results.gain import CHANCE_MARK
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = (DOCS / "RESULTS.md").read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ def test_accuracies_are_those_of_the_runs(study: str, model: str, shots: str, li
     (_, *sets, mean), *rows = lines
     assert mean == "mean"
     for label, *cells in rows:
-        found = [float(cell.removesuffix(GUESSED)) for cell in cells if cell != "-"]
+        found = [float(cell.removesuffix(CHANCE_MARK)) for cell in cells if cell != "-"]
         if len(found) < len(cells):
             continue  # a data set has no such reference
         expected = [_expected(study, model, shots, data, label) for data in sets]

@@ -113,7 +113,7 @@ class State:
         if len(self.course) > 1:
             found[0] += f" {sparkline(self.course)}"
         pool = self.pool if self.rounds else None
-        return found + gains_so_far(best.train, plain=self.plain, pool=pool, percent=self.percent)
+        return found + gains_so_far(best.train, default=self.plain, starting=pool, percent=self.percent)
 
     @property
     def hindered(self) -> list[str]:

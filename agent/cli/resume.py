@@ -12,7 +12,7 @@ from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import with_files
 from ..errors import UsageError
-from ..results.run_config import stored_config
+from ..results.run_dir import stored_config
 from ..results.run_state import runs_in, state_of
 from .folders import run_folder
 from .options import add_json, add_live, add_search_options, given_settings

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..results.figures import about_test, has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
-from ..results.guessing import verdict_on
+from ..results.figures import about_test, has_accuracies, kinds_of_tokens, made_by_llm, score_text, unreported
+from ..results.gain import verdict_on
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
 
@@ -61,7 +61,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     spent.append(f"{result.wall_s:,.0f} s of active time")
     if usage.cost_usd:
         spent.append(f"${usage.cost_usd:.4f}")
-    if doubtful := untold(usage):
+    if doubtful := unreported(usage):
         spent.append(f"and {doubtful}")
     lines = [verdict] if (verdict := verdict_on(result)) else []
     lines.append(", ".join(spent))

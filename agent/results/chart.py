@@ -1,8 +1,7 @@
-"""The course of a run as SVG: a step for each time that a restart found something better.
+"""The figure of a run's course, as SVG: a step for each time that a restart found something better.
 
-Drawn by pygal, which is small, pure Python and needs no script: the page stays one file of some hundred kB
-(Vega-Lite or Plotly would bring megabytes of JavaScript, matplotlib fixed colours). Its colours are variables
-of the page's style, so one drawing serves light, dark and paper.
+Drawn by pygal, which is small, pure Python and needs no script: the page stays one file of some hundred kB.
+Its colours are variables of the page's style, so one drawing serves light, dark and paper.
 """
 
 from __future__ import annotations
@@ -13,9 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from .course import Curve
+from ...evaluator.counts import counted
+from .figures import chosen_by_more, score_text
+from .gain import BEST_HAND_MADE, DEFAULT_TEMPLATE, HAND_MADE
+from .run_view import Curve, RunView
 
 MOST_CURVES = 8
 """Restarts that are drawn: as many as there are colours that can be told apart."""
@@ -24,17 +26,18 @@ MOST_NAMED = 4
 WIDE, NARROW = (860, 360), (380, 330)
 """Pixels of the drawing for a desk and of that for a telephone."""
 DASHES = ("7,4", "2,3", "10,3,2,3")
-"""How levels are broken, in their order; so many are drawn."""
+"""Patterns of the broken lines of levels, in their order."""
 REST = 0.04
-"""How far a score is drawn beyond the last round, so that one found there is seen."""
+"""How far a score is drawn beyond the last round, so that one found there is visible."""
+_LEVELS = (DEFAULT_TEMPLATE, BEST_HAND_MADE, HAND_MADE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LARGEST = 1e12
-"""Beyond it a drawing library's own sums go wrong."""
+"""Beyond it the drawing library's own sums go wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """What is drawn.
+    """The data of a drawing.
 
     Attributes:
         curves: By restart, its best score after each round.
@@ -47,24 +50,99 @@ class Drawing:
     percent: bool = True
 
 
+class Key(NamedTuple):
+    """A line of the legend."""
+
+    name: str
+    figure: str
+    colour: str
+    dashes: str = "none"
+
+
+class CourseFigure(NamedTuple):
+    """The figure on the page; the drawings are markup, empty where there is nothing to draw."""
+
+    wide: Any
+    narrow: Any
+    key: Sequence[Key]
+    about: str
+    skipped: Sequence[str]
+
+
+def course_figure(view: RunView) -> CourseFigure:
+    """Return the figure of a run: the drawing for a desk and that for a telephone, with one legend."""
+    from markupsafe import Markup
+
+    levels = _levels(view)
+    drawing = Drawing(curves=view.course.curves, levels=levels, percent=view.percent)
+    shown = shown_curves(view.course.curves)
+
+    def text(value: float) -> str:
+        return score_text(value, percent=view.percent, unit=" %")
+
+    key = [
+        Key(named(restarts), text(curve[-1][1]), f"line-{place}")
+        for place, (restarts, curve) in enumerate(shown.items(), start=1)
+    ]
+    key += [
+        Key(name, text(value), f"level-{place}", dashes)
+        for place, (dashes, (name, value)) in enumerate(zip(DASHES, levels.items(), strict=False), start=1)
+    ]
+    return CourseFigure(
+        wide=Markup(course_chart(drawing, WIDE, "course-wide")),
+        narrow=Markup(course_chart(drawing, NARROW, "course-narrow")),
+        key=key,
+        about=_about(view, sum(map(len, shown))),
+        skipped=[f"{counted(count, 'round')} skipped: {why}" for why, count in view.course.skipped.items()],
+    )
+
+
+def _levels(view: RunView) -> dict[str, float]:
+    """Return the training scores that the curves are compared with, by name."""
+    if view.result is None:
+        return {} if view.state.default is None else {DEFAULT_TEMPLATE: view.state.default}
+    found = {name: view.result.baselines.get(name) for name in _LEVELS}
+    known = {name: one.train for name, one in found.items() if one is not None and one.train is not None}
+    if BEST_HAND_MADE in known:
+        known.pop(HAND_MADE, None)
+    return known
+
+
+def _about(view: RunView, shown: int) -> str:
+    about = "The best training score of each restart after each round; at 0, of its starting templates."
+    if view.result is None or chosen_by_more(view.rows):
+        about += (
+            " The final choice counts validation images and augmented copies too, where there are any, and "
+            "may fall on another template."
+        )
+    if shown < len(view.course.curves):
+        about += f" The {shown} of {len(view.course.curves)} restarts that ended highest are drawn."
+    if view.course.estimated:
+        about += (
+            " Read from the leaderboard, as the log is not complete: a template that several restarts found "
+            "is drawn for the first of them alone."
+        )
+    return about
+
+
 def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
     """Return the chart as an ``<svg>`` element; empty where there is nothing to draw.
 
     Args:
-        drawing: What is drawn.
+        drawing: Its data.
         size: Its width and height in pixels.
-        name: An id of its own on the page.
+        name: An id that is unique on the page.
     """
     curves = shown_curves(drawing.curves)
     values = [value for curve in curves.values() for _, value in curve]
     if not values or max(map(abs, values)) > _LARGEST:
         return ""
     scale = 100.0 if drawing.percent else 1.0
-    last = max((step for curve in curves.values() for step, _ in curve), default=0) or 1
-    chart = _empty(size, drawing, last)
+    last = max((done for curve in curves.values() for done, _ in curve), default=0) or 1
+    chart = _empty(size, drawing, len(curves), last)
     chart.uuid = name
     for restarts, curve in curves.items():
-        chart.add(named(restarts), [(step, scale * value) for step, value in _steps(curve, last)])
+        chart.add(named(restarts), [(done, scale * value) for done, value in _corners(curve, last)])
     for dashes, (level, value) in zip(DASHES, drawing.levels.items(), strict=False):
         line = [(0, scale * value), (last + REST * last, scale * value)]
         chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
@@ -78,18 +156,39 @@ def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
 def shown_curves(curves: Mapping[int, Curve]) -> dict[tuple[int, ...], Curve]:
     """Return the curves that are drawn, by the restarts whose course they are.
 
-    Restarts that went alike are one line, since each would hide the one before; where there are many lines,
-    those that end highest are drawn.
+    Restarts with the same course are one line, since each would hide the one before; of many lines, those
+    that end highest are drawn.
     """
     alike = dict[Curve, list[int]]()
     for restart in sorted(curves):
         if curves[restart]:
-            alike.setdefault(_bettered(curves[restart]), []).append(restart)
+            alike.setdefault(_rises(curves[restart]), []).append(restart)
     best = sorted(alike.items(), key=lambda one: (-one[0][-1][1], one[1]))[:MOST_CURVES]
     return {
         tuple(same): max((curves[restart] for restart in same), key=lambda curve: curve[-1][0])
         for same in sorted(same for _, same in best)
     }
+
+
+def named(restarts: Sequence[int]) -> str:
+    """Return the name of a line: ``restart 2``, ``restarts 1, 2 and 5``, or how many there are."""
+    if len(restarts) > MOST_NAMED:
+        return f"{len(restarts)} restarts"
+    *others, last = map(str, restarts)
+    return f"restarts {', '.join(others)} and {last}" if others else f"restart {last}"
+
+
+def _rises(curve: Curve) -> Curve:
+    """Return the points at which a curve rises, the first one included."""
+    return (*curve[:1], *(later for before, later in pairwise(curve) if later[1] != before[1]))
+
+
+def _corners(curve: Curve, last: int) -> list[tuple[float, float]]:
+    """Return the corners of the steps: a score holds until the round that improves it."""
+    corners = list[tuple[float, float]](curve[:1])
+    for done, value in _rises(curve)[1:]:
+        corners += [(done, corners[-1][1]), (done, value)]
+    return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]
 
 
 @cache
@@ -112,9 +211,9 @@ def _without_scripts(root: Any) -> Any:
     return root
 
 
-def _empty(size: tuple[int, int], drawing: Drawing, last: int) -> Any:
+def _empty(size: tuple[int, int], drawing: Drawing, curves: int, last: int) -> Any:
     width, height = size
-    colours = [f"var(--line-{number})" for number in range(1, len(shown_curves(drawing.curves)) + 1)]
+    colours = [f"var(--line-{number})" for number in range(1, curves + 1)]
     colours += [f"var(--level-{number})" for number in range(1, len(drawing.levels) + 1)]
     style = _pygal().style.Style(
         **dict.fromkeys(("background", "plot_background"), "transparent"),
@@ -147,14 +246,10 @@ def _empty(size: tuple[int, int], drawing: Drawing, last: int) -> Any:
         margin=6,
         value_formatter=lambda value: f"{value:.6g}",
     )
-    chart.x_labels = _ticks(last)
+    distance = next(distance for distance in _nice() if last / distance <= 8)
+    chart.x_labels = range(0, last + 1, distance)
     chart.x_value_formatter = lambda value: f"{value:.0f}"
     return chart
-
-
-def _ticks(last: int) -> Sequence[int]:
-    step = next(step for step in _nice() if last / step <= 8)
-    return range(0, last + 1, step)
 
 
 def _nice() -> Iterable[int]:
@@ -162,24 +257,3 @@ def _nice() -> Iterable[int]:
     while True:
         yield from (size, 2 * size, 5 * size)
         size *= 10
-
-
-def named(restarts: Sequence[int]) -> str:
-    """Return how a line is called: ``restart 2``, ``restarts 1, 2 and 5``, or how many there are."""
-    if len(restarts) > MOST_NAMED:
-        return f"{len(restarts)} restarts"
-    *others, last = map(str, restarts)
-    return f"restarts {', '.join(others)} and {last}" if others else f"restart {last}"
-
-
-def _bettered(curve: Curve) -> Curve:
-    """Return the points at which a curve rises, the first one included."""
-    return (*curve[:1], *(later for before, later in pairwise(curve) if later[1] != before[1]))
-
-
-def _steps(curve: Curve, last: int) -> list[tuple[float, float]]:
-    """Return corners: a score holds until the round that betters it."""
-    corners = list[tuple[float, float]](curve[:1])
-    for step, value in _bettered(curve)[1:]:
-        corners += [(step, corners[-1][1]), (step, value)]
-    return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]

@@ -14,7 +14,7 @@ from ..events.sinks import SINKS, Sink
 from ..events.sinks.aside import Aside
 from ..events.sinks.tracker import Tracked, scored_before
 from ..events.sinks.trackers import trackers_of
-from ..results.run_dir import TO_KEEP
+from ..results.run_dir import FILES
 from ..secrets import Scrubber
 
 
@@ -49,7 +49,7 @@ async def _trackers(
     run = Tracked(
         run_dir=run_dir,
         settings=config.to_public(),
-        files=TO_KEEP,
+        files=FILES,
         earlier=await asyncio.to_thread(scored_before, run_dir),
         scrub=used.scrub_value,
     )

@@ -21,7 +21,7 @@ def printed(result: SearchResult) -> str:
 def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
     """Calls, failures, tokens, dollars, and what the endpoint did not report."""
     spent = Usage(
-        calls=9, failed_calls=2, prompt_tokens=1000, doubtful_tokens=42_839, doubtful_usd=0.25, cost_usd=1.5
+        calls=9, failed_calls=2, prompt_tokens=1000, estimated_tokens=42_839, estimated_usd=0.25, cost_usd=1.5
     )
     text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
     assert (
@@ -51,7 +51,7 @@ def test_tokens_of_other_prices_are_told_apart() -> None:
         reasoning_tokens=70,
     )  # fmt: skip
     text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
-    assert "1,000 tokens (640 from a cache, 20 written to a cache, 70 of thinking), 2 s" in " ".join(
+    assert "1,000 tokens (640 from a cache, 20 written to a cache, 70 of reasoning), 2 s" in " ".join(
         text.split()
     )
 

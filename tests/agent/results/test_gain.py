@@ -1,14 +1,31 @@
-"""What a search gained: differences, intervals, and the sentence."""
+"""The gain on test: differences, the verdict, the chance level, and runs side by side."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.gain import Examined, Gain, gain_of
-from promptclimb.agent.results.plain_json import plain
+from promptclimb.agent.results.details import Decisions, Details
+from promptclimb.agent.results.gain import (
+    Contender,
+    Examined,
+    about_chance,
+    chance_level,
+    gain_of,
+    most_frequent_share,
+    not_above_chance,
+    verdict_on,
+    versus,
+)
+from promptclimb.agent.results.intervals import paired, unpaired
+from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Inspected, SearchResult, Sizes
+from promptclimb.agent.results.sections import about_scores
+from promptclimb.evaluator.inspection import ClassAccuracy
+from tests.fakes.small_result import small_result
 
 
 def on_test(template: str, right: int, *, first: int = 0, told: bool = True) -> Examined:
@@ -52,7 +69,7 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_cannot_be_tol
         "template, but that may be "
         "chance (-0.1 to +2.2); the rounds brought nothing: the template is the best starting template"
     )
-    assert gain.told == f"on test (1,000 images): {gain.verdict}"
+    assert gain.sentence == f"on test (1,000 images): {gain.verdict}"
 
 
 def test_a_difference_that_may_be_chance_is_told_with_its_size_and_its_interval() -> None:
@@ -132,4 +149,142 @@ def test_a_gain_survives_json() -> None:
     """As it is in ``result.json``."""
     gain = gain_of(BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550)}, images=1000)
     assert gain is not None
-    assert Gain.from_json(json.loads(json.dumps(plain(gain)))) == gain
+    result = small_result(gain=gain)
+    assert SearchResult.from_json(json.loads(result.dumps())).gain == gain
+
+
+def scored(test: float | None, *, classes: int = 5, images: int = 49, **more: Any) -> SearchResult:
+    """A result with that accuracy on test."""
+    return small_result(
+        dataset=Dataset(name="d", classes=classes, shots=1, seed=1, sizes=Sizes(train=5, test=images)),
+        best=Best(template="a {}", train=0.3, val=None, test=test),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("test", "images", "no_better"),
+    [(0.265, 49, True), (0.265, 4900, False), (0.9, 49, False), (0.0, 49, True)],
+)
+def test_the_interval_decides(test: float, images: int, no_better: bool) -> None:
+    """The same accuracy on more images is more than guessing."""
+    assert bool(not_above_chance(scored(test, images=images))) is no_better
+
+
+def test_it_is_said_with_its_figures() -> None:
+    """The accuracy, its interval, and the chance level; the page names the last of every result."""
+    assert not_above_chance(scored(0.265)) == (
+        "26.5 % on test (16.2 to 40.2) may be no better than chance: naming one of 5 classes at random "
+        "gets 20.0 %"
+    )
+    assert "Naming one of 5 classes at random gets 20.0. " in about_scores(scored(0.9))
+
+
+def looked(*images: int, split: str = "test") -> Inspected:
+    """A look at classes of so many images."""
+    classes = tuple(ClassAccuracy(f"c{place}", images=of, correct=0) for place, of in enumerate(images))
+    return Inspected(split=split, classes=classes, confusions=())
+
+
+def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
+    """Which is no feat either: 60 % where 30 of 49 images are of one class."""
+    uneven = scored(0.6, inspection=looked(30, 9, 5, 5, 0))
+    said = "no better than chance: always naming the most frequent of 5 classes gets 61.2 %"
+    assert about_chance(uneven) == said
+    assert not_above_chance(uneven) == f"60.0 % on test (46.0 to 72.5) may be {said}"
+    assert "Naming one of 5 classes at random gets 20.0, always naming the most frequent one 61.2. " in (
+        about_scores(uneven)
+    )
+    assert not not_above_chance(scored(0.9, inspection=looked(30, 9, 5, 5, 0)))
+    assert not not_above_chance(scored(0.6))
+
+
+@pytest.mark.parametrize(
+    "inspection", [None, looked(), looked(0, 0), looked(9, 9, 9, 9, 9), looked(30, 1, split="train")]
+)
+def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
+    inspection: Inspected | None,
+) -> None:
+    """So says a black box that does not tell its images class by class."""
+    assert most_frequent_share(scored(0.265, inspection=inspection)) is None
+    said = not_above_chance(scored(0.265, inspection=inspection))
+    assert "naming one of 5 classes at random gets 20.0 %" in said
+
+
+@pytest.mark.parametrize("changes", [{"test": None}, {"classes": 0}, {"objective": "margin"}, {"images": 0}])
+def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
+    """A sealed test split, a black box that names no classes, scores that are no shares of images."""
+    assert not not_above_chance(scored(**({"test": 0.1} | changes)))
+
+
+def test_scores_of_another_kind_have_no_guess() -> None:
+    """A mean probability lies between 0 and 1 too."""
+    assert chance_level(scored(0.5, objective="margin")) is None
+
+
+def test_the_verdict_says_it_where_it_is_so_and_nowhere_else() -> None:
+    """After the gain, in one sentence; alone where there is no gain to tell."""
+    over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
+    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
+    said = not_above_chance(scored(0.265))
+    assert verdict_on(scored(0.265, gain=gain)) == f"{gain.sentence}; {said}"
+    assert verdict_on(scored(0.265)) == said
+    assert verdict_on(scored(0.9, gain=gain)) == gain.sentence
+    assert verdict_on(scored(None)) == ""
+
+
+LABELS = (0, 1) * 10
+
+
+def contender(name: str, wrong: set[int], image_set: str | None = "set", **changes: Any) -> Contender:
+    """A run whose best template decides wrongly on some of twenty test images."""
+    predicted = tuple(1 - label if place in wrong else label for place, label in enumerate(LABELS))
+    decisions = Decisions(
+        image_set=image_set, classes=("a", "b"), labels=LABELS, predicted={"best": predicted}
+    )
+    values = {
+        "best": Best(template="a {}", train=0.5, val=None, test=1 - len(wrong) / len(LABELS)),
+        "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=len(LABELS))),
+    }
+    result = small_result(**values | changes)
+    return Contender(run=name, result=result, details=Details(decisions=decisions))
+
+
+def test_on_the_same_images_the_interval_is_paired() -> None:
+    """Only the images on which the two differ count."""
+    found = versus(contender("b", {0, 1}), contender("a", {1, 2, 3, 4, 5})).over
+    assert found is not None
+    assert (found.points, found.better, found.worse, found.paired) == (15.0, 4, 1, True)
+    assert found.interval == tuple(round(100 * edge, 4) for edge in paired(4, 1, 20))
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (contender("a", {1}, image_set="others"), "other test images"),
+        (contender("a", {1}, image_set=None), "the scorer does not say which images they are"),
+        (replace(contender("a", {1}), details=None), "no decisions were kept"),
+        (replace(contender("a", {1}), details=contender("a", {1, 2}).details), "no decisions were kept"),
+    ],
+)
+def test_else_it_is_not_and_says_why(other: Contender, why: str) -> None:
+    """Other images, a silent scorer, an older run, or decisions that are not those of the result."""
+    found = versus(contender("b", {0, 1}), other)
+    assert found.why == f"not paired: {why}"
+    assert found.over is not None
+    assert not found.over.paired
+    assert found.over.interval == tuple(round(100 * edge, 4) for edge in unpaired(0.9, 0.95, 20, 20))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"dataset": Dataset(name="e", classes=2, shots=1, seed=1, sizes=Sizes(test=9))}, "another data set"),
+        ({"best": Best(template="a {}", train=0.5, val=None, test=None)}, "no test accuracy yet"),
+        ({"best": Best(template="a {}", train=5.0, val=None, test=7.0)}, "scores that are not accuracies"),
+    ],
+)
+def test_what_cannot_be_compared_has_no_difference(changes: dict[str, Any], why: str) -> None:
+    """A number would be taken for one."""
+    found = versus(contender("b", {0}, **changes), contender("a", {1}))
+    assert (found.over, found.why) == (None, why)

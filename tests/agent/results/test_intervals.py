@@ -62,7 +62,7 @@ def test_decisions_on_the_same_images_tell_more_than_accuracies() -> None:
 @pytest.mark.parametrize("wrong", [(1, 0, 0), (-1, 0, 5), (3, 3, 5)])
 def test_counts_that_do_not_fit_are_refused(wrong: tuple[int, int, int]) -> None:
     """They are a mistake of the caller's."""
-    with pytest.raises(ValueError, match="no counts"):
+    with pytest.raises(ValueError, match="not the counts"):
         paired(*wrong)
 
 

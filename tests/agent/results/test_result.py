@@ -28,7 +28,7 @@ def old_document() -> dict[str, Any]:
     """What the first programs of schema 1 wrote."""
     later = ("versions", "started", "device", "test_opened", "limits")
     found = {name: value for name, value in document().items() if name not in later}
-    for name in ("cached_tokens", "cache_written_tokens", "reasoning_tokens", "told_usd"):
+    for name in ("cached_tokens", "cache_written_tokens", "reasoning_tokens", "reported_usd"):
         del found["usage"][name]
     for line in found["leaderboard"]:
         del line["source"]
@@ -66,7 +66,7 @@ def test_a_document_of_before_is_read() -> None:
     found = SearchResult.from_json(old)
     assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
     assert [(line.source, line.views) for line in found.leaderboard] == [(None, None)] * 2
-    assert (found.limits, found.usage.cached_tokens, found.usage.told_usd) == ((), 0, None)
+    assert (found.limits, found.usage.cached_tokens, found.usage.reported_usd) == ((), 0, None)
     assert found.dataset.sizes == Sizes(train=2, test=4)
     assert found.baselines["default template"] == Ensemble(
         templates=("a photo of a {}",), train=0.5, val=None, test=0.25

@@ -12,8 +12,7 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.result import Best, Dataset, Sizes
+from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Sizes
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.results.run_state import is_run, runs_in, state_of
 from promptclimb.agent.store import Store
@@ -76,7 +75,7 @@ def test_a_finished_run_says_what_came_of_it(
     )
     write_result(copy, small_result(gain=gain, dataset=MANY))
     assert main(["status", str(copy)]) == 0
-    assert "; 50.0 % on test (40.4 to 59.6) may be no better than guessing" in capsys.readouterr().out
+    assert "; 50.0 % on test (40.4 to 59.6) may be no better than chance" in capsys.readouterr().out
     assert (state_of(finished).gain or "").startswith("on test (1,000 images): ")
 
 
@@ -115,14 +114,14 @@ def test_what_is_gained_so_far_is_told_on_train(
     log = (copy / "events.jsonl").read_text().splitlines()
     told = [json.loads(line) for line in log]
     state = state_of(copy)
-    assert state.plain == next(
+    assert state.default == next(
         one["train"] for one in told if one["event"] == "search.default_template_scored"
     )
-    assert state.pool == max(
+    assert state.starting == max(
         one["train"] for one in told if one["event"] == "restart.starting_templates_scored"
     )
     assert state.train is not None
-    over_plain, over_pool = (100 * (state.train - one) for one in (state.plain, state.pool))
+    over_plain, over_pool = (100 * (state.train - one) for one in (state.default, state.starting))
     gains = f"{over_plain:+.1f} points over the default template, {over_pool:+.1f} points over the best "
     gains += "starting template"
     assert main(["status", str(copy)]) == 0

@@ -147,7 +147,7 @@ async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
     evaluator = Words()
     config = SearchConfig(data="words", llm="m", price=price, ensemble_size=2)
     usage = (await finish(config, evaluator, store, ended(evaluator))).usage
-    assert (usage.cost_usd, usage.told_usd) == (cost, told)
+    assert (usage.cost_usd, usage.reported_usd) == (cost, told)
     assert (usage.cached_tokens, usage.cache_written_tokens, usage.reasoning_tokens) == (7, 0, 8)
 
 

@@ -15,10 +15,8 @@ from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.results.exports import FORMS, export, which
-from promptclimb.agent.results.exports.forms import Found, coop
-from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.result import Best, Ensemble, SearchResult
+from promptclimb.agent.results.exports import FORMS, Found, coop, export, which
+from promptclimb.agent.results.result import Best, Difference, Ensemble, Gain, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -161,7 +159,7 @@ def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
         export(run_dir, "word")
     with pytest.raises(UsageError, match="no such folder"):
         export(tmp_path / "absent", "csv")
-    with pytest.raises(UsageError, match="no run's folder"):
+    with pytest.raises(UsageError, match="not the folder of a run"):
         export(tmp_path, "csv")
     (tmp_path / "store").mkdir()
     with pytest.raises(UsageError, match="resume"):
