@@ -862,7 +862,7 @@ def test_a_run_without_a_result_is_reported_as_far_as_it_is(
     assert capsys.readouterr().out == f"{tmp_path / 'r' / 'report.html'}\n"
     text = (tmp_path / "r" / "report.html").read_text()
     assert "Not finished: the search was interrupted after" in text
-    assert "the test images stay sealed" in text
+    assert "the test images are held out" in text
     assert "promptclimb resume r takes up the run" in text
     assert "What was gained" not in text
 
