@@ -503,7 +503,9 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
     for name, one in [*result.baselines.items(), ("best found", found), ("ensemble", result.ensemble)]:
         scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
-        table.add_row(Text(printable(name)), Text(_shown(one.templates)), *scores, style="bold" if one is found else "")
+        table.add_row(
+            Text(printable(name)), Text(_shown(one.templates)), *scores, style="bold" if one is found else ""
+        )
     console.print(table)
     for line in _lines(result, run_dir):
         console.print(Text(line), soft_wrap=True)

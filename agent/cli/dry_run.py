@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ...evaluator.errors import UsageError
 from ..config.schema import SearchConfig
-from ..errors import UsageError
-from ..events.known_trackers import check_trackers
+from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..text import printable
 from .expected import expected, usually

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ...evaluator.counts import counted
-from ...evaluator.datasets import load_data
+from ...evaluator.datasets.loading import load_data
+from ...evaluator.errors import UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.user_paths import user_path
 from ...prompts.template import SLOT, Template
 from ..config.schema import SearchConfig
-from ..errors import UsageError
 from .advice import positional
 from .details import BEST, ENSEMBLE
 from .result import SearchResult

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...evaluator.counts import counted
-from ..errors import UsageError
+from ...evaluator.errors import UsageError
 from ..position import LLM
 from .advice import next_steps, use_of
 from .chart import course_figure

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
-from ...evaluator.inspection import ClassAccuracy, Confusion
+from ...evaluator.scoring import ClassAccuracy, Confusion
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20

@@ -15,11 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.user_paths import user_path
 from ..config.description import Told
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
-from ..errors import ConfigError, StoreExistsError, UsageError
+from ..errors import StoreExistsError
 from ..text import printable
 from .result import Row, SearchResult
 
@@ -122,7 +123,7 @@ def check_files(run_dir: Path) -> None:
 def belongs_to_a_run(path: Path) -> bool:
     """Return whether a file is one that a run needs, this run or another."""
     # Imported here: the command line lists the export formats, and needs neither for that.
-    from ..events.sinks.log import FILE_NAME as LOG
+    from ..events.log import FILE_NAME as LOG
     from ..store.disk import FILE_NAME as DATABASE
 
     if path.parent.name == STORE:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
-from ..errors import PromptclimbError
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details, Pick

@@ -11,17 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
-from ..errors import (
-    ConfigError,
-    PromptclimbError,
-    StoreError,
-    StoreLockedError,
-    StoreMismatchError,
-    UsageError,
-)
-from ..events.known_trackers import check_trackers
+from ..errors import StoreError, StoreLockedError, StoreMismatchError
+from ..events.trackers.known import check_trackers
 from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result

@@ -15,10 +15,10 @@ import pytest
 from promptclimb.agent.cli import live_page as module
 from promptclimb.agent.cli.live_page import ENDED, MOST_READERS, LivePage, live_page
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.events import Noted, RunOpened, SearchStarted, StartingTemplatesScored, TemplateScored
-from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog
+from promptclimb.agent.events.log import FILE_NAME, EventLog
 from promptclimb.agent.position import Position
+from promptclimb.evaluator.errors import UsageError
 
 EVIL = "<script>alert(1)</script> {}"
 STARTED = SearchStarted(
@@ -196,7 +196,7 @@ async def test_a_reader_that_reads_nothing_is_let_go(page: LivePage, monkeypatch
     async with asyncio.timeout(20):
         await reader.readuntil(b"opening ...")
         assert page._readers
-        monkeypatch.setattr(type(page._state), "line", property(lambda _self: "x" * 1_000_000))
+        monkeypatch.setattr(type(page._progress), "line", property(lambda _self: "x" * 1_000_000))
         while page._readers:
             page(Noted(text="more"))
             await asyncio.sleep(0)
@@ -208,7 +208,7 @@ async def test_a_port_in_use_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            UsageError, match=f"--live {port}: .* cannot be listened at \\(Address already in use\\)"
+            UsageError, match=f"--live {port}: cannot listen on .* \\(Address already in use\\)"
         ):
             async with live_page(port):
                 raise AssertionError("nothing is served")

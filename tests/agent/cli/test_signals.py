@@ -57,7 +57,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         search = start(["-m", "promptclimb", *SEARCH, "--base-url", url], tmp_path)
         read_until(search, "searching fake")
         search.send_signal(signal.SIGINT)
-        read_until(search, "a second signal leaves at once")
+        read_until(search, "Press Ctrl-C again to quit now")
         search.send_signal(signal.SIGTERM)
         assert search.wait(30) == 143
         search.communicate()
@@ -86,8 +86,8 @@ def test_a_signal_while_things_are_opened(
         release.set()
     assert not (tmp_path / "r").exists()
     said = capsys.readouterr().err
-    assert "go on with" not in said
-    assert said.splitlines()[-1].startswith("stopped while things were opened: nothing was asked or scored")
+    assert "Resume with" not in said
+    assert said.splitlines()[-1].startswith("Stopped while data and model were opened: nothing was requested or scored")
 
 
 STRUCK = """

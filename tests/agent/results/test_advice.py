@@ -28,7 +28,7 @@ from promptclimb.agent.results.result import (
 )
 from promptclimb.agent.results.run_state import RunState
 from promptclimb.agent.results.run_view import RunView
-from promptclimb.evaluator.inspection import ClassAccuracy
+from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
 KNOWS: dict[str, Any] = {

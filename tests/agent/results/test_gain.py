@@ -24,7 +24,7 @@ from promptclimb.agent.results.gain import (
 from promptclimb.agent.results.intervals import paired, unpaired
 from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Inspected, SearchResult, Sizes
 from promptclimb.agent.results.sections import about_scores
-from promptclimb.evaluator.inspection import ClassAccuracy
+from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
 

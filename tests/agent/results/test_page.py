@@ -26,7 +26,7 @@ from promptclimb.agent.results.result import (
 )
 from promptclimb.agent.results.run_state import RunState
 from promptclimb.agent.results.run_view import Course, Refused, RunView, course_of_rows
-from promptclimb.evaluator.inspection import ClassAccuracy, Confusion
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
 from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""

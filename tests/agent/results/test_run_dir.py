@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError, StoreExistsError, UsageError
+from promptclimb.agent.errors import StoreExistsError
 from promptclimb.agent.results.figures import about_order
 from promptclimb.agent.results.result import Row
 from promptclimb.agent.results.run_dir import (
@@ -26,6 +26,7 @@ from promptclimb.agent.results.run_dir import (
     write_atomically,
     write_result,
 )
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from tests.fakes.small_result import small_result
 
 
