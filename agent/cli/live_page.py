@@ -75,7 +75,7 @@ class LivePage:
         self._wake()
 
     def end(self) -> None:
-        """Tell every reader that the session ends."""
+        """Send every reader the end of the session."""
         self._ended = True
         self._next = 0.0
         self._wake()

@@ -36,7 +36,7 @@ def _latest() -> Path:
     """Return the newest run in ``runs/`` that is not finished.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such run.
     """
     for run_dir in runs_in(user_path("runs", "RUN_DIR")):
         if state_of(run_dir).state in ("stopped", "unfinished"):

@@ -74,11 +74,11 @@ def config_from(arguments: argparse.Namespace) -> SearchConfig:
     """Return the config from command line, environment and file; report unknown variables."""
     say_unknown_variables()
     config = from_sources(given_settings(arguments), os.environ, arguments.config_file)
-    say_unheard([config])
+    say_unused([config])
     return config
 
 
-def say_unheard(configs: Sequence[SearchConfig]) -> None:
+def say_unused(configs: Sequence[SearchConfig]) -> None:
     """Report settings without effect: a description that is not used, limits where no LLM is asked."""
     for line in dict.fromkeys(config.unheard for config in configs):
         if line is not None:
@@ -98,7 +98,7 @@ def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
 
 
 class _ResumeHint:
-    """Tells the user how to resume: remembers the run's folder and the limits that stopped it."""
+    """Prints how to resume: remembers the run's folder and the limits that stopped it."""
 
     def __init__(self) -> None:
         self.run_dir: Path | None = None

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...evaluator.counts import counted
 from .figures import chosen_by_more, score_text
@@ -20,7 +19,7 @@ from .gain import BEST_HAND_MADE, DEFAULT_TEMPLATE, HAND_MADE
 from .run_view import Curve, RunView
 
 MOST_CURVES = 8
-"""Restarts that are drawn: as many as there are colours that can be told apart."""
+"""Restarts that are drawn: as many as there are colours that can be distinguished."""
 MOST_NAMED = 4
 """Restarts on one line that are named in the legend; more are counted."""
 WIDE, NARROW = (860, 360), (380, 330)
@@ -35,66 +34,37 @@ _LARGEST = 1e12
 """Beyond it the drawing library's own sums go wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
-    """The data of a drawing.
+def course_figure(view: RunView) -> dict[str, Any]:
+    """Return the figure of a run: the drawing for a desk and that for a telephone, with one legend in words.
 
-    Attributes:
-        curves: By restart, its best score after each round.
-        levels: Scores to compare with, by name: each a broken line.
-        percent: Whether scores are accuracies, to be shown in percent.
+    A line of the legend is its name, its figure, its colour and its dashes. The drawings are markup, empty
+    where there is nothing to draw.
     """
-
-    curves: Mapping[int, Curve]
-    levels: Mapping[str, float]
-    percent: bool = True
-
-
-class Key(NamedTuple):
-    """A line of the legend."""
-
-    name: str
-    figure: str
-    colour: str
-    dashes: str = "none"
-
-
-class CourseFigure(NamedTuple):
-    """The figure on the page; the drawings are markup, empty where there is nothing to draw."""
-
-    wide: Any
-    narrow: Any
-    key: Sequence[Key]
-    about: str
-    skipped: Sequence[str]
-
-
-def course_figure(view: RunView) -> CourseFigure:
-    """Return the figure of a run: the drawing for a desk and that for a telephone, with one legend."""
     from markupsafe import Markup
 
-    levels = _levels(view)
-    drawing = Drawing(curves=view.course.curves, levels=levels, percent=view.percent)
-    shown = shown_curves(view.course.curves)
+    curves, levels, percent = view.course.curves, _levels(view), view.percent
+    shown = shown_curves(curves)
 
     def text(value: float) -> str:
-        return score_text(value, percent=view.percent, unit=" %")
+        return score_text(value, percent=percent, unit=" %")
 
     key = [
-        Key(named(restarts), text(curve[-1][1]), f"line-{place}")
+        (named(restarts), text(curve[-1][1]), f"line-{place}", "none")
         for place, (restarts, curve) in enumerate(shown.items(), start=1)
     ]
     key += [
-        Key(name, text(value), f"level-{place}", dashes)
+        (name, text(value), f"level-{place}", dashes)
         for place, (dashes, (name, value)) in enumerate(zip(DASHES, levels.items(), strict=False), start=1)
     ]
-    return CourseFigure(
-        wide=Markup(course_chart(drawing, WIDE, "course-wide")),
-        narrow=Markup(course_chart(drawing, NARROW, "course-narrow")),
-        key=key,
-        about=_about(view, sum(map(len, shown))),
-        skipped=[f"{counted(count, 'round')} skipped: {why}" for why, count in view.course.skipped.items()],
-    )
+    return {
+        "wide": Markup(course_chart(curves, levels, WIDE, "course-wide", percent=percent)),
+        "narrow": Markup(course_chart(curves, levels, NARROW, "course-narrow", percent=percent)),
+        "key": key,
+        "about": _about(view, sum(map(len, shown))),
+        "skipped": [
+            f"{counted(count, 'round')} skipped: {why}" for why, count in view.course.skipped.items()
+        ],
+    }
 
 
 def _levels(view: RunView) -> dict[str, float]:
@@ -125,30 +95,39 @@ def _about(view: RunView, shown: int) -> str:
     return about
 
 
-def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
+def course_chart(
+    curves: Mapping[int, Curve],
+    levels: Mapping[str, float],
+    size: tuple[int, int],
+    name: str,
+    *,
+    percent: bool = True,
+) -> str:
     """Return the chart as an ``<svg>`` element; empty where there is nothing to draw.
 
     Args:
-        drawing: Its data.
+        curves: By restart, its best score after each round.
+        levels: Scores to compare with, by name: each a broken line.
         size: Its width and height in pixels.
         name: An id that is unique on the page.
+        percent: Whether scores are accuracies, to be shown in percent.
     """
-    curves = shown_curves(drawing.curves)
-    values = [value for curve in curves.values() for _, value in curve]
+    shown = shown_curves(curves)
+    values = [value for curve in shown.values() for _, value in curve]
     if not values or max(map(abs, values)) > _LARGEST:
         return ""
-    scale = 100.0 if drawing.percent else 1.0
-    last = max((done for curve in curves.values() for done, _ in curve), default=0) or 1
-    chart = _empty(size, drawing, len(curves), last)
+    scale = 100.0 if percent else 1.0
+    last = max((done for curve in shown.values() for done, _ in curve), default=0) or 1
+    chart = _empty(size, len(shown), len(levels), last, percent=percent)
     chart.uuid = name
-    for restarts, curve in curves.items():
+    for restarts, curve in shown.items():
         chart.add(named(restarts), [(done, scale * value) for done, value in _corners(curve, last)])
-    for dashes, (level, value) in zip(DASHES, drawing.levels.items(), strict=False):
+    for dashes, (level, value) in zip(DASHES, levels.items(), strict=False):
         line = [(0, scale * value), (last + REST * last, scale * value)]
         chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
     chart.add_xml_filter(_without_scripts)
     drawn = _COMMENT.sub("", chart.render(is_unicode=True))
-    unit = "accuracy in percent" if drawing.percent else "score"
+    unit = "accuracy in percent" if percent else "score"
     label = f'role="img" aria-label="Best training {unit} of each restart after each round"'
     return drawn.replace("<svg ", f"<svg {label} ", 1)
 
@@ -197,7 +176,7 @@ def _pygal() -> Any:
     import pygal
     import pygal.style
 
-    # It finds its plugins, of which there are none, by an import hook of a form that Python has given up.
+    # It looks for plugins by an import hook of a form that Python has given up.
     sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__module__ != "pygal"]
     return pygal
 
@@ -211,10 +190,10 @@ def _without_scripts(root: Any) -> Any:
     return root
 
 
-def _empty(size: tuple[int, int], drawing: Drawing, curves: int, last: int) -> Any:
+def _empty(size: tuple[int, int], curves: int, levels: int, last: int, *, percent: bool) -> Any:
     width, height = size
     colours = [f"var(--line-{number})" for number in range(1, curves + 1)]
-    colours += [f"var(--level-{number})" for number in range(1, len(drawing.levels) + 1)]
+    colours += [f"var(--level-{number})" for number in range(1, levels + 1)]
     style = _pygal().style.Style(
         **dict.fromkeys(("background", "plot_background"), "transparent"),
         **dict.fromkeys(("foreground", "foreground_strong"), "var(--ink)"),
@@ -240,7 +219,7 @@ def _empty(size: tuple[int, int], drawing: Drawing, curves: int, last: int) -> A
         max_scale=9,
         xrange=(0, last + REST * last),
         x_title="rounds done",
-        y_title="train accuracy, %" if drawing.percent else "train score",
+        y_title="train accuracy, %" if percent else "train score",
         stroke_style={"width": 2.5, "linejoin": "round"},
         disable_xml_declaration=True,
         margin=6,

@@ -168,7 +168,7 @@ def write_details(run_dir: Path, details: Details) -> None:
 
 
 def read_details(run_dir: Path) -> Details | None:
-    """Return the details of a run; None where there are none, or they cannot be read."""
+    """Return the details of a run; None if there is no such file, or it cannot be read."""
     try:
         return Details.from_json(json.loads((run_dir / DETAILS).read_text("utf-8")))
     except (OSError, ValueError, RecursionError):

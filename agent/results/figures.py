@@ -84,7 +84,7 @@ def gains_so_far(best: float, *, default: float | None, starting: float | None, 
 def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
     """Return how many templates the LLM made, and of how many that are not starting templates.
 
-    None where no LLM was asked, or where there are none.
+    None where no LLM was asked, or where there are no new ones.
     """
     sources = [row.source for row in result.leaderboard]
     new = len(sources) - sources.count(INITIAL)

@@ -136,7 +136,7 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
 
 
 def _statistic(one: Difference) -> float:
-    """Return a difference in standard errors under the assumption that there is none."""
+    """Return a difference in standard errors under the assumption of no difference."""
     if one.better is not None and one.worse is not None:
         return (one.better - one.worse) / math.sqrt(one.better + one.worse or 1)
     # Newcombe's interval is not symmetric: what counts is how far its edge towards 0 is.

@@ -235,7 +235,7 @@ def result_of(run_dir: Path) -> SearchResult:
     """Return the result of a run, where a user asks for it.
 
     Raises:
-        UsageError: There is none, or it cannot be read.
+        UsageError: There is no result, or it cannot be read.
     """
     try:
         return read_result(run_dir)

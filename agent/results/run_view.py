@@ -88,7 +88,7 @@ class RunView:
 
     @property
     def rows(self) -> Sequence[Row]:
-        """The leaderboard; while there is none, what was scored so far, by training score."""
+        """The leaderboard; before that, what was scored so far, by training score."""
         if self.result is not None:
             return self.result.leaderboard
         found: dict[str, Row] = {}

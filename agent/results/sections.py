@@ -99,42 +99,13 @@ def about_scores(result: SearchResult) -> str:
     return text + about_test(result)
 
 
-class ClassRow(NamedTuple):
-    """A class: percent of its images that are correctly classified, and the change of that in points."""
-
-    name: str
-    images: int
-    percent: float
-    change: float | None
+ClassRow = tuple[str, int, float, float | None]
+"""A class, its images, percent of them that are correctly classified, and the change of that in points."""
+Confused = tuple[str, str, int, int | None]
+"""A class, another that it is taken for, in how many images, and in how many before."""
 
 
-class Confused(NamedTuple):
-    """A pair of classes: images of one taken for the other, now and before; None where that is not known."""
-
-    true: str
-    taken_for: str
-    images: int
-    before: int | None
-
-
-class PictureGroup(NamedTuple):
-    """Pictures under one heading."""
-
-    heading: str
-    pictures: Sequence[Picture]
-
-
-class Classes(NamedTuple):
-    """The section on classes."""
-
-    about: str
-    baseline: str | None
-    rows: Sequence[ClassRow]
-    confused: Sequence[Confused]
-    pictures: Sequence[PictureGroup]
-
-
-def classes_of(view: RunView) -> Classes | None:
+def classes_of(view: RunView) -> dict[str, Any] | None:
     """Return the section on classes; None where nothing is known of them."""
     if view.result is None or (look := view.result.inspection) is None:
         return None
@@ -148,14 +119,14 @@ def classes_of(view: RunView) -> Classes | None:
     against = "" if baseline is None else f", and by how many points that changed against the {baseline}"
     order = "those that changed most first" if baseline is not None else "those least often right first"
     of = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
-    return Classes(
-        about=f"Under the best template, on {look.split}: how much of each class is correctly classified"
+    return {
+        "about": f"Under the best template, on {look.split}: how much of each class is correctly classified"
         f"{against}. {of}, {order}; then the most frequent confusions.",
-        baseline=baseline,
-        rows=shown,
-        confused=_confused(look, decisions, baseline),
-        pictures=_picture_groups(details.pictures if details is not None else (), baseline),
-    )
+        "baseline": baseline,
+        "rows": shown,
+        "confused": _confused(look, decisions, baseline),
+        "pictures": _picture_groups(details.pictures if details is not None else (), baseline),
+    }
 
 
 def _fits(decisions: Decisions, look: Inspected, baseline: str) -> bool:
@@ -172,12 +143,12 @@ def _class_rows(look: Inspected, decisions: Decisions | None, baseline: str | No
     if decisions is not None and baseline is not None:
         hits = decisions.hits(baseline) or []
         right = Counter(label for label, hit in zip(decisions.labels, hits, strict=True) if hit)
-    found = []
+    found: list[ClassRow] = []
     for label, one in enumerate(look.classes):
         if one.images:
             change = 100 * (one.correct - right[label]) / one.images if decisions is not None else None
-            found.append(ClassRow(one.name, one.images, 100 * one.correct / one.images, change))
-    return sorted(found, key=lambda row: (-abs(row.change or 0.0), row.percent))
+            found.append((one.name, one.images, 100 * one.correct / one.images, change))
+    return sorted(found, key=lambda row: (-abs(row[3] or 0.0), row[2]))
 
 
 def _confused(look: Inspected, decisions: Decisions | None, baseline: str | None) -> list[Confused]:
@@ -187,21 +158,22 @@ def _confused(look: Inspected, decisions: Decisions | None, baseline: str | None
         before.update((decisions.class_name(true), decisions.class_name(taken)) for true, taken in pairs)
     known = decisions is not None
     return [
-        Confused(one.true, one.taken_for, one.images, before[one.true, one.taken_for] if known else None)
+        (one.true, one.taken_for, one.images, before[one.true, one.taken_for] if known else None)
         for one in look.confusions[:MOST_CONFUSED]
     ]
 
 
-def _picture_groups(pictures: Sequence[Picture], baseline: str | None) -> list[PictureGroup]:
+def _picture_groups(pictures: Sequence[Picture], baseline: str | None) -> list[tuple[str, Sequence[Picture]]]:
+    """Return headings with the pictures below each."""
     if baseline is None:
         return []
-    found = [
-        PictureGroup(f"Fixed: the {baseline} got these wrong", [one for one in pictures if one.put_right]),
-        PictureGroup(
-            f"Broken: the {baseline} got these right", [one for one in pictures if not one.put_right]
-        ),
-    ]
-    return [group for group in found if group.pictures]
+    fixed = [one for one in pictures if one.put_right]
+    broken = [one for one in pictures if not one.put_right]
+    groups = {
+        f"Fixed: the {baseline} got these wrong": fixed,
+        f"Broken: the {baseline} got these right": broken,
+    }
+    return [(heading, found) for heading, found in groups.items() if found]
 
 
 class WordEffect(NamedTuple):

@@ -416,7 +416,7 @@ def test_the_doctor_says_what_an_endpoint_can_do(
     found = {one["what"]: one["text"] for one in json.loads(capsys.readouterr().out)}
     assert server.statistics.requests == 2
     assert "takes max_tokens, temperature, seed, top_p, stop, response_format" in found["chat, parameters"]
-    assert found["chat, usage"] == "told"
+    assert found["chat, usage"] == "reported"
     assert found["chat, seed"] == "taken, and repeats"
     assert "does not follow" in found["chat, JSON schema"]
     assert found["chat, thinking"] == "none seen"
@@ -427,7 +427,7 @@ def test_the_doctor_says_what_an_endpoint_can_do(
 
 
 @pytest.mark.parametrize("pool", [False, True])
-def test_credentials_that_a_resumed_run_lacks_are_told_of(
+def test_credentials_that_a_resumed_run_lacks_are_reported(
     pool: bool, server: ChatServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Beside the command that goes on, and without them."""
@@ -967,7 +967,7 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
 def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A stopped run is shown with its reason and how to go on; finished, nothing is left to go on with."""
+    """A stopped run is shown with its reason and how to resume; finished, nothing is left to do."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert call("status", "--help") == 0
     assert "The best so far is that by training images." in capsys.readouterr().out
@@ -988,9 +988,9 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     assert main(["status", str(run_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "finished"
     assert call("resume", run_dir) == 0
-    told = "".join(capsys.readouterr())
-    assert "The run was finished already. This is its result:" in told
-    assert "files: " in told
+    shown = "".join(capsys.readouterr())
+    assert "The run was finished already. This is its result:" in shown
+    assert "files: " in shown
     assert main(["resume"]) == 2
     assert main(["status", "elsewhere"]) == 2
 

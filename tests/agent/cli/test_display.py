@@ -445,7 +445,7 @@ def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
     ) in text
 
 
-def test_the_llms_templates_are_told_from_those_that_took_no_call() -> None:
+def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> None:
     """How many of the new ones are its own; nothing of a result that does not say, or without an LLM."""
     board = (
         row(1, source="llm"),
@@ -459,8 +459,8 @@ def test_the_llms_templates_are_told_from_those_that_took_no_call() -> None:
         assert "the LLM's" not in printed(other)
 
 
-def test_tokens_of_other_prices_are_told_apart() -> None:
-    """Those of caches and of thinking, where an endpoint tells of them."""
+def test_tokens_of_other_prices_are_listed() -> None:
+    """Those of caches and of reasoning, where an endpoint reports them."""
     spent = Usage(
         calls=9, prompt_tokens=900, completion_tokens=100, cached_tokens=640, cache_written_tokens=20,
         reasoning_tokens=70,

@@ -87,7 +87,9 @@ def test_a_signal_while_things_are_opened(
     assert not (tmp_path / "r").exists()
     said = capsys.readouterr().err
     assert "Resume with" not in said
-    assert said.splitlines()[-1].startswith("Stopped while data and model were opened: nothing was requested or scored")
+    assert said.splitlines()[-1].startswith(
+        "Stopped while data and model were opened: nothing was requested or scored"
+    )
 
 
 STRUCK = """
@@ -143,7 +145,7 @@ def test_a_thread_that_is_left_behind_does_not_change_the_exit_code(tmp_path: Pa
     assert "taken apart" not in said
 
 
-def test_a_loop_without_signal_handlers_hears_signals_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_without_signal_handlers_gets_signals_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, where asyncio has none: the first signal asks for a stop."""
 
     class Windows(asyncio.SelectorEventLoop):

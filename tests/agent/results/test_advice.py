@@ -107,7 +107,7 @@ def test_the_intervals_decide(
     assert said in steps(gain=gain, **KNOWS)
 
 
-def test_what_is_no_better_than_guessing_is_not_to_be_used() -> None:
+def test_what_is_no_better_than_chance_is_not_to_be_used() -> None:
     """However much better than a default template that fails altogether."""
     gain = Gain(over={"default template": between(16, 40)}, ensemble=None, verdict="")
     dataset = Dataset(name="d", classes=5, shots=1, seed=1, sizes=Sizes(train=5, test=49))
@@ -117,17 +117,17 @@ def test_what_is_no_better_than_guessing_is_not_to_be_used() -> None:
 
 
 def test_what_was_done_already_is_not_advised() -> None:
-    """Who gave a sentence needs another one; without an LLM there is none that could be stronger."""
+    """Who gave a sentence needs another one; without an LLM none could be stronger."""
     gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
-    blind, told = (
+    without, described = (
         "\n".join(next_steps(replace(view(small_result(gain=gain, llm=llm, **KNOWS)), config=config)))
         for llm, config in (
             (Llm(model="m", base_url=None), ""),
             (Llm(model=None, base_url=None), 'describe = "x"\n'),
         )
     )
-    assert "A description of what the images show (--describe), another method or a stronger LLM" in blind
-    assert "Another description of what the images show (--describe), another method or an LLM (" in told
+    assert "A description of what the images show (--describe), another method or a stronger LLM" in without
+    assert "Another description of what the images show (--describe), another method or an LLM (" in described
 
 
 def code(**changes: Any) -> dict[str, Any]:

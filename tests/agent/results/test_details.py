@@ -59,7 +59,7 @@ def test_details_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_details(tmp_path) == Details()
 
 
-def test_details_of_before_have_no_curve(tmp_path: Path) -> None:
+def test_older_details_have_no_curve(tmp_path: Path) -> None:
     """All else of them is there."""
     before = DETAILS.to_json()
     del before["curve"]
@@ -93,7 +93,7 @@ def test_hits_are_counted_by_name() -> None:
         {"curve": [DETAILS.to_json()["curve"][0] | {"after": "3"}]},
     ],
 )
-def test_a_file_of_another_shape_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_file_of_another_shape_is_ignored(tmp_path: Path, change: dict[str, Any]) -> None:
     """A page without it is better than no page."""
     (tmp_path / "details.json").write_text(json.dumps(DETAILS.to_json() | change))
     assert read_details(tmp_path) is None
@@ -117,7 +117,7 @@ def test_the_line_goes_back_to_an_initial_template() -> None:
 
 
 def test_a_template_that_is_like_no_other_has_no_ancestor() -> None:
-    """Less than half of its words in common is none."""
+    """Less than half of its words in common do not count."""
     assert lineage_of(BEST, [row(template="{} in ink")]) == [BEST]
 
 
@@ -135,8 +135,8 @@ def test_what_stood_in_a_request_is_found_best_first() -> None:
     ]
 
 
-def test_words_are_told_by_what_went_with_them() -> None:
-    """Each template once; too few templates with a word, or without it, tell nothing."""
+def test_words_are_ranked_by_the_scores_of_their_templates() -> None:
+    """Each template once; too few templates with a word, or without it, are left out."""
     rows = [row(template=f"Good, {{}} {n}", train=0.8) for n in "abc"]
     rows += [row(template=f"bad {{}} {n}", train=0.2) for n in "abc"]
     better, worse = word_effects([*rows, *rows])

@@ -28,10 +28,10 @@ from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
 
-def on_test(template: str, right: int, *, first: int = 0, told: bool = True) -> Examined:
+def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) -> Examined:
     """A template that classifies ``right`` of 1000 images correctly, from the ``first`` on."""
     bits = [first <= image < first + right for image in range(1000)]
-    return Examined(templates=(template,), test=right / 1000, hits=bits if told else None)
+    return Examined(templates=(template,), test=right / 1000, hits=bits if decided else None)
 
 
 BEST = on_test("a {}", 600)
@@ -54,7 +54,7 @@ def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
     )
 
 
-def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_cannot_be_told_apart() -> None:
+def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_is_not_certain() -> None:
     """In that order, and only what is certain is called better or worse."""
     baselines = {
         "best starting template": BEST,
@@ -72,8 +72,8 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_cannot_be_tol
     assert gain.sentence == f"on test (1,000 images): {gain.verdict}"
 
 
-def test_a_difference_that_may_be_chance_is_told_with_its_size_and_its_interval() -> None:
-    """Below as above; of none at all it is said that there is none. None of it is called better or worse."""
+def test_a_difference_that_may_be_chance_has_its_size_and_its_interval() -> None:
+    """Below as above; a difference of 0 is called level. Neither is called better or worse."""
     below = gain_of(BEST, BEST, {"default template": on_test("the {}", 610, first=20)}, images=1000)
     level = gain_of(BEST, BEST, {"default template": on_test("the {}", 600, first=20)}, images=1000)
     assert below is not None
@@ -82,13 +82,11 @@ def test_a_difference_that_may_be_chance_is_told_with_its_size_and_its_interval(
     assert level.verdict.startswith("level with the default template (-1.")
 
 
-def test_a_best_hand_made_that_is_the_plain_template_is_called_so() -> None:
-    """One template is told of once, by both its names, and its figures stand under both."""
-    plain_one = on_test("the {}", 550, first=10)
-    gain = gain_of(BEST, BEST, {"default template": plain_one, "best hand-made": plain_one}, images=1000)
-    itself = gain_of(
-        plain_one, BEST, {"default template": plain_one, "best hand-made": plain_one}, images=1000
-    )
+def test_a_best_hand_made_that_is_the_default_template_is_called_so() -> None:
+    """One template is named once, by both its names, and its figures stand under both."""
+    default = on_test("the {}", 550, first=10)
+    gain = gain_of(BEST, BEST, {"default template": default, "best hand-made": default}, images=1000)
+    itself = gain_of(default, BEST, {"default template": default, "best hand-made": default}, images=1000)
     assert gain is not None
     assert itself is not None
     assert list(gain.over) == ["default template", "best hand-made"]
@@ -103,24 +101,24 @@ def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
     """Several averaged are not compared with one template."""
     several = Examined(templates=("a {}", "b {}"), test=0.5, hits=None)
     one = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)}, images=1000)
-    none = gain_of(BEST, BEST, {"hand-made": several}, images=1000)
+    nothing = gain_of(BEST, BEST, {"hand-made": several}, images=1000)
     assert one is not None
     assert list(one.over) == ["best hand-made"]
-    assert none is None
+    assert nothing is None
 
 
 def test_accuracies_alone_give_wider_intervals_and_say_so() -> None:
-    """A black box need not tell image by image; the interval takes the two for independent."""
-    plain_one = on_test("the {}", 550)
-    told = gain_of(BEST, BEST, {"default template": plain_one}, images=1000)
-    untold = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, told=False)}, images=1000)
-    assert told is not None
-    assert untold is not None
-    narrow, wide = told.over["default template"], untold.over["default template"]
+    """A custom scorer need not give decisions image by image; the interval takes the two for independent."""
+    default = on_test("the {}", 550)
+    known = gain_of(BEST, BEST, {"default template": default}, images=1000)
+    unknown = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, decided=False)}, images=1000)
+    assert known is not None
+    assert unknown is not None
+    narrow, wide = known.over["default template"], unknown.over["default template"]
     assert not wide.paired
     assert (wide.better, wide.worse) == (None, None)
     assert wide.interval[0] < narrow.interval[0] < narrow.interval[1] < wide.interval[1]
-    assert "intervals are not paired" in untold.verdict
+    assert "intervals are not paired" in unknown.verdict
 
 
 @pytest.mark.parametrize("images", [10, 20, 40])
@@ -138,7 +136,7 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
 
 
 def test_scores_that_are_no_shares_have_no_intervals() -> None:
-    """A black box may score with any number; of a sealed test split nothing is known."""
+    """A custom scorer may give any number; nothing is known of a test split that was not evaluated."""
     for test in (None, 17.0):
         other = Examined(templates=("the {}",), test=test)
         assert gain_of(BEST, BEST, {"default template": other}, images=1000) is None
@@ -167,7 +165,7 @@ def scored(test: float | None, *, classes: int = 5, images: int = 49, **more: An
     [(0.265, 49, True), (0.265, 4900, False), (0.9, 49, False), (0.0, 49, True)],
 )
 def test_the_interval_decides(test: float, images: int, no_better: bool) -> None:
-    """The same accuracy on more images is more than guessing."""
+    """The same accuracy on more images is better than chance."""
     assert bool(not_above_chance(scored(test, images=images))) is no_better
 
 
@@ -205,7 +203,7 @@ def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
 def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
     inspection: Inspected | None,
 ) -> None:
-    """So says a black box that does not tell its images class by class."""
+    """As with a scorer that does not give its images class by class."""
     assert most_frequent_share(scored(0.265, inspection=inspection)) is None
     said = not_above_chance(scored(0.265, inspection=inspection))
     assert "naming one of 5 classes at random gets 20.0 %" in said
@@ -213,7 +211,7 @@ def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
 
 @pytest.mark.parametrize("changes", [{"test": None}, {"classes": 0}, {"objective": "margin"}, {"images": 0}])
 def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
-    """A sealed test split, a black box that names no classes, scores that are no shares of images."""
+    """A test split not evaluated, a scorer that names no classes, scores that are no shares of images."""
     assert not not_above_chance(scored(**({"test": 0.1} | changes)))
 
 
@@ -223,7 +221,7 @@ def test_scores_of_another_kind_have_no_guess() -> None:
 
 
 def test_the_verdict_says_it_where_it_is_so_and_nowhere_else() -> None:
-    """After the gain, in one sentence; alone where there is no gain to tell."""
+    """After the gain, in one sentence; alone where there is no gain."""
     over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
     gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
     said = not_above_chance(scored(0.265))

@@ -164,7 +164,7 @@ def test_the_figures_are_those_of_the_result() -> None:
 
 
 def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
-    """Nothing was estimated there; the number of test images is told with the verdict."""
+    """Nothing was estimated there; the number of test images is in the verdict."""
     best = Examined(templates=("a {}",), test=0.5)
     gain = gain_of(best, best, {"best starting template": best}, images=54)
     assert gain is not None
@@ -175,7 +175,7 @@ def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
 
 
 def test_all_notes_are_on_the_page() -> None:
-    """What was let through and what ran stand beside the figures; lists are lines, the rest is JSON."""
+    """Warnings and versions stand beside the figures; lists are lines, the rest is JSON."""
     text = Reader(page(small_result(), "")).text
     for part in ("split made by rule; 2 bad images left out", "packed", "torch 2.9", "cpu", "2026-08-01"):
         assert part in text
@@ -264,7 +264,7 @@ def test_a_long_leaderboard_is_cut_and_says_so() -> None:
 
 
 def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
-    """A black box may score with any number; what it does not tell of itself is not said either."""
+    """A custom scorer may give any number; what it does not say of itself is not shown either."""
     unknown = Dataset(name="ads", classes=0, shots=16, seed=1, sizes=Sizes())
     low = [row(1, "a {}", train=-70.5), row(2, "one {}", train=-7000.0)]
     read = Reader(

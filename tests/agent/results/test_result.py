@@ -59,7 +59,7 @@ def test_a_document_reads_back_equal() -> None:
     assert SearchResult.from_json(small_result().to_json()) == small_result()
 
 
-def test_a_document_of_before_is_read() -> None:
+def test_an_older_document_is_read() -> None:
     """What it does not say is unknown, not zero; a baseline may come without val."""
     old = old_document()
     del old["baselines"]["default template"]["val"]
@@ -126,6 +126,6 @@ def test_a_result_without_its_test_split_is_not_complete() -> None:
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf])
 def test_what_json_has_no_word_for_is_never_written(figure: float) -> None:
-    """A document with NaN in it is none that another program could read."""
+    """No other program could read a document with NaN in it."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         replace(small_result(), notes={"x": figure}).dumps()

@@ -50,7 +50,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
         result_of(tmp_path)
 
 
-def test_a_missing_result_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_result_is_reported_with_what_to_do(tmp_path: Path) -> None:
     """No folder, no run, a run that has not come so far."""
     with pytest.raises(UsageError, match="no such folder"):
         result_of(tmp_path / "absent")
@@ -99,7 +99,7 @@ def test_a_new_runs_folder_is_named_or_made_up(tmp_path: Path, monkeypatch: pyte
         check_run_dir(folder)
 
 
-def test_a_file_in_place_of_the_runs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_place_of_the_runs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no sign that other runs have all the names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").write_text("x")
@@ -143,7 +143,7 @@ def test_an_error_of_writing_names_the_file_and_no_temporary_one(tmp_path: Path)
 @pytest.mark.parametrize(
     "name", ["result.json", "leaderboard.csv", "templates.json", "config.toml", "report.html"]
 )
-def test_a_folder_in_place_of_a_runs_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_folder_in_place_of_a_runs_file_is_reported(tmp_path: Path, name: str) -> None:
     """Found when the run goes on, and not when it has come to its end."""
     check_files(tmp_path)
     (tmp_path / name).mkdir()

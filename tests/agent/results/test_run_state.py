@@ -22,7 +22,7 @@ from tests.fakes.clock import run_virtual
 from tests.fakes.small_result import small_result
 
 MANY = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
-"""Enough test images to tell good from guessed."""
+"""Enough test images to be above the chance level."""
 
 
 def run(run_dir: Path, **more: Any) -> Path:
@@ -104,21 +104,21 @@ def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) 
     assert state.best is not None
 
 
-def test_what_is_gained_so_far_is_told_on_train(
+def test_what_is_gained_so_far_is_shown_on_train(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Over plain and over the best starting template, until the test images tell."""
+    """Over the default and the best starting template, until test is evaluated."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
     (copy / "result.json").unlink()
     log = (copy / "events.jsonl").read_text().splitlines()
-    told = [json.loads(line) for line in log]
+    logged = [json.loads(line) for line in log]
     state = state_of(copy)
     assert state.default == next(
-        one["train"] for one in told if one["event"] == "search.default_template_scored"
+        one["train"] for one in logged if one["event"] == "search.default_template_scored"
     )
     assert state.starting == max(
-        one["train"] for one in told if one["event"] == "restart.starting_templates_scored"
+        one["train"] for one in logged if one["event"] == "restart.starting_templates_scored"
     )
     assert state.train is not None
     over_plain, over_pool = (100 * (state.train - one) for one in (state.default, state.starting))
@@ -130,7 +130,7 @@ def test_what_is_gained_so_far_is_told_on_train(
     assert "points over" not in capsys.readouterr().out
 
 
-def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> None:
+def test_a_live_run_is_distinguished_from_a_dead_one(finished: Path, tmp_path: Path) -> None:
     """By the lock, which a dead process does not hold, though its number may be another's by now."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
@@ -145,7 +145,7 @@ def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> N
 def test_another_users_live_run_is_live(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that may not be signalled is there; a lock that may only be read tells that it is held."""
+    """A process that may not be signalled is there; a lock that may only be read is seen to be held."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
 

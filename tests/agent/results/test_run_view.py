@@ -66,7 +66,7 @@ def test_pictures_may_be_left_out(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("events", [[], SESSION[:3]])
-def test_where_the_log_is_not_whole_the_leaderboard_tells(
+def test_where_the_log_is_not_whole_the_leaderboard_is_used(
     run_dir: Path, events: list[dict[str, Any]]
 ) -> None:
     """It was cut, or is of another: a course that lacks templates would be one that did not happen."""
@@ -136,7 +136,7 @@ def test_a_log_that_was_changed_is_no_reason_to_fail() -> None:
     assert course_of(odd).rows == ()
 
 
-def test_without_a_log_the_leaderboard_tells_what_it_can() -> None:
+def test_without_a_log_the_course_is_read_from_the_leaderboard() -> None:
     """Best so far, over the rounds of all conversations, and said to be read from there."""
     rows = [
         row(restart=1, train=0.5),

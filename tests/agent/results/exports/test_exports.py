@@ -134,7 +134,7 @@ def test_csv_is_the_leaderboard_without_formulas(run_dir: Path) -> None:
 def test_coop_gets_a_context_where_there_can_be_one(
     run_dir: Path, template: str, context: str | None
 ) -> None:
-    """CTX_INIT stands before the class name; a template that goes on after it is none."""
+    """CTX_INIT stands before the class name; one that continues after it cannot be a context."""
     result = with_templates(read_result(run_dir), template)
     result = replace(result, dataset=replace(result.dataset, name="dtd"))
     document = json.loads(coop(Found(run_dir, result)))
