@@ -3,8 +3,8 @@
 Prints for each file how many of a random sample of changes (mutants) its tests kill, and every survivor with
 its line. A survivor is a test that is missing, dead code, or a change that nobody can see.
 
-mutmut 3 names what it changes by the file (``agent.search.memory``) and gives up where the tests know it as
-``promptclimb.agent.search.memory``. cosmic-ray works, but it changes annotations, which nobody executes (12
+mutmut 3 names what it changes by the file (``agent.methods.memory``) and gives up where the tests know it as
+``promptclimb.agent.methods.memory``. cosmic-ray works, but it changes annotations, which nobody executes (12
 of
 the 17 survivors that it found in ``memory.py`` were a ``|`` in a type), never leaves a statement out, and
 starts Python anew for each mutant. So this is a tool of our own: the libraries are imported once, each mutant
@@ -39,8 +39,8 @@ STORE = ("tests/agent/store/test_writer.py", "tests/agent/store/test_store.py")
 PACING = tuple(f"{LLM}/pacing/test_{name}.py" for name in ("window", "limiter", "pacing"))
 TARGETS: dict[str, tuple[str, ...]] = {
     "agent/search/restart.py": (f"{RESTART}/test_one_restart.py", RESTART),
-    "agent/search/memory.py": (f"{RESTART}/test_memory.py",),
-    "agent/search/selection.py": (f"{RESTART}/test_selection.py",),
+    "agent/methods/memory.py": ("tests/agent/methods/test_memory.py",),
+    "agent/search/choice.py": (f"{RESTART}/test_choice.py",),
     "agent/search/journal.py": (f"{SEARCH}/test_journal.py",),
     "agent/store/run.py": STORE,
     "agent/store/records.py": STORE,
@@ -75,10 +75,12 @@ class Change(NamedTuple):
     value: Any
 
 
-def parts(node: ast.AST, *, told: bool = False) -> Iterator[ast.AST]:
+def parts(node: ast.AST, *, in_message: bool = False) -> Iterator[ast.AST]:
     """Yield a node and what lies in it, without what nobody executes, and without texts for people."""
-    told = told or isinstance(node, ast.Raise) or ast.unparse(node).startswith(("TypeVar(", "Literal["))
-    if not (told and isinstance(node, ast.Constant)):
+    in_message = (
+        in_message or isinstance(node, ast.Raise) or ast.unparse(node).startswith(("TypeVar(", "Literal["))
+    )
+    if not (in_message and isinstance(node, ast.Constant)):
         yield node
     for name, value in ast.iter_fields(node):
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -86,7 +88,7 @@ def parts(node: ast.AST, *, told: bool = False) -> Iterator[ast.AST]:
             for each in value if isinstance(value, list) else [value]:
                 protocol = isinstance(each, ast.ClassDef) and "Protocol" in map(ast.unparse, each.bases)
                 if isinstance(each, ast.AST) and not isinstance(each, ast.JoinedStr) and not protocol:
-                    yield from parts(each, told=told)
+                    yield from parts(each, in_message=in_message)
 
 
 def may_go(statement: ast.stmt) -> bool:
@@ -193,12 +195,12 @@ def warm_up(path: Path, tests: tuple[str, ...]) -> float:
     Raises:
         RuntimeError: A test fails as it is.
     """
-    hear, say = multiprocessing.Pipe(duplex=False)
+    reader, writer = multiprocessing.Pipe(duplex=False)
     began = time.monotonic()
-    if outcome(600, path, path.read_text("utf-8"), tests, say) != "passed":
+    if outcome(600, path, path.read_text("utf-8"), tests, writer) != "passed":
         raise RuntimeError(f"{' '.join(tests)}: a test fails with nothing changed")
     seconds = time.monotonic() - began
-    for name in hear.recv():
+    for name in reader.recv():
         if not any(part.startswith(OURS) for part in name.split(".")):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

@@ -187,7 +187,7 @@ def make_set(folder: Path, images: int, classes: int = 50) -> None:
 
 def known(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     """Return the figures of ``known``."""
-    from promptclimb.evaluator.clip import images as image_encoder
+    from promptclimb.evaluator.clip.in_process import image_encoder
 
     make_set(folder, images)
     seen_files.SETTLED_NS = 0  # the files are as young as the benchmark

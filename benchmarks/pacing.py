@@ -40,7 +40,7 @@ from promptclimb.agent.errors import ChatError
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
 from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.pacing.limits import RateLimits
+from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatRequest
 from tests.fakes.chat_server import ChatServer, ServerOptions

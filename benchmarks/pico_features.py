@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.models import bundled_models
-from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN
 from training.model import encode_text, fast
 
 Floats = NDArray[np.float32]
@@ -79,7 +79,7 @@ def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[i
     Args:
         name: The set.
         count: How many.
-        mark: Tells these pictures from others.
+        mark: Identifies these pictures.
         tested: Whether they are drawn with what test pictures are drawn with, or with what few-shot ones are.
     """
     of = sets.spec(name)
@@ -135,7 +135,7 @@ class Encoded:
         hand_made: Class vectors of the templates made by hand for this set.
         openai: Those of the 80 templates that OpenAI published for ImageNet.
         features: Of its pictures, by split: [n, E].
-        views: Of altered views of the few-shot pictures, by split: [n, VIEWS, E].
+        views: Of augmented copies of the few-shot pictures, by split: [n, VIEWS, E].
         labels: By split: [n].
         scale: The factor between cosine and logit.
     """
@@ -179,8 +179,8 @@ def encoded(name: str, clip: Clip, pictures: int, cache: Path | None) -> Encoded
             found[f"{split}_y"] = np.array([of.classes.index(label) for label, _ in drawn])
             found[f"{split}_x"] = clip.pictures(picture for _, picture in drawn)
             if split != "test":
-                altered = clip.pictures(augmented_copies((picture for _, picture in drawn), Random(name)))
-                found[f"{split}_views"] = altered.reshape(len(drawn), VIEWS, -1)
+                copies = clip.pictures(augmented_copies((picture for _, picture in drawn), Random(name)))
+                found[f"{split}_views"] = copies.reshape(len(drawn), VIEWS, -1)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             np.savez(file, **found)

@@ -22,7 +22,6 @@ if not (_HERE / "agent").is_dir():
 
 if TYPE_CHECKING:
     from .agent.config.schema import SearchConfig
-    from .agent.errors import PromptclimbError
     from .agent.results.result import SearchResult
     from .agent.search.api import (
         datasets,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     )
     from .agent.search.evaluation import Evaluation
     from .evaluator.datasets.pictures import open_rgb
+    from .evaluator.errors import PromptclimbError
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {

@@ -13,8 +13,7 @@ from ...evaluator.open import opened_before
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
-from ..events.event import Bus
-from ..events.searching import Noted
+from ..events import Bus, Noted
 from ..search.inputs import read_pool, ready_evaluator
 from ..stop import Stop
 from .display import Display

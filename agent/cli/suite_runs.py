@@ -10,9 +10,10 @@ from typing import Self, TypeVar
 
 from filelock import BaseFileLock
 
+from ...evaluator.errors import ConfigError, UsageError
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, StoreError, StoreLockedError, UsageError
-from ..events.event import Bus
+from ..errors import StoreError, StoreLockedError
+from ..events import Bus
 from ..llm.endpoints import check_endpoints
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.allowance import Allowance

@@ -14,27 +14,26 @@ from ..errors import (
     QuotaSpentError,
     RateLimitedError,
     RequestFailedError,
-    TokenUsage,
     UselessAnswerError,
 )
-from ..events.asking import (
+from ..events import (
     AnswerTokensRaised,
     ChatFailed,
     EndpointBack,
     EndpointRemoved,
     EndpointSetAside,
     GaveUp,
+    Listener,
+    Noted,
     UsageUntold,
 )
-from ..events.event import Listener
-from ..events.searching import Noted
 from ..rates import PICODOLLARS
+from ..token_usage import TokenUsage
 from .attempt import attempt
 from .budget import Budget
 from .member import Addressed, Member
 from .outage import Outage
-from .pacing.limiter import Permit, RateLimiter
-from .pacing.pacer import Pacer
+from .pacing import Pacer, Permit, RateLimiter
 from .spending import Ledger, Spending
 from .token_bound import TokenBound
 from .types import ChatAnswer, asked_tokens

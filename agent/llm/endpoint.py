@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .pacing.limits import RateLimits
+from .pacing import RateLimits
 from .price_table import Row
 from .types import ChatAnswer, ChatClient, ChatRequest
 from .usage import Bill, Price

@@ -9,18 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...evaluator.counts import how_to_install
+from ...evaluator.errors import ConfigError
 from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
-from ..config.local_llm import LOCAL_LLM
+from ..config.llm_name import LOCAL_LLM
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, EndpointError
-from ..events.event import Listener
-from ..events.searching import Noted
+from ..errors import EndpointError
+from ..events import Listener, Noted
 from ..secrets import Scrubber, Secret, split_userinfo
 from ..stop import Stop
 from .dialects.keys import clean_key
 from .endpoint import Endpoint
 from .loopback import is_loopback
-from .pacing.limits import RateLimits
+from .pacing import RateLimits
 from .preflight import look
 from .price_table import priced
 from .stoppable import StoppableChat
@@ -93,7 +93,7 @@ def check_endpoints(config: SearchConfig, environment: Mapping[str, str]) -> Non
         for one in _wanted(config):
             _key(one, environment)
     elif config.llm_fallback is None:
-        from .local.readiness import check_here
+        from .local import check_here
 
         try:
             check_here(config.llm or "")
@@ -209,9 +209,14 @@ async def _remote(
 async def _local(
     stack: AsyncExitStack, config: SearchConfig, stop: Stop, scrubber: Scrubber, tell: Listener
 ) -> Endpoint:
-    from .local.llama_server import LlamaServer, LlamaSettings
-    from .local.local_chat import LocalChat
-    from .local.readiness import content_of, make_ready, model_name
+    from .local import (
+        LlamaServer,
+        LlamaSettings,
+        LocalChat,
+        content_of,
+        make_ready,
+        model_name,
+    )
 
     assert config.llm is not None
     if (address := config.base_url or next((one.base_url for one in config.endpoints), None)) is not None:
@@ -240,7 +245,7 @@ async def _local(
 
 def _unusable(error: EndpointError) -> ConfigError:
     """Return what is said of a local model that cannot be used: why, and what to do."""
-    from .local.readiness import is_installed
+    from .local import is_installed
 
     brings = "" if is_installed() else f"{how_to_install('local')} brings it, "
     return ConfigError(f"--llm local cannot be used: {error}; {brings}--llm-fallback combine does without")

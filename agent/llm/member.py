@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..errors import BadRequestError, ChatError, TokenUsage
+from ..errors import BadRequestError, ChatError
+from ..token_usage import TokenUsage
 from .endpoint import Endpoint
-from .pacing.limiter import RateLimiter
+from .pacing import RateLimiter
 from .standing import Standing
 from .told_price import ToldPrice
 from .types import ChatRequest, asked_tokens

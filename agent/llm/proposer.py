@@ -8,15 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import ChatError, RequestFailedError, RequestTooLargeError, TransientChatError
-from ..events.asking import EndpointPaced, RetryScheduled
-from ..events.event import Listener, unheard
+from ..events import EndpointPaced, Listener, RetryScheduled, unheard
 from .budget import Budget
 from .delivery import UNFIT, Delivery
 from .endpoint import Endpoint, Reply
 from .member import Member
 from .outage import Outage
-from .pacing.limiter import Permit, RateLimiter
-from .pacing.pacer import Pacer
+from .pacing import Pacer, Permit, RateLimiter
 from .reserving import Reserving
 from .retry import Decision, RetryPolicy, classify, retrying
 from .spending import Ledger, Spending

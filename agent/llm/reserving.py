@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import TokenUsage
+from ..token_usage import TokenUsage
 from .budget import Budget
 from .member import Member
-from .pacing.limiter import RateLimiter
-from .pacing.pacer import Pacer
+from .pacing import Pacer, RateLimiter
 from .token_bound import TokenBound
 from .types import ChatRequest
 from .usage import Price, Usage, cost_at_most

@@ -14,7 +14,7 @@ from ..llm.budget import Budget, Limits
 from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE
-from ..store.run import Store
+from ..store import Store
 from .inputs import fallen_back
 
 _UNITS: Mapping[str, str] = MappingProxyType(

@@ -10,7 +10,7 @@ from ..llm.endpoint import Asker
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
-from ..store.run import Store
+from ..store import Store
 from .empty_answers import EmptyAnswers
 from .restart import Skipped
 from .turns import Turns

@@ -7,24 +7,23 @@ from dataclasses import dataclass
 
 from ...evaluator.batching import Batch, Consumer
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
-from ...prompts.template import Template
+from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
-from ..events.event import Listener
-from ..events.searching import BatchScored, SearchStopped
+from ..events import BatchScored, Listener, SearchStopped
 from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
 from ..llm.proposer import Proposer
 from ..llm.retry import RetryPolicy
+from ..position import rng_for
 from ..stop import Stop
-from ..store.run import Store
+from ..store import Store
 from .empty_answers import EmptyAnswers
 from .journal import Journal
 from .plain_first import score_plain
 from .record import RestartRecord
 from .restart import Restart
 from .scorebook import Scorebook
-from .seeds import rng_for
 from .sharing import shared
 from .turns import Turns
 from .workers import Workers
@@ -63,7 +62,7 @@ class RunningRestarts:
     """
 
     config: SearchConfig
-    pool: Sequence[Template]
+    pool: Sequence[Candidate]
     wordings: Wordings
     given: Mapping[str, str]
     scrub: Callable[[str], str]

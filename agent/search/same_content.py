@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...evaluator.errors import UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
-from ..errors import UsageError
 from ..results.details import read_details
 from ..store.look import Look
 from .inputs import pool_hash, read_pool, read_wordings

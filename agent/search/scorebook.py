@@ -7,14 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from ...evaluator.errors import ConsumerError, CrashingTemplateError, ScoringFailedError
 from ...evaluator.scoring import Rejection, TemplateScorer, Verdict
-from ..errors import (
-    ConsumerError,
-    CrashingTemplateError,
-    EvaluationFailedError,
-    ScoringFailedError,
-)
-from ..store.records import StoredScore
+from ..errors import EvaluationFailedError
+from ..store import StoredScore
 from .turns import Turns
 
 AT_ONCE = 64

@@ -11,21 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
-from ..errors import (
-    ConfigError,
-    PromptclimbError,
-    StoreError,
-    StoreLockedError,
-    StoreMismatchError,
-    UsageError,
-)
+from ..errors import StoreError, StoreLockedError, StoreMismatchError
 from ..events.trackers.known import check_trackers
 from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
-from ..store.run import Store
+from ..store import Store
 from .allowance import Allowance, names_of, said, told
 from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool, read_wordings
 from .same_content import Contents, check_content, made_by

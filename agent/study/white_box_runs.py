@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ...evaluator.errors import UsageError
 from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import WhiteBoxResult
 from ...evaluator.white_box.running import run
-from ..errors import UsageError
 from ..results.details import BEST
-from ..results.guessing import is_no_better
+from ..results.gain import is_no_better
 from ..results.run_dir import write_atomically
 from ..search.same_content import CONTENT, Contents, Made, check_content
 from ..stop import Stop

@@ -19,7 +19,6 @@ from promptclimb.agent.errors import (
     KeyRejectedError,
     RateLimitedError,
     RequestFailedError,
-    TokenUsage,
     TransientChatError,
     UselessAnswerError,
 )
@@ -30,6 +29,7 @@ from promptclimb.agent.llm.pacing.limits import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
+from promptclimb.agent.token_usage import TokenUsage
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {

@@ -7,8 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from ...errors import EndpointError, FatalChatError
-from ...events.event import Listener
-from ...events.searching import Noted
+from ...events import Listener, Noted
 from ...secrets import Scrubber
 from ..openai_chat import OpenAIChat
 from ..types import ChatAnswer, ChatRequest

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 from ....evaluator.threads import in_thread
-from ...config.local_llm import LOCAL_LLM, local_model
+from ...config.llm_name import LOCAL_LLM, local_model
 from ...errors import EndpointError
-from ...events.asking import ModelFetched
-from ...events.event import Listener
+from ...events import Listener, ModelFetched
 from .known_models import KNOWN_MODELS
 from .llama_server import LlamaServer, LlamaSettings
 from .model_file import content_hash, model_file

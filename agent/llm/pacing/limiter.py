@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from ...errors import FatalChatError
-from ...events.asking import Paused, Rested
-from ...events.event import Listener, unheard
+from ...events import Listener, Paused, Rested, unheard
 from .breaker import Breaker
 from .headers import Kind
 from .limits import LimiterStatistics, RateLimits

@@ -6,8 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from ...events.asking import HeaderIgnored, LimitLearned
-from ...events.event import Listener
+from ...events import HeaderIgnored, LimitLearned, Listener
 from .headers import Allowance, Kind, allowance
 from .headers import retry_after as read_retry_after
 from .limits import RateLimits

@@ -21,11 +21,10 @@ from promptclimb.agent.errors import (
     RequestFailedError,
     TransientChatError,
 )
-from promptclimb.agent.events.asking import EndpointBack, EndpointSetAside, RetryScheduled
-from promptclimb.agent.events.event import Event
+from promptclimb.agent.events import EndpointBack, EndpointSetAside, Event, RetryScheduled
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing.limits import RateLimits
+from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest

@@ -19,7 +19,6 @@ from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
     ChatError,
-    ConfigError,
     GaveUpError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -27,29 +26,32 @@ from promptclimb.agent.errors import (
     RateLimitedError,
     RequestFailedError,
     RequestTooLargeError,
-    TokenUsage,
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events.asking import (
+from promptclimb.agent.events import (
     AnswerTokensRaised,
     EndpointRemoved,
+    Event,
     GaveUp,
+    Noted,
     RetryScheduled,
+    UsageChanged,
     UsageUntold,
+    unheard,
 )
-from promptclimb.agent.events.event import Event, unheard
-from promptclimb.agent.events.searching import Noted, UsageChanged
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint, Reply
 from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.pacing.limits import RateLimits
+from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
 from promptclimb.agent.position import Position
-from promptclimb.agent.store.run import Store
+from promptclimb.agent.store import Store
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from promptclimb import EvaluatorSpec, SearchConfig, evaluate
-from promptclimb.agent.errors import EvaluatorError, UsageError
+from promptclimb.evaluator.errors import EvaluatorError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 

@@ -26,7 +26,7 @@ from promptclimb.agent.search.journal import Journal
 from promptclimb.agent.search.last_look import OPENINGS, openings
 from promptclimb.agent.search.restart import Skipped
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.store.run import Store
+from promptclimb.agent.store import Store
 
 FIRST, SECOND, THIRD = (Position(1, 1, round) for round in (1, 2, 3))
 

@@ -10,7 +10,7 @@ import pytest
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search import scorebook
 from promptclimb.agent.search.scorebook import SCORER_FAILED, Scorebook
-from promptclimb.agent.store.records import StoredScore
+from promptclimb.agent.store import StoredScore
 from promptclimb.evaluator.errors import CrashingTemplateError, ScoringFailedError
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 

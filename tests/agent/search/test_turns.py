@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.events.event import Event
+from promptclimb.agent.events import Event
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.turns import Turns
 from promptclimb.evaluator.fakes import FakeEvaluator

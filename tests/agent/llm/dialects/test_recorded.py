@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.errors import ChatError, UselessAnswerError
-from promptclimb.agent.events.event import Event
-from promptclimb.agent.events.searching import Noted
+from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from prompts.requests import Message

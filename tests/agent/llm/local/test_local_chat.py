@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError, TransientChatError
-from promptclimb.agent.events.event import Event
-from promptclimb.agent.events.searching import Noted
-from promptclimb.agent.llm.local.llama_server import LlamaServer, LlamaSettings
-from promptclimb.agent.llm.local.local_chat import MOST_DEATHS, LocalChat
+from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, LocalChat
+from promptclimb.agent.llm.local.local_chat import MOST_DEATHS
 from promptclimb.agent.llm.types import ChatRequest
 from promptclimb.agent.secrets import Scrubber
 

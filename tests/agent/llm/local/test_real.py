@@ -17,16 +17,15 @@ import platformdirs
 import pytest
 
 from promptclimb.agent.errors import BadRequestError, EndpointError, UselessAnswerError
-from promptclimb.agent.llm.local.llama_server import LlamaServer, LlamaSettings
-from promptclimb.agent.llm.local.local_chat import LocalChat
-from promptclimb.agent.llm.local.readiness import make_ready
+from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, LocalChat, make_ready
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
-from promptclimb.prompts.pools import BUILT_IN, draw
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import Message, Outcome, feedback, request_pn
+from promptclimb.prompts.starting import draw
+from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "45"))

@@ -9,11 +9,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptclimb.agent.llm.pacing import Pacer, RateLimiter, RateLimits
 from promptclimb.agent.llm.pacing.breaker import HOLD_SHARE
 from promptclimb.agent.llm.pacing.choice import choose, patience_s
-from promptclimb.agent.llm.pacing.limiter import RateLimiter
-from promptclimb.agent.llm.pacing.limits import RateLimits
-from promptclimb.agent.llm.pacing.pacer import Pacer
 from tests.fakes.clock import run_virtual, virtual_time
 
 

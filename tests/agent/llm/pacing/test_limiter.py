@@ -8,10 +8,8 @@ import random
 import pytest
 
 from promptclimb.agent.errors import KeyRejectedError
-from promptclimb.agent.events.asking import LimitLearned, Paused, Rested
-from promptclimb.agent.events.event import Event
-from promptclimb.agent.llm.pacing.limiter import RateLimiter
-from promptclimb.agent.llm.pacing.limits import RateLimits
+from promptclimb.agent.events import Event, LimitLearned, Paused, Rested
+from promptclimb.agent.llm.pacing import RateLimiter, RateLimits
 from promptclimb.agent.llm.pacing.minute import SAMPLES, SLACKENING
 
 

@@ -12,11 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
-from promptclimb.agent.events.asking import HeaderIgnored, LimitLearned, Paused, Rested
-from promptclimb.agent.events.event import Event
-from promptclimb.agent.llm.pacing.limiter import RateLimiter
-from promptclimb.agent.llm.pacing.limits import RateLimits
-from promptclimb.agent.llm.pacing.pacer import Pacer
+from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, Rested
+from promptclimb.agent.llm.pacing import Pacer, RateLimiter, RateLimits
 from promptclimb.agent.llm.pacing.window import BURST_S, Window
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.limits import Style, counter

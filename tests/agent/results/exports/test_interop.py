@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torchvision.datasets import ImageFolder
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.exports.to_file import export
+from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.result import SearchResult, Sizes
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search_sync
@@ -63,7 +63,7 @@ class Home:
 
     def _with_slots(self) -> SearchResult:
         """The run's result with templates of one and of two slots, scored as the run would have."""
-        from promptclimb.agent.results.run_config import stored_config
+        from promptclimb.agent.results.run_dir import stored_config
         from promptclimb.evaluator.open import open_evaluator
 
         result = with_templates(read_result(self.run), *TEMPLATES)
