@@ -334,10 +334,6 @@ def _pair(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return figure(text_mask(text, art.font("print", 90, rng), fill=0.92), rng)
 
 
-def _navon(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return navon(str(value(scene.name)), str(value(scene.other)), rng, art)
-
-
 FORMS: dict[str, Form] = {
     "print": _print,
     "hand": _hand,
@@ -354,6 +350,6 @@ FORMS: dict[str, Form] = {
     "count": _count,
     "repeat": _repeat,
     "pair": _pair,
-    "navon": _navon,
+    "navon": lambda scene, rng, art: navon(str(value(scene.name)), str(value(scene.other)), rng, art),
     "card": card,
 }

@@ -122,10 +122,6 @@ def _shape_mask(name: str, r: float, width: int = 0, x: float = 64, y: float = 6
     return image
 
 
-def _filled(scene: Scene, rng: Random, art: Art) -> Image.Image:
-    return figure(_shape_mask(scene.name, rng.uniform(38, 52)), rng, turn=10)
-
-
 def _outline(scene: Scene, rng: Random, art: Art) -> Image.Image:
     return figure(_shape_mask(scene.name, rng.uniform(38, 52), rng.randint(5, 10)), rng, turn=10)
 
@@ -194,7 +190,7 @@ def _patch(scene: Scene, rng: Random, art: Art) -> Image.Image:
 
 COLOUR_FORMS: dict[str, Form] = {"stroop": _stroop, "field": _field, "border": _border, "patch": _patch}
 SHAPE_FORMS: dict[str, Form] = {
-    "filled": _filled,
+    "filled": lambda scene, rng, _art: figure(_shape_mask(scene.name, rng.uniform(38, 52)), rng, turn=10),
     "outline": _outline,
     "nested": _nested,
     "navon": _navon,
