@@ -352,18 +352,15 @@ class Consumer:
         """Return the next batch, as soon as it is full or its oldest job is of age; None when closing."""
         while not self._closing:
             self._changed.clear()
-            if len(self._queue) >= self._caller.max_batch or self._of_age():
-                return [self._take() for _ in range(min(len(self._queue), self._caller.max_batch))]
             due = self._queue[0].arrived + self._max_age_s if self._queue else None
+            if len(self._queue) >= self._caller.max_batch or (due is not None and self._now() >= due):
+                return [self._take() for _ in range(min(len(self._queue), self._caller.max_batch))]
             try:
                 async with asyncio.timeout_at(due):
                     await self._changed.wait()
             except TimeoutError:
                 continue
         return None
-
-    def _of_age(self) -> bool:
-        return bool(self._queue) and self._now() >= self._queue[0].arrived + self._max_age_s
 
     def _take(self) -> Job:
         self._room.release()

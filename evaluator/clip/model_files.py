@@ -200,7 +200,8 @@ def resolve(model: str, pretrained: str, report: Report) -> Source:
     for row in bundled_models():
         if row["name"] == model and pretrained == row["pretrained"]:
             _register(row["name"], row["config"])
-            return Source(name=model, weights=_file(row["file"]), quick_gelu=_config_says(model))
+            quick_gelu = bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
+            return Source(name=model, weights=_file(row["file"]), quick_gelu=quick_gelu)
     return _named(model.replace("/", "-"), pretrained, report)
 
 
@@ -287,10 +288,6 @@ def _looks_like_file(name: str) -> bool:
     return user_path(name, "--pretrained").exists() or os.sep in name or Path(name).suffix in {
         ".safetensors", ".pt", ".pth", ".bin", ".ckpt",
     }  # fmt: skip
-
-
-def _config_says(model: str) -> bool:
-    return bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
 
 
 def _file_says(weights: Path) -> bool | None:

@@ -119,7 +119,8 @@ def load_model(
         preprocess=preprocess,
         tokenizer=tokenizer,
         context_length=int(getattr(tokenizer, "context_length", None) or model.context_length),
-        key=_key(weights, model),
+        # The architecture as built is hashed too, since activations have no weights.
+        key=hashlib.sha256(f"{weights}\n{model}".encode()).hexdigest(),
         weights=weights,
         preprocessing=settings,
         device=device,
@@ -183,11 +184,6 @@ def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
     right, wrong = ("QuickGELU", "GELU") if source.quick_gelu else ("GELU", "QuickGELU")
     fact = f"these weights were trained with {right}, and {source.name} would have used {wrong}"
     return {"quick_gelu": source.quick_gelu}, (fact,)
-
-
-def _key(weights: str, model: nn.Module) -> str:
-    """Return hash of the weights' bytes and of the architecture as built (activations have no weights)."""
-    return hashlib.sha256(f"{weights}\n{model}".encode()).hexdigest()
 
 
 def _describe(settings: dict[str, Any]) -> str:

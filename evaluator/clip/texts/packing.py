@@ -48,13 +48,14 @@ def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.de
 
     A pass has at most ``max_rows`` rows, unless a single text has more, padded to a multiple of ``quantum``.
     """
-    order = sorted(range(len(texts)), key=lambda i: _place(texts[i]))
+
+    def place(index: int) -> tuple[int, tuple[int, ...], int]:
+        text = texts[index]
+        return text.shared, text.tokens[: text.shared], len(text.tokens)
+
+    order = sorted(range(len(texts)), key=place)
     for chosen in _fill(texts, order, max_rows):
         yield _build(texts, chosen, quantum, device)
-
-
-def _place(text: Text) -> tuple[int, tuple[int, ...], int]:
-    return text.shared, text.tokens[: text.shared], len(text.tokens)
 
 
 def _fill(texts: Sequence[Text], order: Iterable[int], max_rows: int) -> Iterator[list[int]]:
@@ -87,7 +88,7 @@ def _build(texts: Sequence[Text], chosen: Sequence[int], quantum: int, device: t
     for length in sorted({len(head) for head in heads}):
         layout.add_heads([head for head in heads if len(head) == length])
     for shape in sorted(tails):
-        layout.add_tails([texts[i] for i in tails[shape]], *shape)
+        layout.add_tails([texts[i] for i in tails[shape]], shape[0])
     order = [i for shape in sorted(tails) for i in tails[shape]]
     return layout.finish(np.asarray(order, dtype=np.int64), quantum)
 
@@ -104,15 +105,15 @@ class _Layout:
         self._heads: dict[tuple[int, ...], int] = {}
         self._rows = 0
 
-    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:
-        """Add shared beginnings of one length."""
+    def add_heads(self, heads: Sequence[tuple[int, ...]]) -> None:  # shared beginnings of one length
         tokens = np.asarray(heads, dtype=np.int64)  # [n, P]
         for row, head in enumerate(heads):
             self._heads[head] = self._rows + row * tokens.shape[1]
         self._groups.append(self._group(tokens, np.empty((len(heads), 0), np.int64), 0))
 
-    def add_tails(self, texts: Sequence[Text], shared: int, _length: int) -> None:
-        """Add ends of one length behind beginnings of one length."""
+    def add_tails(
+        self, texts: Sequence[Text], shared: int
+    ) -> None:  # ends of one length behind such beginnings
         tokens = np.asarray([text.tokens[shared:] for text in texts], dtype=np.int64)  # [n, Q]
         starts = [self._heads[text.tokens[:shared]] if shared else 0 for text in texts]
         before = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(shared)  # [n, P]
