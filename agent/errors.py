@@ -17,7 +17,7 @@
     ├── ChatError                       one attempt at the chat model failed
     │   ├── TransientChatError          the network, a deadline, 408, 409, 425, 5xx: may well pass
     │   ├── RateLimitedError            429: too fast, not forbidden
-    │   ├── UselessAnswerError          an answer came, was perhaps billed, and cannot be used
+    │   ├── UnusableAnswerError          an answer came, was perhaps billed, and cannot be used
     │   └── FatalChatError              trying again cannot help
     │       ├── KeyRejectedError        401, 403
     │       ├── ModelNotFoundError      404
@@ -76,7 +76,7 @@ from ..evaluator.errors import (
 from ..evaluator.errors import (
     UsageError as UsageError,
 )
-from .token_usage import TokenUsage as TokenUsage
+from .rates import TokenUsage as TokenUsage
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -124,7 +124,7 @@ class RateLimitedError(ChatError):
     """The endpoint asks for fewer requests."""
 
 
-class UselessAnswerError(ChatError):
+class UnusableAnswerError(ChatError):
     """An answer came, was perhaps billed, and holds nothing to use.
 
     Attributes:

@@ -37,18 +37,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from genai_prices.types import ModelPrice, Tier, TieredPrices
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import BudgetSpentError, RequestFailedError
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.proposer import Proposer
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.cost import TablePrice
+from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.tariff import Tariff
-from promptclimb.agent.llm.types import ChatRequest
-from promptclimb.agent.rates import PICODOLLARS, Rates
+from promptclimb.agent.rates import PICODOLLARS
 from tests.fakes.clock import run_virtual
 
 CALLS, BUDGETS, AT_ONCE = 10_000, 40, 12
@@ -272,21 +273,18 @@ _DIALECTS: dict[str, Callable[[Tokens], dict[str, Any]]] = {
 }
 
 
-def tariff() -> Tariff:
-    """Return the endpoint's prices as a table of prices has them."""
+def tariff() -> TablePrice:
+    """Return the endpoint's prices as the price table has them."""
+    names = {"in": "input", "cached": "cache_read", "written": "cache_write", "kept": "cache_write_1h"}
+    names["out"] = "output"
 
-    def rates(name: str) -> Rates:
-        price = {kind: int(Decimal(each) * 10**6) for kind, each in DOLLARS[name].items()}
-        return Rates(
-            prompt=price["in"],
-            cached=price["cached"],
-            written=price["written"],
-            kept=price["kept"],
-            completion=price["out"],
-        )
+    def price(kind: str) -> TieredPrices:
+        long = Tier(start=STEP, price=Decimal(DOLLARS["long"][kind]))
+        return TieredPrices(base=Decimal(DOLLARS["standard"][kind]), tiers=[long])
 
-    standard = ((0, rates("standard")), (STEP, rates("long")))
-    return Tariff(standard=standard, services={"flex": ((0, rates("flex")),)}, asked="flex")
+    standard = ModelPrice(**{f"{name}_mtok": price(kind) for kind, name in names.items()})
+    flex = ModelPrice(**{f"{name}_mtok": Decimal(DOLLARS["flex"][kind]) for kind, name in names.items()})
+    return TablePrice(standard=[standard], services={"flex": [flex]}, asked="flex")
 
 
 def request(number: int) -> ChatRequest:
@@ -333,7 +331,7 @@ def account(calls: int) -> dict[str, Any]:
     vendor, budget = run_virtual(spend(0, calls=calls))
     spent = budget.spent
     known = Decimal(spent.picodollars) / PICODOLLARS
-    doubtful = Decimal(spent.doubtful_picodollars) / PICODOLLARS
+    doubtful = Decimal(spent.estimated_picodollars) / PICODOLLARS
     kinds = dict(sorted(vendor.kinds.items()))
     return {
         "requests": vendor.kinds.total(),

@@ -36,12 +36,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb.agent.errors import ChatError
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
 from tests.fakes.sick_chat import SICK, SickChat, Sickness, climb_pool

@@ -38,12 +38,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from promptclimb import SearchConfig, search
 from promptclimb.agent.climb.memory import Memory
 from promptclimb.agent.climb.scored import Scored
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import Bill, Usage
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.disk import TextCache

@@ -18,10 +18,8 @@ from ...evaluator.counts import counted
 from ...evaluator.extras import how_to_install
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
 from ..errors import PromptclimbError
-from ..llm.dialects.keys import clean_key
-from ..llm.endpoints import DEFAULT_KEY
-from ..llm.preflight import Seen, look
-from ..llm.probe import REQUESTS, probe
+from ..llm.endpoints import DEFAULT_KEY, PROBE_REQUESTS, Preflight, look, probe
+from ..llm.headers import clean_key
 from ..secrets import Secret, split_query
 from .endpoint_lines import lines_of
 from .options import add_json, given_settings
@@ -122,7 +120,7 @@ def _bundled() -> Finding:
 
 
 def _local() -> Finding:
-    from ..llm.local import is_available
+    from ..llm.local_server import is_available
 
     reason = is_available()
     if reason is None:
@@ -136,14 +134,14 @@ def _key() -> Finding:
     return Finding("key", "note", f"{DEFAULT_KEY} is not set; --llm local and servers of your own need none")
 
 
-async def _listing(address: str, key: Secret | None, model: str) -> Seen:
+async def _listing(address: str, key: Secret | None, model: str) -> Preflight:
     """Return what a look at an endpoint shows in time."""
     try:
         async with asyncio.timeout(LIST_S):
             return await look(address, key, key_env=DEFAULT_KEY, model=model)
     except TimeoutError:
         shown = split_query(without_credentials(address))[0]
-        return Seen(note=f"{shown}/models did not answer within {LIST_S:.0f} s")
+        return Preflight(note=f"{shown}/models did not answer within {LIST_S:.0f} s")
 
 
 def _endpoint(url: str | None, model: str | None) -> list[Finding]:
@@ -159,12 +157,12 @@ def _endpoint(url: str | None, model: str | None) -> list[Finding]:
     found = [_listed(split_query(without_credentials(address))[0], seen)]
     model = model or (seen.models[0] if len(seen.models) == 1 else None)
     if model is None:
-        advice = f"give --llm MODEL to see what it can do, in {REQUESTS} requests at most"
+        advice = f"give --llm MODEL to see what it can do, in {PROBE_REQUESTS} requests at most"
         return [*found, Finding("chat", "note", advice)]
     return [*found, *_asked(address, secret, model, seen.context)]
 
 
-def _listed(shown: str, seen: Seen) -> Finding:
+def _listed(shown: str, seen: Preflight) -> Finding:
     if seen.note is not None:
         return Finding("endpoint", "note", seen.note)
     if seen.status != HTTPStatus.OK:
@@ -200,7 +198,7 @@ def add_parser(commands: Commands, line: str) -> None:
         "--llm",
         default=argparse.SUPPRESS,
         metavar="MODEL",
-        help=f"its model, to see what it can do: {REQUESTS} requests at most, which may cost a little",
+        help=f"its model, to see what it can do: {PROBE_REQUESTS} requests at most, which may cost a little",
     )
     add_json(parser)
     parser.set_defaults(run=doctor)

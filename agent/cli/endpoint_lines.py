@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...evaluator.counts import counted
-from ..llm.pacing.headers import allowance
-from ..llm.probe import PARAMETERS, Probed
+from ..llm.endpoints import PARAMETERS, Probed
+from ..llm.headers import allowance
 
 
 def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
@@ -32,21 +32,21 @@ def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
         yield "system messages", "none; they go with the first message of the user"
     if dialect.streams:
         yield "answers", "in pieces alone"
-    yield "usage", "told" if answer.usage_told else "not told: limits count what was reserved"
-    yield "rate limits", ", ".join(_limits(probed)) or "not told"
+    yield "usage", "reported" if answer.usage_known else "not reported: limits count what was reserved"
+    yield "rate limits", ", ".join(_limits(probed)) or "not reported"
     yield "seed", _seed(probed)
     yield "JSON schema", _schema(probed)
     yield "thinking", "shown, and left out of answers" if answer.thought else "none seen"
-    yield "context", f"{context:,} tokens" if context else "not told"
+    yield "context", f"{context:,} tokens" if context else "not reported"
 
 
 def _limits(probed: Probed) -> Iterator[str]:
     for kind in ("requests", "tokens"):
-        told = allowance(probed.answer.headers, kind)
-        if told.limit is not None:
-            yield f"{told.limit:,.0f} {kind}"
-        elif told.remaining is not None:
-            yield f"{told.remaining:,.0f} {kind} left"
+        said = allowance(probed.answer.headers, kind)
+        if said.limit is not None:
+            yield f"{said.limit:,.0f} {kind}"
+        elif said.remaining is not None:
+            yield f"{said.remaining:,.0f} {kind} left"
 
 
 def _seed(probed: Probed) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from ...evaluator.counts import counted
 from ..events import (
     AnswerTokensRaised,
-    EndpointBack,
     EndpointRemoved,
-    EndpointSetAside,
+    EndpointResumed,
+    EndpointSuspended,
     Event,
     GaveUp,
     ListenerFailed,
     Noted,
-    Rested,
     SearchStarted,
     SearchStopped,
-    UsageUntold,
+    UsageMissing,
+    WaitCapped,
 )
 
 
@@ -28,7 +28,7 @@ def sentence(event: Event) -> str | None:
             return _opening(event)
         case SearchStopped():
             return f"stopping: {event.reason}"
-        case UsageUntold():
+        case UsageMissing():
             return (
                 f"{event.endpoint} does not report how many tokens its answers cost: "
                 "each counts against limits with the most that it can have cost"
@@ -36,16 +36,16 @@ def sentence(event: Event) -> str | None:
         case EndpointRemoved():
             left = f"{counted(event.left, 'endpoint')} left" if event.left else "no endpoint is left"
             return f"{event.endpoint} is not used any more ({event.message}); {left}"
-        case EndpointSetAside():
+        case EndpointSuspended():
             return f"{event.endpoint} fails ({event.message}); the other endpoints are asked in its place"
-        case EndpointBack():
+        case EndpointResumed():
             return f"{event.endpoint} answers again"
         case AnswerTokensRaised():
             return (
                 f"{event.endpoint} used up {event.before:,} tokens before an answer began: "
                 f"{event.now:,} are allowed there from now on (--answer-tokens)"
             )
-        case Rested():
+        case WaitCapped():
             return (
                 f"{event.endpoint} asks for a wait of {event.asked_s:,.0f} s; "
                 f"it is tried again in {event.wait_s:,.0f} s"

@@ -16,7 +16,7 @@ from ..climb.scored import Scored
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
 from ..errors import TokenUsage
-from ..llm.types import ChatRequest
+from ..llm.chat import ChatRequest
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool, read_wordings

@@ -21,8 +21,8 @@ from ..climb.scored import Scored
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import Style, style_of
 from ..config.schema import SearchConfig
-from ..llm.member import MORE_TOKENS
-from ..llm.types import ChatRequest
+from ..llm.chat import ChatRequest
+from ..llm.pool import MORE_TOKENS
 from ..position import Position
 from ..search.inputs import read_wordings
 

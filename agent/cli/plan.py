@@ -10,9 +10,8 @@ from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..errors import TokenUsage
-from ..llm.member import MORE_TOKENS
-from ..llm.price_table import priced
-from ..llm.usage import Price
+from ..llm.cost import Price, find_price
+from ..llm.pool import MORE_TOKENS
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
 from .longest import longest_requests
@@ -124,12 +123,12 @@ def prices_of(config: SearchConfig) -> list[Price] | None:
     """Return the price of every endpoint; None where one is not known."""
     asked = config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),)
     prices = [
-        priced(
+        find_price(
             one.price or config.price,
             one.base_url,
             one.model or config.llm or "",
             one.service_tier or config.service_tier,
-        )[0]
+        )
         for one in asked
     ]
     known = [price for price in prices if price is not None]

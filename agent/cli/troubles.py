@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ...evaluator.counts import counted
-from ..events import AnswerReceived, ChatFailed, Event, Paused, Rested, RetryScheduled
+from ..events import AnswerReceived, ChatFailed, Event, Paused, RetryScheduled, WaitCapped
 
 REASONS = {
     "rate_limited": "rate limit",
@@ -46,7 +46,7 @@ class Troubles:
         elif isinstance(event, Paused):
             self.pauses += 1
             self.now = f"{event.endpoint} asks for a pause of {event.wait_s:,.0f} s"
-        elif isinstance(event, Rested):
+        elif isinstance(event, WaitCapped):
             self.now = (
                 f"{event.endpoint} asks for {event.asked_s:,.0f} s; tried again in {event.wait_s:,.0f} s"
             )

@@ -33,7 +33,7 @@ from ..events import (
     PoolDrawn,
     PoolScored,
 )
-from ..llm.types import ChatAnswer, ChatRequest
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..position import INITIAL, Position
 from .endings import Endings
 from .memory import Memory

@@ -83,8 +83,6 @@ class Price(_Part):
         return Rates(
             prompt=prompt,
             cached=prompt if self.cached is None else per_token(self.cached),
-            written=prompt,
-            kept=prompt,
             completion=per_token(self.completion),
         )
 

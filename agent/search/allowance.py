@@ -11,7 +11,7 @@ from types import MappingProxyType
 from ...evaluator.counts import counted, enumerated
 from ..config.schema import SearchConfig
 from ..llm.budget import Budget, Limits
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE
 from ..store import Store

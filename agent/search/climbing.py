@@ -14,9 +14,9 @@ from ..climb.record import ClimbRecord
 from ..climb.seeds import rng_for
 from ..config.schema import SearchConfig
 from ..events import BatchScored, Listener, SearchStopped
+from ..llm.ask import Proposer
 from ..llm.budget import Budget, Limits
-from ..llm.endpoint import Endpoint
-from ..llm.proposer import Proposer
+from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..stop import Stop
 from ..store import Store
@@ -144,6 +144,6 @@ class Climbing:
             give_up_after_s=60 * config.give_up_after,
             has_answers=next(store.answers(), None) is not None,
             ledger=store,
-            tell=self.tell,
+            emit=self.tell,
             rng=rng_for(config.seed, "jitter"),
         )

@@ -22,7 +22,7 @@ from ..errors import (
     UsageError,
 )
 from ..events.known_trackers import check_trackers
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store

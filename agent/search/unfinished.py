@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, UsageError
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Usage
 from ..results.result import UNOPENED, SearchResult
 from ..secrets import Scrubber, secrets_named_in
 

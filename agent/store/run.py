@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ...evaluator.scoring import Verdict
 from ..config.ways import deciding_ways
 from ..errors import StoreExistsError, StoreMissingError
-from ..llm.types import ChatAnswer
-from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
+from ..llm.chat import ChatAnswer
+from ..llm.cost import NO_BILL, NOTHING, Bill, Usage
 from ..position import Position
 from .disk import FILE_NAME, TextCache, canonical, inspect, translated
 from .identity import check_identity

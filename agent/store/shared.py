@@ -18,9 +18,8 @@ from typing import Any, Self, TypeVar
 
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
 from ..errors import ConfigError, StoreCorruptError, StoreVersionError
-from ..llm.endpoint import Asker, Reply
-from ..llm.types import ChatAnswer, ChatRequest
-from ..llm.usage import NO_BILL
+from ..llm.chat import Asker, ChatAnswer, ChatRequest, Reply
+from ..llm.cost import NO_BILL
 from ..versions import PROGRAM, program_version
 from .disk import FILE_NAME, TextCache, inspect, translated
 from .records import StoredScore, read_row

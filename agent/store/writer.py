@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
+from ..llm.cost import NO_BILL, NOTHING, Bill, Usage
 from .disk import TextCache, canonical, translated
 from .records import LOOKED_UP, StoredAnswer, StoredScore
 

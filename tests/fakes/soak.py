@@ -21,15 +21,15 @@ from promptclimb.agent.errors import (
     RequestFailedError,
     TokenUsage,
     TransientChatError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
 from promptclimb.agent.events import Event
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import NOTHING, Bill, Usage
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {
@@ -40,9 +40,9 @@ FAULTS: Mapping[str, Callable[[], ChatError]] = {
     "429": lambda: RateLimitedError("429", status=429),
     "429 short": lambda: RateLimitedError("429", status=429, retry_after=1.0),
     "429 long": lambda: RateLimitedError("429", status=429, retry_after=3600.0),
-    "garbage": lambda: UselessAnswerError("no JSON", reason="bad_json"),
-    "empty": lambda: UselessAnswerError("empty", reason="no_content", usage=TokenUsage(20, 0)),
-    "refusal": lambda: UselessAnswerError("no", reason="refusal", usage=TokenUsage(20, 10)),
+    "garbage": lambda: UnusableAnswerError("no JSON", reason="bad_json"),
+    "empty": lambda: UnusableAnswerError("empty", reason="no_content", usage=TokenUsage(20, 0)),
+    "refusal": lambda: UnusableAnswerError("no", reason="refusal", usage=TokenUsage(20, 10)),
     "filter": lambda: BadRequestError("flagged", status=403),
 }
 HANGS, SLOW, STRAY = "hangs", "slow", "stray 401"
@@ -116,7 +116,7 @@ class MoodyChat:
         if request.max_tokens < 200 and self.rng.random() < 0.05:
             self._bill(20 + request.max_tokens)
             usage = TokenUsage(20, request.max_tokens)
-            raise UselessAnswerError("all thinking", reason="length", usage=usage)
+            raise UnusableAnswerError("all thinking", reason="length", usage=usage)
         self._strays = 0
         told = self.rng.random() < 0.95
         completion = self.rng.randint(5, request.max_tokens)
@@ -125,7 +125,7 @@ class MoodyChat:
             text="- a {}",
             prompt_tokens=20 if told else 0,
             completion_tokens=completion if told else 0,
-            usage_told=told,
+            usage_known=told,
             headers={"x-ratelimit-limit-requests": str(self.rpm), "retry-after": "soon"},
         )
 
@@ -195,7 +195,7 @@ async def _soak(turns: int, seed: int, climbs: int) -> Soaked:
     def tell(event: Event) -> None:
         events[type(event).__name__] += 1
 
-    asker = Proposer(endpoints, budget=budget, ledger=ledger, rng=rng, tell=tell)
+    asker = Proposer(endpoints, budget=budget, ledger=ledger, rng=rng, emit=tell)
     left, lost, done, first_kib = iter(range(turns)), 0, 0, 0.0
 
     async def climb() -> None:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ...versions import PROGRAM, program_version
-from ..asking import ChatFailed, GaveUp, Paused, Rested, RetryScheduled
+from ..asking import ChatFailed, GaveUp, Paused, RetryScheduled, WaitCapped
 from ..event import Event
 from ..searching import (
     AnswerReceived,
@@ -27,7 +27,7 @@ from ..searching import (
 from .otel_export import FILE, Watched, exporter_to
 from .tracker import Tracked
 
-_TROUBLE = (ChatFailed, GaveUp, Paused, Rested, RetryScheduled)
+_TROUBLE = (ChatFailed, GaveUp, Paused, WaitCapped, RetryScheduled)
 """What is told inside the span of the search: nobody knows of which request."""
 
 

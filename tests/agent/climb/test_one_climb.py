@@ -26,7 +26,7 @@ from promptclimb.agent.events import (
     PoolScored,
     TemplateScored,
 )
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.position import INITIAL, LLM, Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict

@@ -14,7 +14,7 @@ from promptclimb.agent.climb.methods import Ask, Consult, Heard, Propose, Steps,
 from promptclimb.agent.climb.script import Script
 from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.errors import TransientChatError
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import Message

@@ -23,7 +23,7 @@ from promptclimb.agent.config.sources import (
     to_toml,
 )
 from promptclimb.agent.errors import ConfigError
-from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.evaluator.spec import EvaluatorSpec
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from promptclimb.agent.config.fields import Price
 from promptclimb.agent.errors import BudgetSpentError, ConfigError, TokenUsage
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.usage import NOTHING, Usage, cost
+from promptclimb.agent.llm.cost import NOTHING, Usage, cost
 from tests.fakes.clock import run_virtual, virtual_time
 
 PRICE = Price(prompt=0.15, completion=0.6)
@@ -68,7 +68,7 @@ async def test_what_is_in_flight_is_waited_for_not_counted_as_spent() -> None:
 @virtual_time
 async def test_a_limit_holds_over_earlier_stretches() -> None:
     """What was used before a resume counts, doubtful attempts with the most they can have cost."""
-    before = Usage(calls=4, prompt_tokens=10, doubtful_tokens=70, active_s=50.0)
+    before = Usage(calls=4, prompt_tokens=10, estimated_tokens=70, active_s=50.0)
     budget = Budget(Limits(calls=5, tokens=100, minutes=1), before)
     assert (budget.left().calls, budget.left().tokens, budget.left_s()) == (1, 20, 10.0)
     await asyncio.sleep(10)
@@ -100,8 +100,8 @@ async def test_a_limit_is_told_as_one_says_it() -> None:
         "the limits of 1 call and 1 token (the next request may need more than is left) are reached"
     )
     assert (caught.value.limit, caught.value.limits) == ("calls", ("calls", "tokens"))
-    assert str(one.spent_minutes()) == "the limit of 1 minute is reached"
-    assert one.spent_minutes().limits == ("minutes",)
+    assert str(one.minutes_spent()) == "the limit of 1 minute is reached"
+    assert one.minutes_spent().limits == ("minutes",)
     with pytest.raises(BudgetSpentError, match=r"^the limit of 1 call is reached$"):
         await Budget(Limits(calls=1), Usage(calls=1)).reserve(TokenUsage(1, 1))
 
@@ -112,12 +112,12 @@ async def test_a_reservation_bounds_what_cached_tokens_may_cost() -> None:
     price = Price(prompt=1, cached=5, completion=2)
     assert cost(TokenUsage(100, 10, cached_tokens=40), price) == (60 + 200 + 20) * 10**6
     reserved = await Budget(Limits(cost_usd=1.0)).reserve(TokenUsage(100, 10), price)
-    assert reserved.doubtful_picodollars == (500 + 20) * 10**6
+    assert reserved.estimated_picodollars == (500 + 20) * 10**6
 
 
 def test_a_cost_that_is_told_is_the_cost() -> None:
     """Whatever the price says, and without one."""
-    told = TokenUsage(100, 10, told_picodollars=7)
+    told = TokenUsage(100, 10, vendor_picodollars=7)
     assert cost(told, PRICE) == cost(told, None) == 7
 
 

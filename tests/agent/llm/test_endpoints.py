@@ -15,16 +15,14 @@ from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 import promptclimb.agent.llm.endpoints
-import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
 from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError, TokenUsage
 from promptclimb.agent.events import Event, Noted
-from promptclimb.agent.llm import price_table
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.endpoints import open_endpoints, price_notes
-from promptclimb.agent.llm.preflight import Seen
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm import cost
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, price_notes
+from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
 from tests.fakes.chat_server import ChatServer, ServerOptions
@@ -37,7 +35,7 @@ REQUEST = ChatRequest(messages=({"role": "user", "content": "hello"},), model="m
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr(promptclimb.agent.llm.preflight, "PAUSE_S", 0)
+    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "PAUSE_S", 0)
 
 
 class Fixed:
@@ -59,7 +57,7 @@ async def opened(
         chat=chat,
         stop=stop,
         scrubber=scrubber,
-        tell=(heard if heard is not None else []).append,
+        emit=(heard if heard is not None else []).append,
     ) as endpoints:
         yield endpoints, scrubber, stop
 
@@ -95,7 +93,7 @@ async def test_of_a_pool_what_is_down_is_left_out_and_told_of() -> None:
             limits = endpoint.limits
             assert (limits.rpm, limits.tpm, limits.concurrency) == (30, 900, 3)
     notes = [event.text for event in heard if isinstance(event, Noted)]
-    assert any("going on without an endpoint" in note and "127.0.0.1:9" in note for note in notes)
+    assert any("continuing without an endpoint" in note and "127.0.0.1:9" in note for note in notes)
     with pytest.raises(EndpointError, match="nothing answers"):
         async with opened({}, endpoints=({"base_url": NOBODY},)):
             pytest.fail("it must not open")
@@ -127,8 +125,8 @@ async def test_a_key_that_anybody_on_the_way_can_read_is_told_of(
 ) -> None:
     """An endpoint of a pool that names no key gets OpenAI's; without one there is nothing to tell."""
 
-    async def seen(*_: Any, **__: Any) -> Seen:
-        return Seen()
+    async def seen(*_: Any, **__: Any) -> Preflight:
+        return Preflight()
 
     monkeypatch.setattr(promptclimb.agent.llm.endpoints, "look", seen)
     for environment in ({"OPENAI_API_KEY": KEY}, {}):
@@ -202,8 +200,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelInfo(id="m", match=ClauseEquals(equals="m"), prices=priced)
     vendor = Provider(id="home", name="Home", api_pattern=r"http://127\.0\.0\.1", models=[model])
     snapshot = DataSnapshot(providers=[vendor], from_auto_update=False)
-    monkeypatch.setattr(price_table, "_table", lambda: snapshot)
-    monkeypatch.setattr(price_table, "_newest", lambda _today: date(2026, 5, 1))
+    monkeypatch.setattr(cost, "_table", lambda: snapshot)
+    monkeypatch.setattr(cost, "_newest", lambda _today: date(2026, 5, 1))
 
 
 @pytest.mark.usefixtures("table")
@@ -232,7 +230,7 @@ async def test_a_price_that_the_table_lacks_is_an_error_before_anything_is_sent(
             async with opened({}, base_url=server.base_url, llm="n", price="auto"):
                 pytest.fail("it must not open")
         assert server.statistics.requests == 0
-    with pytest.raises(ConfigError, match="--price auto goes by the address of an endpoint"):
+    with pytest.raises(ConfigError, match="--price auto needs an endpoint with an address"):
         async with opened({}, chat=Fixed(), price="auto"):
             pytest.fail("it must not open")
 
@@ -252,7 +250,7 @@ async def test_the_local_model_is_asked_as_often_as_it_has_slots(model: Callable
 
 async def test_a_local_model_that_cannot_be_had_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not installed is named, with what brings it and what does without."""
-    monkeypatch.setattr("promptclimb.agent.llm.local.readiness.PACKAGE", "not_there")
+    monkeypatch.setattr("promptclimb.agent.llm.local_server.PACKAGE", "not_there")
     with pytest.raises(ConfigError, match=r"not_there is not .*\[local\].* --llm-fallback combine"):
         async with opened({}, llm="local"):
             pytest.fail("it must not open")

@@ -11,14 +11,14 @@ from promptclimb.agent.config.fields import Price
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import BudgetSpentError, TokenUsage
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.usage import NOTHING, Usage
+from promptclimb.agent.llm.cost import NOTHING, Usage
 from tests.fakes.clock import virtual_time
 
 LITTLE = TokenUsage(1, 1)
 PRICE = Price(prompt=0.15, completion=0.6)
 USED: dict[str, Any] = {
     "calls": 7, "failed_calls": 2, "retries": 1, "prompt_tokens": 100, "completion_tokens": 30,
-    "picodollars": 5_000_000, "doubtful_tokens": 11, "doubtful_picodollars": 3_000_000, "active_s": 30.0,
+    "picodollars": 5_000_000, "estimated_tokens": 11, "estimated_picodollars": 3_000_000, "active_s": 30.0,
 }  # fmt: skip
 
 
@@ -87,12 +87,12 @@ async def test_a_reservation_is_a_call_and_the_most_that_it_can_cost() -> None:
     """It is taken back by what was really used."""
     budget = Budget(Limits(tokens=100, cost_usd=1.0))
     reserved = await budget.reserve(TokenUsage(30, 20), PRICE)
-    assert reserved == Usage(calls=1, doubtful_tokens=50, doubtful_picodollars=16_500_000)
+    assert reserved == Usage(calls=1, estimated_tokens=50, estimated_picodollars=16_500_000)
     assert (budget.reserved, budget.spent) == (reserved, NOTHING)
     budget.settle(reserved, Usage(calls=1, prompt_tokens=30))
     assert (budget.reserved, budget.spent) == (NOTHING, Usage(calls=1, prompt_tokens=30))
     free = await budget.reserve(TokenUsage(1, 1))
-    assert free.doubtful_picodollars == 0
+    assert free.estimated_picodollars == 0
     budget.settle(free)
     assert budget.spent.calls == 1
 
@@ -104,7 +104,7 @@ async def test_a_limit_may_be_used_up_to_the_last() -> None:
     calls.settle(await calls.reserve(TokenUsage(1, 1)), Usage(calls=1))
     error = await refusal(calls)
     assert (error.limit, str(error)) == ("calls", "the limit of 2 calls is reached")
-    tokens = Budget(Limits(tokens=100), Usage(prompt_tokens=50, doubtful_tokens=10))
+    tokens = Budget(Limits(tokens=100), Usage(prompt_tokens=50, estimated_tokens=10))
     tokens.settle(await tokens.reserve(TokenUsage(20, 20)))
     error = await refusal(tokens, TokenUsage(21, 20))
     assert (error.limit, "limit of 100 tokens (the next request may" in str(error)) == ("tokens", True)
@@ -154,7 +154,7 @@ async def test_reservations_are_served_in_order_and_none_overtakes() -> None:
     budget.settle(first)
     await asyncio.sleep(1)
     assert order == ["first", "large", "small", "last"]
-    assert budget.reserved.doubtful_tokens == 100
+    assert budget.reserved.estimated_tokens == 100
     for task in (large, small, last):
         budget.settle(task.result())
     assert budget.reserved == NOTHING
@@ -169,14 +169,14 @@ async def test_whoever_waits_behind_one_that_is_cancelled_goes_on() -> None:
     small = asyncio.ensure_future(budget.reserve(TokenUsage(40, 0)))
     await asyncio.sleep(1)
     large.cancel()
-    assert (await small).doubtful_tokens == 40
+    assert (await small).estimated_tokens == 40
     waiting = asyncio.ensure_future(budget.reserve(TokenUsage(60, 0)))
     await asyncio.sleep(1)
     budget.settle(first)
     waiting.cancel()
     await asyncio.wait({waiting})
     assert waiting.cancelled()
-    assert budget.reserved.doubtful_tokens == 40
+    assert budget.reserved.estimated_tokens == 40
 
 
 @virtual_time
@@ -188,7 +188,7 @@ async def test_one_that_can_never_be_served_does_not_hold_up_the_others() -> Non
     small = asyncio.ensure_future(budget.reserve(TokenUsage(30, 0)))
     await asyncio.sleep(1)
     budget.settle(first, Usage(calls=1, prompt_tokens=60))
-    assert (await small).doubtful_tokens == 30
+    assert (await small).estimated_tokens == 30
     with pytest.raises(BudgetSpentError, match="100 tokens"):
         await large
 

@@ -21,14 +21,14 @@ from promptclimb.agent.errors import (
     RequestFailedError,
     TransientChatError,
 )
-from promptclimb.agent.events import EndpointBack, EndpointSetAside, Event, RetryScheduled
+from promptclimb.agent.events import EndpointResumed, EndpointSuspended, Event, RetryScheduled
+from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
-from promptclimb.agent.llm.proposer import Proposer
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import NOTHING
+from promptclimb.agent.llm.limiter import RateLimits
+from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NOTHING
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.sick_chat import SICK, Climbed, SickChat, climb_pool
 
@@ -59,7 +59,7 @@ def pool(*chats: Any, heard: list[Event] | None = None, concurrency: int = 4, **
     """A proposer with an endpoint for each client, named by number."""
     limits = RateLimits(concurrency=concurrency)
     endpoints = [Endpoint(name=str(number), client=chat, limits=limits) for number, chat in enumerate(chats)]
-    told = {} if heard is None else {"tell": heard.append}
+    told = {} if heard is None else {"emit": heard.append}
     return Proposer(endpoints, budget=Budget(Limits()), rng=random.Random(0), **told, **options)
 
 
@@ -91,7 +91,7 @@ async def test_what_fails_at_one_endpoint_is_asked_of_another_at_once() -> None:
         assert (await asker.ask(request(number))).endpoint == "1"
     assert asyncio.get_running_loop().time() == 20
     assert {notice.wait_s for notice in heard if isinstance(notice, RetryScheduled)} == {0.0}
-    assert [notice.endpoint for notice in heard if isinstance(notice, EndpointSetAside)] == ["0"]
+    assert [notice.endpoint for notice in heard if isinstance(notice, EndpointSuspended)] == ["0"]
     assert dead.attempts <= 6
 
 
@@ -106,7 +106,7 @@ async def test_an_endpoint_that_comes_back_is_used_again() -> None:
     second.error = lambda: TransientChatError("down too")
     replies = [await asker.ask(request(number)) for number in range(10)]
     assert replies[-1].endpoint == "0"
-    assert "0" in [notice.endpoint for notice in heard if isinstance(notice, EndpointBack)]
+    assert "0" in [notice.endpoint for notice in heard if isinstance(notice, EndpointResumed)]
 
 
 @virtual_time
@@ -285,7 +285,7 @@ def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
         async with asyncio.timeout(7200):
             await asyncio.gather(*tasks, return_exceptions=True)
         assert asker.budget.reserved == NOTHING
-        assert asker._pacer.waiting == 0
-        assert {member.limiter.statistics().in_flight for member in asker._members.values()} == {0}
+        assert asker._pool.waiting == 0
+        assert {member.limiter.statistics().in_flight for member in asker._members} == {0}
 
     run_virtual(play())

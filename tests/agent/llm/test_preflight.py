@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-import promptclimb.agent.llm.preflight
+import promptclimb.agent.llm.endpoints
 from promptclimb.agent.errors import EndpointError
-from promptclimb.agent.llm.preflight import Seen, look
+from promptclimb.agent.llm.endpoints import Preflight, look
 from promptclimb.agent.secrets import Secret
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -21,7 +21,7 @@ KEY = Secret("sk-0123456789abcdef")
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr(promptclimb.agent.llm.preflight, "PAUSE_S", 0)
+    monkeypatch.setattr(promptclimb.agent.llm.endpoints, "PAUSE_S", 0)
 
 
 @asynccontextmanager
@@ -148,7 +148,7 @@ async def test_a_page_now_and_then_is_a_gateway_in_trouble() -> None:
 async def test_an_endpoint_without_a_list_is_left_to_the_first_request(status: int) -> None:
     """Not every server has /models, and a busy one is not a wrong one."""
     async with serving(answering(lambda: web.Response(status=status))) as url:
-        assert await look(url, KEY, key_env="K", model="m") == Seen(status=status)
+        assert await look(url, KEY, key_env="K", model="m") == Preflight(status=status)
 
 
 async def test_a_list_that_is_not_there_raises_the_question_of_the_address() -> None:

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from promptclimb.agent.errors import ChatError
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.preflight import look
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
+from promptclimb.agent.llm.endpoints import look
 from promptclimb.agent.secrets import Secret
 
 KEY = "k-0123456789abcdef"

@@ -11,7 +11,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.cost import Bill, Usage
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.results.run_dir import STORE
 from promptclimb.agent.search.allowance import Allowance, told
@@ -158,8 +158,8 @@ def test_interrupted_runs_and_doubtful_costs_count(tmp_path: Path) -> None:
     used(
         tmp_path / "s1",
         Bill(Usage(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
-        Bill(Usage(calls=1, doubtful_tokens=50, doubtful_picodollars=10**11)),
-        reserved=Usage(calls=1, doubtful_tokens=30, doubtful_picodollars=10**11),
+        Bill(Usage(calls=1, estimated_tokens=50, estimated_picodollars=10**11)),
+        reserved=Usage(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
     )
     limits = {"max_calls": 10, "max_tokens": 1000, "max_cost": 2.0, "max_minutes": 9.0, "price": "1/2"}
     one, two, _ = cells(tmp_path, **limits)

@@ -25,11 +25,11 @@ from promptclimb.agent.errors import (
     StoreMismatchError,
     TokenUsage,
     TransientChatError,
+    UnusableAnswerError,
     UsageError,
-    UselessAnswerError,
 )
 from promptclimb.agent.events import Event, TemplateScored
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW
@@ -524,7 +524,7 @@ class Nothing:
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         if not self._text:
-            raise UselessAnswerError("it is empty", reason="no_content", usage=TokenUsage(10, 1))
+            raise UnusableAnswerError("it is empty", reason="no_content", usage=TokenUsage(10, 1))
         return ChatAnswer(text=self._text)
 
 

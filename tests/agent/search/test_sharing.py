@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig
-from promptclimb.agent.llm.endpoint import Reply
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NO_BILL
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Reply
+from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.sharing import shared
 from promptclimb.evaluator.fakes import FakeEvaluator
 

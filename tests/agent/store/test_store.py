@@ -31,8 +31,8 @@ from promptclimb.agent.errors import (
     StoreVersionError,
     UsageError,
 )
-from promptclimb.agent.llm.types import ChatAnswer
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.chat import ChatAnswer
+from promptclimb.agent.llm.cost import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
@@ -162,7 +162,7 @@ async def test_cancelling_does_not_undo_a_write(run_dir: Path) -> None:
 
 async def test_a_reservation_of_a_killed_process_counts_as_used(run_dir: Path) -> None:
     """Nobody knows whether it was billed, so the budget takes it as spent; a settled one is gone."""
-    reserved = Usage(calls=1, doubtful_tokens=500)
+    reserved = Usage(calls=1, estimated_tokens=500)
     with Store.open(run_dir) as store:
         await store.put_reserved(reserved)
         await store.put_answer(Position(0, 0, 0), "h", ANSWER, Bill(COST, reserved))
@@ -568,14 +568,14 @@ async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation
     run_dir: Path,
 ) -> None:
     """As a failed attempt: what was set aside for it is settled, and counts no more."""
-    reserved = Usage(calls=1, doubtful_tokens=500)
+    reserved = Usage(calls=1, estimated_tokens=500)
     with Store.open(run_dir) as store:
         await store.put_reserved(reserved)
         await store.put_reserved(reserved)
         assert store.usage.calls == 0
         await store.put_usage(Bill(Usage(calls=1, failed_calls=1), reserved))
     with Store.open(run_dir) as store:
-        assert (store.usage.calls, store.usage.failed_calls, store.usage.doubtful_tokens) == (2, 1, 500)
+        assert (store.usage.calls, store.usage.failed_calls, store.usage.estimated_tokens) == (2, 1, 500)
 
 
 def test_a_row_of_the_journal_that_names_no_place_is_told(run_dir: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.errors import StoreError
-from promptclimb.agent.llm.types import ChatAnswer
-from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.llm.chat import ChatAnswer
+from promptclimb.agent.llm.cost import Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.scoring import Score

@@ -18,7 +18,7 @@ from promptclimb.agent.climb.methods.guided import FIRST_ANSWERS, METHOD
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.events import Event, TemplateScored
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.inspection import Confusion

@@ -17,7 +17,7 @@ from promptclimb.agent.climb.methods.guided import METHOD
 from promptclimb.agent.climb.methods.in_frames import AFTER_AN_ANSWER
 from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.errors import TransientChatError
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.position import Position
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo, Score

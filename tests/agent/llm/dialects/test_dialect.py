@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import ConfigError
-from promptclimb.agent.llm.dialects.contexts import room, shortened, silently_cut, size
-from promptclimb.agent.llm.dialects.dialect import Dialect, Sent
-from promptclimb.agent.llm.dialects.keys import clean_key, is_azure, key_headers
-from promptclimb.agent.llm.dialects.refusals import Overlong
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest, size
+from promptclimb.agent.llm.dialects import Dialect, Sent, room, shortened, silently_cut
+from promptclimb.agent.llm.headers import clean_key, is_azure, key_headers
+from promptclimb.agent.llm.refusals import Overlong
 from prompts.requests import Message
 
 USER: Message = {"role": "user", "content": "hello"}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.errors import ChatError, UselessAnswerError
+from promptclimb.agent.errors import ChatError, UnusableAnswerError
 from promptclimb.agent.events import Event, Noted
-from promptclimb.agent.llm.openai_chat import OpenAIChat
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.client import OpenAIChat
 from prompts.requests import Message
 from tests.fakes.recorded import ANSWER, Recorded, RecordedServer, recorded
 from tests.paths import ROOT
@@ -48,7 +48,7 @@ async def answered(chat: OpenAIChat, request: ChatRequest, met: list[ChatError])
             return await chat.chat(request)
         except ChatError as error:
             met.append(error)
-            if isinstance(error, UselessAnswerError) and error.reason == "length":
+            if isinstance(error, UnusableAnswerError) and error.reason == "length":
                 request = replace(request, max_tokens=request.max_tokens * 4)
     raise met[-1]
 
@@ -105,7 +105,7 @@ async def test_a_silent_cut_is_said_once() -> None:
     """Ollama answers as if nothing had happened; the note says what to set."""
     heard: list[Event] = []
     record = RECORDED["ollama_cut"]
-    async with RecordedServer(record) as server, OpenAIChat(server.base_url, tell=heard.append) as chat:
+    async with RecordedServer(record) as server, OpenAIChat(server.base_url, emit=heard.append) as chat:
         for _ in range(2):
             await chat.chat(request_of(record)[0])
     (note,) = [event.text for event in heard if isinstance(event, Noted)]
@@ -119,7 +119,7 @@ async def test_what_is_learned_is_said() -> None:
     request, options = request_of(RECORDED["openai_flex"])
     async with (
         RecordedServer(RECORDED["openai_flex"]) as server,
-        OpenAIChat(server.base_url, options=options, tell=heard.append) as chat,
+        OpenAIChat(server.base_url, options=options, emit=heard.append) as chat,
     ):
         await chat.chat(request)
     (note,) = [event.text for event in heard if isinstance(event, Noted)]

@@ -10,11 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.llm.dialects.families import FAMILIES, other_name
-from promptclimb.agent.llm.dialects.refusals import Overlong, overlong, read_refusal
-from promptclimb.agent.llm.dialects.waits import wait_in
-from promptclimb.agent.llm.pacing.headers import LONGEST_WAIT
-from promptclimb.agent.llm.translate import status_in
+from promptclimb.agent.llm.headers import LONGEST_WAIT
+from promptclimb.agent.llm.refusals import (
+    FAMILIES,
+    Overlong,
+    other_name,
+    overlong,
+    read_refusal,
+    status_in,
+    wait_in,
+)
 
 SENT = ("max_tokens", "temperature", "seed", "stop", "top_p", "reasoning_effort")
 JSON = st.recursive(

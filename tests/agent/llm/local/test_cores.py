@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.llm.local.cores import MOST, free_threads, quota, threads_for
+from promptclimb.agent.llm.local_server import MOST_THREADS, free_threads, quota, threads_for
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from promptclimb.agent.llm.local.cores import MOST, free_threads, quota, threads
         (4, 0.0, 3),
         (4, 0.3, 2),
         (4, 2.9, 1),
-        (64, 1.0, MOST),
+        (64, 1.0, MOST_THREADS),
         (0.5, 0.0, 1),
         (8, math.inf, 1),
     ],
@@ -41,4 +41,4 @@ def test_a_containers_share_is_obeyed(tmp_path: Path) -> None:
 
 def test_this_machine_gets_a_number() -> None:
     """Whatever it is, it is one that llama.cpp takes."""
-    assert 1 <= free_threads() <= MOST
+    assert 1 <= free_threads() <= MOST_THREADS

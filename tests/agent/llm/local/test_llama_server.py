@@ -16,8 +16,7 @@ import aiohttp
 import pytest
 
 from promptclimb.agent.errors import EndpointError
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings
-from promptclimb.agent.llm.local.llama_server import CHILD
+from promptclimb.agent.llm.local_server import CHILD, LlamaServer, LlamaSettings
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 pytestmark = pytest.mark.usefixtures("llama")

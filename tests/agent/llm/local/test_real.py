@@ -16,9 +16,9 @@ from random import Random
 import platformdirs
 import pytest
 
-from promptclimb.agent.errors import BadRequestError, EndpointError, UselessAnswerError
-from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, LocalChat, make_ready
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.errors import BadRequestError, EndpointError, UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.local_server import LlamaServer, LlamaSettings, LocalChat, make_ready
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
@@ -54,7 +54,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Path:
 @asynccontextmanager
 async def chatting(model: Path, **settings: int) -> AsyncIterator[tuple[LlamaServer, LocalChat]]:
     server = LlamaServer(LlamaSettings(model=model, name="m", threads=1, **settings))
-    async with LocalChat(server, scrubber=Scrubber(), tell=lambda _: None) as chat:
+    async with LocalChat(server, scrubber=Scrubber(), emit=lambda _: None) as chat:
         yield server, chat
 
 
@@ -80,7 +80,7 @@ async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.Captur
         messages = opening(1)
         for turn in range(4):
             answer = await ask(chat, messages, seed=turn)
-            assert answer.usage_told
+            assert answer.usage_known
             found = parse_reply(answer.text).templates[:5]
             templates += len(found)
             scored = zip(found, scorer.score([one.text for one in found]), strict=True)
@@ -144,7 +144,7 @@ async def test_its_memory_is_flat(model: Path) -> None:
                     {"role": "assistant", "content": "- a {}"},
                     {"role": "user", "content": "More."},
                 ]
-            with suppress(UselessAnswerError):  # a line that is cut
+            with suppress(UnusableAnswerError):  # a line that is cut
                 await ask(chat, messages, seed=number, max_tokens=8)
             seen.append(memory(server.pid))
     half = len(seen) // 2

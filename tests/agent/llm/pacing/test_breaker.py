@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.llm.pacing.breaker import (
+from promptclimb.agent.llm.pool import (
     FIRST_PAUSE_S,
     HOLD_SHARE,
     LONGEST_ALONE_S,

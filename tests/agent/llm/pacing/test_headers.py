@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.llm.pacing.headers import (
+from promptclimb.agent.llm.headers import (
     LONGEST_WAIT,
     Allowance,
     allowance,
-    kept_headers,
     parse_moment,
+    rate_limit_headers,
     retry_after,
 )
 from tests.fakes.limits import State
@@ -61,7 +61,7 @@ def test_no_text_makes_reading_raise(text: str) -> None:
     wait = parse_moment(text)
     assert wait is None or 0 <= wait <= LONGEST_WAIT
     names = ("retry-after", "retry-after-ms", "x-ratelimit-limit-requests", "x-ratelimit-remaining-tokens")
-    headers = kept_headers(dict.fromkeys((*names, "x-ratelimit-reset"), text))
+    headers = rate_limit_headers(dict.fromkeys((*names, "x-ratelimit-reset"), text))
     asked = retry_after(headers)
     assert asked is None or 0 <= asked <= LONGEST_WAIT
     for kind in ("requests", "tokens"):
@@ -84,7 +84,7 @@ def test_vendors_with_headers_for_both_kinds(vendor: str) -> None:
     for kind, state in states.items():
         said = allowance(headers, kind)  # type: ignore[arg-type]
         assert (said.limit, said.remaining) == (state.limit, state.remaining)
-        assert said.reset_s == pytest.approx(state.reset_s, abs=0.5)
+        assert said.full_in_s == pytest.approx(state.reset_s, abs=0.5)
 
 
 def test_limits_of_a_minute_are_read_by_their_longer_names() -> None:
@@ -143,7 +143,7 @@ def test_retry_after_in_all_its_forms(headers: dict[str, str], wait: float | Non
 
 def test_only_rate_limit_headers_are_kept() -> None:
     """Names in lower case, values cut; cookies and the rest do not travel on."""
-    found = kept_headers(
+    found = rate_limit_headers(
         {"Set-Cookie": "x", "X-RateLimit-Limit": "1" * 500, "Retry-After": "1", "Authorization": "k"}
     )
     assert set(found) == {"x-ratelimit-limit", "retry-after"}

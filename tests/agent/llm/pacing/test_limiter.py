@@ -8,9 +8,8 @@ import random
 import pytest
 
 from promptclimb.agent.errors import KeyRejectedError
-from promptclimb.agent.events import Event, LimitLearned, Paused, Rested
-from promptclimb.agent.llm.pacing import RateLimiter, RateLimits
-from promptclimb.agent.llm.pacing.minute import SAMPLES, SLACKENING
+from promptclimb.agent.events import Event, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.llm.limiter import SAMPLES, SLACKENING, RateLimiter, RateLimits
 
 
 class Middle(random.Random):
@@ -26,7 +25,7 @@ class Bench:
     def __init__(self, limits: RateLimits) -> None:
         self.now = 1000.0
         self.told: list[Event] = []
-        self.one = RateLimiter("one", limits, clock=lambda: self.now, rng=Middle(), tell=self.told.append)
+        self.one = RateLimiter("one", limits, clock=lambda: self.now, rng=Middle(), emit=self.told.append)
 
     def answered(self, tokens: int, used: int) -> None:
         """One request, answered at once."""
@@ -56,12 +55,13 @@ def test_an_unknown_endpoint_is_not_stormed(concurrency: int, first: int) -> Non
     """Four at once until the first has come back, be it answered or not; then as many as are set."""
     bench = Bench(RateLimits(concurrency=concurrency))
     permits = [bench.one.admit(1) for _ in range(first)]
-    assert (bench.one.delay(1), bench.ceiling, bench.one.load()) == (math.inf, first, 1.0)
+    bench.one.answered(3.0)
+    assert (bench.one.delay(1), bench.ceiling, bench.one.load()) == (math.inf, first, 3 * (first + 1) / first)
     permits[0].leave()
     permits[0].leave()
     assert (bench.one.delay(1), bench.ceiling) == (0.0, concurrency)
     assert bench.one.statistics().in_flight == first - 1
-    assert bench.one.load() == (first - 1) / concurrency
+    assert bench.one.load() == 3 * first / concurrency
 
 
 def test_a_refusal_as_first_outcome_leaves_it_careful() -> None:
@@ -223,7 +223,7 @@ def test_a_pause_that_is_asked_for_is_made_and_a_little_more(asked: float, wait:
         assert bench.one.delay(1) == pytest.approx(wait)
         (told,) = bench.told
         assert (told.endpoint, told.wait_s) == ("one", pytest.approx(wait))  # type: ignore[attr-defined]
-        assert isinstance(told, Rested if asked > 120 else Paused)
+        assert isinstance(told, WaitCapped if asked > 120 else Paused)
     bench.now += 200
     assert (bench.paused_s, bench.one.delay(1)) == (0.0, 0.0)
 
@@ -263,10 +263,10 @@ def test_a_limit_that_is_learned_counts_what_is_under_way() -> None:
     """It was sent without being paced, and the endpoint has counted it."""
     bench = Bench(RateLimits(concurrency=9))
     permits = [bench.one.admit(600) for _ in range(3)]
-    bench.one.heard(permits[0], {"x-ratelimit-limit-requests": "60"})
+    bench.one.read_headers(permits[0], {"x-ratelimit-limit-requests": "60"})
     assert bench.one.delay(600) == pytest.approx(3.0)
     bench.now += 1000
-    bench.one.heard(permits[0], {"x-ratelimit-limit-tokens": "6000"})
+    bench.one.read_headers(permits[0], {"x-ratelimit-limit-tokens": "6000"})
     assert bench.one.delay(600) == pytest.approx(18.0)
     assert bench.told == [
         LimitLearned(endpoint="one", limit="requests", value=60),
@@ -280,11 +280,13 @@ def test_a_limit_that_is_known_is_not_told_again_and_one_that_was_set_is_not_rai
     permit = bench.one.admit(1)
     limits = []
     for said in ("60", "100", "30", "30", "45", "500"):
-        bench.one.heard(permit, {"x-ratelimit-limit-requests": said})
+        bench.one.read_headers(permit, {"x-ratelimit-limit-requests": said})
         limits.append(bench.one.statistics().rpm)
     assert limits == [60, 60, 30, 30, 45, 60]
     assert [event.value for event in bench.told if isinstance(event, LimitLearned)] == [30, 45, 60]
-    bench.one.heard(permit, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"})
+    bench.one.read_headers(
+        permit, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"}
+    )
     assert bench.one.delay(1) == pytest.approx(20.0)
 
 
@@ -299,9 +301,9 @@ def test_a_refusal_moves_away_from_the_edge_of_the_minute() -> None:
 def test_an_endpoint_that_is_closed_or_too_small_is_never_asked() -> None:
     """A request that is just as large as a minute allows is not too large."""
     bench = Bench(RateLimits(tpm=100))
-    assert (bench.one.fits(100), bench.one.fits(101), bench.one.token_limit()) == (True, False, 100)
+    assert (bench.one.fits(100), bench.one.fits(101), bench.one.token_limit) == (True, False, 100)
     assert (bench.one.delay(100), bench.one.delay(101)) == (0.0, math.inf)
     bench.one.closed = KeyRejectedError("no")
     assert bench.one.delay(1) == math.inf
     free = Bench(RateLimits())
-    assert (free.one.fits(10**9), free.one.token_limit(), free.one.delay(10**9)) == (True, None, 0.0)
+    assert (free.one.fits(10**9), free.one.token_limit, free.one.delay(10**9)) == (True, None, 0.0)

@@ -12,21 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
-from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, Rested
-from promptclimb.agent.llm.pacing import Pacer, RateLimiter, RateLimits
-from promptclimb.agent.llm.pacing.window import BURST_S, Window
+from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, WaitCapped
+from promptclimb.agent.llm.limiter import BURST_S, RateLimiter, RateLimits, Window
+from promptclimb.agent.llm.pool import Pool
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.limits import Style, counter
+from tests.fakes.pools import acquire, pool_of
 
 
 def limiter(limits: RateLimits, heard: list[Event] | None = None, name: str = "one") -> RateLimiter:
     """A limiter on the running loop's clock."""
     tell: Callable[[Event], None] = (lambda _: None) if heard is None else heard.append
-    return RateLimiter(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), tell=tell)
+    return RateLimiter(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), emit=tell)
 
 
 async def drive(
-    pacer: Pacer, server: object, seconds: float, tokens: int = 100, used: int = 100
+    pacer: Pool, server: object, seconds: float, tokens: int = 100, used: int = 100
 ) -> tuple[float, int]:
     """Thirty climbs that ask for so long; the amount that the server let through, and its refusals."""
     loop = asyncio.get_running_loop()
@@ -36,7 +37,7 @@ async def drive(
     async def climb() -> None:
         nonlocal through, refused
         while True:
-            with await pacer.acquire(tokens) as permit:
+            with await acquire(pacer, tokens) as permit:
                 now = loop.time()
                 if server.wait(now, used) > 0:  # type: ignore[attr-defined]
                     refused += 1
@@ -62,7 +63,7 @@ def test_a_limit_on_requests_is_used_up_and_never_overrun(style: Style, rpm: int
 
     async def three_minutes() -> tuple[float, int]:
         return await drive(
-            Pacer([limiter(RateLimits(rpm=rpm, concurrency=30))]), counter(style, rpm), 180, used=1
+            pool_of(limiter(RateLimits(rpm=rpm, concurrency=30))), counter(style, rpm), 180, used=1
         )
 
     through, refused = run_virtual(three_minutes())
@@ -75,7 +76,7 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
     """What is set aside follows what requests really use."""
 
     async def three_minutes() -> tuple[float, int]:
-        pacer = Pacer([limiter(RateLimits(tpm=60_000, concurrency=30))])
+        pacer = pool_of(limiter(RateLimits(tpm=60_000, concurrency=30)))
         return await drive(pacer, counter(style, 60_000), 180, tokens=600, used=150)
 
     through, refused = run_virtual(three_minutes())
@@ -87,10 +88,10 @@ def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(sty
 async def test_an_endpoint_that_counts_what_was_asked_for_is_understood() -> None:
     """Tokens asked for and not used count there: after a refusal about tokens they do here too."""
     one = limiter(RateLimits(tpm=6000, concurrency=4))
-    pacer, server, refused = Pacer([one]), counter("sliding", 6000), 0
+    pacer, server, refused = pool_of(one), counter("sliding", 6000), 0
     loop = asyncio.get_running_loop()
     while loop.time() < 1800:
-        with await pacer.acquire(300) as permit:
+        with await acquire(pacer, 300) as permit:
             if (wait := server.wait(loop.time(), 300)) > 0:
                 refused += 1
                 one.refused(permit, wait, tokens=True)
@@ -131,10 +132,10 @@ def test_the_burst_is_the_stated_one(limit: int) -> None:
 @virtual_time
 async def test_waiters_are_served_in_order() -> None:
     """First come, first served, though all are ready at once."""
-    pacer, order = Pacer([limiter(RateLimits(rpm=60, concurrency=2))]), []
+    pacer, order = pool_of(limiter(RateLimits(rpm=60, concurrency=2))), []
 
     async def climb(number: int) -> None:
-        with await pacer.acquire(1):
+        with await acquire(pacer, 1):
             order.append(number)
             await asyncio.sleep(0.5)
 
@@ -148,7 +149,7 @@ async def test_waiters_are_served_in_order() -> None:
 async def test_no_more_are_in_flight_than_set_and_cancelling_gives_back() -> None:
     """Cancelled waiters and holders leave nothing behind."""
     one = limiter(RateLimits(concurrency=2))
-    pacer = Pacer([one])
+    pacer = pool_of(one)
     tasks = [asyncio.create_task(hold(pacer)) for _ in range(6)]
     await asyncio.sleep(1)
     assert (one.statistics().in_flight, pacer.waiting) == (2, 4)
@@ -160,28 +161,28 @@ async def test_no_more_are_in_flight_than_set_and_cancelling_gives_back() -> Non
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert (one.statistics().in_flight, pacer.waiting) == (0, 0)
-    with await pacer.acquire(1):
+    with await acquire(pacer, 1):
         assert one.statistics().in_flight == 1
 
 
-async def hold(pacer: Pacer) -> None:
+async def hold(pacer: Pool) -> None:
     """Take a permit and keep it."""
-    with await pacer.acquire(1):
+    with await acquire(pacer, 1):
         await asyncio.sleep(1000)
 
 
 @virtual_time
 async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
     """It would wait for ever; but only a limit that was set says so, a header may be wrong."""
-    pacer = Pacer([limiter(RateLimits(tpm=1000))])
+    pacer = pool_of(limiter(RateLimits(tpm=1000)))
     with pytest.raises(RequestTooLargeError, match=r"1001 tokens.*1000"):
-        await pacer.acquire(1001)
+        await acquire(pacer, 1001)
     learning = limiter(RateLimits(concurrency=1))
-    pacer = Pacer([learning])
-    permit = await pacer.acquire(1)
-    waiting = asyncio.create_task(pacer.acquire(5000))
+    pacer = pool_of(learning)
+    permit = await acquire(pacer, 1)
+    waiting = asyncio.create_task(acquire(pacer, 5000))
     await asyncio.sleep(0)
-    learning.heard(permit, {"x-ratelimit-limit-tokens": "1000"})
+    learning.read_headers(permit, {"x-ratelimit-limit-tokens": "1000"})
     permit.leave()
     (await waiting).leave()
     assert asyncio.get_running_loop().time() <= 61
@@ -194,14 +195,14 @@ async def test_an_answer_shows_that_a_limit_told_is_none() -> None:
     for tpm, then in ((None, None), (5000, 5000)):
         heard: list[Event] = []
         one = limiter(RateLimits(tpm=tpm), heard)
-        permit = await Pacer([one]).acquire(1000)
-        one.heard(permit, told)
+        permit = await acquire(pool_of(one), 1000)
+        one.read_headers(permit, told)
         assert one.statistics().tpm == 300
         one.succeeded(permit, 950)
-        one.heard(permit, told)
+        one.read_headers(permit, told)
         assert one.statistics().tpm == then
         assert [notice.header for notice in heard if isinstance(notice, HeaderIgnored)] == [*told]
-        one.heard(permit, {"x-ratelimit-limit-tokens": "2000"})
+        one.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
         assert one.statistics().tpm == 2000
 
 
@@ -209,15 +210,15 @@ async def test_an_answer_shows_that_a_limit_told_is_none() -> None:
 async def test_an_endpoint_that_asks_for_a_second_for_ever_is_not_believed() -> None:
     """Two such pauses in a row are obeyed; those after them grow, until something succeeds."""
     one, starts = limiter(RateLimits(concurrency=1)), list[float]()
-    pacer = Pacer([one])
+    pacer = pool_of(one)
     for _ in range(9):
-        with await pacer.acquire(1) as permit:
+        with await acquire(pacer, 1) as permit:
             starts.append(asyncio.get_running_loop().time())
             one.failed(1.0)
     gaps = [after - before for before, after in itertools.pairwise(starts)]
     assert max(gaps[:2]) < 1.5
     assert 15 < gaps[-1] <= 31
-    with await pacer.acquire(1) as permit:
+    with await acquire(pacer, 1) as permit:
         one.succeeded(permit, 1)
         one.failed(1.0)
     assert one.statistics().paused_s < 1.5
@@ -228,10 +229,10 @@ async def test_limits_are_learned_and_the_stricter_one_wins() -> None:
     """A header sets a limit that was not set, and lowers one that was; it never raises it."""
     heard: list[Event] = []
     one = limiter(RateLimits(rpm=100), heard)
-    permit = await Pacer([one]).acquire(10)
-    one.heard(permit, {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "9000"})
+    permit = await acquire(pool_of(one), 10)
+    one.read_headers(permit, {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "9000"})
     assert (one.statistics().rpm, one.statistics().tpm) == (100, 9000)
-    one.heard(permit, {"x-ratelimit-limit-requests": "50"})
+    one.read_headers(permit, {"x-ratelimit-limit-requests": "50"})
     assert one.statistics().rpm == 50
     assert [(notice.limit, notice.value) for notice in heard if isinstance(notice, LimitLearned)] == [
         ("tokens", 9000), ("requests", 50),
@@ -243,10 +244,12 @@ async def test_nonsense_in_headers_is_told_once_and_changes_nothing() -> None:
     """Negative, NaN, a year and garbage."""
     heard: list[Event] = []
     one = limiter(RateLimits(rpm=100), heard)
-    permit = await Pacer([one]).acquire(10)
+    permit = await acquire(pool_of(one), 10)
     for _ in range(3):
-        one.heard(permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"})
-        one.heard(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
+        one.read_headers(
+            permit, {"x-ratelimit-limit-requests": "-1", "x-ratelimit-remaining-requests": "NaN"}
+        )
+        one.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
     assert one.statistics().rpm == 100
     assert len([notice for notice in heard if isinstance(notice, HeaderIgnored)]) == len(heard) == 4
 
@@ -255,11 +258,11 @@ async def test_nonsense_in_headers_is_told_once_and_changes_nothing() -> None:
 async def test_what_others_use_of_a_limit_is_left_to_them() -> None:
     """A reply that says that nothing is left holds requests back until the reset."""
     one = limiter(RateLimits(rpm=600, concurrency=4))
-    pacer = Pacer([one])
-    with await pacer.acquire(1) as permit:
+    pacer = pool_of(one)
+    with await acquire(pacer, 1) as permit:
         told = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
-        one.heard(permit, {**told, "x-ratelimit-reset-requests": "20s"})
-    (await pacer.acquire(1)).leave()
+        one.read_headers(permit, {**told, "x-ratelimit-reset-requests": "20s"})
+    (await acquire(pacer, 1)).leave()
     assert asyncio.get_running_loop().time() == pytest.approx(20, abs=0.1)
 
 
@@ -267,10 +270,10 @@ async def test_what_others_use_of_a_limit_is_left_to_them() -> None:
 async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
     """By half, once for all that were under way; success grows it again, up to the setting."""
     one = limiter(RateLimits(concurrency=16))
-    pacer = Pacer([one])
-    (await pacer.acquire(1)).leave()
+    pacer = pool_of(one)
+    (await acquire(pacer, 1)).leave()
     assert one.statistics().ceiling == 16
-    permits = [await pacer.acquire(1) for _ in range(16)]
+    permits = [await acquire(pacer, 1) for _ in range(16)]
     await asyncio.sleep(1)
     one.failed()
     assert one.statistics().ceiling == 16
@@ -279,7 +282,7 @@ async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
         permit.leave()
     assert one.statistics().ceiling == 8
     for _ in range(400):
-        with await pacer.acquire(1) as permit:
+        with await acquire(pacer, 1) as permit:
             one.succeeded(permit, 1)
             await asyncio.sleep(0.1)
     assert one.statistics().ceiling == 16
@@ -290,14 +293,14 @@ async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after
     """After `Retry-After` the waiters start one by one, in order, not all at once."""
     heard: list[Event] = []
     one = limiter(RateLimits(concurrency=20), heard)
-    pacer = Pacer([one])
-    (await pacer.acquire(1)).leave()
+    pacer = pool_of(one)
+    (await acquire(pacer, 1)).leave()
     loop, starts = asyncio.get_running_loop(), []
-    with await pacer.acquire(1) as permit:
+    with await acquire(pacer, 1) as permit:
         one.refused(permit, 30.0)
 
     async def climb() -> None:
-        with await pacer.acquire(1):
+        with await acquire(pacer, 1):
             starts.append(loop.time())
             await asyncio.sleep(100)
 
@@ -318,13 +321,13 @@ async def test_a_wait_of_an_hour_is_not_obeyed_but_told() -> None:
     """Beyond the cap the endpoint rests for the cap, and that is said."""
     heard: list[Event] = []
     one = limiter(RateLimits(), heard)
-    pacer = Pacer([one])
-    with await pacer.acquire(1) as permit:
+    pacer = pool_of(one)
+    with await acquire(pacer, 1) as permit:
         one.refused(permit, 3600.0)
-    (await pacer.acquire(1)).leave()
+    (await acquire(pacer, 1)).leave()
     assert 120 <= asyncio.get_running_loop().time() <= 122
-    assert [(type(notice), notice.asked_s) for notice in heard if isinstance(notice, Rested)] == [
-        (Rested, 3600.0)
+    assert [(type(notice), notice.asked_s) for notice in heard if isinstance(notice, WaitCapped)] == [
+        (WaitCapped, 3600.0)
     ]
 
 
@@ -335,11 +338,11 @@ async def test_work_goes_to_the_endpoint_with_room() -> None:
         limiter(RateLimits(rpm=60, concurrency=20)),
         limiter(RateLimits(rpm=240, concurrency=20), name="two"),
     )
-    pacer, took = Pacer([slow, fast]), {"one": 0, "two": 0}
+    pacer, took = pool_of(slow, fast), {"one": 0, "two": 0}
 
     async def climb() -> None:
         while True:
-            with await pacer.acquire(1) as permit:
+            with await acquire(pacer, 1) as permit:
                 took[permit.limiter.name] += 1
                 await asyncio.sleep(0.1)
 
@@ -356,27 +359,27 @@ async def test_work_goes_to_the_endpoint_with_room() -> None:
 async def test_an_endpoint_can_be_taken_out_and_the_last_one_fails_everybody() -> None:
     """Waiters go to those that are left; with none left each gets the reason."""
     first, second = limiter(RateLimits(concurrency=1)), limiter(RateLimits(concurrency=1), name="two")
-    pacer = Pacer([first, second])
-    held = [await pacer.acquire(1), await pacer.acquire(1)]
-    waiting = [asyncio.create_task(pacer.acquire(1)) for _ in range(3)]
+    pacer = pool_of(first, second)
+    held = [await acquire(pacer, 1), await acquire(pacer, 1)]
+    waiting = [asyncio.create_task(acquire(pacer, 1)) for _ in range(3)]
     await asyncio.sleep(0)
-    assert pacer.remove(first, KeyRejectedError("no")) == 1
+    assert pacer.remove(pacer.members[0], KeyRejectedError("no")) == 1
     next(permit for permit in held if permit.limiter is second).leave()
     assert (await waiting[0]).limiter is second
-    assert pacer.remove(second, KeyRejectedError("nor this")) == 0
+    assert pacer.remove(pacer.members[0], KeyRejectedError("nor this")) == 0
     for task in waiting[1:]:
         with pytest.raises(KeyRejectedError, match="nor this"):
             await task
     with pytest.raises(KeyRejectedError):
-        await pacer.acquire(1)
+        await acquire(pacer, 1)
 
 
 @virtual_time
 async def test_failing_reaches_every_waiter() -> None:
     """What stops the run is raised by whoever waits, now and later."""
-    pacer = Pacer([limiter(RateLimits(rpm=1))])
-    (await pacer.acquire(1)).leave()
-    waiting = [asyncio.create_task(pacer.acquire(1)) for _ in range(3)]
+    pacer = pool_of(limiter(RateLimits(rpm=1)))
+    (await acquire(pacer, 1)).leave()
+    waiting = [asyncio.create_task(acquire(pacer, 1)) for _ in range(3)]
     await asyncio.sleep(0)
     pacer.fail(GaveUpError("enough"))
     results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -390,11 +393,11 @@ def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, b
 
     async def play() -> None:
         one = limiter(RateLimits(rpm=600, concurrency=size))
-        pacer = Pacer([one])
+        pacer = pool_of(one)
 
         async def climb(start: float, length: float) -> None:
             await asyncio.sleep(start)
-            with await pacer.acquire(1):
+            with await acquire(pacer, 1):
                 assert one.statistics().in_flight <= size
                 await asyncio.sleep(length)
 
@@ -404,6 +407,6 @@ def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, b
                 asyncio.get_running_loop().call_later((start + length) / 2, task.cancel)
         await asyncio.gather(*tasks, return_exceptions=True)
         assert (one.statistics().in_flight, pacer.waiting) == (0, 0)
-        await pacer.acquire(1)
+        await acquire(pacer, 1)
 
     run_virtual(play())

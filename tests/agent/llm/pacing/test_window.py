@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promptclimb.agent.llm.pacing.window import (
-    BURST_S,
-    FIRST_MARGIN_S,
-    LONGEST_MARGIN_S,
-    PERIOD_S,
-    Window,
-)
+from promptclimb.agent.llm.limiter import BURST_S, FIRST_MARGIN_S, LONGEST_MARGIN_S, PERIOD_S, Window
 
 FREED_S = PERIOD_S + FIRST_MARGIN_S
 """Seconds after which a use does not count any more."""
@@ -31,7 +25,7 @@ def test_a_shorter_time_may_take_the_minutes_place() -> None:
     window = Window(1, 1.0)
     assert (window.a_minute, window.delay(0.0, 1)) == (60, 0.0)
     window.take(0.0, 1)
-    assert (window.delay(0.0, 1), window.interval_s(1)) == (1.0 + FIRST_MARGIN_S, 1.0)
+    assert window.delay(0.0, 1) == (1.0 + FIRST_MARGIN_S)
 
 
 def test_what_is_earned_within_the_burst_may_go_at_once() -> None:
@@ -97,7 +91,7 @@ def test_what_is_corrected_after_its_minute_changes_the_minute_no_more() -> None
 def test_what_others_have_used_is_left_to_them_until_the_reset() -> None:
     """What a server says is left, where that is less than is known here."""
     window = Window(60)
-    window.told(0.0, 50, 20.0)
+    window.correct(0.0, 50, 20.0)
     assert (window.delay(0.0, 50), window.delay(0.0, 51), window.delay(19.0, 51)) == (0.0, 20.0, 1.0)
     assert window.delay(20.0, 51) == 0.0
 
@@ -106,10 +100,10 @@ def test_own_uses_and_those_of_others_count_together() -> None:
     """Where both stand in the way the later of their ends is waited for."""
     window = Window(60)
     window.take(0.0, 20)
-    window.told(0.0, 30, 10.0)
+    window.correct(0.0, 30, 10.0)
     assert window.delay(0.0, 30) == 20.0
     assert window.delay(0.0, 45) == FREED_S
-    window.told(0.0, 35, 70.0)
+    window.correct(0.0, 35, 70.0)
     assert window.delay(0.0, 35) == 20.0
 
 
@@ -117,16 +111,16 @@ def test_own_uses_and_those_of_others_count_together() -> None:
 def test_others_are_believed_for_a_minute_at_most(reset_s: float | None) -> None:
     """Where no reset is told, or one that is further away than a minute can be."""
     window = Window(60)
-    window.told(5.0, 0, reset_s)
+    window.correct(5.0, 0, reset_s)
     assert window.delay(5.0, 1) == PERIOD_S
 
 
 def test_news_that_others_used_less_is_older_news() -> None:
     """Replies overtake each other: only what says that more is gone counts."""
     window = Window(60)
-    window.told(0.0, 0, 30.0)
-    window.told(1.0, 50, 5.0)
-    window.told(1.0, 0, 50.0)
+    window.correct(0.0, 0, 30.0)
+    window.correct(1.0, 50, 5.0)
+    window.correct(1.0, 0, 50.0)
     assert window.delay(1.0, 1) == 29.0
 
 
@@ -134,7 +128,7 @@ def test_what_has_left_the_minute_is_not_taken_for_the_servers_count() -> None:
     """Own uses of long ago explain nothing of what a server says is gone now."""
     window = Window(60)
     window.take(0.0, 60)
-    window.told(100.0, 0, 10.0)
+    window.correct(100.0, 0, 10.0)
     assert window.delay(100.0, 1) == 10.0
 
 
