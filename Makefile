@@ -1,4 +1,4 @@
-# Two commands matter: `make run` (sets up, then climbs on what is bundled) and `make test`.
+# Two commands matter: `make run` (sets up, then restarts on what is bundled) and `make test`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -22,7 +22,7 @@ $(VENV)/.installed: pyproject.toml setup.py
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
-# The local LLM is optional: without it `make run` says so and climbs with the proposer that needs no LLM. Its model
+# The local LLM is optional: without it `make run` says so and restarts with the proposer that needs no LLM. Its model
 # (491 MB) is fetched by the first search, and kept in the user's cache.
 $(VENV)/.installed-local: $(VENV)/.installed
 	@echo "Fetching llama.cpp for the local language model (30 MB, once) ..."
@@ -52,8 +52,8 @@ run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with
 	@$(PY) run_agent.py search --data binary-numbers --describe "numbers written in binary" --restarts 2 \
 	  --initial 80 --views 0 --llm local --llm-fallback combine $(ARGS)
 
-test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
-	$(PY) -m pytest
+test: $(VENV)/.installed-dev ## the tests, on all cores
+	$(PY) -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-slow ## the slower proofs too
 	$(PY) -m pytest -m slow

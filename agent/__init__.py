@@ -1,1 +1,1 @@
-"""The climb: many conversations with a chat LLM, paced, journalled and resumed. Never imports torch."""
+"""The restart: many conversations with a chat LLM, paced, journalled and resumed. Never imports torch."""

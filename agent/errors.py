@@ -26,11 +26,11 @@
     │       │   └── FlaggedRequestError a content filter refuses what was asked
     │       ├── QuotaSpentError         the account has nothing left
     │       └── RequestTooLargeError    one request needs more tokens than a whole minute allows
-    ├── RequestFailedError              the attempts for one request are used up; its iteration is skipped
+    ├── RequestFailedError              the attempts for one request are used up; its round is skipped
     ├── BudgetSpentError                a limit that the user set is reached; the run stops
     ├── GaveUpError                     nothing has succeeded, or been of use, for too long; the run stops
     ├── InterruptedRunError             a signal asked the run to stop; everything is kept
-    ├── ClimbCancelledError             a climb was cancelled from within; everything is kept
+    ├── RestartCancelledError             a restart was cancelled from within; everything is kept
     ├── EvaluationFailedError           the evaluator failed in the middle of a run; everything is kept
     ├── EvaluatorError                  the black box cannot do what it is asked to
     │   ├── TemplateRejectedError       a template that was to be examined cannot be scored
@@ -178,7 +178,7 @@ class RequestTooLargeError(FatalChatError):
 
 
 class RequestFailedError(PromptclimbError):
-    """The attempts or the time allowed for one request are used up; its iteration is skipped.
+    """The attempts or the time allowed for one request are used up; its round is skipped.
 
     Attributes:
         attempts: How many were made.
@@ -224,12 +224,13 @@ class InterruptedRunError(PromptclimbError):
         self.signal = signal
 
 
-class ClimbCancelledError(PromptclimbError):
-    """An LLM, an evaluator or a listener let a cancellation out into a climb; everything is kept."""
+class RestartCancelledError(PromptclimbError):
+    """An LLM, an evaluator or a listener let a cancellation out into a restart; everything is kept."""
 
     def __init__(self) -> None:
         super().__init__(
-            "a climb was cancelled from within: an LLM, an evaluator or a listener of your own, or something "
+            "a restart was cancelled from within: an LLM, an evaluator or a listener of your own, "
+            "or something "
             "else that the search calls, cancelled the task that called it"
         )
 

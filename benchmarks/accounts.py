@@ -288,7 +288,7 @@ def tariff() -> TablePrice:
 
 
 def request(number: int) -> ChatRequest:
-    """Return a request like a climb's: some templates, a few of them or many."""
+    """Return a request like a restart's: some templates, a few of them or many."""
     lines = "\n".join(f"- a photo of a {{}}, seen {number} times" for _ in range(1 + number * 7 % 24))
     return ChatRequest(
         messages=({"role": "user", "content": lines},), model="fake", max_tokens=MAX_TOKENS, seed=number
@@ -309,7 +309,7 @@ async def spend(
             rng=random.Random(seed),
         )
 
-        async def climb(number: int) -> None:
+        async def restart(number: int) -> None:
             turn = 0
             while calls is None or vendor.kinds.total() < calls:
                 turn += 1
@@ -322,7 +322,7 @@ async def spend(
 
         async with asyncio.TaskGroup() as group:
             for number in range(AT_ONCE):
-                group.create_task(climb(number))
+                group.create_task(restart(number))
     return vendor, budget
 
 

@@ -67,7 +67,7 @@ FAULTS = UNBILLED | {
     "garbage": 0.02, "length": 0.01, "refusal": 0.01,
 }  # fmt: skip
 SEARCH = {
-    "llm": "fake", "restarts": 6, "resets": 2, "iterations": 8, "proposals": 3, "initial": 6,
+    "llm": "fake", "restarts": 6, "conversations": 2, "rounds": 8, "proposals": 3, "initial": 6,
     "request_timeout": 3, "retry_attempts": 12, "max_tokens": 10**8, "price": "0.15/0.60",
 }  # fmt: skip
 FAKE = {"data": "digits", "evaluator": "promptclimb.evaluator.fakes:FakeEvaluator"}

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, Encoded, Floats, Ints, classifier, encoded
-from promptclimb.agent.climb.ensembles import CANDIDATES, MOST
+from promptclimb.agent.search.ensembles import CANDIDATES, MOST
 from promptclimb.evaluator.pico import sets
 from promptclimb.prompts.pools import BUILT_IN
 
@@ -100,7 +100,7 @@ class Trial:
     def grown(
         self, order: Sequence[int], value: Callable[[Floats], Doubles], start: int, most: int
     ) -> list[int]:
-        """Return an ensemble grown as by ``agent.climb.ensembles``, from the first ``start`` of an order."""
+        """Return an ensemble grown as by ``agent.search.ensembles``, from the first ``start`` of an order."""
         chosen, candidates = list(order[:start]), list(order[:CANDIDATES])
         now = value(self._together([chosen]))[0]
         while len(chosen) < most:

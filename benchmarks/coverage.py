@@ -33,11 +33,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
-from promptclimb.agent.climb.scored import Scored
-from promptclimb.agent.climb.selection import select
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.gain import Examined, Gain, gain_of
 from promptclimb.agent.results.intervals import Z, paired
+from promptclimb.agent.search.scored import Scored
+from promptclimb.agent.search.selection import select
 from promptclimb.evaluator.datasets.hand_made import for_dataset
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.scoring import Score
@@ -205,9 +205,9 @@ def one_search(
     found = ranked(pool)
     of = {
         "best": [found[0].text],
-        "plain": [PLAIN],
+        "default template": [PLAIN],
         "best hand-made": [ranked(world.hand_made)[0].text],
-        "initial pool": [initial[0].text],
+        "best starting template": [initial[0].text],
     }
     hits = {name: world.hits["test"][world.place[one[0]]] for name, one in of.items()}
     of["ensemble"] = [entry.text for entry in found[:ENSEMBLE]]
@@ -221,7 +221,9 @@ def one_search(
     else:
         test = rng.choices(range(len(world.labels["test"])), k=images)
     seen = {name: _examined(of[name], bits[test]) for name, bits in hits.items()}
-    baselines = {name: seen[name] for name in ("plain", "best hand-made", "initial pool")}
+    baselines = {
+        name: seen[name] for name in ("default template", "best hand-made", "best starting template")
+    }
     gain = gain_of(seen["best"], seen["ensemble"], baselines, images=len(test))
     assert gain is not None
     truth = {name: 100 * float(hits["best"].mean() - hits[name].mean()) for name in gain.over}

@@ -30,7 +30,7 @@ IMPORTS = {
 }
 TIMED = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"
 SEARCH = ("run_agent.py", "search", "--method", "random")
-SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "1", "--proposals", "2", "--initial", "2")
+SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "1", "--proposals", "2", "--initial", "2")
 PROCESSES = {
     "torch": ("-c", "import torch"),
     "help": ("run_agent.py", "--help"),

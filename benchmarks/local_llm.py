@@ -124,7 +124,7 @@ async def speed(asked: Asked, slots: int, tokens: int) -> dict[str, Any]:
     }
 
 
-async def climb(asked: Asked, form: dict[str, Any], seed: int, turns: int) -> dict[str, float]:
+async def restart(asked: Asked, form: dict[str, Any], seed: int, turns: int) -> dict[str, float]:
     """Hold one conversation of method p; return what came of it."""
     scorer = FakeEvaluator(seed=seed)
     scores = _scored(scorer, [template.text for template in draw(BUILT_IN, 40, random.Random(seed))])
@@ -155,10 +155,10 @@ def _scored(scorer: FakeEvaluator, texts: Sequence[str]) -> dict[str, float]:
     return {text: result.train for text, result in pairs if isinstance(result, Score)}
 
 
-async def gains(llm: str, form: str, turns: int, climbs: int) -> dict[str, Any]:
+async def gains(llm: str, form: str, turns: int, restarts: int) -> dict[str, Any]:
     """Hold several conversations and sum up."""
     async with served(llm, threads=1) as asked:
-        found = [await climb(asked, FORMS[form], seed, turns) for seed in range(1, climbs + 1)]
+        found = [await restart(asked, FORMS[form], seed, turns) for seed in range(1, restarts + 1)]
     total = {name: sum(one[name] for one in found) for name in found[0]}
     return {
         "llm": llm,
@@ -185,7 +185,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
                 row = await speed(asked, slots, options.tokens)
             note("speed", {"llm": llm, "threads": threads, "slots": slots, **row})
         for form in filter(None, options.forms.split(",")):
-            note("conversations", await gains(llm, form, options.turns, options.climbs))
+            note("conversations", await gains(llm, form, options.turns, options.restarts))
     return {"cores": os.cpu_count(), "threads_chosen": free_threads(), **found}
 
 
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--llm", default="local:0.5b,local:1.5b", help="models, with commas between")
     parser.add_argument("--forms", default="plain,schema,grammar", help=f"of {', '.join(FORMS)}")
     parser.add_argument("--turns", type=int, default=4, help="turns a conversation (default 4)")
-    parser.add_argument("--climbs", type=int, default=3, help="conversations (default 3)")
+    parser.add_argument("--restarts", type=int, default=3, help="conversations (default 3)")
     parser.add_argument("--ways", default="1x1,2x1,1x4", help="threads x slots (default 1x1,2x1,1x4)")
     parser.add_argument("--tokens", type=int, default=48, help="tokens of an answer for the speed (48)")
     parser.add_argument("--json", action="store_true", help="print JSON (it always does)")

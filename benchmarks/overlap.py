@@ -1,15 +1,17 @@
 """Whether the LLM and the evaluator wait for each other: a search against a fake LLM that takes its time.
 
-``ratio`` is the wall time of the search over the larger of two times: that of the requests that one climb has
+``ratio`` is the wall time of the search over the larger of two times: that of the requests that one restart
+has
 to make one after the other, and that spent inside the evaluator. At 1 the smaller one is hidden altogether.
-No order of work reaches 1 where each climb's initial templates take the evaluator long, as the last climb can
+No order of work reaches 1 where each restart's initial templates take the evaluator long, as the last
+restart can
 ask for nothing before its own are scored: ``pools_s`` is the time inside the evaluator until then, and
 ``ratio_to_bound`` puts it before the requests.
 ``longest_loop_stall_ms`` is the longest time by which a task that asked to be woken every 5 ms came late,
 ``late_beats`` how often that was more than 50 ms. On a machine that others use as well, much of that is
 theirs: ``longest_loop_work_ms`` is the most processor time that the loop's thread took between two beats, and
 ``loop_cpu_s`` all of it.
-``crowd_N`` is a search of N climbs in lockstep, whose parsing, scoring and writing come in bursts. Ask for
+``crowd_N`` is a search of N restarts in lockstep, whose parsing, scoring and writing come in bursts. Ask for
 sizes in rising order: ``memory_mb`` is what the process's peak has grown by since before the first crowd.
 """
 
@@ -30,7 +32,7 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.events import Event, PoolScored
+from promptclimb.agent.events import Event, StartingTemplatesScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, EvaluatorInfo, Rejection, Score, SplitScores
@@ -101,7 +103,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
     timed, stalls, work, pools = Timed(evaluator), [0.0], [0.0], [0.0]
 
     def hear(event: Event) -> None:
-        if isinstance(event, PoolScored):
+        if isinstance(event, StartingTemplatesScored):
             pools.append(timed.seconds)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +118,7 @@ async def run_one(evaluator: Evaluator, shape: dict[str, int], latency_s: float)
         wall, cpu = time.perf_counter() - began, time.thread_time() - cpu
         beat.cancel()  # removing the folder is no part of the search
         await asyncio.gather(beat, return_exceptions=True)
-    llm = shape["resets"] * shape["iterations"] * latency_s
+    llm = shape["conversations"] * shape["rounds"] * latency_s
     return {
         **shape,
         "status": result.status,
@@ -156,14 +158,14 @@ def main() -> None:
     parser.add_argument("--model", default="RN-pico")
     parser.add_argument("--pretrained", default="pico")
     parser.add_argument("--latency", type=float, default=1.0, help="seconds that the fake LLM takes")
-    parser.add_argument("--climbs", type=int, nargs="*", default=[100, 200], help="sizes of the crowds")
+    parser.add_argument("--restarts", type=int, nargs="*", default=[100, 200], help="sizes of the crowds")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     options = parser.parse_args()
     evaluator = warm(EvaluatorSpec(data=options.data, model=options.model, pretrained=options.pretrained))
-    shapes = {"search": {"restarts": 4, "resets": 2, "iterations": 8, "proposals": 8, "initial": 20}}
-    for climbs in options.climbs:
-        shapes[f"crowd_{climbs}"] = {
-            "restarts": climbs, "resets": 1, "iterations": 6, "proposals": 30, "initial": 30,
+    shapes = {"search": {"restarts": 4, "conversations": 2, "rounds": 8, "proposals": 8, "initial": 20}}
+    for restarts in options.restarts:
+        shapes[f"crowd_{restarts}"] = {
+            "restarts": restarts, "conversations": 1, "rounds": 6, "proposals": 30, "initial": 30,
         }  # fmt: skip
     document: dict[str, Any] = {}
     before = 0.0

@@ -1,7 +1,7 @@
 """How much of a rate limit is used, what a sick endpoint of a pool costs, and whether limits hold for long.
 
 Limits (the proposer beside two usual ways): three minutes against a real HTTP endpoint on loopback that
-allows 600 requests in any 60 seconds, asked by 32 climbs, each of which asks again as soon as it has its
+allows 600 requests in any 60 seconds, asked by 32 restarts, each of which asks again as soon as it has its
 answer. Answers take 0.3 to 1.2 s. Compared in one run:
 
 - ours: the proposer, told the limit; ``learned``: told nothing, it reads the endpoint's headers
@@ -13,12 +13,13 @@ answer. Answers take 0.3 to 1.2 s. Compared in one run:
 ``share`` is what was answered of what the limit allows, ``refused`` the part of all requests that got a 429.
 Time is virtual (the loop's clock jumps when nothing is to be done), sockets are real; ``--real`` waits.
 
-Pool (``pool``): a healthy endpoint (answers after 1 to 3 s) beside one that is sick in one way, 8 climbs of
+Pool (``pool``): a healthy endpoint (answers after 1 to 3 s) beside one that is sick in one way, 8 restarts of
 24 turns, each order of the two, all in virtual time. ``times`` is how much longer it takes than with the
 healthy endpoint alone, in the worse order; ``lost`` are turns without an answer, ``asked`` the attempts at
 the sick one.
 
-Soak (``soak``, by ``--soak TURNS``): 16 climbs ask four endpoints that change between health and every fault;
+Soak (``soak``, by ``--soak TURNS``): 16 restarts ask four endpoints that change between health and every
+fault;
 limits on calls, tokens, requests a minute and in flight are checked from outside after each turn.
 """
 
@@ -44,21 +45,21 @@ from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual
-from tests.fakes.sick_chat import SICK, SickChat, Sickness, climb_pool
+from tests.fakes.sick_chat import SICK, SickChat, Sickness, restart_pool
 from tests.fakes.soak import soak
 
 MINUTES = 3
-CLIMBS = 32
+RESTARTS = 32
 RPM = 600
 LATENCY = (0.3, 1.2)
 Ask = Callable[[ChatRequest], Awaitable[object]]
 Way = Callable[[OpenAIChat], Ask]
 
 
-def request(climb: int, turn: int) -> ChatRequest:
-    """Return a request like a climb's: two lists of templates, and a few lines of rules."""
+def request(restart: int, turn: int) -> ChatRequest:
+    """Return a request like a restart's: two lists of templates, and a few lines of rules."""
     lists = "\n".join(
-        f"- a {word} of a {{}}, seen {turn} times by {climb}" for word in ("photo", "sketch") * 10
+        f"- a {word} of a {{}}, seen {turn} times by {restart}" for word in ("photo", "sketch") * 10
     )
     return ChatRequest(
         messages=({"role": "user", "content": lists},), model="fake", max_tokens=200, seed=turn
@@ -82,7 +83,7 @@ def serial(chat: OpenAIChat) -> Ask:
 
 def semaphore(chat: OpenAIChat) -> Ask:
     """All at once, and again after a while if refused."""
-    return semaphore_of(chat, CLIMBS)
+    return semaphore_of(chat, RESTARTS)
 
 
 def semaphore_of(chat: OpenAIChat, size: int) -> Ask:
@@ -103,18 +104,18 @@ def semaphore_of(chat: OpenAIChat, size: int) -> Ask:
 
 
 async def measure(way: Way, options: ServerOptions) -> dict[str, float]:
-    """Let the climbs ask for three minutes."""
+    """Let the restarts ask for three minutes."""
     loop = asyncio.get_running_loop()
-    async with ChatServer(options) as server, OpenAIChat(server.base_url, max_connections=CLIMBS) as chat:
+    async with ChatServer(options) as server, OpenAIChat(server.base_url, max_connections=RESTARTS) as chat:
         ask = way(chat)
 
-        async def climb(number: int) -> None:
+        async def restart(number: int) -> None:
             turn = 0
             while True:
                 await ask(request(number, turn))
                 turn += 1
 
-        tasks = [loop.create_task(climb(number)) for number in range(CLIMBS)]
+        tasks = [loop.create_task(restart(number)) for number in range(RESTARTS)]
         _, tasks_left = await asyncio.wait(tasks, timeout=60.0 * MINUTES)
         for task in tasks_left:
             task.cancel()
@@ -139,15 +140,15 @@ def pool_case(sickness: Sickness, alone_s: float) -> dict[str, float]:
     for sick_at in (0, 1):
         chats = [SickChat(None), SickChat(None)]
         chats[sick_at] = SickChat(sickness)
-        climbed = run_virtual(climb_pool(chats))
-        found.append((climbed.seconds, climbed.lost, climbed.attempts[sick_at]))
+        searched = run_virtual(restart_pool(chats))
+        found.append((searched.seconds, searched.lost, searched.attempts[sick_at]))
     seconds, lost, asked = (max(each) for each in zip(*found, strict=True))
     return {"times": round(seconds / alone_s, 3), "lost": lost, "asked": asked}
 
 
 def pool() -> dict[str, dict[str, float]]:
     """Measure every way to be sick."""
-    alone_s = run_virtual(climb_pool([SickChat(None)])).seconds
+    alone_s = run_virtual(restart_pool([SickChat(None)])).seconds
     return {name: pool_case(sickness, alone_s) for name, sickness in SICK.items()}
 
 
@@ -165,15 +166,15 @@ def main() -> None:
         print(json.dumps({"soak": vars(soak(given.soak))}, indent=1))
         return
     sliding = ServerOptions(style="sliding", rpm=RPM, latency_s=LATENCY)
-    set_rpm = proposer(RateLimits(rpm=RPM, concurrency=CLIMBS))
+    set_rpm = proposer(RateLimits(rpm=RPM, concurrency=RESTARTS))
     tpm = 120_000
     ways: dict[str, tuple[Way, ServerOptions]] = {
         "ours": (set_rpm, sliding),
-        "learned": (proposer(RateLimits(concurrency=CLIMBS)), sliding),
+        "learned": (proposer(RateLimits(concurrency=RESTARTS)), sliding),
         "serial": (serial, sliding),
         "semaphore": (semaphore, sliding),
         "tpm": (
-            proposer(RateLimits(tpm=tpm, concurrency=CLIMBS)),
+            proposer(RateLimits(tpm=tpm, concurrency=RESTARTS)),
             ServerOptions(style="sliding", tpm=tpm, latency_s=LATENCY),
         ),
         "fixed": (set_rpm, ServerOptions(style="fixed", rpm=RPM, latency_s=LATENCY)),

@@ -2,7 +2,7 @@
 
     python benchmarks/pools.py --json
 
-Scores the captions and the grammar on bundled sets, draws from both as a climb does, and prints for each
+Scores the captions and the grammar on bundled sets, draws from both as a restart does, and prints for each
 number of scored templates the mean test accuracy of the ``pick`` (by the rule of a search: train and val
 pooled) and of the ``best`` that was there. ``cost`` is what scoring takes: seconds a template on the first
 set, and on a made-up set of a thousand classes (one training image each).
@@ -26,9 +26,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from promptclimb.agent.climb.scored import Scored
-from promptclimb.agent.climb.selection import select
 from promptclimb.agent.position import Position
+from promptclimb.agent.search.scored import Scored
+from promptclimb.agent.search.selection import select
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec

@@ -1,13 +1,14 @@
 """How the loop, the memory and the store hold up when they are large.
 
-- ``overhead_ms``: 2,000 climbs at once ask a fake chat that answers after a second: processor time of the
+- ``overhead_ms``: 2,000 restarts at once ask a fake chat that answers after a second: processor time of the
   whole way of a request (budget, pacing, retry, client seam) for each call, less that of the bare client.
-  ``search_ms``: a whole search of 2,000 climbs at once on the fake chat and a fake scorer, processor time for
+  ``search_ms``: a whole search of 2,000 restarts at once on the fake chat and a fake scorer, processor time
+  for
   each call, with parsing, scoring, ranking, events and durable writes; ``search_s``: its wall time.
-  ``mb_per_climb``: its peak of memory, less what it began with, for each climb.
+  ``mb_per_restart``: its peak of memory, less what it began with, for each restart.
 - ``add_us``: one ``Memory.add`` into a memory of so many templates; ``list_us``: the same by a plain sorted
   list.
-- ``store``: a journal of 100,000 answers: its size, the time to write an answer while 200 climbs
+- ``store``: a journal of 100,000 answers: its size, the time to write an answer while 200 restarts
   write, to open and to replay it; and one bare commit with ``synchronous=FULL``, as used, and NORMAL.
 - ``growth`` (``--only growth``): processor milliseconds for a template, of its texts and of the decisions
   on training images, at numbers of classes and shots; RN-pico's text tower, random features.
@@ -36,8 +37,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.climb.memory import Memory
-from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
@@ -45,6 +44,8 @@ from promptclimb.agent.llm.cost import Bill, Usage
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.position import Position
+from promptclimb.agent.search.memory import Memory
+from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -52,7 +53,7 @@ from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
 from tests.fakes.words import reply_text
 
-CLIMBS = 2000
+RESTARTS = 2000
 TURNS = 5
 WRITERS = 200
 
@@ -75,7 +76,7 @@ async def loop_overhead() -> dict[str, float]:
     """Processor time for each call, of the proposer and of bare sleeping tasks."""
     chat = FakeChat(1.0)
     requests = [
-        ChatRequest(messages=({"role": "user", "content": f"{n}"},), model="m") for n in range(CLIMBS)
+        ChatRequest(messages=({"role": "user", "content": f"{n}"},), model="m") for n in range(RESTARTS)
     ]
 
     async def bare(request: ChatRequest) -> None:
@@ -90,12 +91,12 @@ async def loop_overhead() -> dict[str, float]:
     await asyncio.gather(*(bare(request) for request in requests))
     base = time.process_time() - started
     endpoint = Endpoint(
-        name="fake", client=chat, limits=RateLimits(rpm=10**7, tpm=10**10, concurrency=CLIMBS)
+        name="fake", client=chat, limits=RateLimits(rpm=10**7, tpm=10**10, concurrency=RESTARTS)
     )
     proposer = Proposer([endpoint], budget=Budget(Limits(calls=10**9, tokens=10**12)))
     started = time.process_time()
     await asyncio.gather(*(asked(proposer, request) for request in requests))
-    calls = CLIMBS * TURNS
+    calls = RESTARTS * TURNS
     return {
         "overhead_ms": round((time.process_time() - started - base) / calls * 1e3, 4),
         "bare_ms": round(base / calls * 1e3, 4),
@@ -103,11 +104,11 @@ async def loop_overhead() -> dict[str, float]:
 
 
 def whole_search() -> dict[str, float]:
-    """Return a search of 2,000 climbs at once."""
+    """Return a search of 2,000 restarts at once."""
     with tempfile.TemporaryDirectory() as folder:
         config = SearchConfig(
-            data="fake", llm="fake", restarts=CLIMBS, resets=1, iterations=3, proposals=3, initial=4,
-            concurrency=CLIMBS, run_dir=Path(folder) / "run",
+            data="fake", llm="fake", restarts=RESTARTS, conversations=1, rounds=3, proposals=3, initial=4,
+            concurrency=RESTARTS, run_dir=Path(folder) / "run",
         )  # fmt: skip
         chat, before = FakeChat(0.5), peak_mb()
         started, worked = time.perf_counter(), time.process_time()
@@ -117,7 +118,7 @@ def whole_search() -> dict[str, float]:
         "search_ms": round(work / chat.calls * 1e3, 3),
         "search_calls": chat.calls,
         "search_s": round(wall, 1),
-        "mb_per_climb": round((peak_mb() - before) / CLIMBS, 4),
+        "mb_per_restart": round((peak_mb() - before) / RESTARTS, 4),
     }
 
 
@@ -284,7 +285,7 @@ def main() -> None:
         part = {"growth": growth, "ray": through_ray}[given.only]()
         print(json.dumps({given.only: part}, indent=None if given.json else 1))
         return
-    figures: dict[str, Any] = {"climbs": CLIMBS, **whole_search(), **asyncio.run(loop_overhead())}
+    figures: dict[str, Any] = {"restarts": RESTARTS, **whole_search(), **asyncio.run(loop_overhead())}
     figures |= memory_adds()
     figures["store"] = asyncio.run(store_size(given.answers))
     print(json.dumps(figures, indent=None if given.json else 1))

@@ -43,7 +43,7 @@ TWELVE = (
     "displays,counted-things,signal-flags,semaphore-letters,braille-letters,morse-letters,"
     "backgrounds,frames,outer-shapes,outlines,photos,artworks"
 )
-ROUNDS: dict[str, Any] = {"restarts": 1, "resets": 2, "iterations": 5, "proposals": 10, "initial": 80}
+ROUNDS: dict[str, Any] = {"restarts": 1, "conversations": 2, "rounds": 5, "proposals": 10, "initial": 80}
 PREFERRED = 8
 """Of how many words of the highest counts an informed change takes one."""
 _TOLD = re.compile(r"- (.*) \((rose|fell) to [^()]*\)")
@@ -136,7 +136,7 @@ async def chosen(evaluator: Evaluator, method: str, skill: float | None, seed: i
         "seed": seed,
         "arm": method if skill is None else f"{method}, skill {skill:g}",
         "test": result.best.test,
-        "initial": result.baselines["initial pool"].test,
+        "initial": result.baselines["best starting template"].test,
         "template": result.best.template,
         "scored": result.evaluated,
     }

@@ -3,7 +3,7 @@
     python benchmarks/told.py --json
 
 Searches the bundled sets below with each method for the same number of scored templates (80 initial and 60
-more, one climb) and prints the test accuracy of what was chosen, by arm, with paired differences to
+more, one restart) and prints the test accuracy of what was chosen, by arm, with paired differences to
 ``random``: the mean over sets of the differences averaged over seeds, and its standard error over sets. An
 arm is a method, and which description it is told: none, the sentence, or the same in unusual words.
 """
@@ -103,10 +103,10 @@ async def chosen(
             describe=getattr(told, saying) if saying else None,
             seed=seed,
             restarts=1,
-            resets=1,
+            conversations=1,
             initial=options.initial,
             proposals=5,
-            iterations=options.more // 5,
+            rounds=options.more // 5,
             initial_pool=options.pool,
             views=0,
             run_dir=Path(folder) / "run",
@@ -114,7 +114,7 @@ async def chosen(
         result = await search(config, evaluator=evaluator)
     return {
         "test": result.best.test,
-        "initial": result.baselines["initial pool"].test,
+        "initial": result.baselines["best starting template"].test,
         "ensemble": result.ensemble.test,
         "template": result.best.template,
         "scored": result.evaluated,

@@ -5,10 +5,10 @@
 
 The first replays recorded answers, the second asks the local LLM.
 
-Searches sets of ``told.py`` (80 initial templates, one climb of five iterations with ten proposals) with
+Searches sets of ``told.py`` (80 initial templates, one restart of five rounds with ten proposals) with
 each arm: ``guided`` told the sentence, the same in unusual words, the class names alone, or nothing; the
 methods of the papers, which are told nothing; and those without an LLM, which score as many templates in each
-cell as the arm with an LLM that scored the most there, and no fewer than five iterations propose. Prints test
+cell as the arm with an LLM that scored the most there, and no fewer than five rounds propose. Prints test
 accuracies of what was chosen, with differences paired by set: over ``random``, and of ``guided`` over ``pn``;
 ``least_over_initial`` is the worst of an arm's sets against its initial templates' pick, mean over seeds, and
 ``more_scored`` how many templates were scored beside the initial ones, on average.
@@ -76,7 +76,7 @@ ARMS = (
     Arm("combine, told the sentence", "combine", "sentence", asks=False),
     Arm("combine, told it in unusual words", "combine", "unusual", asks=False),
 )
-ROUNDS: Mapping[str, Any] = {"restarts": 1, "resets": 1, "iterations": 5, "proposals": 10, "initial": 80}
+ROUNDS: Mapping[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 5, "proposals": 10, "initial": 80}
 
 
 class Recorded:
@@ -117,7 +117,7 @@ async def chosen(
     more: int,
 ) -> dict[str, Any]:
     """Return what one search chose; without an LLM it proposes ``more`` templates."""
-    rounds = {**ROUNDS, "iterations": -(-more // ROUNDS["proposals"])} if not arm.asks else ROUNDS
+    rounds = {**ROUNDS, "rounds": -(-more // ROUNDS["proposals"])} if not arm.asks else ROUNDS
     with tempfile.TemporaryDirectory() as folder:
         config = SearchConfig(
             data=data,
@@ -140,7 +140,7 @@ async def chosen(
         "seed": seed,
         "arm": arm.name,
         "test": result.best.test,
-        "initial": result.baselines["initial pool"].test,
+        "initial": result.baselines["best starting template"].test,
         "ensemble": result.ensemble.test,
         "template": result.best.template,
         "scored": result.evaluated,
@@ -194,7 +194,7 @@ async def _cell(
     rows: list[dict[str, Any]] = []
     for asks in (True, False):
         scored = [row["scored"] for row in (*kept, *rows) if row["arm"] in asking]
-        more = max([ROUNDS["iterations"] * ROUNDS["proposals"], *(n - ROUNDS["initial"] for n in scored)])
+        more = max([ROUNDS["rounds"] * ROUNDS["proposals"], *(n - ROUNDS["initial"] for n in scored)])
         searches = [
             chosen(evaluator, arm, data, seed, options, chat, more) for arm in left if arm.asks == asks
         ]

@@ -22,7 +22,7 @@ def _pull(word: str, salt: str) -> float:
 
 
 class FakeEvaluator:
-    """Scores a template by its words: deterministic, instant, and with a hill to climb.
+    """Scores a template by its words: deterministic, instant, and with a hill to restart.
 
     Each distinct word pulls the accuracy up or down by a fixed amount that depends on ``seed``; more words
     pull with less force each, so that the best template is neither the longest nor the shortest. The test
@@ -70,7 +70,7 @@ class FakeEvaluator:
             pretrained="hash",
             fingerprint=hashlib.sha256(identity.encode()).hexdigest(),
             class_names=tuple(f"kind {number}" for number in range(1, 11)),
-            baselines={"plain": ("a photo of a {}",), "hand-made": ("a clean drawing of a {}",)},
+            baselines={"default template": ("a photo of a {}",), "hand-made": ("a clean drawing of a {}",)},
         )
 
     @property

@@ -58,7 +58,7 @@ class Score:
     views: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
-        """Return the number that a search climbs: higher is better.
+        """Return the number that a search restarts: higher is better.
 
         Raises:
             UsageError: This score was computed without what the objective needs.

@@ -96,7 +96,7 @@ class EvaluatorSpec(Settings):
     )
     objective: Objective = setting(
         "accuracy",
-        "what is climbed: accuracy or class_mean; logprob and margin look at logits, "
+        "what is maximised: accuracy or class_mean; logprob and margin look at logits, "
         "so the model is no black box any more",
         "task",
         decides=True,

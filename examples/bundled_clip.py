@@ -10,16 +10,16 @@ from promptclimb.agent.events import Event, TemplateScored
 
 
 def watch(event: Event) -> None:
-    """Print each template that betters its climb."""
+    """Print each template that betters its restart."""
     if isinstance(event, TemplateScored) and event.improved:
-        print(f"restart {event.position.climb}: {event.train:6.1%}  {event.template}")
+        print(f"restart {event.position.restart}: {event.train:6.1%}  {event.template}")
 
 
 def main() -> None:
-    """Run a small search and compare what it found with the plain template."""
-    config = SearchConfig(data="digits", method="random", restarts=2, resets=1, iterations=5, initial=40)
+    """Run a small search and compare what it found with the default template."""
+    config = SearchConfig(data="digits", method="random", restarts=2, conversations=1, rounds=5, initial=40)
     result = search_sync(config, on_event=watch)
-    plain = result.baselines["plain"].test
+    plain = result.baselines["default template"].test
     print(f"on test: plain {plain:.1%}, best {result.best.test:.1%} ({result.best.template})")
 
 

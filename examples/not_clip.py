@@ -73,20 +73,20 @@ def words(text: str) -> set[str]:
 
 
 def main() -> None:
-    """Climb from a file of queries, without an LLM."""
+    """Restart from a file of queries, without an LLM."""
     config = SearchConfig(
         data="notes",
         method="random",
         initial=Path(__file__).with_name("queries.txt"),
         restarts=2,
-        resets=1,
-        iterations=20,
+        conversations=1,
+        rounds=20,
         top_k=5,
     )
     result = search_sync(config, evaluator=SearchEngine())
-    start = result.baselines["initial pool"]
+    start = result.baselines["best starting template"]
     print(f"{start.train:.0%} of the repair notes found at first, by: {start.templates[0]}")
-    print(f"{result.best.train:.0%} after the climb, by: {result.best.template}")
+    print(f"{result.best.train:.0%} after the restart, by: {result.best.template}")
 
 
 if __name__ == "__main__":

@@ -26,13 +26,13 @@ class Recombiner:
 
 
 def main() -> None:
-    """Climb words that a hash scores, so that no model is needed."""
+    """Restart words that a hash scores, so that no model is needed."""
     config = SearchConfig(
-        data="words", llm="recombiner", method="pn", restarts=4, resets=2, iterations=8, initial=10
+        data="words", llm="recombiner", method="pn", restarts=4, conversations=2, rounds=8, initial=10
     )
     result = search_sync(config, evaluator=FakeEvaluator(), chat=Recombiner())
-    start = result.baselines["initial pool"].test
-    print(f"initial pool's pick {start:.1%}, best found {result.best.test:.1%}: {result.best.template}")
+    start = result.baselines["best starting template"].test
+    print(f"best starting template {start:.1%}, best found {result.best.test:.1%}: {result.best.template}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def _run() -> int:
 def allow_files() -> None:
     """Let this process have more files open than a shell allows unasked, as far as the system lets it.
 
-    Each request in flight is one, and a thousand climbs have a thousand; usual are 1,024, or 256.
+    Each request in flight is one, and a thousand restarts have a thousand; usual are 1,024, or 256.
     """
     try:
         import resource

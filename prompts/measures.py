@@ -1,4 +1,4 @@
-"""What is climbed, in words for the LLM: one entry an objective, and its values as they are written.
+"""What is maximised, in words for the LLM: one entry an objective, and its values as they are written.
 
 An accuracy is written in percent; a log-probability and a margin are no shares of anything, and stay the
 numbers that they are.

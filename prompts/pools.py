@@ -1,4 +1,4 @@
-"""Where a climb starts: the built-in templates, your own file, and draws from either."""
+"""Where a restart starts: the built-in templates, your own file, and draws from either."""
 
 from __future__ import annotations
 

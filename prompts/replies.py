@@ -159,7 +159,7 @@ def _judge(proposals: list[str], max_words: int | None) -> Reply:
 
 
 def _templates(line: str, max_words: int | None) -> Sequence[Template | Refusal]:
-    """Return what a proposal holds; the same line, which climbs come upon again and again, is read once."""
+    """Return what a proposal holds; the same line, which restarts come upon again and again, is read once."""
     if len(line) > MAX_LINE_CHARACTERS:
         return _read_line.__wrapped__(line, max_words)
     return _read_line(line, max_words)

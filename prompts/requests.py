@@ -71,7 +71,7 @@ def request_pn(
         worst: the templates that do worst, the worst last; may be empty in a small pool.
         proposals: how many templates to ask for.
         max_words: the most words that a template may have.
-        objective: what is climbed, a name in ``prompts.measures``.
+        objective: what is maximised, a name in ``prompts.measures``.
     """
     if not worst:
         return request_p(best, proposals=proposals, max_words=max_words, objective=objective)
@@ -127,7 +127,7 @@ def request_opro(
         trajectory: templates with scores, the best last.
         proposals: how many templates to ask for.
         max_words: the most words that a template may have.
-        objective: what is climbed, a name in ``prompts.measures``.
+        objective: what is maximised, a name in ``prompts.measures``.
     """
     task = (
         f"Write {_count(proposals, 'new template')}, different from all of these, "
@@ -157,7 +157,7 @@ def feedback(
         best_before: the objective's best value known before that answer.
         proposals: how many templates to ask for.
         max_words: the most words that a template may have.
-        objective: what is climbed, a name in ``prompts.measures``.
+        objective: what is maximised, a name in ``prompts.measures``.
     """
     measure = MEASURES[objective]
     told = "\n".join([measure.outcomes, *(_told(outcome, best_before, measure) for outcome in outcomes)])

@@ -48,7 +48,7 @@ class Wanted:
     Attributes:
         proposals: How many templates.
         max_words: The most words that one may have.
-        measure: What is climbed, in words.
+        measure: What is maximised, in words.
     """
 
     proposals: int

@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "design.md"
 ROOMS = ("agent", "evaluator", "prompts", "promptclimb")
 BLOCK = re.compile(r"<!-- (file|change): (\S+) -->\n```(?:python|diff)\n(.*?)```", re.DOTALL)
 FAKE = ("--evaluator", "promptclimb.evaluator.fakes:FakeEvaluator", "--data", "words")
-SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "6")
+SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "6")
 WITH_AN_LLM = """
 from pathlib import Path
 from promptclimb import SearchConfig, search_sync
@@ -31,7 +31,7 @@ class Chat:
         return "too plain" if critic else "- a bright {}\\n- the {} at night"
 
 config = SearchConfig(
-    data="words", method="critique", llm="me", restarts=1, resets=1, iterations=2, initial=6, run_dir="r"
+    data="words", method="critique", llm="me", restarts=1, conversations=1, rounds=2, initial=6, run_dir="r"
 )
 search_sync(config, evaluator=FakeEvaluator(), chat=Chat())
 with Store.open(Path("r")) as store:
@@ -86,7 +86,7 @@ def made(copy: Path) -> Path:
 
 
 def test_a_method_of_two_steps(copy: Path) -> None:
-    """Both requests of an iteration are filed by position; help and dry run know the method."""
+    """Both requests of an round are filed by position; help and dry run know the method."""
     places = run(copy, script=WITH_AN_LLM)
     assert places.strip() == "[(1, 1, 1, 0), (1, 1, 1, 1), (1, 1, 2, 0), (1, 1, 2, 1)]"
     assert "critique (a critique, then better ones)" in " ".join(run(copy, "search", "--help").split())
@@ -96,7 +96,7 @@ def test_a_method_of_two_steps(copy: Path) -> None:
 
 def test_a_sink(made: Path) -> None:
     """It heard the run and wrote its file beside the others."""
-    assert "(restart 1, reset 1, iteration 1)" in (made / "best.txt").read_text("utf-8")
+    assert "(restart 1, conversation 1, round 1)" in (made / "best.txt").read_text("utf-8")
 
 
 def test_a_command(copy: Path, made: Path) -> None:

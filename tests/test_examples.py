@@ -35,14 +35,14 @@ def test_the_library_page_runs_as_it_stands(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "first" / "result.json").exists()
 
 
-def test_an_llm_of_your_own_climbs(tmp_path: Path) -> None:
+def test_an_llm_of_your_own_restarts(tmp_path: Path) -> None:
     """The example betters its initial pool."""
     out = run([str(ROOT / "examples" / "own_llm.py")], tmp_path)
     start, found = map(float, re.findall(r"([\d.]+)%", out))
     assert found > start
 
 
-def test_a_black_box_that_is_no_clip_is_climbed(tmp_path: Path) -> None:
+def test_a_black_box_that_is_no_clip_is_maximised(tmp_path: Path) -> None:
     """The example finds a query that finds more than its start."""
     out = run([str(ROOT / "examples" / "not_clip.py")], tmp_path)
     start, found = map(int, re.findall(r"^(\d+)%", out, re.MULTILINE))

@@ -177,7 +177,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @page
 def test_every_event_is_one_that_is_told(page: Path) -> None:
-    """A name such as ``climb.finished`` is an event's, or a module's."""
+    """A name such as ``restart.finished`` is an event's, or a module's."""
     events = names_of_events()
     rooms = {name.partition(".")[0] for name in events}
     for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):

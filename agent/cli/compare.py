@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..results.comparison import Contender, Versus, rows_of
 from ..results.details import read_details
 from ..results.figures import has_accuracies, score_text
-from ..results.gain import INITIAL_POOL, PLAIN, Difference
+from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Difference
 from ..results.guessing import GUESSED, about_guessing, no_better_than_guessing
 from ..results.page import render_comparison
 from ..results.plain_json import plain
@@ -110,8 +110,8 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
         ("ensemble, test", each(lambda run: score(run, run.result.ensemble.test))),
         ("over the first run", ["-", *(_told(one.over) + ("*" if one.why else "") for one in against[1:])]),
-        ("over plain", each(lambda run: _gain(run, PLAIN))),
-        ("over its initial pool", each(lambda run: _gain(run, INITIAL_POOL))),
+        ("over the default template", each(lambda run: _gain(run, DEFAULT_TEMPLATE))),
+        ("over its initial pool", each(lambda run: _gain(run, BEST_STARTING))),
         ("templates scored", each(lambda run: f"{run.result.evaluated:,}")),
         ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
         ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..events import Event, ImagesEncoded, IterationSkipped, PoolDrawn, SearchStarted
+from ..events import Event, ImagesEncoded, RoundSkipped, SearchStarted, StartingTemplatesDrawn
 from ..text import printable
 from .event_lines import sentence
 from .progress import State
@@ -24,7 +24,7 @@ EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
 BAR_WIDTH = 24
 MOST_REASONS = 5
-"""Most reasons for a skipped iteration that get a line of their own."""
+"""Most reasons for a skipped round that get a line of their own."""
 
 
 class Display:
@@ -63,9 +63,9 @@ class Display:
             self._began = self._said = self._now()
         elif isinstance(event, ImagesEncoded) and self._state.started is not None:
             self._state.latest = f"opening the test split: {self._state.opening}"
-        elif isinstance(event, PoolDrawn):
+        elif isinstance(event, StartingTemplatesDrawn):
             self._wait_for(event)
-        elif isinstance(event, IterationSkipped):
+        elif isinstance(event, RoundSkipped):
             self._skipped(event)
         if not self._console.is_terminal:
             self._tick()
@@ -81,14 +81,14 @@ class Display:
         if self._console.is_terminal:
             self._live.stop()
 
-    def _wait_for(self, event: PoolDrawn) -> None:
-        climb = event.position.climb
-        text = f"restart {climb}: scoring {counted(event.templates, 'initial template')}"
+    def _wait_for(self, event: StartingTemplatesDrawn) -> None:
+        restart = event.position.restart
+        text = f"restart {restart}: scoring {counted(event.templates, 'initial template')}"
         self._state.latest = text
-        if not self._console.is_terminal and climb <= MOST_SHOWN:
+        if not self._console.is_terminal and restart <= MOST_SHOWN:
             self._line(text)
 
-    def _skipped(self, event: IterationSkipped) -> None:
+    def _skipped(self, event: RoundSkipped) -> None:
         """Say it below; the first of each reason in a line that stays, for all to hear of the failure."""
         text = f"{event.position} is skipped: {event.reason}"
         self._state.latest = text
@@ -109,10 +109,10 @@ class Display:
     def _summary(self) -> str:
         state, started, now = self._state, self._state.started, self._now()
         best = state.best
-        total = started.iterations if started is not None else 0
+        total = started.rounds if started is not None else 0
         ahead = f"; best {state.score(best.train)} on train: {best.best}" if best is not None else ""
         gain = f" ({', '.join(state.ahead[1:])})" if state.ahead[1:] else ""
-        done = f"iteration {state.iterations} of {total}, {counted(state.scored, 'template')} scored"
+        done = f"round {state.rounds} of {total}, {counted(state.scored, 'template')} scored"
         latest = "".join(f"; {text}" for text in (state.latest, state.troubles.now) if text)
         left = [f"{text} left" for text in state.left]
         figures = ", ".join((done, *state.spent, *left, *state.hindered, *self._time_left(now)))
@@ -146,26 +146,26 @@ class Display:
 
     def _table(self, started: SearchStarted) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("restart", "iterations", "train"):
+        for name in ("restart", "rounds", "train"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("best so far")
-        each = started.iterations // max(1, started.restarts)
-        standings = sorted(self._state.climbs.items(), key=lambda item: (item[1].done, item[0]))
+        each = started.rounds // max(1, started.restarts)
+        standings = sorted(self._state.restarts.items(), key=lambda item: (item[1].done, item[0]))
         for number, standing in sorted(standings[:MOST_SHOWN]):
             table.add_row(
                 str(number),
-                f"{standing.iterations}/{each}",
+                f"{standing.rounds}/{each}",
                 self._state.score(standing.train),
                 escape(printable(standing.best)),
             )
         return table
 
     def _bar(self, started: SearchStarted, now: float) -> Table:
-        done = self._state.iterations
-        said = f"{done:,} of {counted(started.iterations, 'iteration')}"
+        done = self._state.rounds
+        said = f"{done:,} of {counted(started.rounds, 'round')}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            ProgressBar(total=max(1, started.iterations), completed=done, width=BAR_WIDTH),
+            ProgressBar(total=max(1, started.rounds), completed=done, width=BAR_WIDTH),
             ", ".join((said, self._clock(now)[1:-1], *self._time_left(now))),
         )
         return bar

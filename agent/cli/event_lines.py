@@ -67,5 +67,5 @@ def _opening(event: SearchStarted) -> str:
     classes = f" ({event.classes} classes)" if event.classes else ""
     return (
         f"{verb} {event.dataset}{classes} with {event.model}, {who}, method {event.method}: "
-        f"{counted(event.restarts, 'restart')}, {counted(event.iterations, 'iteration')}, in {event.run_dir}"
+        f"{counted(event.restarts, 'restart')}, {counted(event.rounds, 'round')}, in {event.run_dir}"
     )

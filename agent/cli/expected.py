@@ -10,9 +10,6 @@ from ...evaluator.inspection import Confusion
 from ...evaluator.scoring import Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN
-from ..climb.memory import Memory
-from ..climb.methods import Heard, View, method_named
-from ..climb.scored import Scored
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
 from ..errors import TokenUsage
@@ -20,6 +17,9 @@ from ..llm.chat import ChatRequest
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool, read_wordings
+from ..search.memory import Memory
+from ..search.methods import Feedback, View, method_named
+from ..search.scored import Scored
 from .longest import CHARACTERS_A_TOKEN, requests_of
 from .plan import iterated, pace_minutes, prices_of
 from .rehearsal import Rehearsed
@@ -34,7 +34,7 @@ SECONDS_A_MINUTE = 60
 def expected(config: SearchConfig, bounds: Mapping[str, Any], found: Rehearsed) -> dict[str, Any]:
     """Return what a search takes as a rule: ``tokens``, ``cost_usd``, ``minutes``, ``seconds_a_template``.
 
-    Every iteration is taken to make its request, as long as the templates of the pool and the class names
+    Every round is taken to make its request, as long as the templates of the pool and the class names
     of the data make it, and to be answered by as many lines as are asked for. Minutes are those of scoring,
     or of the rate limits where those take longer; how long the LLM takes is not known before it is asked.
 
@@ -47,7 +47,7 @@ def expected(config: SearchConfig, bounds: Mapping[str, Any], found: Rehearsed) 
     prompt = answer = 0
     if calls:
         requests = typical_requests(config, found.info.class_names)
-        prompt = iterated(config, requests) // max(config.all_iterations, 1)
+        prompt = iterated(config, requests) // max(config.all_rounds, 1)
         answer = config.proposals * CHARACTERS_A_PROPOSAL // CHARACTERS_A_TOKEN
     tokens = min(calls * (prompt + answer), bounds["tokens"])
     cost = _cost(config, TokenUsage(prompt_tokens=prompt, completion_tokens=answer), calls)
@@ -105,15 +105,15 @@ def _cost(config: SearchConfig, usage: TokenUsage, calls: int) -> float | None:
 
 
 def typical_requests(config: SearchConfig, class_names: tuple[str, ...]) -> list[int]:
-    """Return the tokens of the requests of a reset, to a climb that has scored templates of the pool."""
+    """Return the tokens of a conversation's requests, in a restart that has scored starting templates."""
     proposals = [template.text for template in read_pool(config)[: config.proposals]]
-    heard = Heard(
+    feedback = Feedback(
         text="".join(f"- {text}\n" for text in proposals),
         outcomes=[Outcome(text, score=0.5) for text in proposals],
         best_before=0.4,
     )
-    steps = method_named(config.method).reset(_view(config, class_names))
-    return [_tokens(request) for request in requests_of(config, steps, heard)]
+    steps = method_named(config.method).conversation(_view(config, class_names))
+    return [_tokens(request) for request in requests_of(config, steps, feedback)]
 
 
 def _tokens(request: ChatRequest) -> int:

@@ -1,4 +1,4 @@
-"""The longest requests that a search may make: its method speaks, to a climb in which all is long."""
+"""The longest requests that a search may make: its method speaks, to a restart in which all is long."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN, MOST_NAMES
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ...prompts.wording import Wordings
-from ..climb.conversation import MAX_ANSWER_CHARACTERS
-from ..climb.memory import Memory
-from ..climb.methods import Ask, Heard, Propose, Steps, View, method_named
-from ..climb.scored import Scored
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.chat import ChatRequest
 from ..llm.pool import MORE_TOKENS
 from ..position import Position
+from ..search.conversation import MAX_ANSWER_CHARACTERS
 from ..search.inputs import read_wordings
+from ..search.memory import Memory
+from ..search.methods import Ask, Feedback, Propose, Steps, View, method_named
+from ..search.scored import Scored
 
 LONGEST_WORD = 12
 LONGEST_LINE = 120
@@ -34,7 +34,7 @@ CHARACTERS_A_TOKEN = 4
 
 
 def longest_requests(config: SearchConfig) -> list[int]:
-    """Return the most tokens that the messages of each request of a reset have, until they grow no more.
+    """Return the most tokens of each request's messages in a conversation, until they stop growing.
 
     Assumed are templates of as many words as are allowed, of ``LONGEST_WORD`` characters each, as many class
     names as are ever told, of ``LONGEST_NAME``, and answers of as many tokens as are ever asked for.
@@ -47,24 +47,26 @@ def longest_requests(config: SearchConfig) -> list[int]:
     styles: tuple[Style, ...] = ("rich", "short") if style is None else (style,)
     wordings = read_wordings(config)
     wordings = replace(wordings, angles=(max(wordings.angles, key=len),))
-    resets = [tokens for each in styles for tokens in _resets(config, each, wordings)]
-    return [max(alike) for alike in itertools.zip_longest(*resets, fillvalue=0)]
+    conversations = [tokens for each in styles for tokens in _conversations(config, each, wordings)]
+    return [max(alike) for alike in itertools.zip_longest(*conversations, fillvalue=0)]
 
 
-def _resets(config: SearchConfig, style: Style, wordings: Wordings) -> list[list[int]]:
-    """Return what the requests of a climb's first two resets have, which may begin differently."""
+def _conversations(config: SearchConfig, style: Style, wordings: Wordings) -> list[list[int]]:
+    """Return what the requests of a restart's first two conversations have, which may begin differently."""
     kept: dict[str, Any] = {}
-    views = (_longest_view(config, style, wordings, kept) for _ in range(min(config.resets, 2)))
-    heard = _longest_heard(config)
-    resets = (requests_of(config, method_named(config.method).reset(view), heard) for view in views)
-    return [[request.prompt_tokens_at_most for request in reset] for reset in resets]
+    views = (_longest_view(config, style, wordings, kept) for _ in range(min(config.conversations, 2)))
+    feedback = _longest_heard(config)
+    conversations = (
+        requests_of(config, method_named(config.method).conversation(view), feedback) for view in views
+    )
+    return [[request.prompt_tokens_at_most for request in conversation] for conversation in conversations]
 
 
-def requests_of(config: SearchConfig, steps: Steps, heard: Heard) -> Iterator[ChatRequest]:
-    """Yield the requests of a reset, each of which is answered alike."""
-    turns = min(config.max_turns, config.iterations)
+def requests_of(config: SearchConfig, steps: Steps, feedback: Feedback) -> Iterator[ChatRequest]:
+    """Yield the requests of a conversation, each of which is answered alike."""
+    turns = min(config.max_turns, config.rounds)
     step, asked = next(steps, None), 0
-    # A method that makes templates itself now and then is heard out until its conversation is full.
+    # A method that makes templates itself now and then is feedback out until its conversation is full.
     for _ in range((1 + KNOWN_METHODS[config.method].requests) * turns):
         if step is None or asked == turns:
             return
@@ -72,17 +74,17 @@ def requests_of(config: SearchConfig, steps: Steps, heard: Heard) -> Iterator[Ch
             yield ChatRequest(messages=tuple(step.messages), model="")
             asked += isinstance(step, Ask)
         try:
-            step = steps.send(heard)
+            step = steps.send(feedback)
         except StopIteration:
             return
 
 
-def _longest_heard(config: SearchConfig) -> Heard:
+def _longest_heard(config: SearchConfig) -> Feedback:
     """Return an answer all of whose proposals are scored, with as many other lines as are told of."""
     answer = CHARACTERS_A_TOKEN * MORE_TOKENS * config.answer_tokens
     scored = Outcome(_longest_template(config, 0), score=0.5)
     refused = Outcome("x" * LONGEST_LINE, reason="x" * LONGEST_LINE)
-    return Heard(
+    return Feedback(
         text="x" * min(MAX_ANSWER_CHARACTERS, answer),
         outcomes=[*[scored] * config.proposals, *[refused] * (2 * config.proposals)],
         best_before=0.25,
@@ -90,7 +92,7 @@ def _longest_heard(config: SearchConfig) -> Heard:
 
 
 def _longest_view(config: SearchConfig, style: Style, wordings: Wordings, kept: dict[str, Any]) -> View:
-    """Return a climb whose templates and class names are all as long as they may be."""
+    """Return a restart whose templates and class names are all as long as they may be."""
     memory = Memory()
     names = tuple(f"{number:0{LONGEST_NAME}d}" for number in range(MOST_NAMES))
     confused = tuple(Confusion(names[0], names[1], 1) for _ in range(MOST_CONFUSED))

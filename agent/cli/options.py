@@ -18,7 +18,7 @@ from .output import say
 HEADINGS = {
     "task": "what is scored",
     "llm": "who proposes",
-    "search": "how it climbs",
+    "search": "how it restarts",
     "pace": "how fast",
     "limits": "how far",
     "run": "where to",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..climb.methods.in_frames import most_scored_aside
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
@@ -14,6 +13,7 @@ from ..llm.cost import Price, find_price
 from ..llm.pool import MORE_TOKENS
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
+from ..search.methods.in_frames import most_scored_aside
 from .longest import longest_requests
 from .output import print_json, print_text
 
@@ -22,7 +22,7 @@ T = TypeVar("T", int, float)
 
 def shape(config: SearchConfig) -> str:
     """Return what a search consists of, for people."""
-    return f"{config.restarts} restarts x {config.resets} resets x {config.iterations} iterations"
+    return f"{config.restarts} restarts x {config.conversations} conversations x {config.rounds} rounds"
 
 
 def print_bounds(heading: str, found: Mapping[str, Any], *, as_json: bool) -> int:
@@ -45,7 +45,7 @@ def print_bounds(heading: str, found: Mapping[str, Any], *, as_json: bool) -> in
 def plan(config: SearchConfig) -> dict[str, Any]:
     """Return the most that a search does: ``calls``, ``tokens``, ``cost_usd``, ``evaluations``, ``minutes``.
 
-    Tokens are bounded by long templates, the longest answers and a request in every iteration (see
+    Tokens are bounded by long templates, the longest answers and a request in every round (see
     ``longest_requests``); a limit that was set bounds them too. Minutes are those that the rate limits alone
     enforce; None where there are none.
 
@@ -55,7 +55,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
     pool = read_pool(config)
     initial = config.restarts * min(config.most_initial, len(pool))
     asks = config.needs_llm
-    calls = _least(config.all_iterations * KNOWN_METHODS[config.method].requests, config.max_calls)
+    calls = _least(config.all_rounds * KNOWN_METHODS[config.method].requests, config.max_calls)
     requests = longest_requests(config) if asks else [0]
     answer = MORE_TOKENS * config.answer_tokens
     tokens = _least(_prompt_tokens(config, requests, calls) + calls * answer, config.max_tokens)
@@ -64,7 +64,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
         "tokens": tokens,
         "cost_usd": _cost(config, calls, tokens, max(requests)) if asks else 0.0,
         "evaluations": initial
-        + config.proposals * (calls if _only_asks(config) else config.all_iterations)
+        + config.proposals * (calls if _only_asks(config) else config.all_rounds)
         + most_scored_aside(config),
         "minutes": pace_minutes(config, calls, tokens),
     }
@@ -103,20 +103,20 @@ def plan_of_suite(
 
 
 def _only_asks(config: SearchConfig) -> bool:
-    """Whether an iteration takes a call, so that a limit on calls bounds the iterations too."""
+    """Whether an round takes a call, so that a limit on calls bounds the rounds too."""
     return config.needs_llm and not KNOWN_METHODS[config.method].combines
 
 
 def _prompt_tokens(config: SearchConfig, requests: Sequence[int], calls: int) -> int:
-    """Return what the messages of all calls have at most: the later ones of a reset are the full ones."""
+    """Return the most tokens that the messages of all calls have; later ones are the longest."""
     return min(iterated(config, requests), calls * max(requests))
 
 
 def iterated(config: SearchConfig, requests: Sequence[int]) -> int:
-    """Return the sum over all iterations, where the later ones of a reset are as the longest."""
-    later = config.iterations * KNOWN_METHODS[config.method].requests - len(requests)
-    a_reset = sum(requests) + max(later, 0) * max(requests)
-    return config.restarts * config.resets * a_reset
+    """Return the sum over all rounds, where the later ones of a conversation are as the longest."""
+    later = config.rounds * KNOWN_METHODS[config.method].requests - len(requests)
+    a_conversation = sum(requests) + max(later, 0) * max(requests)
+    return config.restarts * config.conversations * a_conversation
 
 
 def prices_of(config: SearchConfig) -> list[Price] | None:

@@ -9,15 +9,15 @@ from ..events import (
     AnswerEmpty,
     AnswerReceived,
     BatchScored,
-    ClimbFinished,
+    DefaultTemplateScored,
     Event,
     ImagesEncoded,
-    IterationFinished,
-    IterationSkipped,
     ModelFetched,
-    PlainScored,
-    PoolScored,
+    RestartFinished,
+    RoundFinished,
+    RoundSkipped,
     SearchStarted,
+    StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
 )
@@ -28,9 +28,9 @@ from .troubles import Troubles
 
 @dataclass(slots=True)
 class Standing:
-    """How a climb stands."""
+    """How a restart stands."""
 
-    iterations: int = 0
+    rounds: int = 0
     skipped: int = 0
     best: str = ""
     train: float = 0.0
@@ -43,7 +43,7 @@ class State:
 
     started: SearchStarted | None = None
     usage: UsageChanged | None = None
-    climbs: dict[int, Standing] = field(default_factory=dict)
+    restarts: dict[int, Standing] = field(default_factory=dict)
     templates: set[str] = field(default_factory=set)
     percent: bool = True
     latest: str = ""
@@ -72,7 +72,7 @@ class State:
             )
         elif isinstance(event, UsageChanged):
             self.usage = event
-        elif isinstance(event, PlainScored):
+        elif isinstance(event, DefaultTemplateScored):
             self.plain = event.train
             self.percent = self.percent and are_shares((event.train, event.val))
         elif isinstance(event, TemplateScored):
@@ -80,27 +80,27 @@ class State:
             self.templates.add(event.template)
             self.percent = self.percent and are_shares((event.train, event.val))
             self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
-        elif isinstance(event, PoolScored | IterationFinished | ClimbFinished):
+        elif isinstance(event, StartingTemplatesScored | RoundFinished | RestartFinished):
             self.latest = ""
-            standing = self.climbs.setdefault(event.position.climb, Standing())
+            standing = self.restarts.setdefault(event.position.restart, Standing())
             standing.best, standing.train = event.best, event.train
-            standing.iterations += isinstance(event, IterationFinished)
-            standing.done = standing.done or isinstance(event, ClimbFinished)
-        elif isinstance(event, IterationSkipped):
-            standing = self.climbs.setdefault(event.position.climb, Standing())
-            standing.iterations += 1
+            standing.rounds += isinstance(event, RoundFinished)
+            standing.done = standing.done or isinstance(event, RestartFinished)
+        elif isinstance(event, RoundSkipped):
+            standing = self.restarts.setdefault(event.position.restart, Standing())
+            standing.rounds += 1
             standing.skipped += 1
 
     def _count(self, event: Event) -> None:
         if isinstance(event, AnswerReceived):
             self.answers += 1
             if not event.replayed and self.fresh is None:
-                self.fresh = self.iterations
+                self.fresh = self.rounds
         elif isinstance(event, AnswerEmpty):
             self.empty += 1
         elif isinstance(event, BatchScored):
             self.waiting = event.waiting
-        elif isinstance(event, PoolScored):
+        elif isinstance(event, StartingTemplatesScored):
             self.pool = event.train if self.pool is None else max(self.pool, event.train)
 
     @property
@@ -112,7 +112,7 @@ class State:
         found = [f"best so far {self.score(best.train)} on train"]
         if len(self.course) > 1:
             found[0] += f" {sparkline(self.course)}"
-        pool = self.pool if self.iterations else None
+        pool = self.pool if self.rounds else None
         return found + gains_so_far(best.train, plain=self.plain, pool=pool, percent=self.percent)
 
     @property
@@ -132,12 +132,12 @@ class State:
         """Return how long the rest may take, as fast as this session has been; empty before that is known.
 
         Args:
-            seconds: Since the first iteration of this session that was not replayed began.
+            seconds: Since the first round of this session that was not replayed began.
         """
-        done = self.iterations - (self.fresh or 0)
+        done = self.rounds - (self.fresh or 0)
         if self.started is None or done < 1 or (self.started.llm is not None and self.fresh is None):
             return ""
-        rest = seconds / done * (self.started.iterations - self.iterations)
+        rest = seconds / done * (self.started.rounds - self.rounds)
         return (
             f"about {rest / 60:,.0f} min left"
             if rest >= 90
@@ -151,7 +151,7 @@ class State:
         """How it stands, in a line."""
         if self.started is None:
             return self.opening or "opening ..."
-        done = f"iteration {self.iterations:,} of {self.started.iterations:,}"
+        done = f"round {self.rounds:,} of {self.started.rounds:,}"
         parts = [done, f"{counted(self.scored, 'template')} scored", *self.spent, *self.ahead]
         return ", ".join(parts) + (f"; {self.troubles.now}" if self.troubles.now else "")
 
@@ -165,14 +165,14 @@ class State:
         return len(self.templates)
 
     @property
-    def iterations(self) -> int:
-        """Iterations that are over."""
-        return sum(standing.iterations for standing in self.climbs.values())
+    def rounds(self) -> int:
+        """Rounds that are over."""
+        return sum(standing.rounds for standing in self.restarts.values())
 
     @property
     def best(self) -> Standing | None:
-        """The climb that is ahead."""
-        return max(self.climbs.values(), key=lambda standing: standing.train, default=None)
+        """The restart that is ahead."""
+        return max(self.restarts.values(), key=lambda standing: standing.train, default=None)
 
     @property
     def spent(self) -> list[str]:

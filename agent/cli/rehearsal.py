@@ -47,13 +47,13 @@ def rehearse(config: SearchConfig) -> Rehearsed:
 
     async def run(stop: Stop) -> Rehearsed:
         with Display(console()) as display, stop.watching():
-            tell, lines = Bus(display), list[str]()
+            emit, lines = Bus(display), list[str]()
             known = await in_thread(lambda: opened_before(config, report=lines.append))
             for line in lines:
-                tell(Noted(text=line))
+                emit(Noted(text=line))
             if known is not None:
                 return Rehearsed(known.info, known.seconds)
-            evaluator = await ready_evaluator(config, None, tell)
+            evaluator = await ready_evaluator(config, None, emit)
             if config.evaluator is not None:
                 return Rehearsed(evaluator.info, None)
             pool = [template.text for template in read_pool(config)[: WARMED + TIMED]]

@@ -165,7 +165,7 @@ def run_session(
                 say(f"live: {page.address}")
                 told.append(page)
             display = stack.enter_context(Display(screen))
-            return await work(Session(config=config, tell=Bus(display, *told), stop=stop))
+            return await work(Session(config=config, emit=Bus(display, *told), stop=stop))
 
     try:
         with json_alone(as_json):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ABOUT = """\
 The best so far is that by training images. What is chosen at the end, by
 training and validation images and altered views of them, may be another."""
-_COLUMNS = ("run", "state", "iterations", "calls", "train", "best template")
+_COLUMNS = ("run", "state", "rounds", "calls", "train", "best template")
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -64,7 +64,7 @@ def _row(state: RunState) -> dict[str, str]:
     return {
         "run": short_path(state.run_dir),
         "state": state.state,
-        "iterations": _iterations(state),
+        "rounds": _rounds(state),
         "calls": f"{state.usage.get('calls', 0):,}",
         "train": _train(state),
         "best template": state.best or "",
@@ -79,7 +79,7 @@ def _lines(state: RunState) -> list[str]:
         lines.append(
             f"{started.get('dataset')}, {started.get('model')}, {who}, method {started.get('method')}"
         )
-    lines.append(f"iterations: {_iterations(state)}")
+    lines.append(f"rounds: {_rounds(state)}")
     if state.best is not None:
         # Where the test images have told, they tell what was gained; the few shots were chosen by.
         train = ", ".join([_train(state), *(() if state.gain else state.gains)])
@@ -117,9 +117,9 @@ def _left(name: str, value: float) -> str:
     return f"${value:,.4f}" if name == "cost" else f"{value:,.10g}"
 
 
-def _iterations(state: RunState) -> str:
-    of = state.started.get("iterations")
-    return f"{state.iterations:,}" if of is None else f"{state.iterations:,} of {of:,}"
+def _rounds(state: RunState) -> str:
+    of = state.started.get("rounds")
+    return f"{state.rounds:,}" if of is None else f"{state.rounds:,} of {of:,}"
 
 
 def add_parser(commands: Commands, line: str) -> None:

@@ -151,7 +151,7 @@ async def run_one(
     cell: Cell,
     allowance: Allowance,
     refusals: Refusals,
-    tell: Bus,
+    emit: Bus,
     stop: Stop,
     curve: tuple[int, ...] = (),
 ) -> Found:
@@ -161,13 +161,13 @@ async def run_one(
         cell: Which one.
         allowance: What they leave.
         refusals: See ``run_cell``.
-        tell: Hears of everything that happens.
+        emit: Hears of everything that happens.
         stop: Asks for a stop.
         curve: See ``Session``.
     """
 
     def opened(config: SearchConfig) -> Session:
-        return Session(config=config, tell=tell, stop=stop.part(), curve=curve)
+        return Session(config=config, emit=emit, stop=stop.part(), curve=curve)
 
     return await run_cell(cell, allowance, refusals, opened)
 

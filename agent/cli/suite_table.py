@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...evaluator.counts import counted
-from ..results.gain import INITIAL_POOL, PLAIN, shown_name
+from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..text import printable
 from .output import aligned
 
-_COLUMNS = (PLAIN, "hand-made", INITIAL_POOL, "best", "ensemble")
+_COLUMNS = (DEFAULT_TEMPLATE, "hand-made", BEST_STARTING, "best", "ensemble")
 _CERTAIN = "better/worse/open"
 _TITLE = (
     "test accuracy in %, mean ± standard deviation over n seeds, the same ones for every method; ± is of the "
     "seeds alone, the chance of the test images is not in it"
 )
 _ABOUT_CERTAIN = (
-    f"{_CERTAIN}: runs in which the 95 % interval of best over plain, of test images, lies above "
+    f"{_CERTAIN}: runs in which the 95 % interval of best over the default template, of test "
+    f"images, lies above "
     "0, lies below 0, or holds it"
 )
 
@@ -44,7 +45,7 @@ def summary_text(document: dict[str, Any]) -> str:
             row["method"],
             n,
             *(_shown(row["test"].get(name)) for name in names),
-            _certain(_edges(document["runs"], row, PLAIN)),
+            _certain(_edges(document["runs"], row, DEFAULT_TEMPLATE)),
         )
         for first, row, n in rows
     ]
@@ -53,7 +54,7 @@ def summary_text(document: dict[str, Any]) -> str:
         f"{run['stop_reason']}"
         for run in document["stopped"]
     ]
-    table = aligned([("data set", "method", "n", *map(shown_name, names), _CERTAIN), *lines])
+    table = aligned([("data set", "method", "n", *names, _CERTAIN), *lines])
     below = [_ABOUT_CERTAIN, *_in_vain(document), *_guessed(document), *stopped]
     return "\n".join([_TITLE, table.rstrip("\n"), *map(printable, below), ""])
 
@@ -75,11 +76,11 @@ def _certain(edges: Sequence[tuple[float, float]]) -> str:
 def _in_vain(document: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each data set on which no search got further than drawing from its pool."""
     for data in dict.fromkeys(run["data"] for run in document["runs"]):
-        edges = _edges(document["runs"], {"data": data}, INITIAL_POOL)
+        edges = _edges(document["runs"], {"data": data}, BEST_STARTING)
         if edges and not any(low > 0 for low, _ in edges):
             yield (
                 f"{data}: in none of {counted(len(edges), 'run')}, by whichever method, is best better for "
-                f"certain than the {shown_name(INITIAL_POOL)}"
+                f"certain than the {BEST_STARTING}"
             )
 
 

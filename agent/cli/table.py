@@ -11,7 +11,6 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ..results.figures import about_test, has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
-from ..results.gain import shown_name
 from ..results.guessing import verdict_on
 from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
@@ -29,7 +28,7 @@ def print_result(console: Console, result: SearchResult, run_dir: Path | None) -
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     for name, baseline in result.baselines.items():
-        _add(table, shown_name(name), baseline, percent=percent)
+        _add(table, name, baseline, percent=percent)
     best = result.best
     found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
     _add(table, "best found", found, percent=percent, style="bold")
@@ -71,7 +70,7 @@ def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
     if usage.failed_calls:
         lines.append(f"{counted(usage.failed_calls, 'attempt')} failed")
     if result.skipped:
-        lines.append(f"skipped for want of an answer: {counted(result.skipped, 'iteration')}")
+        lines.append(f"skipped for want of an answer: {counted(result.skipped, 'round')}")
     lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
     if result.stop_reason:
         lines.append(f"stopped early: {result.stop_reason}")

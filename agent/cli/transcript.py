@@ -40,7 +40,7 @@ def transcript(arguments: argparse.Namespace) -> int:
 def _row(exchange: Exchange) -> dict[str, Any]:
     position, answer = exchange.position, exchange.answer
     return {
-        **dict(zip(("restart", "reset", "iteration", "sample"), position, strict=True)),
+        **dict(zip(("restart", "conversation", "round", "sample"), position, strict=True)),
         "messages": None if exchange.messages is None else list(exchange.messages),
         "answer": None if answer is None else answer.to_json(),
         "skipped": exchange.skipped,
@@ -53,17 +53,17 @@ def _jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
-    """Yield a heading for each restart and iteration, and each text in a block that it cannot leave."""
+    """Yield a heading for each restart and round, and each text in a block that it cannot leave."""
     yield f"# What was asked and answered in {printable(short_path(run_dir))}\n"
     restart, before, asked = None, (None, None), list[Mapping[str, str]]()
     for row in rows:
         if row["restart"] != restart:
             restart = row["restart"]
             yield f"\n## Restart {restart}\n"
-        if (place := (restart, row["reset"])) != before:
+        if (place := (restart, row["conversation"])) != before:
             before, asked = place, []
         step = f", step {row['sample'] + 1}" if row["sample"] else ""
-        yield f"\n### Restart {restart}, reset {row['reset']}, iteration {row['iteration']}{step}\n\n"
+        yield f"\n### Restart {restart}, conversation {row['conversation']}, round {row['round']}{step}\n\n"
         if row["messages"] is not None:
             yield from _request(row["messages"], asked)
             asked = row["messages"]

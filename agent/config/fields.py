@@ -18,7 +18,7 @@ LONGEST_NUMBER = 18
 """Characters of a number of templates."""
 
 CONCURRENCY = 4
-"""Climbs, and requests in flight, at once."""
+"""Restarts, and requests in flight, at once."""
 RETRY_ATTEMPTS = 8
 """Attempts a request."""
 RETRY_S = 600.0
@@ -32,11 +32,12 @@ LONGEST_S, LONGEST_MINUTES = 1e9, 1e7
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
 """A word of an endpoint's own, such as the name of a tier."""
 FEW_INITIAL, MANY_INITIAL = 80, 250
-"""Initial templates a climb where nobody says how many: the paper's, and what pays where scores are cheap."""
+"""Initial templates a restart where nobody says how many: the paper's, and what pays where scores are
+cheap."""
 MOST_FROM_FILE = 100
-"""Initial templates a climb out of a user's file."""
+"""Initial templates a restart out of a user's file."""
 INITIAL = (
-    f"initial templates a climb: how many, or a file of yours ({MOST_FROM_FILE} of it are drawn; default: "
+    f"initial templates a restart: how many, or a file of yours ({MOST_FROM_FILE} of it are drawn; default: "
     f"{FEW_INITIAL} to {MANY_INITIAL}, by the number of classes)"
 )
 MOST_A_MINUTE = 1e9
@@ -176,7 +177,9 @@ def parse_initial(value: Any) -> int | Path | None:
     if len(text) > LONGEST_NUMBER:
         raise ValueError("there are not so many templates; give a smaller number, or a file of templates")
     if int(text) < 2:
-        raise ValueError("a climb needs at least 2 initial templates: one to call best and one to call worst")
+        raise ValueError(
+            "a restart needs at least 2 initial templates: one to call best and one to call worst"
+        )
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""How many templates a climb scores that nobody asked for: initial ones, and those beside a request."""
+"""How many templates a restart scores that nobody asked for: initial ones, and those beside a request."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ...evaluator.scoring import EvaluatorInfo
 from .fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
 
 _TEXTS = 25_000
-"""Texts that the initial templates of a climb may make together: a template makes one for each class."""
+"""Texts that the initial templates of a restart may make together: a template makes one for each class."""
 MOST_ASIDE, LEAST_ASIDE = 25, 5
 """Templates that may be scored beside a request: so many, or none where so few would be too dear."""
 _TEXTS_ASIDE = 1_000
 
 
 def most_initial(initial: int | Path | None, *, from_grammar: bool) -> int:
-    """Return how many initial templates a climb has at most, whatever it is scored on.
+    """Return how many initial templates a restart has at most, whatever it is scored on.
 
     Args:
         initial: What is said of them: a number, or a file of templates.
@@ -30,7 +30,7 @@ def most_initial(initial: int | Path | None, *, from_grammar: bool) -> int:
 
 
 def usual_initial(info: EvaluatorInfo, most: int) -> int:
-    """Return how many initial templates a climb has where nothing is said of them.
+    """Return how many initial templates a restart has where nothing is said of them.
 
     A score costs no request. Where it costs little else, three times as many initial templates are worth
     more than most requests (docs/method.md).

@@ -1,6 +1,6 @@
 """The methods by name: what ``--method`` takes, what ``--help`` says of each, and where it is found.
 
-``climb.methods`` finds a method by this table, so that a config can be checked without what a method does,
+``restart.methods`` finds a method by this table, so that a config can be checked without what a method does,
 and adding one is a file there and a line here.
 """
 
@@ -16,9 +16,9 @@ class KnownMethod(NamedTuple):
 
     Attributes:
         summary: A few words for ``--help``.
-        module: Its file in ``climb/methods``, without the ending.
-        requests: The most requests that an iteration makes; 0 for a method that asks no LLM.
-        combines: Whether some of its iterations may make none.
+        module: Its file in ``restart/methods``, without the ending.
+        requests: The most requests that an round makes; 0 for a method that asks no LLM.
+        combines: Whether some of its rounds may make none.
     """
 
     summary: str

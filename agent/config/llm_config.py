@@ -96,7 +96,7 @@ class LLMConfig(EvaluatorSpec):
     # How fast
     llm_slots: int = setting(1, "requests that --llm local works on at once", "pace", show="N", ge=1, le=64)
     concurrency: int = setting(
-        CONCURRENCY, "climbs, and requests in flight, at once", "pace", show="N", ge=1, le=100_000
+        CONCURRENCY, "restarts, and requests in flight, at once", "pace", show="N", ge=1, le=100_000
     )
     rpm: float | None = setting(None, "requests a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)
     tpm: float | None = setting(None, "tokens a minute at most", "pace", show="N", gt=0, le=MOST_A_MINUTE)

@@ -35,7 +35,8 @@ from .tracked_config import TrackedConfig
 from .ways import deciding_ways
 
 MOST_ROUNDS = 10_000
-"""The most restarts, resets of a restart, and iterations of a reset: far more than pays, and few enough that
+"""The most restarts, conversations of a restart, and rounds of a conversation: far more than pays, and few
+enough that
 a mistyped number does not fill the memory."""
 _ROUNDS: Mapping[str, Any] = {"decides": True, "show": "N", "ge": 1, "le": MOST_ROUNDS}
 MOST_COUNTED = 10**15
@@ -48,14 +49,14 @@ class SearchConfig(TrackedConfig):
     What is scored stands in ``EvaluatorSpec``, who is asked in ``LLMConfig``, who watches in
     ``TrackedConfig``.
 
-    The defaults: 4 restarts of 2 resets of 6 iterations, 5 proposals each: 48 requests, which a small
+    The defaults: 4 restarts of 2 conversations of 6 rounds, 5 proposals each: 48 requests, which a small
     hosted model answers for a few cents.
 
     Raises:
         ConfigError: A value is wrong; the message names the field.
     """
 
-    # How it climbs
+    # How it restarts
     method: str = setting("guided", described(), "search", decides=True, show="NAME")
     describe: str | None = setting(
         None,
@@ -83,24 +84,24 @@ class SearchConfig(TrackedConfig):
     )
     restarts: int = setting(
         4,
-        "restarts: climbs, each from its own sample of initial templates",
+        "restarts: restarts, each from its own sample of initial templates",
         "search",
         **_ROUNDS,
     )
-    resets: int = setting(
+    conversations: int = setting(
         2,
-        "resets a restart: conversations, each from the ranking as it stands",
+        "conversations a restart: conversations, each from the ranking as it stands",
         "search",
         **_ROUNDS,
     )
-    iterations: int = setting(
+    rounds: int = setting(
         6,
-        "iterations a reset: requests of one conversation",
+        "rounds a conversation: requests of one conversation",
         "search",
         **_ROUNDS,
     )
     proposals: int = setting(
-        5, "templates asked for in an iteration", "search", decides=True, show="N", ge=1, le=100
+        5, "templates asked for in an round", "search", decides=True, show="N", ge=1, le=100
     )
     top_k: int = setting(
         15, "templates shown to the LLM, best and worst each", "search", decides=True, show="K", ge=1, le=1000
@@ -137,7 +138,7 @@ class SearchConfig(TrackedConfig):
 
     patience: int | None = setting(
         None,
-        "end a restart after so many iterations without a better template",
+        "end a restart after so many rounds without a better template",
         "search",
         **_ROUNDS,
     )
@@ -224,13 +225,13 @@ class SearchConfig(TrackedConfig):
         return without_credentials(self.base_url or DEFAULT_BASE_URL)
 
     @property
-    def all_iterations(self) -> int:
-        """Iterations of all resets of all restarts."""
-        return self.restarts * self.resets * self.iterations
+    def all_rounds(self) -> int:
+        """Rounds of all conversations of all restarts."""
+        return self.restarts * self.conversations * self.rounds
 
     @property
     def most_initial(self) -> int:
-        """How many initial templates a climb has at most, whatever it is scored on."""
+        """How many initial templates a restart has at most, whatever it is scored on."""
         return most_initial(self.initial, from_grammar=self.draws_from_grammar)
 
     @property

@@ -9,7 +9,7 @@ from .event import Event
 
 
 class RunOpened(Event, name="search.run_opened"):
-    """The run is on disk: whatever happens from now on, it can be gone on with.
+    """The run is on disk: from now on it can be resumed.
 
     Attributes:
         run_dir: Its folder.
@@ -19,17 +19,17 @@ class RunOpened(Event, name="search.run_opened"):
 
 
 class SearchStarted(Event, name="search.started"):
-    """Everything is open and the climbs begin.
+    """Everything is open and the restarts begin.
 
     Attributes:
         run_dir: The run's folder.
         dataset: Name of the data set.
         classes: Number of its classes.
         model: Name and weights of the vision-language model.
-        llm: The LLM's name; None where none is asked.
+        llm: The LLM's name; None if the method asks no LLM.
         method: Name of the method.
-        restarts: Climbs in all.
-        iterations: Iterations of all climbs together.
+        restarts: Restarts in all.
+        rounds: Rounds of all restarts together.
         resumed: Whether an earlier session has begun it.
     """
 
@@ -40,7 +40,7 @@ class SearchStarted(Event, name="search.started"):
     llm: str | None
     method: str
     restarts: int
-    iterations: int
+    rounds: int
     resumed: bool
 
 
@@ -57,8 +57,8 @@ class ImagesEncoded(Event, name="evaluator.images_encoded"):
     of: int
 
 
-class PlainScored(Event, name="search.plain_scored"):
-    """The plain template is scored, for comparison: no climb knows of it.
+class DefaultTemplateScored(Event, name="search.default_template_scored"):
+    """The default template is scored, for comparison: no restart uses it.
 
     Attributes:
         template: Its text.
@@ -71,15 +71,15 @@ class PlainScored(Event, name="search.plain_scored"):
     val: float | None
 
 
-class PoolDrawn(Event, name="climb.pool_drawn"):
-    """A climb begins: its initial templates are drawn and about to be scored."""
+class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
+    """A restart begins: its initial templates are drawn and about to be scored."""
 
     position: Position
     templates: int
 
 
-class PoolScored(Event, name="climb.pool_scored"):
-    """The initial templates of a climb are scored.
+class StartingTemplatesScored(Event, name="restart.starting_templates_scored"):
+    """The initial templates of a restart are scored.
 
     Attributes:
         templates: How many have a score.
@@ -93,7 +93,7 @@ class PoolScored(Event, name="climb.pool_scored"):
     train: float
 
 
-class AnswerReceived(Event, name="climb.answer_received"):
+class AnswerReceived(Event, name="restart.answer_received"):
     """An answer is on disk.
 
     Attributes:
@@ -114,7 +114,7 @@ class AnswerReceived(Event, name="climb.answer_received"):
     finish_reason: str = ""
 
 
-class AnswerEmpty(Event, name="climb.answer_empty"):
+class AnswerEmpty(Event, name="restart.answer_empty"):
     """An answer held no template.
 
     Attributes:
@@ -139,12 +139,12 @@ class BatchScored(Event, name="evaluator.batch_scored"):
     waiting: int
 
 
-class TemplateScored(Event, name="climb.template_scored"):
+class TemplateScored(Event, name="restart.template_scored"):
     """A template was scored, and its score is on disk.
 
     Attributes:
-        improved: Whether it is better than all that its climb had seen; never true of an initial template,
-            from which a climb sets out.
+        improved: Whether it is better than all that its restart had seen; never true of an initial template,
+            from which a restart sets out.
         source: Who made it: ``initial``, ``llm``, or the way that asks none, such as ``combine``.
     """
 
@@ -156,7 +156,7 @@ class TemplateScored(Event, name="climb.template_scored"):
     source: str
 
 
-class TemplateRefused(Event, name="climb.template_refused"):
+class TemplateRefused(Event, name="restart.template_refused"):
     """A proposal was not scored.
 
     Attributes:
@@ -169,11 +169,11 @@ class TemplateRefused(Event, name="climb.template_refused"):
     reason: str
 
 
-class IterationFinished(Event, name="climb.iteration_finished"):
-    """An iteration is over: what it proposed is scored.
+class RoundFinished(Event, name="round.finished"):
+    """An round is over: what it proposed is scored.
 
     Attributes:
-        best: The best template that the climb knows now.
+        best: The best template that the restart knows now.
         train: Its training accuracy.
     """
 
@@ -182,15 +182,15 @@ class IterationFinished(Event, name="climb.iteration_finished"):
     train: float
 
 
-class IterationSkipped(Event, name="climb.iteration_skipped"):
-    """An iteration got no answer after all retries; the climb goes on without it."""
+class RoundSkipped(Event, name="round.skipped"):
+    """An round got no answer after all retries; the restart goes on without it."""
 
     position: Position
     reason: str
 
 
-class ClimbFinished(Event, name="climb.finished"):
-    """A climb has done all its iterations."""
+class RestartFinished(Event, name="restart.finished"):
+    """A restart has done all its rounds."""
 
     position: Position
     best: str
@@ -242,7 +242,7 @@ class SearchStopped(Event, name="search.stopped"):
 
 
 class SearchFinished(Event, name="search.finished"):
-    """The result is written; ``test`` is None where the test split stayed sealed."""
+    """The result is written; ``test`` is None where the test split was not evaluated."""
 
     status: str
     best: str

@@ -26,7 +26,7 @@ WIDE, NARROW = (860, 360), (380, 330)
 DASHES = ("7,4", "2,3", "10,3,2,3")
 """How levels are broken, in their order; so many are drawn."""
 REST = 0.04
-"""How far a score is drawn beyond the last iteration, so that one found there is seen."""
+"""How far a score is drawn beyond the last round, so that one found there is seen."""
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LARGEST = 1e12
 """Beyond it a drawing library's own sums go wrong."""
@@ -37,7 +37,7 @@ class Drawing:
     """What is drawn.
 
     Attributes:
-        curves: By restart, its best score after each iteration.
+        curves: By restart, its best score after each round.
         levels: Scores to compare with, by name: each a broken line.
         percent: Whether scores are accuracies, to be shown in percent.
     """
@@ -71,7 +71,7 @@ def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
     chart.add_xml_filter(_without_scripts)
     drawn = _COMMENT.sub("", chart.render(is_unicode=True))
     unit = "accuracy in percent" if drawing.percent else "score"
-    label = f'role="img" aria-label="Best training {unit} of each restart after each iteration"'
+    label = f'role="img" aria-label="Best training {unit} of each restart after each round"'
     return drawn.replace("<svg ", f"<svg {label} ", 1)
 
 
@@ -140,7 +140,7 @@ def _empty(size: tuple[int, int], drawing: Drawing, last: int) -> Any:
         min_scale=4,
         max_scale=9,
         xrange=(0, last + REST * last),
-        x_title="iterations done",
+        x_title="rounds done",
         y_title="train accuracy, %" if drawing.percent else "train score",
         stroke_style={"width": 2.5, "linejoin": "round"},
         disable_xml_declaration=True,
@@ -178,7 +178,7 @@ def _bettered(curve: Curve) -> Curve:
 
 
 def _steps(curve: Curve, last: int) -> list[tuple[float, float]]:
-    """Return corners: a score holds until the iteration that betters it."""
+    """Return corners: a score holds until the round that betters it."""
     corners = list[tuple[float, float]](curve[:1])
     for step, value in _bettered(curve)[1:]:
         corners += [(step, corners[-1][1]), (step, value)]

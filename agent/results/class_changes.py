@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .details import BEST, Decisions, Picture
-from .gain import shown_name
 from .result import Inspected
 from .run_view import RunView
 
@@ -79,7 +78,7 @@ def classes_of(view: RunView) -> Classes | None:
 
 
 def _called(baseline: str) -> str:
-    return f"the {shown_name(baseline)}"
+    return f"the {baseline}"
 
 
 def _fits(decisions: Decisions, look: Inspected, baseline: str) -> bool:
@@ -128,7 +127,7 @@ def _groups(pictures: Sequence[Picture], baseline: str | None) -> list[Group]:
     right = [one for one in pictures if one.put_right]
     broken = [one for one in pictures if not one.put_right]
     found = [
-        Group(f"Put right: the {shown_name(baseline)} got these wrong", right),
-        Group(f"Broken: the {shown_name(baseline)} got these right", broken),
+        Group(f"Put right: the {baseline} got these wrong", right),
+        Group(f"Broken: the {baseline} got these right", broken),
     ]
     return [group for group in found if group.pictures]

@@ -1,4 +1,4 @@
-"""The course of a run, read from its events: what each restart scored, and its best after each iteration."""
+"""The course of a run, read from its events: what each restart scored, and its best after each round."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from ..events import (
-    IterationFinished,
-    IterationSkipped,
-    PoolScored,
+    RoundFinished,
+    RoundSkipped,
     SearchStarted,
+    StartingTemplatesScored,
     TemplateRefused,
     TemplateScored,
 )
 from .result import Row
 
 Curve = tuple[tuple[int, float], ...]
-"""Iterations done, and the best training score after them; iteration 0 is the initial templates."""
+"""Rounds done, and the best training score after them; round 0 is the initial templates."""
 MOST_EXAMPLES = 5
 _LONGEST_LINE = 200
-_STEPS = (PoolScored.name, IterationFinished.name)
+_STEPS = (StartingTemplatesScored.name, RoundFinished.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +44,10 @@ class Course:
     """How a run went.
 
     Attributes:
-        curves: By restart, its best score after each iteration.
+        curves: By restart, its best score after each round.
         rows: Every template that was scored, as each restart found it first; ranks are 0.
         refused: By reason, what was refused.
-        skipped: Iterations without an answer, by why.
+        skipped: Rounds without an answer, by why.
         estimated: Whether the curves are read from the leaderboard, where a template stands with one restart
             alone, as the log is not there.
     """
@@ -78,10 +78,10 @@ def course_of(events: Iterable[Mapping[str, Any]]) -> Course:
         if name in _STEPS and _is_score(event.get("train")):
             best[place] = float(event["train"])
             skips.pop(place, None)
-        elif name == IterationSkipped.name:
+        elif name == RoundSkipped.name:
             skips[place] = str(event.get("reason"))
         elif name == TemplateScored.name and (row := _row(event, place)) is not None:
-            rows.setdefault((row.climb, row.template), row)
+            rows.setdefault((row.restart, row.template), row)
         elif name == TemplateRefused.name:
             line = str(event.get("line"))[:_LONGEST_LINE]
             lines.setdefault(str(event.get("reason")), {})[(*place, counts[place])] = line
@@ -98,14 +98,14 @@ def course_of_rows(rows: Sequence[Row]) -> Course:
     """Return the course as far as a leaderboard tells it."""
     found: dict[int, dict[tuple[int, int], float]] = {}
     for row in rows:
-        places = found.setdefault(row.climb, {})
-        place = (row.reset, row.iteration)
+        places = found.setdefault(row.restart, {})
+        place = (row.conversation, row.round)
         places[place] = max(places.get(place, -math.inf), row.train)
     steps = sorted({place for places in found.values() for place in places} | {(0, 0)})
     curves = {}
-    for climb, places in sorted(found.items()):
+    for restart, places in sorted(found.items()):
         values = itertools.accumulate((places.get(step, -math.inf) for step in steps), max)
-        curves[climb] = tuple((step, value) for step, value in enumerate(values) if value > -math.inf)
+        curves[restart] = tuple((step, value) for step, value in enumerate(values) if value > -math.inf)
     return Course(curves=curves, rows=tuple(rows), estimated=True)
 
 
@@ -114,17 +114,17 @@ def _curves(
 ) -> dict[int, Curve]:
     curves: dict[int, list[tuple[int, float]]] = {}
     done = Counter[int]()
-    for climb, reset, iteration in sorted({*best, *skips}):
-        curve = curves.setdefault(climb, [])
-        done[climb] += bool(reset)
-        if (value := best.get((climb, reset, iteration))) is not None:
-            # A climb's best never falls; a log that was cut may begin in its middle.
-            curve.append((done[climb], max(value, curve[-1][1]) if curve else value))
-    return {climb: tuple(curve) for climb, curve in curves.items() if curve}
+    for restart, conversation, round in sorted({*best, *skips}):
+        curve = curves.setdefault(restart, [])
+        done[restart] += bool(conversation)
+        if (value := best.get((restart, conversation, round))) is not None:
+            # A restart's best never falls; a log that was cut may begin in its middle.
+            curve.append((done[restart], max(value, curve[-1][1]) if curve else value))
+    return {restart: tuple(curve) for restart, curve in curves.items() if curve}
 
 
 def _place(event: Mapping[str, Any]) -> tuple[int, int, int] | None:
-    found = tuple(event.get(name) for name in ("climb", "reset", "iteration"))
+    found = tuple(event.get(name) for name in ("restart", "conversation", "round"))
     whole = [one for one in found if isinstance(one, int) and 0 <= one < 10**9]
     return (whole[0], whole[1], whole[2]) if len(whole) == len(found) else None
 
@@ -133,16 +133,16 @@ def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
     template, train, val = event.get("template"), event.get("train"), event.get("val")
     if not isinstance(template, str) or not _is_score(train):
         return None
-    climb, reset, iteration = place
+    restart, conversation, round = place
     source = event.get("source")
     return Row(
         rank=0,
         template=template,
         train=float(train),
         val=float(val) if _is_score(val) else None,
-        climb=climb,
-        reset=reset,
-        iteration=iteration,
+        restart=restart,
+        conversation=conversation,
+        round=round,
         source=source if isinstance(source, str) else None,
     )
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from ...evaluator.counts import counted
 from .chart import DASHES, NARROW, WIDE, Drawing, course_chart, named, shown_curves
 from .figures import score_text
-from .gain import BEST_HAND_MADE, HAND_MADE, PLAIN, shown_name
+from .gain import BEST_HAND_MADE, DEFAULT_TEMPLATE, HAND_MADE
 from .leaderboard import chosen_by_more
 from .run_view import RunView
 
-_LEVELS = (PLAIN, BEST_HAND_MADE, HAND_MADE)
+_LEVELS = (DEFAULT_TEMPLATE, BEST_HAND_MADE, HAND_MADE)
 
 
 class Key(NamedTuple):
@@ -54,21 +54,19 @@ def course_figure(view: RunView) -> CourseFigure:
         narrow=Markup(course_chart(drawing, NARROW, "course-narrow")),
         key=key,
         about=_about(view, sum(map(len, shown))),
-        skipped=[
-            f"{counted(count, 'iteration')} skipped: {why}" for why, count in view.course.skipped.items()
-        ],
+        skipped=[f"{counted(count, 'round')} skipped: {why}" for why, count in view.course.skipped.items()],
     )
 
 
 def _levels(view: RunView) -> dict[str, float]:
     """Return what the curves are compared with: names that this program gives, and training scores."""
     if view.result is None:
-        return {} if view.state.plain is None else {shown_name(PLAIN): view.state.plain}
+        return {} if view.state.plain is None else {DEFAULT_TEMPLATE: view.state.plain}
     found = {name: view.result.baselines.get(name) for name in _LEVELS}
     known = {name: one.train for name, one in found.items() if one is not None and one.train is not None}
     if BEST_HAND_MADE in known:
         known.pop(HAND_MADE, None)
-    return {shown_name(name): train for name, train in known.items()}
+    return known
 
 
 def _text(value: float, view: RunView) -> str:
@@ -76,7 +74,7 @@ def _text(value: float, view: RunView) -> str:
 
 
 def _about(view: RunView, shown: int) -> str:
-    told = "The best training score of each restart after each iteration; at 0, of its initial templates."
+    told = "The best training score of each restart after each round; at 0, of its initial templates."
     if view.result is None or chosen_by_more(view.rows):
         told += (
             " The choice at the end counts validation images and altered views too, where there are any, and "

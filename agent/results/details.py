@@ -15,7 +15,7 @@ from typing import Any
 from .plain_json import checked, plain
 from .run_dir import DETAILS, write_atomically
 
-SCHEMA = 1
+SCHEMA = 2
 BEST, ENSEMBLE = "best", "ensemble"
 """What was chosen, by its name among the decisions; the others are named as the result's baselines."""
 
@@ -78,7 +78,7 @@ class Ancestor:
     Attributes:
         template: Its text.
         train: Its training accuracy.
-        climb: Where it came up first, with ``reset``, ``iteration`` and ``source`` as in ``result.Row``.
+        restart: Where it came up first, with ``conversation``, ``round`` and ``source`` as in ``result.Row``.
         shown: Templates that stood in the request which it answers, the best first; at most a few.
         all_shown: How many stood there.
         messages: That request, as role and text; empty where no LLM was asked, or it is not known.
@@ -87,9 +87,9 @@ class Ancestor:
 
     template: str
     train: float
-    climb: int
-    reset: int
-    iteration: int
+    restart: int
+    conversation: int
+    round: int
     source: str | None = None
     shown: tuple[str, ...] = ()
     all_shown: int = 0

@@ -92,11 +92,11 @@ def gains_so_far(best: float, *, plain: float | None, pool: float | None, percen
 
     Args:
         best: The best training score so far.
-        plain: That of the plain template; None where it is not known.
-        pool: That of the best initial template; None where that says nothing yet.
+        plain: That of the default template; None where it is not known.
+        pool: That of the best starting template; None where that says nothing yet.
         percent: Whether they are shares of images, whose differences are percentage points.
     """
-    others = {"plain": plain, "the best initial template": pool}
+    others = {"the default template": plain, "the best starting template": pool}
     return [
         f"{difference_text(best - other, percent=percent)} over {name}"
         for name, other in others.items()

@@ -11,15 +11,13 @@ from ...evaluator.counts import counted, enumerated
 from .intervals import Interval, Z, certain, paired, unpaired
 from .plain_json import made
 
-PLAIN = "plain"
+DEFAULT_TEMPLATE = "default template"
 HAND_MADE = "hand-made"
 BEST_HAND_MADE = "best hand-made"
-INITIAL_POOL = "initial pool"
+BEST_STARTING = "best starting template"
 ENSEMBLE = "ensemble"
-POOLS_PICK = "initial pool's pick"
-_COMPARED = {PLAIN: "plain", BEST_HAND_MADE: "the best hand-made", INITIAL_POOL: f"the {POOLS_PICK}"}
+_COMPARED = {name: f"the {name}" for name in (DEFAULT_TEMPLATE, BEST_HAND_MADE, BEST_STARTING)}
 """What ``best`` is compared with, and how it is called in a sentence."""
-_SHOWN = {PLAIN: "plain template", INITIAL_POOL: POOLS_PICK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +131,6 @@ def gain_of(
     return Gain(over=over, ensemble=together, verdict=_verdict(_named(over, baselines), together))
 
 
-def shown_name(baseline: str) -> str:
-    """Return how a baseline is called in a table for people."""
-    return _SHOWN.get(baseline, baseline)
-
-
 def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:
     found = {name: baselines[name] for name in _COMPARED if name in baselines}
     hand_made = baselines.get(HAND_MADE)
@@ -180,11 +173,11 @@ def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) ->
     """Return differences by what they are over, as a sentence calls it; one template has one name."""
     compared = _compared(baselines)
     found = {_COMPARED[name]: one for name, one in over.items()}
-    alike = {PLAIN, BEST_HAND_MADE} <= over.keys()
-    if alike and compared[PLAIN].templates == compared[BEST_HAND_MADE].templates:
+    alike = {DEFAULT_TEMPLATE, BEST_HAND_MADE} <= over.keys()
+    if alike and compared[DEFAULT_TEMPLATE].templates == compared[BEST_HAND_MADE].templates:
         del found[_COMPARED[BEST_HAND_MADE]]
-        both = f"{_COMPARED[PLAIN]}, which is {_COMPARED[BEST_HAND_MADE]} too"
-        found = {both if name == _COMPARED[PLAIN] else name: one for name, one in found.items()}
+        both = f"{_COMPARED[DEFAULT_TEMPLATE]}, which is {_COMPARED[BEST_HAND_MADE]} too"
+        found = {both if name == _COMPARED[DEFAULT_TEMPLATE] else name: one for name, one in found.items()}
     return found
 
 
@@ -201,11 +194,11 @@ def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> st
     claimed = {name for name in found if _leaves_none(everything[name].interval)}
     parts = [_told(one, name) for name, one in named.items() if name in claimed]
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
-    pick = _COMPARED[INITIAL_POOL]
+    pick = _COMPARED[BEST_STARTING]
     if others := [name for name in same if name != pick]:
         parts.append(f"the same template as {enumerated(others)}")
     if pick in same:
-        parts.append(f"the iterations brought nothing: the template is {pick}")
+        parts.append(f"the rounds brought nothing: the template is {pick}")
     if ensemble is not None and alone in claimed:
         parts.append(f"the ensemble {_told(ensemble, alone)}")
     if not all(one.paired for one in named.values()):

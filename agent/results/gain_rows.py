@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .figures import about_test, has_accuracies
-from .gain import Difference, shown_name
+from .gain import Difference
 from .guessing import by_guessing, by_most_frequent
 from .result import Best, Ensemble, SearchResult
 
@@ -42,7 +42,7 @@ def compared_rows(result: SearchResult) -> list[Compared]:
         "ensemble", result.ensemble.templates, result.ensemble, gain=together and told(_turned(together))
     )
     others = [
-        _line(shown_name(name), one.templates, one, gain=told(over[name]) if name in over else None)
+        _line(name, one.templates, one, gain=told(over[name]) if name in over else None)
         for name, one in result.baselines.items()
     ]
     # What there is an interval for comes first.

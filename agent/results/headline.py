@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ...evaluator.counts import counted
 from .figures import about_test, difference_text, has_accuracies, made_by_llm, score_text
-from .gain import PLAIN, shown_name
+from .gain import DEFAULT_TEMPLATE
 from .gain_rows import told
 from .guessing import verdict_on
 from .result import PROMINENT, SearchResult, Sizes
@@ -35,10 +35,10 @@ def _what_was(result: SearchResult) -> str:
     if (made := made_by_llm(result)) is not None and made[0] < made[1]:
         asked += f" ({made[0]:,} of the {made[1]:,} new ones, the others without an LLM)"
     weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
-    climbed = f", objective {result.objective}" if has_accuracies(result) else ""
+    searched = f", objective {result.objective}" if has_accuracies(result) else ""
     return (
         f"{result.model.name}{weights} on {classes}{images}. Templates {asked}, "
-        f"method {result.method}{climbed}."
+        f"method {result.method}{searched}."
     )
 
 
@@ -50,7 +50,7 @@ def what(view: RunView) -> str:
 def _what_runs(view: RunView) -> str:
     started = view.state.started
     if not started:
-        return "The search has not begun to climb."
+        return "The search has not begun to restart."
     who = f"proposed by {started.get('llm')}" if started.get("llm") else "proposed without an LLM"
     return f"{started.get('model')}. Templates {who}, method {started.get('method')}."
 
@@ -65,15 +65,11 @@ def verdict(view: RunView) -> str:
         return "Nothing was scored yet."
     best = f"{_shown(result.best.train if result else rows[0].train, view)} on the training images"
     if over_plain := _over_plain(view):
-        best += f", {over_plain} over {PLAIN}"
+        best += f", {over_plain} over the {DEFAULT_TEMPLATE}"
     if result is not None and result.status == "finished":
         return f"The best template has {best}; nothing is known of it on test images. {about_test(result)}"
-    of = state.started.get("iterations")
-    done = (
-        f"{state.iterations:,} of {of:,} iterations"
-        if isinstance(of, int)
-        else f"{state.iterations:,} iterations"
-    )
+    of = state.started.get("rounds")
+    done = f"{state.rounds:,} of {of:,} rounds" if isinstance(of, int) else f"{state.rounds:,} rounds"
     how = {"live": "the search is running", "stopped": "the search was stopped"}
     return (
         f"Not finished: {how.get(state.state, 'the search was interrupted')} after {done}. The best template "
@@ -82,7 +78,7 @@ def verdict(view: RunView) -> str:
 
 
 def _over_plain(view: RunView) -> str:
-    """Return by how much the best so far is better than plain on train; empty where that is not known."""
+    """Return the train gain over the default template as text; empty if it is not known."""
     plain, rows = view.state.plain, view.rows
     if plain is None or not rows:
         return ""
@@ -105,7 +101,7 @@ def warnings(view: RunView) -> list[str]:
     if result.skipped:
         failed = result.usage.failed_calls
         found.append(
-            f"{counted(result.skipped, 'iteration')} without an answer; {counted(failed, 'attempt')} failed."
+            f"{counted(result.skipped, 'round')} without an answer; {counted(failed, 'attempt')} failed."
         )
     if result.objective in ("logprob", "margin"):
         found.append("The objective looks at logits: this was no black-box search.")
@@ -119,11 +115,11 @@ def cards(view: RunView) -> list[Card]:
         rows = view.rows
         best = [Card("best so far", _shown(rows[0].train, view), "train")] if rows else []
         if over_plain := _over_plain(view):
-            best.append(Card(f"over {shown_name(PLAIN)}", over_plain, "train"))
+            best.append(Card(f"over {DEFAULT_TEMPLATE}", over_plain, "train"))
         return [*best, Card("templates scored", f"{len(rows):,}", "")]
     split = next((one for one in ("test", "val", "train") if getattr(result.best, one) is not None), "train")
     found = [Card("best found", _shown(getattr(result.best, split), view), split)]
     for name, one in (result.gain.over if result.gain else {}).items():
         said = told(one)
-        found.append(Card(f"over {shown_name(name)}", said.points, said.interval))
+        found.append(Card(f"over {name}", said.points, said.interval))
     return [*found, Card("ensemble", _shown(getattr(result.ensemble, split), view), split)]

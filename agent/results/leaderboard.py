@@ -48,10 +48,12 @@ def leaderboard_csv(rows: Iterable[Row]) -> str:
     """Return the leaderboard as CSV: the same rows give the same bytes on every machine."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["rank", "template", "train", "val", "climb", "reset", "iteration", "source", "views"])
+    writer.writerow(
+        ["rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"]
+    )
     for row in rows:
         val, views = ("" if value is None else f"{value:.6f}" for value in (row.val, row.views))
-        place = (row.climb, row.reset, row.iteration, safe_cell(row.source or ""))
+        place = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
         writer.writerow([row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views])
     return buffer.getvalue()
 

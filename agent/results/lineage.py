@@ -1,4 +1,4 @@
-"""Where a template came from: the earlier one of its climb that it differs least from, and so on back."""
+"""Where a template came from: the earlier one of its restart that it differs least from, and so on back."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Word(NamedTuple):
 def lineage_of(best: Row, rows: Iterable[Row]) -> list[Row]:
     """Return the best template and its line of ancestors, itself first.
 
-    An ancestor is a guess by the words: the earlier template of the same climb that shares most of them. An
+    An ancestor is a guess by the words: the earlier template of the same restart that shares most of them. An
     LLM that was shown many may have had another in mind, or none.
 
     Args:
         best: Where the line ends.
-        rows: Every template that was scored, as a climb found it.
+        rows: Every template that was scored, as a restart found it.
     """
-    climb = [row for row in rows if row.climb == best.climb and row.template != best.template]
+    restart = [row for row in rows if row.restart == best.restart and row.template != best.template]
     line = [best]
-    while len(line) < LONGEST and line[-1].reset:
+    while len(line) < LONGEST and line[-1].conversation:
         last = line[-1]
-        earlier = [row for row in climb if _when(row) < _when(last)]
+        earlier = [row for row in restart if _when(row) < _when(last)]
         parent = max(earlier, key=lambda row: (_alike(row.template, last.template), row.train), default=None)
         if parent is None or _alike(parent.template, last.template) < ALIKE:
             break
@@ -67,7 +67,7 @@ def shown_in(texts: Sequence[str], rows: Iterable[Row]) -> list[Row]:
 
 
 def _when(row: Row) -> tuple[int, int]:
-    return row.reset, row.iteration
+    return row.conversation, row.round
 
 
 def _alike(one: str, other: str) -> float:

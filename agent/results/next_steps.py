@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tomllib
 
-from .gain import BEST_HAND_MADE, INITIAL_POOL, PLAIN
+from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE
 from .guessing import no_better_than_guessing
 from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
 from .run_view import RunView
@@ -71,7 +71,9 @@ def _on_gain(view: RunView, result: SearchResult) -> list[str]:
     gain, steps = result.gain, list[str]()
     if gain is None:
         return steps
-    pool, plain, hand_made = (gain.over.get(name) for name in (INITIAL_POOL, PLAIN, BEST_HAND_MADE))
+    pool, plain, hand_made = (
+        gain.over.get(name) for name in (BEST_STARTING, DEFAULT_TEMPLATE, BEST_HAND_MADE)
+    )
     if gain.ensemble is not None and gain.ensemble.surely > 0:
         steps.append("Use the ensemble: on test it is better than the best template alone.")
     elif gain.ensemble_is_worse:
@@ -85,22 +87,22 @@ def _on_gain(view: RunView, result: SearchResult) -> list[str]:
             "(--initial FILE) may go on from there."
         )
     elif plain is not None and plain.surely > 0 and not no_better_than_guessing(result):
-        steps.append("Use what was found in place of the plain template: the gain is more than chance.")
+        steps.append("Use what was found in place of the default template: the gain is more than chance.")
     if pool is not None and pool.surely <= 0:
-        steps.append(_on_iterations(view, result))
+        steps.append(_on_rounds(view, result))
     widest = max((one.interval[1] - one.interval[0] for one in gain.over.values()), default=0.0)
     if widest > WIDE and any(not one.surely and not one.of_one for one in gain.over.values()):
         steps.append("For a surer answer take more test images: four times as many halve an interval.")
     return steps
 
 
-def _on_iterations(view: RunView, result: SearchResult) -> str:
-    """Return what may make iterations worth it, but for what was done already."""
+def _on_rounds(view: RunView, result: SearchResult) -> str:
+    """Return what may make rounds worth it, but for what was done already."""
     told = "describe" in tomllib.loads(view.config)
     sentence = "another sentence on what the images show" if told else "a sentence on what the images show"
     llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
     return (
-        f"The iterations added nothing that is certain to the initial templates. {sentence.capitalize()} "
+        f"The rounds added nothing that is certain to the initial templates. {sentence.capitalize()} "
         f"(--describe), another method or {llm} may make them worth it; more restarts draw more initial "
         "templates, which cost no call."
     )

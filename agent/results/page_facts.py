@@ -21,7 +21,7 @@ def facts_of(view: RunView) -> dict[str, str]:
         return _costs(view.result) | _notes(view.result)
     state, usage = view.state, view.state.usage
     found = {"state": state.state, "last event": f"{state.last_event}, {state.last_time}"}
-    found["iterations"] = f"{state.iterations:,}"
+    found["rounds"] = f"{state.rounds:,}"
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
         found["calls"] = f"{usage['calls']:,}"

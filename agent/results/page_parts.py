@@ -138,9 +138,9 @@ def page_of(view: RunView) -> Page:
 
 def origin(row: Row | Ancestor) -> str:
     """Return where a template came up, and who made it."""
-    where = f"reset {row.reset}, iteration {row.iteration}" if row.reset else "initial"
-    by = f", {'the LLM' if row.source == LLM else row.source}" if row.reset and row.source else ""
-    return f"restart {row.climb}, {where}{by}"
+    where = f"conversation {row.conversation}, round {row.round}" if row.conversation else "initial"
+    by = f", {'the LLM' if row.source == LLM else row.source}" if row.conversation and row.source else ""
+    return f"restart {row.restart}, {where}{by}"
 
 
 def _lines(lineage: Sequence[Ancestor]) -> list[Line]:

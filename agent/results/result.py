@@ -27,7 +27,7 @@ from .notes import Notes as Notes
 from .plain_json import checked, made, plain
 from .spent import Usage as Usage
 
-SCHEMA = 1
+SCHEMA = 3
 MOST_CONFUSIONS = 20
 Status = Literal["finished", "stopped"]
 
@@ -107,7 +107,7 @@ class Ensemble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the leaderboard; ``reset`` and ``iteration`` are 0 for an initial template.
+    """A line of the leaderboard; ``conversation`` and ``round`` are 0 for an initial template.
 
     ``source`` is who made the template: ``initial``, ``llm``, or the way that asks none, such as ``combine``;
     None where an older program did not say. ``views`` is the share of altered views of the training and
@@ -118,9 +118,9 @@ class Row:
     template: str
     train: float
     val: float | None
-    climb: int
-    reset: int
-    iteration: int
+    restart: int
+    conversation: int
+    round: int
     source: str | None = None
     views: float | None = None
 
@@ -161,16 +161,16 @@ class SearchResult:
         model: The black box.
         llm: Who proposed.
         method: Name of the method.
-        objective: What was climbed.
+        objective: What was maximised.
         best: The template that the selection rule puts first.
         ensemble: Templates of the leaderboard, averaged; one that stands there twice weighs twice.
-        baselines: By name: hand-made templates, and the initial pool's pick.
+        baselines: By name: hand-made templates, and the best starting template.
         leaderboard: Every template scored, best first.
         usage: What it took.
         evaluated: Number of distinct templates scored.
         rejected: Lines and templates refused, by reason.
         wall_s: Seconds of active time, all sessions together.
-        skipped: Iterations that got no answer after all retries.
+        skipped: Rounds that got no answer after all retries.
         budget: What is left of each limit that was set.
         notes: Facts that belong beside the figures, by a short name: what was let through, a method used in
             place of another. A plain mapping of JSON values becomes ``Notes``.

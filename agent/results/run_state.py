@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ..events import (
-    ClimbFinished,
-    IterationFinished,
-    IterationSkipped,
-    PlainScored,
-    PoolScored,
+    DefaultTemplateScored,
+    RestartFinished,
+    RoundFinished,
+    RoundSkipped,
     SearchStarted,
     SearchStopped,
+    StartingTemplatesScored,
     UsageChanged,
 )
-from ..events.sinks.log import logged
+from ..events.log import logged
 from ..store.lock import is_live
 from .figures import are_shares, gains_so_far
 from .guessing import verdict_on
 from .run_dir import STORE, read_result
 
-_BEST = (PoolScored.name, IterationFinished.name, ClimbFinished.name)
-_TURN = (IterationFinished.name, IterationSkipped.name)
-_PLACE = ("climb", "reset", "iteration")
+_BEST = (StartingTemplatesScored.name, RoundFinished.name, RestartFinished.name)
+_TURN = (RoundFinished.name, RoundSkipped.name)
+_PLACE = ("restart", "conversation", "round")
 _NUMBERS: Mapping[str, tuple[str, ...]] = {
-    SearchStarted.name: ("iterations",),
+    SearchStarted.name: ("rounds",),
     UsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
     **dict.fromkeys(_TURN, _PLACE),
 }
@@ -47,11 +47,11 @@ class RunState:
         state: "live" while a process works on it, "finished", "stopped" by a limit or an outage, or
             "unfinished" where it was interrupted or died.
         started: The ``SearchStarted`` of its latest session, as logged; empty where it never came to that.
-        best: The best template that a climb reported, by training accuracy; None before the first.
+        best: The best template that a restart reported, by training accuracy; None before the first.
         train: Its training accuracy, a fraction of 1.
         plain: That of the plain template; None before it is scored, and of runs that did not score it first.
-        pool: That of the best initial template; None before the first restart has scored them.
-        iterations: Iterations that are over, skipped ones included, in this or an earlier session.
+        pool: That of the best starting template; None before the first restart has scored them.
+        rounds: Rounds that are over, skipped ones included, in this or an earlier session.
         usage: The latest ``UsageChanged``, as logged.
         stop_reason: What stopped it.
         ended_early: Which restarts ended early, as they were asked to, and why; None without a result.
@@ -68,7 +68,7 @@ class RunState:
     train: float | None = None
     plain: float | None = None
     pool: float | None = None
-    iterations: int = 0
+    rounds: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
     ended_early: str | None = None
@@ -82,7 +82,7 @@ class RunState:
         """What the best so far gains on train, in words; over the initial templates once there are others."""
         if self.train is None:
             return []
-        pool = self.pool if self.iterations else None
+        pool = self.pool if self.rounds else None
         percent = are_shares((self.train, self.plain, self.pool))
         return gains_so_far(self.train, plain=self.plain, pool=pool, percent=percent)
 
@@ -124,7 +124,7 @@ def state_of(run_dir: Path) -> RunState:
     turns = set[tuple[int, int, int]]()
     for event in events_of(run_dir):
         _take(found, event, turns)
-    found.iterations = len(turns)
+    found.rounds = len(turns)
     if is_live(run_dir / STORE):
         found.state, found.stop_reason, found.limits = "live", None, ()
         return found
@@ -150,13 +150,13 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
         found.stop_reason = str(event.get("reason"))
         found.limits = tuple(map(str, event.get("limits", ())))
     if name in _TURN:
-        turns.add((event.get("climb", 0), event.get("reset", 0), event.get("iteration", 0)))
+        turns.add((event.get("restart", 0), event.get("conversation", 0), event.get("round", 0)))
     train = event.get("train")
     if not _is_number(train):
         return
-    if name == PlainScored.name:
+    if name == DefaultTemplateScored.name:
         found.plain = train
-    elif name == PoolScored.name:
+    elif name == StartingTemplatesScored.name:
         found.pool = train if found.pool is None else max(train, found.pool)
     if name in _BEST and (found.train is None or train > found.train):
         found.best, found.train = str(event.get("best")), train

@@ -46,7 +46,7 @@ class RunView:
         found: dict[str, Row] = {}
         for row in self.course.rows:
             found.setdefault(row.template, row)
-        return sorted(found.values(), key=lambda row: (-row.train, row.climb, row.reset, row.iteration))
+        return sorted(found.values(), key=lambda row: (-row.train, row.restart, row.conversation, row.round))
 
     @property
     def lineage(self) -> Sequence[Ancestor]:
@@ -61,9 +61,9 @@ class RunView:
             Ancestor(
                 template=row.template,
                 train=row.train,
-                climb=row.climb,
-                reset=row.reset,
-                iteration=row.iteration,
+                restart=row.restart,
+                conversation=row.conversation,
+                round=row.round,
                 source=row.source,
             )
             for row in lineage_of(rows[0], known)

@@ -33,7 +33,7 @@ class WordEffect:
 def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect]]:
     """Return the words that went with better templates, and those that went with worse ones.
 
-    That is no proof: words come together, and a climb writes more of what did well.
+    That is no proof: words come together, and a restart writes more of what did well.
 
     Args:
         rows: Templates with their training scores; one that stands there twice counts once.

@@ -58,7 +58,7 @@ async def search(
     """
     _check("search", "config", config, SearchConfig, "a SearchConfig")
     with python_words():
-        session = Session(config=_rechecked(config), evaluator=evaluator, chat=chat, tell=_bus(on_event))
+        session = Session(config=_rechecked(config), evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await session.start()
 
 
@@ -75,7 +75,7 @@ async def resume(
     Args:
         run_dir: The run's folder.
         changes: Settings by name that replace the run's own; none that decides the result, but more restarts,
-            resets or iterations (see ``extending``), which a finished run can be given too.
+            conversations or rounds (see ``extending``), which a finished run can be given too.
         evaluator: As for ``search``; the same one as before.
         chat: As for ``search``.
         on_event: As for ``search``.
@@ -91,7 +91,7 @@ async def resume(
     with python_words():
         folder = user_path(run_dir, "run_dir")
         config = stored_config(folder, changes, place="changes")
-        session = Session(config=config, evaluator=evaluator, chat=chat, tell=_bus(on_event))
+        session = Session(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await session.resume(folder)
 
 

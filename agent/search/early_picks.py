@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..climb.scored import Scored
 from ..results.details import Pick
 from ..results.result import Ensemble
+from .scored import Scored
 
 
 def early_picks(
@@ -14,8 +14,8 @@ def early_picks(
 ) -> dict[int, Scored]:
     """Return what would have been chosen after so many templates, for each number that was reached.
 
-    Restarts climb side by side, so they are taken in turn: all initial templates first, then the first
-    iteration of each restart, and so on. A template that came up twice counts once.
+    Restarts restart side by side, so they are taken in turn: all initial templates first, then the first
+    round of each restart, and so on. A template that came up twice counts once.
 
     Args:
         scored: Every template that was scored.
@@ -24,7 +24,9 @@ def early_picks(
     """
     if not after:
         return {}
-    in_turn = sorted(scored, key=lambda one: (one.position.reset, one.position.iteration, one.position.climb))
+    in_turn = sorted(
+        scored, key=lambda one: (one.position.conversation, one.position.round, one.position.restart)
+    )
     known: dict[str, Scored] = {}
     for one in in_turn:
         known.setdefault(one.key, one)

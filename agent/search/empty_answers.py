@@ -1,11 +1,12 @@
-"""Answers without a template, over all climbs: a run stops rather than pay for nothing for hours."""
+"""Answers without a template, over all restarts: a run stops rather than pay for nothing for hours."""
 
 from __future__ import annotations
 
 from ..errors import GaveUpError
 
 MOST_EMPTY_IN_A_ROW = 12
-"""As many as a restart asks for by default, 2 resets of 6 iterations: by then a model has been told several
+"""As many as a restart asks for by default, 2 conversations of 6 rounds: by then a model has been told
+several
 times that nothing could be read, and has been asked anew in another conversation."""
 
 

@@ -1,7 +1,9 @@
-"""A run is given more restarts, resets or iterations, where every answer that was paid for stays of use.
+"""A run is given more restarts, conversations or rounds, where every answer that was paid for stays of use.
 
-A restart more is a climb of its own, and a reset more comes after all that its climb has done. An iteration
-more comes after all only where each restart has one reset; else the resets behind it would begin from another
+A restart more is a restart of its own, and a conversation more comes after all that its restart has done. An
+round
+more comes after all only where each restart has one conversation; else the conversations behind it would
+begin from another
 ranking, and their answers would be answers to other requests.
 """
 
@@ -20,7 +22,7 @@ from ..errors import StoreMismatchError
 from ..results.result import Ensemble, SearchResult
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 
-GROWS = ("restarts", "resets", "iterations")
+GROWS = ("restarts", "conversations", "rounds")
 
 
 def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
@@ -37,14 +39,15 @@ def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
     had = {name: int(before.get(name, 0)) for name in changed}
     if fewer := [name for name in changed if changed[name] < had[name]]:
         raise _refused(fewer[0], had, changed, "a run can be given more, and not less")
-    if "iterations" in changed and before.get("resets") != 1 and config.needs_llm:
-        resets, restarts = int(before.get("resets", 0)) + 1, int(before.get("restarts", 0)) + 1
+    if "rounds" in changed and before.get("conversations") != 1 and config.needs_llm:
+        conversations, restarts = int(before.get("conversations", 0)) + 1, int(before.get("restarts", 0)) + 1
         why = (
-            "each restart has several resets, and those after the first would begin from another ranking, "
+            "each restart has several conversations, and those after the first would begin from "
+            "another ranking, "
             "so that their answers would be paid for anew; "
-            f"give --resets {resets} or --restarts {restarts} for more"
+            f"give --conversations {conversations} or --restarts {restarts} for more"
         )
-        raise _refused("iterations", had, changed, why)
+        raise _refused("rounds", had, changed, why)
     return changed
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..climb.record import ClimbRecord
 from ..errors import (
     EndpointError,
     FatalChatError,
@@ -13,6 +12,7 @@ from ..errors import (
     ModelNotFoundError,
     PromptclimbError,
 )
+from .record import RestartRecord
 
 
 def single(error: BaseException) -> Exception:
@@ -23,7 +23,7 @@ def single(error: BaseException) -> Exception:
     return found if isinstance(found, Exception) else RuntimeError(repr(found))
 
 
-def explained(cause: Exception, records: Sequence[ClimbRecord]) -> Exception:
+def explained(cause: Exception, records: Sequence[RestartRecord]) -> Exception:
     """Return the cause, as the user's to mend where a refusal came before any answer.
 
     One that came later is theirs too, but something was paid for by then: it stays what it is.

@@ -12,15 +12,12 @@ from typing import Any
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
-from ..climb.record import ClimbRecord
-from ..climb.scored import Scored
-from ..climb.selection import select
 from ..config.schema import SearchConfig
 from ..errors import PromptclimbError
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details, Pick
-from ..results.gain import BEST_HAND_MADE, HAND_MADE, INITIAL_POOL, Examined, Gain, gain_of
+from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE, Examined, Gain, gain_of
 from ..results.notes import Notes
 from ..results.result import (
     UNOPENED,
@@ -38,18 +35,21 @@ from ..results.result import (
 )
 from ..store import Store
 from ..versions import program_version, running_version
-from .climb_notes import notes_on_climbs
 from .early_picks import early_picks, picks_of
 from .keepsakes import details_of, row_of
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
+from .record import RestartRecord
+from .restart_notes import notes_on_restarts
+from .scored import Scored
+from .selection import select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What a search has done when its climbs have ended.
+    """What a search has done when its restarts have ended.
 
     Attributes:
-        records: What each climb did.
+        records: What each restart did.
         stop_reason: What stopped it; None when it went to its end.
         limits: The limits that stopped it, as ``BudgetSpentError`` calls them.
         budget: What is left of each limit that was set.
@@ -57,7 +57,7 @@ class Ended:
         given: What came from Python in place of what the config names; see ``agent.search.given``.
     """
 
-    records: Sequence[ClimbRecord]
+    records: Sequence[RestartRecord]
     stop_reason: str | None = None
     limits: tuple[str, ...] = ()
     budget: Mapping[str, float] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Ended:
 
     @property
     def scored(self) -> list[Scored]:
-        """Every template that was scored, by whichever climb."""
+        """Every template that was scored, by whichever restart."""
         return [entry for record in self.records for entry in record.scored]
 
 
@@ -108,7 +108,7 @@ async def finish(
         config: What was searched.
         evaluator: What scored.
         store: The run on disk: what it used, and how often its test split was opened.
-        ended: What the climbs did.
+        ended: What the restarts did.
         keep_details: Given what the page shows beyond the result.
         curve: Numbers of templates after which the choice of that moment is looked at too in that opening;
             nothing of it goes back into a choice.
@@ -135,7 +135,7 @@ async def finish(
         notes |= more | further
         examined_on_test = {BEST: best, ENSEMBLE: ensemble, **named}
         picks = picks_of(early, of_early)
-    notes |= notes_on_climbs(ended.records)
+    notes |= notes_on_restarts(ended.records)
     result = _result(config, evaluator.info, store, ended, choice, found, notes)
     details = await details_of(evaluator, examined_on_test, choice.ranked[0], ended.records)
     keep_details(replace(details, curve=picks))
@@ -144,7 +144,7 @@ async def finish(
 
 async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _Choice:
     scored = ended.scored
-    # Hashing and ordering all that many climbs have found takes seconds.
+    # Hashing and ordering all that many restarts have found takes seconds.
     ranked = await in_thread(lambda: _ranked(config, evaluator, scored))
     if not ranked:
         raise PromptclimbError(
@@ -216,7 +216,7 @@ async def _baselines(
     if (one := await _best_hand_made(config, evaluator)) is not None:
         found[BEST_HAND_MADE] = _single(one)
     initial = [one for one in scored if one.position.initial]
-    found[INITIAL_POOL] = _single((await in_thread(lambda: _ranked(config, evaluator, initial)))[0])
+    found[BEST_STARTING] = _single((await in_thread(lambda: _ranked(config, evaluator, initial)))[0])
     return {name: group for name, group in found.items() if group.templates}
 
 
@@ -268,14 +268,14 @@ def _versions() -> Versions:
     )
 
 
-def _rejected(records: Sequence[ClimbRecord]) -> dict[str, int]:
+def _rejected(records: Sequence[RestartRecord]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for record in records:
         total.update(record.rejected)
     return dict(sorted(total.items()))
 
 
-def _usage(config: SearchConfig, store: Store, records: Sequence[ClimbRecord]) -> Usage:
+def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:
     spent = store.usage
     free = not config.needs_llm or config.is_local
     known = free or config.priced or 0 < spent.calls == spent.vendor_calls

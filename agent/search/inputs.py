@@ -1,4 +1,4 @@
-"""What a search needs before its climbs begin: an evaluator and a pool."""
+"""What a search needs before its restarts begin: an evaluator and a pool."""
 
 from __future__ import annotations
 
@@ -85,16 +85,16 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
     """
     loop = asyncio.get_running_loop()
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         # The thread that reads the last images may outlive a loop that was interrupted.
         if not loop.is_closed():
             loop.call_soon_threadsafe(listener, event)
 
     def report(line: str) -> None:
-        tell(Noted(text=line))
+        emit(Noted(text=line))
 
     def progress(done: int, of: int) -> None:
-        tell(ImagesEncoded(done=done, of=of))
+        emit(ImagesEncoded(done=done, of=of))
 
     return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
 
@@ -139,13 +139,13 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
 
 
 async def with_fallback(
-    config: SearchConfig, tell: Listener, begun: Mapping[str, Any] | None
+    config: SearchConfig, emit: Listener, begun: Mapping[str, Any] | None
 ) -> tuple[SearchConfig, dict[str, str]]:
     """Try whether a local LLM that a method may stand in for can be used; its model is fetched and loaded.
 
     Args:
         config: What is to be searched.
-        tell: Hears how far a download is, and which method stands in.
+        emit: Hears how far a download is, and which method stands in.
         begun: Notes of the run that is gone on with, None for a new one: one that began without an LLM goes
             on without; that of one which began with it is not loaded on trial.
 
@@ -162,14 +162,14 @@ async def with_fallback(
     if is_available(llm) is None:
         with suppress(EndpointError):  # it is remembered
             if begun is None:
-                await make_loaded(llm, tell, slots=config.llm_slots)
+                await make_loaded(llm, emit, slots=config.llm_slots)
             else:
-                await make_ready(llm, tell)
+                await make_ready(llm, emit)
     if (reason := is_available(llm)) is None:
         return config, {}
     method = config.llm_fallback
     note = f"the local LLM cannot be used ({reason}): searching without an LLM, by method {method}"
-    tell(Noted(text=note))
+    emit(Noted(text=note))
     return without_llm(config), {FALLBACK: note}
 
 
@@ -204,7 +204,7 @@ def read_pool(config: SearchConfig) -> list[Template]:
         unique = list({template.key: template for template in pool}.values())
         if len(unique) < 2:
             raise ConfigError(
-                f"--initial {config.initial}: it has one template only; a climb needs at least 2"
+                f"--initial {config.initial}: it has one template only; a restart needs at least 2"
             )
         return unique
     if config.draws_from_grammar:

@@ -5,34 +5,34 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..climb.climb import Skipped
 from ..errors import RequestFailedError, StoreMismatchError, UnusableAnswerError
 from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
 from ..store import Store
 from .empty_answers import EmptyAnswers
+from .restart import Skipped
 from .turns import Turns
 
 
 class Journal:
-    """One climb's way to the LLM.
+    """One restart's way to the LLM.
 
-    A request that failed after all retries costs its iteration. It is written down together with the next
-    answer of the same climb, not before: what follows depends on it only then, and a run that is stopped in
+    A request that failed after all retries costs its round. It is written down together with the next
+    answer of the same restart, not before: what follows depends on it only then, and a run that is stopped in
     an outage asks again, when it is resumed, for all that it had skipped at its end. Where the model did
     answer, with a refusal for instance, it is written down at once: nothing is paid for twice.
 
     A request that the endpoint refused, and nobody knows why, waits for the next answer as well: so credit
-    that ran out costs no iteration for good. At the end of a climb no answer follows: there ``keep_refused``
+    that ran out costs no round for good. At the end of a restart no answer follows: there ``keep_refused``
     marks it, and a session in which it is refused again takes it for skipped.
 
     Args:
         store: The run on disk.
         asker: What asks.
         stop: Stops between an answer and the next request, never between an answer and the disk.
-        empty_answers: Counts those of all climbs.
-        turns: Keeps climbs that have their answers from going on all at once.
+        empty_answers: Counts those of all restarts.
+        turns: Keeps restarts that have their answers from going on all at once.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Journal:
 
     @property
     def unanswered(self) -> int:
-        """Iterations skipped since the last answer; unwritten, so that a resumed run asks for them again."""
+        """Rounds skipped since the last answer; unwritten, so that a resumed run asks for them again."""
         return len(self._skipped)
 
     async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
@@ -82,7 +82,7 @@ class Journal:
         self._empty.heard(empty=empty, cut=cut)
 
     async def keep_refused(self) -> None:
-        """Mark what was refused at the end of the climb, once the whole search has gone through."""
+        """Mark what was refused at the end of the restart, once the whole search has gone through."""
         for position, request_hash in self._refused.items():
             await self._store.put_note(_refused_name(position), request_hash)
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from ...evaluator.illustrating import Illustrator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
-from ..climb.record import ClimbRecord
-from ..climb.scored import Scored
 from ..position import LLM, Position
 from ..results.details import BEST, Ancestor, Decisions, Details, Picture
-from ..results.gain import INITIAL_POOL, PLAIN, Examined
+from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.lineage import lineage_of, shown_in
 from ..results.result import Row
 from .last_look import measured
+from .record import RestartRecord
+from .scored import Scored
 
 MOST_PICTURES = 12
 """Of those put right, and of those broken."""
@@ -27,7 +27,7 @@ async def details_of(
     evaluator: Evaluator,
     examined: Mapping[str, Examined],
     best: Scored,
-    records: Sequence[ClimbRecord],
+    records: Sequence[RestartRecord],
 ) -> Details:
     """Return what is kept; whatever cannot be had is left out, as it must not cost a result.
 
@@ -35,10 +35,10 @@ async def details_of(
         evaluator: What scored.
         examined: What was examined on test, by name; none where test stayed sealed.
         best: The template that was chosen.
-        records: What each climb did.
+        records: What each restart did.
     """
     decisions = await _decisions(evaluator, examined)
-    baseline = next((name for name in (PLAIN, INITIAL_POOL) if name in examined), None)
+    baseline = next((name for name in (DEFAULT_TEMPLATE, BEST_STARTING) if name in examined), None)
     pictures: tuple[Picture, ...] = ()
     if decisions is not None and baseline is not None and isinstance(evaluator, Illustrator):
         pictures = await _pictures(evaluator, decisions, baseline)
@@ -57,9 +57,9 @@ def row_of(rank: int, entry: Scored) -> Row:
         template=entry.text,
         train=entry.score.train,
         val=entry.score.val,
-        climb=entry.position.climb,
-        reset=entry.position.reset,
-        iteration=entry.position.iteration,
+        restart=entry.position.restart,
+        conversation=entry.position.conversation,
+        round=entry.position.round,
         source=entry.source,
         views=entry.score.views,
     )
@@ -124,22 +124,22 @@ def _spread(places: Sequence[int], kinds: Sequence[tuple[int, int]]) -> list[int
     return turns[:MOST_PICTURES]
 
 
-def _lineage(best: Row, records: Sequence[ClimbRecord]) -> tuple[Ancestor, ...]:
+def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...]:
     rows = [row_of(0, entry) for record in records for entry in record.scored]
     exchanges = {place: one for record in records for place, one in record.exchanges.items()}
     found = []
     for row in lineage_of(best, rows):
-        place = Position(row.climb, row.reset, row.iteration)
+        place = Position(row.restart, row.conversation, row.round)
         samples = [one for one in exchanges if one[:3] == place[:3]] if row.source == LLM else []
         if not samples:
             found.append(_ancestor(row))
             continue
-        # Of several requests of an iteration the last one asked for templates.
+        # Of several requests of an round the last one asked for templates.
         messages, answer = exchanges[max(samples)]
         earlier = [
             one
             for one in rows
-            if one.climb == row.climb and (one.reset, one.iteration) < (row.reset, row.iteration)
+            if one.restart == row.restart and (one.conversation, one.round) < (row.conversation, row.round)
         ]
         texts = [str(message["content"]) for message in messages if message["role"] != "system"]
         shown = [one.template for one in shown_in(texts, earlier) if one.template != row.template]
@@ -159,9 +159,9 @@ def _ancestor(row: Row, **more: object) -> Ancestor:
     return Ancestor(
         template=row.template,
         train=row.train,
-        climb=row.climb,
-        reset=row.reset,
-        iteration=row.iteration,
+        restart=row.restart,
+        conversation=row.conversation,
+        round=row.round,
         source=row.source,
         **more,  # type: ignore[arg-type]  # of the types that are given above
     )

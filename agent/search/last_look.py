@@ -11,7 +11,6 @@ from ...evaluator.inspection import Inspector
 from ...evaluator.predicting import Predictions, Predictor
 from ...evaluator.scoring import Evaluator, Score, SplitScores
 from ...evaluator.threads import in_thread
-from ..climb.ensembles import VOTERS, grown
 from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
 from ..results.gain import Examined
 from ..results.result import (
@@ -26,6 +25,7 @@ from ..results.result import (
 )
 from ..store import Store
 from . import votes
+from .ensembles import VOTERS, grown
 
 T = TypeVar("T")
 

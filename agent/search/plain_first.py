@@ -1,26 +1,26 @@
-"""Plain on the few shots, before the climbs begin, so that whoever watches sees what is gained over it.
+"""Plain on the few shots, before the restarts begin, so that whoever watches sees what is gained over it.
 
-The template takes part in no climb: neither a ranking nor a request knows of it.
+The template takes part in no restart: neither a ranking nor a request knows of it.
 """
 
 from __future__ import annotations
 
 from ...evaluator.scoring import EvaluatorInfo, Score
 from ..errors import EvaluationFailedError
-from ..events import Listener, PlainScored
-from ..results.gain import PLAIN
+from ..events import DefaultTemplateScored, Listener
+from ..results.gain import DEFAULT_TEMPLATE
 from .scorebook import Scorebook
 
 
-async def score_plain(scorebook: Scorebook, info: EvaluatorInfo, tell: Listener) -> None:
-    """Score the plain template, where a black box has one, and tell of it; once for a run, resumes included.
+async def score_plain(scorebook: Scorebook, info: EvaluatorInfo, emit: Listener) -> None:
+    """Score the default template, if the scorer has one, and emit its score; once a run, resumes included.
 
     Args:
         scorebook: Where its score is kept, and looked up by a session that goes on.
         info: What it is compared with, by name.
-        tell: Hears of it.
+        emit: Hears of it.
     """
-    templates = info.baselines.get(PLAIN, ())
+    templates = info.baselines.get(DEFAULT_TEMPLATE, ())
     if len(templates) != 1:
         return  # several together are measured at the end alone
     try:
@@ -28,4 +28,4 @@ async def score_plain(scorebook: Scorebook, info: EvaluatorInfo, tell: Listener)
     except EvaluationFailedError:
         return  # what is broken fails on the initial templates too, and there it ends the search
     if isinstance(verdict, Score):
-        tell(PlainScored(template=templates[0], train=verdict.train, val=verdict.val))
+        emit(DefaultTemplateScored(template=templates[0], train=verdict.train, val=verdict.val))

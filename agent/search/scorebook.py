@@ -1,4 +1,4 @@
-"""Scores on the way from the evaluator to the climbs: looked up first, on disk before anybody sees them."""
+"""Scores on the way from the evaluator to the restarts: looked up first, on disk before anybody sees them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ..store import StoredScore
 from .turns import Turns
 
 AT_ONCE = 64
-"""New templates of one climb in the queue together: enough for full batches, and not a task for each of a "
+"""New templates of one restart in the queue together: enough for full batches, and not a task for each of a "
 "large pool."""
 MOST_AT_ONCE = 1024
-"""Templates of all climbs in the queue together, each with a task; climbs wait in line to add to them."""
+"""Templates of all restarts in the queue together, each with a task; restarts wait in line to add to them."""
 SCORER_FAILED = "scorer_failed"
 """Reason of a rejection: the scorer fails on this template again and again, and on no other."""
 
@@ -45,7 +45,7 @@ class Scorebook:
         store: What keeps the scores.
         scorer: What computes them.
         scrub: Takes secrets out of what the scorer says.
-        turns: Keeps climbs that have their scores from going on all at once.
+        turns: Keeps restarts that have their scores from going on all at once.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Scorebook:
         """
         if (known := self._known(template)) is not None:
             return known
-        # One at a time: a black box need not say the same twice, and two climbs must hear the same.
+        # One at a time: a black box need not say the same twice, and two restarts must hear the same.
         asking = self._asking.setdefault(template, asyncio.Lock())
         async with asking:
             if (known := self._known(template)) is not None:
@@ -102,7 +102,7 @@ class Scorebook:
 
     async def _score_together(self, texts: Sequence[str]) -> dict[str, Verdict]:
         tasks: dict[str, asyncio.Task[Verdict]] = {}
-        # One climb after the other, so that the first can go on while the others' templates wait.
+        # One restart after the other, so that the first can go on while the others' templates wait.
         async with asyncio.TaskGroup() as group, self._door:
             for text in texts:
                 await self._room.acquire()
@@ -111,7 +111,7 @@ class Scorebook:
         return {text: task.result() for text, task in tasks.items()}
 
     def _known(self, template: str) -> Verdict | None:
-        """Return what is on disk; it is read once, as climbs come upon the same templates all the time."""
+        """Return what is on disk; it is read once, as restarts come upon the same templates all the time."""
         if (verdict := self._read.get(template)) is not None:
             return verdict
         if (stored := self._store.score(template)) is None:

@@ -18,7 +18,7 @@ from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, SearchFinished
-from ..events.known_trackers import check_trackers
+from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..llm.pool import Endpoint
 from ..results.details import Details
@@ -37,7 +37,6 @@ from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
 from .adapters import GivenChat
-from .climbing import ALL_CLIMBED, Climbing
 from .collecting import short_collections
 from .extending import growth, reopen
 from .failures import single
@@ -56,6 +55,7 @@ from .inputs import (
     with_fallback,
 )
 from .listening import announce, open_sinks
+from .restarts import ALL_RESTARTS_DONE, RunningRestarts
 from .same_content import CONTENT
 from .written_down import entered, to_the_end, write_down
 
@@ -72,7 +72,7 @@ class Session:
         evaluator: Scores templates; None to open the one that the config names.
         chat: Answers requests; None to open the endpoints that the config names.
         environment: Where keys are.
-        tell: Hears of everything that happens.
+        emit: Hears of everything that happens.
         stop: Asks for a stop.
         notes: Facts that belong beside the figures.
         curve: Numbers of templates after which the choice of that moment is looked at too when the test
@@ -83,7 +83,7 @@ class Session:
     evaluator: object | None = None
     chat: object | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    tell: Bus = field(default_factory=Bus)
+    emit: Bus = field(default_factory=Bus)
     stop: Stop = field(default_factory=Stop)
     notes: Mapping[str, Any] = field(default_factory=dict)
     curve: tuple[int, ...] = ()
@@ -151,7 +151,7 @@ class Session:
             with self.stop.watching():
                 if begun is None and self.evaluator is None and may_fall_back(config):
                     await in_thread(lambda: check_openable([self.config]))  # loading on trial takes longer
-                config, found = await with_fallback(config, self.tell, begun)
+                config, found = await with_fallback(config, self.emit, begun)
                 notes = {**notes, **found}
         config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
         return replace(self, config=config, notes=notes)
@@ -163,7 +163,7 @@ class Session:
         try:
             async with AsyncExitStack() as stack:
                 sinks = await stack.enter_async_context(
-                    open_sinks(self.config, run_dir, self.tell, scrubber, self._private)
+                    open_sinks(self.config, run_dir, self.emit, scrubber, self._private)
                 )
                 with self.stop.watching():
                     endpoints, evaluator = await self._opened(stack, scrubber, opened)
@@ -176,11 +176,11 @@ class Session:
                 await store.put_config(session.config.to_public())
                 for sink in sinks:
                     sink.start()
-                announce(session.config, evaluator.info, run_dir, self.tell, resumed=opened is not None)
+                announce(session.config, evaluator.info, run_dir, self.emit, resumed=opened is not None)
                 if done is None:  # from here on the run is told by its log, until it has a new result
                     put_away(run_dir)
                 stack.enter_context(short_collections())
-                ended = await session._climb_all(pool, store, endpoints, evaluator)
+                ended = await session._restart_all(pool, store, endpoints, evaluator)
                 return await session._conclude(run_dir, evaluator, store, ended, scrubber)
         except BaseExceptionGroup as several:
             raise single(several) from None
@@ -192,17 +192,17 @@ class Session:
         if self.chat is None and self.config.is_local:  # loading it takes longer than finding no images
             if opened is None:  # one that has all its answers needs no LLM any more
                 check_endpoints(self.config, self.environment)
-            evaluator = await ready_evaluator(self.config, self.evaluator, self.tell)
+            evaluator = await ready_evaluator(self.config, self.evaluator, self.emit)
             return await self._endpoints(stack, scrubber, opened), evaluator
         endpoints = await self._endpoints(stack, scrubber, opened)
-        return endpoints, await ready_evaluator(self.config, self.evaluator, self.tell)
+        return endpoints, await ready_evaluator(self.config, self.evaluator, self.emit)
 
     async def _endpoints(
         self, stack: AsyncExitStack, scrubber: Scrubber, opened: Store | None
     ) -> list[Endpoint]:
         """Open the endpoints, which close with the stack; none where no answer is wanted any more."""
         config = self.config
-        if opened is not None and opened.note(ALL_CLIMBED) == config.all_iterations:
+        if opened is not None and opened.note(ALL_RESTARTS_DONE) == config.all_rounds:
             return []
         return await stack.enter_async_context(
             open_endpoints(
@@ -211,7 +211,7 @@ class Session:
                 chat=None if self.chat is None else GivenChat(self.chat, scrub=self._private.scrub),
                 stop=self.stop,
                 scrubber=scrubber,
-                emit=self.tell,
+                emit=self.emit,
             )
         )
 
@@ -244,28 +244,28 @@ class Session:
             write_atomically(run_dir / CONFIG, to_toml(config))
             yield store
 
-    async def _climb_all(
+    async def _restart_all(
         self, pool: Sequence[Template], store: Store, endpoints: list[Endpoint], evaluator: Evaluator
     ) -> Ended:
-        """Run all climbs to their ends, or to what ends them early."""
-        climbing = Climbing(
+        """Run all restarts to their ends, or to what ends them early."""
+        running = RunningRestarts(
             config=self.config,
             pool=pool,
             wordings=self._wordings,
             given=self.given,
             scrub=self._private.scrub,
             stop=self.stop,
-            tell=self.tell,
+            emit=self.emit,
         )
         if paid := price_notes(endpoints):
             await store.put_note(PRICES, paid)
         prices = paid or store.note(PRICES) or {}
-        climbed = await climbing.run(store, endpoints, evaluator)
+        searched = await running.run(store, endpoints, evaluator)
         return Ended(
-            records=climbed.records,
-            stop_reason=None if climbed.stopped is None else climbed.stopped.reason,
-            limits=() if climbed.stopped is None else climbed.stopped.limits,
-            budget=climbed.left,
+            records=searched.records,
+            stop_reason=None if searched.stopped is None else searched.stopped.reason,
+            limits=() if searched.stopped is None else searched.stopped.limits,
+            budget=searched.left,
             notes={**store.manifest.get("notes", {}), **self.notes, **prices},
             given={**store.manifest.get("given", {}), **self.given},
         )
@@ -281,7 +281,7 @@ class Session:
         result = await to_the_end(
             lambda: write_down(run_dir, found, kept, used=scrubber, private=self._private)
         )
-        self.tell(
+        self.emit(
             SearchFinished(
                 status=result.status,
                 best=result.best.template,

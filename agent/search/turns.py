@@ -1,4 +1,4 @@
-"""The loop's time, dealt out: of all climbs that could go on, one goes on in a turn of the loop."""
+"""The loop's time, dealt out: of all restarts that could go on, one goes on in a turn of the loop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections import deque
 class Turns:
     """Let through one task in each turn of the event loop, first come, first served.
 
-    What a climb does between two waits (reading an answer, ranking, choosing what comes next) takes up to
-    some ten milliseconds. Where many climbs could go on at once, as when the scores of a batch come, all of
+    What a restart does between two waits (reading an answer, ranking, choosing what comes next) takes up to
+    some ten milliseconds. Where many restarts could go on at once, as when the scores of a batch come, all of
     it in one turn would keep the loop from its timers and sockets for seconds.
     """
 

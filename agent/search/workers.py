@@ -1,6 +1,6 @@
-"""The workers of a session: each takes the next climb, and none of them ever fails.
+"""The workers of a session: each takes the next restart, and none of them ever fails.
 
-What ends a climb early is either a limit, and the search ends when all that were begun have come to it, or
+What ends a restart early is either a limit, and the search ends when all that were begun have come to it, or
 an error or a signal, and the ``Stop`` ends the others without losing what is paid for.
 """
 
@@ -11,11 +11,11 @@ import itertools
 from collections import deque
 from collections.abc import Iterable
 
-from ..climb.climb import Climb
-from ..errors import BudgetSpentError, ClimbCancelledError, GaveUpError, InterruptedRunError
+from ..errors import BudgetSpentError, GaveUpError, InterruptedRunError, RestartCancelledError
 from ..events import Listener, SearchStopped
 from ..stop import Stop
 from .failures import explained, single
+from .restart import Restart
 from .turns import Turns
 
 CANCELLED = 0
@@ -23,40 +23,41 @@ CANCELLED = 0
 
 
 class Workers:
-    """Run climbs, several at a time.
+    """Run restarts, several at a time.
 
     Args:
-        climbs: What is to be done, in this order; none is kept that has ended, as all that a result needs of
+        restarts: What is to be done, in this order; none is kept that has ended, as all that a result needs
+        of
             it is its record.
         stop: Ends the work early.
-        tell: Hears of a stop.
-        turns: Keeps the climbs from going on all at once.
+        emit: Hears of a stop.
+        turns: Keeps the restarts from going on all at once.
 
     Attributes:
-        records: What each climb has done so far.
+        records: What each restart has done so far.
     """
 
     def __init__(
-        self, climbs: Iterable[Climb], *, stop: Stop, tell: Listener, turns: Turns | None = None
+        self, restarts: Iterable[Restart], *, stop: Stop, emit: Listener, turns: Turns | None = None
     ) -> None:
-        self._waiting = deque(climbs)
-        self.records = tuple(climb.record for climb in self._waiting)
+        self._waiting = deque(restarts)
+        self.records = tuple(restart.record for restart in self._waiting)
         self._stop = stop
         self._turns = turns or Turns()
-        self._tell = tell
+        self._emit = emit
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
     async def run(self, at_once: int) -> SearchStopped | None:
-        """Run the climbs to their ends.
+        """Run the restarts to their ends.
 
         Args:
-            at_once: How many climbs are worked on at once.
+            at_once: How many restarts are worked on at once.
 
         Returns:
-            What stopped the search, as it was told; None if every climb went through.
+            What stopped the search, as it was told; None if every restart went through.
 
         Raises:
-            PromptclimbError: A signal, or an error of one climb.
+            PromptclimbError: A signal, or an error of one restart.
             asyncio.CancelledError: The program around the search cancelled it; what was paid for is on disk.
         """
         async with asyncio.TaskGroup() as group:
@@ -71,36 +72,36 @@ class Workers:
             raise explained(self._stop.cause, self.records)
         # Nothing that is not through may pass for a search that is: its test split would be opened.
         if not self._limits and not all(record.done for record in self.records):
-            raise ClimbCancelledError()
+            raise RestartCancelledError()
         if (stopped := self._stopped()) is not None:
-            self._tell(stopped)
+            self._emit(stopped)
         return stopped
 
     async def _work(self) -> None:
         while self._waiting:
-            climb = self._waiting.popleft()
+            restart = self._waiting.popleft()
             try:
                 with self._stop.watching():
                     await self._turns.mine()
-                    if self._limits and not climb.begun:
+                    if self._limits and not restart.begun:
                         continue
-                    await climb.run()
+                    await restart.run()
             except (BudgetSpentError, GaveUpError) as limit:
-                # Climbs that an earlier session began are gone through all the same: what is on disk costs
+                # Restarts that an earlier session began are gone through all the same: what is on disk costs
                 # nothing, and without it the result would be poorer than the one that was there.
                 self._limits.append(limit)
             except InterruptedRunError:
                 return
             except asyncio.CancelledError:
                 # Neither the stop's nor, by way of it, the caller's: those have come as an interruption.
-                self._stop.ask(ClimbCancelledError())
+                self._stop.ask(RestartCancelledError())
                 return
             except Exception as error:  # noqa: BLE001 - handed on by the stop, once the others are safe
                 self._stop.ask(single(error))
                 return
 
     def _stopped(self) -> SearchStopped | None:
-        """Return what stopped the search: what the first climb came to, and every limit that any came to."""
+        """Return what stopped the search: the first restart's reason, and every limit that any reached."""
         if not self._limits:
             reason = self._unanswered()
             return None if reason is None else SearchStopped(reason=reason)
@@ -112,10 +113,10 @@ class Workers:
         return SearchStopped(reason=str(first), limit=first.limit, limits=limits)
 
     def _unanswered(self) -> str | None:
-        """Return why an outage at the very end is no end: the last iterations are asked again by a resume."""
+        """Return why an outage at the very end is no end: the last rounds are asked again by a resume."""
         records = [record for record in self.records if record.unanswered]
         if not records:
             return None
         count = sum(record.unanswered for record in records)
-        last = "the last iteration" if count == 1 else f"the last {count:,} iterations"
+        last = "the last round" if count == 1 else f"the last {count:,} rounds"
         return f"no answer in {last} ({records[-1].last_skip}); resume asks again"

@@ -79,7 +79,7 @@ def _calls(one: StudyCell) -> int:
     early = config.patience is not None or config.until is not None
     if early or known.combines:
         return 1
-    return config.all_iterations * known.requests
+    return config.all_rounds * known.requests
 
 
 def check_cells(

@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from ...evaluator.settings import shown
-from ..results.gain import shown_name
 from .file_parts import Method
 
 TOGETHER = " ensemble"
@@ -50,7 +49,7 @@ def check_rows(methods: Sequence[Method], llms: Sequence[str], references: Seque
     Raises:
         ValueError: One is.
     """
-    taken = {name: "a reference" for one in references for name in (one, shown_name(one))}
+    taken = {name: "a reference" for one in references for name in (one, one)}
     for method in methods:
         own = dict(_called(method, llms))
         for name in own:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..results.details import BEST
-from ..results.gain import ENSEMBLE, shown_name
+from ..results.gain import ENSEMBLE
 from .outcomes import Figure, Outcome
 from .row_names import TOGETHER, llm_label, white_box_label
 from .study_file import REFERENCES, Study
@@ -58,7 +58,7 @@ def rows_of(study: Study, model: str, shots: int) -> list[Row]:
         model: The table's.
         shots: The table's.
     """
-    rows = [Row(shown_name(name), None, figure=name) for name in study.references]
+    rows = [Row(name, None, figure=name) for name in study.references]
     for row in (one.row for one in study.methods if one.runs_on(model, shots)):
         rows += rows_named(study, row)
         if study.ensembles:
@@ -75,7 +75,7 @@ def rows_named(study: Study, name: str, llm: str | None = None) -> list[Row]:
         llm: The only LLM that is meant; None for all.
     """
     if name in REFERENCES:
-        return [Row(shown_name(name), None, figure=name)]
+        return [Row(name, None, figure=name)]
     own = name.removesuffix(TOGETHER) if name not in [one.row for one in study.methods] else name
     figure = BEST if own == name else ENSEMBLE
     (method,) = (one for one in study.methods if one.row == own)

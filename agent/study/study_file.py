@@ -18,7 +18,12 @@ from .row_names import TOGETHER, check_names, check_rows
 MOST_RUNS = 100_000
 """The most runs of a study: far more than anybody pays for, so that a slip of the finger is told."""
 Reference: TypeAlias = Literal[
-    "plain", "openai-imagenet", "simple-imagenet", "best hand-made", "hand-made", "initial pool"
+    "default template",
+    "openai-imagenet",
+    "simple-imagenet",
+    "best hand-made",
+    "hand-made",
+    "best starting template",
 ]
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
 """What a search is compared with anyway, in the order of a table's rows; hand-made ones not of every set."""

@@ -16,7 +16,7 @@ from ...evaluator.spec import Report
 from ..config.schema import SearchConfig
 from ..errors import TemplateRejectedError, UsageError
 from ..results.details import BEST, read_details
-from ..results.gain import PLAIN
+from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically
 from ..store.look import Look
 from .comparing import Blocks
@@ -133,7 +133,7 @@ LEAST_GAIN = 0.01
 def transfers(study: Study, blocks: Blocks, carried: Carried) -> list[dict[str, Any]]:
     """Return, for each method and pair of models, how much of the gain is kept.
 
-    ``kept`` is the gain over the plain template, on the other model, of what was found on the first one,
+    ``kept`` is the gain over the default template, on the other model, of what was found on the first one,
     divided by the gain of what a search on that other model itself found; both are means over data sets of
     means over seeds. It is None where searching there gained less than a point.
 
@@ -160,7 +160,7 @@ def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carrie
             continue
         there = blocks.get((target, shots, data, seed), ())
         native, found = _of(row, there), _of(row, block)
-        plain = None if native is None else native.figures.get(PLAIN)
+        plain = None if native is None else native.figures.get(DEFAULT_TEMPLATE)
         if found is None or native is None or plain is None:
             continue
         brought = carried.test(blocks, native.cell, found.template or "")

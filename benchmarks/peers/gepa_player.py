@@ -21,7 +21,7 @@ from benchmarks.peers.job import Job, Pick, Place
 
 COMPONENT = "template"
 SPARE = 600
-"""Looks at an image beyond what calls need: an iteration whose three images are all correct makes none."""
+"""Looks at an image beyond what calls need: an round whose three images are all correct makes none."""
 REFLECTION = """I classify images with the following caption template:
 ```
 <curr_param>
@@ -118,7 +118,7 @@ class Reflecting:
         found = self._client.chat.completions.create(
             model=self._model, messages=messages, temperature=TEMPERATURE, max_tokens=ANSWER_TOKENS
         )
-        self._allowance.take()  # a request that fails is none: GEPA goes on to the next iteration
+        self._allowance.take()  # a request that fails is none: GEPA goes on to the next round
         return found.choices[0].message.content or ""
 
 

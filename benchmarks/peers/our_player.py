@@ -1,4 +1,4 @@
-"""Searches of this project: one climb from 80 initial templates, five proposals a call, its own client.
+"""Searches of this project: one restart from 80 initial templates, five proposals a call, its own client.
 
 It has two conversations, as by default, where the number of rounds can be halved.
 """
@@ -29,7 +29,7 @@ async def _play(job: Job, place: Place, evaluator: Evaluator) -> Pick:
 
 def _config(job: Job, place: Place) -> SearchConfig:
     row = job.of
-    resets = 1 if job.rounds % 2 else 2
+    conversations = 1 if job.rounds % 2 else 2
     asks = row.method != "random"
     patience = {"request_timeout": PATIENCE_S, "retry_seconds": PATIENCE_S} if job.patient else {}
     return SearchConfig(
@@ -42,8 +42,8 @@ def _config(job: Job, place: Place) -> SearchConfig:
         llm=job.llm if asks else None,
         base_url=place.base_url if asks else None,
         restarts=1,
-        resets=resets,
-        iterations=job.rounds // resets,
+        conversations=conversations,
+        rounds=job.rounds // conversations,
         proposals=PROPOSALS,
         initial=INITIAL,
         views=row.views,

@@ -89,7 +89,7 @@ def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     Raises:
         UsageError: open_clip is not installed.
     """
-    found: dict[str, tuple[str, ...]] = {"plain": (PLAIN,)}
+    found: dict[str, tuple[str, ...]] = {"default template": (PLAIN,)}
     if own := hand_made(name):
         found["hand-made"] = own
     return found | {

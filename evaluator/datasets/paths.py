@@ -12,7 +12,7 @@ def inside(root: Path, raw: str, *, where: str, base: Path | None = None) -> Pat
     """Return the absolute path that a split file or a table means.
 
     Links are left as they are: where the user's own links lead is the user's affair. What is refused is text
-    that climbs out of the root.
+    that restarts out of the root.
 
     Args:
         root: The folder that it must lie under, absolute.

@@ -57,7 +57,7 @@ def test_scoring_errors_cross_processes() -> None:
     assert (error.template, error.reason, error.message) == ("a {}", "failed", "because")
 
 
-def test_the_fake_is_an_evaluator_that_can_be_climbed() -> None:
+def test_the_fake_is_an_evaluator_that_can_be_searched() -> None:
     """It keeps the protocol, answers equal questions equally, and its favourites score higher."""
     fake = FakeEvaluator(favourites={"sketch": 1.0})
     assert isinstance(fake, Evaluator)

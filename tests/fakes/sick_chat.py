@@ -1,4 +1,4 @@
-"""Endpoints in virtual time that are sick in one way each, and climbs that ask a pool of them."""
+"""Endpoints in virtual time that are sick in one way each, and restarts that ask a pool of them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class SickChat:
 
 
 @dataclass(frozen=True)
-class Climbed:
+class Restarted:
     """Virtual seconds until all was done, turns without an answer, and attempts at each client."""
 
     seconds: float
@@ -91,32 +91,32 @@ class Climbed:
     attempts: tuple[int, ...]
 
 
-async def climb_pool(
+async def restart_pool(
     chats: Sequence[SickChat],
     *,
-    climbs: int = 8,
+    restarts: int = 8,
     turns: int = 24,
     limits: Sequence[RateLimits] | None = None,
-    tell: Listener = unheard,
-) -> Climbed:
-    """Let climbs ask a pool, each its next turn as soon as it has its answer.
+    emit: Listener = unheard,
+) -> Restarted:
+    """Let restarts ask a pool, each its next turn as soon as it has its answer.
 
     Args:
         chats: One for each endpoint.
-        climbs: How many at once.
+        restarts: How many at once.
         turns: Requests of each.
-        limits: Of each endpoint; as many in flight as there are climbs unless given.
-        tell: Hears what happens.
+        limits: Of each endpoint; as many in flight as there are restarts unless given.
+        emit: Hears what happens.
     """
-    limits = limits or [RateLimits(concurrency=climbs)] * len(chats)
+    limits = limits or [RateLimits(concurrency=restarts)] * len(chats)
     endpoints = [
         Endpoint(name=str(number), client=chat, limits=limit)
         for number, (chat, limit) in enumerate(zip(chats, limits, strict=True))
     ]
-    asker = Proposer(endpoints, budget=Budget(Limits()), rng=random.Random(0), emit=tell)
+    asker = Proposer(endpoints, budget=Budget(Limits()), rng=random.Random(0), emit=emit)
     lost = 0
 
-    async def climb(number: int) -> None:
+    async def restart(number: int) -> None:
         nonlocal lost
         for turn in range(turns):
             message = {"role": "user", "content": f"turn {turn} of {number}"}
@@ -126,6 +126,6 @@ async def climb_pool(
                 lost += 1
 
     started = asyncio.get_running_loop().time()
-    await asyncio.gather(*(climb(number) for number in range(climbs)))
+    await asyncio.gather(*(restart(number) for number in range(restarts)))
     seconds = asyncio.get_running_loop().time() - started
-    return Climbed(seconds, lost, tuple(chat.attempts for chat in chats))
+    return Restarted(seconds, lost, tuple(chat.attempts for chat in chats))

@@ -26,9 +26,9 @@ def row(rank: int = 1, template: str = "a {}", val: float | None = None, **place
             "template": template,
             "train": 0.5,
             "val": val,
-            "climb": 1,
-            "reset": 0,
-            "iteration": 0,
+            "restart": 1,
+            "conversation": 0,
+            "round": 0,
         }
         | place
     )
@@ -46,7 +46,9 @@ def small_result(**changes: Any) -> SearchResult:
         "objective": "accuracy",
         "best": Best(template="a {}", train=0.5, val=None, test=0.5),
         "ensemble": Ensemble(templates=("a {}", "one {}"), train=0.5, val=None, test=0.5),
-        "baselines": {"plain": Ensemble(templates=("a photo of a {}",), train=0.5, val=None, test=0.25)},
+        "baselines": {
+            "default template": Ensemble(templates=("a photo of a {}",), train=0.5, val=None, test=0.25)
+        },
         "leaderboard": (row(1, "a {}", 0.5), row(2, "=cmd {}")),
         "usage": Usage(calls=1, cost_usd=0.0),
         "evaluated": 2,

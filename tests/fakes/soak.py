@@ -175,7 +175,7 @@ class Soaked:
     grew_kib: float
 
 
-async def _soak(turns: int, seed: int, climbs: int) -> Soaked:
+async def _soak(turns: int, seed: int, restarts: int) -> Soaked:
     rng = random.Random(seed)
     chats = [
         MoodyChat(rpm=rpm, concurrency=concurrency, rng=random.Random(rng.random()))
@@ -192,13 +192,13 @@ async def _soak(turns: int, seed: int, climbs: int) -> Soaked:
     budget = Budget(Limits(calls=turns * 3, tokens=turns * 1000))
     ledger, events = SumLedger(), Counter[str]()
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         events[type(event).__name__] += 1
 
-    asker = Proposer(endpoints, budget=budget, ledger=ledger, rng=rng, emit=tell)
+    asker = Proposer(endpoints, budget=budget, ledger=ledger, rng=rng, emit=emit)
     left, lost, done, first_kib = iter(range(turns)), 0, 0, 0.0
 
-    async def climb() -> None:
+    async def restart() -> None:
         nonlocal lost, done, first_kib
         for turn in left:
             message = {"role": "user", "content": f"turn {turn}"}
@@ -213,7 +213,7 @@ async def _soak(turns: int, seed: int, climbs: int) -> Soaked:
                 first_kib = tracemalloc.get_traced_memory()[0] / 1024
             _check(chats, budget)
 
-    await asyncio.gather(*(climb() for _ in range(climbs)))
+    await asyncio.gather(*(restart() for _ in range(restarts)))
     assert budget.reserved == NOTHING
     assert ledger.reserved == NOTHING
     assert (ledger.usage.calls, ledger.usage.tokens_at_most) == (
@@ -242,7 +242,7 @@ def _check(chats: list[MoodyChat], budget: Budget) -> None:
         assert chat.most_in_a_minute <= chat.rpm
 
 
-def soak(turns: int, *, seed: int = 0, climbs: int = 16) -> Soaked:
+def soak(turns: int, *, seed: int = 0, restarts: int = 16) -> Soaked:
     """Ask for so many turns, through the proposer, in virtual time.
 
     Raises:
@@ -250,6 +250,6 @@ def soak(turns: int, *, seed: int = 0, climbs: int = 16) -> Soaked:
     """
     tracemalloc.start()
     try:
-        return run_virtual(_soak(turns, seed, climbs))
+        return run_virtual(_soak(turns, seed, restarts))
     finally:
         tracemalloc.stop()

@@ -113,7 +113,7 @@ def test_unequal_scores_are_set_apart() -> None:
 
 
 def test_every_objective_has_its_words() -> None:
-    """What is climbed is named as what it is, and no name is without words."""
+    """What is maximised is named as what it is, and no name is without words."""
     assert set(MEASURES) == set(OBJECTIVES)
     assert len({measure.task for measure in MEASURES.values()}) == len(MEASURES)
     assert len({measure.outcomes for measure in MEASURES.values()}) == len(MEASURES)

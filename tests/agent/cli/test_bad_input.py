@@ -314,8 +314,8 @@ TABLE: dict[str, tuple[Arguments, str]] = {
         "shotz",
     ),
     "a configuration with a wrong type": (
-        lambda p: p.search("--config", p.file("c.toml", 'iterations = "ten"\n')),
-        "iterations",
+        lambda p: p.search("--config", p.file("c.toml", 'rounds = "ten"\n')),
+        "rounds",
     ),
     "a configuration that is not TOML": (
         lambda p: p.search("--config", p.file("c.toml", "shots 4\n")),
@@ -416,7 +416,7 @@ def test_a_run_goes_on_without_test_images_that_were_torn_since(
 ) -> None:
     """What is done with images may change for those that nothing was chosen by."""
     data = torn_inside(place.images("torn/train").parent)
-    given = place.search("--on-bad-image", "skip", data=data, method="random", iterations=1)
+    given = place.search("--on-bad-image", "skip", data=data, method="random", rounds=1)
     assert main(given) == 0
     result = place.folder / "run" / "result.json"
     assert json.loads(result.read_text())["dataset"]["sizes"]["test"] == 5

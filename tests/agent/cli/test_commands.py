@@ -42,10 +42,10 @@ from tests.paths import ROOT
 
 KEY = "sk-test-0123456789abcdefghij"
 SMALL = (
-    *("--restarts", "2", "--resets", "1", "--iterations", "3", "--proposals", "3"),
+    *("--restarts", "2", "--conversations", "1", "--rounds", "3", "--proposals", "3"),
     *("--initial", "10", "--top-k", "3", "--llm", "fake", "--method", "pn"),
 )
-FEW = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
+FEW = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
 
 
 class Serving:
@@ -115,9 +115,9 @@ def test_a_search_prints_its_result_and_leaves_its_files(
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result == json.loads((tmp_path / "r" / "result.json").read_text())
-    assert (result["schema"], result["status"], result["usage"]["calls"]) == (1, "finished", 6)
-    assert set(result["baselines"]) == {"plain", "hand-made", "initial pool"}
-    assert {"best found", "ensemble", "plain template"} <= {part.strip() for part in err.split("│")}
+    assert (result["schema"], result["status"], result["usage"]["calls"]) == (3, "finished", 6)
+    assert set(result["baselines"]) == {"default template", "hand-made", "best starting template"}
+    assert {"best found", "ensemble", "default template"} <= {part.strip() for part in err.split("│")}
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {
         "config.toml",
@@ -274,7 +274,7 @@ def test_an_llm_that_gives_nothing_usable_ends_with_3(capsys: pytest.CaptureFixt
             return "I would rather not."
 
     config = SearchConfig(
-        data="fake", llm="m", method="pn", restarts=1, resets=1, iterations=2, run_dir=Path("r")
+        data="fake", llm="m", method="pn", restarts=1, conversations=1, rounds=2, run_dir=Path("r")
     )
     code = run_session(
         config,
@@ -379,11 +379,11 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
 ) -> None:
     """On the terminal and on the page: its address, the last error, and how many calls failed."""
     with Serving(faults={"500": 1.0}) as server:
-        few = ("--restarts", "1", "--iterations", "1", "--retry-attempts", "1")
+        few = ("--restarts", "1", "--rounds", "1", "--retry-attempts", "1")
         assert call("search", *SMALL, *few, "--base-url", server.base_url, "--run-dir", "r") == 0
     out, err = capsys.readouterr()
     page = (tmp_path / "r" / "report.html").read_text()
-    said = f"no answer in the last iteration ({server.base_url}: no usable answer in 1 attempt: the endpoint"
+    said = f"no answer in the last round ({server.base_url}: no usable answer in 1 attempt: the endpoint"
     for text in (out, page):
         assert said in text
         assert "1 attempt failed" in text
@@ -886,7 +886,7 @@ def test_a_run_at_work_is_not_to_be_gone_on_with(capsys: pytest.CaptureFixture[s
 
 def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Its runs are in the list of all; a command that takes one run says how the suite goes on."""
-    few = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
+    few = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
     assert call("suite", "--data", "one", "--methods", "random", "--seeds", "1-2", *few) == 0
     assert call("search", "--method", "random", *few, "--run-dir", "runs/own") == 0
     capsys.readouterr()
@@ -1000,7 +1000,7 @@ def test_the_table_is_on_standard_output_and_all_else_on_standard_error(
     fake_evaluator: FakeEvaluator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the command was asked for can be piped; where that is a document, the table is for people."""
-    small = ["search", "--method", "random", "--restarts", "1", "--iterations", "1", "--initial", "4"]
+    small = ["search", "--method", "random", "--restarts", "1", "--rounds", "1", "--initial", "4"]
     assert call(*small, "--run-dir", "a") == 0
     out, err = capsys.readouterr()
     assert "best found" in out

@@ -62,7 +62,8 @@ def test_each_setting_is_shown_with_where_it_comes_from(
     out = capsys.readouterr().out
     lines = {" ".join(line.split()) for line in out.splitlines()}
     assert {
-        "shots = 7 # --shots", "seed = 5 # PROMPTCLIMB_SEED", "restarts = 9 # c.toml", "resets = 2 # default",
+        "shots = 7 # --shots", "seed = 5 # PROMPTCLIMB_SEED", "restarts = 9 # c.toml",
+        "conversations = 2 # default",
         "# rpm = # not set", "# from c.toml",
     } <= lines  # fmt: skip
     assert "pw-1" not in out

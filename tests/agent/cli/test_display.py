@@ -12,21 +12,21 @@ from rich.console import Console
 from promptclimb.agent.cli.display import Display
 from promptclimb.agent.events import (
     AnswerTokensRaised,
-    ClimbFinished,
     EndpointRemoved,
     EndpointResumed,
     EndpointSuspended,
     Event,
     GaveUp,
     ImagesEncoded,
-    IterationFinished,
-    IterationSkipped,
     ListenerFailed,
     Noted,
-    PoolDrawn,
-    PoolScored,
+    RestartFinished,
+    RoundFinished,
+    RoundSkipped,
     SearchStarted,
     SearchStopped,
+    StartingTemplatesDrawn,
+    StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
     WaitCapped,
@@ -42,10 +42,10 @@ STARTED = SearchStarted(
     llm="l",
     method="pn",
     restarts=2,
-    iterations=8,
+    rounds=8,
     resumed=False,
 )
-POOL = PoolScored(position=Position(1), templates=5, best=EVIL, train=0.5)
+POOL = StartingTemplatesScored(position=Position(1), templates=5, best=EVIL, train=0.5)
 
 
 USED = UsageChanged(
@@ -55,9 +55,9 @@ USED = UsageChanged(
 )  # fmt: skip
 
 
-def over(iteration: int) -> IterationFinished:
-    """An iteration of the first restart that is over."""
-    return IterationFinished(position=Position(1, 1, iteration), best=EVIL, train=0.625)
+def over(round: int) -> RoundFinished:
+    """An round of the first restart that is over."""
+    return RoundFinished(position=Position(1, 1, round), best=EVIL, train=0.625)
 
 
 def scored(number: int) -> TemplateScored:
@@ -87,7 +87,7 @@ def test_lines_are_few_and_say_what_was_used_and_what_is_left() -> None:
         for event in [STARTED, USED, POOL, *(scored(number) for number in range(40)), over(1)]:
             display(event)
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("searching d (3 classes) with m, LLM l, method pn: 2 restarts, 8 iterations")
+    assert lines[0].startswith("searching d (3 classes) with m, LLM l, method pn: 2 restarts, 8 rounds")
     assert 4 <= len(lines) <= 1 + 65 / 5  # a line itself looks at the clock once more
     assert "7 of 10 calls, 1,000 tokens, $0.0500, 3 calls left, 2.5 minutes left, $0.4500 left" in lines[-1]
 
@@ -105,7 +105,7 @@ def test_the_first_skip_of_each_reason_is_a_line_of_its_own() -> None:
     for terminal in (False, True):
         display, stream = watched(terminal=terminal)
         for number in (1, 2):
-            display(IterationSkipped(position=Position(1, 1, number), reason="http://h: answers 500"))
+            display(RoundSkipped(position=Position(1, 1, number), reason="http://h: answers 500"))
         assert stream.getvalue().count("is skipped: http://h: answers 500") == 1
 
 
@@ -120,7 +120,7 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
             for event in [
                 STARTED,
                 low,
-                PoolScored(position=Position(1), templates=1, best="a {}", train=-7000.0),
+                StartingTemplatesScored(position=Position(1), templates=1, best="a {}", train=-7000.0),
             ]:
                 display(event)
             for number in range(9):
@@ -148,7 +148,7 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
         "$1.2500" in shown
     )
     assert "left: 3,766 calls, 642,000 tokens, 92.5 minutes, $3.4500" in shown
-    assert "1 of 8 iterations" in shown
+    assert "1 of 8 rounds" in shown
 
 
 def test_without_an_llm_nothing_is_said_of_calls() -> None:
@@ -219,7 +219,7 @@ def test_what_happens_is_said_in_sentences(event: Event, line: str) -> None:
 def test_facts_and_stops_are_lines_of_their_own() -> None:
     """What is worth knowing is not lost between two ticks; what is waited for is said."""
     display, stream = watched(terminal=False)
-    drawn = PoolDrawn(position=Position(1), templates=1)
+    drawn = StartingTemplatesDrawn(position=Position(1), templates=1)
     for event in [Noted(text="a fact"), STARTED, drawn, SearchStopped(reason="7 calls")]:
         display(event)
     assert {"a fact", "restart 1: scoring 1 initial template", "stopping: 7 calls"} <= set(
@@ -234,8 +234,8 @@ def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
         with display:
             for event in [ImagesEncoded(done=1, of=2), STARTED, POOL, over(1), *map(scored, range(12))]:
                 display(event)
-            display(IterationSkipped(position=Position(1, 1, 2), reason=EVIL))
-            display(ClimbFinished(position=Position(1), best=EVIL, train=0.5))
+            display(RoundSkipped(position=Position(1, 1, 2), reason=EVIL))
+            display(RestartFinished(position=Position(1), best=EVIL, train=0.5))
         shown = stream.getvalue()
         assert "\x1b[2J" not in shown
         assert "[bold]a {}[/bold]" in shown

@@ -16,13 +16,13 @@ from promptclimb.agent.cli import live_page as module
 from promptclimb.agent.cli.live_page import ENDED, MOST_READERS, LivePage, live_page
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import UsageError
-from promptclimb.agent.events import Noted, PoolScored, RunOpened, SearchStarted, TemplateScored
-from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog
+from promptclimb.agent.events import Noted, RunOpened, SearchStarted, StartingTemplatesScored, TemplateScored
+from promptclimb.agent.events.log import FILE_NAME, EventLog
 from promptclimb.agent.position import Position
 
 EVIL = "<script>alert(1)</script> {}"
 STARTED = SearchStarted(
-    run_dir="r", dataset="<b>d", classes=3, model="m", llm="l", method="pn", restarts=2, iterations=8,
+    run_dir="r", dataset="<b>d", classes=3, model="m", llm="l", method="pn", restarts=2, rounds=8,
     resumed=False,
 )  # fmt: skip
 
@@ -93,8 +93,8 @@ async def test_readers_hear_of_each_change_and_of_the_end(browser: aiohttp.Clien
         async with browser.get(page.address + "events") as stream:
             assert await told(stream) == 'data: "opening ..."'
             page(STARTED)
-            page(PoolScored(position=Position(1), templates=5, best="a {}", train=0.5))
-            while "iteration 0 of 8" not in (line := await told(stream)):
+            page(StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5))
+            while "round 0 of 8" not in (line := await told(stream)):
                 continue
             assert "best so far" in json.loads(line.removeprefix("data: "))
             page.end()

@@ -18,8 +18,20 @@ from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
 SEARCH = (
-    *("search", "--data", "tallies", "--shots", "2", "--restarts", "1", "--resets", "1", "--initial", "8"),
-    *("--iterations", "2", "--json"),
+    *(
+        "search",
+        "--data",
+        "tallies",
+        "--shots",
+        "2",
+        "--restarts",
+        "1",
+        "--conversations",
+        "1",
+        "--initial",
+        "8",
+    ),
+    *("--rounds", "2", "--json"),
 )
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
 
@@ -91,14 +103,14 @@ def test_a_cluster_that_is_there(
     """By its address; and when it is lost in the middle, the search says so and how to go on."""
     address, program = cluster
     assert leaderboard(tmp_path, "--method", "random", "--ray", address, "--run-dir", "r") == alone
-    long = ("--iterations", "10000", "--method", "random", "--ray", address, "--run-dir", "long")
+    long = ("--rounds", "10000", "--method", "random", "--ray", address, "--run-dir", "long")
     command = [sys.executable, "-m", "promptclimb", *SEARCH, *long]
     with subprocess.Popen(
         command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as search:
         assert search.stderr is not None
         for line in search.stderr:
-            if re.search(r"iteration [1-9]", line):
+            if re.search(r"round [1-9]", line):
                 break
         subprocess.run([program, "stop", "--force"], capture_output=True, timeout=120, check=True)
         said = search.stderr.read()

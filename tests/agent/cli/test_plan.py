@@ -114,12 +114,12 @@ def test_no_search_takes_more_than_the_plan_says(tmp_path: Path, more: dict[str,
         assert promised["tokens"] < 1.5 * used
 
 
-def test_a_limit_on_calls_bounds_no_iterations_that_take_none(tmp_path: Path) -> None:
+def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
     """What a method makes itself is scored besides, alone and in a suite."""
-    searched = config(tmp_path, method="guided", describe=TELLING, resets=4, max_calls=3)
+    searched = config(tmp_path, method="guided", describe=TELLING, conversations=4, max_calls=3)
     result = run_virtual(search(searched, evaluator=Rising(others=0.9), chat=Winning()))
     assert result.usage.calls <= 3
-    made = sum(row.reset > 0 for row in result.leaderboard)
+    made = sum(row.conversation > 0 for row in result.leaderboard)
     assert made > 3 * searched.proposals
     assert result.evaluated <= plan(searched)["evaluations"] == plan_of_suite([searched])["evaluations"]
 
@@ -134,10 +134,10 @@ class RisingCheaply(Rising):
 
 @pytest.mark.parametrize("style", ["short", "rich"])
 def test_what_is_scored_beside_requests_is_in_the_plan(style: str, tmp_path: Path) -> None:
-    """Words of the description and of the answers: more than the iterations propose."""
+    """Words of the description and of the answers: more than the rounds propose."""
     searched = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
     result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
-    asked = searched.all_iterations * searched.proposals + 40
+    asked = searched.all_rounds * searched.proposals + 40
     assert asked < result.evaluated <= plan(searched)["evaluations"]
     assert plan(searched.model_copy(update={"method": "combine"}))["evaluations"] == asked
 
@@ -181,12 +181,12 @@ class Usual:
 )
 def test_what_is_expected_is_what_a_usual_search_takes(tmp_path: Path, more: dict[str, Any]) -> None:
     """Within a third, were every call made, and minutes as measured; the bound lies far above."""
-    searched = config(tmp_path, **more, iterations=6).model_copy(update={"initial": 40})
+    searched = config(tmp_path, **more, rounds=6).model_copy(update={"initial": 40})
     evaluator = Rising(others=0.9)
     usual = expected(searched, plan(searched), Rehearsed(evaluator.info, seconds=0.5))
     result = run_virtual(search(searched, evaluator=evaluator, chat=Usual()))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
-    used *= plan(searched)["calls"] / result.usage.calls  # a small model shares its iterations
+    used *= plan(searched)["calls"] / result.usage.calls  # a small model shares its rounds
     assert 0.67 * used < usual["tokens"] < 1.5 * used
     assert 2 * usual["tokens"] < plan(searched)["tokens"]
     assert usual["minutes"] == round(plan(searched)["evaluations"] / 120, 2)

@@ -17,24 +17,24 @@ from promptclimb.agent.events import (
     AnswerReceived,
     BatchScored,
     ChatFailed,
+    DefaultTemplateScored,
     Event,
-    IterationFinished,
     Paused,
-    PlainScored,
-    PoolScored,
     RetryScheduled,
+    RoundFinished,
     SearchStarted,
+    StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
 )
 from promptclimb.agent.position import Position
 
 STARTED = SearchStarted(
-    run_dir="r", dataset="d", classes=3, model="m", llm="l", method="pn", restarts=1, iterations=10,
+    run_dir="r", dataset="d", classes=3, model="m", llm="l", method="pn", restarts=1, rounds=10,
     resumed=False,
 )  # fmt: skip
-PLAIN = PlainScored(template="a photo of a {}", train=0.375, val=None)
-POOL = PoolScored(position=Position(1), templates=5, best="a {}", train=0.5)
+PLAIN = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
+POOL = StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5)
 FAILED = ChatFailed(endpoint="l", error="RateLimitError", message="too many requests\x1b[2J", billed=False)
 RETRY = RetryScheduled(endpoint="l", attempt=1, wait_s=12.4, reason="rate_limited")
 USED = UsageChanged(
@@ -60,9 +60,9 @@ def answered(*, replayed: bool = False) -> AnswerReceived:
     return AnswerReceived(position=Position(1, 1, 1), replayed=replayed, prompt_tokens=1, completion_tokens=1)
 
 
-def over(iteration: int, train: float = 0.625) -> IterationFinished:
-    """An iteration that is over."""
-    return IterationFinished(position=Position(1, 1, iteration), best="b {}", train=train)
+def over(round: int, train: float = 0.625) -> RoundFinished:
+    """An round that is over."""
+    return RoundFinished(position=Position(1, 1, round), best="b {}", train=train)
 
 
 def state_after(*events: Event) -> State:
@@ -91,23 +91,23 @@ def test_a_long_course_is_cut_to_its_width(count: int) -> None:
 
 
 def test_the_best_so_far_its_course_and_its_gain() -> None:
-    """Over plain and over the best initial template; in points where scores are accuracies."""
+    """Over plain and over the best starting template; in points where scores are accuracies."""
     state = state_after(STARTED, scored(1, 0.5), POOL)
     assert state.ahead == ["best so far 50.0% on train"]
     for event in (scored(2, 0.25), scored(3, 0.625), over(1)):
         state.take(event)
-    assert state.ahead == ["best so far 62.5% on train ▁▁█", "+12.5 points over the best initial template"]
+    assert state.ahead == ["best so far 62.5% on train ▁▁█", "+12.5 points over the best starting template"]
     other = state_after(STARTED, replace(POOL, train=5.0), scored(1, 5.0), scored(2, 7.5), over(1, 7.5))
-    assert other.ahead[1] == "+2.5 over the best initial template"
+    assert other.ahead[1] == "+2.5 over the best starting template"
 
 
 def test_the_gain_over_plain_is_known_from_the_first_score_on() -> None:
     """In the panel, in lines, and in the line of ``--live``; of a black box's own numbers as they are."""
     state = state_after(STARTED, PLAIN, scored(1, 0.5), POOL)
-    assert state.ahead == ["best so far 50.0% on train", "+12.5 points over plain"]
-    assert state.line.endswith("best so far 50.0% on train, +12.5 points over plain")
+    assert state.ahead == ["best so far 50.0% on train", "+12.5 points over the default template"]
+    assert state.line.endswith("best so far 50.0% on train, +12.5 points over the default template")
     numbers = state_after(STARTED, replace(PLAIN, train=7.0), scored(1, 5.0), replace(POOL, train=5.0))
-    assert numbers.ahead == ["best so far 5 on train", "-2 over plain"]
+    assert numbers.ahead == ["best so far 5 on train", "-2 over the default template"]
 
 
 def test_what_holds_it_up_is_said_with_its_reason() -> None:
@@ -159,8 +159,9 @@ def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
     assert max(map(len, lines)) <= width
     text = " ".join(" ".join(lines).split())
     for part in (
-        "1 of 10 iterations",
-        "best so far 62.5% on train ▁█, +25.0 points over plain, +12.5 points over the best initial template",
+        "1 of 10 rounds",
+        "best so far 62.5% on train ▁█, +25.0 points over the default template, +12.5 points over "
+        "the best starting template",
         "7 of 10 calls, 1 failed attempt, 1,000 tokens, $0.0500",
         "1 retry (1 rate limit)",
         "l: attempt 2 in 12 s, rate limit (RateLimitError: too many requests",
@@ -192,8 +193,8 @@ def test_lines_without_a_terminal_have_it_too() -> None:
     last = stream.getvalue().splitlines()[-1]
     assert "7 of 10 calls" in last
     assert (
-        "best 62.5% on train: b {} (+25.0 points over plain, +12.5 points over the best initial template)"
-        in last
+        "best 62.5% on train: b {} (+25.0 points over the default template, +12.5 points over the "
+        "best starting template)" in last
     )
     assert "about " in last
     assert "l: attempt 2 in 12 s, rate limit" in last

@@ -34,7 +34,7 @@ from tests.fakes.study_outcomes import cells, outcome, study
 from tests.paths import ROOT
 
 SUITES = sorted((ROOT / "suites").glob("*.toml"))
-SMALL = {"restarts": 1, "resets": 1, "iterations": 2, "initial": 5}
+SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
 STUDY: dict[str, Any] = {
     "title": "small",
     "data": ["one", "two"],
@@ -213,7 +213,7 @@ def test_the_environment_is_told_that_it_does_not_decide(
 def test_other_settings_want_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
     """A folder is one study's."""
     assert main(["suite", write()]) == 0
-    assert main(["suite", write(search={**SMALL, "evaluator": FACTORY, "iterations": 3})]) == 2
+    assert main(["suite", write(search={**SMALL, "evaluator": FACTORY, "rounds": 3})]) == 2
     assert "was started with other settings" in capsys.readouterr().err
 
 
@@ -409,7 +409,7 @@ def test_the_papers_study_runs_on_stand_ins(
     paper["llms"] = [{"llm": "m", "base_url": server.base_url}]
     paper |= {
         "methods": ["pn"],
-        "compare": [one for one in paper["compare"] if one["second"] == "initial pool"],
+        "compare": [one for one in paper["compare"] if one["second"] == "best starting template"],
     }
     paper["search"] |= {**SMALL, "initial_pool": "captions"}
     Path("paper.toml").write_text(tomli_w.dumps(paper))

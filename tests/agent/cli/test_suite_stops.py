@@ -33,7 +33,7 @@ from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.study_outcomes import study
 
-SMALL = {"restarts": 1, "resets": 1, "iterations": 2, "initial": 5}
+SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
 STUDY: dict[str, Any] = {
     "data": ["one", "two"],
     "seeds": [1, 2],
@@ -43,7 +43,7 @@ STUDY: dict[str, Any] = {
     "curve": [3],
 }
 OPTIONS = ("suite", "--data", "one,two", "--methods", "random", "--seeds", "1", "--suite-dir", "s")
-SMALL_FLAGS = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
+SMALL_FLAGS = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
 
 
 @pytest.fixture(autouse=True)

@@ -38,10 +38,10 @@ class Chat:
 
 @pytest.fixture
 def chat(tmp_path: Path) -> Chat:
-    """A finished run of one restart, two resets of two iterations."""
+    """A finished run of one restart, two conversations of two rounds."""
     asked = Chat()
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=1, resets=2, iterations=2, initial=6, top_k=2,
+        data="fake", llm="fake", method="pn", restarts=1, conversations=2, rounds=2, initial=6, top_k=2,
         retry_attempts=1, run_dir=tmp_path / "run",
     )  # fmt: skip
     run_virtual(search(config, evaluator=FakeEvaluator(), chat=asked))
@@ -59,7 +59,7 @@ def test_every_exchange_is_told_in_order(
     """As it was asked, with the answer or why there is none; the same while a process works on the run."""
     assert main(["transcript", str(tmp_path / "run"), "--format", "jsonl"]) == 0
     found = rows(capsys)
-    places = [(row["restart"], row["reset"], row["iteration"], row["sample"]) for row in found]
+    places = [(row["restart"], row["conversation"], row["round"], row["sample"]) for row in found]
     assert places == [(1, 1, 1, 0), (1, 1, 2, 0), (1, 2, 1, 0), (1, 2, 2, 0)]
     answered = [row for row in found if row["answer"]]
     requests = [request for number, request in enumerate(chat.asked) if number != 2]
@@ -85,7 +85,7 @@ def test_the_page_for_people_holds_what_an_llm_says(
     assert "**answer** (fake-1, stop, 10 tokens in, 5 out)" in text
     assert "**no answer**: " in text
     headings = [line for line in text.splitlines() if line.startswith("##")]
-    assert headings[:2] == ["## Restart 1", "### Restart 1, reset 1, iteration 1"]
+    assert headings[:2] == ["## Restart 1", "### Restart 1, conversation 1, round 1"]
 
 
 def test_a_run_of_before_says_what_it_lacks(

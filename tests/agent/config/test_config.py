@@ -352,7 +352,7 @@ def test_what_has_no_place_in_a_request_is_refused(value: str, said: str) -> Non
 def test_members_with_token_or_key_in_their_names_are_no_secrets() -> None:
     """Words of the vendors' own."""
     body = {
-        "prompt_cache_key": "climbs",
+        "prompt_cache_key": "restarts",
         "min_tokens": 3,
         "stop_token_ids": [1],
         "logit_bias": {"50256": -100},
@@ -456,7 +456,7 @@ def test_every_count_has_a_bound(name: str) -> None:
 def test_there_are_numbers_and_counts_to_bound() -> None:
     """The two tests above look at what they are meant for."""
     assert {"rpm", "max_cost", "give_up_after"} <= set(NUMBERS)
-    assert {"restarts", "iterations", "shots", "answer_tokens", "max_calls", "workers"} <= set(COUNTS)
+    assert {"restarts", "rounds", "shots", "answer_tokens", "max_calls", "workers"} <= set(COUNTS)
 
 
 @pytest.mark.parametrize("value", ["inf", "-1", "0"])

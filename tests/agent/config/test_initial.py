@@ -1,4 +1,4 @@
-"""How many initial templates a climb has where nobody says it."""
+"""How many initial templates a restart has where nobody says it."""
 
 from __future__ import annotations
 

@@ -176,12 +176,12 @@ async def test_after_the_caps_the_step_fails_and_the_next_request_goes_on() -> N
 
 @virtual_time
 async def test_an_outage_does_not_eat_every_turn() -> None:
-    """Ten minutes without the endpoint cost each climb a few turns, not all of them; then it goes on."""
+    """Ten minutes without the endpoint cost each restart a few turns, not all of them; then it goes on."""
     client = Scripted(latency_s=0.1)
     loop = asyncio.get_running_loop()
     asker, failed = proposer(client, retry=RetryPolicy(attempts=3)), 0
 
-    async def climb(number: int) -> None:
+    async def restart(number: int) -> None:
         nonlocal failed
         for turn in range(40):
             client.always = (lambda: TransientChatError("down")) if 5 < loop.time() < 605 else None
@@ -191,24 +191,24 @@ async def test_an_outage_does_not_eat_every_turn() -> None:
                 failed += 1
             await asyncio.sleep(1)
 
-    await asyncio.gather(*(climb(number) for number in range(4)))
+    await asyncio.gather(*(restart(number) for number in range(4)))
     assert 4 <= failed <= 4 * 8
     assert 600 < loop.time() < 1100
 
 
 @virtual_time
 async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
-    """All climbs stop with one error, those that wait included, and it is told once."""
+    """All restarts stop with one error, those that wait included, and it is told once."""
     heard: list[Event] = []
     client = Scripted(always=lambda: TransientChatError("down"))
     asker = proposer(client, heard, give_up_after_s=600)
 
-    async def climb(number: int) -> None:
+    async def restart(number: int) -> None:
         while True:
             with contextlib.suppress(RequestFailedError):
                 await asker.ask(request(number))
 
-    results = await asyncio.gather(*(climb(number) for number in range(20)), return_exceptions=True)
+    results = await asyncio.gather(*(restart(number) for number in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {GaveUpError}
     assert 600 <= asyncio.get_running_loop().time() <= 800
     assert len([notice for notice in heard if isinstance(notice, GaveUp)]) == 1
@@ -227,7 +227,7 @@ async def test_one_success_resets_the_breaker() -> None:
 
 @virtual_time
 async def test_a_key_that_is_refused_ends_it_within_one_attempt() -> None:
-    """Fatal errors reach every climb at once and are not tried again."""
+    """Fatal errors reach every restart at once and are not tried again."""
     async with served(key="sk-right-key-0123456789") as (server, chat):
         asker = proposer(chat)
         results = await asyncio.gather(*(asker.ask(request(n)) for n in range(10)), return_exceptions=True)
@@ -331,14 +331,14 @@ async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Lim
     endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=32))
     asker, heard = proposer([endpoint], limits=limits), 0
 
-    async def climb(number: int) -> None:
+    async def restart(number: int) -> None:
         nonlocal heard
         with contextlib.suppress(BudgetSpentError):
             for turn in range(3):
                 await asker.ask(request(number * 10 + turn, max_tokens=1000))
                 heard += 1
 
-    await asyncio.gather(*(climb(number) for number in range(32)))
+    await asyncio.gather(*(restart(number) for number in range(32)))
     spent = asker.budget.spent
     assert spent.tokens_at_most <= (limits.tokens or 10**9)
     assert spent.cost_usd <= (limits.cost_usd or 1)
@@ -520,7 +520,7 @@ async def test_a_request_that_no_minute_allows_fails_clearly() -> None:
 
 @virtual_time
 async def test_a_limit_on_calls_is_exact_on_the_server_too() -> None:
-    """Thirty climbs, a faulty server: as many billed answers as allowed, not one more."""
+    """Thirty restarts, a faulty server: as many billed answers as allowed, not one more."""
     faults = {"500": 0.1, "no_choices": 0.1, "429": 0.05}
     async with served(faults=faults, latency_s=(0.1, 2.0)) as (server, chat):
         endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=30))
@@ -571,15 +571,15 @@ async def test_tokens_a_minute_hold_where_nobody_tells_them() -> None:
     assert server.statistics.tokens < 60 * 100
 
 
-async def until_spent(asker: Proposer, climbs: int) -> None:
-    """Ask until the budget ends it for every climb."""
+async def until_spent(asker: Proposer, restarts: int) -> None:
+    """Ask until the budget ends it for every restart."""
 
-    async def climb(number: int) -> None:
+    async def restart(number: int) -> None:
         for turn in range(10_000):
             with contextlib.suppress(RequestFailedError):
                 await asker.ask(request(number * 10_000 + turn))
 
-    results = await asyncio.gather(*(climb(number) for number in range(climbs)), return_exceptions=True)
+    results = await asyncio.gather(*(restart(number) for number in range(restarts)), return_exceptions=True)
     assert {type(result) for result in results} == {BudgetSpentError}
 
 
@@ -704,7 +704,7 @@ async def until_over(asker: Proposer, number: int) -> None:
 
 
 async def for_two_minutes(options: dict[str, Any]) -> tuple[int, int]:
-    """Twelve climbs against a server that allows 90 a minute: what it answered, and what it refused."""
+    """Twelve restarts against a server that allows 90 a minute: what it answered, and what it refused."""
     async with served(rpm=90, latency_s=(0.2, 1.0), **options) as (server, chat):
         endpoint = Endpoint(name="one", client=chat, limits=RateLimits(concurrency=12))
         await until_spent(proposer([endpoint], limits=Limits(minutes=2)), 12)

@@ -30,7 +30,7 @@ from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
 from tests.fakes.clock import run_virtual, virtual_time
-from tests.fakes.sick_chat import SICK, Climbed, SickChat, climb_pool
+from tests.fakes.sick_chat import SICK, Restarted, SickChat, restart_pool
 
 
 def request(number: int = 0) -> ChatRequest:
@@ -64,21 +64,21 @@ def pool(*chats: Any, heard: list[Event] | None = None, concurrency: int = 4, **
 
 
 @pytest.fixture(scope="module")
-def alone() -> Climbed:
+def alone() -> Restarted:
     """What a healthy endpoint does alone."""
-    return run_virtual(climb_pool([SickChat(None)]))
+    return run_virtual(restart_pool([SickChat(None)]))
 
 
 @pytest.mark.parametrize("kind", SICK)
 @pytest.mark.parametrize("healthy_first", [True, False])
 def test_a_sick_endpoint_beside_a_healthy_one_costs_nothing(
-    kind: str, healthy_first: bool, alone: Climbed
+    kind: str, healthy_first: bool, alone: Restarted
 ) -> None:
     """No turn is lost, and it takes at most a fifth longer than with the healthy one alone."""
     chats = [SickChat(None), SickChat(SICK[kind])]
-    climbed = run_virtual(climb_pool(chats if healthy_first else chats[::-1]))
-    assert climbed.lost == 0
-    assert climbed.seconds <= 1.2 * alone.seconds
+    searched = run_virtual(restart_pool(chats if healthy_first else chats[::-1]))
+    assert searched.lost == 0
+    assert searched.seconds <= 1.2 * alone.seconds
 
 
 @virtual_time
@@ -126,7 +126,7 @@ async def test_a_rate_limited_request_goes_to_a_free_endpoint() -> None:
 
 @virtual_time
 async def test_a_request_that_one_endpoint_refuses_is_asked_of_another() -> None:
-    """Before its iteration is lost, and also where the endpoint has never answered; refused by all, it is."""
+    """Before its round is lost, and also where the endpoint has never answered; refused by all, it is."""
     small, well = Chat(), Chat()
     asker = pool(small, well, concurrency=1)
     for number in range(4):
@@ -144,7 +144,7 @@ async def test_a_request_that_one_endpoint_refuses_is_asked_of_another() -> None
 
 @virtual_time
 async def test_where_all_refuse_from_the_first_the_settings_are_wrong() -> None:
-    """The user is to mend them: no retry, no skipped iteration."""
+    """The user is to mend them: no retry, no skipped round."""
     asker = pool(*(Chat(lambda: BadRequestError("no such parameter", status=400)) for _ in range(2)))
     with pytest.raises(BadRequestError):
         await asker.ask(request())
@@ -152,7 +152,7 @@ async def test_where_all_refuse_from_the_first_the_settings_are_wrong() -> None:
 
 @virtual_time
 async def test_one_that_refuses_all_is_not_the_end_while_the_other_is_down() -> None:
-    """The settings are wrong only if every endpoint refuses; the iteration is asked again by a resume."""
+    """The settings are wrong only if every endpoint refuses; the round is asked again by a resume."""
     refusing, down = Chat(), Chat()
     asker = pool(refusing, down, retry=RetryPolicy(attempts=2))
     await asyncio.gather(*(asker.ask(request(number)) for number in range(8)))
@@ -172,7 +172,7 @@ async def test_a_pool_waits_out_an_outage_of_all() -> None:
     chats = [Chat(took_s=0.1), Chat(took_s=0.1)]
     asker, loop, lost, back = pool(*chats), asyncio.get_running_loop(), 0, list[float]()
 
-    async def climb(number: int) -> None:
+    async def restart(number: int) -> None:
         nonlocal lost
         for turn in range(60):
             down = 5 < loop.time() < 605
@@ -187,7 +187,7 @@ async def test_a_pool_waits_out_an_outage_of_all() -> None:
                     back.append(loop.time())
             await asyncio.sleep(1)
 
-    await asyncio.gather(*(climb(number) for number in range(4)))
+    await asyncio.gather(*(restart(number) for number in range(4)))
     assert lost <= 4 * 8
     assert min(back) < 605 + 330
 
@@ -274,12 +274,12 @@ def test_no_faults_leak_a_permit_or_leave_a_request_waiting(
     async def play() -> None:
         asker = pool(*(Client(plan) for plan in plans), concurrency=concurrency)
 
-        async def climb(number: int) -> None:
+        async def restart(number: int) -> None:
             for turn in range(4):
                 with contextlib.suppress(RequestFailedError):
                     await asker.ask(request(number * 10 + turn))
 
-        tasks = [asyncio.create_task(climb(number)) for number in range(8)]
+        tasks = [asyncio.create_task(restart(number)) for number in range(8)]
         for number in cancelled:
             asyncio.get_running_loop().call_later(number * 3.0, tasks[number].cancel)
         async with asyncio.timeout(7200):

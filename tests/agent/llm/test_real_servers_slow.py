@@ -142,7 +142,7 @@ async def test_litellm_refuses_a_seed_once_and_a_search_goes_on(
             with pytest.raises(KeyRejectedError):
                 await chat.chat(request)
         config = SearchConfig(
-            data="words", llm="mocked", base_url=url, restarts=2, resets=1, iterations=2, initial=4,
+            data="words", llm="mocked", base_url=url, restarts=2, resets=1, rounds=2, initial=4,
             price=FREE, run_dir=tmp_path / "run",
         )  # fmt: skip
         monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -17,12 +17,15 @@ from promptclimb.agent.results.chart import (
 
 def drawn(**changes: object) -> str:
     """Two restarts and a level."""
-    values = {"curves": {1: ((0, 0.5), (1, 0.5), (2, 0.7)), 2: ((0, 0.4),)}, "levels": {"plain": 0.45}}
+    values = {
+        "curves": {1: ((0, 0.5), (1, 0.5), (2, 0.7)), 2: ((0, 0.4),)},
+        "levels": {"default template": 0.45},
+    }
     return course_chart(Drawing(**values | changes), WIDE, "here")  # type: ignore[arg-type]
 
 
 def test_a_score_holds_until_it_is_bettered() -> None:
-    """The line has a corner at the iteration that betters it, and goes a little beyond the last one."""
+    """The line has a corner at the round that betters it, and goes a little beyond the last one."""
     path = re.findall(r'<path d="([^"]*)" class="line reactive', drawn())[0]
     points = [tuple(map(float, point.split())) for point in re.findall(r"[\d.]+ [\d.]+", path)]
     assert len(points) == 4
@@ -34,7 +37,7 @@ def test_it_is_named_and_has_axes_in_words() -> None:
     """Who cannot see it is told what it is; no comment with a date or an address is left."""
     text = drawn()
     assert 'role="img" aria-label="Best training accuracy in percent of each restart' in text
-    assert "iterations done" in text
+    assert "rounds done" in text
     assert "train accuracy, %" in text
     assert "<!--" not in text
     assert "<script" not in text
@@ -71,7 +74,7 @@ def test_restarts_that_went_alike_are_one_line() -> None:
     long, short = ((0, 0.5), (1, 0.5), (2, 0.7), (3, 0.7)), ((0, 0.5), (2, 0.7))
     curves = {1: long, 2: ((0, 0.5), (1, 0.7), (3, 0.7)), 3: short}
     assert shown_curves(curves) == {(1, 3): long, (2,): curves[2]}
-    assert drawn(curves=curves).count('class="line reactive') == 3  # the plain template's too
+    assert drawn(curves=curves).count('class="line reactive') == 3  # the default template's too
     assert [named(one) for one in ((2,), (1, 3), (1, 3, 4), range(9))] == [
         "restart 2",
         "restarts 1 and 3",

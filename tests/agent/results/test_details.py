@@ -21,17 +21,20 @@ from promptclimb.agent.results.details import (
 
 DETAILS = Details(
     decisions=Decisions(
-        image_set="h", classes=("ä", "b"), labels=(0, 1), predicted={"best": (0, 1), "plain": (1, 1)}
+        image_set="h",
+        classes=("ä", "b"),
+        labels=(0, 1),
+        predicted={"best": (0, 1), "default template": (1, 1)},
     ),
-    baseline="plain",
+    baseline="default template",
     pictures=(Picture(true="ä", before="b", after="ä", name="1.png", jpeg="AA=="),),
     lineage=(
         Ancestor(
             template="a {}",
             train=0.5,
-            climb=1,
-            reset=1,
-            iteration=2,
+            restart=1,
+            conversation=1,
+            round=2,
             source="llm",
             shown=("one {}",),
             all_shown=1,
@@ -62,7 +65,7 @@ def test_details_of_before_have_no_curve(tmp_path: Path) -> None:
 def test_hits_are_counted_by_name() -> None:
     """None for what was not examined; a class without a name has a number."""
     assert DETAILS.decisions is not None
-    assert DETAILS.decisions.hits("plain") == [False, True]
+    assert DETAILS.decisions.hits("default template") == [False, True]
     assert DETAILS.decisions.hits("other") is None
     assert DETAILS.decisions.class_name(7) == "class 7"
 
@@ -70,14 +73,14 @@ def test_hits_are_counted_by_name() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": 2},
+        {"schema": 9},
         {"pictures": [{"true": "a"}]},
         {"lineage": [{}]},
         {"decisions": {"labels": [0]}},
         {"decisions": {"image_set": None, "classes": [], "labels": [0], "predicted": {"best": []}}},
         {"decisions": [1]},
         {"decisions": {"image_set": None, "classes": [], "labels": [1e400], "predicted": {}}},
-        {"baseline": ["plain"]},
+        {"baseline": ["default template"]},
         {"lineage": [DETAILS.to_json()["lineage"][0] | {"template": None}]},
         {"lineage": [DETAILS.to_json()["lineage"][0] | {"train": "<b>"}]},
         {"pictures": [DETAILS.to_json()["pictures"][0] | {"jpeg": 3}]},

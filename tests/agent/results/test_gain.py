@@ -22,15 +22,17 @@ BEST = on_test("a {}", 600)
 
 def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
     """In percentage points; the images on which two agree count in the interval alone."""
-    gain = gain_of(BEST, on_test("two {}", 630), {"plain": on_test("the {}", 550, first=10)}, images=1000)
+    gain = gain_of(
+        BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550, first=10)}, images=1000
+    )
     assert gain is not None
-    one = gain.over["plain"]
+    one = gain.over["default template"]
     assert (one.points, one.better, one.worse, one.paired, one.images) == (5.0, 50, 0, True, 1000)
     assert 0.0 < one.interval[0] < 5.0 < one.interval[1]
     assert gain.ensemble is not None
     assert gain.ensemble.points == 3.0
     assert gain.verdict == (
-        "5.0 points better than plain (3.8 to 6.5); "
+        "5.0 points better than the default template (3.8 to 6.5); "
         "the ensemble 3.0 points better than the best alone (2.1 to 4.3)"
     )
 
@@ -38,40 +40,46 @@ def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
 def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_cannot_be_told_apart() -> None:
     """In that order, and only what is certain is called better or worse."""
     baselines = {
-        "initial pool": BEST,
+        "best starting template": BEST,
         "best hand-made": on_test("one {}", 700),
-        "plain": on_test("the {}", 590, first=20),
+        "default template": on_test("the {}", 590, first=20),
     }
     gain = gain_of(BEST, BEST, baselines, images=1000)
     assert gain is not None
-    assert list(gain.over) == ["plain", "best hand-made", "initial pool"]
+    assert list(gain.over) == ["default template", "best hand-made", "best starting template"]
     assert gain.verdict == (
-        "10.0 points worse than the best hand-made (8.3 to 12.0); 1.0 points above plain, but that may be "
-        "chance (-0.1 to +2.2); the iterations brought nothing: the template is the initial pool's pick"
+        "10.0 points worse than the best hand-made (8.3 to 12.0); 1.0 points above the default "
+        "template, but that may be "
+        "chance (-0.1 to +2.2); the rounds brought nothing: the template is the best starting template"
     )
     assert gain.told == f"on test (1,000 images): {gain.verdict}"
 
 
 def test_a_difference_that_may_be_chance_is_told_with_its_size_and_its_interval() -> None:
     """Below as above; of none at all it is said that there is none. None of it is called better or worse."""
-    below = gain_of(BEST, BEST, {"plain": on_test("the {}", 610, first=20)}, images=1000)
-    level = gain_of(BEST, BEST, {"plain": on_test("the {}", 600, first=20)}, images=1000)
+    below = gain_of(BEST, BEST, {"default template": on_test("the {}", 610, first=20)}, images=1000)
+    level = gain_of(BEST, BEST, {"default template": on_test("the {}", 600, first=20)}, images=1000)
     assert below is not None
     assert level is not None
-    assert below.verdict.startswith("1.0 points below plain, but that may be chance (-2.")
-    assert level.verdict.startswith("level with plain (-1.")
+    assert below.verdict.startswith("1.0 points below the default template, but that may be chance (-2.")
+    assert level.verdict.startswith("level with the default template (-1.")
 
 
 def test_a_best_hand_made_that_is_the_plain_template_is_called_so() -> None:
     """One template is told of once, by both its names, and its figures stand under both."""
     plain_one = on_test("the {}", 550, first=10)
-    gain = gain_of(BEST, BEST, {"plain": plain_one, "best hand-made": plain_one}, images=1000)
-    itself = gain_of(plain_one, BEST, {"plain": plain_one, "best hand-made": plain_one}, images=1000)
+    gain = gain_of(BEST, BEST, {"default template": plain_one, "best hand-made": plain_one}, images=1000)
+    itself = gain_of(
+        plain_one, BEST, {"default template": plain_one, "best hand-made": plain_one}, images=1000
+    )
     assert gain is not None
     assert itself is not None
-    assert list(gain.over) == ["plain", "best hand-made"]
-    assert gain.verdict == "5.0 points better than plain, which is the best hand-made too (3.8 to 6.5)"
-    assert "the same template as plain, which is the best hand-made too" in itself.verdict
+    assert list(gain.over) == ["default template", "best hand-made"]
+    assert (
+        gain.verdict
+        == "5.0 points better than the default template, which is the best hand-made too (3.8 to 6.5)"
+    )
+    assert "the same template as the default template, which is the best hand-made too" in itself.verdict
 
 
 def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
@@ -87,11 +95,11 @@ def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
 def test_accuracies_alone_give_wider_intervals_and_say_so() -> None:
     """A black box need not tell image by image; the interval takes the two for independent."""
     plain_one = on_test("the {}", 550)
-    told = gain_of(BEST, BEST, {"plain": plain_one}, images=1000)
-    untold = gain_of(BEST, BEST, {"plain": on_test("the {}", 550, told=False)}, images=1000)
+    told = gain_of(BEST, BEST, {"default template": plain_one}, images=1000)
+    untold = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, told=False)}, images=1000)
     assert told is not None
     assert untold is not None
-    narrow, wide = told.over["plain"], untold.over["plain"]
+    narrow, wide = told.over["default template"], untold.over["default template"]
     assert not wide.paired
     assert (wide.better, wide.worse) == (None, None)
     assert wide.interval[0] < narrow.interval[0] < narrow.interval[1] < wide.interval[1]
@@ -105,10 +113,10 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
         first, second = (
             Examined(templates=(f"{place} {{}}",), test=one / images) for place, one in enumerate(right)
         )
-        gain = gain_of(first, first, {"plain": second}, images=images)
+        gain = gain_of(first, first, {"default template": second}, images=images)
         assert gain is not None
-        low, high = gain.over["plain"].interval
-        unsure = "may be chance" in gain.verdict or "level with plain" in gain.verdict
+        low, high = gain.over["default template"].interval
+        unsure = "may be chance" in gain.verdict or "level with the default template" in gain.verdict
         assert unsure == (low <= 0.0 <= high)
 
 
@@ -116,12 +124,12 @@ def test_scores_that_are_no_shares_have_no_intervals() -> None:
     """A black box may score with any number; of a sealed test split nothing is known."""
     for test in (None, 17.0):
         other = Examined(templates=("the {}",), test=test)
-        assert gain_of(BEST, BEST, {"plain": other}, images=1000) is None
-    assert gain_of(BEST, BEST, {"plain": on_test("the {}", 5)}, images=0) is None
+        assert gain_of(BEST, BEST, {"default template": other}, images=1000) is None
+    assert gain_of(BEST, BEST, {"default template": on_test("the {}", 5)}, images=0) is None
 
 
 def test_a_gain_survives_json() -> None:
     """As it is in ``result.json``."""
-    gain = gain_of(BEST, on_test("two {}", 630), {"plain": on_test("the {}", 550)}, images=1000)
+    gain = gain_of(BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550)}, images=1000)
     assert gain is not None
     assert Gain.from_json(json.loads(json.dumps(plain(gain)))) == gain

@@ -91,8 +91,8 @@ def test_scores_of_another_kind_have_no_guess() -> None:
 
 def test_the_verdict_says_it_where_it_is_so_and_nowhere_else() -> None:
     """After the gain, in one sentence; alone where there is no gain to tell."""
-    over = {"plain": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
-    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than plain (1.0 to 9.0)")
+    over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
+    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
     said = no_better_than_guessing(result(0.265))
     assert verdict_on(result(0.265, gain=gain)) == f"{gain.told}; {said}"
     assert verdict_on(result(0.265)) == said

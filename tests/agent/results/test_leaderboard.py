@@ -15,7 +15,7 @@ from promptclimb.agent.results.result import Row
 
 def row(rank: int, template: str, val: float | None = 0.5) -> Row:
     """A line of a leaderboard."""
-    return Row(rank=rank, template=template, train=1 / 3, val=val, climb=1, reset=0, iteration=0)
+    return Row(rank=rank, template=template, train=1 / 3, val=val, restart=1, conversation=0, round=0)
 
 
 @pytest.mark.parametrize("text", ["=1+1 {}", "+{}", "-{}", "@sum {}", "\t={}", "\r-{}", " @{}"])
@@ -30,7 +30,7 @@ def test_the_leaderboard_reads_back() -> None:
     """Commas, quotes and absent validation accuracies survive the way through CSV."""
     rows = [replace(row(1, 'a "{}", drawn'), source="llm", views=0.25), row(2, "b {}", None)]
     read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
-    names = ["rank", "template", "train", "val", "climb", "reset", "iteration", "source", "views"]
+    names = ["rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"]
     assert list(read[0]) == names
     assert [line["template"] for line in read] == ['a "{}", drawn', "b {}"]
     assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")

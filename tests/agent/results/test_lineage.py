@@ -7,15 +7,15 @@ from promptclimb.agent.results.word_counts import word_effects
 from tests.fakes.small_result import row
 
 FIRST = row(template="a photo of a {}", train=0.4)
-SECOND = row(template="a bright photo of a {}", train=0.5, reset=1, iteration=1)
-BEST = row(template="a bright drawing of a {}", train=0.6, reset=1, iteration=3)
+SECOND = row(template="a bright photo of a {}", train=0.5, conversation=1, round=1)
+BEST = row(template="a bright drawing of a {}", train=0.6, conversation=1, round=3)
 
 
 def test_the_line_goes_back_to_an_initial_template() -> None:
     """By most words in common, in the same restart, and always backwards in time."""
     others = [
-        row(template="a bright drawing of one {}", train=0.9, climb=2),
-        row(template="a bright drawing of the {}", train=0.9, reset=1, iteration=3),
+        row(template="a bright drawing of one {}", train=0.9, restart=2),
+        row(template="a bright drawing of the {}", train=0.9, conversation=1, round=3),
         row(template="some {}", train=0.9),
     ]
     assert lineage_of(BEST, [FIRST, SECOND, BEST, *others]) == [BEST, SECOND, FIRST]

@@ -83,12 +83,16 @@ def test_what_was_in_the_way_is_named(changes: dict[str, Any], said: str) -> Non
 @pytest.mark.parametrize(
     ("over", "ensemble", "said"),
     [
-        ({"plain": (1, 9), "initial pool": (1, 3)}, None, "in place of the plain template"),
-        ({"best hand-made": (-9, -1), "plain": (1, 2)}, None, "Use the best hand-made template"),
-        ({"initial pool": (-1, 3)}, None, "The iterations added nothing that is certain"),
-        ({"initial pool": (-4, 3)}, None, "take more test images"),
-        ({"initial pool": (1, 3)}, (1, 2), "Use the ensemble"),
-        ({"initial pool": (1, 3)}, (-2, -1), "Use the best template alone"),
+        (
+            {"default template": (1, 9), "best starting template": (1, 3)},
+            None,
+            "in place of the default template",
+        ),
+        ({"best hand-made": (-9, -1), "default template": (1, 2)}, None, "Use the best hand-made template"),
+        ({"best starting template": (-1, 3)}, None, "The rounds added nothing that is certain"),
+        ({"best starting template": (-4, 3)}, None, "take more test images"),
+        ({"best starting template": (1, 3)}, (1, 2), "Use the ensemble"),
+        ({"best starting template": (1, 3)}, (-2, -1), "Use the best template alone"),
     ],
 )
 def test_the_intervals_decide(
@@ -104,17 +108,17 @@ def test_the_intervals_decide(
 
 
 def test_what_is_no_better_than_guessing_is_not_to_be_used() -> None:
-    """However much better than a plain template that fails altogether."""
-    gain = Gain(over={"plain": between(16, 40)}, ensemble=None, verdict="")
+    """However much better than a default template that fails altogether."""
+    gain = Gain(over={"default template": between(16, 40)}, ensemble=None, verdict="")
     dataset = Dataset(name="d", classes=5, shots=1, seed=1, sizes=Sizes(train=5, test=49))
     said = steps(gain=gain, dataset=dataset, best=Best(template="a {}", train=0.3, val=None, test=0.265))
     assert "Do not use it yet" in said
-    assert "in place of the plain template" not in said
+    assert "in place of the default template" not in said
 
 
 def test_what_was_done_already_is_not_advised() -> None:
     """Who gave a sentence needs another one; without an LLM there is none that could be stronger."""
-    gain = Gain(over={"initial pool": between(-1, 3)}, ensemble=None, verdict="")
+    gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
     blind, told = (
         "\n".join(next_steps(replace(view(small_result(gain=gain, llm=llm, **KNOWS)), config=config)))
         for llm, config in (

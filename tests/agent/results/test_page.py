@@ -78,7 +78,8 @@ def result(rows: int = 3, template: str = EVIL, **changes: Any) -> SearchResult:
         "ensemble": Ensemble(templates=(template,), train=None, val=None, test=None),
         "baselines": {EVIL: Ensemble(templates=(template,) * 5, train=0.25, val=None, test=None)},
         "leaderboard": tuple(
-            row(n, template, train=1 / n, reset=int(n > 1), iteration=int(n > 1)) for n in range(1, rows + 1)
+            row(n, template, train=1 / n, conversation=int(n > 1), round=int(n > 1))
+            for n in range(1, rows + 1)
         ),
         "rejected": {EVIL: 2},
         "notes": {"llm_fallback": EVIL, EVIL: [EVIL, "two"], "precision": {"type": EVIL}},
@@ -114,13 +115,13 @@ def evil_details() -> Details:
             image_set="set",
             classes=(EVIL, EVIL),
             labels=labels,
-            predicted={"best": labels, "plain": (1, 1, 0, 1)},
+            predicted={"best": labels, "default template": (1, 1, 0, 1)},
         ),
-        baseline="plain",
+        baseline="default template",
         pictures=(Picture(true=EVIL, before="other", after=EVIL, name=EVIL, jpeg='"><script>'),),
         lineage=(
             Ancestor(
-                template=EVIL, train=0.5, climb=1, reset=1, iteration=1, source="llm", shown=(EVIL,),
+                template=EVIL, train=0.5, restart=1, conversation=1, round=1, source="llm", shown=(EVIL,),
                 all_shown=1, messages=(("user", EVIL),), answer=EVIL,
             ),
         ),
@@ -131,7 +132,7 @@ def test_nothing_of_the_llm_becomes_markup() -> None:
     """Every text is text, whoever wrote it: no script, no attribute of theirs, and all tags are closed."""
     classes = (ClassAccuracy(EVIL, images=2, correct=2), ClassAccuracy(EVIL, images=2, correct=2))
     look = Inspected(split="test", classes=classes, confusions=(Confusion(EVIL, EVIL, 1),))
-    course = replace(course_of_rows([row(1, EVIL), row(2, "a {}", climb=2)]), skipped={EVIL: 2})
+    course = replace(course_of_rows([row(1, EVIL), row(2, "a {}", restart=2)]), skipped={EVIL: 2})
     refused = {EVIL: Refused(count=2, examples=(EVIL,))}
     read = Reader(
         page(
@@ -167,12 +168,12 @@ def test_the_figures_are_those_of_the_result() -> None:
 def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
     """Nothing was estimated there; the number of test images is told with the verdict."""
     best = Examined(templates=("a {}",), test=0.5)
-    gain = gain_of(best, best, {"initial pool": best}, images=54)
+    gain = gain_of(best, best, {"best starting template": best}, images=54)
     assert gain is not None
     text = page(small_result(gain=gain), "")
     assert "the same template" in text
     assert "+0.0 to +0.0" not in text
-    assert "on test (54 images): the iterations brought nothing" in text
+    assert "on test (54 images): the rounds brought nothing" in text
 
 
 def test_all_notes_are_on_the_page() -> None:
@@ -232,14 +233,14 @@ def test_an_average_is_called_that_before_its_templates() -> None:
 def test_templates_that_took_no_call_are_not_said_to_be_the_llms() -> None:
     """The page counts them, and names the way beside each; one of an older program says what it knows."""
     board = (
-        row(1, source="combine", reset=1, iteration=2), row(2, source="llm", reset=1, iteration=1),
+        row(1, source="combine", conversation=1, round=2), row(2, source="llm", conversation=1, round=1),
         row(3, source="initial"),
     )  # fmt: skip
     llm = Llm(model="local", base_url=None)
     text = Reader(page(small_result(leaderboard=board, llm=llm), "")).text
     assert "Templates proposed by local (1 of the 2 new ones, the others without an LLM), method" in text
-    assert "restart 1, reset 1, iteration 2, combine" in text
-    for rows in ((row(1, reset=1),), board[1:]):
+    assert "restart 1, conversation 1, round 2, combine" in text
+    for rows in ((row(1, conversation=1),), board[1:]):
         text = Reader(page(small_result(leaderboard=rows, llm=llm), "")).text
         assert "Templates proposed by local, method" in text
 
@@ -274,7 +275,9 @@ def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
                 dataset=unknown,
                 leaderboard=tuple(low),
                 best=Best(template="a {}", train=-70.5, val=None, test=None),
-                baselines={"plain": Ensemble(templates=("a {}",), train=-7000.0, val=None, test=None)},
+                baselines={
+                    "default template": Ensemble(templates=("a {}",), train=-7000.0, val=None, test=None)
+                },
             ),
             "",
         )
@@ -296,21 +299,21 @@ def test_a_run_that_has_just_begun_has_a_page() -> None:
 
 def test_a_live_run_shows_what_is_known_so_far() -> None:
     """The best by training score, its line, the course and the leaderboard; nothing of test."""
-    rows = [row(1, "a {}", train=0.5), row(2, "a new {}", train=0.75, reset=1, iteration=1, source="llm")]
+    rows = [row(1, "a {}", train=0.5), row(2, "a new {}", train=0.75, conversation=1, round=1, source="llm")]
     state = RunState(
         run_dir=Path("run"),
         state="live",
-        iterations=1,
+        rounds=1,
         plain=0.625,
-        started={"dataset": "dice", "iterations": 8},
+        started={"dataset": "dice", "rounds": 8},
     )
     course = Course(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))
     text = Reader(render(RunView(state=state, course=course))).text
     assert "Templates for dice" in text
-    assert "the search is running after 1 of 8 iterations" in text
-    assert "75.0 % on the training images, +12.5 points over plain" in text
-    assert "plain template: 62.5 %" in text
-    assert "restart 1, reset 1, iteration 1, the LLM" in text
+    assert "the search is running after 1 of 8 rounds" in text
+    assert "75.0 % on the training images, +12.5 points over the default template" in text
+    assert "default template: 62.5 %" in text
+    assert "restart 1, conversation 1, round 1, the LLM" in text
     assert "How to use it" not in text
     assert "restart 1: 75.0 %" in text
     assert "Best first by training score so far;" in text

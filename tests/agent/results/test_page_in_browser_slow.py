@@ -76,7 +76,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Path:
     (home / "names.txt").write_text("".join(f"{name}\n" for name in CLASSES))
     config = SearchConfig(
         data=str(home / "photos"), model=f"local-dir:{home / 'my-clip'}", pretrained="own", method="pn",
-        class_names=str(home / "names.txt"), shots=4, restarts=2, resets=2, iterations=3, initial=6,
+        class_names=str(home / "names.txt"), shots=4, restarts=2, conversations=2, rounds=3, initial=6,
         run_dir=home / "run", device="cpu", llm="toy",
     )  # fmt: skip
     search_sync(config, chat=Chat())
@@ -138,7 +138,7 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
     def percent(value: float | None) -> str:
         return "-" if value is None else f"{100 * value:.1f}"
 
-    names = {"plain": "plain template", "initial pool": "initial pool's pick"}
+    names = {"default template": "default template", "best starting template": "best starting template"}
     compared = {names.get(name, name): one for name, one in result["baselines"].items()}
     compared |= {"best found": result["best"], "ensemble": result["ensemble"]}
     for name, one in compared.items():

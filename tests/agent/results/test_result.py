@@ -39,16 +39,16 @@ def test_the_document_has_the_documented_fields_in_their_order() -> None:
     """Others come after them; of the splits, only best, ensemble and baselines have test."""
     found = document()
     assert tuple(found)[: len(DOCUMENTED)] == DOCUMENTED
-    assert found["schema"] == 1
+    assert found["schema"] == 3
     assert found["dataset"]["sizes"] == {"train": 2, "val": 0, "test": 4}
     assert tuple(found["best"]) == ("template", "train", "val", "test")
     assert (
         tuple(found["ensemble"])
-        == tuple(found["baselines"]["plain"])
+        == tuple(found["baselines"]["default template"])
         == ("templates", "train", "val", "test")
     )
     assert tuple(found["leaderboard"][0]) == (
-        *("rank", "template", "train", "val", "climb", "reset", "iteration", "source", "views"),
+        *("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"),
     )
     assert found["versions"] == {"program": "0.1", "python": "3.11", "torch": "2.9", "open_clip": None}
 
@@ -62,13 +62,13 @@ def test_a_document_reads_back_equal() -> None:
 def test_a_document_of_before_is_read() -> None:
     """What it does not say is unknown, not zero; a baseline may come without val."""
     old = old_document()
-    del old["baselines"]["plain"]["val"]
+    del old["baselines"]["default template"]["val"]
     found = SearchResult.from_json(old)
     assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
     assert [(line.source, line.views) for line in found.leaderboard] == [(None, None)] * 2
     assert (found.limits, found.usage.cached_tokens, found.usage.told_usd) == ((), 0, None)
     assert found.dataset.sizes == Sizes(train=2, test=4)
-    assert found.baselines["plain"] == Ensemble(
+    assert found.baselines["default template"] == Ensemble(
         templates=("a photo of a {}",), train=0.5, val=None, test=0.25
     )
 
@@ -102,7 +102,13 @@ def test_a_document_of_later_is_read_as_far_as_it_is_known() -> None:
                 "confusions": [],
             }
         ),
-        document(gain={"over": {"plain": {"points": None, "interval": [0, 1], "paired": True, "images": 3}}}),
+        document(
+            gain={
+                "over": {
+                    "default template": {"points": None, "interval": [0, 1], "paired": True, "images": 3}
+                }
+            }
+        ),
     ],
 )
 def test_what_is_no_result_is_refused(found: Any) -> None:

@@ -33,8 +33,8 @@ def run(run_dir: Path, **more: Any) -> Path:
         llm="fake",
         method="pn",
         restarts=2,
-        resets=1,
-        iterations=3,
+        conversations=1,
+        rounds=3,
         initial=6,
         top_k=3,
         run_dir=run_dir,
@@ -55,7 +55,7 @@ def test_a_finished_run_shows_what_it_chose(finished: Path) -> None:
     state = state_of(finished)
     chosen = json.loads((finished / "result.json").read_text())["best"]
     assert (state.state, state.best, state.train) == ("finished", chosen["template"], chosen["train"])
-    assert (state.iterations, state.started["iterations"], state.usage["calls"]) == (6, 6, 6)
+    assert (state.rounds, state.started["rounds"], state.usage["calls"]) == (6, 6, 6)
 
 
 def test_a_finished_run_says_what_came_of_it(
@@ -64,13 +64,16 @@ def test_a_finished_run_says_what_came_of_it(
     """By the sentence of its result, where it looked at test images."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
-    over = {"plain": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=100)}
-    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than plain (1.0 to 9.0)")
+    over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=100)}
+    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
     write_result(
         copy, small_result(gain=gain, best=Best(template="a {}", train=0.5, val=None, test=1.0), dataset=MANY)
     )
     assert main(["status", str(copy)]) == 0
-    assert "\non test (100 images): 5.0 points better than plain (1.0 to 9.0)\n" in capsys.readouterr().out
+    assert (
+        "\non test (100 images): 5.0 points better than the default template (1.0 to 9.0)\n"
+        in capsys.readouterr().out
+    )
     write_result(copy, small_result(gain=gain, dataset=MANY))
     assert main(["status", str(copy)]) == 0
     assert "; 50.0 % on test (40.4 to 59.6) may be no better than guessing" in capsys.readouterr().out
@@ -95,28 +98,33 @@ def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) 
     (copy / "result.json").unlink()
     log = copy / "events.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
-    cut = next(at for at, line in enumerate(lines) if b"iteration_finished" in line)
+    cut = next(at for at, line in enumerate(lines) if b"round.finished" in line)
     log.write_bytes(b"".join(lines[: cut + 1]) + b"\xff\xfe\n[1]\n" + lines[cut + 1][:20])
     state = state_of(copy)
-    assert (state.state, state.iterations, state.last_event) == ("unfinished", 1, "climb.iteration_finished")
+    assert (state.state, state.rounds, state.last_event) == ("unfinished", 1, "round.finished")
     assert state.best is not None
 
 
 def test_what_is_gained_so_far_is_told_on_train(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Over plain and over the best initial template, until the test images tell."""
+    """Over plain and over the best starting template, until the test images tell."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
     (copy / "result.json").unlink()
     log = (copy / "events.jsonl").read_text().splitlines()
     told = [json.loads(line) for line in log]
     state = state_of(copy)
-    assert state.plain == next(one["train"] for one in told if one["event"] == "search.plain_scored")
-    assert state.pool == max(one["train"] for one in told if one["event"] == "climb.pool_scored")
+    assert state.plain == next(
+        one["train"] for one in told if one["event"] == "search.default_template_scored"
+    )
+    assert state.pool == max(
+        one["train"] for one in told if one["event"] == "restart.starting_templates_scored"
+    )
     assert state.train is not None
     over_plain, over_pool = (100 * (state.train - one) for one in (state.plain, state.pool))
-    gains = f"{over_plain:+.1f} points over plain, {over_pool:+.1f} points over the best initial template"
+    gains = f"{over_plain:+.1f} points over the default template, {over_pool:+.1f} points over the best "
+    gains += "starting template"
     assert main(["status", str(copy)]) == 0
     assert f"(train {100 * state.train:.1f}%, {gains})\n" in capsys.readouterr().out
     assert main(["status", str(finished)]) == 0
@@ -169,17 +177,17 @@ def test_runs_are_listed_the_latest_first(finished: Path, tmp_path: Path) -> Non
     "line",
     [
         *({"event": event} for event in (None, 1, [], {})),
-        *({"event": "climb.iteration_finished", "climb": climb} for climb in ([], {}, "1", None)),
-        {"event": "climb.iteration_finished", "best": [], "train": 10**400},
-        {"event": "climb.iteration_finished", "best": "a {}", "train": "1"},
-        *({"event": "search.started", "iterations": iterations} for iterations in ("x", [], 1e300)),
+        *({"event": "round.finished", "restart": restart} for restart in ([], {}, "1", None)),
+        {"event": "round.finished", "best": [], "train": 10**400},
+        {"event": "round.finished", "best": "a {}", "train": "1"},
+        *({"event": "search.started", "rounds": rounds} for rounds in ("x", [], 1e300)),
         {"event": "search.started", "dataset": [], "model": {}, "llm": {}, "method": None},
         *({"event": "search.usage_changed", "calls": calls} for calls in ("1", None, [], {})),
         {"event": "search.usage_changed", "calls": 1, "prompt_tokens": "x"},
         {"event": "search.usage_changed", "calls": 1, "cost_usd": []},
         *({"event": "search.usage_changed", "calls": 1, "left": left} for left in ([], 1, {"calls": "x"})),
         *({"event": "search.stopped", "reason": {}, "limits": limits} for limits in (1, {}, [1, {}])),
-        *({"event": "search.plain_scored", "train": train} for train in ("x", None, [], 10**400)),
+        *({"event": "search.default_template_scored", "train": train} for train in ("x", None, [], 10**400)),
         {"event": "x", "time": []},
     ],
 )

@@ -16,7 +16,7 @@ from tests.agent.results.test_course import SESSION
 from tests.agent.results.test_details import DETAILS
 from tests.fakes.small_result import row, small_result
 
-RESULT = small_result(leaderboard=(row(1, "one {}", 0.5, reset=1, iteration=1), row(2, "a {}")))
+RESULT = small_result(leaderboard=(row(1, "one {}", 0.5, conversation=1, round=1), row(2, "a {}")))
 
 
 @pytest.fixture

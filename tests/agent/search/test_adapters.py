@@ -98,7 +98,7 @@ async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> N
 
 @pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
 async def test_one_that_asks_to_leave_the_program_has_a_mistake(kind: type[BaseException]) -> None:
-    """Async or in a thread; it takes neither the event loop nor the climb with it."""
+    """Async or in a thread; it takes neither the event loop nor the restart with it."""
 
     class Leaves:
         async def chat(self, messages: object) -> str:
@@ -176,7 +176,7 @@ async def test_a_plain_chat_may_say_how_many_calls_it_takes() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (ConnectionError("reset by peer"), TransientChatError),
+        (ConnectionError("conversation by peer"), TransientChatError),
         (TimeoutError(), TransientChatError),
         (KeyError("choices"), TransientChatError),
         (TypeError("takes one argument"), FatalChatError),

@@ -23,7 +23,7 @@ from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
 
-SMALL: Mapping[str, Any] = {"restarts": 1, "resets": 1, "iterations": 2, "initial": 5, "concurrency": 1}
+SMALL: Mapping[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5, "concurrency": 1}
 
 
 class Chat:

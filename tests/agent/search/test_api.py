@@ -30,7 +30,7 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.clock import run_virtual
 
 SMALL: dict[str, Any] = {
-    "data": "words", "method": "random", "restarts": 1, "resets": 1, "iterations": 1, "initial": 4,
+    "data": "words", "method": "random", "restarts": 1, "conversations": 1, "rounds": 1, "initial": 4,
 }  # fmt: skip
 
 

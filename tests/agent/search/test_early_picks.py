@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from promptclimb.agent.climb.scored import Scored
-from promptclimb.agent.climb.selection import select
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search
 from promptclimb.agent.search.early_picks import early_picks
+from promptclimb.agent.search.scored import Scored
+from promptclimb.agent.search.selection import select
 from promptclimb.agent.search.session import Session
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
@@ -24,18 +24,18 @@ CURVE = (3, 5, 10, 1000)
 def config(run_dir: Path) -> SearchConfig:
     """Two restarts without an LLM."""
     return SearchConfig(
-        data="fake", method="random", restarts=2, resets=1, iterations=2, initial=5, run_dir=run_dir
+        data="fake", method="random", restarts=2, conversations=1, rounds=2, initial=5, run_dir=run_dir
     )
 
 
-def scored(text: str, value: float, climb: int, reset: int, iteration: int) -> Scored:
+def scored(text: str, value: float, restart: int, conversation: int, round: int) -> Scored:
     """A template that was scored."""
-    where = Position(climb, reset, iteration)
+    where = Position(restart, conversation, round)
     return Scored(template=Template.parse(text), score=Score(train=value), value=value, position=where)
 
 
 def test_restarts_are_taken_in_turn() -> None:
-    """First all initial templates, then iteration by iteration; one that comes up twice counts once."""
+    """First all initial templates, then round by round; one that comes up twice counts once."""
     found = [
         scored("one {}", 0.1, 1, 0, 0),
         scored("three {}", 0.9, 1, 1, 1),

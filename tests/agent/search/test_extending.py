@@ -22,7 +22,7 @@ from tests.fakes.clock import run_virtual
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search into a folder."""
-    given = {"restarts": 2, "resets": 2, "iterations": 2, "proposals": 3, "initial": 8, "top_k": 3, **more}
+    given = {"restarts": 2, "conversations": 2, "rounds": 2, "proposals": 3, "initial": 8, "top_k": 3, **more}
     return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
 
 
@@ -42,9 +42,9 @@ class Asked(ChatByHash):
     ("begun", "more"),
     [
         ({}, {"restarts": 4}),
-        ({}, {"resets": 3}),
-        ({"resets": 1}, {"iterations": 5}),
-        ({"resets": 1}, {"iterations": 3, "resets": 2, "restarts": 3}),
+        ({}, {"conversations": 3}),
+        ({"conversations": 1}, {"rounds": 5}),
+        ({"conversations": 1}, {"rounds": 3, "conversations": 2, "restarts": 3}),
         ({"max_calls": 3}, {"restarts": 3, "max_calls": 100}),
     ],
 )
@@ -91,15 +91,15 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
     assert not (run_dir / "details.json").exists()
     found = run_virtual(resume(run_dir, evaluator=FakeEvaluator(), chat=Asked()))
     assert (found.status, found.test_opened) == ("finished", 2)
-    assert {row.climb for row in found.leaderboard} == {1, 2, 3}
+    assert {row.restart for row in found.leaderboard} == {1, 2, 3}
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"restarts": 1}, "restarts 1: the run was started with 2; a run can be given more, and not less"),
-        ({"iterations": 1, "restarts": 3}, "iterations 1: the run was started with 2"),
-        ({"iterations": 3}, "would be paid for anew; give resets"),
+        ({"rounds": 1, "restarts": 3}, "rounds 1: the run was started with 2"),
+        ({"rounds": 3}, "would be paid for anew; give conversations"),
     ],
 )
 def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -114,10 +114,10 @@ def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, An
     assert not (run_dir / "result.before.json").exists()
 
 
-def test_a_method_that_pays_nothing_may_have_more_iterations(tmp_path: Path) -> None:
+def test_a_method_that_pays_nothing_may_have_more_rounds(tmp_path: Path) -> None:
     """Whatever it would do again costs no answer."""
     begun = {"method": "random", "llm": None}
     given = config(tmp_path / "run").model_dump() | begun
     run_virtual(search(SearchConfig(**given), evaluator=FakeEvaluator()))
-    found = run_virtual(resume(tmp_path / "run", changes={"iterations": 4}, evaluator=FakeEvaluator()))
-    assert max(row.iteration for row in found.leaderboard) > 2
+    found = run_virtual(resume(tmp_path / "run", changes={"rounds": 4}, evaluator=FakeEvaluator()))
+    assert max(row.round for row in found.leaderboard) > 2

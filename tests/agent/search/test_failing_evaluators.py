@@ -77,8 +77,8 @@ def config(run_dir: Path) -> SearchConfig:
         data="fake",
         llm="fake",
         restarts=2,
-        resets=1,
-        iterations=4,
+        conversations=1,
+        rounds=4,
         initial=20,
         concurrency=2,
         run_dir=run_dir,
@@ -134,7 +134,7 @@ def test_an_answer_that_is_no_number_once_changes_nothing(tmp_path: Path) -> Non
 
 
 def test_an_evaluator_that_only_says_nan_is_said_to(tmp_path: Path) -> None:
-    """Every template is rejected with the reason, and the search says that it has nothing to climb from."""
+    """Every template is rejected with the reason, and the search says that it has nothing to restart from."""
 
     class Nothing:
         def score(self, templates: Sequence[str]) -> list[float]:
@@ -177,7 +177,7 @@ KEY = "plainlongkey123456"
 def test_a_key_that_an_evaluator_says_is_written_nowhere(tmp_path: Path, method: str) -> None:
     """Neither in the store nor in any file of a result, whether or not an endpoint knows the key."""
     config = SearchConfig(
-        data="fake", llm="fake", method=method, restarts=1, resets=1, iterations=1, initial=300,
+        data="fake", llm="fake", method=method, restarts=1, conversations=1, rounds=1, initial=300,
         run_dir=tmp_path / "run",
     )  # fmt: skip
     session = Session(

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.climb.record import ClimbRecord
-from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
 from promptclimb.agent.llm.cost import Bill
@@ -18,6 +16,8 @@ from promptclimb.agent.llm.cost import Usage as LedgerUsage
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
+from promptclimb.agent.search.record import RestartRecord
+from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError
@@ -65,19 +65,19 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def ended(evaluator: FakeEvaluator, **more: Any) -> Ended:
-    """One climb that scored five templates."""
-    record = ClimbRecord(1, replayed=2, skipped=1)
+    """One restart that scored five templates."""
+    record = RestartRecord(1, replayed=2, skipped=1)
     record.rejected.update({"no_slot": 3})
     for number, template in enumerate((*INITIAL, *FOUND)):
         (score,) = evaluator.score([template])
         assert isinstance(score, Score)
-        reset = int(number >= len(INITIAL))
+        conversation = int(number >= len(INITIAL))
         record.scored.append(
             Scored(
                 template=Template.parse(template),
                 score=score,
                 value=score.train,
-                position=Position(1, reset, reset),
+                position=Position(1, conversation, conversation),
             )
         )
     return Ended(records=[record], **more)
@@ -107,14 +107,14 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
     assert ensemble.train > two.train
     assert (result.best.train, result.best.val, result.best.test) == (best.train, best.val, best.test)
     assert (result.ensemble.train, result.ensemble.test) == (ensemble.train, ensemble.test)
-    assert set(result.baselines) == {"plain", "hand-made", "initial pool"}
-    assert result.baselines["initial pool"].templates[0] in INITIAL
+    assert set(result.baselines) == {"default template", "hand-made", "best starting template"}
+    assert result.baselines["best starting template"].templates[0] in INITIAL
     assert all(one.test is not None for one in result.baselines.values())
     assert (evaluator.opened, result.test_opened, store.note("test_opened")) == (1, 1, 1)
 
 
 async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
-    """Counts of all climbs, the start from the manifest, versions, notes of evaluator and run."""
+    """Counts of all restarts, the start from the manifest, versions, notes of evaluator and run."""
     evaluator = Words(notes={"device": "cuda:0", "data": ["split by rule"]})
     found = ended(evaluator, notes={"llm_fallback": "y"}, budget={"calls": 3.0})
     result = await finish(CONFIG, evaluator, store, found)
@@ -175,7 +175,7 @@ async def test_a_test_split_that_cannot_be_opened_does_not_cost_the_result(store
     assert "test/7.png: the image is torn" in result.notes[UNOPENED]
     assert result.best.test is None
     assert result.ensemble.train is not None
-    assert result.baselines["plain"].train is not None
+    assert result.baselines["default template"].train is not None
     mended = await finish(CONFIG, Words(), store, ended(evaluator))
     assert (mended.complete, mended.test_opened) == (True, 2)
 
@@ -188,7 +188,7 @@ async def test_an_evaluator_that_examines_nothing_leaves_what_was_known(store: S
     assert {UNOPENED, UNEXAMINED} <= set(result.notes)
     assert result.best.train == result.leaderboard[0].train
     assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
-    assert set(result.baselines) == {"initial pool"}
+    assert set(result.baselines) == {"best starting template"}
 
 
 async def test_an_evaluator_that_fails_on_what_it_scores_is_an_error_of_ours(store: Store) -> None:
@@ -232,10 +232,10 @@ async def test_scores_without_train_leave_what_was_known_of_the_best(store: Stor
 async def test_a_hand_made_template_that_cannot_be_read_costs_its_own_figure_alone(store: Store) -> None:
     """It is left out, as is a list that has it; a rejection is not an accuracy of 0."""
     long = "a " * 20 + "{}"
-    lists = {"plain": (INITIAL[0],), "long": (long,), "hand-made": (FOUND[0], long), "none": ()}
+    lists = {"default template": (INITIAL[0],), "long": (long,), "hand-made": (FOUND[0], long), "none": ()}
     evaluator = Words(max_words=10, baselines=lists)
     result = await finish(CONFIG, evaluator, store, ended(evaluator))
-    assert set(result.baselines) == {"plain", "best hand-made", "initial pool"}
+    assert set(result.baselines) == {"default template", "best hand-made", "best starting template"}
     assert result.baselines["best hand-made"].templates == (FOUND[0],)
     assert result.complete
     assert result.best.test is not None
@@ -270,7 +270,7 @@ async def test_nothing_scored_is_no_result(store: Store) -> None:
     """There is nothing to choose from, and the test split stays sealed."""
     evaluator = Words()
     with pytest.raises(PromptclimbError, match="before the first template was scored"):
-        await finish(CONFIG, evaluator, store, Ended(records=[ClimbRecord(1)]))
+        await finish(CONFIG, evaluator, store, Ended(records=[RestartRecord(1)]))
     assert store.note("test_opened") is None
 
 
@@ -323,9 +323,9 @@ async def test_a_finished_search_tells_its_gain_with_paired_intervals(store: Sto
     assert stopped.gain is None
     done = await finish(CONFIG, Predicting(), store, ended(Predicting()))
     assert done.gain is not None
-    one = done.gain.over["plain"]
+    one = done.gain.over["default template"]
     assert done.best.test is not None
-    more = round(10 * done.best.test - 10 * (done.baselines["plain"].test or 0.0))
+    more = round(10 * done.best.test - 10 * (done.baselines["default template"].test or 0.0))
     assert (one.better, one.worse) == (max(more, 0), max(-more, 0))
     assert one.paired
     assert done.test_opened == 1
@@ -343,7 +343,7 @@ async def test_without_predictions_the_gain_says_that_it_is_not_paired(store: St
     broken = await finish(CONFIG, Broken(), store, ended(Broken()))
     assert plain.gain is not None
     assert plain.gain == broken.gain
-    assert not plain.gain.over["plain"].paired
+    assert not plain.gain.over["default template"].paired
     assert "device lost" in broken.notes[UNPAIRED]
     assert UNPAIRED not in plain.notes
 
@@ -376,7 +376,7 @@ async def test_predictions_that_contradict_the_accuracies_are_not_used(
     unpaired = await finish(CONFIG, (plain := Words(sizes=evaluator.info.sizes)), store, ended(plain))
     assert found.gain is not None
     assert found.gain == unpaired.gain
-    assert not found.gain.over["plain"].paired
+    assert not found.gain.over["default template"].paired
     assert said in found.notes[UNPAIRED]
 
 

@@ -25,8 +25,8 @@ SMALL: dict[str, Any] = {
     "llm": "mine",
     "method": "pn",
     "restarts": 1,
-    "resets": 1,
-    "iterations": 2,
+    "conversations": 1,
+    "rounds": 2,
     "initial": 5,
 }
 
@@ -111,7 +111,7 @@ def test_a_run_made_from_python_can_be_gone_on_with_from_another_folder(
     (tmp_path / "pool.txt").write_text("a {}\nthe {}\none {}\n")
     monkeypatch.chdir(tmp_path)
     config = SearchConfig(
-        data="words", method="random", initial=Path("pool.txt"), restarts=1, iterations=2, max_minutes=0,
+        data="words", method="random", initial=Path("pool.txt"), restarts=1, rounds=2, max_minutes=0,
         shared_cache=Path("shared"), run_dir=Path("r"),
     )  # fmt: skip
     stopped = search_sync(config, evaluator=FakeEvaluator())
@@ -140,7 +140,7 @@ def test_a_module_at_hand_is_found_again_from_another_folder(
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.chdir(tmp_path)
     config = SearchConfig(
-        data="words", method="random", evaluator="at_hand_of_a_test:Lengths", restarts=1, iterations=2,
+        data="words", method="random", evaluator="at_hand_of_a_test:Lengths", restarts=1, rounds=2,
         max_minutes=0, run_dir=tmp_path / "r",
     )  # fmt: skip
     stopped = search_sync(config)
@@ -153,14 +153,14 @@ def test_a_module_at_hand_is_found_again_from_another_folder(
 def test_an_ensemble_on_a_scorer_of_ones_own_has_no_figures(tmp_path: Path) -> None:
     """It cannot average, so nothing was measured; single templates have what they were scored."""
     config = SearchConfig(
-        data="mine", method="random", restarts=1, iterations=2, initial=5, run_dir=tmp_path / "r"
+        data="mine", method="random", restarts=1, rounds=2, initial=5, run_dir=tmp_path / "r"
     )
     result = search_sync(config, evaluator=Lengths())
     assert (result.status, result.test_opened) == ("finished", 0)
     assert len(result.ensemble.templates) == 3
     assert (result.ensemble.train, result.ensemble.val, result.ensemble.test) == (None, None, None)
     assert result.best.train == result.leaderboard[0].train
-    assert result.baselines["initial pool"].train is not None
+    assert result.baselines["best starting template"].train is not None
     page = (tmp_path / "r" / "report.html").read_text()
     assert "There are no test images." in page
 

@@ -25,7 +25,15 @@ from tests.fakes.clock import run_virtual
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:
     """A small search into a folder."""
-    given = {"restarts": 2, "resets": 1, "iterations": 3, "initial": 8, "top_k": 3, "concurrency": 1, **more}
+    given = {
+        "restarts": 2,
+        "conversations": 1,
+        "rounds": 3,
+        "initial": 8,
+        "top_k": 3,
+        "concurrency": 1,
+        **more,
+    }
     return SearchConfig(data="fake", llm="fake", method="pn", run_dir=run_dir, **given)
 
 
@@ -70,7 +78,7 @@ def test_what_stopped_an_earlier_session_is_not_told_of_a_later_one(
     for run_dir in (stopped, killed):
         state = state_of(run_dir)
         assert (state.state, state.stop_reason, state.limits) == ("unfinished", None, ())
-        assert state.iterations >= 3
+        assert state.rounds >= 3
         assert (run_dir / STOPPED[RESULT]).read_text("utf-8") == before
         assert "the limit of 2 calls" in (run_dir / STOPPED[REPORT]).read_text("utf-8")
         assert not (run_dir / REPORT).exists()

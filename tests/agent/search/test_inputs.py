@@ -53,11 +53,11 @@ def test_no_more_can_be_drawn_than_there_are(pool: str, size: int) -> None:
 
 
 def test_initial_templates_are_of_many_kinds(tmp_path: Path) -> None:
-    """Each climb draws from all productions of the grammar, and each its own templates."""
-    small = config(restarts=2, resets=1, iterations=1, initial=80, run_dir=tmp_path / "r")
+    """Each restart draws from all productions of the grammar, and each its own templates."""
+    small = config(restarts=2, conversations=1, rounds=1, initial=80, run_dir=tmp_path / "r")
     result = run_virtual(search(small, evaluator=FakeEvaluator()))
-    rows = [row for row in result.leaderboard if not row.reset]
-    drawn = [{row.template for row in rows if row.climb == climb} for climb in (1, 2)]
+    rows = [row for row in result.leaderboard if not row.conversation]
+    drawn = [{row.template for row in rows if row.restart == restart} for restart in (1, 2)]
     kinds = [{one.text for one in templates} for templates in grammar().values()]
     for one in drawn:
         assert sum(bool(kind & one) for kind in kinds) == len(kinds)
@@ -76,7 +76,7 @@ class _FewImages(FakeEvaluator):
 
 def test_the_shots_that_were_used_are_the_runs_own(tmp_path: Path) -> None:
     """Nobody gave a number: the data's is kept, a run goes on with it, and with no other."""
-    small = config(restarts=1, resets=1, iterations=1, initial=4, run_dir=tmp_path / "r")
+    small = config(restarts=1, conversations=1, rounds=1, initial=4, run_dir=tmp_path / "r")
     assert small.shots is None
     result = run_virtual(search(small, evaluator=_FewImages()))
     assert result.dataset.shots == stored_config(tmp_path / "r").shots == 7

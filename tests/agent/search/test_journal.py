@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.climb.climb import Skipped
 from promptclimb.agent.errors import (
     BudgetSpentError,
     GaveUpError,
@@ -24,10 +23,11 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW, EmptyAnswers
 from promptclimb.agent.search.journal import Journal
 from promptclimb.agent.search.last_look import OPENINGS, openings
+from promptclimb.agent.search.restart import Skipped
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
 
-FIRST, SECOND, THIRD = (Position(1, 1, iteration) for iteration in (1, 2, 3))
+FIRST, SECOND, THIRD = (Position(1, 1, round) for round in (1, 2, 3))
 
 
 def request(text: str = "hello") -> ChatRequest:
@@ -72,8 +72,8 @@ async def test_an_answer_is_on_disk_with_its_bill_before_anybody_has_it(store: S
     assert asker.asked == 1
 
 
-async def test_samples_of_an_iteration_are_filed_apart(store: Store) -> None:
-    """Several requests of one iteration have answers of their own."""
+async def test_samples_of_an_round_are_filed_apart(store: Store) -> None:
+    """Several requests of one round have answers of their own."""
     journal = Journal(store, Asker(store), Stop())
     one, _ = await journal.answer(FIRST, request("one"))
     other, _ = await journal.answer(FIRST._replace(sample=1), request("two"))
@@ -84,7 +84,7 @@ async def test_samples_of_an_iteration_are_filed_apart(store: Store) -> None:
 async def test_an_answer_of_another_request_is_refused_with_its_place(store: Store) -> None:
     """The program or the files were changed: nothing of it may be mixed."""
     await Journal(store, Asker(store), Stop()).answer(FIRST, request("one"))
-    with pytest.raises(StoreMismatchError, match="restart 1, reset 1, iteration 1"):
+    with pytest.raises(StoreMismatchError, match="restart 1, conversation 1, round 1"):
         await Journal(store, Asker(store), Stop()).answer(FIRST, request("another"))
 
 
@@ -128,7 +128,7 @@ async def test_a_skip_is_written_with_the_next_answer_and_cleared_by_it(store: S
 
 
 async def test_a_skip_that_was_paid_for_is_written_at_once(store: Store) -> None:
-    """Else a model that refuses the last iteration would be paid for it by every resume, without an end."""
+    """Else a model that refuses the last round would be paid for it by every resume, without an end."""
     out = RequestFailedError("no usable answer in 3 attempts", attempts=3)
     refused = RequestFailedError("the model refuses to answer", attempts=4, answered=True)
     journal = Journal(store, Asker(store, out, refused), Stop())
@@ -161,7 +161,7 @@ async def test_a_refusal_of_unknown_reason_waits_for_an_answer_or_for_another_se
     assert asker.asked == 0
 
 
-async def test_a_run_of_empty_answers_ends_the_asking_of_all_climbs(store: Store) -> None:
+async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Store) -> None:
     """An answer that was cut before it began counts like one without a template; what is on disk is given."""
     cut = RequestFailedError("no usable answer", attempts=2, answered=True)
     cut.__cause__ = UnusableAnswerError("nothing but thought", reason="length")
@@ -202,7 +202,7 @@ async def test_limits_pass_through_and_leave_nothing(store: Store) -> None:
     assert list(store.answers()) == []
 
 
-async def test_a_stop_after_an_answer_ends_the_climb_there(store: Store) -> None:
+async def test_a_stop_after_an_answer_ends_the_restart_there(store: Store) -> None:
     """What was paid for is on disk, and no score is waited for."""
     stop = Stop()
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.climb.record import ClimbRecord
-from promptclimb.agent.climb.scored import Scored
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import Examined
 from promptclimb.agent.search.keepsakes import MOST_PICTURES, details_of
+from promptclimb.agent.search.record import RestartRecord
+from promptclimb.agent.search.scored import Scored
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.illustrating import Thumbnail
 from promptclimb.evaluator.scoring import Score
@@ -24,7 +24,7 @@ LABELS = (0, 0, 0, 1, 1, 1)
 
 
 def scored(template: str, train: float, position: Position, source: str) -> Scored:
-    """A template that a climb scored."""
+    """A template that a restart scored."""
     return Scored(
         template=Template.parse(template),
         score=Score(train=train),
@@ -66,14 +66,16 @@ class Pictures(FakeEvaluator):
 def examined(**predicted: tuple[int, ...]) -> dict[str, Examined]:
     """What was examined, by name."""
     return {
-        name: Examined(templates=("a {}",), test=0.5, predicted=one, labels=LABELS)
+        ("default template" if name == "plain" else name): Examined(
+            templates=("a {}",), test=0.5, predicted=one, labels=LABELS
+        )
         for name, one in predicted.items()
     }
 
 
-def record() -> ClimbRecord:
-    """A climb that asked twice in the iteration of the best template, and once before."""
-    found = ClimbRecord(1, scored=[FIRST, BEST])
+def record() -> RestartRecord:
+    """A restart that asked twice in the round of the best template, and once before."""
+    found = RestartRecord(1, scored=[FIRST, BEST])
     found.exchanges[Position(1, 1, 1)] = ((), "earlier")
     found.exchanges[Position(1, 1, 2)] = (MESSAGES[:1], "a critique")
     found.exchanges[Position(1, 1, 2, 1)] = (MESSAGES, "1. a drawing of a {}")
@@ -90,7 +92,7 @@ async def test_pictures_are_of_what_was_put_right_or_broken() -> None:
     """By the best template against the plain one; where both err, or both are right, there is none."""
     decided = examined(best=(0, 0, 1, 1, 0, 1), plain=(1, 0, 0, 1, 0, 0))
     details = await kept(Pictures(), decided)
-    assert details.baseline == "plain"
+    assert details.baseline == "default template"
     assert [(one.name, one.put_right) for one in details.pictures] == [
         ("0.png", True),
         ("5.png", True),
@@ -115,7 +117,7 @@ async def test_there_are_a_bounded_number_of_all_kinds() -> None:
     labels = (0,) * 50 + (1,)
     decided = {
         name: Examined(templates=("a {}",), test=0.5, predicted=one, labels=labels)
-        for name, one in {"best": labels, "plain": (1,) * 50 + (0,)}.items()
+        for name, one in {"best": labels, "default template": (1,) * 50 + (0,)}.items()
     }
     pictures = (await kept(Pictures(), decided)).pictures
     assert len(pictures) == MOST_PICTURES
@@ -140,7 +142,7 @@ async def test_a_black_box_without_images_has_no_pictures() -> None:
 
 
 async def test_the_line_has_the_request_that_the_best_template_answers() -> None:
-    """The last of its iteration, and which known templates stood in it; the system's text shows none."""
+    """The last of its round, and which known templates stood in it; the system's text shows none."""
     best, first = (await kept(FakeEvaluator(), {})).lineage
     assert (best.template, first.template) == (BEST.text, FIRST.text)
     assert best.messages == tuple((one["role"], one["content"]) for one in MESSAGES)
@@ -150,6 +152,6 @@ async def test_the_line_has_the_request_that_the_best_template_answers() -> None
 
 
 async def test_a_template_that_took_no_call_has_no_request() -> None:
-    """Whatever was asked in the same iteration."""
+    """Whatever was asked in the same round."""
     (best, _first) = (await kept(FakeEvaluator(), {}, best=replace(BEST, source="combine"))).lineage
     assert best.messages == ()

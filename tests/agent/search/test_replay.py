@@ -43,7 +43,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("done") / "run"
     config = SearchConfig(
         data="fake", llm="fake", method="pn",
-        restarts=3, resets=2, iterations=2, proposals=2, initial=6, top_k=3,
+        restarts=3, conversations=2, rounds=2, proposals=2, initial=6, top_k=3,
         concurrency=2, run_dir=run_dir,
     )  # fmt: skip
     run_virtual(search(config, evaluator=FakeEvaluator(), chat=NeverTheSame()))
@@ -111,11 +111,11 @@ class RefusesTheSecond(NeverTheSame):
         return await super().chat(request)
 
 
-def test_a_refusal_of_the_last_iteration_is_an_end(tmp_path: Path) -> None:
+def test_a_refusal_of_the_last_round_is_an_end(tmp_path: Path) -> None:
     """It was answered and paid for: the run is finished, and a resume asks for nothing."""
     config = SearchConfig(
         data="fake", llm="fake", method="pn",
-        restarts=2, resets=1, iterations=2, proposals=2, initial=6, top_k=3,
+        restarts=2, conversations=1, rounds=2, proposals=2, initial=6, top_k=3,
         run_dir=tmp_path / "run",
     )  # fmt: skip
     result = run_virtual(search(config, evaluator=FakeEvaluator(), chat=RefusesTheSecond()))
@@ -143,11 +143,11 @@ class Refuses:
         return ChatAnswer(text=reply_text(request.hash), prompt_tokens=10, completion_tokens=5)
 
 
-def refused(run_dir: Path, iterations: int) -> SearchConfig:
-    """One climb of so many iterations."""
+def refused(run_dir: Path, rounds: int) -> SearchConfig:
+    """One restart of so many rounds."""
     return SearchConfig(
         data="fake", llm="fake", method="pn",
-        restarts=1, resets=1, iterations=iterations, proposals=2, initial=6, top_k=3, run_dir=run_dir,
+        restarts=1, conversations=1, rounds=rounds, proposals=2, initial=6, top_k=3, run_dir=run_dir,
     )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def test_refusals_that_turn_out_to_be_the_endpoints_fault_cost_nothing(tmp_path:
     assert (broken / "leaderboard.csv").read_bytes() == (whole / "leaderboard.csv").read_bytes()
 
 
-def test_a_filter_that_refuses_the_first_request_of_a_session_costs_its_iteration_alone(
+def test_a_filter_that_refuses_the_first_request_of_a_session_costs_its_round_alone(
     tmp_path: Path,
 ) -> None:
     """As it does where the run is not cut off: the settings are right, for there are answers."""

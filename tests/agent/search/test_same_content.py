@@ -23,7 +23,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.pico import models
 from tests.agent.search.test_suite import pictures
 
-SMALL: dict[str, Any] = {"restarts": 1, "resets": 1, "iterations": 1, "proposals": 2, "initial": 3}
+SMALL: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "proposals": 2, "initial": 3}
 
 
 def config(folder: Path, **more: Any) -> SearchConfig:

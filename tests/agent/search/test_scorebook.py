@@ -67,7 +67,7 @@ async def test_a_score_is_on_disk_before_anybody_has_it() -> None:
 
 
 async def test_what_is_known_is_read_once_and_takes_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand climbs come upon the same templates: looking them up must not cost what scoring them did."""
+    """A thousand restarts find the same templates: looking them up must not cost what scoring them did."""
     shelf = Shelf()
     texts = [f"a {number} {{}}" for number in range(5)]
     await Scorebook(shelf, Scripted(shelf)).score_all(texts)
@@ -90,10 +90,10 @@ async def test_what_is_known_is_read_once_and_takes_no_task(monkeypatch: pytest.
     assert len(tasks) == 1
 
 
-async def test_however_many_climbs_there_are_few_templates_have_a_task(
+async def test_however_many_restarts_there_are_few_templates_have_a_task(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Those of the first climbs: they can ask on while the others wait, and memory stays what it is."""
+    """Those of the first restarts: they can ask on while the others wait, and memory stays what it is."""
     monkeypatch.setattr(scorebook, "MOST_AT_ONCE", 10)
     go, full = asyncio.Event(), asyncio.Event()
     asked: list[str] = []
@@ -110,23 +110,23 @@ async def test_however_many_climbs_there_are_few_templates_have_a_task(
             return Score(train=0.5)
 
     book = Scorebook(Shelf(), Slow())
-    climbs = [
-        asyncio.create_task(book.score_all([f"a {climb} {number} {{}}" for number in range(4)]))
-        for climb in range(50)
+    restarts = [
+        asyncio.create_task(book.score_all([f"a {restart} {number} {{}}" for number in range(4)]))
+        for restart in range(50)
     ]
     await full.wait()
     assert len(asyncio.all_tasks()) == 1 + 50 + 10
-    climbs[1].cancel()
-    climbs[2].cancel()
+    restarts[1].cancel()
+    restarts[2].cancel()
     go.set()
-    done = await asyncio.gather(*climbs, return_exceptions=True)
+    done = await asyncio.gather(*restarts, return_exceptions=True)
     assert [len(one) for one in done if isinstance(one, list)] == [4] * 48
-    climb_of = [int(template.split()[1]) for template in asked]
-    assert climb_of == sorted(climb_of)
+    restart_of = [int(template.split()[1]) for template in asked]
+    assert restart_of == sorted(restart_of)
 
 
-async def test_a_climb_whose_scores_are_known_lets_others_have_their_turn() -> None:
-    """Else a resumed run would go through a whole climb, or all of them, in one turn of the loop."""
+async def test_a_restart_whose_scores_are_known_lets_others_have_their_turn() -> None:
+    """Else a resumed run would go through a whole restart, or all of them, in one turn of the loop."""
     book = Scorebook(shelf := Shelf(), Scripted(shelf))
     await book.score("a {}")
     turns: list[str] = []
@@ -161,7 +161,7 @@ async def test_a_scorer_that_fails_ends_the_run_and_nothing_is_kept() -> None:
     assert not shelf.kept
 
 
-async def test_climbs_that_score_one_template_at_once_hear_the_same() -> None:
+async def test_restarts_that_score_one_template_at_once_hear_the_same() -> None:
     """A black box that never says the same twice is asked once, whoever asks and whoever leaves first."""
 
     class Restless:

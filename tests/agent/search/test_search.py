@@ -16,11 +16,11 @@ from PIL import Image
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import (
     BadRequestError,
-    ClimbCancelledError,
     EndpointError,
     EvaluationFailedError,
     InterruptedRunError,
     QuotaSpentError,
+    RestartCancelledError,
     StoreExistsError,
     StoreMismatchError,
     TokenUsage,
@@ -45,8 +45,8 @@ SMALL: dict[str, Any] = {
     "llm": "fake",
     "method": "pn",
     "restarts": 4,
-    "resets": 2,
-    "iterations": 3,
+    "conversations": 2,
+    "rounds": 3,
     "proposals": 3,
     "initial": 12,
     "top_k": 4,
@@ -79,7 +79,7 @@ def test_the_result_does_not_depend_on_timing(tmp_path: Path, reference: bytes, 
     result = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(concurrency)))
     assert board(tmp_path / "run") == reference
     assert result.status == "finished"
-    assert result.usage.calls == wanted.all_iterations == 24
+    assert result.usage.calls == wanted.all_rounds == 24
 
 
 def test_another_seed_gives_another_result(tmp_path: Path, reference: bytes) -> None:
@@ -207,10 +207,10 @@ def test_a_journal_that_answers_another_request_is_detected(tmp_path: Path) -> N
         position, kept = next(store.answers())
 
         async def forge() -> None:
-            await store.put_answer(position._replace(iteration=2), "0" * 64, kept.answer)
+            await store.put_answer(position._replace(round=2), "0" * 64, kept.answer)
 
         asyncio.run(forge())
-    with pytest.raises(StoreMismatchError, match="iteration 2"):
+    with pytest.raises(StoreMismatchError, match="round 2"):
         run_virtual(resume(run_dir, changes={"max_calls": 50}, evaluator=FakeEvaluator(), chat=ChatByHash()))
 
 
@@ -222,7 +222,7 @@ def test_a_new_run_leaves_an_old_one_alone(tmp_path: Path) -> None:
 
 
 def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path) -> None:
-    """After all retries the climb goes on; a resumed run skips the same turns, its last ones excepted."""
+    """After all retries the restart goes on; a resumed run skips the same turns, its last ones excepted."""
     down = {5, 6, 7}
 
     def fail(request: Any, number: int) -> None:
@@ -241,7 +241,7 @@ def test_a_turn_without_an_answer_is_skipped_counted_and_replayed(tmp_path: Path
 
 
 def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> None:
-    """A run whose last iterations got no answer is stopped, not finished, and gets them when resumed."""
+    """A run whose last rounds got no answer is stopped, not finished, and gets them when resumed."""
 
     def fail(request: Any, number: int) -> None:
         if number > 20:
@@ -250,7 +250,7 @@ def test_an_outage_at_the_end_is_no_end(tmp_path: Path, reference: bytes) -> Non
     wanted = config(tmp_path / "r", concurrency=1)
     stopped = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash(fail=fail)))
     assert (stopped.status, stopped.skipped, stopped.usage.calls) == ("stopped", 4, 20)
-    assert "the last 4 iterations (no usable answer in 3 attempts: 503)" in str(stopped.stop_reason)
+    assert "the last 4 rounds (no usable answer in 3 attempts: 503)" in str(stopped.stop_reason)
     done = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
     assert (done.status, done.skipped, done.usage.replayed) == ("finished", 0, 20)
     assert board(tmp_path / "r") == reference
@@ -297,7 +297,7 @@ def test_a_refusal_later_fails_the_run_and_keeps_it(tmp_path: Path, reference: b
     assert len(chat.asked) <= 24 - 9
 
 
-def test_one_refused_request_costs_its_iteration_and_no_more(tmp_path: Path) -> None:
+def test_one_refused_request_costs_its_round_and_no_more(tmp_path: Path) -> None:
     """A content filter or a full context concerns one request; a resume does not meet it again."""
 
     def fail(request: Any, number: int) -> None:
@@ -358,15 +358,15 @@ def test_a_cancellation_out_of_an_llm_is_a_failure_that_may_pass(tmp_path: Path,
     assert board(tmp_path / "r") == reference
 
 
-def test_a_climb_that_is_cancelled_from_within_is_no_end(tmp_path: Path, reference: bytes) -> None:
+def test_a_restart_that_is_cancelled_from_within_is_no_end(tmp_path: Path, reference: bytes) -> None:
     """The run fails with its test split sealed, and a resume does what is left."""
 
     def cancels(event: Event) -> None:
         task = asyncio.current_task()
-        if event.name == "climb.iteration_finished" and task is not None:
+        if event.name == "round.finished" and task is not None:
             task.cancel()
 
-    with pytest.raises(ClimbCancelledError, match="listener"):
+    with pytest.raises(RestartCancelledError, match="listener"):
         run_virtual(
             search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=cancels)
         )
@@ -398,20 +398,20 @@ def test_templates_that_the_model_cannot_read_are_refused_and_counted(tmp_path: 
 
 
 def test_a_pool_that_cannot_be_scored_is_wrong_input(tmp_path: Path) -> None:
-    """If no initial template can be read, the search says so instead of climbing from nothing."""
+    """If no initial template can be read, the search says so instead of searching from nothing."""
     with pytest.raises(UsageError, match=r"give others with initial$"):
         run_virtual(search(config(tmp_path / "r"), evaluator=FakeEvaluator(max_words=0), chat=ChatByHash()))
 
 
 @pytest.mark.parametrize("method", ["pn", "p", "ape", "opro", "random"])
-def test_every_method_climbs(tmp_path: Path, method: str) -> None:
+def test_every_method_restarts(tmp_path: Path, method: str) -> None:
     """Each goes through all its turns and betters the initial pool on these words."""
     chat = ChatByHash()
     result = run_virtual(search(config(tmp_path / "r", method=method), evaluator=FakeEvaluator(), chat=chat))
     assert result.status == "finished"
     assert len(chat.asked) == (0 if method == "random" else 24)
-    assert any(row.reset > 0 for row in result.leaderboard)
-    assert result.best.train >= result.baselines["initial pool"].train
+    assert any(row.conversation > 0 for row in result.leaderboard)
+    assert result.best.train >= result.baselines["best starting template"].train
 
 
 def test_a_method_without_an_llm_keeps_to_its_minutes(tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ def test_a_resume_without_time_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", [{"concurrency": 1}, {"concurrency": 1, "max_calls": 10}])
 def test_a_resume_with_fewer_at_once_loses_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
-    """Climbs that come after the limit was met again are gone through as far as they have come."""
+    """Restarts that come after the limit was met again are gone through as far as they have come."""
     wanted = config(tmp_path / "r", max_calls=9, concurrency=4)
     before = run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=ChatByHash()))
     evaluator = FakeEvaluator()
@@ -444,7 +444,7 @@ def test_a_resume_with_fewer_at_once_loses_nothing(tmp_path: Path, changes: dict
     assert after.evaluated >= before.evaluated
 
 
-def test_after_a_limit_no_climb_is_begun(tmp_path: Path) -> None:
+def test_after_a_limit_no_restart_is_begun(tmp_path: Path) -> None:
     """Its initial templates would be scored for nothing."""
     few = run_virtual(
         search(
@@ -490,7 +490,7 @@ class Prose:
 def test_answer_after_answer_without_a_template_stops_the_run(
     tmp_path: Path, reason: str, remedy: str
 ) -> None:
-    """Whichever climbs they are of; it says what to do, keeps everything, and asks as often when resumed."""
+    """Whichever restarts they are of; it says what to do, keeps everything, asks as often when resumed."""
     chat = Prose(reason)
     result = run_virtual(search(config(tmp_path / "r", concurrency=2), evaluator=FakeEvaluator(), chat=chat))
     assert (result.status, result.usage.calls) == ("stopped", chat.asked)
@@ -532,18 +532,18 @@ class Nothing:
 @pytest.mark.parametrize("more", [{}, {"method": "guided", "describe": "old stone walls"}])
 def test_nothing_usable_is_told_by_what_the_llm_gave(tmp_path: Path, text: str, more: dict[str, Any]) -> None:
     """Answers that are empty count, templates that the program made itself do not; a replay says the same."""
-    small = config(tmp_path / "r", restarts=1, resets=1, **more)
+    small = config(tmp_path / "r", restarts=1, conversations=1, **more)
     result = run_virtual(search(small, evaluator=FakeEvaluator(), chat=Nothing(text)))
     assert result.status == "finished"
     assert result.notes["nothing_usable"]
-    assert any(row.iteration for row in result.leaderboard) == bool(more)
+    assert any(row.round for row in result.leaderboard) == bool(more)
     (tmp_path / "r" / "result.json").unlink()
     again = run_virtual(resume(tmp_path / "r", evaluator=FakeEvaluator(), chat=ChatByHash()))
     assert again.notes["nothing_usable"]
 
 
 def test_every_request_has_a_seed_of_its_own(tmp_path: Path) -> None:
-    """Else a method that asks the same again would have the same answer again, in each iteration."""
+    """Else a method that asks the same again would have the same answer again, in each round."""
     chat = ChatByHash()
     run_virtual(search(config(tmp_path / "r", method="ape"), evaluator=FakeEvaluator(), chat=chat))
     assert len({request.seed for request in chat.asked}) == len(chat.asked) == 24
@@ -559,13 +559,13 @@ def test_the_ensemble_is_as_large_as_asked_for(tmp_path: Path) -> None:
     assert config(tmp_path / "r").ensemble_size == 3
 
 
-def test_no_iteration_tries_more_than_was_asked_for(tmp_path: Path) -> None:
+def test_no_round_tries_more_than_was_asked_for(tmp_path: Path) -> None:
     """The chat gives five templates, three are scored; what is left over is refused with its reason."""
-    heard: list[Event] = []
+    feedback: list[Event] = []
     result = run_virtual(
-        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=heard.append)
+        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=feedback.append)
     )
-    tried = Counter(e.position for e in heard if isinstance(e, TemplateScored) and not e.position.initial)
+    tried = Counter(e.position for e in feedback if isinstance(e, TemplateScored) and not e.position.initial)
     assert max(tried.values()) == 3
     assert result.rejected["too_many_proposals"] > 0
 
@@ -573,7 +573,7 @@ def test_no_iteration_tries_more_than_was_asked_for(tmp_path: Path) -> None:
 def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
     """The requests of a long conversation stop growing."""
     chat = ChatByHash()
-    wanted = config(tmp_path / "r", restarts=1, resets=1, iterations=12, max_turns=4)
+    wanted = config(tmp_path / "r", restarts=1, conversations=1, rounds=12, max_turns=4)
     run_virtual(search(wanted, evaluator=FakeEvaluator(), chat=chat))
     lengths = [len(request.messages) for request in chat.asked]
     assert lengths == [1, 3, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7]
@@ -582,14 +582,14 @@ def test_a_conversation_shows_no_more_turns_than_it_may(tmp_path: Path) -> None:
 
 def test_events_tell_the_story_in_order(tmp_path: Path) -> None:
     """A listener hears of the start, of every score, and of the end."""
-    heard: list[Event] = []
+    feedback: list[Event] = []
     result = run_virtual(
-        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=heard.append)
+        search(config(tmp_path / "r"), evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=feedback.append)
     )
-    names = [event.name for event in heard]
+    names = [event.name for event in feedback]
     assert (*names[:2], names[-1]) == ("search.run_opened", "search.started", "search.finished")
-    assert names.count("climb.finished") == 4
-    texts = {event.fields()["template"] for event in heard if event.name == "climb.template_scored"}
+    assert names.count("restart.finished") == 4
+    texts = {event.fields()["template"] for event in feedback if event.name == "restart.template_scored"}
     assert len(texts) == result.evaluated
     assert (tmp_path / "r" / "events.jsonl").read_text().count("\n") == len(names)
 
@@ -652,15 +652,15 @@ def test_any_prefix_of_a_journal_leads_to_the_same_end(
     reference: bytes,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """However far each climb had come, the run goes on to the same leaderboard and asks only for the rest."""
+    """However far each restart had come, the run ends with the same leaderboard and asks for the rest."""
     manifest, answers = journal
     run_dir = tmp_path_factory.mktemp("prefix") / "run"
     chat = ChatByHash()
 
     async def go_on() -> None:
         with Store.create(run_dir, {key: manifest[key] for key in ("identity", "config", "notes")}) as store:
-            for climb, length in enumerate(kept, start=1):
-                for position, stored in [each for each in answers if each[0].climb == climb][:length]:
+            for restart, length in enumerate(kept, start=1):
+                for position, stored in [each for each in answers if each[0].restart == restart][:length]:
                     await store.put_answer(position, stored.request_hash, stored.answer)
         await resume(run_dir, evaluator=FakeEvaluator(), chat=chat)
 

@@ -27,7 +27,7 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in
 from tests.fakes.small_result import small_result
 
-SMALL = ("--restarts", "1", "--resets", "1", "--iterations", "2", "--initial", "5")
+SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_a_name_with_a_comma_is_quoted_or_given_by_itself(capsys: pytest.Capture
 def test_the_table_tells_the_spread_of_seeds_from_what_is_certain(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The intervals of the runs are counted beside the means; where no climb helped, that is said."""
+    """The intervals of the runs are counted beside the means; where no restart helped, that is said."""
     found = summed(
         cell("d", "pn", 1, 0.5, gain=gain(plain=(1, 9), pool=(-2, 3))),
         cell("d", "pn", 2, 0.7, gain=gain(plain=(-1, 9), pool=(0, 0))),
@@ -105,7 +105,7 @@ def test_the_table_tells_the_spread_of_seeds_from_what_is_certain(
     rows = {line.split()[0]: line.split()[-1] for line in text.splitlines()}
     assert (rows["d"], rows["e"], rows["mean"]) == ("1/0/1", "0/1/0", "1/1/1")
     assert "± is of the seeds alone" in text
-    assert "d: in none of 2 runs, by whichever method, is best better for certain than the initial" in text
+    assert "d: in none of 2 runs, by whichever method, is best better for certain than the best" in text
     assert "e: in none" not in text
 
 
@@ -200,7 +200,7 @@ def test_the_dry_run_is_for_people_too(capsys: pytest.CaptureFixture[str]) -> No
     own = ["suite", "--data", "one,two", "--methods", "random", "--seeds", "1-3", *SMALL, "--dry-run"]
     assert main(own) == 0
     out = capsys.readouterr().out
-    assert out.startswith("the whole suite, each search of 1 restarts x 1 resets x 2 iterations\n")
+    assert out.startswith("the whole suite, each search of 1 restarts x 1 conversations x 2 rounds\n")
     assert "at most 6 searches\n" in out
 
 
@@ -214,10 +214,10 @@ def cell(data: str, method: str, seed: int, test: float | None, **more: Any) -> 
 
 
 def gain(*, plain: tuple[float, float], pool: tuple[float, float]) -> Gain:
-    """A gain with these intervals over plain and over the initial pool's pick."""
+    """A gain with these intervals over the default template and over the best starting template."""
     over = {
         name: Difference(points=sum(edges) / 2, interval=edges, paired=True, images=100)
-        for name, edges in (("plain", plain), ("initial pool", pool))
+        for name, edges in (("default template", plain), ("best starting template", pool))
     }
     return Gain(over=over, ensemble=None, verdict="")
 

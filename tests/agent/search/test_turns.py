@@ -1,4 +1,4 @@
-"""The loop's time is dealt out: however many climbs could go on at once, one does in a turn of the loop."""
+"""The loop's time is dealt out: however many restarts could go on at once, one does in a turn of the loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import VirtualTimeLoop
 
-CLIMBS = 24
+RESTARTS = 24
 
 
 class Counting(VirtualTimeLoop):
@@ -28,10 +28,10 @@ class Counting(VirtualTimeLoop):
 
 
 class ByTurn:
-    """Which climbs were worked on in each turn of the loop."""
+    """Which restarts were worked on in each turn of the loop."""
 
     def __init__(self) -> None:
-        self.climbs: dict[int, set[int]] = defaultdict(set)
+        self.restarts: dict[int, set[int]] = defaultdict(set)
 
     def __call__(self, event: Event) -> None:
         """Note whom it is about."""
@@ -39,28 +39,29 @@ class ByTurn:
         if isinstance(position, Position):
             loop = asyncio.get_running_loop()
             assert isinstance(loop, Counting)
-            self.climbs[loop.turns].add(position.climb)
+            self.restarts[loop.turns].add(position.restart)
 
 
-def test_in_one_turn_of_the_loop_one_climb_is_worked_on(tmp_path: Path) -> None:
-    """In a search of climbs in lockstep, from the drawing of their templates on, and when it is replayed."""
+def test_in_one_turn_of_the_loop_one_restart_is_worked_on(tmp_path: Path) -> None:
+    """In a search of restarts in lockstep, from the drawing of their templates on, and in a replay."""
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=CLIMBS, concurrency=CLIMBS, resets=1, iterations=2,
+        data="fake", llm="fake", method="pn", restarts=RESTARTS, concurrency=RESTARTS, conversations=1,
+        rounds=2,
         proposals=3, initial=6, top_k=3, run_dir=tmp_path / "run",
     )  # fmt: skip
     with asyncio.Runner(loop_factory=Counting) as runner:
         fresh, replayed = ByTurn(), ByTurn()
         runner.run(search(config, evaluator=FakeEvaluator(), chat=ChatByHash(), on_event=fresh))
-        more = {"iterations": 3}
+        more = {"rounds": 3}
         runner.run(
             resume(
                 config.run_dir or "", changes=more, evaluator=FakeEvaluator(), chat=ChatByHash(),
                 on_event=replayed,
             )
         )  # fmt: skip
-    for heard in (fresh, replayed):
-        assert set().union(*heard.climbs.values()) == set(range(1, CLIMBS + 1))
-        assert max(map(len, heard.climbs.values())) == 1
+    for feedback in (fresh, replayed):
+        assert set().union(*feedback.restarts.values()) == set(range(1, RESTARTS + 1))
+        assert max(map(len, feedback.restarts.values())) == 1
 
 
 async def test_first_come_first_served_and_who_has_left_takes_no_turn() -> None:

@@ -19,7 +19,7 @@ from promptclimb.agent.search.evaluation import score_templates
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.few_shots import pictures
 
-SMALL = {"method": "random", "initial": 12, "restarts": 2, "resets": 1, "iterations": 2}
+SMALL = {"method": "random", "initial": 12, "restarts": 2, "conversations": 1, "rounds": 2}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def board(run_dir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_views_order_what_was_found_and_the_climb_does_not_see_them(
+def test_views_order_what_was_found_and_the_restart_does_not_see_them(
     spec: EvaluatorSpec, tmp_path: Path
 ) -> None:
     """The same templates, with the same scores; the first has the highest mean of images and views."""

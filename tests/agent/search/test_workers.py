@@ -1,4 +1,4 @@
-"""Workers keep of a climb that has ended its record alone."""
+"""Workers keep of a restart that has ended its record alone."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import weakref
 from collections.abc import Iterator
 from typing import cast
 
-from promptclimb.agent.climb.climb import Climb
-from promptclimb.agent.climb.record import ClimbRecord
 from promptclimb.agent.events import unheard
+from promptclimb.agent.search.record import RestartRecord
+from promptclimb.agent.search.restart import Restart
 from promptclimb.agent.search.workers import Workers
 from promptclimb.agent.stop import Stop
 
 
-async def test_what_a_climb_that_has_ended_remembered_is_let_go() -> None:
+async def test_what_a_restart_that_has_ended_remembered_is_let_go() -> None:
     """And not by all thousand of them at once, when the last has ended."""
     ended: list[weakref.ref[Remembering]] = []
 
     class Remembering:
-        """A climb that looks for those before it."""
+        """A restart that looks for those before it."""
 
         begun = False
 
         def __init__(self, number: int) -> None:
-            self.record = ClimbRecord(number)
+            self.record = RestartRecord(number)
 
         async def run(self) -> None:
             """Ends at once."""
@@ -31,10 +31,10 @@ async def test_what_a_climb_that_has_ended_remembered_is_let_go() -> None:
             self.record.done = True
             ended.append(weakref.ref(self))
 
-    def climbs() -> Iterator[Climb]:
-        return (cast("Climb", Remembering(number)) for number in (1, 2, 3))
+    def restarts() -> Iterator[Restart]:
+        return (cast("Restart", Remembering(number)) for number in (1, 2, 3))
 
-    workers = Workers(climbs(), stop=Stop(), tell=unheard)
+    workers = Workers(restarts(), stop=Stop(), emit=unheard)
     assert await workers.run(at_once=1) is None
     assert [record.number for record in workers.records if record.done] == [1, 2, 3]
     assert [one() for one in ended] == [None] * 3

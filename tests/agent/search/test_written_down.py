@@ -28,7 +28,7 @@ LONG = [
 def test_what_takes_long_holds_no_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
-    """Choosing among, and writing down, what a thousand climbs have found takes seconds."""
+    """Choosing among, and writing down, what a thousand restarts have found takes seconds."""
     threads: set[threading.Thread] = set()
     work = getattr(module, name)
 
@@ -38,7 +38,7 @@ def test_what_takes_long_holds_no_loop(
 
     monkeypatch.setattr(module, name, seen)
     config = SearchConfig(
-        data="fake", llm="fake", method="pn", restarts=2, resets=1, iterations=1, proposals=2, initial=4,
+        data="fake", llm="fake", method="pn", restarts=2, conversations=1, rounds=1, proposals=2, initial=4,
         top_k=2, run_dir=tmp_path / "run",
     )  # fmt: skip
     assert run_virtual(search(config, evaluator=FakeEvaluator(), chat=ChatByHash())).status == "finished"

@@ -36,13 +36,13 @@ def test_the_nearer_table_wins() -> None:
         study(
             data=["one", "two"],
             seeds=[1],
-            methods=[{"method": "pn", "iterations": 4}],
+            methods=[{"method": "pn", "rounds": 4}],
             llms=[{"llm": "m", "temperature": 0.5}],
-            search={"restarts": 1, "resets": 1, "iterations": 2, "temperature": 0.1},
-            sets={"two": {"resets": 3, "iterations": 3}},
+            search={"restarts": 1, "conversations": 1, "rounds": 2, "temperature": 0.1},
+            sets={"two": {"conversations": 3, "rounds": 3}},
         )
     )
-    settings = [(one.config.restarts, one.config.resets, one.config.iterations) for one in found]
+    settings = [(one.config.restarts, one.config.conversations, one.config.rounds) for one in found]
     assert settings == [(1, 1, 4), (1, 3, 4)]
     assert {one.config.temperature for one in found} == {0.5}
 

@@ -31,8 +31,8 @@ REFUSED = {
     ),
     "option": (BASE + "[search]\nrestart = 3", "search: unknown key 'restart'; did you mean restarts"),
     "option of a method": (
-        'data = ["dice"]\nmethods = [{method = "random", iteration = 3}]',
-        "methods.1: unknown key 'iteration'; did you mean iterations?",
+        'data = ["dice"]\nmethods = [{method = "random", round = 3}]',
+        "methods.1: unknown key 'round'; did you mean rounds?",
     ),
     "what is no option": (BASE + "[search]\nshots = 3", "search: 'shots' does not stand here"),
     "method": ('data = ["dice"]\nmethods = ["rndom"]', "unknown method 'rndom'; did you mean random?"),
@@ -47,20 +47,20 @@ REFUSED = {
     "method twice": ('data = ["dice"]\nmethods = ["random", "random"]', "methods names 'random' twice"),
     "no LLM": (ASKING, "method 'pn' asks an LLM, and llms names none"),
     "row": (
-        BASE + '[[compare]]\nfirst = "randm"\nsecond = "plain"',
+        BASE + '[[compare]]\nfirst = "randm"\nsecond = "default template"',
         "'randm', which is no row; did you mean random?",
     ),
     "itself": (BASE + '[[compare]]\nfirst = "random"\nsecond = "random"', "sets 'random' against itself"),
     "resample": (
-        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nresample = ["image"]',
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nresample = ["image"]',
         "compare.1.resample.1 is 'image'",
     ),
     "LLM of a row": (
-        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nfirst_llm = "x"',
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nfirst_llm = "x"',
         "compare names 'x', which llms does not",
     ),
     "LLM of one that asks none": (
-        BASE + 'llms = ["x"]\n[[compare]]\nfirst = "random"\nsecond = "plain"\nfirst_llm = "x"',
+        BASE + 'llms = ["x"]\n[[compare]]\nfirst = "random"\nsecond = "default template"\nfirst_llm = "x"',
         "gives 'random' an LLM, and it asks none",
     ),
     "set": (
@@ -82,8 +82,8 @@ REFUSED = {
         "methods names 'hand-made', which is a reference already; rename it",
     ),
     "method called as the row of a reference": (
-        named("initial pool's pick"),
-        'methods names "initial pool\'s pick", which is a reference already',
+        named("best starting template"),
+        "methods names 'best starting template', which is a reference already",
     ),
     "method called as an ensemble": (
         named("a", "a ensemble"),
@@ -120,23 +120,26 @@ REFUSED = {
     ),
     "no model": (BASE + "models = []", "models: it is empty"),
     "nothing to draw": (
-        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nresample = []',
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nresample = []',
         "compare.1.resample: it is empty",
     ),
     "no shots of a method": (
         'data = ["dice"]\n[[methods]]\nmethod = "random"\nshots = []',
         "methods.1.shots: it is empty",
     ),
-    "reference twice": (BASE + "references = ['plain', 'plain']", "references names 'plain' twice"),
+    "reference twice": (
+        BASE + "references = ['default template', 'default template']",
+        "references names 'default template' twice",
+    ),
     "point twice": (BASE + "curve = [2, 2]", "curve names 2 twice"),
     "chance twice": (
-        BASE + '[[compare]]\nfirst = "random"\nsecond = "plain"\nresample = ["images", "images"]',
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nresample = ["images", "images"]',
         "compare.1.resample: it names one of them twice",
     ),
     "comparison twice": (
-        BASE + "compare = [{first = 'random', second = 'plain', resample = ['images', 'seeds']}, "
-        "{first = 'random', second = 'plain', resample = ['seeds', 'images']}]",
-        "compare asks twice for 'random' over 'plain'",
+        BASE + "compare = [{first = 'random', second = 'default template', resample = ['images', 'seeds']}, "
+        "{first = 'random', second = 'default template', resample = ['seeds', 'images']}]",
+        "compare asks twice for 'random' over 'default template'",
     ),
     "itself among LLMs": (
         'data = ["dice"]\nmethods = ["pn"]\nllms = ["x", "y"]\n'
@@ -209,7 +212,9 @@ def test_a_white_box_has_no_ensemble_that_a_name_could_mean() -> None:
     assert [one.row for one in read(text).methods] == ["coop", "coop ensemble"]
 
 
-@pytest.mark.parametrize("name", ["random ensemble", "plain", "best hand-made", "initial pool"])
+@pytest.mark.parametrize(
+    "name", ["random ensemble", "default template", "best hand-made", "best starting template"]
+)
 def test_references_and_ensembles_can_be_compared(name: str) -> None:
     """They are in each result already."""
     given: dict[str, Any] = {"data": ["dice"], "methods": ["random"]}

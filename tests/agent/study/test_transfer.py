@@ -24,7 +24,9 @@ def moving() -> tuple[Study, list[Outcome]]:
     found = study(data=["one"], seeds=[1], methods=["random"], models=["RN-pico", "ViT-pico"], transfer=True)
     hits = {"RN-pico": "1110", "ViT-pico": "1100"}
     runs = [
-        outcome(one, hits[one.model], template=f"{one.model} {{}}", figures={"plain": figure("1000")})
+        outcome(
+            one, hits[one.model], template=f"{one.model} {{}}", figures={"default template": figure("1000")}
+        )
         for one in cells(found)
     ]
     return found, runs
@@ -63,14 +65,14 @@ def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.
 def test_a_template_is_scored_with_the_settings_of_its_own_method(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other class names are another classifier: of the pick, and of the plain template that is taken off."""
+    """Other class names are another classifier: of the pick, and of the default template."""
     names = tmp_path / "names.txt"
     names.write_text("zero\none\n")
     methods = ["random", {"name": "renamed", "method": "random", "class_names": str(names)}]
     found = study(data=["one"], seeds=[1], methods=methods, models=["RN-pico", "ViT-pico"], transfer=True)
     plain = {"random": "1100", "renamed": "1000"}
     runs = [
-        outcome(one, "1110", template="a {}", figures={"plain": figure(plain[one.method])})
+        outcome(one, "1110", template="a {}", figures={"default template": figure(plain[one.method])})
         for one in cells(found)
     ]
 
@@ -102,7 +104,8 @@ def test_what_was_scored_on_other_data_is_scored_anew(
     (tmp_path / TRANSFER).write_text(json.dumps({json.dumps(["one", "ViT-pico", "RN-pico {}"]): 0.9}))
     made = cells_of(found, tmp_path, {}, {})
     runs = blocks_of(
-        outcome(one, template=f"{one.model} {{}}", figures={"plain": figure("1000")}) for one in made
+        outcome(one, template=f"{one.model} {{}}", figures={"default template": figure("1000")})
+        for one in made
     )
     for labels in ((0, 1, 0, 1), (0, 1, 0, 1), (1, 0, 1, 0)):
         for one in made:

@@ -42,8 +42,8 @@ def rows(table: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_mean_is_over_what_every_method_has_finished() -> None:
     """A seed that one lacks is in no row's mean; the paired difference leaves it out too."""
-    found = study(compare=PAIR, references=["plain"])
-    runs = list(finished(found, HITS, figures={"plain": figure("1000")}))
+    found = study(compare=PAIR, references=["default template"])
+    runs = list(finished(found, HITS, figures={"default template": figure("1000")}))
     cut = without(runs, method="mutate", data="one", seed=2)
     worse = [
         outcome(one.cell, "0000")
@@ -53,7 +53,7 @@ def test_a_mean_is_over_what_every_method_has_finished() -> None:
     ]
     (table,) = tables(found, blocks_of(worse))
     assert table["seeds"] == {"one": [1], "two": [1, 2]}
-    assert rows(table) == {"plain template": 0.25, "random": 0.5, "mutate": 0.75}
+    assert rows(table) == {"default template": 0.25, "random": 0.5, "mutate": 0.75}
     (difference,) = differences(found, blocks_of(worse))
     assert (difference["points"], difference["sets"], difference["runs"]) == (25.0, 2, 3)
 
@@ -84,10 +84,10 @@ def test_a_set_without_a_reference_has_no_mean_of_it() -> None:
 
 def test_what_a_search_is_compared_with_is_its_own() -> None:
     """Each method's initial pool may be another: a difference takes that of the search itself."""
-    found = study(compare=[{"first": "mutate", "second": "initial pool"}])
+    found = study(compare=[{"first": "mutate", "second": "best starting template"}])
     pools = {"random": figure("1111"), "mutate": figure("1000")}
     runs = [
-        outcome(one.cell, HITS[one.cell.method], figures={"initial pool": pools[one.cell.method]})
+        outcome(one.cell, HITS[one.cell.method], figures={"best starting template": pools[one.cell.method]})
         for one in finished(found, HITS)
     ]
     (difference,) = differences(found, blocks_of(runs))
@@ -208,7 +208,7 @@ def test_an_outcome_is_what_the_result_says() -> None:
     assert {name: one.test for name, one in found.figures.items()} == {
         "best": 0.5,
         "ensemble": 0.5,
-        "plain": 0.25,
+        "default template": 0.25,
     }
     assert {one.hits for one in found.figures.values()} == {None}
     stopped = outcome_of(cell, small_result(status="stopped", stop_reason="7 calls"))
@@ -223,9 +223,9 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
         image_set=None,
         classes=(),
         labels=(0, 1, 0, 1),
-        predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "plain": (0, 0, 1, 0)},
+        predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "default template": (0, 0, 1, 0)},
     )
-    ancestor = Ancestor(template="a {}", train=0.5, climb=1, reset=0, iteration=0)
+    ancestor = Ancestor(template="a {}", train=0.5, restart=1, conversation=0, round=0)
     curve = (Pick(after=5, template="b {}", test=0.25), Pick(after=9, template="a {}", test=None))
     kept = Details(decisions=decisions, lineage=(ancestor,), curve=curve)
     write_details(tmp_path, kept)
@@ -234,7 +234,7 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
     assert {name: one.hits for name, one in found.figures.items()} == {
         "best": "1100",
         "ensemble": None,
-        "plain": "1000",
+        "default template": "1000",
     }
     assert found.curve == {5: 0.25}
     write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
@@ -267,7 +267,7 @@ def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
 
 
 def test_a_reference_is_marked_by_its_own_accuracy() -> None:
-    """Not by that of what was chosen: a plain template may guess where a search does not."""
+    """Not by that of what was chosen: a default template may guess where a search does not."""
     (cell, *_) = cells(study())
     sizes = Sizes(train=2, val=0, test=400)
     dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=sizes)
@@ -276,5 +276,5 @@ def test_a_reference_is_marked_by_its_own_accuracy() -> None:
     assert {name: one.guessed for name, one in figures.items()} == {
         "best": False,
         "ensemble": True,
-        "plain": True,
+        "default template": True,
     }

@@ -110,7 +110,7 @@ def test_it_is_an_evaluator(evaluator: OpenClipEvaluator) -> None:
     assert isinstance(evaluator, Evaluator)
     info = evaluator.info
     assert (info.classes, info.shots, dict(info.sizes)) == (4, 4, {"train": 16, "val": 12, "test": 48})
-    assert info.baselines["plain"] == ("a photo of a {}",)
+    assert info.baselines["default template"] == ("a photo of a {}",)
     assert info.precision == "fp32"
 
 

@@ -28,7 +28,7 @@ PUBLISHED = {
 def test_every_known_set_has_templates_of_its_own(name: str) -> None:
     """At least one, each with a slot, no two alike."""
     found = for_dataset(name)
-    assert found["plain"] == (PLAIN,)
+    assert found["default template"] == (PLAIN,)
     assert len(set(found["hand-made"])) == len(found["hand-made"]) >= 1
     assert all("{}" in template for templates in found.values() for template in templates)
 

@@ -120,7 +120,7 @@ async def test_a_run_that_began_without_an_llm_goes_on_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What can be had meanwhile does not make another run of it, nor of a search of a suite."""
-    one = config(data="digits", run_dir=tmp_path / "run", restarts=1, iterations=1, initial=4)
+    one = config(data="digits", run_dir=tmp_path / "run", restarts=1, rounds=1, initial=4)
     broken = FakeEvaluator(before_batch=lambda _: 1 / 0)
     with monkeypatch.context() as patched:
         patched.setattr(local_server, "PACKAGE", "not_there")
@@ -137,9 +137,9 @@ async def test_a_run_that_began_without_an_llm_goes_on_without(
 async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Path, model: Model) -> None:
     """A file may be a GGUF and broken all the same; one line says so, and the other searches know."""
     heard: list[Event] = []
-    small = {"restarts": 1, "iterations": 1, "initial": 4, "run_dir": tmp_path / "run"}
+    small = {"restarts": 1, "rounds": 1, "initial": 4, "run_dir": tmp_path / "run"}
     one = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
-    result = await Session(config=one, evaluator=FakeEvaluator(), tell=Bus(heard.append)).start()
+    result = await Session(config=one, evaluator=FakeEvaluator(), emit=Bus(heard.append)).start()
     assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
     (said,) = [event.text for event in heard if isinstance(event, Noted) and "file bounds" in event.text]
     assert said == result.notes[FALLBACK]
@@ -172,6 +172,6 @@ async def test_a_folder_that_is_not_there_is_told_before_the_model_is_loaded(
     llm, nowhere = f"local:{model()}", str(tmp_path / "nix")
     wrong = config(llm=llm, llm_fallback=fallback, data=nowhere, run_dir=tmp_path / "run")
     with told.joined(heard.append), pytest.raises(UsageError, match="no data set called"):
-        await Session(config=wrong, tell=told).start()
+        await Session(config=wrong, emit=told).start()
     assert not [event for event in heard if isinstance(event, Noted) and "loading" in event.text]
     assert not local_server._loaded

@@ -31,12 +31,12 @@ def servers() -> list[int]:
 
 
 def config(model: Path, run_dir: Path, **more: object) -> SearchConfig:
-    small = {"method": "pn", "restarts": 1, "resets": 1, "iterations": 2, "initial": 4, "concurrency": 2}
+    small = {"method": "pn", "restarts": 1, "conversations": 1, "rounds": 2, "initial": 4, "concurrency": 2}
     return SearchConfig(**{"data": "words", "llm": f"local:{model}", "run_dir": run_dir, **small, **more})
 
 
-async def test_it_climbs_and_leaves_no_server(model: Model, tmp_path: Path) -> None:
-    """The server is there while it climbs; its key, which is nobody's, stands in no file of the run."""
+async def test_it_restarts_and_leaves_no_server(model: Model, tmp_path: Path) -> None:
+    """The server is there while it restarts; its key, which is nobody's, stands in no file of the run."""
     seen: list[list[int]] = []
     evaluator = FakeEvaluator(before_batch=lambda _: seen.append(servers()))
     result = await search(config(model(), tmp_path / "run"), evaluator=evaluator)
@@ -60,7 +60,7 @@ async def test_one_that_is_stopped_leaves_no_server(model: Model, tmp_path: Path
 
 
 async def test_one_whose_server_is_killed_ends_as_if_nothing_had_been(model: Model, tmp_path: Path) -> None:
-    """The server is started again, no iteration is lost, and the result is the same."""
+    """The server is started again, no round is lost, and the result is the same."""
     killed: list[int] = []
     heard: list[Event] = []
 

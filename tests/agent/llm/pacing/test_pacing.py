@@ -29,12 +29,12 @@ def limiter(limits: RateLimits, heard: list[Event] | None = None, name: str = "o
 async def drive(
     pacer: Pool, server: object, seconds: float, tokens: int = 100, used: int = 100
 ) -> tuple[float, int]:
-    """Thirty climbs that ask for so long; the amount that the server let through, and its refusals."""
+    """Thirty restarts that ask for so long; the amount that the server let through, and its refusals."""
     loop = asyncio.get_running_loop()
     rng = random.Random(1)
     through, refused = 0.0, 0
 
-    async def climb() -> None:
+    async def restart() -> None:
         nonlocal through, refused
         while True:
             with await acquire(pacer, tokens) as permit:
@@ -48,7 +48,7 @@ async def drive(
                 await asyncio.sleep(rng.uniform(0.1, 1.0))
                 permit.limiter.succeeded(permit, used)
 
-    tasks = [loop.create_task(climb()) for _ in range(30)]
+    tasks = [loop.create_task(restart()) for _ in range(30)]
     await asyncio.sleep(seconds)
     for task in tasks:
         task.cancel()
@@ -134,14 +134,14 @@ async def test_waiters_are_served_in_order() -> None:
     """First come, first served, though all are ready at once."""
     pacer, order = pool_of(limiter(RateLimits(rpm=60, concurrency=2))), []
 
-    async def climb(number: int) -> None:
+    async def restart(number: int) -> None:
         with await acquire(pacer, 1):
             order.append(number)
             await asyncio.sleep(0.5)
 
     async with asyncio.TaskGroup() as group:
         for number in range(20):
-            group.create_task(climb(number))
+            group.create_task(restart(number))
     assert order == list(range(20))
 
 
@@ -299,12 +299,12 @@ async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after
     with await acquire(pacer, 1) as permit:
         one.refused(permit, 30.0)
 
-    async def climb() -> None:
+    async def restart() -> None:
         with await acquire(pacer, 1):
             starts.append(loop.time())
             await asyncio.sleep(100)
 
-    tasks = [asyncio.create_task(climb()) for _ in range(10)]
+    tasks = [asyncio.create_task(restart()) for _ in range(10)]
     await asyncio.sleep(60)
     assert len(starts) == 10
     assert min(starts) >= 30
@@ -340,13 +340,13 @@ async def test_work_goes_to_the_endpoint_with_room() -> None:
     )
     pacer, took = pool_of(slow, fast), {"one": 0, "two": 0}
 
-    async def climb() -> None:
+    async def restart() -> None:
         while True:
             with await acquire(pacer, 1) as permit:
                 took[permit.limiter.name] += 1
                 await asyncio.sleep(0.1)
 
-    tasks = [asyncio.create_task(climb()) for _ in range(20)]
+    tasks = [asyncio.create_task(restart()) for _ in range(20)]
     await asyncio.sleep(120)
     assert took["one"] == pytest.approx(120, abs=4)
     assert took["two"] == pytest.approx(480, abs=12)
@@ -395,13 +395,13 @@ def test_cancelling_at_any_moment_leaks_nothing(plan: list[tuple[float, float, b
         one = limiter(RateLimits(rpm=600, concurrency=size))
         pacer = pool_of(one)
 
-        async def climb(start: float, length: float) -> None:
+        async def restart(start: float, length: float) -> None:
             await asyncio.sleep(start)
             with await acquire(pacer, 1):
                 assert one.statistics().in_flight <= size
                 await asyncio.sleep(length)
 
-        tasks = [asyncio.create_task(climb(start, length)) for start, length, _ in plan]
+        tasks = [asyncio.create_task(restart(start, length)) for start, length, _ in plan]
         for (start, length, cancelled), task in zip(plan, tasks, strict=True):
             if cancelled:
                 asyncio.get_running_loop().call_later((start + length) / 2, task.cancel)

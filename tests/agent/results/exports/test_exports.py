@@ -42,7 +42,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         method="random",
         shots=1,
         restarts=1,
-        iterations=1,
+        rounds=1,
         initial=4,
         run_dir=home / "run",
     )
@@ -190,7 +190,7 @@ def test_the_formats_are_those_that_are_documented() -> None:
 def test_class_names_that_only_the_evaluator_had_are_said_to_be_so(tmp_path: Path) -> None:
     """Not that there is no data set of a name which never was one."""
     config = SearchConfig(
-        data="mine", method="random", shots=1, restarts=1, iterations=1, initial=4, run_dir=tmp_path / "run"
+        data="mine", method="random", shots=1, restarts=1, rounds=1, initial=4, run_dir=tmp_path / "run"
     )
     run_virtual(search(config, evaluator=FakeEvaluator()))
     with pytest.raises(UsageError, match=r"own evaluator \(.*FakeEvaluator\), so there are no class names"):

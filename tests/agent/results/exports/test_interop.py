@@ -52,7 +52,7 @@ class Home:
         self.data, self.run, self.name = folder / "photos", folder / "run", f"local-dir:{folder / 'my-clip'}"
         config = SearchConfig(
             data=str(self.data), model=self.name, pretrained="own", method="random", shots=4, restarts=1,
-            iterations=2, initial=4, run_dir=self.run, device="cpu",
+            rounds=2, initial=4, run_dir=self.run, device="cpu",
         )  # fmt: skip
         search_sync(config)
         self.model, _, self.preprocess = open_clip.create_model_and_transforms(self.name)

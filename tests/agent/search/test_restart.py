@@ -1,0 +1,57 @@
+"""A restart as its method sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promptclimb import SearchConfig, search
+from promptclimb.agent.config.known_methods import KnownMethod
+from promptclimb.agent.search import restart
+from promptclimb.agent.search.methods import Propose, Steps, View
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.clock import run_virtual
+
+
+class Looker:
+    """Keeps the views that it is given, and proposes nothing."""
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+
+    def conversation(self, view: View) -> Steps:
+        """One empty step."""
+        self.views.append(view)
+        yield Propose([])
+
+
+@pytest.fixture
+def looker(monkeypatch: pytest.MonkeyPatch) -> Looker:
+    """The method in the place of another."""
+    own = Looker()
+    monkeypatch.setattr(restart, "method_named", lambda _name: own)
+    monkeypatch.setattr(restart, "KNOWN_METHODS", {"random": KnownMethod("looks", "looker", requests=0)})
+    return own
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_method_is_told_what_the_user_says_and_the_names_of_the_classes(
+    tmp_path: Path, looker: Looker, blind: bool
+) -> None:
+    """Unless the search is blind; the names are those that the evaluator knows, by label."""
+    evaluator = FakeEvaluator()
+    config = SearchConfig(
+        data="fake",
+        method="random",
+        restarts=1,
+        conversations=1,
+        initial=6,
+        describe="throws of dice",
+        blind=blind,
+        run_dir=tmp_path / "r",
+    )
+    run_virtual(search(config, evaluator=evaluator))
+    (view,) = looker.views
+    told = ("", ()) if blind else ("throws of dice", evaluator.info.class_names)
+    assert (view.description, tuple(view.class_names)) == told

@@ -1,0 +1,13 @@
+"""Seeds that follow from a place."""
+
+from __future__ import annotations
+
+from promptclimb.agent.search.seeds import derived, rng_for
+
+
+def test_seeds_follow_from_their_place() -> None:
+    """The same on every machine; neighbours have nothing in common."""
+    assert derived(1, 2, 3) == derived(1, 2, 3) == 270_978_779
+    assert len({derived(1, restart, turn) for restart in range(50) for turn in range(50)}) == 2500
+    assert rng_for(1, "a").random() != rng_for(1, "b").random()
+    assert all(0 <= derived(seed) < 2**31 for seed in range(100))
