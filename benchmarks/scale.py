@@ -40,7 +40,7 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.cost import Bill, Usage
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.position import Position
@@ -160,7 +160,7 @@ def memory_adds() -> dict[str, dict[int, float]]:
 async def put(store: Store, number: int) -> None:
     """Write one answer of the size that answers have."""
     answer = ChatAnswer(text=reply_text(str(number), 5), model="m", prompt_tokens=900, completion_tokens=60)
-    await store.put_answer(Position(number // 100, 0, number % 100), "0" * 64, answer, Bill(Usage(calls=1)))
+    await store.put_answer(Position(number // 100, 0, number % 100), "0" * 64, answer, Bill(Spent(calls=1)))
 
 
 async def store_size(answers: int) -> dict[str, float]:

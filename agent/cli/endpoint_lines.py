@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ...evaluator.counts import counted
 from ..llm.endpoints import PARAMETERS, Probed
-from ..llm.headers import allowance
+from ..llm.headers import stated_limit
 
 
 def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
@@ -42,7 +42,7 @@ def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
 
 def _limits(probed: Probed) -> Iterator[str]:
     for kind in ("requests", "tokens"):
-        said = allowance(probed.answer.headers, kind)
+        said = stated_limit(probed.answer.headers, kind)
         if said.limit is not None:
             yield f"{said.limit:,.0f} {kind}"
         elif said.remaining is not None:

@@ -9,7 +9,7 @@ from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..errors import TokenUsage
-from ..llm.cost import Price, find_price
+from ..llm.cost import Tariff, find_price
 from ..llm.pool import MORE_TOKENS
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
@@ -119,7 +119,7 @@ def iterated(config: SearchConfig, requests: Sequence[int]) -> int:
     return config.restarts * config.conversations * a_conversation
 
 
-def prices_of(config: SearchConfig) -> list[Price] | None:
+def prices_of(config: SearchConfig) -> list[Tariff] | None:
     """Return the price of every endpoint; None where one is not known."""
     asked = config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),)
     prices = [
@@ -143,7 +143,7 @@ def _cost(config: SearchConfig, calls: int, tokens: int, longest: int) -> float 
     return round(_least(worst / PICODOLLARS, config.max_cost), 6)
 
 
-def _most(price: Price, calls: int, prompt: int, answers: int, *, longest: int) -> float:
+def _most(price: Tariff, calls: int, prompt: int, answers: int, *, longest: int) -> float:
     """Return what calls cost at most in picodollars, at what is asked of the longest of them."""
     call = price.most(TokenUsage())
     with_prompt = price.most(TokenUsage(longest))

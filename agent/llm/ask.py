@@ -39,10 +39,10 @@ from ..events import (
 )
 from ..rates import PICODOLLARS
 from .budget import Budget, TokenBound
-from .chat import ChatAnswer, ChatRequest, Reply, asked_tokens
-from .cost import NO_BILL, NOTHING, Bill, Price, Usage, cost_at_most
+from .chat import BilledAnswer, ChatAnswer, ChatRequest, asked_tokens
+from .cost import NO_BILL, NOTHING, Bill, Spent, Tariff, cost_at_most
 from .limiter import Permit, RateLimiter
-from .pool import Endpoint, Member, Pool
+from .pool import Endpoint, EndpointPool, Member
 from .retry import FailureKind, Outage, RetryPolicy, classify, retrying
 
 GIVE_UP_AFTER_S = 1800.0
@@ -62,7 +62,7 @@ class Ledger(Protocol):
         """Write the cost of an attempt without an answer; on disk when it returns."""
         ...
 
-    async def put_reserved(self, reserved: Usage) -> None:
+    async def put_reserved(self, reserved: Spent) -> None:
         """Write what an attempt may cost, before it is made; on disk when it returns."""
         ...
 
@@ -111,15 +111,15 @@ class _Attempt:
     request: ChatRequest
     longer: bool
     moved: bool
-    reserved: Usage
+    reserved: Spent
     retries: int
     failed: int = 0
-    written: Usage = NOTHING
+    written: Spent = NOTHING
     sent: bool = False
-    billed: Usage = NOTHING
+    billed: Spent = NOTHING
 
     @property
-    def used(self) -> Usage:
+    def used(self) -> Spent:
         """The usage to add to the totals."""
         return replace(self.billed, retries=self.retries, failed_calls=self.failed)
 
@@ -186,7 +186,7 @@ class Proposer:
         self._rng = rng or random.Random()
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
         self._members = [self._member(endpoint, has_answers) for endpoint in endpoints]
-        self._pool = Pool(self._members)
+        self._pool = EndpointPool(self._members)
         self._bound = TokenBound()
         self._outage = Outage(give_up_after_s, self._clock)
         self._gave_up = False
@@ -210,7 +210,7 @@ class Proposer:
             now = member.limiter.statistics()
             self._emit(EndpointPaced(endpoint=member.name, in_flight=now.ceiling, rpm=now.rpm, tpm=now.tpm))
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         """Get one answer.
 
         The clients are called in the caller's task. Errors of a client other than ChatError pass through.
@@ -226,7 +226,7 @@ class Proposer:
         def report(attempt: int, wait_s: float, kind: FailureKind) -> None:
             self._emit(RetryScheduled(endpoint=asked.endpoint, attempt=attempt, wait_s=wait_s, reason=kind))
 
-        async def once(number: int) -> Reply:
+        async def once(number: int) -> BilledAnswer:
             asked.number = number
             return await self._everywhere(asked)
 
@@ -247,7 +247,7 @@ class Proposer:
             )
             raise named from error.__cause__
 
-    async def _everywhere(self, asked: _Asked) -> Reply:
+    async def _everywhere(self, asked: _Asked) -> BilledAnswer:
         """Make one attempt, at as many endpoints as there is hope for."""
         asked.tried.clear()
         failures: list[ChatError | RequestFailedError] = []
@@ -299,7 +299,7 @@ class Proposer:
         self._emit(RetryScheduled(endpoint=member.name, attempt=asked.number, wait_s=0.0, reason=kind))
         return True
 
-    async def _reserve_and_send(self, asked: _Asked) -> Reply | None:
+    async def _reserve_and_send(self, asked: _Asked) -> BilledAnswer | None:
         """Make the attempt at one endpoint; None if more has to be reserved for it first."""
         request, tried = asked.request, asked.tried
         longest = self._longest(request)
@@ -326,7 +326,7 @@ class Proposer:
                 asked.endpoint, asked.max_tokens = member.name, sent.max_tokens
                 tried.append(member)
                 answer = await self._deliver(attempt)
-                return Reply(answer, attempt.bill, member.name)
+                return BilledAnswer(answer, attempt.bill, member.name)
         finally:
             used = NOTHING if attempt is None else attempt.used
             self.budget.settle(reserved, used)
@@ -341,11 +341,11 @@ class Proposer:
             default=request,
         )
 
-    def _highest_price(self, tokens: TokenUsage) -> Price | None:
+    def _highest_price(self, tokens: TokenUsage) -> Tariff | None:
         prices = [member.price for member in self._pool.members if member.price is not None]
         return max(prices, key=lambda price: cost_at_most(tokens, price), default=None)
 
-    def _outgrown(self, request: ChatRequest, most_tokens: int, reserved: Usage) -> bool:
+    def _outgrown(self, request: ChatRequest, most_tokens: int, reserved: Spent) -> bool:
         """Return whether a request that has waited may by now cost more than is reserved for it."""
         longest = self._longest(request)
         if longest.max_tokens > most_tokens:
@@ -460,7 +460,7 @@ class Proposer:
         member, permit = attempt.member, attempt.permit
         self._learn_bill(attempt, answer.usage if answer.usage_known else None)
         if answer.usage_known:
-            attempt.billed = Usage.of(answer.usage, member.price)
+            attempt.billed = Spent.of(answer.usage, member.price)
         else:
             attempt.bill_unknown()
             if not member.usage_missing:
@@ -480,7 +480,7 @@ class Proposer:
         member, permit, limiter = attempt.member, attempt.permit, attempt.member.limiter
         attempt.failed = 1
         if error.usage is not None:
-            attempt.billed = Usage.of(error.usage, member.price)
+            attempt.billed = Spent.of(error.usage, member.price)
             self._learn_bill(attempt, error.usage)
         elif error.perhaps_billed:
             attempt.bill_unknown()

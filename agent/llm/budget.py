@@ -14,7 +14,7 @@ from ..errors import BudgetSpentError, ConfigError, TokenUsage
 from ..events import UsageChanged
 from ..rates import PICODOLLARS
 from .chat import ChatRequest, size
-from .cost import NOTHING, Price, Usage, cost_at_most
+from .cost import NOTHING, Spent, Tariff, cost_at_most
 
 HEADROOM = 1.5
 
@@ -45,7 +45,7 @@ class Limits:
             minutes=config.max_minutes,
         )
 
-    def need_price(self, price: Price | None) -> None:
+    def need_price(self, price: Tariff | None) -> None:
         """Raise ConfigError for a limit on money without a price."""
         if self.cost_usd is not None and price is None:
             raise ConfigError(
@@ -90,29 +90,29 @@ class Budget:
 
     Args:
         limits: What may be used in all.
-        spent: Usage of earlier sessions.
+        spent: Spent of earlier sessions.
         clock: Seconds; the running loop's time by default.
     """
 
     def __init__(
-        self, limits: Limits, spent: Usage = NOTHING, *, clock: Callable[[], float] | None = None
+        self, limits: Limits, spent: Spent = NOTHING, *, clock: Callable[[], float] | None = None
     ) -> None:
         self.limits = limits
         self._clock = clock or asyncio.get_running_loop().time
         self._started = self._clock()
         self._spent = spent
         self._reserved = NOTHING
-        self._waiting: deque[tuple[Usage, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[Spent, asyncio.Future[None]]] = deque()
         dollars = None if limits.cost_usd is None else Decimal(str(limits.cost_usd))
         self._picodollars = None if dollars is None else int(dollars * PICODOLLARS)
 
     @property
-    def spent(self) -> Usage:
+    def spent(self) -> Spent:
         """All usage up to now, with earlier sessions and the time of this one."""
         return replace(self._spent, active_s=self._spent.active_s + self._clock() - self._started)
 
     @property
-    def reserved(self) -> Usage:
+    def reserved(self) -> Spent:
         """Reservations of attempts under way."""
         return self._reserved
 
@@ -170,7 +170,7 @@ class Budget:
             left={name: value for name, value in left.items() if value is not None},
         )
 
-    async def reserve(self, tokens: TokenUsage, price: Price | None = None) -> Usage:
+    async def reserve(self, tokens: TokenUsage, price: Tariff | None = None) -> Spent:
         """Reserve one call and the most that it can cost.
 
         Args:
@@ -184,7 +184,7 @@ class Budget:
             BudgetSpentError: What is left is not enough, or the time is up.
         """
         self.check_time()
-        need = Usage(
+        need = Spent(
             calls=1, estimated_tokens=tokens.total, estimated_picodollars=cost_at_most(tokens, price)
         )
         if not self._waiting and self._room(need):
@@ -201,7 +201,7 @@ class Budget:
             raise
         return need
 
-    def settle(self, reserved: Usage, used: Usage = NOTHING) -> None:
+    def settle(self, reserved: Spent, used: Spent = NOTHING) -> None:
         """Replace a reservation by its real cost; by nothing if it was not billed."""
         self._reserved = self._reserved.minus(reserved)
         self._spent = self._spent.plus(used)
@@ -223,7 +223,7 @@ class Budget:
                 granted.set_result(None)
             self._waiting.popleft()
 
-    def _room(self, need: Usage) -> bool:
+    def _room(self, need: Spent) -> bool:
         """Return whether there is room now; raise BudgetSpentError if there never will be."""
         self.check_time()
         if exceeded := self._exceeded(self._spent.plus(need)):
@@ -232,7 +232,7 @@ class Budget:
             raise BudgetSpentError(f"the {verb} reached", limit=next(iter(exceeded)), limits=tuple(exceeded))
         return not self._exceeded(self._spent.plus(self._reserved).plus(need))
 
-    def _exceeded(self, total: Usage) -> dict[str, str]:
+    def _exceeded(self, total: Spent) -> dict[str, str]:
         """Return the description of every limit that a total exceeds, by its name."""
         limits = self.limits
         found = {}

@@ -136,7 +136,7 @@ class ChatClient(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class BilledAnswer:
     """An answer, its bill (to be written down with it), and the name of the endpoint that gave it."""
 
     answer: ChatAnswer
@@ -147,7 +147,7 @@ class Reply:
 class Asker(Protocol):
     """Gets an answer with retries and within limits, as ``Proposer`` does."""
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         """Return an answer to a request.
 
         Raises:

@@ -20,8 +20,7 @@ from fractions import Fraction
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..config.fields import AUTO, without_credentials
-from ..config.fields import Price as ConfiguredPrice
+from ..config.fields import AUTO, Price, without_credentials
 from ..errors import ConfigError
 from ..rates import PICODOLLARS, TokenUsage
 
@@ -43,7 +42,7 @@ _SHOWN = {
 """The table's names of each shown price; a kind of token without a price of its own has the next one's."""
 
 
-class Price(Protocol):
+class Tariff(Protocol):
     """The price of an endpoint."""
 
     def charge(self, usage: TokenUsage) -> int:
@@ -55,14 +54,14 @@ class Price(Protocol):
         ...
 
 
-def cost(usage: TokenUsage, price: Price | None) -> int:
+def cost(usage: TokenUsage, price: Tariff | None) -> int:
     """Return the cost of an answer in picodollars: as the endpoint reports it, else by the price, else 0."""
     if usage.vendor_picodollars is not None:
         return usage.vendor_picodollars
     return 0 if price is None else price.charge(usage)
 
 
-def cost_at_most(tokens: TokenUsage, price: Price | None) -> int:
+def cost_at_most(tokens: TokenUsage, price: Tariff | None) -> int:
     """Return the highest cost of so many tokens in picodollars; 0 without a price."""
     return 0 if price is None else price.most(tokens)
 
@@ -77,7 +76,7 @@ class CorrectedPrice:
         price: The configured price.
     """
 
-    def __init__(self, price: Price) -> None:
+    def __init__(self, price: Tariff) -> None:
         self._price = price
         self._times = Fraction(1)
         self._token = Fraction(0)
@@ -189,11 +188,11 @@ def _in_words(prices: Mapping[str, float]) -> str:
 
 
 def find_price(
-    configured: ConfiguredPrice | Literal["auto"] | None,
+    configured: Price | Literal["auto"] | None,
     base_url: str | None,
     model: str,
     service_tier: str | None = None,
-) -> Price | None:
+) -> Tariff | None:
     """Return the price that a setting means; a TablePrice for ``auto``.
 
     Args:
@@ -328,7 +327,7 @@ def _newest(today: date) -> date:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Spent:
     """What a run has used, earlier sessions included.
 
     An attempt of which nobody says what it was billed counts against limits with the most that it can have
@@ -367,7 +366,7 @@ class Usage:
     active_s: float = 0.0
 
     @classmethod
-    def of(cls, usage: TokenUsage, price: Price | None) -> Usage:
+    def of(cls, usage: TokenUsage, price: Tariff | None) -> Spent:
         """Return the usage of one billed attempt."""
         return cls(
             calls=1,
@@ -396,26 +395,26 @@ class Usage:
         """The known cost in US dollars."""
         return self.picodollars / PICODOLLARS
 
-    def plus(self, other: Usage) -> Usage:
+    def plus(self, other: Spent) -> Spent:
         """Return the sum of both."""
         names = self.__dataclass_fields__
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return Spent(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
-    def minus(self, other: Usage) -> Usage:
+    def minus(self, other: Spent) -> Spent:
         """Return the difference of both."""
         names = self.__dataclass_fields__
-        return Usage(**{name: getattr(self, name) - getattr(other, name) for name in names})
+        return Spent(**{name: getattr(self, name) - getattr(other, name) for name in names})
 
 
-NOTHING = Usage()
+NOTHING = Spent()
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
     """The usage of one attempt, and the reservation written down before it that it settles."""
 
-    usage: Usage = NOTHING
-    reserved: Usage = NOTHING
+    usage: Spent = NOTHING
+    reserved: Spent = NOTHING
 
 
 NO_BILL = Bill()

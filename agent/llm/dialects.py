@@ -43,7 +43,7 @@ class Sent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ContextWindow:
     """A context that messages and answer share: its tokens, and the tokens per byte of the messages."""
 
     tokens: int
@@ -54,11 +54,11 @@ class Window:
         left = int((self.tokens - size(messages) * self.tokens_a_byte) * HEADROOM)
         return min(max_tokens, max(left, LEAST_ANSWER))
 
-    def joined(self, other: Window | None) -> Window:
+    def joined(self, other: ContextWindow | None) -> ContextWindow:
         """Return the narrower of both."""
         if other is None:
             return self
-        return Window(min(self.tokens, other.tokens), max(self.tokens_a_byte, other.tokens_a_byte))
+        return ContextWindow(min(self.tokens, other.tokens), max(self.tokens_a_byte, other.tokens_a_byte))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Dialect:
     merged: bool = False
     streams: bool = False
     fits: int | None = None
-    window: Window | None = None
+    window: ContextWindow | None = None
 
     def put(self, request: ChatRequest, options: Mapping[str, Any]) -> Sent:
         """Return a request as this endpoint takes it; ``options`` override the request's own parameters."""
@@ -220,7 +220,7 @@ def room(sizes: Overlong, messages: tuple[Message, ...], max_tokens: int) -> int
     return min(fits, sent - 1)
 
 
-def window(sizes: Overlong, messages: tuple[Message, ...], max_tokens: int) -> Window | None:
+def window(sizes: Overlong, messages: tuple[Message, ...], max_tokens: int) -> ContextWindow | None:
     """Return the context that holds these messages but not their answer; None if it has no room for one."""
     prompt = _prompt(sizes, max_tokens)
     if not sizes.window or prompt <= 0:
@@ -228,7 +228,7 @@ def window(sizes: Overlong, messages: tuple[Message, ...], max_tokens: int) -> W
     left = int((sizes.window - prompt) * HEADROOM)
     if not LEAST_ANSWER <= left < max_tokens:
         return None
-    return Window(tokens=sizes.window, tokens_a_byte=prompt / size(messages))
+    return ContextWindow(tokens=sizes.window, tokens_a_byte=prompt / size(messages))
 
 
 def _prompt(sizes: Overlong, max_tokens: int) -> int:

@@ -107,7 +107,7 @@ def why_unconnected(error: aiohttp.ClientConnectorError) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class StatedLimit:
     """One kind of limit as one reply states it.
 
     Attributes:
@@ -150,17 +150,17 @@ def retry_after(
             if wait is not None and 0 <= wait <= LONGEST_WAIT:
                 return wait
             _ignore(ignored, name, value)
-    spent = [said for kind in _KINDS if (said := allowance(headers, kind, now=now)).remaining == 0]
+    spent = [said for kind in _KINDS if (said := stated_limit(headers, kind, now=now)).remaining == 0]
     return max((said.full_in_s for said in spent if said.full_in_s is not None), default=None)
 
 
-def allowance(
+def stated_limit(
     headers: Mapping[str, str],
     kind: Kind,
     *,
     now: Callable[[], float] = time.time,
     ignored: OnIgnored | None = None,
-) -> Allowance:
+) -> StatedLimit:
     """Return what a reply says of requests or of tokens; missing and senseless values are None."""
     limit = _number(headers, _names("limit", kind), ignored, least=1)
     remaining = _number(headers, _names("remaining", kind), ignored, least=0)
@@ -173,7 +173,7 @@ def allowance(
             break
     source = next((name for name in _names("limit", kind) if name in headers), None)
     period = full_in_s if source == _DRAFT and remaining == 0 else None
-    return Allowance(limit, remaining, full_in_s, period)
+    return StatedLimit(limit, remaining, full_in_s, period)
 
 
 def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float | None:

@@ -13,7 +13,7 @@ from typing import Self
 from ..config.fields import CONCURRENCY
 from ..errors import FatalChatError
 from ..events import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, unheard
-from .headers import Allowance, Kind, allowance
+from .headers import Kind, StatedLimit, stated_limit
 from .headers import retry_after as read_retry_after
 
 PERIOD_S = 60.0
@@ -234,7 +234,7 @@ class MinuteLimits:
         """
         read_retry_after(headers, ignored=self._ignore)
         for kind, configured in self._configured.items():
-            said = allowance(headers, kind, ignored=self._ignore)
+            said = stated_limit(headers, kind, ignored=self._ignore)
             if said.limit is not None:
                 self._learn(kind, said, said.limit, configured, in_flight, tokens)
             if said.remaining is not None and (window := self._windows.get(kind)) is not None:
@@ -277,7 +277,7 @@ class MinuteLimits:
     def _learn(
         self,
         kind: Kind,
-        said: Allowance,
+        said: StatedLimit,
         limit: float,
         configured: float | None,
         in_flight: int,

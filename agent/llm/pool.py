@@ -37,7 +37,7 @@ from ..errors import (
     TransientChatError,
 )
 from .chat import ChatClient, ChatRequest, asked_tokens
-from .cost import CorrectedPrice, Price, TablePrice
+from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits
 
 State = Literal["closed", "open", "half_open"]
@@ -89,7 +89,7 @@ class Endpoint:
     name: str
     client: ChatClient
     model: str | None = None
-    price: Price | None = None
+    price: Tariff | None = None
     limits: RateLimits = field(default_factory=RateLimits)
     content: str | None = None
 
@@ -320,7 +320,7 @@ class _Waiter:
     moved: bool
 
 
-class Pool:
+class EndpointPool:
     """A queue in front of one endpoint or several: first come, first served.
 
     A probe that is due goes first; all else goes to the endpoint with the least load among those whose

@@ -258,7 +258,7 @@ def other_name(parameter: str, said: str, model: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalBody:
     """The content of a refusal, whatever its form.
 
     Attributes:
@@ -308,7 +308,7 @@ class Overlong:
     both: int | None = None
 
 
-def read_refusal(body: object) -> Refusal:
+def read_refusal(body: object) -> RefusalBody:
     """Read the body of a refusal: an object, a list, a text, or JSON inside a text. Never raises."""
     texts: list[str] = []
     fields: list[str] = []
@@ -320,10 +320,10 @@ def read_refusal(body: object) -> Refusal:
             (fields if name in _NAMES_FIELD else texts).append(_ungrouped(value[:MAX_READ]))
         elif (number := _amount(value)) is not None:
             numbers.setdefault(name, number)
-    return Refusal(tuple(texts), tuple(fields), numbers)
+    return RefusalBody(tuple(texts), tuple(fields), numbers)
 
 
-def overlong(refusal: Refusal) -> Overlong | None:
+def overlong(refusal: RefusalBody) -> Overlong | None:
     """Return the sizes in a refusal of a request that is too long; None for any other refusal."""
     for words in OVERLONG:
         if found := words.search(refusal.text):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from typing import Any, cast
 
 from promptclimb.agent.llm.limiter import Permit, RateLimiter
-from promptclimb.agent.llm.pool import Endpoint, Member, Pool
+from promptclimb.agent.llm.pool import Endpoint, EndpointPool, Member
 
 
 def member(limiter: RateLimiter) -> Member:
@@ -16,11 +15,11 @@ def member(limiter: RateLimiter) -> Member:
     return Member(endpoint, limiter, clock=asyncio.get_running_loop().time)
 
 
-def pool_of(*limiters: RateLimiter) -> Pool:
+def pool_of(*limiters: RateLimiter) -> EndpointPool:
     """A pool of one member for each limiter."""
-    return Pool([member(one) for one in limiters])
+    return EndpointPool([member(one) for one in limiters])
 
 
-async def acquire(pool: Pool, tokens: int, *, avoid: Collection[Member] = (), moved: bool = False) -> Permit:
+async def acquire(pool: EndpointPool, tokens: int) -> Permit:
     """A permit of whichever member."""
-    return (await pool.acquire(tokens, avoid=avoid, moved=moved))[1]
+    return (await pool.acquire(tokens))[1]

@@ -27,7 +27,7 @@ from promptclimb.agent.events import Event
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.cost import NOTHING, Bill, Usage
+from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from tests.fakes.clock import run_virtual
@@ -145,7 +145,7 @@ class SumLedger:
         self.usage = self.usage.plus(bill.usage)
         self.reserved = self.reserved.minus(bill.reserved)
 
-    async def put_reserved(self, reserved: Usage) -> None:
+    async def put_reserved(self, reserved: Spent) -> None:
         """Add a reservation."""
         self.reserved = self.reserved.plus(reserved)
 

@@ -44,9 +44,9 @@ from promptclimb.agent.events import (
 )
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Reply
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.client import OpenAIChat
-from promptclimb.agent.llm.cost import NOTHING, Bill, Usage
+from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
@@ -68,15 +68,15 @@ def request(number: int = 0, max_tokens: int = 100) -> ChatRequest:
 class Ledger:
     """A ledger in memory."""
 
-    usage: Usage = NOTHING
-    reserved: Usage = NOTHING
+    usage: Spent = NOTHING
+    reserved: Spent = NOTHING
     most_reserved: int = 0
 
     async def put_usage(self, bill: Bill) -> None:
         self.usage = self.usage.plus(bill.usage)
         self.reserved = self.reserved.minus(bill.reserved)
 
-    async def put_reserved(self, reserved: Usage) -> None:
+    async def put_reserved(self, reserved: Spent) -> None:
         self.reserved = self.reserved.plus(reserved)
         self.most_reserved = max(self.most_reserved, self.reserved.calls)
 
@@ -122,9 +122,9 @@ async def test_a_reply_carries_its_bill() -> None:
     """What the endpoint billed, at its price, ready to be written down with the answer."""
     asker = proposer(Scripted())
     reply = await asker.ask(request())
-    assert reply == Reply(
+    assert reply == BilledAnswer(
         ChatAnswer(text="- a {} for fake", prompt_tokens=10, completion_tokens=5),
-        Bill(Usage(calls=1, prompt_tokens=10, completion_tokens=5, picodollars=20_000_000)),
+        Bill(Spent(calls=1, prompt_tokens=10, completion_tokens=5, picodollars=20_000_000)),
         "one",
     )
     assert asker.budget.spent.cost_usd == 20e-6
@@ -147,7 +147,7 @@ async def test_failed_attempts_are_made_again_and_counted() -> None:
     assert (usage.prompt_tokens, usage.completion_tokens) == (20, 12)
     assert usage.estimated_tokens > 100
     assert [notice.attempt for notice in heard if isinstance(notice, RetryScheduled)] == [1, 2, 3]
-    assert ledger.usage.plus(reply.bill.usage).plus(Usage(active_s=usage.active_s)) == usage
+    assert ledger.usage.plus(reply.bill.usage).plus(Spent(active_s=usage.active_s)) == usage
 
 
 @virtual_time
@@ -761,7 +761,7 @@ async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
 
     ledger, heard = Ledger(), list[Event]()
     reply = await proposer(Telling(), heard, ledger=ledger).ask(request())
-    billed = Usage(
+    billed = Spent(
         calls=1,
         prompt_tokens=100,
         completion_tokens=30,
@@ -772,8 +772,8 @@ async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
         vendor_calls=1,
         vendor_picodollars=9,
     )
-    assert reply.bill.usage == billed.plus(Usage(retries=1))
-    assert ledger.usage == billed.plus(Usage(failed_calls=1))
+    assert reply.bill.usage == billed.plus(Spent(retries=1))
+    assert ledger.usage == billed.plus(Spent(failed_calls=1))
     changed = [event for event in heard if isinstance(event, UsageChanged)][-1]
     assert (changed.cached_tokens, changed.cache_written_tokens, changed.reasoning_tokens) == (120, 40, 50)
 

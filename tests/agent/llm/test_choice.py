@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.limiter import RateLimiter, RateLimits
-from promptclimb.agent.llm.pool import HOLD_SHARE, Member, Pool
+from promptclimb.agent.llm.pool import HOLD_SHARE, EndpointPool, Member
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.pools import member
 
@@ -31,7 +31,7 @@ def endpoint(name: str, *took: float, concurrency: int = 4) -> Member:
 async def test_equal_endpoints_share_the_work() -> None:
     """The next request goes to the one with fewer requests in flight."""
     first, second = endpoint("first", *[2.0] * 20), endpoint("second", *[2.2] * 20)
-    pool = Pool([first, second])
+    pool = EndpointPool([first, second])
     first.limiter.admit(1)
     assert pool.choose(1) == (0.0, second)
     second.limiter.admit(1)
@@ -43,7 +43,7 @@ async def test_equal_endpoints_share_the_work() -> None:
 async def test_a_slow_endpoint_gets_as_much_work_as_it_can_do() -> None:
     """Its requests count by the time that they take; if the quick one is full, it is used at once."""
     quick, slow = endpoint("quick", *[2.0] * 20), endpoint("slow", *[7.0] * 20)
-    pool = Pool([slow, quick])
+    pool = EndpointPool([slow, quick])
     for _ in range(3):
         assert pool.choose(1) == (0.0, quick)
         quick.limiter.admit(1)
@@ -58,7 +58,7 @@ async def test_a_slow_endpoint_gets_as_much_work_as_it_can_do() -> None:
 async def test_a_slow_endpoint_that_is_idle_is_looked_at_again() -> None:
     """As seldom as a probe would be: it may have become quick."""
     quick, slow = endpoint("quick", *[2.0] * 20), endpoint("slow", *[20.0] * 20)
-    pool = Pool([quick, slow])
+    pool = EndpointPool([quick, slow])
     await asyncio.sleep(20.0 * HOLD_SHARE - 1)
     quick.limiter.admit(1)
     assert pool.choose(1)[1] is quick
@@ -70,27 +70,27 @@ async def test_a_slow_endpoint_that_is_idle_is_looked_at_again() -> None:
 async def test_what_has_failed_is_avoided_while_there_is_hope_elsewhere() -> None:
     """A request that has failed elsewhere makes no probe while an endpoint answers."""
     first, second, new = endpoint("first", 2.0), endpoint("second", 2.0), endpoint("new")
-    pool = Pool([first, second, new])
+    pool = EndpointPool([first, second, new])
     assert pool.choose(1)[1] is new
     assert pool.choose(1, avoid=[first], moved=True)[1] is second
-    assert Pool([first, new]).choose(1, avoid=[first], moved=True)[1] is new
-    assert Pool([first]).choose(1, avoid=[first], moved=True)[1] is first
+    assert EndpointPool([first, new]).choose(1, avoid=[first], moved=True)[1] is new
+    assert EndpointPool([first]).choose(1, avoid=[first], moved=True)[1] is first
 
 
 @virtual_time
 async def test_patience_ends_only_where_another_may_answer() -> None:
     """A probe gets a few times what the others take, more each time; an endpoint that answers gets more."""
     quick, new, slow = endpoint("quick", *[2.0] * 20), endpoint("new"), endpoint("slow", *[30.0] * 20)
-    assert math.isinf(Pool([quick]).patience_s(quick, probe=False))
-    pool = Pool([quick, new])
+    assert math.isinf(EndpointPool([quick]).patience_s(quick, probe=False))
+    pool = EndpointPool([quick, new])
     first = pool.patience_s(new, probe=True)
     assert 4 <= first <= 5
     assert new.breaker.admit()
     new.breaker.failed(first, probe=True)
     assert pool.patience_s(new, probe=True) > 1.9 * first
     assert math.isinf(pool.patience_s(quick, probe=False))
-    assert Pool([quick, slow]).patience_s(slow, probe=False) == 120
-    assert Pool([quick, endpoint("other")]).patience_s(quick, probe=False) == 10
+    assert EndpointPool([quick, slow]).patience_s(slow, probe=False) == 120
+    assert EndpointPool([quick, endpoint("other")]).patience_s(quick, probe=False) == 10
 
 
 plans = st.lists(
@@ -108,7 +108,7 @@ def test_nobody_waits_for_ever_and_no_permit_leaks(
 
     async def play() -> None:
         members = [endpoint(str(number), concurrency=size) for number in range(count)]
-        pool, healthy = Pool(members), members[0]
+        pool, healthy = EndpointPool(members), members[0]
 
         async def restart(start: float, length: float, outcome: str) -> None:
             await asyncio.sleep(start)

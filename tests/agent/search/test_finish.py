@@ -11,8 +11,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
-from promptclimb.agent.llm.cost import Bill
-from promptclimb.agent.llm.cost import Usage as LedgerUsage
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
@@ -135,7 +134,7 @@ async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
     store: Store, vendor_calls: int, price: str | None, cost: float | None, told: float | None
 ) -> None:
     """Of every call; what endpoints told is in the result as they told it."""
-    spent = LedgerUsage(
+    spent = Spent(
         calls=3,
         picodollars=5 * 10**11,
         vendor_calls=vendor_calls,

@@ -17,8 +17,8 @@ from promptclimb.agent.errors import (
     StoreMismatchError,
     UnusableAnswerError,
 )
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest, Reply
-from promptclimb.agent.llm.cost import Bill, Usage
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
 from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW, EmptyAnswers
 from promptclimb.agent.search.journal import Journal
@@ -43,12 +43,12 @@ class Asker:
         self._store = store
         self._errors = list(errors)
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         self.asked += 1
         if self._errors and (error := self._errors.pop(0)) is not None:
             raise error
-        bill = Bill(Usage(calls=1, prompt_tokens=7))
-        return Reply(ChatAnswer(text=f"answer {self.asked}"), bill, "here")
+        bill = Bill(Spent(calls=1, prompt_tokens=7))
+        return BilledAnswer(ChatAnswer(text=f"answer {self.asked}"), bill, "here")
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ async def test_a_stop_after_an_answer_ends_the_restart_there(store: Store) -> No
     stop = Stop()
 
     class Late(Asker):
-        async def ask(self, request: ChatRequest) -> Reply:
+        async def ask(self, request: ChatRequest) -> BilledAnswer:
             stop.ask(InterruptedRunError(15))
             return await super().ask(request)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from promptclimb.agent.errors import GaveUpError, KeyRejectedError, RequestTooLargeError
 from promptclimb.agent.events import Event, HeaderIgnored, LimitLearned, Paused, WaitCapped
 from promptclimb.agent.llm.limiter import BURST_S, RateLimiter, RateLimits, Window
-from promptclimb.agent.llm.pool import Pool
+from promptclimb.agent.llm.pool import EndpointPool
 from tests.fakes.clock import run_virtual, virtual_time
 from tests.fakes.limits import Style, counter
 from tests.fakes.pools import acquire, pool_of
@@ -27,7 +27,7 @@ def limiter(limits: RateLimits, heard: list[Event] | None = None, name: str = "o
 
 
 async def drive(
-    pacer: Pool, server: object, seconds: float, tokens: int = 100, used: int = 100
+    pacer: EndpointPool, server: object, seconds: float, tokens: int = 100, used: int = 100
 ) -> tuple[float, int]:
     """Thirty restarts that ask for so long; the amount that the server let through, and its refusals."""
     loop = asyncio.get_running_loop()
@@ -165,7 +165,7 @@ async def test_no_more_are_in_flight_than_set_and_cancelling_gives_back() -> Non
         assert one.statistics().in_flight == 1
 
 
-async def hold(pacer: Pool) -> None:
+async def hold(pacer: EndpointPool) -> None:
     """Take a permit and keep it."""
     with await acquire(pacer, 1):
         await asyncio.sleep(1000)

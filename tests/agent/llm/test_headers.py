@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from promptclimb.agent.llm.headers import (
     LONGEST_WAIT,
-    Allowance,
-    allowance,
+    StatedLimit,
     parse_moment,
     rate_limit_headers,
     retry_after,
+    stated_limit,
 )
 from tests.fakes.limits import State
 from tests.fakes.vendors import duration, limit_headers
@@ -65,7 +65,7 @@ def test_no_text_makes_reading_raise(text: str) -> None:
     asked = retry_after(headers)
     assert asked is None or 0 <= asked <= LONGEST_WAIT
     for kind in ("requests", "tokens"):
-        said = allowance(headers, kind)
+        said = stated_limit(headers, kind)
         assert said.limit is None or said.limit >= 1
         assert said.remaining is None or said.remaining >= 0
 
@@ -82,7 +82,7 @@ def test_vendors_with_headers_for_both_kinds(vendor: str) -> None:
     states = {"requests": State(600, 599, 30), "tokens": State(90000, 12345, 6)}
     headers = limit_headers(vendor, states)  # type: ignore[arg-type]
     for kind, state in states.items():
-        said = allowance(headers, kind)  # type: ignore[arg-type]
+        said = stated_limit(headers, kind)  # type: ignore[arg-type]
         assert (said.limit, said.remaining) == (state.limit, state.remaining)
         assert said.full_in_s == pytest.approx(state.reset_s, abs=0.5)
 
@@ -91,24 +91,24 @@ def test_limits_of_a_minute_are_read_by_their_longer_names() -> None:
     """Cerebras' and Mistral's; a limit of the day is not taken for one of the minute."""
     headers = {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-remaining-req-minute": "59"}
     headers |= {"x-ratelimit-limit-tokens-minute": "90000", "x-ratelimit-limit-requests-day": "9"}
-    assert allowance(headers, "requests") == Allowance(60, 59, None)
-    assert allowance(headers, "tokens") == Allowance(90000, None, None)
+    assert stated_limit(headers, "requests") == StatedLimit(60, 59, None)
+    assert stated_limit(headers, "tokens") == StatedLimit(90000, None, None)
 
 
 def test_a_vendor_with_bare_headers_means_requests() -> None:
     """`x-ratelimit-limit` without a kind is about requests."""
     headers = limit_headers("plain", {"requests": State(60, 3, 1.5)})
-    assert allowance(headers, "requests") == Allowance(60, 3, 1.5)
-    assert allowance(headers, "tokens") == Allowance()
+    assert stated_limit(headers, "requests") == StatedLimit(60, 3, 1.5)
+    assert stated_limit(headers, "tokens") == StatedLimit()
 
 
 def test_the_window_of_the_drafts_headers_is_as_long_as_the_reset_says() -> None:
     """Once nothing is left of it; other vendors' limits are those of a minute."""
     headers = {"ratelimit-limit": "1", "ratelimit-remaining": "0", "ratelimit-reset": "1"}
-    assert allowance(headers, "requests") == Allowance(1, 0, 1, period_s=1)
-    assert allowance(headers | {"ratelimit-remaining": "1"}, "requests").period_s is None
+    assert stated_limit(headers, "requests") == StatedLimit(1, 0, 1, period_s=1)
+    assert stated_limit(headers | {"ratelimit-remaining": "1"}, "requests").period_s is None
     others = {f"x-{name}": value for name, value in headers.items()}
-    assert allowance(others, "requests") == Allowance(1, 0, 1)
+    assert stated_limit(others, "requests") == StatedLimit(1, 0, 1)
 
 
 def test_missing_and_nonsense_members_are_left_out_and_told() -> None:
@@ -116,8 +116,8 @@ def test_missing_and_nonsense_members_are_left_out_and_told() -> None:
     told: list[tuple[str, str]] = []
     headers = {"x-ratelimit-limit-requests": "-5", "x-ratelimit-remaining-requests": "4"}
     headers["x-ratelimit-reset-requests"] = "a year"
-    said = allowance(headers, "requests", ignored=lambda name, value: told.append((name, value)))
-    assert said == Allowance(None, 4, None)
+    said = stated_limit(headers, "requests", ignored=lambda name, value: told.append((name, value)))
+    assert said == StatedLimit(None, 4, None)
     assert told == [("x-ratelimit-limit-requests", "-5"), ("x-ratelimit-reset-requests", "a year")]
 
 
