@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
-from ...evaluator.counts import counted
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import counted, how_to_install
+from ...evaluator.errors import PromptclimbError
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
-from ..errors import PromptclimbError
 from ..llm.endpoints import DEFAULT_KEY, PROBE_REQUESTS, Preflight, look, probe
 from ..llm.headers import clean_key
 from ..secrets import Secret, split_query
@@ -95,7 +94,7 @@ def _packages() -> Finding:
 
 
 def _cache() -> Finding:
-    from ...evaluator.cache import cache_dir
+    from ...evaluator.user_paths import cache_dir
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
@@ -111,9 +110,9 @@ def _devices() -> Finding:
 
 def _bundled() -> Finding:
     from ...evaluator.clip.models import check_bundled
-    from ...evaluator.pico import models
+    from ...evaluator.pico.models import bundled_models
 
-    names = [str(model["name"]) for model in models()]
+    names = [str(model["name"]) for model in bundled_models()]
     for name in names:
         check_bundled(name)
     return Finding("bundled models", "ok", ", ".join(names))

@@ -6,16 +6,14 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from ...evaluator.inspection import Confusion
-from ...evaluator.scoring import Score
+from ...evaluator.scoring import Confusion, Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
-from ..errors import TokenUsage
 from ..llm.chat import ChatRequest
 from ..position import Position
-from ..rates import PICODOLLARS
+from ..rates import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool, read_wordings
 from ..search.memory import Memory
 from ..search.methods import Feedback, View, method_named

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
-from ..errors import TokenUsage
 from ..llm.cost import Tariff, find_price
 from ..llm.pool import MORE_TOKENS
-from ..rates import PICODOLLARS
+from ..rates import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool
 from ..search.methods.in_frames import most_scored_aside
 from .longest import longest_requests

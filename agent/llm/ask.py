@@ -19,7 +19,6 @@ from ..errors import (
     RateLimitedError,
     RequestFailedError,
     RequestTooLargeError,
-    TokenUsage,
     TransientChatError,
     UnusableAnswerError,
 )
@@ -37,7 +36,7 @@ from ..events import (
     UsageMissing,
     unheard,
 )
-from ..rates import PICODOLLARS
+from ..rates import PICODOLLARS, TokenUsage
 from .budget import Budget, TokenBound
 from .chat import BilledAnswer, ChatAnswer, ChatRequest, asked_tokens
 from .cost import NO_BILL, NOTHING, Bill, Spent, Tariff, cost_at_most

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
 from ...evaluator.counts import counted, enumerated
+from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
-from ..errors import BudgetSpentError, ConfigError, TokenUsage
+from ..errors import BudgetSpentError
 from ..events import UsageChanged
-from ..rates import PICODOLLARS
+from ..rates import PICODOLLARS, TokenUsage
 from .chat import ChatRequest, size
 from .cost import NOTHING, Spent, Tariff, cost_at_most
 

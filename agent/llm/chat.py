@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import NO_HEADERS, TokenUsage
+from ..errors import NO_HEADERS
+from ..rates import TokenUsage
 from .cost import Bill
 
 if TYPE_CHECKING:

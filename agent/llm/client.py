@@ -14,17 +14,12 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
+from ...evaluator.errors import ConfigError
 from ...prompts.lines import one_line
 from ..config.fields import CONCURRENCY
-from ..errors import (
-    BadRequestError,
-    ChatError,
-    ConfigError,
-    TokenUsage,
-    TransientChatError,
-    UnusableAnswerError,
-)
+from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAnswerError
 from ..events import Listener, Noted, unheard
+from ..rates import TokenUsage
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
 from .chat import ChatAnswer, ChatRequest
 from .dialects import Dialect, Sent, silently_cut

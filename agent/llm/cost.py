@@ -20,8 +20,8 @@ from fractions import Fraction
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ...evaluator.errors import ConfigError
 from ..config.fields import AUTO, Price, without_credentials
-from ..errors import ConfigError
 from ..rates import PICODOLLARS, TokenUsage
 
 if TYPE_CHECKING:

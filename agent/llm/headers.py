@@ -24,7 +24,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from ..errors import ConfigError
+from ...evaluator.errors import ConfigError
 
 if TYPE_CHECKING:
     import aiohttp

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 import filelock
 import httpx2
 
-from ...evaluator.cache import cache_dir
 from ...evaluator.threads import in_thread
+from ...evaluator.user_paths import cache_dir
 from ..config.local_llm import local_model
 from ..errors import EndpointError
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ...evaluator.errors import PromptclimbError
 from ..errors import (
     BadRequestError,
     ChatError,
@@ -30,12 +31,11 @@ from ..errors import (
     FlaggedRequestError,
     KeyRejectedError,
     ModelNotFoundError,
-    PromptclimbError,
     RequestFailedError,
     RequestTooLargeError,
-    TokenUsage,
     TransientChatError,
 )
+from ..rates import TokenUsage
 from .chat import ChatClient, ChatRequest, asked_tokens
 from .cost import CorrectedPrice, TablePrice, Tariff
 from .limiter import Permit, RateLimiter, RateLimits

@@ -29,8 +29,8 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 from ...prompts.thinking import without_thinking
-from ..errors import TokenUsage, UnusableAnswerError
-from ..rates import PICODOLLARS
+from ..errors import UnusableAnswerError
+from ..rates import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber
 from ..text import whole_characters
 from .chat import ChatAnswer

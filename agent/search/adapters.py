@@ -9,17 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ...evaluator.errors import ConfigError, PromptclimbError
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
-from ..errors import (
-    ConfigError,
-    FatalChatError,
-    PromptclimbError,
-    TokenUsage,
-    TransientChatError,
-    UnusableAnswerError,
-)
+from ..errors import FatalChatError, TransientChatError, UnusableAnswerError
 from ..llm.chat import ChatAnswer, ChatRequest
+from ..rates import TokenUsage
 from ..text import whole_characters
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,

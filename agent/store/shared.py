@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
-from ..errors import ConfigError, StoreCorruptError, StoreVersionError
+from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.chat import Asker, BilledAnswer, ChatAnswer, ChatRequest
 from ..llm.cost import NO_BILL
 from ..versions import PROGRAM, program_version

@@ -12,16 +12,16 @@ from promptclimb.agent.errors import (
     KeyRejectedError,
     RateLimitedError,
     RequestFailedError,
-    TokenUsage,
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events import Listener, unheard
+from promptclimb.agent.events.event import Listener, unheard
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.rates import TokenUsage
 
 HEALTHY_S = (1.0, 3.0)
 """Shortest and longest time of a healthy endpoint's answer."""

@@ -19,17 +19,17 @@ from promptclimb.agent.errors import (
     KeyRejectedError,
     RateLimitedError,
     RequestFailedError,
-    TokenUsage,
     TransientChatError,
     UnusableAnswerError,
 )
-from promptclimb.agent.events import Event
+from promptclimb.agent.events.event import Event
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NOTHING, Bill, Spent
 from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.rates import TokenUsage
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {

@@ -19,7 +19,6 @@ from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
     ChatError,
-    ConfigError,
     GaveUpError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -27,7 +26,6 @@ from promptclimb.agent.errors import (
     RateLimitedError,
     RequestFailedError,
     RequestTooLargeError,
-    TokenUsage,
     TransientChatError,
     UnusableAnswerError,
 )
@@ -51,7 +49,9 @@ from promptclimb.agent.llm.limiter import RateLimits
 from promptclimb.agent.llm.pool import Endpoint
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.position import Position
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 

@@ -22,7 +22,6 @@ from aiohttp import web
 from promptclimb.agent.errors import (
     BadRequestError,
     ChatError,
-    ConfigError,
     ContextTooLongError,
     FatalChatError,
     FlaggedRequestError,
@@ -30,7 +29,6 @@ from promptclimb.agent.errors import (
     ModelNotFoundError,
     QuotaSpentError,
     RateLimitedError,
-    TokenUsage,
     TransientChatError,
     UnusableAnswerError,
 )
@@ -39,8 +37,10 @@ from promptclimb.agent.llm.client import MAX_FAILURE, OpenAIChat, translate
 from promptclimb.agent.llm.endpoints import StoppableChat, look
 from promptclimb.agent.llm.refusals import failure_of
 from promptclimb.agent.llm.replies import MAX_BODY
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.chat import ChatRequest, size
 from promptclimb.agent.llm.dialects import Dialect, Sent, room, shortened, silently_cut
 from promptclimb.agent.llm.headers import clean_key, is_azure, key_headers
 from promptclimb.agent.llm.refusals import Overlong
+from promptclimb.evaluator.errors import ConfigError
 from prompts.requests import Message
 
 USER: Message = {"role": "user", "content": "hello"}

@@ -17,14 +17,16 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 import promptclimb.agent.llm.endpoints
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
-from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError, TokenUsage
+from promptclimb.agent.errors import EndpointError, InterruptedRunError
 from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.llm import cost
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.endpoints import Preflight, open_endpoints, price_notes
 from promptclimb.agent.llm.pool import Endpoint
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
 KEY = "sk-0123456789abcdef"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import EndpointError, PromptclimbError
+from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.events import Bus, Event, ModelFetched, Noted
 from promptclimb.agent.llm import local_server
 from promptclimb.agent.llm.local_models import model_name
@@ -16,7 +16,7 @@ from promptclimb.agent.llm.local_server import is_available, make_ready
 from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.search.suite import Cell, check_cells
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 Model = Callable[..., Path]

@@ -7,16 +7,11 @@ import threading
 
 import pytest
 
-from promptclimb.agent.errors import (
-    BudgetSpentError,
-    ConfigError,
-    FatalChatError,
-    TokenUsage,
-    TransientChatError,
-    UnusableAnswerError,
-)
+from promptclimb.agent.errors import BudgetSpentError, FatalChatError, TransientChatError, UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.search.adapters import GivenChat
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import virtual_time
 

@@ -23,19 +23,19 @@ from promptclimb.agent.errors import (
     RestartCancelledError,
     StoreExistsError,
     StoreMismatchError,
-    TokenUsage,
     TransientChatError,
     UnusableAnswerError,
-    UsageError,
 )
 from promptclimb.agent.events import Event, TemplateScored
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_time

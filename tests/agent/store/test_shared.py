@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.errors import ConfigError, StoreCorruptError, StoreVersionError
+from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NO_BILL, Bill, Spent
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from promptclimb.agent.versions import program_version
-from promptclimb.evaluator.errors import ScoringFailedError
+from promptclimb.evaluator.errors import ConfigError, ScoringFailedError
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
 
