@@ -58,7 +58,7 @@ class TokenUsage:
 
     @property
     def possible(self) -> bool:
-        """Whether every count is within the one that it is a part of, and none is negative."""
+        """Whether every count is within the one that it is a part of, and no count is negative."""
         return (
             0 <= self.cache_1h_tokens <= self.cache_written_tokens <= self.prompt_tokens - self.cached_tokens
             and self.cached_tokens >= 0

@@ -55,7 +55,7 @@ SOONEST_S = 0.01
 
 
 class Ledger(Protocol):
-    """Where costs are written down that no answer carries."""
+    """Stores costs that belong to no answer."""
 
     async def put_usage(self, bill: Bill) -> None:
         """Write the cost of an attempt without an answer; on disk when it returns."""
@@ -156,7 +156,7 @@ class Proposer:
         give_up_after_s: Seconds of failures alone before it stops.
         has_answers: The run has answers of earlier sessions, so its settings are right: what a refusal means
             does not depend on where a run was interrupted.
-        ledger: Where costs without an answer are written down; None for nowhere.
+        ledger: Stores costs that belong to no answer; None stores nothing.
         emit: Receives events, see ``agent.events.asking``.
         rng: Source of jitter; it decides no result.
 

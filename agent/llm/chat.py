@@ -138,7 +138,7 @@ class ChatClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BilledAnswer:
-    """An answer, its bill (to be written down with it), and the name of the endpoint that gave it."""
+    """An answer, its bill (to be stored with it), and the name of the endpoint that gave it."""
 
     answer: ChatAnswer
     bill: Bill

@@ -283,7 +283,7 @@ def _find(table: DataSnapshot, url: str, model: str) -> tuple[Provider, ModelInf
 
 
 def similar(name: str, names: Sequence[str]) -> str:
-    """Return `` (similar: a, b, c)`` for a name that is missing among others; empty if none is similar."""
+    """Return `` (similar: a, b, c)`` for a name that is not among others; empty without any."""
     found = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return f" (similar: {', '.join(found)})" if found else ""
 
@@ -411,7 +411,7 @@ NOTHING = Spent()
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The usage of one attempt, and the reservation written down before it that it settles."""
+    """The usage of one attempt, and the stored reservation that it settles."""
 
     usage: Spent = NOTHING
     reserved: Spent = NOTHING

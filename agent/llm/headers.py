@@ -1,11 +1,11 @@
 """HTTP around the body: how a key is sent, and what vendors' rate-limit headers say.
 
-Read are ``x-ratelimit-{limit,remaining,reset}-{requests,tokens}`` (OpenAI and many others),
-``anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}``, the bare ``x-ratelimit-*`` and
-``ratelimit-*`` (requests), the names of Cerebras and Mistral that end in ``-minute``, ``retry-after-ms``,
-Azure's ``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare
+Read are ``x-ratelimit-limit-requests`` (``-remaining-``, ``-reset-``, ``-tokens``; OpenAI and many others),
+``anthropic-ratelimit-requests-limit`` and its like, the bare ``x-ratelimit-*`` and ``ratelimit-*``
+(requests), the names of Cerebras and Mistral that end in ``-minute``, ``retry-after-ms``, Azure's
+``x-ms-retry-after-ms``, and ``retry-after``. Times are durations (``6m0s``, ``1.2s``, ``20ms``, bare
 seconds), Unix times or dates. A limit is per minute, except the IETF draft's ``ratelimit-limit``: its window
-lasts at least as long as its reset says once nothing is left.
+lasts at least until the stated time once nothing is left.
 """
 
 from __future__ import annotations
@@ -162,16 +162,16 @@ def stated_limit(
     ignored: OnIgnored | None = None,
 ) -> StatedLimit:
     """Return what a reply says of requests or of tokens; missing and senseless values are None."""
-    limit = _number(headers, _names("limit", kind), ignored, least=1)
-    remaining = _number(headers, _names("remaining", kind), ignored, least=0)
+    limit = _number(headers, _names("-limit", kind), ignored, least=1)
+    remaining = _number(headers, _names("-remaining", kind), ignored, least=0)
     full_in_s: float | None = None
-    for name in _names("reset", kind):
+    for name in _names("-reset", kind):
         if (value := headers.get(name)) is not None:
             full_in_s = parse_moment(value, now=now)
             if full_in_s is None:
                 _ignore(ignored, name, value)
             break
-    source = next((name for name in _names("limit", kind) if name in headers), None)
+    source = next((name for name in _names("-limit", kind) if name in headers), None)
     period = full_in_s if source == _DRAFT and remaining == 0 else None
     return StatedLimit(limit, remaining, full_in_s, period)
 
@@ -195,11 +195,11 @@ def parse_moment(value: str, *, now: Callable[[], float] = time.time) -> float |
 
 
 def _names(member: str, kind: Kind) -> tuple[str, ...]:
-    names: tuple[str, ...] = (f"x-ratelimit-{member}-{kind}", f"anthropic-ratelimit-{kind}-{member}")
-    names += (f"x-ratelimit-{member}-{kind}-minute",)
+    names: tuple[str, ...] = (f"x-ratelimit{member}-{kind}", f"anthropic-ratelimit-{kind}{member}")
+    names += (f"x-ratelimit{member}-{kind}-minute",)
     if kind == "tokens":
         return names
-    return (*names, f"x-ratelimit-{member}-req-minute", f"x-ratelimit-{member}", f"ratelimit-{member}")
+    return (*names, f"x-ratelimit{member}-req-minute", f"x-ratelimit{member}", f"ratelimit{member}")
 
 
 def _number(

@@ -416,12 +416,12 @@ class RateLimiter:
 
     @property
     def mean_s(self) -> float:
-        """Mean seconds of recent answers; 0 if there are none."""
+        """Mean seconds of recent answers; 0 without any."""
         return sum(self._took_s) / len(self._took_s) if self._took_s else 0.0
 
     @property
     def slowest_s(self) -> float:
-        """Seconds of the slowest recent answer; 0 if there are none."""
+        """Seconds of the slowest recent answer; 0 without any."""
         return max(self._took_s, default=0.0)
 
     def load(self) -> float:

@@ -50,7 +50,7 @@ for as long as a hanging endpoint is waited for."""
 FORGIVEN = 0.125
 """Doublings of the pause that an answer takes off, so that an unsteady endpoint is asked ever more seldom."""
 STRIKES = 3
-"""Failures in a row that open the last closed one: without it there is none to go to."""
+"""Failures in a row that open the last closed one: no other could be asked."""
 LONGEST_ALONE_S = 30.0
 """Longest pause while no endpoint is closed: whichever comes back first is found soon."""
 
@@ -281,7 +281,7 @@ class Member:
         return was and not self.bounded
 
     def asked_too_much(self, error: ChatError, *, longer: bool) -> bool:
-        """Return whether a request for more tokens is refused; from then on none is made."""
+        """Return whether a request for more tokens is refused; from then on no such request is made."""
         if not longer or self.answers != "trying" or not isinstance(error, BadRequestError):
             return False
         self.answers = "capped"

@@ -229,7 +229,7 @@ _STATUS_WORDS = (
 
 _SPAN = r"(?:\d+(?:\.\d+)?\s*(?:ms|milliseconds?|s|sec|seconds?|m|min|minutes?|h|hours?)(?![a-z])\s*)+"
 _ASKED = re.compile(
-    rf"(?:try again|retry|wait|available|resets?)(?: \w+)?(?: in| after| for)?:? ({_SPAN})|\A({_SPAN})\Z",
+    rf"(?:try again|re(?:try|sets?)|wait|available)(?: \w+)?(?: in| after| for)?:? ({_SPAN})|\A({_SPAN})\Z",
     re.ASCII | re.IGNORECASE,
 )
 _UNIT = re.compile(

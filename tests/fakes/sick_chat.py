@@ -106,7 +106,7 @@ async def restart_pool(
         restarts: How many at once.
         turns: Requests of each.
         limits: Of each endpoint; as many in flight as there are restarts unless given.
-        emit: Hears what happens.
+        emit: Receives events.
     """
     limits = limits or [RateLimits(concurrency=restarts)] * len(chats)
     endpoints = [

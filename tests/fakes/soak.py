@@ -118,14 +118,14 @@ class MoodyChat:
             usage = TokenUsage(20, request.max_tokens)
             raise UnusableAnswerError("all thinking", reason="length", usage=usage)
         self._strays = 0
-        told = self.rng.random() < 0.95
+        known = self.rng.random() < 0.95
         completion = self.rng.randint(5, request.max_tokens)
         self._bill(20 + completion)
         return ChatAnswer(
             text="- a {}",
-            prompt_tokens=20 if told else 0,
-            completion_tokens=completion if told else 0,
-            usage_known=told,
+            prompt_tokens=20 if known else 0,
+            completion_tokens=completion if known else 0,
+            usage_known=known,
             headers={"x-ratelimit-limit-requests": str(self.rpm), "retry-after": "soon"},
         )
 
@@ -161,7 +161,7 @@ class Soaked:
         calls: Calls and tokens billed by the endpoints, which the budget was never below.
         tokens: Likewise.
         faults: How often each fault was made.
-        events: How often each event was told.
+        events: How often each event was emitted.
         grew_kib: How much more memory was held at the end than after a fifth of the turns.
     """
 

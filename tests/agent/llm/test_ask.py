@@ -83,7 +83,7 @@ class Ledger:
 
 @dataclass
 class Scripted:
-    """A client that fails as it is told, then answers."""
+    """A client that fails with scripted errors, then answers."""
 
     errors: list[Exception] = field(default_factory=list)
     latency_s: float = 1.0
@@ -102,12 +102,12 @@ class Scripted:
         return ChatAnswer(text=f"- a {{}} for {request.model}", prompt_tokens=10, completion_tokens=5)
 
 
-def proposer(client: Any, heard: list[Event] | None = None, **options: Any) -> Proposer:
+def proposer(client: Any, events: list[Event] | None = None, **options: Any) -> Proposer:
     """A proposer with one endpoint, or with those given."""
     budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
     endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
-    tell = heard.append if heard is not None else unheard
-    return Proposer(endpoints, budget=budget, rng=random.Random(0), emit=tell, **options)
+    emit = events.append if events is not None else unheard
+    return Proposer(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
 
 
 @contextlib.asynccontextmanager
@@ -119,7 +119,7 @@ async def served(**options: Any) -> AsyncIterator[tuple[ChatServer, OpenAIChat]]
 
 @virtual_time
 async def test_a_reply_carries_its_bill() -> None:
-    """What the endpoint billed, at its price, ready to be written down with the answer."""
+    """What the endpoint billed, at its price, ready to be stored with the answer."""
     asker = proposer(Scripted())
     reply = await asker.ask(request())
     assert reply == BilledAnswer(
@@ -133,20 +133,20 @@ async def test_a_reply_carries_its_bill() -> None:
 @virtual_time
 async def test_failed_attempts_are_made_again_and_counted() -> None:
     """Billed ones with what they cost, cut ones with the most that they can have cost."""
-    ledger, heard = Ledger(), list[Event]()
+    ledger, events = Ledger(), list[Event]()
 
     errors: list[Exception] = [
         TransientChatError("503", status=503),
         UnusableAnswerError("none", reason="no_content", usage=TokenUsage(10, 7)),
         TransientChatError("cut", perhaps_billed=True),
     ]
-    asker = proposer(Scripted(errors), heard, ledger=ledger)
+    asker = proposer(Scripted(errors), events, ledger=ledger)
     reply = await asker.ask(request())
     usage = asker.budget.spent
     assert (usage.calls, usage.failed_calls, usage.retries) == (3, 3, 3)
     assert (usage.prompt_tokens, usage.completion_tokens) == (20, 12)
     assert usage.estimated_tokens > 100
-    assert [notice.attempt for notice in heard if isinstance(notice, RetryScheduled)] == [1, 2, 3]
+    assert [notice.attempt for notice in events if isinstance(notice, RetryScheduled)] == [1, 2, 3]
     assert ledger.usage.plus(reply.bill.usage).plus(Spent(active_s=usage.active_s)) == usage
 
 
@@ -198,10 +198,10 @@ async def test_an_outage_does_not_eat_every_turn() -> None:
 
 @virtual_time
 async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
-    """All restarts stop with one error, those that wait included, and it is told once."""
-    heard: list[Event] = []
+    """All restarts stop with one error, those that wait included, and it is reported once."""
+    events: list[Event] = []
     client = Scripted(always=lambda: TransientChatError("down"))
-    asker = proposer(client, heard, give_up_after_s=600)
+    asker = proposer(client, events, give_up_after_s=600)
 
     async def restart(number: int) -> None:
         while True:
@@ -211,11 +211,11 @@ async def test_it_gives_up_when_nothing_succeeds_for_too_long() -> None:
     results = await asyncio.gather(*(restart(number) for number in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {GaveUpError}
     assert 600 <= asyncio.get_running_loop().time() <= 800
-    assert len([notice for notice in heard if isinstance(notice, GaveUp)]) == 1
+    assert len([notice for notice in events if isinstance(notice, GaveUp)]) == 1
 
 
 @virtual_time
-async def test_one_success_resets_the_breaker() -> None:
+async def test_one_success_ends_an_outage() -> None:
     """Failures before it do not count any more."""
     client = Scripted([TransientChatError("no")] * 7, latency_s=50)
     asker = proposer(client, give_up_after_s=500)
@@ -238,8 +238,8 @@ async def test_a_key_that_is_refused_ends_it_within_one_attempt() -> None:
 
 @virtual_time
 async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
-    """The others go on, and its removal is told once; with none left the run ends."""
-    heard: list[Event] = []
+    """The others go on, and its removal is reported once; with none left the run ends."""
+    events: list[Event] = []
     bad = Scripted(always=lambda: KeyRejectedError("no"))
     good = Scripted()
     asker = proposer(
@@ -247,12 +247,12 @@ async def test_an_endpoint_of_a_pool_that_is_rejected_is_taken_out() -> None:
             Endpoint(name="bad", client=bad),
             Endpoint(name="good", client=good, model="other", limits=RateLimits(concurrency=2)),
         ],
-        heard,
+        events,
     )
     replies = await asyncio.gather(*(asker.ask(request(number)) for number in range(12)))
     assert {reply.endpoint for reply in replies} == {"good"}
     assert replies[0].answer.text == "- a {} for other"
-    assert [(notice.endpoint, notice.left) for notice in heard if isinstance(notice, EndpointRemoved)] == [
+    assert [(notice.endpoint, notice.left) for notice in events if isinstance(notice, EndpointRemoved)] == [
         ("bad", 1)
     ]
     good.always = lambda: ModelNotFoundError("gone")
@@ -281,10 +281,10 @@ class Thinker:
 
 @virtual_time
 async def test_an_answer_that_is_all_thinking_is_asked_for_again_with_more_tokens() -> None:
-    """Once, at once, for later requests too, and the user is told; what is set aside is the larger figure."""
-    heard: list[Event] = []
+    """Once, at once, for later requests too, and an event says so; the larger figure is reserved."""
+    events: list[Event] = []
     client = Thinker(300)
-    asker = proposer(client, heard, limits=Limits(tokens=10_000))
+    asker = proposer(client, events, limits=Limits(tokens=10_000))
     await asker.ask(request(1))
     waiting = asyncio.create_task(asker.ask(request(2)))
     await asyncio.sleep(0.5)
@@ -292,7 +292,7 @@ async def test_an_answer_that_is_all_thinking_is_asked_for_again_with_more_token
     await waiting
     assert client.asked == [100, 400, 400]
     assert asyncio.get_running_loop().time() == 3
-    assert [event.fields() for event in heard if isinstance(event, AnswerTokensRaised)] == [
+    assert [event.fields() for event in events if isinstance(event, AnswerTokensRaised)] == [
         {"endpoint": "one", "before": 100, "now": 400}
     ]
 
@@ -326,23 +326,23 @@ async def test_answers_are_not_made_longer_than_limits_allow() -> None:
     ids=["30k", "60k", "money"],
 )
 async def test_answers_made_longer_on_the_way_stay_within_the_limits(limits: Limits) -> None:
-    """Requests that waited while another one showed that more is needed are set aside for anew."""
+    """Requests that waited while another one showed that more is needed are reserved again."""
     client = Thinker(1500)
     endpoint = Endpoint(name="one", client=client, price=PRICE, limits=RateLimits(concurrency=32))
-    asker, heard = proposer([endpoint], limits=limits), 0
+    asker, answers = proposer([endpoint], limits=limits), 0
 
     async def restart(number: int) -> None:
-        nonlocal heard
+        nonlocal answers
         with contextlib.suppress(BudgetSpentError):
             for turn in range(3):
                 await asker.ask(request(number * 10 + turn, max_tokens=1000))
-                heard += 1
+                answers += 1
 
     await asyncio.gather(*(restart(number) for number in range(32)))
     spent = asker.budget.spent
     assert spent.tokens_at_most <= (limits.tokens or 10**9)
     assert spent.cost_usd <= (limits.cost_usd or 1)
-    assert heard > 5
+    assert answers > 5
     assert client.asked.count(1000) == 1
 
 
@@ -399,7 +399,7 @@ async def test_a_request_too_long_for_longer_answers_is_made_as_it_was_set() -> 
 
 @dataclass
 class Dear:
-    """A client that tells a cost, or whose answers are as long as they are, whatever is asked for."""
+    """A client that reports a cost, or ignores the bound of an answer."""
 
     picodollars: int | None = None
     length: int = 50
@@ -425,7 +425,7 @@ class Dear:
 async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_the_first_call(
     price: Price,
 ) -> None:
-    """Only one is made until it is known what one costs, and those that waited are set aside for anew."""
+    """Only one is made until it is known what one costs, and those that waited are reserved again."""
     client = Dear(5 * 10**9)
     endpoint = Endpoint(name="one", client=client, price=price, limits=RateLimits(concurrency=16))
     asker = proposer([endpoint], limits=Limits(cost_usd=0.1))
@@ -439,14 +439,14 @@ async def test_a_cost_that_no_price_explains_overruns_a_limit_with_no_more_than_
 @pytest.mark.parametrize("client", [Dear(length=2000), Dear(bound=False)], ids=["ignores it", "takes none"])
 async def test_an_endpoint_without_a_bound_is_asked_one_by_one_where_tokens_are_limited(client: Dear) -> None:
     """So a limit is overrun by one answer at the most; without a limit it is asked as ever."""
-    heard = list[Event]()
+    events = list[Event]()
     endpoint = Endpoint(name="one", client=client, limits=RateLimits(concurrency=16))
-    asker = proposer([endpoint], heard, limits=Limits(tokens=9_000))
+    asker = proposer([endpoint], events, limits=Limits(tokens=9_000))
     await until_spent(asker, 16)
     assert asker.budget.spent.calls > 2
     assert asker.budget.spent.tokens_at_most <= 9_000
     assert client.most_in_flight == 1
-    assert len([event for event in heard if isinstance(event, Noted)]) == 1
+    assert len([event for event in events if isinstance(event, Noted)]) == 1
     free = proposer([endpoint])
     await asyncio.gather(*(free.ask(request(number)) for number in range(30)))
     assert client.most_in_flight == 16
@@ -491,9 +491,9 @@ async def test_a_wait_that_never_ends_is_ended_by_time() -> None:
 
 @virtual_time
 async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
-    """Answers beyond it show that it is none."""
+    """Answers beyond it disprove it."""
 
-    class Told(Scripted):
+    class Limited(Scripted):
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             answer = await super().chat(request)
             return replace(
@@ -503,7 +503,7 @@ async def test_a_wrong_limit_in_a_header_is_not_fatal() -> None:
                 headers={"x-ratelimit-limit-tokens": "30"},
             )
 
-    asker = proposer(Told())
+    asker = proposer(Limited())
     for number in range(20):
         await asker.ask(request(number))
     assert asyncio.get_running_loop().time() == 20
@@ -548,21 +548,21 @@ async def test_limits_on_tokens_and_money_are_never_exceeded_and_nearly_used() -
 @virtual_time
 @pytest.mark.parametrize("limits", [Limits(tokens=3_000), Limits(cost_usd=0.004)], ids=["tokens", "money"])
 async def test_an_endpoint_that_never_says_what_it_billed_is_held_to_the_limits(limits: Limits) -> None:
-    """Each answer counts with all that was reserved for it, and the user is told so once."""
-    heard = list[Event]()
-    async with served(tells_usage=False) as (server, chat):
-        asker = proposer(chat, heard, limits=limits)
+    """Each answer counts with all that was reserved for it, and an event says so once."""
+    events = list[Event]()
+    async with served(reports_usage=False) as (server, chat):
+        asker = proposer(chat, events, limits=limits)
         await until_spent(asker, 3)
     assert 10 < server.statistics.billed == asker.budget.spent.calls
     assert server.statistics.tokens <= asker.budget.spent.tokens_at_most <= (limits.tokens or 3_000)
     assert asker.budget.spent.picodollars_at_most <= (limits.cost_usd or 1) * 10**12
-    assert [event.fields() for event in heard if isinstance(event, UsageMissing)] == [{"endpoint": "one"}]
+    assert [event.fields() for event in events if isinstance(event, UsageMissing)] == [{"endpoint": "one"}]
 
 
 @virtual_time
-async def test_tokens_a_minute_hold_where_nobody_tells_them() -> None:
-    """The window keeps what was set aside."""
-    async with served(tells_usage=False) as (server, chat):
+async def test_tokens_a_minute_hold_without_reported_usage() -> None:
+    """The window keeps what was reserved."""
+    async with served(reports_usage=False) as (server, chat):
         limited = Endpoint(name="one", client=chat, limits=RateLimits(tpm=2_000))
         asker = proposer([limited])
         for number in range(60):
@@ -646,7 +646,7 @@ async def test_an_answer_settles_its_reservation_in_its_own_transaction(tmp_path
         assert (store._row("reserved")["calls"], store.usage.calls) == (0, 1)
 
 
-outcomes = st.sampled_from(["ok", "500", "429", "useless", "cut", "hang"])
+outcomes = st.sampled_from(["ok", "500", "429", "unusable", "cut", "hang"])
 
 
 @settings(max_examples=30, deadline=None)
@@ -663,7 +663,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
     errors: Mapping[str, Callable[[], ChatError]] = {
         "500": lambda: TransientChatError("x"),
         "429": lambda: RateLimitedError("x", retry_after=1.0),
-        "useless": lambda: UnusableAnswerError("x", reason="null", usage=TokenUsage(3, 4)),
+        "unusable": lambda: UnusableAnswerError("x", reason="null", usage=TokenUsage(3, 4)),
         "cut": lambda: TransientChatError("x", perhaps_billed=True),
     }
     billed = 0
@@ -676,7 +676,7 @@ def test_no_faults_timing_or_cancellation_overrun_a_budget(
                 billed += 1
                 await asyncio.sleep(1000)
             await asyncio.sleep(seconds)
-            billed += kind in ("ok", "useless", "cut")
+            billed += kind in ("ok", "unusable", "cut")
             if kind in errors:
                 raise errors[kind]()
             return ChatAnswer(text="x", prompt_tokens=3, completion_tokens=4)
@@ -719,7 +719,7 @@ def test_a_limit_that_only_the_endpoint_knows_is_learned(vendor: str, form: str)
     assert billed >= 0.95 * 180
 
 
-def test_an_endpoint_that_tells_nothing_is_still_used_well() -> None:
+def test_an_endpoint_without_headers_is_still_used_well() -> None:
     """Without any header and any limit set there are refusals, but no turn is lost to them."""
 
     async def two_minutes() -> tuple[int, int]:
@@ -744,13 +744,13 @@ def test_an_endpoint_that_tells_nothing_is_still_used_well() -> None:
 
 
 @virtual_time
-async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
-    """Of answers, and of useless ones too."""
+async def test_every_kind_of_token_and_a_reported_cost_are_stored() -> None:
+    """Of usable and unusable answers."""
     usage = TokenUsage(
         100, 30, cached_tokens=60, cache_written_tokens=20, reasoning_tokens=25, vendor_picodollars=9
     )
 
-    class Telling:
+    class Reporting:
         calls = 0
 
         async def chat(self, request: ChatRequest) -> ChatAnswer:
@@ -759,8 +759,8 @@ async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
                 raise UnusableAnswerError("none", reason="no_content", usage=usage)
             return ChatAnswer(text="- a {}", prompt_tokens=100, completion_tokens=30, billed=usage)
 
-    ledger, heard = Ledger(), list[Event]()
-    reply = await proposer(Telling(), heard, ledger=ledger).ask(request())
+    ledger, events = Ledger(), list[Event]()
+    reply = await proposer(Reporting(), events, ledger=ledger).ask(request())
     billed = Spent(
         calls=1,
         prompt_tokens=100,
@@ -774,13 +774,13 @@ async def test_every_kind_of_token_and_a_told_cost_are_written_down() -> None:
     )
     assert reply.bill.usage == billed.plus(Spent(retries=1))
     assert ledger.usage == billed.plus(Spent(failed_calls=1))
-    changed = [event for event in heard if isinstance(event, UsageChanged)][-1]
+    changed = [event for event in events if isinstance(event, UsageChanged)][-1]
     assert (changed.cached_tokens, changed.cache_written_tokens, changed.reasoning_tokens) == (120, 40, 50)
 
 
 @virtual_time
 async def test_a_limit_of_each_second_is_not_taken_for_one_of_the_minute() -> None:
-    """The reset tells how long the window is; a refusal shows that it may be longer, up to a minute."""
+    """The header says how long the window is; a refusal shows that it may be longer, up to a minute."""
     loop = asyncio.get_running_loop()
 
     class Windowed(Scripted):
@@ -790,8 +790,8 @@ async def test_a_limit_of_each_second_is_not_taken_for_one_of_the_minute() -> No
 
         async def chat(self, request: ChatRequest) -> ChatAnswer:
             window, used_s = divmod(loop.time() + self.offset_s, self.period_s)
-            told = {"limit": "1", "remaining": "0", "reset": f"{self.period_s - used_s:.3f}"}
-            headers = {f"ratelimit-{name}": value for name, value in told.items()}
+            headers = {"ratelimit-limit": "1", "ratelimit-remaining": "0"}
+            headers["ratelimit-reset"] = f"{self.period_s - used_s:.3f}"
             if window == self.window:
                 self.refused += 1
                 raise RateLimitedError("429", status=429, headers=headers)

@@ -87,7 +87,7 @@ def test_what_was_under_way_when_it_opened_says_nothing_new(breaker: Breaker) ->
 
 
 def test_the_last_closed_one_has_three_strikes(breaker: Breaker) -> None:
-    """There is none to go to in its place; an answer between two failures begins the count again."""
+    """No other could be asked; an answer between two failures begins the count again."""
     closed(breaker)
     for _ in range(STRIKES - 1):
         assert breaker.failed(1.0, probe=False, last=True) is None
@@ -118,7 +118,7 @@ def test_many_answers_make_it_good_again(breaker: Breaker) -> None:
         closed(breaker)
 
 
-def test_while_none_is_closed_pauses_are_short(breaker: Breaker, clock: Clock) -> None:
+def test_while_all_are_open_pauses_are_short(breaker: Breaker, clock: Clock) -> None:
     """The first to come back is to be found soon."""
     for _ in range(20):
         breaker.admit()
@@ -132,7 +132,7 @@ def test_while_none_is_closed_pauses_are_short(breaker: Breaker, clock: Clock) -
 
 @given(st.lists(st.floats(0, 120), min_size=1, max_size=40))
 def test_probes_hold_requests_for_a_small_share_of_the_time(holds: list[float]) -> None:
-    """However long they take, all but the last together at most one part in twenty; and none is for ever."""
+    """However long they take, all but the last together at most one part in twenty; no pause is for ever."""
     clock = Clock()
     breaker, held = Breaker(clock), 0.0
     for hold in holds:

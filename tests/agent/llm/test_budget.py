@@ -69,7 +69,7 @@ async def test_what_is_in_flight_is_waited_for_not_counted_as_spent() -> None:
 
 @virtual_time
 async def test_a_limit_holds_over_earlier_stretches() -> None:
-    """What was used before a resume counts, doubtful attempts with the most they can have cost."""
+    """What was used before a resume counts, attempts without a bill with the most they can have cost."""
     before = Spent(calls=4, prompt_tokens=10, estimated_tokens=70, active_s=50.0)
     budget = Budget(Limits(calls=5, tokens=100, minutes=1), before)
     assert (budget.left().calls, budget.left().tokens, budget.left_s()) == (1, 20, 10.0)
@@ -93,7 +93,7 @@ async def test_a_limit_on_money_is_never_exceeded() -> None:
 
 
 @virtual_time
-async def test_a_limit_is_told_as_one_says_it() -> None:
+async def test_a_limit_is_named_in_plain_words() -> None:
     """One call, one token, one minute; several limits at once are all named, and can be asked for."""
     one = Budget(Limits(calls=1, tokens=1, minutes=1), Spent(calls=1, prompt_tokens=1))
     with pytest.raises(BudgetSpentError) as caught:
@@ -117,10 +117,10 @@ async def test_a_reservation_bounds_what_cached_tokens_may_cost() -> None:
     assert reserved.estimated_picodollars == (500 + 20) * 10**6
 
 
-def test_a_cost_that_is_told_is_the_cost() -> None:
+def test_a_reported_cost_is_the_cost() -> None:
     """Whatever the price says, and without one."""
-    told = TokenUsage(100, 10, vendor_picodollars=7)
-    assert cost(told, PRICE) == cost(told, None) == 7
+    reported = TokenUsage(100, 10, vendor_picodollars=7)
+    assert cost(reported, PRICE) == cost(reported, None) == 7
 
 
 steps = st.lists(

@@ -94,7 +94,7 @@ async def test_credentials_in_the_address_are_sent_and_never_shown() -> None:
     [
         ("500", TransientChatError, False),
         ("503", TransientChatError, False),
-        ("reset", TransientChatError, False),
+        ("cut_off", TransientChatError, False),
         ("drip", TransientChatError, False),
         ("truncated", TransientChatError, False),
         ("429", RateLimitedError, False),
@@ -113,7 +113,7 @@ async def test_credentials_in_the_address_are_sent_and_never_shown() -> None:
     ],
 )
 async def test_each_fault_becomes_its_error(fault: str, kind: type[ChatError], usage: bool) -> None:
-    """What an endpoint does wrong is told apart, with the usage that a useless answer was billed."""
+    """Each fault of an endpoint has its error, with the usage that an unusable answer was billed."""
     async with ChatServer(ServerOptions(script=(fault,) * 3)) as server:
         error = await fails(server)
     assert type(error) is kind
@@ -132,7 +132,7 @@ async def test_a_wait_that_is_asked_for_is_on_the_error() -> None:
 
 async def test_an_endpoint_that_is_down_was_not_paid() -> None:
     """A refused connection cannot have been billed; a cut one can."""
-    async with ChatServer(ServerOptions(script=("reset",))) as server:
+    async with ChatServer(ServerOptions(script=("cut_off",))) as server:
         cut = await fails(server)
     down = await fails(server)
     assert isinstance(down, TransientChatError)
@@ -210,7 +210,7 @@ def test_every_exception_of_the_sdk_and_its_transports_has_a_meaning(kind: type[
     ],
 )  # fmt: skip
 def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError]) -> None:
-    """Real SDK exceptions with real headers are told apart by status."""
+    """Real SDK exceptions with real headers become errors by their status."""
     request = httpx2.Request("POST", "http://127.0.0.1/v1")
     response = httpx2.Response(status, request=request, headers={"Retry-After": "7"}, json={"error": {}})
     client = openai.AsyncOpenAI(api_key="none", base_url="http://127.0.0.1/v1")
@@ -231,7 +231,7 @@ def test_each_status_of_the_sdk_has_its_kind(status: int, kind: type[ChatError])
     ],
 )
 def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said: object) -> None:
-    """Whatever the status; a limit of the minute that speaks of a quota and a plan is none of it."""
+    """Whatever the status; a limit of the minute that speaks of a quota and a plan is another error."""
     body = said if isinstance(said, dict) else {"message": said, "type": "invalid_request_error"}
     assert type(failure_of(status, body, {}, str)) is QuotaSpentError
     google = "You exceeded your current quota, please check your plan and billing details."
@@ -248,7 +248,7 @@ def test_credit_that_is_spent_is_known_by_the_words_of_vendors(status: int, said
         "Input data may contain inappropriate content.",
     ],
 )
-def test_a_content_filter_is_told_from_other_refusals(said: str) -> None:
+def test_a_content_filter_is_not_taken_for_another_refusal(said: str) -> None:
     """By what vendors call it."""
     assert type(failure_of(400, {"message": said}, {}, str)) is FlaggedRequestError
 
@@ -313,7 +313,7 @@ async def test_content_in_parts_is_joined() -> None:
 @pytest.mark.parametrize(
     "usage", [None, [], {}, {"prompt_tokens": -3, "completion_tokens": "x"}, {"prompt_tokens": True}]
 )
-async def test_usage_that_makes_no_sense_is_not_told(usage: object) -> None:
+async def test_usage_that_makes_no_sense_is_ignored(usage: object) -> None:
     """Neither an error nor an answer for nothing."""
     answer = await says(completion("- a {}", usage=usage))
     assert (answer.usage, answer.usage_known) == (TokenUsage(0, 0), False)
@@ -396,7 +396,7 @@ async def test_parameters_that_a_model_refuses_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-with space", "sk-ключ", "sk-line\nbreak"])
-def test_a_key_that_no_header_can_carry_is_told_without_showing_it(key: str) -> None:
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
     """A key that was copied wrongly is an error of the user's, and not printed."""
     with pytest.raises(ConfigError) as caught:
         OpenAIChat("http://127.0.0.1/v1", key)
@@ -499,7 +499,7 @@ async def test_an_answer_without_thoughts_has_none() -> None:
         ({"content": None, "reasoning": "first"}, "stop", "no_content"),
     ],
 )
-async def test_an_answer_that_is_all_thinking_is_useless_and_billed(
+async def test_an_answer_that_is_all_thinking_is_unusable_and_billed(
     message: dict[str, Any], end: str, reason: str
 ) -> None:
     """Cut while it thought, more room would help; the tokens are counted."""
@@ -532,8 +532,8 @@ async def test_an_error_may_stand_anywhere_in_a_200(body: dict[str, Any], kind: 
     assert type(await says(body)) is kind
 
 
-async def test_what_is_said_in_place_of_choices_is_told() -> None:
-    """Its words are in the error; a state that is none, beside an answer, is not."""
+async def test_what_is_said_in_place_of_choices_is_in_the_error() -> None:
+    """Its words are in the error; a harmless state beside an answer is not."""
     assert "try me later" in str(await says({"choices": [], "message": "try me later"}))
     fine = {"base_resp": {"status_code": 0, "status_msg": ""}, "message": "ok"}
     assert (await says({**completion("- a {}"), **fine})).text == "- a {}"
@@ -584,7 +584,7 @@ async def test_a_refusal_that_names_nothing_sends_the_request_out_bare() -> None
     assert len(seen) == 3
 
 
-async def test_what_was_learned_on_the_way_to_a_useless_answer_is_kept() -> None:
+async def test_what_was_learned_on_the_way_to_an_unusable_answer_is_kept() -> None:
     """It was put as the endpoint takes it, and is not paid for again."""
     seen: list[dict[str, Any]] = []
 
@@ -617,7 +617,7 @@ async def test_an_endpoint_that_refuses_whatever_is_sent_is_left_in_the_end() ->
 
 
 async def test_a_failure_whose_body_never_ends_is_read_to_a_bound() -> None:
-    """What it says at its beginning is heard, and the connection is closed."""
+    """Its beginning is read, and the connection is closed."""
     sent = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -675,19 +675,19 @@ async def test_more_answer_tokens_are_the_remedy_only_where_they_ended_it(reason
 
 
 @pytest.mark.parametrize(
-    ("usage", "told"),
+    ("usage", "known"),
     [
         ({"prompt_tokens": 500}, False), ({"prompt_tokens": 500, "completion_tokens": 0}, False),
         ({"completion_tokens": 50}, False), ({"prompt_tokens": 500, "total_tokens": 550}, True),
         ({"prompt_tokens": 500, "cost": 0.1}, True),
     ],
 )  # fmt: skip
-async def test_an_answer_of_which_half_is_told_is_not_told(usage: dict[str, Any], told: bool) -> None:
+async def test_an_answer_of_which_half_is_reported_is_not_trusted(usage: dict[str, Any], known: bool) -> None:
     """No text is made of no tokens, so the reservation is billed in its place."""
-    assert (await says(completion("- a {}", usage=usage))).usage_known is told
+    assert (await says(completion("- a {}", usage=usage))).usage_known is known
 
 
-async def test_a_useless_answer_of_no_tokens_may_be_one() -> None:
+async def test_an_unusable_answer_may_have_no_tokens() -> None:
     """Where the endpoint says so; where it says nothing of the answer, its bill is not known."""
     none = await says(completion("", usage={"prompt_tokens": 5, "completion_tokens": 0}))
     assert none.usage == TokenUsage(5, 0)
@@ -709,9 +709,9 @@ async def test_a_refusal_that_was_billed_is_paid_with_what_follows(mends: bool) 
             return web.json_response({"error": {"message": "flagged by moderation"}}, status=400)
         return web.json_response(completion("- a {}", usage=bill))
 
-    told = 500_000_000_000
+    picodollars = 500_000_000_000
     both, one = (
-        TokenUsage(200, 2000, vendor_picodollars=2 * told),
-        TokenUsage(100, 1000, vendor_picodollars=told),
+        TokenUsage(200, 2000, vendor_picodollars=2 * picodollars),
+        TokenUsage(100, 1000, vendor_picodollars=picodollars),
     )
     assert (await against(handler)).usage == (both if mends else one)

@@ -162,7 +162,7 @@ def test_what_the_table_lacks_is_said(url: str, name: str, said: list[str]) -> N
 
 
 @pytest.mark.usefixtures("table")
-def test_the_row_is_told() -> None:
+def test_the_row_is_described() -> None:
     """Provider, model, prices, and which table it is, of what date: the newest price that has begun."""
     row = table_price(URL, "soon-1", now=datetime(2026, 7, 1, tzinfo=UTC))
     assert row.about["table"].startswith("genai-prices ")

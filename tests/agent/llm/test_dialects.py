@@ -98,8 +98,8 @@ def test_each_answer_has_the_room_beside_its_own_messages() -> None:
         content = "a word " * words
         return ChatRequest(messages=({"role": "user", "content": content},), model="m", max_tokens=500)
 
-    told = "maximum context length is 1000 tokens. However, you requested 1200 tokens (700 in the messages"
-    dialect = after(Dialect(), {"message": told}, turn(400))
+    said = "maximum context length is 1000 tokens. However, you requested 1200 tokens (700 in the messages"
+    dialect = after(Dialect(), {"message": said}, turn(400))
     assert dialect is not None
     assert dialect.put(turn(400), {}).max_tokens == 285
     assert dialect.put(turn(100), {}).max_tokens == 500
@@ -110,7 +110,7 @@ def test_each_answer_has_the_room_beside_its_own_messages() -> None:
 
 
 def test_a_ceiling_that_no_endpoint_has_is_not_believed() -> None:
-    """Half as much is tried; a lower ceiling learned later is told too."""
+    """Half as much is tried; a lower ceiling learned later is reported too."""
     dialect = after(Dialect(), {"message": "max_tokens: at most 4 096"})
     assert dialect is not None
     assert dialect.most == {"max_tokens": 50}
@@ -151,10 +151,10 @@ def test_a_shortened_conversation_keeps_its_ends(messages: tuple[Message, ...], 
     ),
     st.integers(0, 5000),
 )
-def test_what_is_said_to_fit_is_less_than_what_did_not(told: Overlong, max_tokens: int) -> None:
-    """Whatever numbers an endpoint tells."""
+def test_what_is_said_to_fit_is_less_than_what_did_not(sizes: Overlong, max_tokens: int) -> None:
+    """Whatever numbers an endpoint states."""
     messages = (USER,) * 9
-    assert 0 <= room(told, messages, max_tokens) < size(messages)
+    assert 0 <= room(sizes, messages, max_tokens) < size(messages)
 
 
 def test_a_silent_cut_is_seen_in_the_counts() -> None:
@@ -197,5 +197,5 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 
 
 def test_a_request_without_options_has_none() -> None:
-    """Its bound is none that is told."""
+    """Its bound is not a stated one."""
     assert Sent("m", (USER,), {}).max_tokens == 0

@@ -78,13 +78,13 @@ def test_durations_are_read_back_as_written(seconds: float) -> None:
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
 def test_vendors_with_headers_for_both_kinds(vendor: str) -> None:
-    """Requests and tokens are told apart; resets as durations or dates."""
+    """Requests and tokens apart; times as durations or dates."""
     states = {"requests": State(600, 599, 30), "tokens": State(90000, 12345, 6)}
     headers = limit_headers(vendor, states)  # type: ignore[arg-type]
     for kind, state in states.items():
         said = stated_limit(headers, kind)  # type: ignore[arg-type]
         assert (said.limit, said.remaining) == (state.limit, state.remaining)
-        assert said.full_in_s == pytest.approx(state.reset_s, abs=0.5)
+        assert said.full_in_s == pytest.approx(state.full_in_s, abs=0.5)
 
 
 def test_limits_of_a_minute_are_read_by_their_longer_names() -> None:
@@ -102,7 +102,7 @@ def test_a_vendor_with_bare_headers_means_requests() -> None:
     assert stated_limit(headers, "tokens") == StatedLimit()
 
 
-def test_the_window_of_the_drafts_headers_is_as_long_as_the_reset_says() -> None:
+def test_the_window_of_the_drafts_headers_is_as_long_as_they_say() -> None:
     """Once nothing is left of it; other vendors' limits are those of a minute."""
     headers = {"ratelimit-limit": "1", "ratelimit-remaining": "0", "ratelimit-reset": "1"}
     assert stated_limit(headers, "requests") == StatedLimit(1, 0, 1, period_s=1)
@@ -111,14 +111,14 @@ def test_the_window_of_the_drafts_headers_is_as_long_as_the_reset_says() -> None
     assert stated_limit(others, "requests") == StatedLimit(1, 0, 1)
 
 
-def test_missing_and_nonsense_members_are_left_out_and_told() -> None:
+def test_missing_and_nonsense_members_are_left_out_and_reported() -> None:
     """Each header stands on its own; what makes no sense is reported and not obeyed."""
-    told: list[tuple[str, str]] = []
+    ignored: list[tuple[str, str]] = []
     headers = {"x-ratelimit-limit-requests": "-5", "x-ratelimit-remaining-requests": "4"}
     headers["x-ratelimit-reset-requests"] = "a year"
-    said = stated_limit(headers, "requests", ignored=lambda name, value: told.append((name, value)))
+    said = stated_limit(headers, "requests", ignored=lambda name, value: ignored.append((name, value)))
     assert said == StatedLimit(None, 4, None)
-    assert told == [("x-ratelimit-limit-requests", "-5"), ("x-ratelimit-reset-requests", "a year")]
+    assert ignored == [("x-ratelimit-limit-requests", "-5"), ("x-ratelimit-reset-requests", "a year")]
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ class Bench:
 
     def __init__(self, limits: RateLimits) -> None:
         self.now = 1000.0
-        self.told: list[Event] = []
-        self.one = RateLimiter("one", limits, clock=lambda: self.now, rng=Middle(), emit=self.told.append)
+        self.events: list[Event] = []
+        self.one = RateLimiter("one", limits, clock=lambda: self.now, rng=Middle(), emit=self.events.append)
 
     def answered(self, tokens: int, used: int) -> None:
         """One request, answered at once."""
@@ -123,31 +123,31 @@ def test_a_failure_of_another_kind_stops_the_growth_for_ten_seconds() -> None:
     assert bench.ceiling > 2
 
 
-def test_what_is_set_aside_follows_the_dearest_of_recent_answers() -> None:
+def test_a_reservation_follows_the_largest_of_recent_answers() -> None:
     """The largest share of the last 32, and five percent more; never more than all."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
 
-    def set_aside() -> float:
+    def reserved() -> float:
         bench.now += 1000
         bench.one.admit(1000).leave()
         return round(bench.one.delay(1000) * 100)
 
-    assert set_aside() == pytest.approx(1000, abs=1)
+    assert reserved() == pytest.approx(1000, abs=1)
     bench.answered(1000, 200)
     bench.answered(1000, 100)
-    assert set_aside() == pytest.approx(210, abs=1)
+    assert reserved() == pytest.approx(210, abs=1)
     for _ in range(SAMPLES - 2):
         bench.answered(1000, 100)
-    assert set_aside() == pytest.approx(210, abs=1)
+    assert reserved() == pytest.approx(210, abs=1)
     bench.answered(1000, 100)
-    assert set_aside() == pytest.approx(105, abs=1)
+    assert reserved() == pytest.approx(105, abs=1)
     bench.answered(1000, 1300)
     bench.answered(0, 50)
-    assert set_aside() == pytest.approx(1000, abs=1)
+    assert reserved() == pytest.approx(1000, abs=1)
 
 
 def test_the_unused_rest_is_given_back() -> None:
-    """What was set aside is corrected to what was billed; a refused request was billed for nothing."""
+    """A reservation is corrected to what was billed; a refused request was billed for nothing."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
     bench.answered(1000, 500)
     assert bench.one.delay(1000) == pytest.approx(5.0)
@@ -158,7 +158,7 @@ def test_the_unused_rest_is_given_back() -> None:
 
 
 def test_a_refusal_for_requests_says_nothing_of_tokens() -> None:
-    """What is set aside follows the answers as before."""
+    """A reservation follows the answers as before."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
     bench.answered(1000, 100)
     refuse(bench, 0.0)
@@ -176,7 +176,7 @@ def test_a_request_of_next_to_nothing_is_one_token() -> None:
 
 
 def test_an_endpoint_that_refuses_for_tokens_may_count_what_was_asked_for() -> None:
-    """Then all of it is set aside, and stays so, until success after success has shown otherwise."""
+    """Then all of it is reserved, and stays so, until success after success has shown otherwise."""
     bench = Bench(RateLimits(tpm=6000, concurrency=9))
     bench.answered(1000, 100)
     refuse(bench, 0.0, tokens=True)
@@ -212,7 +212,7 @@ def test_pauses_of_its_own_double_with_each_refusal_up_to_half_a_minute() -> Non
 
 @pytest.mark.parametrize(("asked", "wait"), [(5.0, 5.25), (20.0, 20.5), (120.0, 120.5), (121.0, 120.5)])
 def test_a_pause_that_is_asked_for_is_made_and_a_little_more(asked: float, wait: float) -> None:
-    """A tenth at most, and a second; beyond two minutes only those are made, and that is told."""
+    """A tenth at most, and a second; beyond two minutes only those are made, and an event says so."""
     for fails in (False, True):
         bench = Bench(RateLimits())
         if fails:
@@ -221,23 +221,23 @@ def test_a_pause_that_is_asked_for_is_made_and_a_little_more(asked: float, wait:
             bench.one.refused(bench.one.admit(1), asked)
         assert bench.paused_s == wait
         assert bench.one.delay(1) == pytest.approx(wait)
-        (told,) = bench.told
-        assert (told.endpoint, told.wait_s) == ("one", pytest.approx(wait))  # type: ignore[attr-defined]
-        assert isinstance(told, WaitCapped if asked > 120 else Paused)
+        (event,) = bench.events
+        assert (event.endpoint, event.wait_s) == ("one", pytest.approx(wait))  # type: ignore[attr-defined]
+        assert isinstance(event, WaitCapped if asked > 120 else Paused)
     bench.now += 200
     assert (bench.paused_s, bench.one.delay(1)) == (0.0, 0.0)
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
-    """Nor is it told, for it changes nothing."""
+    """Nor is there an event, for it changes nothing."""
     bench = Bench(RateLimits())
     bench.one.failed(20.0)
     bench.one.failed(20.0)
     bench.one.failed(3.0)
     bench.one.rest(20.5)
-    assert (bench.paused_s, len(bench.told)) == (20.5, 1)
+    assert (bench.paused_s, len(bench.events)) == (20.5, 1)
     bench.one.rest(30.0)
-    assert (bench.paused_s, bench.told[1:]) == (30.0, [Paused(endpoint="one", wait_s=30.0)])
+    assert (bench.paused_s, bench.events[1:]) == (30.0, [Paused(endpoint="one", wait_s=30.0)])
 
 
 @pytest.mark.parametrize("rests", [False, True])
@@ -268,13 +268,13 @@ def test_a_limit_that_is_learned_counts_what_is_under_way() -> None:
     bench.now += 1000
     bench.one.read_headers(permits[0], {"x-ratelimit-limit-tokens": "6000"})
     assert bench.one.delay(600) == pytest.approx(18.0)
-    assert bench.told == [
+    assert bench.events == [
         LimitLearned(endpoint="one", limit="requests", value=60),
         LimitLearned(endpoint="one", limit="tokens", value=6000),
     ]
 
 
-def test_a_limit_that_is_known_is_not_told_again_and_one_that_was_set_is_not_raised() -> None:
+def test_a_limit_that_is_known_is_not_reported_again_and_one_that_was_set_is_not_raised() -> None:
     """A lower one paces from then on, and it may rise again up to the setting."""
     bench = Bench(RateLimits(rpm=60))
     permit = bench.one.admit(1)
@@ -283,7 +283,7 @@ def test_a_limit_that_is_known_is_not_told_again_and_one_that_was_set_is_not_rai
         bench.one.read_headers(permit, {"x-ratelimit-limit-requests": said})
         limits.append(bench.one.statistics().rpm)
     assert limits == [60, 60, 30, 30, 45, 60]
-    assert [event.value for event in bench.told if isinstance(event, LimitLearned)] == [30, 45, 60]
+    assert [event.value for event in bench.events if isinstance(event, LimitLearned)] == [30, 45, 60]
     bench.one.read_headers(
         permit, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"}
     )

@@ -41,7 +41,7 @@ def test_sums_and_differences_are_those_of_every_figure() -> None:
 
 
 def test_the_limits_are_those_of_the_config() -> None:
-    """All four of them; none is none."""
+    """All four of them; unset ones stay unset."""
     config = SearchConfig(data="fake", method="random")
     assert Limits.of(config) == Limits()
     limited = config.model_copy(
@@ -52,7 +52,7 @@ def test_the_limits_are_those_of_the_config() -> None:
 
 @virtual_time
 async def test_what_is_left_is_what_the_limits_leave() -> None:
-    """Of each limit that is set, doubtful figures taken for spent, and never less than nothing."""
+    """Of each limit that is set, estimates taken for spent, and never less than nothing."""
     limits = Limits(calls=9, tokens=200, cost_usd=0.00001, minutes=2)
     budget = Budget(limits, Spent(**USED))
     await asyncio.sleep(15)

@@ -112,7 +112,7 @@ async def test_one_that_is_no_server_is_ended(said: str, model: Model) -> None:
 
 
 async def test_a_command_that_is_not_there_is_an_error(model: Model) -> None:
-    """A Python that was taken away is told of like any other."""
+    """A missing Python is reported like any other fault."""
     server = LlamaServer(settings(model()), ("/nowhere/python",))
     with pytest.raises(EndpointError, match="cannot be started"):
         await server.start()
@@ -143,7 +143,7 @@ def test_it_does_not_outlive_a_parent_that_is_killed(number: signal.Signals, mod
         assert ends(pid)
 
 
-def child(told: dict[str, Any]) -> subprocess.Popen[str]:
+def child(settings: dict[str, Any]) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-P", str(CHILD)],
         stdin=subprocess.PIPE,
@@ -152,19 +152,19 @@ def child(told: dict[str, Any]) -> subprocess.Popen[str]:
         text=True,
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps(told) + "\n")
+    process.stdin.write(json.dumps(settings) + "\n")
     process.stdin.flush()
     return process
 
 
-def told(model: Path, *, parent: int) -> dict[str, Any]:
+def settings_of(model: Path, *, parent: int) -> dict[str, Any]:
     plain = {"key": "k", "model": str(model), "name": "m", "slots": 1, "threads": 1, "context": 64}
     return {"parent": parent, **plain}
 
 
 def test_it_ends_with_the_pipe_alone(model: Model) -> None:
-    """Where no kernel kills it, the end of its standard input tells that the parent is gone."""
-    with child(told(model(), parent=os.getpid())) as process:
+    """Where no kernel kills it, the end of its standard input shows that the parent is gone."""
+    with child(settings_of(model(), parent=os.getpid())) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
@@ -173,14 +173,14 @@ def test_it_ends_with_the_pipe_alone(model: Model) -> None:
 
 
 def test_it_does_not_serve_a_parent_that_died_before_it_looked(model: Model) -> None:
-    """A parent that was gone before the kernel was asked to tell of it is noticed all the same."""
-    with child(told(model(), parent=1)) as process:
+    """A parent that was gone before the kernel was asked to report it is noticed all the same."""
+    with child(settings_of(model(), parent=1)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == ""
         assert process.wait(LONG_S) == 0
 
 
-def test_it_ends_when_it_is_told_nothing() -> None:
+def test_it_ends_when_it_gets_no_settings() -> None:
     """A parent that died before it said what to serve leaves no child."""
     command = [sys.executable, "-P", str(CHILD)]
     assert subprocess.run(command, input=b"", timeout=LONG_S, check=False).returncode == 0

@@ -125,7 +125,7 @@ def use(model: KnownModel, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Progress(list[tuple[str, int]]):
-    """What was told of a download."""
+    """The reported progress of a download."""
 
     def __call__(self, source: str, done: int) -> None:
         self.append((source, done))
@@ -157,7 +157,7 @@ def test_the_publishers_file_is_preferred(hub: Hub, tiny: KnownModel, tmp_path: 
     assert progress[-1] == ("127.0.0.1", len(CONTENT))
 
 
-def test_a_download_that_broke_off_is_gone_on_with(hub: Hub, tiny: KnownModel, index: Path) -> None:
+def test_a_download_that_broke_off_is_continued(hub: Hub, tiny: KnownModel, index: Path) -> None:
     """What came is kept, whatever else fails, and only the rest is asked for."""
     hub.breaks_after = 3_000
     shutil.rmtree(index)
@@ -178,7 +178,7 @@ def test_a_download_that_broke_off_is_gone_on_with(hub: Hub, tiny: KnownModel, i
         ("breaks off", "cannot be reached"),
     ],
 )
-def test_a_hub_that_does_not_have_it_is_told(
+def test_a_hub_that_does_not_have_it_is_reported(
     fault: str, said: str, hub: Hub, tiny: KnownModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is wrong is one short reason."""
@@ -264,7 +264,7 @@ def test_whoever_does_not_want_it_any_more_ends_it(tiny: KnownModel, tmp_path: P
     assert not list((tmp_path / "cache" / "llm").glob("wheel.*"))
 
 
-def test_a_disk_without_room_is_told_before_anything_is_fetched(
+def test_a_disk_without_room_is_reported_before_anything_is_fetched(
     hub: Hub, tiny: KnownModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line says how much it takes, and what to do."""
@@ -274,7 +274,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
     assert hub.asked == []
 
 
-def test_a_cache_that_cannot_be_written_is_told(tiny: KnownModel, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(tiny: KnownModel, tmp_path: Path) -> None:
     """The line names the file."""
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "llm").write_text("no folder")

@@ -82,12 +82,12 @@ async def test_a_library_that_does_not_run_here_is_found_out(
 
 
 @pytest.mark.usefixtures("llama")
-async def test_how_far_a_download_is_is_told(fetching: list[str]) -> None:
+async def test_how_far_a_download_is_is_reported(fetching: list[str]) -> None:
     """In bytes of bytes, seldom enough for a log, and at its end."""
-    heard: list[Event] = []
+    events: list[Event] = []
     with pytest.raises(EndpointError, match="offline"):
-        await make_ready("local", heard.append)
-    first, last = [event for event in heard if isinstance(event, ModelFetched)]
+        await make_ready("local", events.append)
+    first, last = [event for event in events if isinstance(event, ModelFetched)]
     assert (first.done, last.done, last.of, last.source) == (0, 491_400_064, 491_400_064, "a hub")
 
 
@@ -96,15 +96,15 @@ async def test_what_could_not_be_had_is_not_tried_again_where_a_method_stands_in
     fetching: list[str],
 ) -> None:
     """The searches of a suite go on alike: a second one does not wait for the same failure."""
-    heard: list[Event] = []
+    events: list[Event] = []
     assert fallen_back(config()) == config()
     for _ in range(2):
-        found, notes = await with_fallback(config(), heard.append, {})
+        found, notes = await with_fallback(config(), events.append, {})
         assert (found.method, found.llm) == ("random", None)
         assert "the index is offline" in notes[FALLBACK]
     assert fetching == ["local"]
     assert fallen_back(config()) == found
-    assert sum(isinstance(event, Noted) for event in heard) == 2
+    assert sum(isinstance(event, Noted) for event in events) == 2
 
 
 @pytest.mark.usefixtures("llama")
@@ -136,12 +136,12 @@ async def test_a_run_that_began_without_an_llm_goes_on_without(
 @pytest.mark.usefixtures("llama")
 async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Path, model: Model) -> None:
     """A file may be a GGUF and broken all the same; one line says so, and the other searches know."""
-    heard: list[Event] = []
+    events: list[Event] = []
     small = {"restarts": 1, "rounds": 1, "initial": 4, "run_dir": tmp_path / "run"}
     one = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
-    result = await Session(config=one, evaluator=FakeEvaluator(), emit=Bus(heard.append)).start()
+    result = await Session(config=one, evaluator=FakeEvaluator(), emit=Bus(events.append)).start()
     assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
-    (said,) = [event.text for event in heard if isinstance(event, Noted) and "file bounds" in event.text]
+    (said,) = [event.text for event in events if isinstance(event, Noted) and "file bounds" in event.text]
     assert said == result.notes[FALLBACK]
     assert "\n" not in said
     assert fallen_back(one).llm is None
@@ -163,15 +163,15 @@ def test_an_error_of_it_is_the_users_to_mend() -> None:
 
 @pytest.mark.usefixtures("llama")
 @pytest.mark.parametrize("fallback", [None, "combine"])
-async def test_a_folder_that_is_not_there_is_told_before_the_model_is_loaded(
+async def test_a_folder_that_is_not_there_is_reported_before_the_model_is_loaded(
     model: Model, tmp_path: Path, fallback: str | None
 ) -> None:
     """Loading takes half a minute on a busy machine, and looking for images does not."""
-    heard: list[Event] = []
-    told = Bus()
+    events: list[Event] = []
+    bus = Bus()
     llm, nowhere = f"local:{model()}", str(tmp_path / "nix")
     wrong = config(llm=llm, llm_fallback=fallback, data=nowhere, run_dir=tmp_path / "run")
-    with told.joined(heard.append), pytest.raises(UsageError, match="no data set called"):
-        await Session(config=wrong, emit=told).start()
-    assert not [event for event in heard if isinstance(event, Noted) and "loading" in event.text]
+    with bus.joined(events.append), pytest.raises(UsageError, match="no data set called"):
+        await Session(config=wrong, emit=bus).start()
+    assert not [event for event in events if isinstance(event, Noted) and "loading" in event.text]
     assert not local_server._loaded

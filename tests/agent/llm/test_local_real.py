@@ -74,7 +74,7 @@ def memory(pid: int) -> int:
 
 
 async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It writes templates, is told how they did, and writes more; nothing reaches the terminal."""
+    """It writes templates, gets their scores, and writes more; nothing reaches the terminal."""
     scorer, templates = FakeEvaluator(seed=1), 0
     async with chatting(model) as (_, chat):
         messages = opening(1)
@@ -85,8 +85,8 @@ async def test_a_conversation_of_several_turns(model: Path, capfd: pytest.Captur
             templates += len(found)
             scored = zip(found, scorer.score([one.text for one in found]), strict=True)
             outcomes = [Outcome(one.text, score.train) for one, score in scored if isinstance(score, Score)]
-            told = feedback(outcomes, best_before=0.5, proposals=5, max_words=15)
-            messages = [*messages, {"role": "assistant", "content": answer.text}, told]
+            said = feedback(outcomes, best_before=0.5, proposals=5, max_words=15)
+            messages = [*messages, {"role": "assistant", "content": answer.text}, said]
     assert templates >= 4
     assert capfd.readouterr() == ("", "")
 
@@ -149,7 +149,7 @@ async def test_its_memory_is_flat(model: Path) -> None:
             seen.append(memory(server.pid))
     half = len(seen) // 2
     grown = max(seen[half:]) - max(seen[:half])
-    told = [f"{one / 1e6:.0f} MB" for one in (seen[0], max(seen[:half]), max(seen[half:]))]
-    sys.stdout.write(f"{number} requests: {', '.join(told)} at first, at most in either half\n")
+    said = [f"{one / 1e6:.0f} MB" for one in (seen[0], max(seen[:half]), max(seen[half:]))]
+    sys.stdout.write(f"{number} requests: {', '.join(said)} at first, at most in either half\n")
     assert grown < 64e6
     assert max(seen) < 2e9

@@ -62,7 +62,7 @@ async def test_one_that_is_stopped_leaves_no_server(model: Model, tmp_path: Path
 async def test_one_whose_server_is_killed_ends_as_if_nothing_had_been(model: Model, tmp_path: Path) -> None:
     """The server is started again, no round is lost, and the result is the same."""
     killed: list[int] = []
-    heard: list[Event] = []
+    events: list[Event] = []
 
     def kill(templates: Sequence[str]) -> None:
         if not killed:
@@ -71,14 +71,16 @@ async def test_one_whose_server_is_killed_ends_as_if_nothing_had_been(model: Mod
 
     plain = await search(config(model(), tmp_path / "plain"), evaluator=FakeEvaluator())
     again = await search(
-        config(model(), tmp_path / "again"), evaluator=FakeEvaluator(before_batch=kill), on_event=heard.append
+        config(model(), tmp_path / "again"),
+        evaluator=FakeEvaluator(before_batch=kill),
+        on_event=events.append,
     )
     assert len(killed) == 1
     assert (again.best, again.skipped, again.leaderboard) == (plain.best, plain.skipped, plain.leaderboard)
-    assert any("started again" in event.text for event in heard if isinstance(event, Noted))
+    assert any("started again" in event.text for event in events if isinstance(event, Noted))
 
 
-async def test_a_model_of_ones_own_is_told_by_its_content(model: Model, tmp_path: Path) -> None:
+async def test_a_model_of_ones_own_is_known_by_its_content(model: Model, tmp_path: Path) -> None:
     """A run goes on where the file was moved, and not with another one in its place, nor with its answers."""
     shared = {"shared_cache": tmp_path / "shared", "cache_answers": True}
     first = config(model(), tmp_path / "run", max_calls=1, **shared)

@@ -20,16 +20,16 @@ from tests.fakes.limits import Style, counter
 from tests.fakes.pools import acquire, pool_of
 
 
-def limiter(limits: RateLimits, heard: list[Event] | None = None, name: str = "one") -> RateLimiter:
+def limiter(limits: RateLimits, events: list[Event] | None = None, name: str = "one") -> RateLimiter:
     """A limiter on the running loop's clock."""
-    tell: Callable[[Event], None] = (lambda _: None) if heard is None else heard.append
-    return RateLimiter(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), emit=tell)
+    emit: Callable[[Event], None] = (lambda _: None) if events is None else events.append
+    return RateLimiter(name, limits, clock=asyncio.get_running_loop().time, rng=random.Random(0), emit=emit)
 
 
 async def drive(
     pacer: EndpointPool, server: object, seconds: float, tokens: int = 100, used: int = 100
 ) -> tuple[float, int]:
-    """Thirty restarts that ask for so long; the amount that the server let through, and its refusals."""
+    """Thirty restarts that ask for so long; the amount that the server answered, and its refusals."""
     loop = asyncio.get_running_loop()
     rng = random.Random(1)
     through, refused = 0.0, 0
@@ -73,7 +73,7 @@ def test_a_limit_on_requests_is_used_up_and_never_overrun(style: Style, rpm: int
 
 @pytest.mark.parametrize("style", ["sliding", "fixed", "bucket"])
 def test_a_limit_on_tokens_is_used_up_though_answers_are_shorter_than_feared(style: Style) -> None:
-    """What is set aside follows what requests really use."""
+    """A reservation follows what requests really use."""
 
     async def three_minutes() -> tuple[float, int]:
         pacer = pool_of(limiter(RateLimits(tpm=60_000, concurrency=30)))
@@ -189,19 +189,19 @@ async def test_a_request_larger_than_a_minute_allows_fails_at_once() -> None:
 
 
 @virtual_time
-async def test_an_answer_shows_that_a_limit_told_is_none() -> None:
+async def test_an_answer_shows_that_a_stated_limit_is_wrong() -> None:
     """What was billed for one request alone cannot be more than a minute allows; a limit set stays."""
-    told = {"x-ratelimit-limit-tokens": "300"}
+    stated = {"x-ratelimit-limit-tokens": "300"}
     for tpm, then in ((None, None), (5000, 5000)):
-        heard: list[Event] = []
-        one = limiter(RateLimits(tpm=tpm), heard)
+        events: list[Event] = []
+        one = limiter(RateLimits(tpm=tpm), events)
         permit = await acquire(pool_of(one), 1000)
-        one.read_headers(permit, told)
+        one.read_headers(permit, stated)
         assert one.statistics().tpm == 300
         one.succeeded(permit, 950)
-        one.read_headers(permit, told)
+        one.read_headers(permit, stated)
         assert one.statistics().tpm == then
-        assert [notice.header for notice in heard if isinstance(notice, HeaderIgnored)] == [*told]
+        assert [notice.header for notice in events if isinstance(notice, HeaderIgnored)] == [*stated]
         one.read_headers(permit, {"x-ratelimit-limit-tokens": "2000"})
         assert one.statistics().tpm == 2000
 
@@ -227,23 +227,23 @@ async def test_an_endpoint_that_asks_for_a_second_for_ever_is_not_believed() -> 
 @virtual_time
 async def test_limits_are_learned_and_the_stricter_one_wins() -> None:
     """A header sets a limit that was not set, and lowers one that was; it never raises it."""
-    heard: list[Event] = []
-    one = limiter(RateLimits(rpm=100), heard)
+    events: list[Event] = []
+    one = limiter(RateLimits(rpm=100), events)
     permit = await acquire(pool_of(one), 10)
     one.read_headers(permit, {"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "9000"})
     assert (one.statistics().rpm, one.statistics().tpm) == (100, 9000)
     one.read_headers(permit, {"x-ratelimit-limit-requests": "50"})
     assert one.statistics().rpm == 50
-    assert [(notice.limit, notice.value) for notice in heard if isinstance(notice, LimitLearned)] == [
+    assert [(notice.limit, notice.value) for notice in events if isinstance(notice, LimitLearned)] == [
         ("tokens", 9000), ("requests", 50),
     ]  # fmt: skip
 
 
 @virtual_time
-async def test_nonsense_in_headers_is_told_once_and_changes_nothing() -> None:
+async def test_nonsense_in_headers_is_reported_once_and_changes_nothing() -> None:
     """Negative, NaN, a year and garbage."""
-    heard: list[Event] = []
-    one = limiter(RateLimits(rpm=100), heard)
+    events: list[Event] = []
+    one = limiter(RateLimits(rpm=100), events)
     permit = await acquire(pool_of(one), 10)
     for _ in range(3):
         one.read_headers(
@@ -251,17 +251,17 @@ async def test_nonsense_in_headers_is_told_once_and_changes_nothing() -> None:
         )
         one.read_headers(permit, {"x-ratelimit-reset-requests": "8760h", "retry-after": "a while"})
     assert one.statistics().rpm == 100
-    assert len([notice for notice in heard if isinstance(notice, HeaderIgnored)]) == len(heard) == 4
+    assert len([notice for notice in events if isinstance(notice, HeaderIgnored)]) == len(events) == 4
 
 
 @virtual_time
 async def test_what_others_use_of_a_limit_is_left_to_them() -> None:
-    """A reply that says that nothing is left holds requests back until the reset."""
+    """A reply that says that nothing is left holds requests back until it is full again."""
     one = limiter(RateLimits(rpm=600, concurrency=4))
     pacer = pool_of(one)
     with await acquire(pacer, 1) as permit:
-        told = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
-        one.read_headers(permit, {**told, "x-ratelimit-reset-requests": "20s"})
+        stated = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
+        one.read_headers(permit, {**stated, "x-ratelimit-reset-requests": "20s"})
     (await acquire(pacer, 1)).leave()
     assert asyncio.get_running_loop().time() == pytest.approx(20, abs=0.1)
 
@@ -291,8 +291,8 @@ async def test_only_refusals_shrink_what_may_be_in_flight() -> None:
 @virtual_time
 async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after_it() -> None:
     """After `Retry-After` the waiters start one by one, in order, not all at once."""
-    heard: list[Event] = []
-    one = limiter(RateLimits(concurrency=20), heard)
+    events: list[Event] = []
+    one = limiter(RateLimits(concurrency=20), events)
     pacer = pool_of(one)
     (await acquire(pacer, 1)).leave()
     loop, starts = asyncio.get_running_loop(), []
@@ -310,23 +310,23 @@ async def test_nobody_goes_while_the_endpoint_asks_for_a_pause_and_no_herd_after
     assert min(starts) >= 30
     assert len(set(starts)) == 10
     assert starts == sorted(starts)
-    assert [type(notice) for notice in heard] == [Paused]
+    assert [type(notice) for notice in events] == [Paused]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @virtual_time
-async def test_a_wait_of_an_hour_is_not_obeyed_but_told() -> None:
+async def test_a_wait_of_an_hour_is_not_obeyed_but_reported() -> None:
     """Beyond the cap the endpoint rests for the cap, and that is said."""
-    heard: list[Event] = []
-    one = limiter(RateLimits(), heard)
+    events: list[Event] = []
+    one = limiter(RateLimits(), events)
     pacer = pool_of(one)
     with await acquire(pacer, 1) as permit:
         one.refused(permit, 3600.0)
     (await acquire(pacer, 1)).leave()
     assert 120 <= asyncio.get_running_loop().time() <= 122
-    assert [(type(notice), notice.asked_s) for notice in heard if isinstance(notice, WaitCapped)] == [
+    assert [(type(notice), notice.asked_s) for notice in events if isinstance(notice, WaitCapped)] == [
         (WaitCapped, 3600.0)
     ]
 

@@ -142,7 +142,7 @@ async def test_litellm_refuses_a_seed_once_and_a_search_goes_on(
             with pytest.raises(KeyRejectedError):
                 await chat.chat(request)
         config = SearchConfig(
-            data="words", llm="mocked", base_url=url, restarts=2, resets=1, rounds=2, initial=4,
+            data="words", llm="mocked", base_url=url, restarts=2, conversations=1, rounds=2, initial=4,
             price=FREE, run_dir=tmp_path / "run",
         )  # fmt: skip
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -174,7 +174,7 @@ async def test_a_conversation_is_fitted_into_the_context_of_llama_cpp(tmp_path: 
         assert probed.answer.usage_known
 
 
-async def test_llmock_tells_limits_and_a_context_in_openais_words(tmp_path: Path) -> None:
+async def test_llmock_states_limits_and_a_context_in_openais_words(tmp_path: Path) -> None:
     """Its headers are read, its waits too, and its context is kept to."""
     need("llmock")
     port = free_port()

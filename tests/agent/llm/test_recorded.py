@@ -103,26 +103,26 @@ async def test_what_the_system_message_says_is_not_lost(name: str) -> None:
 
 async def test_a_silent_cut_is_said_once() -> None:
     """Ollama answers as if nothing had happened; the note says what to set."""
-    heard: list[Event] = []
+    events: list[Event] = []
     record = RECORDED["ollama_cut"]
-    async with RecordedServer(record) as server, OpenAIChat(server.base_url, emit=heard.append) as chat:
+    async with RecordedServer(record) as server, OpenAIChat(server.base_url, emit=events.append) as chat:
         for _ in range(2):
             await chat.chat(request_of(record)[0])
-    (note,) = [event.text for event in heard if isinstance(event, Noted)]
+    (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert "num_ctx" in note
     assert "3800 tokens" in note
 
 
 async def test_what_is_learned_is_said() -> None:
     """A tier that is refused costs money, so that nobody should have to guess."""
-    heard: list[Event] = []
+    events: list[Event] = []
     request, options = request_of(RECORDED["openai_flex"])
     async with (
         RecordedServer(RECORDED["openai_flex"]) as server,
-        OpenAIChat(server.base_url, options=options, emit=heard.append) as chat,
+        OpenAIChat(server.base_url, options=options, emit=events.append) as chat,
     ):
         await chat.chat(request)
-    (note,) = [event.text for event in heard if isinstance(event, Noted)]
+    (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert "refuses service_tier" in note
 
 

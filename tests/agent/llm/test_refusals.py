@@ -36,8 +36,8 @@ def test_whatever_a_body_is_it_is_read(body: Any) -> None:
     assert set(refusal.names(SENT)) <= set(SENT)
     wait = wait_in(body)
     assert wait is None or 0 <= wait <= LONGEST_WAIT
-    told = overlong(refusal)
-    assert told is None or isinstance(told, Overlong)
+    sizes = overlong(refusal)
+    assert sizes is None or isinstance(sizes, Overlong)
     for name in SENT:
         assert refusal.ceiling(name) is None or isinstance(refusal.ceiling(name), float)
 
@@ -90,7 +90,7 @@ def test_what_a_refusal_names(body: Any, named: list[str]) -> None:
         ("temperature (current value: 1.5) must be between 0 and 1", 1.0),
     ],
 )
-def test_the_ceiling_that_a_refusal_tells(message: str, ceiling: float | None) -> None:
+def test_the_ceiling_that_a_refusal_states(message: str, ceiling: float | None) -> None:
     """A bound is kept below; a single value is not a bound."""
     assert read_refusal({"message": message}).ceiling("temperature") == ceiling
     assert read_refusal({"message": message}).ceiling("seed") is None
@@ -106,7 +106,7 @@ def test_the_ceiling_that_a_refusal_tells(message: str, ceiling: float | None) -
     ],
 )  # fmt: skip
 def test_a_ceiling_with_its_thousands_apart_is_read_whole(message: str, ceiling: float | None) -> None:
-    """Ranges keep their two ends, and what is no number of tokens is none."""
+    """Ranges keep their two ends, and other numbers are ignored."""
     assert read_refusal({"message": message}).ceiling("max_tokens") == ceiling
 
 
@@ -119,12 +119,12 @@ def test_a_ceiling_with_its_thousands_apart_is_read_whole(message: str, ceiling:
         {"code": "4" * 5000, "status": 10**400},
     ],
 )
-def test_a_number_that_nothing_can_have_is_none(body: dict[str, Any]) -> None:
+def test_a_number_that_nothing_can_have_is_ignored(body: dict[str, Any]) -> None:
     """Neither an error of Python's nor a number is made of it."""
     refusal = read_refusal(body)
     assert not refusal.numbers
-    told = overlong(refusal)
-    assert told is None or told.window is None
+    sizes = overlong(refusal)
+    assert sizes is None or sizes.window is None
     assert status_in(body) == 502
 
 
@@ -152,7 +152,7 @@ def test_waits_wherever_vendors_put_them(body: Any, wait: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "sizes"),
     [
         ("request (2421 tokens) exceeds the available context size (1024 tokens)", Overlong()),
         ("The input (5000 tokens) is longer than the model's context length (4096 tokens).",
@@ -169,9 +169,9 @@ def test_waits_wherever_vendors_put_them(body: Any, wait: float | None) -> None:
         ("max_tokens is too large: 500000", None), ("the answer is too long", None),
     ],
 )  # fmt: skip
-def test_what_is_too_long(message: str, told: Overlong | None) -> None:
-    """With the numbers where they are told; other complaints are none of this."""
-    assert overlong(read_refusal({"message": message})) == told
+def test_what_is_too_long(message: str, sizes: Overlong | None) -> None:
+    """With the numbers if they are stated; other complaints are not meant."""
+    assert overlong(read_refusal({"message": message})) == sizes
 
 
 def test_every_family_has_words_of_its_own() -> None:

@@ -67,8 +67,8 @@ def test_the_endpoints_wait_is_obeyed_up_to_a_cap(asked: float, seed: int) -> No
 async def run(
     errors: list[Exception], policy: RetryPolicy = POLICY
 ) -> tuple[str, list[tuple[int, float, str]]]:
-    """Attempts that fail with these errors, then succeed: the result and the retries that were told."""
-    told: list[tuple[int, float, str]] = []
+    """Attempts that fail with these errors, then succeed: the result and the reported retries."""
+    retries: list[tuple[int, float, str]] = []
 
     async def attempt(number: int) -> str:
         await asyncio.sleep(0)
@@ -80,19 +80,19 @@ async def run(
         attempt,
         policy,
         rng=random.Random(0),
-        on_retry=lambda *retry: told.append(retry),
+        on_retry=lambda *retry: retries.append(retry),
     )
-    return result, told
+    return result, retries
 
 
 @virtual_time
 async def test_it_goes_on_until_an_attempt_succeeds() -> None:
-    """Failed attempts are told with the wait that follows, and time passes by those waits alone."""
-    result, told = await run([TransientChatError("x"), RateLimitedError("y", retry_after=5.0)])
+    """Failed attempts are reported with the wait that follows, and time passes by those waits alone."""
+    result, retries = await run([TransientChatError("x"), RateLimitedError("y", retry_after=5.0)])
     assert result == "attempt 3"
-    assert [(number, kind) for number, _, kind in told] == [(1, "transient"), (2, "rate_limited")]
-    assert asyncio.get_running_loop().time() == pytest.approx(sum(wait for _, wait, _ in told))
-    assert told[1][1] >= 5
+    assert [(number, kind) for number, _, kind in retries] == [(1, "transient"), (2, "rate_limited")]
+    assert asyncio.get_running_loop().time() == pytest.approx(sum(wait for _, wait, _ in retries))
+    assert retries[1][1] >= 5
 
 
 @virtual_time
@@ -106,7 +106,7 @@ async def test_the_attempts_are_capped() -> None:
 
 
 @virtual_time
-async def test_paid_and_useless_answers_have_a_smaller_cap() -> None:
+async def test_paid_and_unusable_answers_have_a_smaller_cap() -> None:
     """A model that refuses is not paid ten times."""
     with pytest.raises(RequestFailedError) as caught:
         await run([UnusableAnswerError("no", reason="refusal")] * 10)

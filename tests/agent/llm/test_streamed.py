@@ -66,7 +66,7 @@ def test_thoughts_in_pieces_are_no_part_of_the_answer(thoughts: list[dict[str, A
     assert (answer.text, answer.thought) == ("- the {}", True)
 
 
-def test_an_answer_that_was_cut_in_its_stream_is_none() -> None:
+def test_an_answer_that_was_cut_in_its_stream_is_unusable() -> None:
     """The connection may be closed as if all had come."""
     cut = event({"content": "- a {}\n- the"}).encode()
     assert joined_stream(cut) is None
@@ -84,7 +84,7 @@ def test_an_error_in_a_stream_is_that_error(before: tuple[str, ...]) -> None:
 
 @given(st.binary(max_size=60), st.sampled_from([b"data:", b"data: {}\n", b'data: {"choices": [{"delta":']))
 def test_whatever_a_stream_holds_it_is_read(body: bytes, opening: bytes) -> None:
-    """There is an answer, or a reason why there is none."""
+    """There is an answer, or a reason for its absence."""
     with suppress(UnusableAnswerError):
         assert read(opening + body).text
 

@@ -88,7 +88,7 @@ def test_what_is_corrected_after_its_minute_changes_the_minute_no_more() -> None
     assert window.delay(100.0, 1) == FREED_S
 
 
-def test_what_others_have_used_is_left_to_them_until_the_reset() -> None:
+def test_what_others_have_used_is_left_to_them_until_it_is_full_again() -> None:
     """What a server says is left, where that is less than is known here."""
     window = Window(60)
     window.correct(0.0, 50, 20.0)
@@ -107,11 +107,11 @@ def test_own_uses_and_those_of_others_count_together() -> None:
     assert window.delay(0.0, 35) == 20.0
 
 
-@pytest.mark.parametrize("reset_s", [None, 500.0])
-def test_others_are_believed_for_a_minute_at_most(reset_s: float | None) -> None:
-    """Where no reset is told, or one that is further away than a minute can be."""
+@pytest.mark.parametrize("full_in_s", [None, 500.0])
+def test_others_are_believed_for_a_minute_at_most(full_in_s: float | None) -> None:
+    """If no time is stated, or one that is further away than a minute can be."""
     window = Window(60)
-    window.correct(5.0, 0, reset_s)
+    window.correct(5.0, 0, full_in_s)
     assert window.delay(5.0, 1) == PERIOD_S
 
 
