@@ -5,8 +5,8 @@ and pauses pass by jumping), sockets are real. The endpoint draws a kind for eac
 
 - reported as tokens: plain, cached, written to the cache for minutes or an hour, thinking inside and outside
   the answer, in the dialects of OpenAI, xAI, DeepSeek, Anthropic (cached tokens beside the others) and
-  LiteLLM (inside); prompts beyond a length at which all tokens cost more; answers served as ``flex``, or as standard
-  though ``flex`` was asked for
+  LiteLLM (inside); prompts beyond a length at which all tokens cost more; answers served as ``flex``, or
+  as standard though ``flex`` was asked for
 - reported as money: OpenRouter, with and without a key of the user's own, and xAI
 - unusable, and billed: no text, nothing but thinking, an error beside its usage
 - billed, and never reported: no usage, JSON cut short, a connection broken after the answer, a deadline, 504

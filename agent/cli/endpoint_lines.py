@@ -42,11 +42,11 @@ def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
 
 def _limits(probed: Probed) -> Iterator[str]:
     for kind in ("requests", "tokens"):
-        said = stated_limit(probed.answer.headers, kind)
-        if said.limit is not None:
-            yield f"{said.limit:,.0f} {kind}"
-        elif said.remaining is not None:
-            yield f"{said.remaining:,.0f} {kind} left"
+        known = stated_limit(probed.answer.headers, kind)
+        if known.limit is not None:
+            yield f"{known.limit:,.0f} {kind}"
+        elif known.remaining is not None:
+            yield f"{known.remaining:,.0f} {kind} left"
 
 
 def _seed(probed: Probed) -> str:

@@ -15,7 +15,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from ...evaluator.errors import ConfigError
-from ...prompts.lines import one_line
+from ...prompts.requests import one_line
 from ..config.fields import CONCURRENCY
 from ..errors import BadRequestError, ChatError, TransientChatError, UnusableAnswerError
 from ..events import Listener, Noted, unheard

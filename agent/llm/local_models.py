@@ -28,7 +28,7 @@ import httpx2
 
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import cache_dir
-from ..config.local_llm import local_model
+from ..config.llm_name import local_model
 from ..errors import EndpointError
 
 Progress = Callable[[str, int], None]

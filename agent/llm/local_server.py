@@ -25,7 +25,7 @@ from typing import Self
 import aiohttp
 
 from ...evaluator.threads import in_thread
-from ..config.local_llm import LOCAL_LLM, local_model
+from ..config.llm_name import LOCAL_LLM, local_model
 from ..errors import EndpointError, FatalChatError
 from ..events import Listener, ModelFetched, Noted
 from ..secrets import Scrubber, Secret

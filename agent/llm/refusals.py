@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ...prompts.lines import one_line
+from ...prompts.requests import one_line
 from ..errors import (
     BadRequestError,
     ChatError,
