@@ -18,7 +18,7 @@ from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.allowance import LIMITS
-from ..search.session import Session
+from ..search.run import SearchRun
 from ..stop import Stop
 from . import exit_codes
 from .display import Display
@@ -147,7 +147,7 @@ def _not_kept(config: SearchConfig) -> str | None:
 
 def run_session(
     config: SearchConfig,
-    work: Callable[[Session], Awaitable[SearchResult]],
+    work: Callable[[SearchRun], Awaitable[SearchResult]],
     *,
     as_json: bool,
     live: int | None = None,
@@ -165,7 +165,7 @@ def run_session(
                 say(f"live: {page.address}")
                 told.append(page)
             display = stack.enter_context(Display(screen))
-            return await work(Session(config=config, emit=Bus(display, *told), stop=stop))
+            return await work(SearchRun(config=config, emit=Bus(display, *told), stop=stop))
 
     try:
         with json_alone(as_json):

@@ -26,7 +26,7 @@ from ..results.page import rewrite_report
 from ..results.result import SearchResult
 from ..results.run_config import stored_config
 from .evaluation import Evaluation, Split, score_templates
-from .session import Session
+from .run import SearchRun
 
 Spec = TypeVar("Spec", bound=EvaluatorSpec)
 
@@ -58,7 +58,7 @@ async def search(
     """
     _check("search", "config", config, SearchConfig, "a SearchConfig")
     with python_words():
-        session = Session(config=_rechecked(config), evaluator=evaluator, chat=chat, emit=_bus(on_event))
+        session = SearchRun(config=_rechecked(config), evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await session.start()
 
 
@@ -91,7 +91,7 @@ async def resume(
     with python_words():
         folder = user_path(run_dir, "run_dir")
         config = stored_config(folder, changes, place="changes")
-        session = Session(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
+        session = SearchRun(config=config, evaluator=evaluator, chat=chat, emit=_bus(on_event))
         return await session.resume(folder)
 
 

@@ -1,17 +1,14 @@
-"""One restart: a sample of initial templates, then conversations that each try to better what is known.
+"""One restart: it samples starting templates, then holds conversations that each try to improve on them.
 
-A restart is a *restart*: it has a memory of its own, and nothing flows between restarts, so that the result
-does
-not depend on which of them is faster. Within it, a *conversation* opens a new conversation from the ranking
-as it
-stands, and an *round* is the next turn of that conversation.
+A restart has a memory of its own. Nothing flows between restarts, so that the result does not depend on which
+of them is faster. Each conversation opens from the ranking so far; its rounds follow one another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.caption_grammar import grammar
@@ -37,7 +34,8 @@ from ..events import (
 )
 from ..llm.types import ChatAnswer, ChatRequest
 from ..position import INITIAL, Position
-from .endings import Endings
+from .early_stopping import EarlyStopping
+from .journal import Journal, Skipped
 from .memory import Memory
 from .methods import Ask, Consult, Feedback, Propose, View, method_named
 from .record import RestartRecord
@@ -46,56 +44,19 @@ from .seeds import derived, rng_for
 from .trials import Scores, Trials
 
 
-class Skipped(Exception):  # noqa: N818 - not an error: the restart goes on
-    """A request gets no answer, and its round is skipped.
-
-    Attributes:
-        reason: Why, in words.
-        useless: Whether an answer did come, and could not be used.
-    """
-
-    def __init__(self, reason: str, *, useless: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.useless = useless
-
-
-class Answers(Protocol):
-    """Where a restart's answers come from: from disk, or from the LLM and then from disk."""
-
-    async def answer(self, position: Position, request: ChatRequest) -> tuple[ChatAnswer, bool]:
-        """Return the answer that belongs at a position, and whether it was on disk.
-
-        Raises:
-            Skipped: There is none, and will be none.
-            PromptclimbError: A budget, an outage, a signal or a failure.
-        """
-        ...
-
-    def heard(self, *, empty: bool, cut: bool) -> None:
-        """Take what came of an answer that was not on disk: whether it held no template, and was cut."""
-        ...
-
-    @property
-    def unanswered(self) -> int:
-        """Rounds skipped since the last answer."""
-        ...
-
-
 class Restart:
-    """Run one restart; see the module's text.
+    """Run one restart.
 
     Args:
         number: Its number, from 1.
-        config: The search's config.
-        pool: What initial templates are drawn from.
-        info: What is scored on: its class names are told unless the config says ``blind``.
-        wordings: How the LLM is addressed.
+        config: The resolved settings.
+        pool: What starting templates are drawn from.
+        info: What is scored on; the LLM gets its class names unless the config says ``blind``.
+        wordings: Texts for the LLM.
         answers: Gets the LLM's answers.
         scores: Scores templates.
-        check: Called before templates that no LLM proposed are scored anew; raises where the search is to
-            stop.
-        emit: Hears of events.
+        check: Called before templates that no LLM proposed are scored anew; raises if the search is to stop.
+        emit: Gets every event.
 
     Attributes:
         record: What it has done so far.
@@ -109,7 +70,7 @@ class Restart:
         pool: Sequence[Template],
         info: EvaluatorInfo,
         wordings: Wordings,
-        answers: Answers,
+        answers: Journal,
         scores: Scores,
         check: Callable[[], None],
         emit: Listener,
@@ -123,19 +84,19 @@ class Restart:
         self._kept: dict[str, Any] = {}
         self._answers = answers
         self._trials = Trials(self._memory, self.record, scores, config, emit)
-        self._endings = Endings(self.record, config, info.sizes)
+        self._stopping = EarlyStopping(self.record, config, info.sizes)
         self._check = check
         self._emit = emit
 
     async def run(self) -> None:
-        """Go through all rounds; what is done stands in ``record``, whatever ends it.
+        """Go through all rounds; ``record`` has what was done, whatever ends it.
 
         Raises:
             PromptclimbError: A budget, an outage, a signal or a failure ended the restart early.
         """
         await self._score_pool()
         for conversation in range(1, self._config.conversations + 1):
-            if reason := self._endings.of_restart:
+            if reason := self._stopping.ends_restart:
                 self._end_early(reason)
                 break
             await self._conversation(conversation)
@@ -146,7 +107,7 @@ class Restart:
 
     @property
     def begun(self) -> bool:
-        """Whether an earlier session, or another restart, has scored all its initial templates."""
+        """Whether an earlier session, or another restart, has scored all its starting templates."""
         return self._trials.has_scores_of(self._sample())
 
     def _sample(self) -> Sequence[Template]:
@@ -163,10 +124,10 @@ class Restart:
         await self._trials.score(sample, position, INITIAL)
         if not len(self._memory):
             raise UsageError(
-                f"none of the {len(sample)} initial templates can be scored by this model "
+                f"none of the {len(sample)} starting templates can be scored by this model "
                 f"({', '.join(self.record.rejected) or 'no reason given'}); give others with --initial"
             )
-        self._endings.look()
+        self._stopping.end_round()
         best = self._memory.best(1)[0]
         self._emit(
             StartingTemplatesScored(
@@ -175,12 +136,12 @@ class Restart:
         )
 
     async def _conversation(self, conversation: int) -> None:
-        """Run one conversation: the method says what is done next, and hears what came of it."""
+        """Run one conversation: the method yields each step, and gets its feedback."""
         place = Position(self.record.number, conversation)
         name = self._config.method
         steps = method_named(name).conversation(self._view(lambda: place))
         script = Script(steps, most_requests=KNOWN_METHODS[name].requests)
-        self._endings.begin_conversation()
+        self._stopping.begin_conversation()
         for number in range(1, self._config.rounds + 1):
             place = Position(self.record.number, conversation, number)
             try:
@@ -188,19 +149,19 @@ class Restart:
                     return
             except Skipped as skip:
                 self.record.skipped += 1
-                self.record.useless += skip.useless
+                self.record.unusable += skip.unusable
                 self.record.last_skip = skip.reason
                 script.skip()
                 self._emit(RoundSkipped(position=place, reason=skip.reason))
             else:
                 best = self._memory.best(1)[0]
                 self._emit(RoundFinished(position=place, best=best.text, train=best.score.train))
-                self._endings.look()
-                if reason := self._endings.of_restart:
+                self._stopping.end_round()
+                if reason := self._stopping.ends_restart:
                     if number < self._config.rounds:
                         self._end_early(reason)
                     return
-                if reason := self._endings.of_conversation:
+                if reason := self._stopping.ends_conversation:
                     self._emit(
                         Noted(
                             text=f"restart {place.restart}, conversation {conversation} ends here: {reason}"
@@ -225,7 +186,7 @@ class Restart:
             sample += 1
         if step is None:
             return False
-        self._endings.leave_aside()
+        self._stopping.begin_step()
         before = self._memory.best(1)[0].value
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
@@ -251,11 +212,11 @@ class Restart:
         if empty:
             self._emit(AnswerEmpty(position=place, cut=cut))
         if not replayed:
-            self._answers.heard(empty=empty, cut=cut)
+            self._answers.count(empty=empty, cut=cut)
 
     async def _ask(self, messages: Sequence[Message], position: Position) -> tuple[ChatAnswer, bool]:
         config = self._config
-        # The first request of an round has the seed that it had when there was but one.
+        # The first request of a round has the seed that it had when there was but one.
         place = position if position.sample else position[:3]
         request = ChatRequest(
             messages=tuple(messages),

@@ -11,7 +11,7 @@ from ...evaluator.open import check_openable
 from ...evaluator.white_box import Planned, check_model, check_planned
 from ..config.known_methods import KNOWN_METHODS
 from ..errors import ConfigError, DataError, ModelError
-from ..search.same_content import Contents
+from ..search.content_check import Contents
 from ..search.suite import check_given, is_done
 from .grid import StudyCell
 from .study_file import MOST_RUNS, Study

@@ -727,7 +727,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def exploding(*_given: object) -> None:
         raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr("promptclimb.agent.search.session.ready_evaluator", exploding)
+    monkeypatch.setattr("promptclimb.agent.search.run.ready_evaluator", exploding)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")

@@ -16,7 +16,7 @@ from promptclimb.agent.errors import (
     UselessAnswerError,
 )
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.search.adapters import GivenChat
+from promptclimb.agent.search.user_objects import UserChat
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import virtual_time
 
@@ -34,27 +34,27 @@ async def test_an_llm_may_be_a_function_of_messages() -> None:
         async def chat(self, messages: list[dict[str, str]]) -> str:
             return messages[0]["content"] + "?"
 
-    assert (await GivenChat(Plain()).chat(REQUEST)).text == "hello!"
-    assert (await GivenChat(Later()).chat(REQUEST)).text == "hello?"
+    assert (await UserChat(Plain()).chat(REQUEST)).text == "hello!"
+    assert (await UserChat(Later()).chat(REQUEST)).text == "hello?"
 
 
 @virtual_time
 async def test_a_chat_client_is_used_as_it_is() -> None:
     """The parameter's name tells a client from a function of messages; either may answer with an answer."""
-    answer = await GivenChat(ChatByHash()).chat(REQUEST)
+    answer = await UserChat(ChatByHash()).chat(REQUEST)
     assert answer == await ChatByHash().chat(REQUEST)
 
     class Blocking:
         def chat(self, request: ChatRequest) -> ChatAnswer:
             return ChatAnswer(text=request.model)
 
-    assert (await GivenChat(Blocking()).chat(REQUEST)).text == "m"
+    assert (await UserChat(Blocking()).chat(REQUEST)).text == "m"
 
     class Answers:
         def chat(self, messages: object) -> ChatAnswer:
             return ChatAnswer(text="x", prompt_tokens=3)
 
-    assert (await GivenChat(Answers()).chat(REQUEST)).prompt_tokens == 3
+    assert (await UserChat(Answers()).chat(REQUEST)).prompt_tokens == 3
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ async def test_a_chat_client_is_used_as_it_is() -> None:
 )
 def test_what_has_not_the_method_is_named(given: object, name: str) -> None:
     """The error says which method is missing, and on what; a class is no object of it."""
-    with pytest.raises(ConfigError, match=rf"chat\(messages\).*{name} is none"):
-        GivenChat(given)
+    with pytest.raises(ConfigError, match=rf"chat\(messages\).*{name} is not one"):
+        UserChat(given)
 
 
 @pytest.mark.parametrize("answer", [3, b"- a {}", {"content": "- a {}"}, ["- a {}"]])
@@ -75,7 +75,7 @@ async def test_an_answer_that_is_no_text_is_said_to_be_none(answer: object) -> N
             return answer
 
     with pytest.raises(FatalChatError, match="must answer with a text; it answered"):
-        await GivenChat(Odd()).chat(REQUEST)
+        await UserChat(Odd()).chat(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> N
             return answer
 
     with pytest.raises(FatalChatError, match=r"Odd\.chat"):
-        await GivenChat(Odd()).chat(REQUEST)
+        await UserChat(Odd()).chat(REQUEST)
 
 
 @pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
@@ -106,7 +106,7 @@ async def test_one_that_asks_to_leave_the_program_has_a_mistake(kind: type[BaseE
             raise kind(7)
 
     with pytest.raises(FatalChatError, match=rf"Leaves\.chat failed: {kind.__name__}"):
-        await GivenChat(Leaves()).chat(REQUEST)
+        await UserChat(Leaves()).chat(REQUEST)
 
 
 async def test_nothing_for_an_answer_is_asked_for_again() -> None:
@@ -117,7 +117,7 @@ async def test_nothing_for_an_answer_is_asked_for_again() -> None:
             return None
 
     with pytest.raises(UselessAnswerError, match=r"Silent\.chat answered with nothing"):
-        await GivenChat(Silent()).chat(REQUEST)
+        await UserChat(Silent()).chat(REQUEST)
 
 
 @pytest.mark.parametrize("in_flight", [0, -1, "many", 1.5])
@@ -131,7 +131,7 @@ def test_an_in_flight_that_is_no_number_is_refused(in_flight: object) -> None:
     odd = Odd()
     odd.in_flight = in_flight  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="in_flight of Odd"):
-        GivenChat(odd)
+        UserChat(odd)
 
 
 async def test_a_plain_chat_blocks_nobody_and_is_called_once_at_a_time() -> None:
@@ -147,7 +147,7 @@ async def test_a_plain_chat_blocks_nobody_and_is_called_once_at_a_time() -> None
             running -= 1
             return "done"
 
-    chat = GivenChat(Slow())
+    chat = UserChat(Slow())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(chat.chat(REQUEST), 0.01)
     later = asyncio.gather(chat.chat(REQUEST), chat.chat(REQUEST))
@@ -168,7 +168,7 @@ async def test_a_plain_chat_may_say_how_many_calls_it_takes() -> None:
             both.wait()
             return "together"
 
-    chat = GivenChat(Pair())
+    chat = UserChat(Pair())
     answers = await asyncio.gather(chat.chat(REQUEST), chat.chat(REQUEST))
     assert {answer.text for answer in answers} == {"together"}
 
@@ -200,5 +200,5 @@ async def test_what_an_llm_raises_is_understood(
             raise error
 
     with pytest.raises(kind) as caught:
-        await GivenChat(Later() if asynchronous else Plain()).chat(REQUEST)
+        await UserChat(Later() if asynchronous else Plain()).chat(REQUEST)
     assert type(caught.value) is kind

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from promptclimb.agent.search.collecting import short_collections
+from promptclimb.agent.search.event_loop import short_collections
 
 
 class Ring:

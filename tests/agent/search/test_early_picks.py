@@ -10,10 +10,10 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search
-from promptclimb.agent.search.early_picks import early_picks
+from promptclimb.agent.search.choice import first_templates
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.search.selection import select
-from promptclimb.agent.search.session import Session
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template
@@ -43,8 +43,8 @@ def test_restarts_are_taken_in_turn() -> None:
         scored("one {}", 0.1, 2, 0, 0),
         scored("four {}", 0.5, 2, 1, 1),
     ]
-    picks = early_picks(found, (1, 2, 3, 4, 5), lambda some: select(some, sizes={}))
-    assert {count: one.text for count, one in picks.items()} == {
+    firsts = first_templates(found, (1, 2, 3, 4, 5))
+    assert {count: select(first, sizes={})[0].text for count, first in firsts.items()} == {
         1: "one {}",
         2: "two {}",
         3: "three {}",
@@ -56,7 +56,7 @@ async def test_all_of_it_is_seen_in_one_opening(tmp_path: Path) -> None:
     """The test split is opened once, and the result is that of a search that keeps nothing of it."""
     alone = await search(config(tmp_path / "alone"), evaluator=FakeEvaluator())
     evaluator = FakeEvaluator()
-    kept = await Session(config=config(tmp_path / "kept"), evaluator=evaluator, curve=CURVE).start()
+    kept = await SearchRun(config=config(tmp_path / "kept"), evaluator=evaluator, curve=CURVE).start()
     assert evaluator.opened == kept.test_opened == 1
     assert (kept.best, kept.ensemble, kept.leaderboard) == (alone.best, alone.ensemble, alone.leaderboard)
     details = read_details(tmp_path / "kept")
@@ -73,7 +73,7 @@ async def test_a_stopped_search_leaves_the_split_sealed(tmp_path: Path) -> None:
     """Nothing is kept of a split that was not opened."""
     stopped = config(tmp_path / "run").model_copy(update={"max_minutes": 0.0})
     evaluator = FakeEvaluator()
-    result = await Session(config=stopped, evaluator=evaluator, curve=CURVE).start()
+    result = await SearchRun(config=stopped, evaluator=evaluator, curve=CURVE).start()
     assert result.status == "stopped"
     assert evaluator.opened == 0
     details = read_details(tmp_path / "run")
@@ -84,7 +84,9 @@ async def test_a_stopped_search_leaves_the_split_sealed(tmp_path: Path) -> None:
 async def test_a_choice_may_be_that_of_the_first_templates(tmp_path: Path) -> None:
     """The last point of a curve over all templates is the choice itself."""
     found = await search(config(tmp_path / "first"), evaluator=FakeEvaluator())
-    session = Session(config=config(tmp_path / "again"), evaluator=FakeEvaluator(), curve=(found.evaluated,))
+    session = SearchRun(
+        config=config(tmp_path / "again"), evaluator=FakeEvaluator(), curve=(found.evaluated,)
+    )
     await session.start()
     details = read_details(tmp_path / "again")
     assert details is not None

@@ -13,7 +13,7 @@ from promptclimb.agent.errors import InterruptedRunError, StoreMismatchError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -78,7 +78,7 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
             return await super().chat(request)
 
     extended = config(run_dir, restarts=3)
-    session = Session(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
+    session = SearchRun(config=extended, evaluator=FakeEvaluator(), chat=Interrupting(), stop=stop)
     with pytest.raises(InterruptedRunError):
         run_virtual(session.resume(run_dir))
     state = state_of(run_dir)
@@ -97,9 +97,9 @@ def test_an_extension_that_is_interrupted_is_no_finished_run(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"restarts": 1}, "restarts 1: the run was started with 2; a run can be given more, and not less"),
+        ({"restarts": 1}, "restarts 1: the run was started with 2; a run can be given more, but not less"),
         ({"rounds": 1, "restarts": 3}, "rounds 1: the run was started with 2"),
-        ({"rounds": 3}, "would be paid for anew; give conversations"),
+        ({"rounds": 3}, "would be paid for again; give conversations"),
     ],
 )
 def test_what_would_lose_answers_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:

@@ -13,8 +13,8 @@ import pytest
 from promptclimb import SearchConfig, resume_sync, search_sync
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import ConfigError, StoreMismatchError, UsageError
-from promptclimb.agent.search.given import check_given, name_of, names_of
 from promptclimb.agent.search.inputs import known_identity
+from promptclimb.agent.search.user_objects import check_user_objects, name_of, names_of
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -50,12 +50,12 @@ def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
     """In one line; a run that has all that it had goes on, whatever their classes are called by now."""
     before = {"evaluator": "mine.Box", "chat": "mine.Chat"}
     with pytest.raises(UsageError, match=r"mine\.Box.*mine\.Chat.*evaluator=\.\.\., chat=\.\.\.") as caught:
-        check_given(tmp_path, before, {})
+        check_user_objects(tmp_path, before, {})
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=r"chat"):
-        check_given(tmp_path, before, {"evaluator": "mine.Box"})
-    check_given(tmp_path, before, {"evaluator": "other.Box", "chat": "mine.Chat"})
-    check_given(tmp_path, {}, {})
+        check_user_objects(tmp_path, before, {"evaluator": "mine.Box"})
+    check_user_objects(tmp_path, before, {"evaluator": "other.Box", "chat": "mine.Chat"})
+    check_user_objects(tmp_path, {}, {})
 
 
 def test_the_command_line_says_that_it_lacks_what_only_python_has(

@@ -16,7 +16,7 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import resume, search
-from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -67,7 +67,7 @@ def test_what_stopped_an_earlier_session_is_not_told_of_a_later_one(
     before = (stopped / RESULT).read_text("utf-8")
     assert main(["report", str(stopped)]) == 0
     stop, killed = Stop(), stopped.with_name("killed")
-    session = Session(
+    session = SearchRun(
         config=config(stopped, max_calls=100),
         evaluator=FakeEvaluator(),
         chat=Interrupting(stop, stopped, killed),

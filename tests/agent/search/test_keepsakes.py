@@ -12,8 +12,8 @@ import pytest
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import Examined
-from promptclimb.agent.search.keepsakes import MOST_PICTURES, details_of
 from promptclimb.agent.search.record import RestartRecord
+from promptclimb.agent.search.report_data import MOST_PICTURES, details_of
 from promptclimb.agent.search.scored import Scored
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.illustrating import Thumbnail

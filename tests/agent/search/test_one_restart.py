@@ -25,8 +25,9 @@ from promptclimb.agent.events import (
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.position import INITIAL, LLM, Position
 from promptclimb.agent.search import restart as module
+from promptclimb.agent.search.journal import Skipped
 from promptclimb.agent.search.methods import Ask, Consult, Feedback, Propose, Steps, View
-from promptclimb.agent.search.restart import Restart, Skipped
+from promptclimb.agent.search.restart import Restart
 from promptclimb.agent.search.seeds import derived
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
@@ -59,7 +60,7 @@ class Answers:
         answer = ChatAnswer(text=text, prompt_tokens=7, completion_tokens=3, finish_reason=self.finish_reason)
         return answer, len(self.asked) <= self._on_disk
 
-    def heard(self, *, empty: bool, cut: bool) -> None:
+    def count(self, *, empty: bool, cut: bool) -> None:
         self.noted.append((empty, cut))
 
 
@@ -300,7 +301,7 @@ async def test_a_pool_of_which_nothing_can_be_scored_is_the_users_to_mend(stage:
     """How many were tried, why, and what to give instead; no request is made."""
     answers = Answers("- better {}")
     pool = [Template.parse("odd {}"), Template.parse("strange {}")]
-    with pytest.raises(UsageError, match=r"none of the 2 initial templates .*\(odd\).*--initial"):
+    with pytest.raises(UsageError, match=r"none of the 2 starting templates .*\(odd\).*--initial"):
         await stage.restart([Ask(SAID)], answers, pool=pool).run()
     assert answers.asked == []
 

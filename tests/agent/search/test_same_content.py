@@ -15,8 +15,8 @@ import tomli_w
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import DataError
-from promptclimb.agent.search import same_content
-from promptclimb.agent.search.same_content import SHOTS, TEST, WEIGHTS, Contents, Made
+from promptclimb.agent.search import content_check
+from promptclimb.agent.search.content_check import SHOTS, TEST, WEIGHTS, Contents, Made
 from promptclimb.evaluator.datasets import load_data
 from promptclimb.evaluator.datasets.content import content_of, file_digest
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -129,7 +129,7 @@ def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.M
         opened.append(FakeEvaluator())
         return opened[-1]
 
-    monkeypatch.setattr(same_content, "open_evaluator", fake)
+    monkeypatch.setattr(content_check, "open_evaluator", fake)
     contents = Contents()
     for _ in range(2):
         (found,) = contents.differences(moved, older)
@@ -154,7 +154,7 @@ def test_templates_of_ones_own_are_compared_by_their_text(sets: Path) -> None:
     file = sets.parent / "initial.txt"
     file.write_text("a {}\nb {}\n")
     given = config(sets, initial=file)
-    pool = same_content.pool_hash(same_content.read_pool(given))
+    pool = content_check.pool_hash(content_check.read_pool(given))
     before = replace(made_on(given), identity={"pool": pool})
     assert Contents().differences(given, before) == []
     file.write_text("a {}\nc {}\n")

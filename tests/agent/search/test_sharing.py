@@ -11,7 +11,7 @@ from promptclimb import SearchConfig
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NO_BILL
-from promptclimb.agent.search.sharing import shared
+from promptclimb.agent.search.restarts import shared_cache
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 URL = "http://127.0.0.1:9/v1"
@@ -41,6 +41,6 @@ async def test_an_endpoint_that_is_asked_otherwise_shares_no_answers(
     asker, evaluator = Counting(), FakeEvaluator()
     for way in (*ways, *ways):
         config = SearchConfig(llm="m", shared_cache=tmp_path / "c", cache_answers=True, **way)
-        with shared(config, evaluator.info, evaluator, asker, {}, []) as (_, sharing):
+        with shared_cache(config, evaluator.info, evaluator, asker, {}, []) as (_, sharing):
             await sharing.ask(REQUEST)
     assert asker.asked == 2

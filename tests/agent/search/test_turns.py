@@ -9,7 +9,7 @@ from pathlib import Path
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.events import Event
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.turns import Turns
+from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import VirtualTimeLoop
@@ -66,10 +66,10 @@ def test_in_one_turn_of_the_loop_one_restart_is_worked_on(tmp_path: Path) -> Non
 
 async def test_first_come_first_served_and_who_has_left_takes_no_turn() -> None:
     """One a turn, in the order in which they came; others of the loop's have theirs between."""
-    turns, order = Turns(), list[str]()
+    turns, order = FairScheduler(), list[str]()
 
     async def work(name: str) -> None:
-        await turns.mine()
+        await turns.turn()
         order.append(name)
 
     tasks = [asyncio.create_task(work(str(number))) for number in range(6)]
@@ -80,4 +80,4 @@ async def test_first_come_first_served_and_who_has_left_takes_no_turn() -> None:
         order.append("|")
         await asyncio.sleep(0)
     assert "".join(order).strip("|") == "0|3|4"
-    await turns.mine()  # it goes on after all have left
+    await turns.turn()  # it goes on after all have left

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.search import votes
-from promptclimb.agent.search.last_look import ensemble_of
+from promptclimb.agent.search import measuring
+from promptclimb.agent.search.choice import choose_ensemble
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.predicting import Predictions
 from promptclimb.evaluator.scoring import SplitScores
@@ -46,12 +46,8 @@ def test_the_first_of_several_labels_that_are_level_wins() -> None:
         def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
             return Predictions((2,), tuple(None if len(one) > 1 else (len(one[0]),) for one in ensembles))
 
-    assert votes.hits(Three(), [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]], "val") == [
-        [True],
-        [False],
-        [True],
-        [True],
-    ]
+    ensembles = [["ab", "abc"], ["abc", "ab"], ["abc", "ab", "xy"], ["ab"]]
+    assert measuring.predict(Three(), ensembles, "val").predicted == ((2,), (3,), (2,), (2,))
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * len(TRUE)), min_size=4, max_size=4), st.data())
@@ -59,8 +55,8 @@ def test_ballots_count_as_the_box_is_examined(told: list[tuple[int, ...]], data:
     """What decides how an ensemble grows is what the result will say of it."""
     box = Labels(dict(zip(RANKED[:4], told, strict=True)))
     ensemble = data.draw(st.lists(st.sampled_from(RANKED[:4]), min_size=2, max_size=7))
-    (counted,) = votes.Ballots(box, RANKED[:4], box.info.sizes).count([ensemble])
-    (examined,) = votes.examine(box, [ensemble], test=False)
+    (counted,) = measuring.Ballots(box, RANKED[:4], box.info.sizes).count([ensemble])
+    (examined,) = measuring.examine(box, [ensemble], test=False)
     assert counted == examined
 
 
@@ -69,11 +65,11 @@ async def test_an_ensemble_that_votes_grows_where_two_more_make_it_better() -> N
     wrong, otherwise = (1, 1, 2, 0, 1, 2), (0, 1, 2, 1, 1, 2)
     told = dict.fromkeys(RANKED, wrong) | {RANKED[2]: otherwise, RANKED[5]: TRUE}
     box = Labels(told)
-    templates, notes = await ensemble_of(box, RANKED, 3)
+    templates, notes = await choose_ensemble(box, RANKED, 3)
     assert templates[:3] == tuple(RANKED[:3])
     assert RANKED[5] in templates[3:]
     assert notes == {}
-    (before, after) = votes.examine(Labels(told), [RANKED[:3], templates], test=False)
+    (before, after) = measuring.examine(Labels(told), [RANKED[:3], templates], test=False)
     assert before is not None
     assert after is not None
     assert (after.train or 0) > (before.train or 0)

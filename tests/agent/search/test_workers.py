@@ -9,7 +9,7 @@ from typing import cast
 from promptclimb.agent.events import unheard
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.search.restart import Restart
-from promptclimb.agent.search.workers import Workers
+from promptclimb.agent.search.restarts import Workers
 from promptclimb.agent.stop import Stop
 
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.search import early_picks, finish, keepsakes, session, written_down
-from promptclimb.agent.search.written_down import to_the_end
+from promptclimb.agent.search import choice, report_data, result_writer, run
+from promptclimb.agent.search.event_loop import to_the_end
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 
 LONG = [
-    (session, "read_pool"), (session.Store, "create"), (session.Store, "close"),
-    (finish, "select"), (finish, "row_of"), (keepsakes, "lineage_of"), (written_down, "view_of"),
-    (written_down, "write_report"), (written_down, "write_result"),
+    (run, "read_pool"), (run.Store, "create"), (run.Store, "close"),
+    (choice, "select"), (choice, "row_of"), (report_data, "lineage_of"), (result_writer, "view_of"),
+    (result_writer, "write_report"), (result_writer, "write_result"),
 ]  # fmt: skip
 """What takes as long as there are templates, or some thirty settings of a database."""
 
@@ -55,7 +55,7 @@ def test_no_point_of_a_curve_is_looked_for_where_none_is_asked_for() -> None:
         def __iter__(self) -> Any:
             raise AssertionError
 
-    assert early_picks.early_picks(Untouched(), (), lambda scored: scored) == {}
+    assert choice.first_templates(Untouched(), ()) == {}
 
 
 async def test_what_is_begun_is_ended_before_a_cancellation_goes_on() -> None:

@@ -12,7 +12,7 @@ from promptclimb.agent.errors import EndpointError, PromptclimbError
 from promptclimb.agent.events import Bus, Event, ModelFetched, Noted
 from promptclimb.agent.llm.local import is_available, make_ready, model_name, readiness
 from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
-from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.search.suite import Cell, check_cells
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -123,10 +123,10 @@ async def test_a_run_that_began_without_an_llm_goes_on_without(
     with monkeypatch.context() as patched:
         patched.setattr(readiness, "PACKAGE", "not_there")
         with pytest.raises(PromptclimbError):
-            await Session(config=one, evaluator=broken).start()
+            await SearchRun(config=one, evaluator=broken).start()
     assert is_available() is None
     check_cells([Cell(data="digits", config=one)])
-    result = await Session(config=one, evaluator=FakeEvaluator()).resume(tmp_path / "run")
+    result = await SearchRun(config=one, evaluator=FakeEvaluator()).resume(tmp_path / "run")
     assert (result.status, result.method) == ("finished", "random")
     assert "not_there is not installed" in result.notes[FALLBACK]
 
@@ -137,7 +137,7 @@ async def test_a_method_stands_in_for_a_model_that_cannot_be_loaded(tmp_path: Pa
     heard: list[Event] = []
     small = {"restarts": 1, "rounds": 1, "initial": 4, "run_dir": tmp_path / "run"}
     one = config(llm=f"local:{model(fails='tensor data is not within the file bounds')}", **small)
-    result = await Session(config=one, evaluator=FakeEvaluator(), tell=Bus(heard.append)).start()
+    result = await SearchRun(config=one, evaluator=FakeEvaluator(), emit=Bus(heard.append)).start()
     assert (result.status, result.method, result.llm.model) == ("finished", "random", None)
     (said,) = [event.text for event in heard if isinstance(event, Noted) and "file bounds" in event.text]
     assert said == result.notes[FALLBACK]
@@ -170,6 +170,6 @@ async def test_a_folder_that_is_not_there_is_told_before_the_model_is_loaded(
     llm, nowhere = f"local:{model()}", str(tmp_path / "nix")
     wrong = config(llm=llm, llm_fallback=fallback, data=nowhere, run_dir=tmp_path / "run")
     with told.joined(heard.append), pytest.raises(UsageError, match="no data set called"):
-        await Session(config=wrong, tell=told).start()
+        await SearchRun(config=wrong, emit=told).start()
     assert not [event for event in heard if isinstance(event, Noted) and "loading" in event.text]
     assert not readiness._loaded
