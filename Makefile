@@ -52,8 +52,8 @@ run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with
 	@$(PY) run_agent.py search --data binary-numbers --describe "numbers written in binary" --restarts 2 \
 	  --initial 80 --views 0 --llm local --llm-fallback combine $(ARGS)
 
-test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
-	$(PY) -m pytest
+test: $(VENV)/.installed-dev ## the tests, on all cores
+	$(PY) -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-slow ## the slower proofs too
 	$(PY) -m pytest -m slow

@@ -98,7 +98,7 @@ def may_go(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.AugAssign | ast.Delete | ast.Raise | ast.Continue | ast.Break)
 
 
-def changes_of(node: Any) -> Iterator[Change]:
+def changes_of(node: Any) -> Iterator[Change]:  # noqa: C901 - a list of cases, one after the other
     """Yield the changes that may be made to one node."""
 
     def change(what: str, field: str, value: Any, at: Any = node) -> Change:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config.schema import SearchConfig
 from ..errors import UsageError
-from ..events.known_trackers import check_trackers
+from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..text import printable
 from .expected import expected, usually

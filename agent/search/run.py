@@ -19,10 +19,9 @@ from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, Listener, Noted, RunOpened, SearchFinished, SearchStarted
-from ..events.known_trackers import check_trackers
 from ..events.sinks import SINKS, Sink
-from ..events.sinks.tracker import Tracked, scored_before
-from ..events.sinks.trackers import trackers_of
+from ..events.trackers.figures import Tracked, scored_before, trackers_of
+from ..events.trackers.known import check_trackers
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..results.details import Details

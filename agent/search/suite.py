@@ -21,7 +21,7 @@ from ..errors import (
     StoreMismatchError,
     UsageError,
 )
-from ..events.known_trackers import check_trackers
+from ..events.trackers.known import check_trackers
 from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result

@@ -17,7 +17,7 @@ from promptclimb.agent.cli.live_page import ENDED, MOST_READERS, LivePage, live_
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import UsageError
 from promptclimb.agent.events import Noted, RunOpened, SearchStarted, StartingTemplatesScored, TemplateScored
-from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog
+from promptclimb.agent.events.log import FILE_NAME, EventLog
 from promptclimb.agent.position import Position
 
 EVIL = "<script>alert(1)</script> {}"

@@ -242,7 +242,7 @@ def test_any_text_may_be_a_class_name(tmp_path: Path, make_images: MakeImages) -
     assert set(read_folder(tmp_path).classes) == set(NAMES)
 
 
-def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:
+def broken(folder: Path, kind: str, make_images: MakeImages) -> Path:  # noqa: C901 - a list of cases
     """A folder with one thing wrong in it."""
     if kind == "absent":
         return folder / "absent"

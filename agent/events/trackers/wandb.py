@@ -1,4 +1,4 @@
-"""Weights & Biases, and trackio, which takes the same calls; both write to this machine unless told."""
+"""Weights & Biases, and trackio, which takes the same calls; both write to this machine by default."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .greetings import unheard
-from .tracker import PROJECT, Row, Tracked
+from .figures import PROJECT, FigureRow, Tracked, silent_stdout
 
 
 class _Runs:
@@ -19,18 +18,18 @@ class _Runs:
         self.place = f"{module.__name__} {only['project']}"
 
     def begin(self, params: Mapping[str, str]) -> None:
-        """Begin the run, or go on with the one of an earlier session."""
-        with unheard():  # both greet
+        """Begin the run, or continue the one of an earlier process."""
+        with silent_stdout():  # both print a greeting
             self._run = self._module.init(name=self._name, config=dict(params), resume="allow", **self._only)
 
-    def figures(self, rows: Sequence[Row]) -> None:
+    def figures(self, rows: Sequence[FigureRow]) -> None:
         """Take the figures of templates."""
         for row in rows:
             self._run.log({**row.values, "template": row.template}, step=row.step)
 
     def close(self, status: str, last: Mapping[str, float]) -> None:
         """Take the last figures."""
-        with unheard():
+        with silent_stdout():
             if last:
                 self._run.log({f"final_{name}": value for name, value in last.items()} | {"status": status})
             self._run.finish()
@@ -71,7 +70,7 @@ class TrackioRuns(_Runs):
     def __init__(self, run: Tracked, place: str) -> None:
         import trackio
 
-        # A run is gone on with by its name, and folders of the same name are not the same run.
+        # A run is resumed by its name, and folders of the same name are not the same run.
         name = f"{run.run_dir.name}-{run.id_at('trackio')}"
         only = {"project": place or PROJECT, "embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
         super().__init__(trackio, run, name, **only)

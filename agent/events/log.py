@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 
 import structlog
 
-from ..event import Event
+from .event import Event
 
 FILE_NAME = "events.jsonl"
 MAX_BYTES = 32 * 1024 * 1024
@@ -81,8 +81,8 @@ class _Files:
 class EventLog:
     """Write events to a file; of a full one the older part moves to ``events.jsonl.1``, at most three.
 
-    What is told in one turn of the event loop is written together, right after it. Where that fails, or what
-    was held cannot be written, whoever tells the next event hears of it.
+    Events of one pass of the event loop are written together, right after it. If that fails, the next call
+    raises.
 
     Args:
         path: The file; lines are appended.
@@ -106,19 +106,19 @@ class EventLog:
         self._lines: list[bytes] = []
         self._due = False
         self._failure: OSError | None = None
-        self._lock = threading.Lock()  # some tell from a thread
+        self._lock = threading.Lock()  # some events come from a thread
 
     def __call__(self, event: Event) -> None:
         """Take one event.
 
         Raises:
-            OSError: What was told before cannot be written.
+            OSError: Earlier events cannot be written.
         """
         if self._failure is not None:
             raise self._failure
         clean = {name: self._clean(value) for name, value in event.fields().items()}
-        told = _STAMP(None, "info", {**clean, "event": event.name})
-        line = f"{_RENDER(None, 'info', told)!s}\n".encode("utf-8", "backslashreplace")
+        stamped = _STAMP(None, "info", {**clean, "event": event.name})
+        line = f"{_RENDER(None, 'info', stamped)!s}\n".encode("utf-8", "backslashreplace")
         with self._lock:
             if not self._held or len(self._lines) < HELD_AT_MOST:
                 self._lines.append(line)
@@ -134,7 +134,7 @@ class EventLog:
         self._write()
 
     def start(self) -> None:
-        """Write what was held, and from now on every event in its turn."""
+        """Write what was held, and from now on every event as it comes."""
         self._held = False
         self._write_later()
 
@@ -167,7 +167,7 @@ class EventLog:
 
 
 def open_log(run_dir: Path, scrub: Callable[[Any], Any]) -> EventLog:
-    """Open the log of a run; it holds what it hears until the run is on disk."""
+    """Open the log of a run; it holds its lines until the run is on disk."""
     return EventLog(run_dir / FILE_NAME, scrub=scrub, held=True)
 
 

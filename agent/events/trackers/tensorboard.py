@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-from .tracker import Row, Tracked
+from .figures import FigureRow, Tracked
 
 
 class TensorboardFiles:
-    """Write event files; those of a session that goes on lie beside those of before.
+    """Write event files; those of a resumed run lie beside the earlier ones.
 
     Args:
         run: What is tracked.
@@ -22,7 +22,7 @@ class TensorboardFiles:
     def __init__(self, run: Tracked, place: str) -> None:
         folder = Path(place) / run.run_dir.name if place else run.run_dir / "tensorboard"
         self.place = f"tensorboard {folder}"
-        # A file's name tells the second alone, and a session that follows within it must not write over it.
+        # A file's name has the second only, and a process that follows within it must not overwrite it.
         self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
 
     def begin(self, params: Mapping[str, str]) -> None:
@@ -30,7 +30,7 @@ class TensorboardFiles:
         rows = "".join(f"| {name} | `{value.replace('`', '')}` |\n" for name, value in params.items())
         self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
 
-    def figures(self, rows: Sequence[Row]) -> None:
+    def figures(self, rows: Sequence[FigureRow]) -> None:
         """Write the figures of templates."""
         for row in rows:
             for name, value in row.values.items():

@@ -1,4 +1,4 @@
-"""The trackers that a run's figures can go to: their names, what they need, and how they are chosen."""
+"""The trackers by name: how they are chosen with ``--track``, and what they need."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ...evaluator.extras import how_to_install
-from ...evaluator.settings import near
-from ...evaluator.user_paths import user_path
-from ..errors import UsageError
+from ....evaluator.extras import how_to_install
+from ....evaluator.settings import near
+from ....evaluator.user_paths import user_path
+from ...errors import UsageError
 
 NONE = "none"
-"""What is said for no tracker, where a run is gone on with that had one."""
+"""The value that ends tracking when a run that had a tracker is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTracker:
-    """A tracker as it is chosen.
+    """A tracker that can be chosen.
 
     Attributes:
-        sink: Module and class in ``sinks``.
+        sink: Module and class in this package.
         extra: The extra that brings it.
         packages: What can be imported where the extra is there.
-        path: What the path is of that follows the name after a colon, unless that is an address; empty where
-            it is none.
+        path: Kind of path that may follow the name after a colon, unless it is an address; empty for no path.
     """
 
     sink: tuple[str, str]
@@ -41,14 +40,12 @@ class KnownTracker:
 
 TRACKERS: Mapping[str, KnownTracker] = {
     "mlflow": KnownTracker(("mlflow_runs", "MlflowRuns"), "mlflow", ("mlflow", "sqlalchemy", "alembic")),
-    "trackio": KnownTracker(("wandb_runs", "TrackioRuns"), "trackio", ("trackio",), ""),
-    "wandb": KnownTracker(("wandb_runs", "WandbRuns"), "wandb", ("wandb",), ""),
+    "trackio": KnownTracker(("wandb", "TrackioRuns"), "trackio", ("trackio",), ""),
+    "wandb": KnownTracker(("wandb", "WandbRuns"), "wandb", ("wandb",), ""),
     "tensorboard": KnownTracker(
-        ("tensorboard_files", "TensorboardFiles"), "tensorboard", ("tensorboardX",), "folder"
+        ("tensorboard", "TensorboardFiles"), "tensorboard", ("tensorboardX",), "folder"
     ),
-    "otel": KnownTracker(
-        ("otel_spans", "OtelSpans"), "otel", ("opentelemetry.sdk", "opentelemetry.exporter.otlp")
-    ),
+    "otel": KnownTracker(("otel", "OtelSpans"), "otel", ("opentelemetry.sdk", "opentelemetry.exporter.otlp")),
 }
 
 
@@ -78,7 +75,7 @@ def parse_track(value: Any) -> tuple[str, ...] | None:
 
 
 def _absolute(part: str, name: str) -> str:
-    """Return a choice whose file or folder is the same from wherever the run is gone on with."""
+    """Return a choice whose file or folder is the same from wherever the run is resumed."""
     if not _is_path(place := place_of(part), name):
         return part
     return f"{name}:{user_path(place, f'--track {name}')}"
@@ -89,7 +86,7 @@ def _is_path(place: str, name: str) -> bool:
 
 
 def place_of(chosen: str) -> str:
-    """Return what follows the name of a tracker; empty where nothing does."""
+    """Return the part after the tracker's name; empty if there is no such part."""
     return chosen.partition(":")[2]
 
 

@@ -1,4 +1,4 @@
-"""A listener that may be slow or fail: it hears in a thread of its own, and the search never waits for it."""
+"""Listeners that write a run's events somewhere: the registry, and a thread for slow ones."""
 
 from __future__ import annotations
 
@@ -7,39 +7,63 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
-from ..event import Event, Listener, ListenerFailed
-from ..searching import Noted
+from .event import Event, Listener, ListenerFailed
+from .log import open_log
+from .searching import Noted
+
+
+class Sink(Protocol):
+    """A listener that is opened and closed with a run."""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event; must not block."""
+        ...
+
+    def start(self) -> None:
+        """Write what was held back so far: the run is on disk now."""
+        ...
+
+
+OpenSink: TypeAlias = Callable[[Path, Callable[[Any], Any]], AbstractContextManager[Sink]]
+"""From the run's folder, and a function that removes secrets, to a sink that holds all events until
+it starts."""
+
+SINKS: Sequence[OpenSink] = [
+    open_log,
+]
 
 MOST_WAITING = 10_000
-"""Events that wait for a slow one; what comes on top is lost to it, and that is said."""
+"""Events that may wait for a slow sink; further ones are dropped for it, with a note."""
 CLOSE_S = 20.0
-"""The longest time that the end of a session waits for it."""
+"""The longest time that the end of a run waits for it."""
 
 
-class Hearer(Protocol):
-    """What hears in the thread."""
+class EventWriter(Protocol):
+    """What works in the thread."""
 
     def __call__(self, event: Event, when_ns: int, /) -> None:
-        """Take an event and the time when it was told, in nanoseconds since 1970."""
+        """Take an event and the time of its emission, in nanoseconds since 1970."""
 
     def idle(self) -> None:
-        """Hear that nothing else waits: what was collected may be sent."""
+        """Send what was collected: no other event waits."""
 
     def close(self) -> None:
         """Write what is not written."""
 
 
-class Aside:
-    """Hand events to a hearer in a thread; a sink and an async context manager.
+class ThreadedSink:
+    """Hand events to a writer in a thread of its own, so that the search never waits for it.
 
     Args:
-        name: What it is called where it fails.
-        make: Makes the hearer, in the thread: that may load packages and ask servers.
-        emit: Hears of a failure at the end; one before that is raised, and the bus tells of it.
+        name: Its name in messages.
+        make: Makes the writer, in the thread: that may load packages and ask servers.
+        emit: Takes a failure at the end; an earlier one is raised, and the bus emits it.
         scrub: Takes secrets out of what an error says.
         most_waiting: See ``MOST_WAITING``.
         close_s: See ``CLOSE_S``.
@@ -48,14 +72,14 @@ class Aside:
     def __init__(
         self,
         name: str,
-        make: Callable[[], Hearer],
+        make: Callable[[], EventWriter],
         *,
         emit: Listener,
         scrub: Callable[[str], str] = str,
         most_waiting: int = MOST_WAITING,
         close_s: float = CLOSE_S,
     ) -> None:
-        self.__qualname__ = f"tracker {name}"  # how the bus calls whom it leaves out
+        self.__qualname__ = f"tracker {name}"  # its name when the bus drops it
         self._make, self._emit, self._scrub, self._close_s = make, emit, scrub, close_s
         self._queue: queue.Queue[tuple[Event, int] | None] = queue.Queue(most_waiting)
         self._thread = threading.Thread(target=self._work, name=self.__qualname__, daemon=True)
@@ -67,7 +91,7 @@ class Aside:
         """Take an event; never waits.
 
         Raises:
-            RuntimeError: The hearer has failed.
+            RuntimeError: The writer has failed.
         """
         if self._failed is not None:
             self._said = True
@@ -110,13 +134,13 @@ class Aside:
 
     def _work(self) -> None:
         try:
-            hearer = self._make()
+            writer = self._make()
             while (item := self._queue.get()) is not None:
-                hearer(*item)
+                writer(*item)
                 if self._queue.empty():
-                    hearer.idle()
-            hearer.close()
-        except BaseException as error:  # noqa: BLE001 - another's package; SystemExit too must not go unheard
+                    writer.idle()
+            writer.close()
+        except BaseException as error:  # noqa: BLE001 - another's package; SystemExit too must not be lost
             self._failed = error
 
     def _why(self, error: BaseException) -> str:

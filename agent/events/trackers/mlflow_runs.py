@@ -1,4 +1,4 @@
-"""MLflow: one run for each run, the same after a resume; in a local SQLite file unless told."""
+"""MLflow: one run for each run, the same after a resume; in a local SQLite file by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
-from .tracker import PROJECT, Row, Tracked
+from .figures import PROJECT, FigureRow, Tracked
 
 _STATUS = {
     "finished": RunStatus.FINISHED,
@@ -45,11 +45,11 @@ class MlflowRuns:
         self._id = ""
 
     def begin(self, params: Mapping[str, str]) -> None:
-        """Begin the run, or go on with the one of an earlier session."""
+        """Begin the run, or continue the one of an earlier process."""
         self._id = self._run.id_at(self.place, self._new)
         self._client.set_terminated(self._id, RunStatus.to_string(RunStatus.RUNNING))
-        told = self._client.get_run(self._id).data.params
-        new = [Param(name, value) for name, value in params.items() if name not in told]
+        known = self._client.get_run(self._id).data.params
+        new = [Param(name, value) for name, value in params.items() if name not in known]
         self._client.log_batch(self._id, params=new)
 
     def _new(self) -> str:
@@ -66,7 +66,7 @@ class MlflowRuns:
             self._client.create_run(experiment, run_name=self._run.run_dir.name, tags=tags).info.run_id
         )
 
-    def figures(self, rows: Sequence[Row]) -> None:
+    def figures(self, rows: Sequence[FigureRow]) -> None:
         """Take the figures of templates in one request: each takes a while."""
         now = get_current_time_millis()
         metrics = [Metric(name, value, now, row.step) for row in rows for name, value in row.values.items()]
@@ -76,6 +76,6 @@ class MlflowRuns:
         """Take the last figures and the run's files."""
         for name, value in last.items():
             self._client.log_metric(self._id, f"final_{name}", value)
-        for path in self._run.kept():
+        for path in self._run.files_there():
             self._client.log_artifact(self._id, str(path))
         self._client.set_terminated(self._id, RunStatus.to_string(_STATUS[status]))
