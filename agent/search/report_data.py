@@ -14,7 +14,7 @@ from ..results.details import BEST, Ancestor, Decisions, Details, Pick, Picture
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.lineage import lineage_of, shown_in
 from ..results.result import Row
-from .choice import row_of
+from .chosen import row_of
 from .measuring import measured
 from .record import RestartRecord
 from .scored import Scored

@@ -23,7 +23,7 @@ from ..results.run_view import view_of
 from ..secrets import Scrubber
 from ..store import Store
 from ..versions import program_version, running_version
-from .choice import Choice
+from .chosen import Choice
 from .record import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 

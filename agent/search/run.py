@@ -40,7 +40,7 @@ from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
-from .choice import choose
+from .chosen import choose
 from .content_check import CONTENT
 from .event_loop import entered, short_collections, to_the_end
 from .inputs import (

@@ -23,7 +23,7 @@ from ..results.result import (
     Inspected,
 )
 from ..store import Store
-from .choice import Choice, Group, reason
+from .chosen import Choice, ChosenGroup, reason
 from .measuring import examine, measured, predict
 
 IMAGES_ROUNDED = 0.5
@@ -72,8 +72,8 @@ async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *,
         StoreError: The opening cannot be written down; the test split stays closed.
     """
     test = test and evaluator.info.sizes.get("test", 0) > 0
-    groups = [Group.of(choice.best), choice.ensemble, *choice.baselines.values()]
-    early = [Group.of(one) for one in choice.early.values()]
+    groups = [ChosenGroup.of(choice.best), choice.ensemble, *choice.baselines.values()]
+    early = [ChosenGroup.of(one) for one in choice.early.values()]
     accuracies, notes = await _accuracies(evaluator, store, [*groups, *early], test=test)
     best, ensemble, *others = accuracies[: len(groups)]
     found = Evaluated(
@@ -107,7 +107,7 @@ def _count(row: Any) -> int:
 
 
 async def _accuracies(
-    evaluator: Evaluator, store: Store, groups: Sequence[Group], *, test: bool
+    evaluator: Evaluator, store: Store, groups: Sequence[ChosenGroup], *, test: bool
 ) -> tuple[list[Ensemble], dict[str, str]]:
     notes: dict[str, str] = {}
     found: Sequence[SplitScores | None] | None = None
@@ -136,7 +136,7 @@ async def _accuracies(
 
 
 async def _scores(
-    evaluator: Evaluator, groups: Sequence[Group], *, test: bool
+    evaluator: Evaluator, groups: Sequence[ChosenGroup], *, test: bool
 ) -> Sequence[SplitScores | None]:
     """Return scores of groups; None for one that this model cannot read or cannot average.
 
@@ -170,7 +170,7 @@ async def _inspect(evaluator: Evaluator, found: Evaluated) -> None:
 
 
 async def _image_by_image(
-    evaluator: Evaluator, groups: Sequence[Group], accuracies: Sequence[Ensemble], notes: dict[str, str]
+    evaluator: Evaluator, groups: Sequence[ChosenGroup], accuracies: Sequence[Ensemble], notes: dict[str, str]
 ) -> list[Examined]:
     """Return groups on test with the label of each image, if the evaluator tells it; else a note is added."""
     predicted: list[tuple[int, ...] | None] = [None] * len(groups)

@@ -10,7 +10,7 @@ from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search
-from promptclimb.agent.search.choice import first_templates
+from promptclimb.agent.search.chosen import first_templates
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.search.selection import select

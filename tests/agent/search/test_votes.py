@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.search import measuring
-from promptclimb.agent.search.choice import choose_ensemble
+from promptclimb.agent.search.chosen import choose_ensemble
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.predicting import Predictions
 from promptclimb.evaluator.scoring import SplitScores

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.search import choice, report_data, result_writer, run
+from promptclimb.agent.search import chosen, report_data, result_writer, run
 from promptclimb.agent.search.event_loop import to_the_end
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -18,7 +18,7 @@ from tests.fakes.clock import run_virtual
 
 LONG = [
     (run, "read_pool"), (run.Store, "create"), (run.Store, "close"),
-    (choice, "select"), (choice, "row_of"), (report_data, "lineage_of"), (result_writer, "view_of"),
+    (chosen, "select"), (chosen, "row_of"), (report_data, "lineage_of"), (result_writer, "view_of"),
     (result_writer, "write_report"), (result_writer, "write_result"),
 ]  # fmt: skip
 """What takes as long as there are templates, or some thirty settings of a database."""
@@ -55,7 +55,7 @@ def test_no_point_of_a_curve_is_looked_for_where_none_is_asked_for() -> None:
         def __iter__(self) -> Any:
             raise AssertionError
 
-    assert choice.first_templates(Untouched(), ()) == {}
+    assert chosen.first_templates(Untouched(), ()) == {}
 
 
 async def test_what_is_begun_is_ended_before_a_cancellation_goes_on() -> None:

@@ -21,7 +21,7 @@ from .selection import select
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ChosenGroup:
     """Templates that are measured together.
 
     Attributes:
@@ -33,7 +33,7 @@ class Group:
     known: Score | None = None
 
     @classmethod
-    def of(cls, entry: Scored) -> Group:
+    def of(cls, entry: Scored) -> ChosenGroup:
         """Return a single template as a group."""
         return cls((entry.text,), entry.score)
 
@@ -53,8 +53,8 @@ class Choice:
     """
 
     best: Scored
-    ensemble: Group
-    baselines: Mapping[str, Group]
+    ensemble: ChosenGroup
+    baselines: Mapping[str, ChosenGroup]
     rows: tuple[Row, ...]
     evaluated: int
     notes: Mapping[str, str]
@@ -92,14 +92,14 @@ async def choose(
             "the search was stopped before the first template was scored; resume it with more"
         )
     texts, notes = await choose_ensemble(evaluator, [entry.text for entry in order], config.ensemble_size)
-    baselines = {name: Group(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
+    baselines = {name: ChosenGroup(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if hand_made := await _hand_made(config, evaluator):
-        baselines[BEST_HAND_MADE] = Group.of(ranked(hand_made)[0])
+        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranked(hand_made)[0])
     starting = [one for one in scored if one.position.initial]
-    baselines[BEST_STARTING] = Group.of((await in_thread(lambda: ranked(starting)))[0])
+    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranked(starting)))[0])
     return Choice(
         best=order[0],
-        ensemble=Group(texts, order[0].score if len(texts) == 1 else None),
+        ensemble=ChosenGroup(texts, order[0].score if len(texts) == 1 else None),
         baselines={name: group for name, group in baselines.items() if group.templates},
         rows=rows,
         evaluated=evaluated,
