@@ -117,12 +117,13 @@ def test_data_that_lie_no_more_where_they_were_contradict_nothing(
 
 
 def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy elsewhere will do; of a run of before, without hashes, the fingerprint tells, opened once."""
+    """A copy elsewhere will do; of a model in a folder the fingerprint tells, opened once."""
     before = made_on(config(sets))
     shutil.copytree(sets, sets.parent / "b")
     moved = config(sets.parent / "b")
     assert Contents().differences(moved, before) == []
-    older = replace(before, hashes={TEST: before.hashes[TEST]})
+    folder = config(sets.parent / "b", model="local-dir:/new", pretrained="x")
+    older = replace(before, config={**before.config, "model": "local-dir:/old"})
     opened: list[FakeEvaluator] = []
 
     def fake(_spec: Any) -> FakeEvaluator:
@@ -132,10 +133,10 @@ def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.M
     monkeypatch.setattr(content_check, "open_evaluator", fake)
     contents = Contents()
     for _ in range(2):
-        (found,) = contents.differences(moved, older)
+        (found,) = contents.differences(folder, older)
         assert found == "the content of data and model"
     same = replace(older, identity={"fingerprint": opened[0].info.fingerprint})
-    assert contents.differences(moved, same) == []
+    assert contents.differences(folder, same) == []
     assert len(opened) == 1
 
 
