@@ -64,13 +64,7 @@ class Choice:
 async def choose(
     config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored], curve: Sequence[int] = ()
 ) -> Choice:
-    """Choose by the selection rule; the test split stays closed.
-
-    Args:
-        config: The resolved settings.
-        evaluator: Averages templates, and scores hand-made ones.
-        scored: Every template that was scored.
-        curve: Numbers of templates after which the choice at that point is wanted too.
+    """Choose by the selection rule, also at each point of a learning curve; the test split stays closed.
 
     Raises:
         PromptclimbError: Nothing was scored, or the evaluator fails.
@@ -111,13 +105,7 @@ async def choose(
 async def choose_ensemble(
     evaluator: Evaluator, ranked: Sequence[str], size: int
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the templates to average, and a note if they are only the first ``size`` of the ranking.
-
-    Args:
-        evaluator: What scored; its test split stays closed.
-        ranked: Templates, best first.
-        size: How many an ensemble begins with.
-    """
+    """Return the templates to average, ``size`` or more, and a note if that failed."""
     sizes = evaluator.info.sizes
 
     async def averaged(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:

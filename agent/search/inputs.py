@@ -38,11 +38,6 @@ GROWS = ("restarts", "conversations", "rounds")
 async def ready_evaluator(config: SearchConfig, given: object | None, listener: Listener) -> Evaluator:
     """Return the evaluator: the object that was handed in, or the one that the config names.
 
-    Args:
-        config: Names data and model, or a custom scorer.
-        given: An evaluator from Python, or anything with ``score(templates)``.
-        listener: Gets facts worth a line and images encoded.
-
     Raises:
         UsageError: It cannot be used, has invalid hand-made templates, or has no fingerprint although scores
             are shared.
@@ -98,11 +93,8 @@ async def with_fallback(
 ) -> tuple[SearchConfig, dict[str, str]]:
     """Try whether a local LLM that a method may replace can be used; its model is fetched and loaded.
 
-    Args:
-        config: What to search.
-        emit: Gets the progress of a download, and which method replaces the LLM.
-        earlier: Notes of the run that is resumed, None for a new one: one that began without an LLM goes on
-            without; that of one which began with it is not loaded on trial.
+    ``earlier`` are the notes of a run that is resumed, None for a new one. A run that began without an LLM
+    goes on without; the LLM of one that began with it is not loaded on trial.
 
     Returns:
         The config to search with, and the note for the result if a method replaces the LLM.
@@ -202,9 +194,7 @@ def read_wordings(config: SearchConfig) -> Wordings:
 def check_places(config: SearchConfig, *, labels: bool) -> None:
     """Make sure that the files and folders of a resumed run are still where they were.
 
-    Args:
-        config: The run's.
-        labels: Whether ``data`` and ``pretrained`` are mere names, as the evaluator comes from Python.
+    With ``labels``, ``data`` and ``pretrained`` are mere names, as the evaluator comes from Python.
 
     Raises:
         ConfigError: One is gone.
@@ -249,9 +239,7 @@ def pool_hash(pool: list[Template]) -> str:
 def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return as much of a run's identity as a config tells before anything is opened.
 
-    Args:
-        config: The settings of today.
-        before: The run's identity; what the content of files and data decides is taken from it.
+    What the content of files and data decides is taken from the identity before.
     """
     now = {**before, **config.identity()}
     decided = ("shots", "views", "initial")
@@ -267,10 +255,6 @@ def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:
     A new restart is independent of the others, and a new conversation comes after all that its restart has
     done. New rounds come after all only if each restart has one conversation: later conversations would begin
     from another ranking, and the answers on disk would belong to other requests.
-
-    Args:
-        config: The settings of today.
-        before: The run's identity.
 
     Raises:
         StoreMismatchError: It would have less, or answers that were paid for could not be used.

@@ -79,8 +79,6 @@ class Journal:
     marks it, and a later session in which it is refused again skips it.
 
     Args:
-        store: The run on disk.
-        asker: Sends requests.
         stop: Stops between an answer and the next request, never between an answer and the disk.
         empty_answers: Counts those of all restarts.
         scheduler: Keeps restarts that have their answers from going on all at once.

@@ -79,13 +79,7 @@ def predict(predictor: Predictor, ensembles: Sequence[Sequence[str]], split: str
 
 
 class Ballots:
-    """The labels that candidates give the few-shot images, so that any vote among them can be counted.
-
-    Args:
-        predictor: Gives the labels; it is asked once a split.
-        candidates: Templates.
-        sizes: Images in ``train`` and ``val``.
-    """
+    """The labels that candidates give the few-shot images, so that any vote among them can be counted."""
 
     def __init__(self, predictor: Predictor, candidates: Sequence[str], sizes: Mapping[str, int]) -> None:
         self._predictions = {

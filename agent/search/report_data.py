@@ -33,12 +33,7 @@ async def details_of(
 ) -> Details:
     """Return what the report shows; what cannot be had is left out, as it must not cost a result.
 
-    Args:
-        evaluator: What scored.
-        examined: The choice on the test images, by name; empty if the test split stayed closed.
-        best: The template that was chosen.
-        records: What each restart did.
-        picks: Points of a learning curve.
+    ``examined`` is the choice on the test images, by name; empty if the test split stayed closed.
     """
     decisions = await _decisions(evaluator, examined)
     baseline = next((name for name in (DEFAULT_TEMPLATE, BEST_STARTING) if name in examined), None)

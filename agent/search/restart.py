@@ -49,14 +49,9 @@ class Restart:
 
     Args:
         number: Its number, from 1.
-        config: The resolved settings.
         pool: What starting templates are drawn from.
         info: What is scored on; the LLM gets its class names unless the config says ``blind``.
-        wordings: Texts for the LLM.
-        answers: Gets the LLM's answers.
-        scores: Scores templates.
         check: Called before templates that no LLM proposed are scored anew; raises if the search is to stop.
-        emit: Gets every event.
 
     Attributes:
         record: What it has done so far.

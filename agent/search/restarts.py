@@ -52,16 +52,10 @@ class Restarts:
     """An open run: everything that its restarts work with.
 
     Attributes:
-        config: The resolved settings.
-        store: The run on disk.
-        evaluator: Scores templates.
         endpoints: Answer requests; none if every answer is on disk.
         pool: What starting templates are drawn from.
-        wordings: Texts for the LLM.
         user_objects: Names of the objects that the caller handed in.
         scrub: Takes secrets out of what those objects say.
-        stop: Ends the work early.
-        emit: Gets every event.
     """
 
     config: SearchConfig
@@ -123,7 +117,7 @@ class Restarts:
                     )
                     for number, journal in enumerate(journals, start=1)
                 )
-                workers = Workers(restarts, stop=self.stop, emit=self.emit, scheduler=scheduler)
+                workers = Workers(restarts, scheduler, stop=self.stop, emit=self.emit)
                 stopped = await workers.run(config.concurrency)
                 if all(record.done for record in workers.records):
                     for journal in journals:
@@ -146,26 +140,18 @@ class Workers:
 
     Args:
         restarts: Taken in this order. Of one that has ended only the record is kept.
-        stop: Ends the work early.
-        emit: Gets the event of a stop.
-        scheduler: Keeps the restarts from going on all at once.
 
     Attributes:
         records: What each restart has done so far.
     """
 
     def __init__(
-        self,
-        restarts: Iterable[Restart],
-        *,
-        stop: Stop,
-        emit: Listener,
-        scheduler: FairScheduler | None = None,
+        self, restarts: Iterable[Restart], scheduler: FairScheduler, *, stop: Stop, emit: Listener
     ) -> None:
         self._waiting = deque(restarts)
         self.records = tuple(restart.record for restart in self._waiting)
+        self._scheduler = scheduler
         self._stop = stop
-        self._scheduler = scheduler or FairScheduler()
         self._emit = emit
         self._limits: list[BudgetSpentError | GaveUpError] = []
 
@@ -286,14 +272,8 @@ def shared_cache(
     """Yield a scorer and an asker that look into the folder of ``--cache`` first, if there is one.
 
     A run still writes all that it uses into its own store: it can be resumed without the shared folder.
-
-    Args:
-        config: Names the folder, and whether answers are shared.
-        info: What scores are of.
-        scorer: Computes what is not there.
-        asker: Gets what is not there.
-        user_objects: Names of the caller's objects: answers of their chat are not those of an endpoint.
-        endpoints: Who is asked; a model's file is told by its content.
+    Scores are shared by the evaluator's fingerprint, answers by who gives them: a chat of the caller's, an
+    address, or the content of a model's file.
 
     Raises:
         StoreError: The folder cannot be used.

@@ -39,18 +39,7 @@ def build_result(
     notes: Mapping[str, Any],
     user_objects: Mapping[str, str],
 ) -> SearchResult:
-    """Return the result of a search.
-
-    Args:
-        config: The resolved settings.
-        info: What was scored on.
-        store: The run on disk: what it used, and how often its test split was opened.
-        searched: What the restarts did.
-        choice: What was chosen of it.
-        found: The accuracies of the choice.
-        notes: Facts that belong beside the figures.
-        user_objects: Names of the objects that the caller handed in.
-    """
+    """Return the result of a search, with ``notes`` beside the figures."""
     stopped = searched.stopped
     best = choice.best
     device = info.notes.get("device")

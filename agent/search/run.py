@@ -169,16 +169,7 @@ class SearchRun:
         wordings: Wordings,
         opened: Store | None,
     ) -> SearchResult:
-        """Open everything, run the restarts, choose, evaluate on test, write the files.
-
-        Args:
-            run_dir: The run's folder.
-            config: The resolved settings.
-            notes: Facts that belong beside the figures.
-            pool: What starting templates are drawn from.
-            wordings: Texts for the LLM.
-            opened: The run on disk that is resumed; None for a new one.
-        """
+        """Open everything, run the restarts, choose, evaluate on test, write the files."""
         check_trackers(config.track)
         used = Scrubber()
         try:

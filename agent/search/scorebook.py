@@ -26,7 +26,6 @@ class Scorebook:
 
     Args:
         store: Keeps the scores, by exact text: two spellings of a template may score differently.
-        scorer: Computes them.
         scrub: Takes secrets out of what the scorer says.
         scheduler: Keeps restarts that have their scores from going on all at once.
     """

@@ -62,12 +62,6 @@ async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *,
     A failure here must not cost what the search has found: without the test split there are train and val,
     without those there is the score by which a single template was chosen, and the rest is None.
 
-    Args:
-        evaluator: What scored.
-        store: Counts how often the test split was opened.
-        choice: What was chosen.
-        test: Whether to open the test split.
-
     Raises:
         StoreError: The opening cannot be written down; the test split stays closed.
     """

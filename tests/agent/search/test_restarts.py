@@ -1,17 +1,24 @@
-"""Whose answers are shared with whom."""
+"""All restarts of a session: what is shared, and what is kept of one that has ended."""
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from promptclimb import SearchConfig
+from promptclimb.agent.events import unheard
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NO_BILL
-from promptclimb.agent.search.restarts import shared_cache
+from promptclimb.agent.search.event_loop import FairScheduler
+from promptclimb.agent.search.record import RestartRecord
+from promptclimb.agent.search.restart import Restart
+from promptclimb.agent.search.restarts import Workers, shared_cache
+from promptclimb.agent.stop import Stop
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 URL = "http://127.0.0.1:9/v1"
@@ -44,3 +51,30 @@ async def test_an_endpoint_that_is_asked_otherwise_shares_no_answers(
         with shared_cache(config, evaluator.info, evaluator, asker, {}, []) as (_, sharing):
             await sharing.ask(REQUEST)
     assert asker.asked == 2
+
+
+async def test_what_a_restart_that_has_ended_remembered_is_let_go() -> None:
+    """And not by all thousand of them at once, when the last has ended."""
+    ended: list[weakref.ref[Remembering]] = []
+
+    class Remembering:
+        """A restart that looks for those before it."""
+
+        begun = False
+
+        def __init__(self, number: int) -> None:
+            self.record = RestartRecord(number)
+
+        async def run(self) -> None:
+            """Ends at once."""
+            assert [one() for one in ended] == [None] * (self.record.number - 1)
+            self.record.done = True
+            ended.append(weakref.ref(self))
+
+    def restarts() -> Iterator[Restart]:
+        return (cast("Restart", Remembering(number)) for number in (1, 2, 3))
+
+    workers = Workers(restarts(), FairScheduler(), stop=Stop(), emit=unheard)
+    assert await workers.run(at_once=1) is None
+    assert [record.number for record in workers.records if record.done] == [1, 2, 3]
+    assert [one() for one in ended] == [None] * 3
