@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...evaluator.predicting import Predictor
-from ...evaluator.scoring import Evaluator, Score, SplitScores, checked
+from ...evaluator.errors import PromptclimbError
+from ...evaluator.scoring import Evaluator, Predictor, Score, SplitScores, checked
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
-from ..errors import PromptclimbError
 from ..position import Position
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE
-from ..results.result import UNGROWN, Row
+from ..results.notes import UNGROWN
+from ..results.result import Row
 from .ensembles import VOTERS, grown
 from .measuring import Ballots, measured
 from .scored import Scored

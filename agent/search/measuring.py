@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from ...evaluator.predicting import Predictions, Predictor
-from ...evaluator.scoring import Evaluator, SplitScores
+from ...evaluator.errors import PromptclimbError
+from ...evaluator.scoring import Evaluator, Predictions, Predictor, SplitScores
 from ...evaluator.threads import in_thread
-from ..errors import EvaluationFailedError, PromptclimbError
+from ..errors import EvaluationFailedError
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from ...evaluator.counts import counted
 from ...prompts.requests import Message
 from ..events import SearchStopped
 from ..position import Position
-from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
+from ..results.notes import EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .scored import Scored
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...evaluator.batching import Batch, Consumer
+from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, TemplateScorer
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
@@ -23,7 +24,6 @@ from ..errors import (
     InterruptedRunError,
     KeyRejectedError,
     ModelNotFoundError,
-    PromptclimbError,
     RestartCancelledError,
 )
 from ..events import BatchScored, Listener, SearchStopped

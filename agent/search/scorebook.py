@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from weakref import WeakValueDictionary
 
+from ...evaluator.errors import ConsumerError, CrashingTemplateError, ScoringFailedError
 from ...evaluator.scoring import EvaluatorInfo, Rejection, Score, TemplateScorer, Verdict
-from ..errors import ConsumerError, CrashingTemplateError, EvaluationFailedError, ScoringFailedError
+from ..errors import EvaluationFailedError
 from ..events import DefaultTemplateScored, Listener
 from ..results.gain import DEFAULT_TEMPLATE
 from ..store import Store

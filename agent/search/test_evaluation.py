@@ -7,21 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...evaluator.counts import counted
-from ...evaluator.inspection import Inspector
-from ...evaluator.predicting import Predictions, Predictor
-from ...evaluator.scoring import Evaluator, SplitScores
-from ..errors import EvaluationFailedError, TemplateRejectedError
+from ...evaluator.errors import TemplateRejectedError
+from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, SplitScores
+from ..errors import EvaluationFailedError
 from ..results.details import BEST, ENSEMBLE, Pick
 from ..results.gain import Examined, Gain, gain_of
-from ..results.result import (
-    MOST_CONFUSIONS,
-    UNEXAMINED,
-    UNINSPECTED,
-    UNOPENED,
-    UNPAIRED,
-    Ensemble,
-    Inspected,
-)
+from ..results.notes import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED
+from ..results.result import MOST_CONFUSIONS, Ensemble, Inspected
 from ..store import Store
 from .chosen import Choice, ChosenGroup, reason
 from .measuring import examine, measured, predict

@@ -11,19 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import enumerated
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
-from ..errors import (
-    ConfigError,
-    FatalChatError,
-    PromptclimbError,
-    TokenUsage,
-    TransientChatError,
-    UsageError,
-    UselessAnswerError,
-)
+from ..errors import FatalChatError, TransientChatError, UselessAnswerError
 from ..llm.types import ChatAnswer, ChatRequest
 from ..text import whole_characters
+from ..token_usage import TokenUsage
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit, GeneratorExit)  # fmt: skip

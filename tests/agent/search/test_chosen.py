@@ -20,8 +20,7 @@ from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.search.selection import select
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.scoring import Score, SplitScores
+from promptclimb.evaluator.scoring import Predictions, Score, SplitScores
 from promptclimb.prompts.template import Template
 
 TRUE = (0, 1, 2, 0, 1, 2)

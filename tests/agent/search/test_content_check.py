@@ -14,13 +14,13 @@ import tomli_w
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import DataError
 from promptclimb.agent.search import content_check
 from promptclimb.agent.search.content_check import SHOTS, TEST, WEIGHTS, Contents, Made
-from promptclimb.evaluator.datasets import load_data
-from promptclimb.evaluator.datasets.content import content_of, file_digest
+from promptclimb.evaluator.datasets.checks import content_of, file_digest
+from promptclimb.evaluator.datasets.loading import load_data
+from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.pico import models
+from promptclimb.evaluator.pico.models import bundled_models
 from tests.agent.search.test_suite import pictures
 
 SMALL: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "proposals": 2, "initial": 3}
@@ -183,7 +183,7 @@ def test_a_finished_suite_is_refused_on_other_data_or_weights(
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
     pictures(tmp_path / "a" / "pets")
     pictures(tmp_path / "b" / "pets", count=8)
-    (row,) = (one for one in models() if one["name"] == "RN-pico")
+    (row,) = (one for one in bundled_models() if one["name"] == "RN-pico")
     weights = tmp_path / "w.safetensors"
     shutil.copyfile(row["file"], weights)
 

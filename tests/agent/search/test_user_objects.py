@@ -16,18 +16,17 @@ from promptclimb import SearchConfig, resume_sync, search_sync
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.errors import (
     BudgetSpentError,
-    ConfigError,
     FatalChatError,
     StoreMismatchError,
-    TokenUsage,
     TransientChatError,
-    UsageError,
     UselessAnswerError,
 )
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.search.inputs import known_identity
 from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, names_of
 from promptclimb.agent.store import Store
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual, virtual_time
