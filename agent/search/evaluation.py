@@ -91,8 +91,7 @@ def score_templates(
     if white_box and (evaluator is not None or spec.evaluator is not None):
         raise UsageError("white-box references look into a CLIP; a custom scorer is not one")
     if evaluator is None:
-        # Nothing is chosen here, so augmented copies would be made for nothing.
-        found = open_evaluator(spec.model_copy(update={"views": 0}), report=report)
+        found = open_evaluator(spec.without_choice(), report=report)
     else:
         found = as_evaluator(evaluator, spec)
     # A custom scorer does not say what it scores on.

@@ -15,7 +15,6 @@ from ...evaluator.scoring import Evaluator, EvaluatorInfo, TemplateScorer
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
-from ..config.ways import ways
 from ..errors import (
     BudgetSpentError,
     EndpointError,
@@ -292,5 +291,5 @@ def _answering(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
     """Return who answers: the address, or a model's file by its content; with what replaces its settings."""
     file = next((f"local:{one.content}" for one in endpoints if one.content), None)
     place = config.shown_url or file or str(config.llm)
-    overrides = ways(config.to_public()) if config.shown_url else []
+    overrides = config.overrides if config.shown_url else []
     return f"{place} {json.dumps(overrides, sort_keys=True)}" if any(overrides) else place

@@ -307,7 +307,7 @@ def announce(
     config: SearchConfig, info: EvaluatorInfo, run_dir: Path, emit: Listener, *, resumed: bool
 ) -> None:
     """Emit that a run is opened and its search begins."""
-    if (hint := config.untold) is not None:
+    if (hint := config.description_tip) is not None:
         emit(Noted(text=hint))
     emit(RunOpened(run_dir=str(run_dir)))
     emit(
