@@ -16,11 +16,11 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
-from ...prompts.caption_grammar import all_of_grammar
-from ...prompts.pools import BUILT_IN, PoolError, read_templates
+from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
-from ...prompts.template import Template, TemplateError
-from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
+from ...prompts.starting import PoolError, read_file
+from ...prompts.template import Template
+from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError, StoreMismatchError
@@ -52,7 +52,7 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
         for template in templates:
             try:
                 Template.parse(template, max_words=None)
-            except TemplateError as error:
+            except CandidateError as error:
                 raise ConfigError(
                     f"{name}: {template!r} in info.baselines[{baseline!r}] is not a template: {error}"
                 ) from error
@@ -141,34 +141,31 @@ def may_fall_back(config: SearchConfig) -> bool:
     return config.is_local and config.llm_fallback is not None and config.needs_llm
 
 
-def read_template_file(file: Path | str, option: str) -> list[Template]:
-    """Read a JSON list of templates, or one template a line.
+def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -> list[Candidate]:
+    """Read a JSON list of candidates of a prompt kind, or one candidate a line.
 
     Raises:
-        ConfigError: It cannot be read, holds no template, or has an invalid line; names ``option``.
+        ConfigError: It cannot be read, holds no candidate, or has an invalid line; names ``option``.
     """
     try:
-        return read_templates(user_path(file, option))
+        return read_file(user_path(file, option), kind_named(prompts))
     except PoolError as error:
         raise ConfigError(f"{option}: {error}") from error
 
 
-def read_pool(config: SearchConfig) -> list[Template]:
-    """Return what starting templates are drawn from.
+def read_pool(config: SearchConfig) -> list[Candidate]:
+    """Return what starting candidates are drawn from.
 
     Raises:
         ConfigError: The file cannot be used, or the pool is smaller than what is to be drawn.
     """
     if isinstance(config.initial, Path):
-        pool = read_template_file(config.initial, "--initial")
-        unique = list({template.key: template for template in pool}.values())
+        pool = read_template_file(config.initial, "--initial", config.prompts)
+        unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
             raise ConfigError(f"--initial {config.initial}: it has one template; a restart needs at least 2")
         return unique
-    if config.draws_from_grammar:
-        pool = list(all_of_grammar())
-    else:
-        pool = [Template.parse(text, max_words=None) for text in BUILT_IN]
+    pool = [one for group in kind_named(config.prompts).starting(config.initial_pool) for one in group]
     if config.initial is not None and config.initial > len(pool):
         raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
     return pool
@@ -180,11 +177,12 @@ def read_wordings(config: SearchConfig) -> Wordings:
     Raises:
         ConfigError: The user's file of wordings cannot be used.
     """
+    kind = kind_named(config.prompts)
     if config.wordings is None:
-        return built_in()
+        return kind.wordings
     try:
         with user_path(config.wordings, "--wordings").open(encoding="utf-8-sig") as file:
-            return with_changes(file.read(SIZE_LIMIT + 1))
+            return with_changes(file.read(SIZE_LIMIT + 1), kind.wordings, slot=kind.slot)
     except UnicodeDecodeError:
         raise ConfigError(f"--wordings {config.wordings}: it is not UTF-8 text; save it as UTF-8") from None
     except (OSError, WordingsError) as error:
@@ -216,7 +214,7 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
 def identity_of(
     config: SearchConfig,
     info: EvaluatorInfo,
-    pool: list[Template],
+    pool: list[Candidate],
     wordings: Wordings,
     llm_content: str | None = None,
 ) -> dict[str, Any]:
@@ -231,9 +229,9 @@ def identity_of(
     }
 
 
-def pool_hash(pool: list[Template]) -> str:
-    """Return a hash of what starting templates are drawn from."""
-    texts = "\n".join(template.text for template in pool)
+def pool_hash(pool: list[Candidate]) -> str:
+    """Return a hash of what starting candidates are drawn from."""
+    texts = "\n".join(candidate.text for candidate in pool)
     return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 

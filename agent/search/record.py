@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from ...evaluator.counts import counted
 from ...prompts.requests import Message
 from ..events import SearchStopped
+from ..methods.memory import Entry
 from ..position import Position
-from ..results.notes import EMPTY, ENDED_EARLY, NOTHING_USABLE
-from .scored import Scored
+from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class RestartRecord:
     """
 
     number: int
-    scored: list[Scored] = field(default_factory=list)
+    scored: list[Entry] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
     unusable: int = 0
@@ -68,7 +68,7 @@ class Searched:
     budget: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def scored(self) -> list[Scored]:
+    def scored(self) -> list[Entry]:
         """Every template that was scored, by whichever restart."""
         return [entry for record in self.records for entry in record.scored]
 

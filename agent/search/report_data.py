@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from ...evaluator.scoring import Evaluator, Illustrator
 from ...evaluator.threads import in_thread
+from ..methods.memory import Entry
 from ..position import LLM, Position
-from ..results.details import BEST, Ancestor, Decisions, Details, Pick, Picture
+from ..results.details import BEST, Ancestor, Decisions, Details, Pick, Picture, lineage_of, shown_in
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
-from ..results.lineage import lineage_of, shown_in
 from ..results.result import Row
-from .chosen import row_of
+from .choice import row_of
 from .measuring import measured
 from .record import RestartRecord
-from .scored import Scored
 
 MOST_PICTURES = 12
 """Of images that the best template puts right, and of those that it gets wrong."""
@@ -26,7 +25,7 @@ MOST_SHOWN = 8
 async def details_of(
     evaluator: Evaluator,
     examined: Mapping[str, Examined],
-    best: Scored,
+    best: Entry,
     records: Sequence[RestartRecord],
     picks: Sequence[Pick] = (),
 ) -> Details:

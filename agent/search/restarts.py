@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...evaluator.batching import Batch, Consumer
 from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, TemplateScorer
-from ...prompts.template import Template
+from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..errors import (
@@ -30,6 +30,7 @@ from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Asker, Endpoint
 from ..llm.proposer import Proposer
 from ..llm.retry import RetryPolicy
+from ..position import rng_for
 from ..stop import Stop
 from ..store import Store
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
@@ -38,7 +39,6 @@ from .journal import EmptyAnswers, Journal
 from .record import Searched
 from .restart import Restart
 from .scorebook import Scorebook
-from .seeds import rng_for
 
 ALL_RESTARTS_DONE = "all_restarts_done"
 """The note that all rounds are done, and how many there were: what is left needs no LLM."""
@@ -61,7 +61,7 @@ class Restarts:
     store: Store
     evaluator: Evaluator
     endpoints: Sequence[Endpoint]
-    pool: Sequence[Template]
+    pool: Sequence[Candidate]
     wordings: Wordings
     user_objects: Mapping[str, str]
     scrub: Callable[[str], str]

@@ -15,7 +15,6 @@ from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..rates import PICODOLLARS
 from ..results.details import Details, write_details
-from ..results.notes import Notes
 from ..results.page import write_report
 from ..results.result import Best, Dataset, Ensemble, Llm, Model, SearchResult, Sizes, Usage, Versions
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
@@ -23,7 +22,7 @@ from ..results.run_view import view_of
 from ..secrets import Scrubber
 from ..store import Store
 from ..versions import program_version, running_version
-from .chosen import Choice
+from .choice import Choice
 from .record import RestartRecord, Searched
 from .test_evaluation import Evaluated, openings
 
@@ -57,6 +56,7 @@ def build_result(
         model=Model(name=info.model, pretrained=info.pretrained),
         llm=_llm(config, user_objects),
         method=config.method,
+        prompts=config.prompts,
         objective=config.objective,
         best=Best(
             template=best.text,
@@ -73,7 +73,7 @@ def build_result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in searched.records),
         budget=searched.budget,
-        notes=Notes({**info.notes, **notes, **choice.notes, **found.notes, **searched.notes}),
+        notes={**info.notes, **notes, **choice.notes, **found.notes, **searched.notes},
         inspection=found.inspection,
         versions=Versions(
             program=program_version(),
@@ -166,10 +166,10 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord])
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.completion_tokens,
         cost_usd=dollars(spent.picodollars) if known else None,
-        doubtful_tokens=spent.doubtful_tokens,
-        doubtful_usd=dollars(spent.doubtful_picodollars) if free or config.priced else None,
+        estimated_tokens=spent.doubtful_tokens,
+        estimated_usd=dollars(spent.doubtful_picodollars) if free or config.priced else None,
         cached_tokens=spent.cached_tokens,
         cache_written_tokens=spent.cache_written_tokens,
         reasoning_tokens=spent.reasoning_tokens,
-        told_usd=dollars(spent.told_picodollars) if spent.told_calls else None,
+        reported_usd=dollars(spent.told_picodollars) if spent.told_calls else None,
     )

@@ -14,7 +14,7 @@ from typing import Any
 from ...evaluator.open import check_openable
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
-from ...prompts.template import Template
+from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
@@ -28,7 +28,7 @@ from ..results.details import Details
 from ..results.result import SearchResult
 from ..results.run_dir import (
     CONFIG,
-    TO_KEEP,
+    FILES,
     check_files,
     check_run_dir,
     complete_result,
@@ -40,7 +40,7 @@ from ..secrets import Scrubber, secrets_named_in
 from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
-from .chosen import choose
+from .choice import choose
 from .content_check import CONTENT
 from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
@@ -165,7 +165,7 @@ class SearchRun:
         run_dir: Path,
         config: SearchConfig,
         notes: Mapping[str, Any],
-        pool: list[Template],
+        pool: list[Candidate],
         wordings: Wordings,
         opened: Store | None,
     ) -> SearchResult:
@@ -262,7 +262,7 @@ class SearchRun:
                 tracked = Tracked(
                     run_dir=run_dir,
                     settings=config.to_public(),
-                    files=TO_KEEP,
+                    files=FILES,
                     earlier=await asyncio.to_thread(scored_before, run_dir),
                     scrub=used.scrub_value,
                 )

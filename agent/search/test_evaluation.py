@@ -11,11 +11,19 @@ from ...evaluator.errors import TemplateRejectedError
 from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, SplitScores
 from ..errors import EvaluationFailedError
 from ..results.details import BEST, ENSEMBLE, Pick
-from ..results.gain import Examined, Gain, gain_of
-from ..results.notes import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED
-from ..results.result import MOST_CONFUSIONS, Ensemble, Inspected
+from ..results.gain import Examined, gain_of
+from ..results.result import (
+    MOST_CONFUSIONS,
+    UNEXAMINED,
+    UNINSPECTED,
+    UNOPENED,
+    UNPAIRED,
+    Ensemble,
+    Gain,
+    Inspected,
+)
 from ..store import Store
-from .chosen import Choice, ChosenGroup, reason
+from .choice import Choice, ChosenGroup, reason
 from .measuring import examine, measured, predict
 
 IMAGES_ROUNDED = 0.5
@@ -67,7 +75,7 @@ async def evaluate_choice(evaluator: Evaluator, store: Store, choice: Choice, *,
     )
     if not test or UNOPENED in notes:
         return found
-    await _inspect(evaluator, found)
+    await _inspect(evaluator, choice.best.scored_as, found)
     examined = await _image_by_image(evaluator, groups, accuracies[: len(groups)], found.notes)
     found.images = dict(zip((BEST, ENSEMBLE, *choice.baselines), examined, strict=True))
     baselines = {name: found.images[name] for name in choice.baselines}
@@ -117,7 +125,9 @@ async def _accuracies(
         )
         if train is None and group.known is not None:
             train, val = group.known.train, group.known.val
-        accuracies.append(Ensemble(templates=group.templates, train=train, val=val, test=on_test))
+        accuracies.append(
+            Ensemble(templates=group.shown or group.templates, train=train, val=val, test=on_test)
+        )
     return accuracies, notes
 
 
@@ -141,12 +151,12 @@ async def _scores(
     return [next(found) if group in readable else None for group in groups]
 
 
-async def _inspect(evaluator: Evaluator, found: Evaluated) -> None:
+async def _inspect(evaluator: Evaluator, best: str, found: Evaluated) -> None:
     """Add the accuracy by class, if the evaluator tells it."""
     if not isinstance(evaluator, Inspector):
         return
     try:
-        seen = await measured(lambda: evaluator.inspect(found.best.templates, split="test"))
+        seen = await measured(lambda: evaluator.inspect([best], split="test"))
     except Exception as error:  # noqa: BLE001 - noted in the result
         found.notes[UNINSPECTED] = f"the classes could not be told apart: {reason(error)}"
         return

@@ -10,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search import measuring
 from promptclimb.agent.search.api import search
-from promptclimb.agent.search.chosen import choose_ensemble, first_templates
+from promptclimb.agent.search.choice import choose_ensemble, first_templates, select
 from promptclimb.agent.search.run import SearchRun
-from promptclimb.agent.search.scored import Scored
-from promptclimb.agent.search.selection import select
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Predictions, Score, SplitScores
 from promptclimb.prompts.template import Template
@@ -98,10 +97,10 @@ def config(run_dir: Path) -> SearchConfig:
     )
 
 
-def scored(text: str, value: float, restart: int, conversation: int, round: int) -> Scored:
+def scored(text: str, value: float, restart: int, conversation: int, round: int) -> Entry:
     """A template that was scored."""
     where = Position(restart, conversation, round)
-    return Scored(template=Template.parse(text), score=Score(train=value), value=value, position=where)
+    return Entry(candidate=Template.parse(text), score=Score(train=value), value=value, position=where)
 
 
 def test_restarts_are_taken_in_turn() -> None:

@@ -17,7 +17,7 @@ import pytest
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.events import Event
 from promptclimb.agent.position import Position
-from promptclimb.agent.search import chosen, report_data, result_writer, run
+from promptclimb.agent.search import choice, report_data, result_writer, run
 from promptclimb.agent.search.event_loop import FairScheduler, short_collections, to_the_end
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -195,7 +195,7 @@ def test_a_program_that_has_its_own_way_keeps_it(own: str) -> None:
 
 LONG = [
     (run, "read_pool"), (run.Store, "create"), (run.Store, "close"),
-    (chosen, "select"), (chosen, "row_of"), (report_data, "lineage_of"), (result_writer, "view_of"),
+    (choice, "select"), (choice, "row_of"), (report_data, "lineage_of"), (result_writer, "view_of"),
     (result_writer, "write_report"), (result_writer, "write_result"),
 ]  # fmt: skip
 """What takes as long as there are templates, or some thirty settings of a database."""
@@ -232,7 +232,7 @@ def test_no_point_of_a_curve_is_looked_for_where_none_is_asked_for() -> None:
         def __iter__(self) -> Any:
             raise AssertionError
 
-    assert chosen.first_templates(Untouched(), ()) == {}
+    assert choice.first_templates(Untouched(), ()) == {}
 
 
 async def test_what_is_begun_is_ended_before_a_cancellation_goes_on() -> None:

@@ -1,0 +1,318 @@
+"""Choosing from what was scored: the order of candidates, and the ensemble; never by the test split.
+
+The order, by rule:
+
+1. the objective, on the training and validation images pooled: few-shot accuracy is coarse, and the
+   validation images are evidence not yet used up. Where augmented copies of these images were scored too
+   (``accuracy`` and ``class_mean`` only), the mean of that and of the objective on the copies: what is right
+   about an image in another crop and light as well is less by chance. Each split counts with the number of
+   its images. For accuracy, logprob and margin, which are means over images, this is the mean over all of
+   them. For class_mean it is the mean over the classes of all of them where every class has equally many
+   images in a split, as in few-shot ones; where it has not, the splits still count by their sizes, and the
+   classes alike within each;
+2. the objective on train, which decides where the pooled value is equal;
+3. fewer words: of two candidates that do equally well, the plainer one;
+4. a hash of the seed and the text: as good as a coin, and the same coin every time.
+
+Where the objective was not computed on val for one of the candidates, val counts for none, and likewise the
+copies: values on different images are not compared. Spellings of one candidate (equal keys) are one entry,
+the best of them by this rule.
+
+The ensemble is greedy forward selection with replacement (*Ensemble Selection from Libraries of Models*,
+Caruana et al., ICML 2004). It begins with the first few of the order, and as long as another candidate makes
+the average better on the training and validation images, the best such one joins; one may join again and
+weighs more then. The start keeps it from overfitting a single pick to few images; docs/method.md has figures.
+Where labels are voted on, candidates join in pairs: one vote more seldom turns a decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from operator import itemgetter
+
+from ...evaluator.errors import PromptclimbError
+from ...evaluator.scoring import COUNTED, Evaluator, Objective, Predictor, Score, SplitScores, checked
+from ...evaluator.threads import in_thread
+from ...prompts.template import Template
+from ..config.schema import SearchConfig
+from ..methods.memory import Entry
+from ..position import Position
+from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE
+from ..results.result import UNGROWN, Row
+from .measuring import Ballots, measured
+
+CANDIDATES = 20
+"""The best of the ranking, of which one may join; each costs one averaged classifier a round."""
+VOTERS = 10
+"""The same where two join: each pair of them is counted."""
+MOST = 8
+"""The most templates of an ensemble, unless more are asked for."""
+
+Measure = Callable[[Sequence[tuple[str, ...]]], Awaitable[Sequence[SplitScores | None]]]
+"""Scores ensembles on train and val; None for what cannot be measured."""
+
+
+def pooled(score: Score, sizes: Mapping[str, int], objective: Objective = "accuracy") -> float:
+    """Return the objective on the images of train and val taken together; on train where it has no val."""
+    train, val = score.value(objective), score.val_value(objective)
+    n_train, n_val = sizes.get("train", 0), sizes.get("val", 0)
+    if not n_val or not n_train or val is None:
+        return train
+    # Rounded, so that equal counts are equal numbers whichever way they were divided.
+    return round((train * n_train + val * n_val) / (n_train + n_val), 9)
+
+
+def select(
+    found: Iterable[Entry],
+    *,
+    sizes: Mapping[str, int],
+    objective: Objective = "accuracy",
+    seed: int = 0,
+) -> list[Entry]:
+    """Return all candidates in the order of the rule, best first, one entry a candidate.
+
+    Args:
+        found: In any order; the answer does not depend on it.
+        sizes: Images in ``train`` and ``val``.
+        objective: What is maximised.
+        seed: Decides what the rule leaves open.
+    """
+    entries = list(found)
+    pools = all(entry.score.val_value(objective) is not None for entry in entries)
+    views = objective in COUNTED and all(entry.score.views is not None for entry in entries)
+
+    def rank(entry: Entry) -> tuple[float, float, int, str]:
+        first = pooled(entry.score, sizes, objective) if pools else entry.value
+        if views:
+            first = _with_views(first, entry.score)
+        coin = hashlib.sha256(f"{seed}\0{entry.text}".encode()).hexdigest()
+        return (-first, -entry.value, len(entry.text.split()), coin)
+
+    # Many restarts find most candidates many times. Sorting holds the interpreter, so it gets few of them.
+    best: dict[str, tuple[tuple[float, float, int, str, Position], Entry]] = {}
+    for entry in entries:
+        place = (*rank(entry), entry.position)
+        held = best.get(entry.key)
+        if held is None or place < held[0]:
+            best[entry.key] = place, entry
+    return [entry for _, entry in sorted(best.values(), key=itemgetter(0))]
+
+
+def _with_views(first: float, score: Score) -> float:
+    # Rounded as in ``pooled``.
+    return first if score.views is None else round((first + score.views) / 2, 9)
+
+
+async def grown(
+    ranked: Sequence[str], measure: Measure, *, start: int, sizes: Mapping[str, int], in_pairs: bool = False
+) -> tuple[str, ...] | None:
+    """Return the templates of an ensemble, the best of the ranking first; None where none can be measured.
+
+    Args:
+        ranked: Templates, best first.
+        measure: What scores ensembles.
+        start: How many it begins with; one of a single template is not grown.
+        sizes: Images in ``train`` and ``val``.
+        in_pairs: Whether two templates join at a time.
+    """
+    joining: list[tuple[str, ...]] = [(one,) for one in ranked[:CANDIDATES]]
+    if in_pairs:
+        joining = list(combinations_with_replacement(ranked[:VOTERS], 2))
+    chosen = tuple(ranked[:start])
+    if len(chosen) < 2:
+        return chosen
+    (now,) = _keys(await measure([chosen]), sizes)
+    if now is None:
+        return None
+    while len(chosen) + len(joining[0]) <= MOST:
+        larger = [(*chosen, *more) for more in joining]
+        keys = _keys(await measure(larger), sizes)
+        found = [(key, -place) for place, key in enumerate(keys) if key is not None]
+        if not found or max(found)[0] <= now:
+            break
+        now, place = max(found)
+        chosen = larger[-place]
+    return chosen
+
+
+def _keys(found: Sequence[SplitScores | None], sizes: Mapping[str, int]) -> list[tuple[float, float] | None]:
+    """Return what ensembles are compared by: their pooled shares, then those on train."""
+    return [
+        None
+        if one is None or one.train is None
+        else (pooled(Score(train=one.train, val=one.val), sizes), one.train)
+        for one in found
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenGroup:
+    """Candidates that are measured together.
+
+    Attributes:
+        templates: Their texts, as the scorer gets them.
+        known: The score of a single one, where a search has it.
+        shown: Their texts as the result lists them; empty if they are the same.
+    """
+
+    templates: tuple[str, ...]
+    known: Score | None = None
+    shown: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, entry: Entry) -> ChosenGroup:
+        """Return a single template as a group."""
+        return cls((entry.scored_as,), entry.score, (entry.text,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a search has chosen, before anything is looked at on the test split.
+
+    Attributes:
+        best: The template.
+        ensemble: Templates that are averaged.
+        baselines: What they are compared with, by name.
+        rows: All templates as lines of the leaderboard, best first.
+        evaluated: How many texts were scored.
+        notes: Notes for the result, if the ensemble could not be chosen with care.
+        early: The choice after so many templates, by their number: points of a learning curve.
+    """
+
+    best: Entry
+    ensemble: ChosenGroup
+    baselines: Mapping[str, ChosenGroup]
+    rows: tuple[Row, ...]
+    evaluated: int
+    notes: Mapping[str, str]
+    early: Mapping[int, Entry]
+
+
+async def choose(
+    config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry], curve: Sequence[int] = ()
+) -> Choice:
+    """Choose by the selection rule, also at each point of a learning curve; the test split stays closed.
+
+    Raises:
+        PromptclimbError: Nothing was scored, or the evaluator fails.
+    """
+
+    def ranked(some: Sequence[Entry]) -> list[Entry]:
+        return select(some, sizes=evaluator.info.sizes, objective=config.objective, seed=config.seed)
+
+    def rank() -> tuple[list[Entry], tuple[Row, ...], int, dict[int, Entry]]:
+        order = ranked(scored)
+        rows = tuple(row_of(place, one) for place, one in enumerate(order, start=1))
+        early = {count: ranked(first)[0] for count, first in first_templates(scored, curve).items()}
+        return order, rows, len({entry.text for entry in scored}), early
+
+    # Hashing and ordering all that many restarts have found takes seconds.
+    order, rows, evaluated, early = await in_thread(rank)
+    if not order:
+        raise PromptclimbError(
+            "the search was stopped before the first template was scored; resume it with more"
+        )
+    scored_as = [entry.scored_as for entry in order]
+    together, notes = await choose_ensemble(evaluator, scored_as, config.ensemble_size)
+    texts = {entry.scored_as: entry.text for entry in reversed(order)}
+    baselines = {name: ChosenGroup(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
+    if hand_made := await _hand_made(config, evaluator):
+        baselines[BEST_HAND_MADE] = ChosenGroup.of(ranked(hand_made)[0])
+    starting = [one for one in scored if one.position.initial]
+    baselines[BEST_STARTING] = ChosenGroup.of((await in_thread(lambda: ranked(starting)))[0])
+    return Choice(
+        best=order[0],
+        ensemble=ChosenGroup(
+            together,
+            order[0].score if len(together) == 1 else None,
+            tuple(texts[template] for template in together),
+        ),
+        baselines={name: group for name, group in baselines.items() if group.templates},
+        rows=rows,
+        evaluated=evaluated,
+        notes=notes,
+        early=early,
+    )
+
+
+async def choose_ensemble(
+    evaluator: Evaluator, ranked: Sequence[str], size: int
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the templates to average, ``size`` or more, and a note if that failed."""
+    sizes = evaluator.info.sizes
+
+    async def averaged(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
+        return await measured(lambda: evaluator.examine(ensembles, test=False))
+
+    async def voted(ensembles: Sequence[tuple[str, ...]]) -> Sequence[SplitScores | None]:
+        return ballots.count(ensembles)
+
+    try:
+        found = await grown(ranked, averaged, start=size, sizes=sizes)
+        if found is None and isinstance(evaluator, Predictor):
+            ballots = await measured(lambda: Ballots(evaluator, ranked[: max(VOTERS, size)], sizes))
+            found = await grown(ranked, voted, start=size, sizes=sizes, in_pairs=True)
+        return found or tuple(ranked[:size]), {}
+    except Exception as error:  # noqa: BLE001 - noted in the result
+        return tuple(ranked[:size]), {
+            UNGROWN: f"the ensemble is the first {size} of the ranking: {reason(error)}"
+        }
+
+
+def row_of(rank: int, entry: Entry) -> Row:
+    """Return a scored template as a line of the leaderboard."""
+    return Row(
+        rank=rank,
+        template=entry.text,
+        train=entry.score.train,
+        val=entry.score.val,
+        restart=entry.position.restart,
+        conversation=entry.position.conversation,
+        round=entry.position.round,
+        source=entry.source,
+        views=entry.score.views,
+    )
+
+
+def first_templates(scored: Sequence[Entry], counts: Sequence[int]) -> dict[int, Sequence[Entry]]:
+    """Return the first so many templates, for each count that was reached.
+
+    Restarts run side by side, so they are taken in turn: all starting templates first, then the first round
+    of each restart, and so on. A template that came up twice counts once.
+    """
+    if not counts:
+        return {}
+    known: dict[str, Entry] = {}
+    for one in sorted(
+        scored, key=lambda one: (one.position.conversation, one.position.round, one.position.restart)
+    ):
+        known.setdefault(one.key, one)
+    in_turn = list(known.values())
+    return {count: in_turn[:count] for count in sorted(set(counts)) if 0 < count <= len(in_turn)}
+
+
+async def _hand_made(config: SearchConfig, evaluator: Evaluator) -> list[Entry]:
+    """Score hand-made templates, if there are several; their best one is a baseline of its own."""
+    templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
+    if len(templates) < 2:
+        return []
+    answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
+    return [
+        Entry(
+            candidate=Template.parse(template, max_words=None),
+            score=answer,
+            value=answer.value(config.objective),
+            position=Position(0),
+        )
+        for template, answer in zip(templates, answers, strict=True)
+        if isinstance(answer, Score)
+    ]
+
+
+def reason(error: Exception) -> str:
+    """Return the message of an error, in characters that can be written down."""
+    said = str(error) or type(error).__name__
+    return said.encode("utf-8", "backslashreplace").decode("utf-8")
