@@ -11,7 +11,7 @@ from promptclimb.agent.events import Event, TemplateRefused, TemplateScored
 from promptclimb.agent.methods.memory import Memory
 from promptclimb.agent.position import INITIAL, Position
 from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.search.trials import Trials
+from promptclimb.agent.search.restart import Trials
 from promptclimb.evaluator.scoring import Score, Verdict
 from promptclimb.prompts.template import Template
 
