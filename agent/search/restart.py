@@ -42,6 +42,7 @@ from .record import RestartRecord
 from .scorebook import Scorebook
 
 MOST_SHOWN_OF_A_LINE = 200
+"""Characters of a refused line in an event."""
 
 
 class Restart:
@@ -80,7 +81,7 @@ class Restart:
         self._kind = kind_named(config.prompts)
         self._state: dict[str, Any] = {}
         self._answers = answers
-        self._trials = Trials(self._memory, self.record, scores, config, emit)
+        self._scores = scores
         self._stopping = EarlyStopping(self.record, config, info.sizes)
         self._check = check
         self._emit = emit
@@ -91,7 +92,7 @@ class Restart:
         Raises:
             PromptclimbError: A budget, an outage, a signal or a failure ended the restart early.
         """
-        await self._score_pool()
+        await self._score_starting()
         for conversation in range(1, self._config.conversations + 1):
             if reason := self._stopping.ends_restart:
                 self._end_early(reason)
@@ -105,7 +106,7 @@ class Restart:
     @property
     def begun(self) -> bool:
         """Whether an earlier session, or another restart, has scored all its starting templates."""
-        return self._trials.has_scores_of(self._sample())
+        return self._all_scored(self._sample())
 
     def _sample(self) -> Sequence[Candidate]:
         config = self._config
@@ -113,10 +114,10 @@ class Restart:
         number = min(config.most_initial, sum(map(len, groups)))
         return draw(groups, number, rng_for(config.seed, "initial", self.record.number))
 
-    async def _score_pool(self) -> None:
+    async def _score_starting(self) -> None:
         position, sample = Position(self.record.number), self._sample()
         self._emit(StartingTemplatesDrawn(position=position, templates=len(sample)))
-        await self._trials.score(sample, position, INITIAL)
+        await self._score(sample, position, INITIAL)
         if not len(self._memory):
             raise UsageError(
                 f"none of the {len(sample)} starting templates can be scored by this model "
@@ -139,7 +140,7 @@ class Restart:
         for number in range(1, self._config.rounds + 1):
             place = Position(self.record.number, conversation, number)
             try:
-                if not await self._iterate(script, place):
+                if not await self._round(script, place):
                     return
             except Skipped as skip:
                 self.record.skipped += 1
@@ -156,11 +157,8 @@ class Restart:
                         self._end_early(reason)
                     return
                 if reason := self._stopping.ends_conversation:
-                    self._emit(
-                        Noted(
-                            text=f"restart {place.restart}, conversation {conversation} ends here: {reason}"
-                        )
-                    )
+                    where = f"restart {place.restart}, conversation {conversation}"
+                    self._emit(Noted(text=f"{where} ends here: {reason}"))
                     return
 
     def _end_early(self, reason: str) -> None:
@@ -168,8 +166,8 @@ class Restart:
             self.record.ended = reason
             self._emit(Noted(text=f"restart {self.record.number} ends early: {reason}"))
 
-    async def _iterate(self, script: Script, place: Position) -> bool:
-        """Do the steps of one round; False where the method has ended its conversation."""
+    async def _round(self, script: Script, place: Position) -> bool:
+        """Do the steps of one round; return False if the method has ended its conversation."""
         sample = 0
         while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.free):
             if isinstance(step, Propose):
@@ -185,9 +183,9 @@ class Restart:
         text, outcomes = "", list[Outcome]()
         if isinstance(step, Ask):
             answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
-            text, reply = answer.text, self._trials.read(answer.text)
+            text, reply = answer.text, self._kind.read(answer.text, max_words=self._config.max_words)
             self._note(answer, place, empty=not reply.candidates, replayed=replayed)
-            outcomes = await self._trials.judge(reply, place)
+            outcomes = await self._judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
             outcomes = await self._try(step, place)
@@ -195,9 +193,9 @@ class Restart:
         return True
 
     async def _try(self, step: Propose, place: Position) -> list[Outcome]:
-        if not self._trials.has_scores_of(step.candidates):
+        if not self._all_scored(step.candidates):
             self._check()
-        return await self._trials.score(step.candidates, place, step.source or self._config.method)
+        return await self._score(step.candidates, place, step.source or self._config.method)
 
     def _note(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
         cut = empty and answer.finish_reason == "length"
@@ -260,53 +258,26 @@ class Restart:
             free=most_free(self._info),
         )
 
-
-class Trials:
-    """Try candidates for one restart: read, score and rank them, or refuse them with a reason."""
-
-    def __init__(
-        self, memory: Memory, record: RestartRecord, scores: Scorebook, config: SearchConfig, emit: Listener
-    ) -> None:
-        self._memory = memory
-        self._record = record
-        self._scores = scores
-        self._kind = kind_named(config.prompts)
-        self._objective = config.objective
-        self._proposals = config.proposals
-        self._max_words = config.max_words
-        self._emit = emit
-
-    def read(self, text: str) -> Proposals:
-        """Return the proposals of an answer."""
-        return self._kind.read(text, max_words=self._max_words)
-
-    async def judge(self, reply: Proposals, position: Position) -> list[Outcome]:
-        """Return what became of each proposal in an answer; no more are tried than were asked for."""
+    async def _judge(self, reply: Proposals, position: Position) -> list[Outcome]:
+        """Score the proposals of an answer, no more than were asked for, and return their outcomes."""
         refused: list[Outcome] = []
         fresh: list[Candidate] = []
         for candidate in reply.candidates:
             if candidate.key in self._memory:
                 refused.append(self._refuse(candidate.text, "known", "it was tried before", position))
-            elif len(fresh) == self._proposals:
+            elif len(fresh) == self._config.proposals:
                 message = "it is more than asked for"
                 refused.append(self._refuse(candidate.text, "too_many_proposals", message, position))
             else:
                 fresh.append(candidate)
         refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
-        return [*await self.score(fresh, position, LLM), *refused[: 2 * self._proposals]]
+        return [*await self._score(fresh, position, LLM), *refused[: 2 * self._config.proposals]]
 
-    def has_scores_of(self, candidates: Sequence[Candidate]) -> bool:
-        """Return whether all are on disk, so that nothing new is to be done for them."""
+    def _all_scored(self, candidates: Sequence[Candidate]) -> bool:
         return all(self._scores.has(candidate.scored_as) for candidate in candidates)
 
-    async def score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
-        """Score candidates, rank those that have a score, and return what became of each.
-
-        Args:
-            candidates: In the order of the outcomes.
-            position: Where they came up.
-            source: Who made them, see ``Entry``.
-        """
+    async def _score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
+        """Score candidates, rank those that have a score, and return their outcomes in the same order."""
         known = self._memory.best(1)
         # Where nothing was known before, and among starting candidates, there is nothing to be better than.
         best = known[0].value if known and source != INITIAL else float("inf")
@@ -319,7 +290,7 @@ class Trials:
                 scored = Entry(
                     candidate=candidate,
                     score=verdict,
-                    value=verdict.value(self._objective),
+                    value=verdict.value(self._config.objective),
                     position=position,
                     source=source,
                 )
@@ -329,7 +300,7 @@ class Trials:
 
     def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)
-        self._record.scored.append(scored)
+        self.record.scored.append(scored)
         self._emit(
             TemplateScored(
                 position=scored.position,
@@ -343,6 +314,6 @@ class Trials:
         return Outcome(scored.text, score=scored.value)
 
     def _refuse(self, line: str, reason: str, message: str, position: Position) -> Outcome:
-        self._record.rejected[reason] += 1
+        self.record.rejected[reason] += 1
         self._emit(TemplateRefused(position=position, line=line[:MOST_SHOWN_OF_A_LINE], reason=reason))
         return Outcome(line, reason=message)

@@ -17,6 +17,7 @@ from promptclimb.agent.events import (
     RoundSkipped,
     StartingTemplatesDrawn,
     StartingTemplatesScored,
+    TemplateRefused,
     TemplateScored,
 )
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
@@ -34,7 +35,7 @@ from promptclimb.prompts.wording import built_in
 
 POOL = [Template.parse(f"{word} {{}}") for word in ("bad", "dull", "fair", "good", "plain")]
 TRAIN = {"bad {}": 0.1, "dull {}": 0.2, "fair {}": 0.3, "good {}": 0.4, "plain {}": 0.25, "better {}": 0.6,
-         "best {}": 0.8}  # fmt: skip
+         "best {}": 0.8, "finest {}": 0.8}  # fmt: skip
 SAID: list[Message] = [{"role": "user", "content": "go on"}]
 
 
@@ -291,6 +292,32 @@ async def test_an_answer_without_a_template_is_counted(stage: Stage) -> None:
     await restart.run()
     assert (restart.record.empty, restart.record.cut) == (2, 0)
     assert answers.noted == [(True, False)]
+
+
+async def test_an_improvement_is_what_beats_all_up_to_then(stage: Stage, events: list[Event]) -> None:
+    """Also within one round; starting templates, before which there was nothing, are not."""
+    steps = [
+        Propose([Template.parse(text) for text in proposed])
+        for proposed in (["better {}", "best {}"], ["finest {}"])
+    ]
+    await stage.restart(steps, Answers()).run()
+    improved = [event.template for event in of(events, TemplateScored) if event.improved]
+    assert improved == ["better {}", "best {}"]
+
+
+async def test_no_more_proposals_are_tried_than_were_asked_for(stage: Stage, events: list[Event]) -> None:
+    """The others, and what was tried before, are refused with their reason; none is scored."""
+    answers = Answers("- good {}\n- better {}\n- best {}\n- finest {}\n- odd {}\n")
+    await stage.restart([Ask(SAID)], answers, initial=5).run()
+    scored = [event.template for event in of(events, TemplateScored) if event.source == LLM]
+    assert scored == ["better {}", "best {}"]
+    assert [(event.line, event.reason) for event in of(events, TemplateRefused)] == [
+        ("good {}", "known"),
+        ("finest {}", "too_many_proposals"),
+        ("odd {}", "too_many_proposals"),
+    ]
+    (feedback,) = stage.method.feedback
+    assert len(feedback.outcomes) == 5
 
 
 async def test_a_pool_of_which_nothing_can_be_scored_is_the_users_to_mend(stage: Stage) -> None:
