@@ -21,9 +21,9 @@ from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
 from .allowance import Allowance, names_of, said, told
+from .content_check import Contents, check_content, made_by
 from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool, read_wordings
-from .same_content import Contents, check_content, made_by
-from .session import Session
+from .run import SearchRun
 from .unfinished import Found, NotRun, Refusals, Stopped, ends_all, stopped_by
 
 
@@ -135,7 +135,7 @@ def _own(cell: Cell) -> Iterator[None]:
 
 
 async def run_cell(
-    cell: Cell, allowance: Allowance, refusals: Refusals, opened: Callable[[SearchConfig], Session]
+    cell: Cell, allowance: Allowance, refusals: Refusals, opened: Callable[[SearchConfig], SearchRun]
 ) -> Found:
     """Start the search of a cell, go on with it, or read its result; where it fails, the others go on.
 

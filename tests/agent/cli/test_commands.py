@@ -216,7 +216,7 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
         (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
         (["evaluate", "--baselines", ","], "no white-box reference is named"),
-        (["evaluate", "--baselines", "coop"], "a black box of your own is none"),
+        (["evaluate", "--baselines", "coop"], "a custom scorer is not one"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -726,7 +726,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def exploding(*_given: object) -> None:
         raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr("promptclimb.agent.search.session.ready_evaluator", exploding)
+    monkeypatch.setattr("promptclimb.agent.search.run.ready_evaluator", exploding)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")

@@ -13,7 +13,7 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.allowance import Allowance, told
-from promptclimb.agent.search.session import Session
+from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.search.suite import Cell, run_cell
 from promptclimb.agent.search.suite_summary import summary
 from promptclimb.agent.search.unfinished import Found, NotRun, Refusals, Stopped
@@ -50,9 +50,9 @@ def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
     ]
 
 
-def session(config: SearchConfig, chat: Chat) -> Session:
+def session(config: SearchConfig, chat: Chat) -> SearchRun:
     """What a suite opens, without a model or an endpoint."""
-    return Session(config=config, evaluator=FakeEvaluator(), chat=chat)
+    return SearchRun(config=config, evaluator=FakeEvaluator(), chat=chat)
 
 
 def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
@@ -199,7 +199,7 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
                 cell,
                 allowance,
                 Refusals(),
-                lambda config: Session(config=config, evaluator=Fails(), chat=chat),
+                lambda config: SearchRun(config=config, evaluator=Fails(), chat=chat),
             )
             for cell in cells(tmp_path, max_calls=1)
         ]

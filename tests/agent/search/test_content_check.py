@@ -14,13 +14,13 @@ import tomli_w
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.search import same_content
-from promptclimb.agent.search.same_content import SHOTS, TEST, WEIGHTS, Contents, Made
+from promptclimb.agent.search import content_check
+from promptclimb.agent.search.content_check import SHOTS, TEST, WEIGHTS, Contents, Made
 from promptclimb.evaluator.datasets.checks import content_of, file_digest
 from promptclimb.evaluator.datasets.loading import load_data
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.pico import models
+from promptclimb.evaluator.pico.models import bundled_models
 from tests.agent.search.test_suite import pictures
 
 SMALL: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "proposals": 2, "initial": 3}
@@ -117,25 +117,26 @@ def test_data_that_lie_no_more_where_they_were_contradict_nothing(
 
 
 def test_content_decides_and_not_where_it_lies(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy elsewhere will do; of a run of before, without hashes, the fingerprint tells, opened once."""
+    """A copy elsewhere will do; of a model in a folder the fingerprint tells, opened once."""
     before = made_on(config(sets))
     shutil.copytree(sets, sets.parent / "b")
     moved = config(sets.parent / "b")
     assert Contents().differences(moved, before) == []
-    older = replace(before, hashes={TEST: before.hashes[TEST]})
+    folder = config(sets.parent / "b", model="local-dir:/new", pretrained="x")
+    older = replace(before, config={**before.config, "model": "local-dir:/old"})
     opened: list[FakeEvaluator] = []
 
     def fake(_spec: Any) -> FakeEvaluator:
         opened.append(FakeEvaluator())
         return opened[-1]
 
-    monkeypatch.setattr(same_content, "open_evaluator", fake)
+    monkeypatch.setattr(content_check, "open_evaluator", fake)
     contents = Contents()
     for _ in range(2):
-        (found,) = contents.differences(moved, older)
+        (found,) = contents.differences(folder, older)
         assert found == "the content of data and model"
     same = replace(older, identity={"fingerprint": opened[0].info.fingerprint})
-    assert contents.differences(moved, same) == []
+    assert contents.differences(folder, same) == []
     assert len(opened) == 1
 
 
@@ -154,7 +155,7 @@ def test_templates_of_ones_own_are_compared_by_their_text(sets: Path) -> None:
     file = sets.parent / "initial.txt"
     file.write_text("a {}\nb {}\n")
     given = config(sets, initial=file)
-    pool = same_content.pool_hash(same_content.read_pool(given))
+    pool = content_check.pool_hash(content_check.read_pool(given))
     before = replace(made_on(given), identity={"pool": pool})
     assert Contents().differences(given, before) == []
     file.write_text("a {}\nc {}\n")
@@ -182,7 +183,7 @@ def test_a_finished_suite_is_refused_on_other_data_or_weights(
     monkeypatch.setenv("PROMPTCLIMB_CACHE", str(tmp_path / "cache"))
     pictures(tmp_path / "a" / "pets")
     pictures(tmp_path / "b" / "pets", count=8)
-    (row,) = (one for one in models() if one["name"] == "RN-pico")
+    (row,) = (one for one in bundled_models() if one["name"] == "RN-pico")
     weights = tmp_path / "w.safetensors"
     shutil.copyfile(row["file"], weights)
 

@@ -14,7 +14,7 @@ from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
-from promptclimb.agent.search.endings import Endings
+from promptclimb.agent.search.early_stopping import EarlyStopping
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.errors import ConfigError
@@ -34,7 +34,7 @@ class Restarted:
     def __init__(self, **settings: Any) -> None:
         self.record = RestartRecord(1)
         config = SearchConfig(method="random", **settings)
-        self.endings = Endings(self.record, config, SIZES)
+        self.stopping = EarlyStopping(self.record, config, SIZES)
 
     def score(self, *values: float, val: float | None = None) -> None:
         """Score templates."""
@@ -49,7 +49,7 @@ class Restarted:
         """Score templates, refuse others."""
         self.score(*values, val=val)
         self.record.rejected.update(refused)
-        self.endings.look()
+        self.stopping.end_round()
 
 
 def test_a_restart_ends_after_rounds_without_a_better_template() -> None:
@@ -57,18 +57,18 @@ def test_a_restart_ends_after_rounds_without_a_better_template() -> None:
     searched = Restarted(patience=2)
     for values in ((0.5, 0.2), (0.5,), (0.6,), (0.6,)):
         searched.round(*values)
-        assert searched.endings.of_restart is None
+        assert searched.stopping.ends_restart is None
     searched.round()
-    assert searched.endings.of_restart == "no better template in 2 rounds (--patience)"
+    assert searched.stopping.ends_restart == "no better template in 2 rounds (--patience)"
 
 
 def test_a_restart_ends_where_train_and_val_together_reach_the_target() -> None:
     """Neither alone will do."""
     searched = Restarted(until="80%")
     searched.round(0.9, val=0.6)
-    assert searched.endings.of_restart is None
+    assert searched.stopping.ends_restart is None
     searched.round(0.8, val=0.8)
-    assert searched.endings.of_restart == "a template reached --until 0.8"
+    assert searched.stopping.ends_restart == "a template reached --until 0.8"
 
 
 def test_nothing_ends_a_restart_that_was_not_asked_for() -> None:
@@ -76,7 +76,7 @@ def test_nothing_ends_a_restart_that_was_not_asked_for() -> None:
     searched = Restarted()
     for _ in range(50):
         searched.round(1.0)
-    assert (searched.endings.of_restart, searched.endings.of_conversation) == (None, None)
+    assert (searched.stopping.ends_restart, searched.stopping.ends_conversation) == (None, None)
 
 
 def test_a_conversation_ends_after_two_answers_of_nothing_new() -> None:
@@ -84,11 +84,11 @@ def test_a_conversation_ends_after_two_answers_of_nothing_new() -> None:
     searched = Restarted()
     searched.round(0.5)
     searched.round(refused=("known", "duplicate"))
-    assert searched.endings.of_conversation is None
+    assert searched.stopping.ends_conversation is None
     searched.round(refused=("known",))
-    assert searched.endings.of_conversation == "2 answers in a row held nothing new"
-    searched.endings.begin_conversation()
-    assert searched.endings.of_conversation is None
+    assert searched.stopping.ends_conversation == "2 answers in a row held nothing new"
+    searched.stopping.begin_conversation()
+    assert searched.stopping.ends_conversation is None
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_an_answer_with_anything_else_is_no_repetition(
     searched.round(0.5)
     for answer in (("known",), refused, ("known",)):
         searched.round(*(values if answer is refused else ()), refused=answer)
-    assert searched.endings.of_conversation is None
+    assert searched.stopping.ends_conversation is None
 
 
 def test_what_is_scored_beside_a_request_is_no_part_of_its_answer() -> None:
@@ -111,14 +111,14 @@ def test_what_is_scored_beside_a_request_is_no_part_of_its_answer() -> None:
     searched = Restarted(patience=3)
     searched.round(0.5)
     for answer in (1, 2):
-        assert searched.endings.of_conversation is None
+        assert searched.stopping.ends_conversation is None
         searched.score(0.5 + answer / 10)
-        searched.endings.leave_aside()
+        searched.stopping.begin_step()
         searched.round(refused=("known",))
-    assert searched.endings.of_conversation == "2 answers in a row held nothing new"
+    assert searched.stopping.ends_conversation == "2 answers in a row held nothing new"
     for _ in range(2):
         searched.round(refused=("known",))
-        assert searched.endings.of_restart is None
+        assert searched.stopping.ends_restart is None
 
 
 def config(run_dir: Path, **more: Any) -> SearchConfig:

@@ -1,4 +1,4 @@
-"""What is kept of a search for its page: decisions on test, pictures, and whence the best template came."""
+"""Collect what the report shows beyond the result: decisions on test, pictures and ancestors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from ...evaluator.scoring import Evaluator, Illustrator
 from ...evaluator.threads import in_thread
 from ..methods.memory import Entry
 from ..position import LLM, Position
-from ..results.details import BEST, Ancestor, Decisions, Details, Picture, lineage_of, shown_in
+from ..results.details import BEST, Ancestor, Decisions, Details, Pick, Picture, lineage_of, shown_in
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.result import Row
-from .last_look import measured
+from .choice import row_of
+from .measuring import measured
 from .record import RestartRecord
 
 MOST_PICTURES = 12
-"""Of those put right, and of those broken."""
+"""Of images that the best template puts right, and of those that it gets wrong."""
 MOST_SHOWN = 8
 
 
@@ -26,14 +27,11 @@ async def details_of(
     examined: Mapping[str, Examined],
     best: Entry,
     records: Sequence[RestartRecord],
+    picks: Sequence[Pick] = (),
 ) -> Details:
-    """Return what is kept; whatever cannot be had is left out, as it must not cost a result.
+    """Return what the report shows; what cannot be had is left out, as it must not cost a result.
 
-    Args:
-        evaluator: What scored.
-        examined: What was examined on test, by name; none where test stayed sealed.
-        best: The template that was chosen.
-        records: What each restart did.
+    ``examined`` is the choice on the test images, by name; empty if the test split stayed closed.
     """
     decisions = await _decisions(evaluator, examined)
     baseline = next((name for name in (DEFAULT_TEMPLATE, BEST_STARTING) if name in examined), None)
@@ -45,40 +43,26 @@ async def details_of(
         baseline=baseline,
         pictures=pictures,
         lineage=await in_thread(lambda: _lineage(row_of(1, best), records)),
-    )
-
-
-def row_of(rank: int, entry: Entry) -> Row:
-    """Return a template that was scored as a line of the leaderboard."""
-    return Row(
-        rank=rank,
-        template=entry.text,
-        train=entry.score.train,
-        val=entry.score.val,
-        restart=entry.position.restart,
-        conversation=entry.position.conversation,
-        round=entry.position.round,
-        source=entry.source,
-        views=entry.score.views,
+        curve=tuple(picks),
     )
 
 
 async def _decisions(evaluator: Evaluator, examined: Mapping[str, Examined]) -> Decisions | None:
-    told = {name: one for name, one in examined.items() if one.predicted is not None}
-    labels = next((one.labels for one in told.values() if one.labels is not None), None)
+    predicted = {name: one for name, one in examined.items() if one.predicted is not None}
+    labels = next((one.labels for one in predicted.values() if one.labels is not None), None)
     if labels is None:
         return None
     key: str | None = None
     if isinstance(evaluator, Illustrator):
         try:
             key = await measured(lambda: evaluator.image_set("test")) or None
-        except Exception:  # noqa: BLE001 - a page can do without
+        except Exception:  # noqa: BLE001 - the report can do without
             key = None
     return Decisions(
         image_set=key,
         classes=tuple(evaluator.info.class_names),
         labels=tuple(labels),
-        predicted={name: tuple(one.predicted or ()) for name, one in told.items()},
+        predicted={name: tuple(one.predicted or ()) for name, one in predicted.items()},
     )
 
 
@@ -107,7 +91,7 @@ async def _pictures(evaluator: Illustrator, decisions: Decisions, baseline: str)
             for place, one in zip(chosen, made, strict=True)
             if one is not None
         )
-    except Exception:  # noqa: BLE001 - a page can do without
+    except Exception:  # noqa: BLE001 - the report can do without
         return ()
 
 
@@ -129,21 +113,23 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
     for row in lineage_of(best, rows):
         place = Position(row.restart, row.conversation, row.round)
         samples = [one for one in exchanges if one[:3] == place[:3]] if row.source == LLM else []
-        if not samples:
-            found.append(_ancestor(row))
-            continue
-        # Of several requests of an round the last one asked for templates.
-        messages, answer = exchanges[max(samples)]
+        # Of several requests of a round the last one asked for templates.
+        messages, answer = exchanges[max(samples)] if samples else ((), "")
+        texts = [str(message["content"]) for message in messages if message["role"] != "system"]
         earlier = [
             one
             for one in rows
             if one.restart == row.restart and (one.conversation, one.round) < (row.conversation, row.round)
         ]
-        texts = [str(message["content"]) for message in messages if message["role"] != "system"]
         shown = [one.template for one in shown_in(texts, earlier) if one.template != row.template]
         found.append(
-            _ancestor(
-                row,
+            Ancestor(
+                template=row.template,
+                train=row.train,
+                restart=row.restart,
+                conversation=row.conversation,
+                round=row.round,
+                source=row.source,
                 shown=tuple(shown[:MOST_SHOWN]),
                 all_shown=len(shown),
                 messages=tuple((message["role"], str(message["content"])) for message in messages),
@@ -151,15 +137,3 @@ def _lineage(best: Row, records: Sequence[RestartRecord]) -> tuple[Ancestor, ...
             )
         )
     return tuple(found)
-
-
-def _ancestor(row: Row, **more: object) -> Ancestor:
-    return Ancestor(
-        template=row.template,
-        train=row.train,
-        restart=row.restart,
-        conversation=row.conversation,
-        round=row.round,
-        source=row.source,
-        **more,  # type: ignore[arg-type]  # of the types that are given above
-    )

@@ -11,12 +11,14 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
-from promptclimb.agent.llm.cost import Bill, Spent
+from promptclimb.agent.events import SearchStopped
+from promptclimb.agent.llm.cost import Bill
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.search.finish import Ended, finish
-from promptclimb.agent.search.record import RestartRecord
+from promptclimb.agent.results.result import Usage as LedgerUsage
+from promptclimb.agent.search.record import RestartRecord, Searched
+from promptclimb.agent.search.run import conclude
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
@@ -33,6 +35,7 @@ from promptclimb.prompts.template import Template
 
 CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)
 ASKING = SearchConfig(data="fake", method="pn", llm="m", ensemble_size=2)
+STOPPED = SearchStopped(reason="7 calls are spent")
 INITIAL = ("a photo of a {}", "the {}")
 FOUND = ("a clean drawing of a {}", "a bright {}", "one {} in the sun")
 
@@ -68,7 +71,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield found
 
 
-def ended(evaluator: FakeEvaluator, **more: Any) -> Ended:
+def ended(evaluator: FakeEvaluator, **more: Any) -> Searched:
     """One restart that scored five templates."""
     record = RestartRecord(1, replayed=2, skipped=1)
     record.rejected.update({"no_slot": 3})
@@ -84,7 +87,14 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> Ended:
                 position=Position(1, conversation, conversation),
             )
         )
-    return Ended(records=[record], **more)
+    return Searched(records=[record], **more)
+
+
+async def finish(
+    config: SearchConfig, evaluator: FakeEvaluator, store: Store, found: Searched, **more: Any
+) -> SearchResult:
+    """The result alone."""
+    return (await conclude(config, evaluator, store, found, **more))[0]
 
 
 def fail(*, on_test: bool = True, always: bool = False) -> Callable[[Sequence[Sequence[str]], bool], None]:
@@ -120,8 +130,8 @@ async def test_a_finished_search_is_examined_once_on_every_split(store: Store) -
 async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
     """Counts of all restarts, the start from the manifest, versions, notes of evaluator and run."""
     evaluator = Words(notes={"device": "cuda:0", "data": ["split by rule"]})
-    found = ended(evaluator, notes={"llm_fallback": "y"}, budget={"calls": 3.0})
-    result = await finish(CONFIG, evaluator, store, found)
+    found = ended(evaluator, budget={"calls": 3.0})
+    result = await finish(CONFIG, evaluator, store, found, notes={"llm_fallback": "y"})
     assert (result.evaluated, result.skipped, result.usage.replayed) == (5, 1, 2)
     assert (dict(result.rejected), dict(result.budget)) == ({"no_slot": 3}, {"calls": 3.0})
     assert result.started == store.manifest["started"]
@@ -139,7 +149,7 @@ async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
     store: Store, vendor_calls: int, price: str | None, cost: float | None, told: float | None
 ) -> None:
     """Of every call; what endpoints told is in the result as they told it."""
-    spent = Spent(
+    spent = LedgerUsage(
         calls=3,
         picodollars=5 * 10**11,
         vendor_calls=vendor_calls,
@@ -158,7 +168,7 @@ async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
 async def test_a_stopped_search_leaves_the_test_split_sealed(store: Store) -> None:
     """It goes on some day, so it has train and val only; the finished one opens it, for the first time."""
     evaluator = Words()
-    stopped = await finish(CONFIG, evaluator, store, ended(evaluator, stop_reason="7 calls are spent"))
+    stopped = await finish(CONFIG, evaluator, store, ended(evaluator, stopped=STOPPED))
     assert (stopped.status, stopped.complete, stopped.test_opened, evaluator.opened) == (
         "stopped",
         False,
@@ -264,7 +274,7 @@ async def test_a_chat_from_python_is_not_written_down_under_an_address(store: St
     evaluator = Words()
     asked = await finish(ASKING, evaluator, store, ended(evaluator))
     assert (asked.llm.model, asked.llm.base_url) == ("m", "https://api.openai.com/v1")
-    found = await finish(ASKING, evaluator, store, ended(evaluator, given={"chat": "mine.Chat"}))
+    found = await finish(ASKING, evaluator, store, ended(evaluator), user_objects={"chat": "mine.Chat"})
     assert (found.llm.model, found.llm.base_url) == ("m", None)
     without = await finish(CONFIG, evaluator, store, ended(evaluator))
     assert (without.llm.model, without.llm.base_url) == (None, None)
@@ -274,7 +284,7 @@ async def test_nothing_scored_is_no_result(store: Store) -> None:
     """There is nothing to choose from, and the test split stays sealed."""
     evaluator = Words()
     with pytest.raises(PromptclimbError, match="before the first template was scored"):
-        await finish(CONFIG, evaluator, store, Ended(records=[RestartRecord(1)]))
+        await finish(CONFIG, evaluator, store, Searched(records=[RestartRecord(1)]))
     assert store.note("test_opened") is None
 
 
@@ -286,7 +296,7 @@ async def test_classes_are_inspected_once_the_test_split_is_open(store: Store) -
             assert split == "test"
             return Inspection((ClassAccuracy("cat", 4, 3),), (Confusion("cat", "dog", 1),) * 30)
 
-    stopped = await finish(CONFIG, Inspecting(), store, ended(Inspecting(), stop_reason="7 calls"))
+    stopped = await finish(CONFIG, Inspecting(), store, ended(Inspecting(), stopped=STOPPED))
     plain = await finish(CONFIG, Words(), store, ended(Words()))
     assert (stopped.inspection, plain.inspection) == (None, None)
     done = await finish(CONFIG, Inspecting(), store, ended(Inspecting()))
@@ -323,7 +333,7 @@ class Predicting(Words):
 
 async def test_a_finished_search_tells_its_gain_with_paired_intervals(store: Store) -> None:
     """From predictions on test, once it is open; no prediction is in the result, their counts are."""
-    stopped = await finish(CONFIG, Predicting(), store, ended(Predicting(), stop_reason="7 calls"))
+    stopped = await finish(CONFIG, Predicting(), store, ended(Predicting(), stopped=STOPPED))
     assert stopped.gain is None
     done = await finish(CONFIG, Predicting(), store, ended(Predicting()))
     assert done.gain is not None
