@@ -22,16 +22,17 @@ from typing import Any
 # In front of this folder, where the name `evaluator` is another benchmark.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from promptclimb.agent.results.gain import DEFAULT_TEMPLATE
 from promptclimb.agent.results.run_dir import SUMMARY, write_atomically
-from promptclimb.agent.study.study_document import RAW
-from promptclimb.agent.study.study_forms import parts, table_in_markdown
+from promptclimb.agent.study.document import RAW, parts, table_in_markdown
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PART = re.compile(
     r"(?P<head><!-- (?P<kind>[a-z]+): (?P<name>[\w-]+) -->\n).*?(?P<tail><!-- end -->)", re.DOTALL
 )
 HEADINGS = {"differences": "Differences", "curves": "Learning curves", "transfer": "Transfer"}
-FOUND_BY = "guided, told"
+FOUND_BY = ("guided, told", "guided, with description")
+"""A method's row name in earlier and in new studies."""
 FOUND = 10
 
 Document = Mapping[str, Any]
@@ -52,7 +53,7 @@ def found(study: Document) -> str:
 
     No data set is twice in a list: where words decide all, every run would be among the first.
     """
-    runs = [run for run in study["runs"] if run["counts"] and run["method"] == FOUND_BY]
+    runs = [run for run in study["runs"] if run["counts"] and run["method"] in FOUND_BY]
     rising = sorted(runs, key=_gain)
     best, worst = ({run["data"]: run for run in order} for order in (rising, reversed(rising)))
     head = ("set", "model", "shots", "seed", "template", "test", "plain", "gain")
@@ -64,11 +65,16 @@ def found(study: Document) -> str:
 
 
 def _gain(run: Document) -> float:
-    return float(run["test"]["best"] - run["test"]["plain"])
+    return float(run["test"]["best"] - _default(run))
+
+
+def _default(run: Document) -> float:
+    """Return the accuracy of the default template, which earlier studies call plain."""
+    return float(run["test"].get(DEFAULT_TEMPLATE, run["test"].get("plain")))
 
 
 def _of_run(run: Document) -> Sequence[str]:
-    best, plain = (100 * run["test"][name] for name in ("best", "plain"))
+    best, plain = 100 * run["test"]["best"], 100 * _default(run)
     place = (run["data"], run["model"], str(run["shots"]), str(run["seed"]))
     return (*place, run["template"], f"{best:.1f}", f"{plain:.1f}", f"{best - plain:+z.1f}")
 

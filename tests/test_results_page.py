@@ -115,7 +115,7 @@ def _study() -> dict[str, Any]:
         "columns": ["dice"],
         "seeds": {"dice": [1]},
         "sets": 1,
-        "rows": [{"label": "plain_one", "test": {"dice": 0.5}, "mean": 0.5, "guessed": []}],
+        "rows": [{"label": "plain_one", "test": {"dice": 0.5}, "mean": 0.5, "at_chance": []}],
     }
     run = {
         "data": "dice",

@@ -17,9 +17,9 @@ from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.dialects.keys import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..search.allowance import LIMITS
 from ..search.session import Session
 from ..stop import Stop
+from ..study.runs import LIMITS
 from . import exit_codes
 from .display import Display
 from .interrupts import run_interruptible
@@ -65,9 +65,9 @@ def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
-        from .dry_run import print_plan
+        from .dry_run import dry_run_search
 
-        return print_plan(config, as_json=arguments.as_json)
+        return dry_run_search(config, as_json=arguments.as_json)
     return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
 
 
@@ -203,7 +203,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and model, say what the search would take at most and as a rule, and pay nothing",
+        help="open data and model, print the most that the search takes, and pay nothing",
     )
     add_live(parser)
     add_json(parser)

@@ -1,4 +1,4 @@
-"""What is kept of a gain on another model: templates found on one, scored on the others, in the end."""
+"""Transfer: templates found on one model are scored on the others once all searches are over."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from ..results.details import BEST, read_details
 from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically
 from ..store.look import Look
-from .comparing import Blocks
-from .grid import StudyCell
-from .outcomes import Outcome
-from .rows import Row, rows_of
-from .study_file import Study
+from .grid import Cell
+from .outcomes import Blocks, RunOutcome
+from .study import Study
+from .tables import StudyRow, rows_of
 
 TRANSFER = "transfer.json"
 """The file in a study's folder with what was scored on other models: nothing is scored twice."""
@@ -31,7 +30,7 @@ _PARTS = 4
 """Of a key: data set, model, template, and the identity of what it was scored on."""
 
 
-class Carried:
+class Transferred:
     """Test accuracies of templates on models that they were not found on.
 
     A template is scored with the settings of the method that found it, as its own run on the other model has
@@ -46,7 +45,7 @@ class Carried:
         self._known: dict[str, float | None] = _read(self._path)
         self._grounds: dict[str, _Ground] = {}
 
-    def test(self, blocks: Blocks, there: StudyCell, template: str) -> float | None:
+    def test(self, blocks: Blocks, there: Cell, template: str) -> float | None:
         """Return the test accuracy of a template; None where it is not known, or cannot be had.
 
         Args:
@@ -82,7 +81,7 @@ class Carried:
                 self._known[key] = _tested(evaluator, template)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
 
-    def _ground(self, blocks: Blocks, there: StudyCell) -> _Ground:
+    def _ground(self, blocks: Blocks, there: Cell) -> _Ground:
         """Return what stands for all runs that are scored alike: the first of them."""
         alike = _alike(there)
         if alike not in self._grounds:
@@ -109,12 +108,12 @@ _OF_THE_SAMPLE = {"seed", "shots", "few_shot_file", "views"}
 """Settings that leave test images, class names and model as they are."""
 
 
-def _alike(cell: StudyCell) -> str:
+def _alike(cell: Cell) -> str:
     """Return all that decides what a template scores on the test images, files by their places."""
     return json.dumps([cell.data, cell.model, cell.config.bare().model_dump_json(exclude=_OF_THE_SAMPLE)])
 
 
-def _identity(cell: StudyCell) -> str:
+def _identity(cell: Cell) -> str:
     """Return a hash of what a run was made on, by content: as its store and its details tell it."""
     settings = cell.config.bare().identity()
     made_on: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
@@ -130,7 +129,7 @@ LEAST_GAIN = 0.01
 """Below a point, a share of the gain is a ratio of chances."""
 
 
-def transfers(study: Study, blocks: Blocks, carried: Carried) -> list[dict[str, Any]]:
+def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[dict[str, Any]]:
     """Return, for each method and pair of models, how much of the gain is kept.
 
     ``kept`` is the gain over the default template, on the other model, of what was found on the first one,
@@ -140,10 +139,10 @@ def transfers(study: Study, blocks: Blocks, carried: Carried) -> list[dict[str, 
     Args:
         study: The file.
         blocks: What counts.
-        carried: What was scored on other models.
+        transferred: What was scored on other models.
     """
     return [
-        _kept(row, shots, source.row, target.row, blocks, carried)
+        _kept(row, shots, source.row, target.row, blocks, transferred)
         for shots in study.shots
         for source in study.models
         for target in study.models
@@ -153,17 +152,19 @@ def transfers(study: Study, blocks: Blocks, carried: Carried) -> list[dict[str, 
     ]
 
 
-def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carried: Carried) -> dict[str, Any]:
+def _kept(
+    row: StudyRow, shots: int | None, source: str, target: str, blocks: Blocks, transferred: Transferred
+) -> dict[str, Any]:
     gains: dict[str, list[tuple[float, float]]] = {}
     for (model, own_shots, data, seed), block in blocks.items():
         if (model, own_shots) != (source, shots):
             continue
         there = blocks.get((target, shots, data, seed), ())
-        native, found = _of(row, there), _of(row, block)
+        native, found = _run(row, there), _run(row, block)
         plain = None if native is None else native.figures.get(DEFAULT_TEMPLATE)
         if found is None or native is None or plain is None:
             continue
-        brought = carried.test(blocks, native.cell, found.template or "")
+        brought = transferred.test(blocks, native.cell, found.template or "")
         if brought is not None:
             own = native.figures[BEST].test - plain.test
             gains.setdefault(data, []).append((brought - plain.test, own))
@@ -182,20 +183,17 @@ def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carrie
     }
 
 
-def _of(row: Row, block: Sequence[Outcome]) -> Outcome | None:
-    """Return the run of a row's method."""
-    for one in block:
-        if (one.cell.method, one.cell.llm) == (row.method, row.llm) and BEST in one.figures:
-            return one
-    return None
+def _run(row: StudyRow, block: Sequence[RunOutcome]) -> RunOutcome | None:
+    run = row.run_in(block)
+    return run if run is not None and BEST in run.figures else None
 
 
-def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[StudyCell, list[str]]]:
+def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[str]]]:
     """Yield runs that stand for all that are scored alike, with the templates that were found elsewhere.
 
     A method that has no run on the other model has no gain there to compare with.
     """
-    wanted: dict[str, tuple[StudyCell, dict[str, None]]] = {}
+    wanted: dict[str, tuple[Cell, dict[str, None]]] = {}
     for (model, shots, data, seed), block in blocks.items():
         for target in (other.row for other in study.models if other.row != model):
             there = {
@@ -217,7 +215,7 @@ def _tested(evaluator: Evaluator, template: str) -> float | None:
     return None if scores is None else scores.test
 
 
-def _key(there: StudyCell, ground: _Ground, template: str) -> str:
+def _key(there: Cell, ground: _Ground, template: str) -> str:
     return json.dumps([there.data, there.model, template, ground.identity], ensure_ascii=False)
 
 

@@ -893,14 +893,17 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     assert call("status") == 0
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     suite = Path("runs/suite")
-    assert listed == {"runs/own", *(str(suite / f"one-random-seed{seed}") for seed in (1, 2))}
-    way_on = (
-        "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, goes on with it"
-    )
+    scorer = "tests.fakes.black_box-opened"
+    assert listed == {"runs/own", *(str(suite / f"seed{seed}-{scorer}-one-random") for seed in (1, 2))}
+    way_on = "began it again to resume it, python run_agent.py suite ... --suite-dir runs/suite"
     for summed in (True, False):
         for command in (("report",), ("resume",), ("export", "--format", "csv")):
             assert call(command[0], suite, *command[1:]) == 2
-            about = ", all finished; name one" if summed else f" begun: {way_on}; or name one"
+            about = (
+                ", all finished; name one"
+                if summed
+                else f" begun: run the command that {way_on}; or name one"
+            )
             assert f"runs/suite is a suite's folder, with 2 searches{about}" in only_line(
                 capsys.readouterr().err
             )
@@ -913,7 +916,7 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     assert only_line(capsys.readouterr().err).endswith("runs is no run, but holds 1 run: name one, runs/own")
     assert call("report", suite) == 2
     err = only_line(capsys.readouterr().err)
-    assert err.endswith(f"or name one of them: {suite}/one-random-seed2, {suite}/one-random-seed1")
+    assert err.endswith(f": {suite}/seed2-{scorer}-one-random, {suite}/seed1-{scorer}-one-random")
 
 
 def test_status_shows_accuracies_in_percent_and_money_in_dollars(

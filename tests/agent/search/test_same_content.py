@@ -21,7 +21,7 @@ from promptclimb.evaluator.datasets import load_data
 from promptclimb.evaluator.datasets.content import content_of, file_digest
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.pico import models
-from tests.agent.search.test_suite import pictures
+from tests.agent.cli.test_suite_options import pictures
 
 SMALL: dict[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 1, "proposals": 2, "initial": 3}
 

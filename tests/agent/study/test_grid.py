@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import ConfigError
-from promptclimb.agent.study.beforehand import check_budget, check_size
-from promptclimb.agent.study.grid import cells_of, refuse_deciding
+from promptclimb.agent.study import preflight
+from promptclimb.agent.study.grid import refuse_deciding
+from promptclimb.agent.study.preflight import check_budget, check_size
 from tests.fakes.study_outcomes import cells, study
 
 
@@ -77,14 +79,14 @@ def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
 
 def test_limits_are_the_studys_and_flags_may_raise_them() -> None:
     """What decides nothing may be said on the command line."""
-    found = cells_of(study(budget={"max_calls": 9}), Path("s"), {}, {"max_calls": 10, "device": "cpu"})
+    found = cells(study(budget={"max_calls": 9}), max_calls=10, device="cpu")
     assert {one.config.max_calls for one in found} == {10}
 
 
 def test_the_environment_decides_nothing() -> None:
     """A study is what its file says, on whichever machine."""
     environment = {"PROMPTCLIMB_RESTARTS": "7", "PROMPTCLIMB_DEVICE": "cpu", "OPENAI_BASE_URL": "http://x/v1"}
-    (first, *_) = cells_of(study(), Path("s"), environment, {})
+    (first, *_) = cells(study(), environment=environment)
     assert first.config.restarts != 7
     assert (first.config.device, first.config.base_url) == ("cpu", "http://x/v1")
 
@@ -92,13 +94,13 @@ def test_the_environment_decides_nothing() -> None:
 @pytest.mark.parametrize("name", ["shots", "model", "restarts", "describe"])
 def test_flags_that_decide_are_refused(name: str) -> None:
     """They would make another study under the same name."""
-    with pytest.raises(ConfigError, match="decides what is found"):
+    with pytest.raises(ConfigError, match="decides the result"):
         refuse_deciding({name: "1"}, Path("study.toml"))
 
 
 def test_data_sets_of_one_name_are_refused() -> None:
     """The tables could not tell them apart; it is said which two."""
-    with pytest.raises(ConfigError, match="'a/x' and 'b/x' would both be 'x'"):
+    with pytest.raises(ConfigError, match="'a/x' and 'b/x' have the same name, 'x'"):
         cells(study(data=["a/x", "y", "b/x"]))
 
 
@@ -131,7 +133,7 @@ def test_folders_of_names_in_other_scripts_do_not_depend_on_their_order() -> Non
 def test_folders_stay_inside() -> None:
     """A name from a file is a name of one folder, whatever is in it."""
     strange = [{"name": "../../y", "method": "random"}, {"name": "..", "method": "mutate"}]
-    found = cells_of(study(data=["../.."], methods=strange), Path("/s"), {}, {})
+    found = cells(study(data=["../.."], methods=strange), Path("/s"))
     assert {one.run_dir.parent for one in found} == {Path("/s")}
     assert all(one.run_dir.name.isascii() and one.run_dir.name.isprintable() for one in found)
 
@@ -142,17 +144,24 @@ def test_too_many_runs_are_told_before_they_are_listed() -> None:
         check_size(study(seeds=list(range(50_000))))
 
 
-def plan(_one: object, calls: int) -> dict[str, float]:
-    """A hundred tokens a call, a cent each."""
-    return {"tokens": 100 * calls, "cost_usd": 0.01 * calls}
+@pytest.fixture
+def hundred_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred tokens a request, a cent each."""
+
+    def known(config: SearchConfig) -> dict[str, float]:
+        calls = config.max_calls or 0
+        return {"tokens": 100 * calls, "cost_usd": 0.01 * calls}
+
+    monkeypatch.setattr(preflight, "estimate", known)
 
 
+@pytest.mark.usefixtures("hundred_tokens")
 @pytest.mark.parametrize(
     ("budget", "said"),
     [
-        ({"max_calls": 95}, "max_calls is 95, and one run each .2 runs of seed 1. takes 96"),
-        ({"max_tokens": 199}, "max_tokens is 199, and one request of each run .* may take 200"),
-        ({"max_cost": 0.019}, r"max_cost is \$0.019, and one request of each run .* may take \$0.02"),
+        ({"max_calls": 95}, "max_calls is 95, but one run each .2 runs of seed 1. takes 96"),
+        ({"max_tokens": 199}, "max_tokens is 199, but one request of each run .* may take 200"),
+        ({"max_cost": 0.019}, r"max_cost is \$0.019, but one request of each run .* may take \$0.02"),
         ({"max_minutes": 0}, "max_minutes is 0"),
     ],
 )
@@ -160,16 +169,17 @@ def test_a_budget_too_small_for_one_run_each_is_refused(budget: dict[str, float]
     """The first seed must be payable: calls for whole runs, tokens and money for a request of each."""
     found = study(methods=["pn", "random"], llms=[{"llm": "m", "price": "1/1"}], budget=budget)
     with pytest.raises(ConfigError, match=said):
-        check_budget(found, cells(found), plan)
+        check_budget(found, cells(found))
 
 
+@pytest.mark.usefixtures("hundred_tokens")
 def test_a_budget_for_one_run_each_will_do() -> None:
     """Later seeds may be left out; they are named, and in no mean."""
     found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 200})
-    check_budget(found, cells(found), plan)
+    check_budget(found, cells(found))
 
 
 def test_a_search_that_may_end_early_needs_one_call() -> None:
     """It is not known how many it takes."""
     found = study(methods=["pn"], llms=["m"], budget={"max_calls": 2}, search={"patience": 3})
-    check_budget(found, cells(found), plan)
+    check_budget(found, cells(found))

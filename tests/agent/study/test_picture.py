@@ -37,8 +37,8 @@ def test_no_label_is_cut() -> None:
     ]
     said = drawn_texts(one_run_each(*methods, "mutate", compare=compare)).replace("\n", " ")
     assert f"{LONG} over {LONG}, Tip-Adapter (white box)" in said
-    assert f"{LONG} over mutate (images drawn again)" in said
-    assert f"{LONG} over mutate (nothing drawn again)" in said
+    assert f"{LONG} over mutate (images resampled)" in said
+    assert f"{LONG} over mutate (nothing resampled)" in said
 
 
 def test_a_name_that_begins_with_an_underscore_is_in_the_legend() -> None:

@@ -13,7 +13,8 @@ from promptclimb.agent.events import Bus, Event, ModelFetched, Noted
 from promptclimb.agent.llm.local import is_available, make_ready, model_name, readiness
 from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
 from promptclimb.agent.search.session import Session
-from promptclimb.agent.search.suite import Cell, check_cells
+from promptclimb.agent.study.grid import Cell
+from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 
@@ -125,7 +126,9 @@ async def test_a_run_that_began_without_an_llm_goes_on_without(
         with pytest.raises(PromptclimbError):
             await Session(config=one, evaluator=broken).start()
     assert is_available() is None
-    check_cells([Cell(data="digits", config=one)])
+    check_cells(
+        [Cell(data="digits", shots=None, seed=1, model="RN-pico", method="guided", llm="local", config=one)]
+    )
     result = await Session(config=one, evaluator=FakeEvaluator()).resume(tmp_path / "run")
     assert (result.status, result.method) == ("finished", "random")
     assert "not_there is not installed" in result.notes[FALLBACK]

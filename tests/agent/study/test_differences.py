@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from promptclimb.agent.results.intervals import paired
-from promptclimb.agent.study.bootstrap import SetDifferences, interval_of, mean_of
+from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
 
 
 def differences(

@@ -14,12 +14,18 @@ from promptclimb.agent.errors import UsageError
 from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.results.run_dir import STORE
-from promptclimb.agent.search.allowance import Allowance, told
 from promptclimb.agent.search.session import Session
-from promptclimb.agent.search.suite import Cell, run_cell
-from promptclimb.agent.search.suite_summary import summary
-from promptclimb.agent.search.unfinished import Found, NotRun, Refusals, Stopped
 from promptclimb.agent.store import Store
+from promptclimb.agent.study.grid import Cell
+from promptclimb.agent.study.runs import (
+    Allowance,
+    Found,
+    NotRun,
+    Refusals,
+    Stopped,
+    run_search,
+    with_limits_of_all,
+)
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
 
@@ -43,6 +49,11 @@ def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
     return [
         Cell(
             data="d",
+            shots=None,
+            seed=seed,
+            model="RN-pico",
+            method="pn",
+            llm="m",
             config=SearchConfig(
                 data="d", llm="m", method="pn", seed=seed, run_dir=folder / f"s{seed}", **SMALL, **limits
             ),
@@ -62,7 +73,7 @@ def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
     async def run() -> list[Found]:
         allowance = Allowance(folder)
         return [
-            await run_cell(cell, allowance, Refusals(), lambda config: session(config, chat))
+            await run_search(cell, allowance, Refusals(), lambda config: session(config, chat))
             for cell in cells(folder, **limits)
         ]
 
@@ -95,13 +106,8 @@ def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: P
     assert not (tmp_path / "s3").exists()
     again = run_suite(tmp_path, chat, max_calls=3)
     assert (chat.calls, states(again)) == (3, ["finished", "stopped", "not run"])
-    reason = "the limit of 3 calls over the whole suite is reached"
-    found = summary(cells(tmp_path), again)
-    assert [(run["seed"], run["status"], run["stop_reason"]) for run in found["stopped"]] == [
-        (2, "stopped", reason),
-        (3, "not run", reason),
-    ]
-    assert found["rows"][0]["seeds"] == [1]
+    reason = "the limit of 3 requests over the whole suite is reached"
+    assert (again[1].stop_reason, again[2].reason) == (reason, reason)  # type: ignore[union-attr]
     assert states(run_suite(tmp_path, chat, max_calls=6)) == ["finished"] * 3
     assert chat.calls == 6
 
@@ -133,11 +139,13 @@ def test_limits_are_told_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Pa
     results = run_suite(tmp_path, chat, max_calls=1)
     assert results[0].limits == ("calls",)  # type: ignore[union-attr]  # the first one is run
     assert isinstance(results[1], NotRun)
-    assert results[1].reason == "the limit of 1 call over the whole suite is reached"
+    assert results[1].reason == "the limit of 1 request over the whole suite is reached"
     odd = small_result(status="stopped", stop_reason="nothing of the kind", limits=("calls", "cost"))
-    said = told(cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd).stop_reason
-    assert said == "the limits of 1,200 calls and 2 US dollars over the whole suite are reached"
-    unlimited = told(cells(tmp_path)[0].config, odd)
+    said = with_limits_of_all(
+        cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd
+    ).stop_reason
+    assert said == "the limits of 1,200 requests and 2 US dollars over the whole suite are reached"
+    unlimited = with_limits_of_all(cells(tmp_path)[0].config, odd)
     assert unlimited == odd
 
 
@@ -196,7 +204,7 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
     async def run() -> list[Found]:
         allowance, chat = Allowance(tmp_path), Chat()
         return [
-            await run_cell(
+            await run_search(
                 cell,
                 allowance,
                 Refusals(),
@@ -207,5 +215,5 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
 
     failed, *others = asyncio.run(run())
     assert isinstance(failed, Stopped)
-    assert (failed.spent["calls"], "boom" in failed.reason) == (1, True)
+    assert (failed.usage.calls, "boom" in failed.reason) == (1, True)
     assert [one.status for one in others] == ["not run", "not run"]

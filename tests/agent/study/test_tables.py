@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from promptclimb.agent.study.accuracy_tables import curves, tables
 from promptclimb.agent.study.outcomes import blocks_of
+from promptclimb.agent.study.tables import curves, tables
 from tests.fakes.study_outcomes import (
     cells,
     document_of,
