@@ -42,18 +42,18 @@ $(VENV)/.installed-audit: $(VENV)/.installed-dev
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@$(PIP) install --quiet --editable '.[dev,docs,endpoints-test,hf,interop,league,local,mlflow,otel,page-test,ray,tensorboard,trackers-test,trackio,wandb]'
+	@$(PIP) install --quiet --editable '.[dev,docs,endpoints-test,hf,interop,local,mlflow,optimizers,otel,page-test,ray,tensorboard,trackers-test,trackio,wandb]'
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 	  || { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
 	  || echo "There is no chromium here, and none could be installed; the tests of the page will be skipped." >&2
 	@touch $@
 
 run: $(VENV)/.installed $(VENV)/.installed-local ## search on a bundled set with the bundled CLIP and the local LLM
-	@$(PY) run_agent.py search --data binary-numbers --describe "numbers written in binary" --restarts 2 \
-	  --initial 80 --views 0 --llm local --llm-fallback combine $(ARGS)
+	@$(PY) run_agent.py search --data backgrounds --restarts 2 --initial 80 --llm local --llm-fallback combine \
+	  --describe "a thing before a coloured background; the class is the colour of the background" $(ARGS)
 
-test: $(VENV)/.installed-dev ## the tests (under five minutes on two cores)
-	$(PY) -m pytest
+test: $(VENV)/.installed-dev ## the tests, on all cores
+	$(PY) -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-slow ## the slower proofs too
 	$(PY) -m pytest -m slow
@@ -66,7 +66,8 @@ types: $(VENV)/.installed-dev ## mypy alone
 	@mkdir -p build/seen/promptclimb
 	@for room in agent evaluator prompts; do ln -sfn ../../../$$room build/seen/promptclimb/$$room; done
 	@ln -sf ../../../promptclimb/__init__.py ../../../promptclimb/__main__.py build/seen/promptclimb/
-	cd build/seen && $(CURDIR)/$(PY) -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p promptclimb
+	@ln -sfn ../../training build/seen/training
+	cd build/seen && $(CURDIR)/$(PY) -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p promptclimb -p training
 
 docs: $(VENV)/.installed-docs ## the pages as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict

@@ -2,7 +2,7 @@
 
 For each bundled set a universe of templates is encoded once: the 308 built-in ones, and variations of those
 that match the pictures (each with caption frames, and with a word left out). A pool of 140 is drawn by seed:
-``blind``, all built-in; ``told``, 80 built-in and 60 variations, as after a search that knew what to seek.
+``undescribed``, all built-in; ``described``, 80 built-in and 60 variations, as a described search has.
 Few-shot images are drawn by seed: so many of each class, and at most 4 for validation.
 
 ``regret``: points on test between the best of the pool and what a way picks. ``over_pick``: points by which
@@ -36,7 +36,7 @@ from promptclimb.evaluator.pico import sets
 from promptclimb.prompts.pools import BUILT_IN
 
 Doubles = NDArray[np.float64]
-POOLS = ("blind", "told")
+POOLS = ("undescribed", "described")
 DRAWN, ADDED = 80, 60
 
 
@@ -155,10 +155,10 @@ def picks(trial: Trial) -> dict[str, int]:
     unsure = max(float((trial.held - trial.held.mean(0)).var(1).mean()) / len(trial.labels), 1e-6)
     ways = {
         "pooled (today)": [pooled],
-        "ties by altered views": [pooled, views],
-        "with altered views": [both],
-        "altered views alone": [views],
-        "agreement, shrunken, altered views": [shrunken(views, centred(alike), unsure)],
+        "ties by augmented copies": [pooled, views],
+        "with augmented copies": [both],
+        "augmented copies alone": [views],
+        "agreement, shrunken, augmented copies": [shrunken(views, centred(alike), unsure)],
         "words, shrunken": [shrunken(pooled, by_words(trial.templates), variance)],
         "agreement, shrunken": [shrunken(pooled, centred(alike), variance)],
         "ties by consensus of 10": [pooled, consensus],
@@ -259,7 +259,7 @@ def pool_of(of: Encoded, kind: str, seed: int) -> list[int]:
     """Return places of a pool; see the module's docstring."""
     rng = random.Random(f"{kind}{seed}")
     built_in, varied = range(len(BUILT_IN)), range(len(BUILT_IN), len(of.templates))
-    if kind == "blind":
+    if kind == "undescribed":
         return rng.sample(built_in, DRAWN + ADDED)
     return rng.sample(built_in, DRAWN) + rng.sample(varied, min(ADDED, len(varied)))
 

@@ -145,8 +145,8 @@ async def restart(asked: Asked, form: dict[str, Any], seed: int, turns: int) -> 
         before, now = max(scores.values()), _scored(scorer, [one.text for one in fresh.values()])
         scores |= now
         outcomes = [Outcome(text, score) for text, score in now.items()]
-        told = feedback(outcomes, best_before=before, proposals=PROPOSALS, max_words=15)
-        messages = [*messages, {"role": "assistant", "content": text}, told]
+        reply = feedback(outcomes, best_before=before, proposals=PROPOSALS, max_words=15)
+        messages = [*messages, {"role": "assistant", "content": text}, reply]
     return {**total, "seconds": time.monotonic() - began}
 
 

@@ -75,10 +75,12 @@ class Change(NamedTuple):
     value: Any
 
 
-def parts(node: ast.AST, *, told: bool = False) -> Iterator[ast.AST]:
+def parts(node: ast.AST, *, in_message: bool = False) -> Iterator[ast.AST]:
     """Yield a node and what lies in it, without what nobody executes, and without texts for people."""
-    told = told or isinstance(node, ast.Raise) or ast.unparse(node).startswith(("TypeVar(", "Literal["))
-    if not (told and isinstance(node, ast.Constant)):
+    in_message = (
+        in_message or isinstance(node, ast.Raise) or ast.unparse(node).startswith(("TypeVar(", "Literal["))
+    )
+    if not (in_message and isinstance(node, ast.Constant)):
         yield node
     for name, value in ast.iter_fields(node):
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -86,7 +88,7 @@ def parts(node: ast.AST, *, told: bool = False) -> Iterator[ast.AST]:
             for each in value if isinstance(value, list) else [value]:
                 protocol = isinstance(each, ast.ClassDef) and "Protocol" in map(ast.unparse, each.bases)
                 if isinstance(each, ast.AST) and not isinstance(each, ast.JoinedStr) and not protocol:
-                    yield from parts(each, told=told)
+                    yield from parts(each, in_message=in_message)
 
 
 def may_go(statement: ast.stmt) -> bool:
@@ -98,7 +100,7 @@ def may_go(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.AugAssign | ast.Delete | ast.Raise | ast.Continue | ast.Break)
 
 
-def changes_of(node: Any) -> Iterator[Change]:
+def changes_of(node: Any) -> Iterator[Change]:  # noqa: C901 - a list of cases, one after the other
     """Yield the changes that may be made to one node."""
 
     def change(what: str, field: str, value: Any, at: Any = node) -> Change:
@@ -193,12 +195,12 @@ def warm_up(path: Path, tests: tuple[str, ...]) -> float:
     Raises:
         RuntimeError: A test fails as it is.
     """
-    hear, say = multiprocessing.Pipe(duplex=False)
+    reader, writer = multiprocessing.Pipe(duplex=False)
     began = time.monotonic()
-    if outcome(600, path, path.read_text("utf-8"), tests, say) != "passed":
+    if outcome(600, path, path.read_text("utf-8"), tests, writer) != "passed":
         raise RuntimeError(f"{' '.join(tests)}: a test fails with nothing changed")
     seconds = time.monotonic() - began
-    for name in hear.recv():
+    for name in reader.recv():
         if not any(part.startswith(OURS) for part in name.split(".")):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

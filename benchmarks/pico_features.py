@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from promptclimb.evaluator.open_clip_lists import imagenet_templates
+from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.pico import models, sets
-from promptclimb.evaluator.pico_training.model import encode_text, fast
 from promptclimb.prompts.pools import BUILT_IN
+from training.model import encode_text, fast
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -78,7 +78,7 @@ def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[i
     Args:
         name: The set.
         count: How many.
-        mark: Tells these pictures from others.
+        mark: Identifies these pictures.
         tested: Whether they are drawn with what test pictures are drawn with, or with what few-shot ones are.
     """
     of = sets.spec(name)
@@ -89,7 +89,7 @@ def fresh(name: str, count: int, mark: str, *, tested: bool) -> Iterator[tuple[i
         yield label, Image.fromarray(sets.draw(scene, rng, sets._art(tested)))
 
 
-def altered_views(pictures: Iterable[Image.Image], rng: Random) -> Iterator[Image.Image]:
+def augmented_copies(pictures: Iterable[Image.Image], rng: Random) -> Iterator[Image.Image]:
     """Yield views of each picture that mean the same: cut a little, other light; mirrored never (letters)."""
     for picture in pictures:
         whole = picture.convert("RGB")
@@ -134,7 +134,7 @@ class Encoded:
         hand_made: Class vectors of the templates made by hand for this set.
         openai: Those of the 80 templates that OpenAI published for ImageNet.
         features: Of its pictures, by split: [n, E].
-        views: Of altered views of the few-shot pictures, by split: [n, VIEWS, E].
+        views: Of augmented copies of the few-shot pictures, by split: [n, VIEWS, E].
         labels: By split: [n].
         scale: The factor between cosine and logit.
     """
@@ -178,8 +178,8 @@ def encoded(name: str, clip: Clip, pictures: int, cache: Path | None) -> Encoded
             found[f"{split}_y"] = np.array([of.classes.index(label) for label, _ in drawn])
             found[f"{split}_x"] = clip.pictures(picture for _, picture in drawn)
             if split != "test":
-                altered = clip.pictures(altered_views((picture for _, picture in drawn), Random(name)))
-                found[f"{split}_views"] = altered.reshape(len(drawn), VIEWS, -1)
+                copies = clip.pictures(augmented_copies((picture for _, picture in drawn), Random(name)))
+                found[f"{split}_views"] = copies.reshape(len(drawn), VIEWS, -1)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             np.savez(file, **found)

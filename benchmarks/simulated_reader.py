@@ -5,7 +5,7 @@
 No language model is asked. The reader counts, over all that it is shown, how much oftener a word stands in
 templates that do well (or rose) than in those that do badly (or fell), and changes one of the best by one or
 two words: by a word of high count with probability *skill*, else by any. It knows the words of the caption
-grammar, and nothing of the pictures. A skill of 0 is blind to what it is told, 1 leans on nothing else. So
+grammar, and nothing of the pictures. A skill of 0 ignores what it is shown, 1 follows nothing else. So
 this says what negative feedback can bring to a reader that uses it, not what an LLM makes of it. Prints test
 accuracies of what was chosen, with differences paired by set: of each over `random`, and of `pn` over `p`.
 """
@@ -28,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from told import compared
+from descriptions import compared
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
@@ -46,7 +46,7 @@ TWELVE = (
 ROUNDS: dict[str, Any] = {"restarts": 1, "conversations": 2, "rounds": 5, "proposals": 10, "initial": 80}
 PREFERRED = 8
 """Of how many words of the highest counts an informed change takes one."""
-_TOLD = re.compile(r"- (.*) \((rose|fell) to [^()]*\)")
+_REPORTED = re.compile(r"- (.*) \((rose|fell) to [^()]*\)")
 
 
 class Reader:
@@ -101,7 +101,7 @@ def _shown(texts: Iterator[str]) -> tuple[list[str], list[str]]:
                 good += listed
             elif heading == WORST_HEADING:
                 bad += listed
-            for template, verb in _TOLD.findall(paragraph):
+            for template, verb in _REPORTED.findall(paragraph):
                 (good if verb == "rose" else bad).append(template)
     return good, bad
 

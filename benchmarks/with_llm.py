@@ -1,24 +1,24 @@
-"""What an LLM brings, told and untold, at the same number of scored templates.
+"""Measure what an LLM brings, with and without description, at the same number of scored templates.
 
     python benchmarks/with_llm.py --answers benchmarks/recorded/strong.jsonl --json
     python benchmarks/with_llm.py --llm local --data all --seeds 1,2,3 --arms all --keep rows.jsonl --json
 
 The first replays recorded answers, the second asks the local LLM.
 
-Searches sets of ``told.py`` (80 initial templates, one restart of five rounds with ten proposals) with
-each arm: ``guided`` told the sentence, the same in unusual words, the class names alone, or nothing; the
-methods of the papers, which are told nothing; and those without an LLM, which score as many templates in each
-cell as the arm with an LLM that scored the most there, and no fewer than five rounds propose. Prints test
+Search the sets of ``descriptions.py`` (80 starting templates, one restart of five rounds with ten proposals)
+with each arm: ``guided`` with the description, the same in unusual words, class names only, or nothing; the
+methods of the papers, without information; and those without an LLM, which score as many templates in each
+cell as the arm with an LLM that scored the most there, and no fewer than five rounds propose. Print test
 accuracies of what was chosen, with differences paired by set: over ``random``, and of ``guided`` over ``pn``;
-``least_over_initial`` is the worst of an arm's sets against its initial templates' pick, mean over seeds, and
-``more_scored`` how many templates were scored beside the initial ones, on average.
+``least_over_initial`` is the worst of an arm's sets against its best starting template, mean over seeds, and
+``more_scored`` how many templates were scored beyond the starting ones, on average.
 
 Answers are kept by the hash of the request that they answer, so that a table can be made again without the
 model; what is not there is asked of ``--base-url`` and added. ``--keep`` holds finished searches, so that a
-long table can be left and gone on with: seed by seed, so that what is there is balanced.
+long table can be interrupted and resumed: seed by seed, so that it stays balanced.
 
 ``--as-it-is`` makes a table of what is kept, and plays nothing: of the sets and seeds that every arm has been
-played on. docs/method.md rests on the searches in docs/results/with-llm.jsonl.
+played on. docs/results.md rests on the searches in docs/results/with-llm.jsonl.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from benchmarks.told import EIGHT, SETS
+from benchmarks.descriptions import EIGHT, SETS
+from benchmarks.recorded_names import todays
 from benchmarks.with_llm_table import document_of, markdown, played_by_all
 from promptclimb import SearchConfig, search
 from promptclimb.agent.llm.openai_chat import OpenAIChat
@@ -51,7 +52,7 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 
 
 class Arm(NamedTuple):
-    """How a search is made, and what it is told."""
+    """A method with its information."""
 
     name: str
     method: str
@@ -62,19 +63,19 @@ class Arm(NamedTuple):
 
 ARMS = (
     Arm("random", "random", asks=False),
-    Arm("pn, told nothing", "pn"),
-    Arm("guided, told the class names", "guided"),
-    Arm("guided, told the sentence", "guided", "sentence"),
-    Arm("guided, told it in unusual words", "guided", "unusual"),
-    Arm("guided, told nothing", "guided", blind=True),
-    Arm("p, told nothing", "p"),
-    Arm("ape, told nothing", "ape"),
-    Arm("opro, told nothing", "opro"),
-    Arm("words, told nothing", "words", asks=False),
-    Arm("mutate, told nothing", "mutate", asks=False),
-    Arm("combine, told nothing", "combine", asks=False),
-    Arm("combine, told the sentence", "combine", "sentence", asks=False),
-    Arm("combine, told it in unusual words", "combine", "unusual", asks=False),
+    Arm("pn, no information", "pn"),
+    Arm("guided, class names only", "guided"),
+    Arm("guided, with description", "guided", "sentence"),
+    Arm("guided, description in unusual words", "guided", "unusual"),
+    Arm("guided, no information", "guided", blind=True),
+    Arm("p, no information", "p"),
+    Arm("ape, no information", "ape"),
+    Arm("opro, no information", "opro"),
+    Arm("words, no information", "words", asks=False),
+    Arm("mutate, no information", "mutate", asks=False),
+    Arm("combine, no information", "combine", asks=False),
+    Arm("combine, with description", "combine", "sentence", asks=False),
+    Arm("combine, description in unusual words", "combine", "unusual", asks=False),
 )
 ROUNDS: Mapping[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 5, "proposals": 10, "initial": 80}
 
@@ -227,7 +228,8 @@ def _data(options: argparse.Namespace) -> list[str]:
 
 def _kept(file: Path | None) -> list[dict[str, Any]]:
     lines = file.read_text("utf-8").splitlines() if file is not None and file.exists() else []
-    return [json.loads(line) for line in lines]
+    rows = [json.loads(line) for line in lines]
+    return [{**row, "arm": todays(row["arm"])} for row in rows]
 
 
 def main() -> None:
@@ -235,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default=",".join(EIGHT), help="sets, of those in told.py; or all")
+    parser.add_argument("--data", default=",".join(EIGHT), help="sets, of those in descriptions.py; or all")
     parser.add_argument("--seeds", default="1,2")
     arms = "; ".join(f"{number} {arm.name}" for number, arm in enumerate(ARMS))
     parser.add_argument("--arms", default="0,1,2,3", help=f"numbers of arms, or all: {arms}")

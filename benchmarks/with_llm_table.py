@@ -1,4 +1,4 @@
-"""Tables of searches with an LLM, told and untold: what the rows of ``with_llm.py`` come to."""
+"""Make tables of the rows of ``with_llm.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.told import compared
+from benchmarks.descriptions import compared
 
 
 def played_by_all(rows: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> list[Mapping[str, Any]]:

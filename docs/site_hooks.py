@@ -1,4 +1,4 @@
-"""What mkdocs asks while it builds the site: pages from the checkout's root, and links that fit there."""
+"""Hooks of mkdocs: add the pages of the checkout's root, and adapt links."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FROM_ROOT: Mapping[str, str] = {
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
 }
-"""Pages of the checkout's root, and what they are called on the site."""
+"""Pages of the checkout's root, and their names on the site."""
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
 IMAGE = re.compile(r"(!\[[^\]]*\]\()docs/")
 
@@ -31,12 +31,12 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Fit the links of the pages in ``docs/``, which lead to files of the checkout too."""
+    """Adapt the links of a page in ``docs/``, which may lead to files of the checkout."""
     return markdown if page.file.src_uri in FROM_ROOT.values() else _linked(markdown, "docs")
 
 
 def _linked(text: str, folder: str) -> str:
-    """Return a page with links between pages as the site has them; what is no page there is named alone."""
+    """Return a page with links as the site has them; links to other files become plain text."""
 
     def one(found: re.Match[str]) -> str:
         words, target, anchor = found[1], found[2], found[3] or ""

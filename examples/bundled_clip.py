@@ -1,4 +1,4 @@
-"""Searches on a bundled data set with the bundled CLIP, without an LLM.
+"""Search on a bundled data set with the bundled CLIP, without an LLM.
 
 Run it by ``python examples/bundled_clip.py``.
 """
@@ -6,21 +6,22 @@ Run it by ``python examples/bundled_clip.py``.
 from __future__ import annotations
 
 from promptclimb import SearchConfig, search_sync
-from promptclimb.agent.events import Event, TemplateScored
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import TemplateScored
 
 
 def watch(event: Event) -> None:
-    """Print each template that betters its restart."""
+    """Print each template that improves on its restart."""
     if isinstance(event, TemplateScored) and event.improved:
         print(f"restart {event.position.restart}: {event.train:6.1%}  {event.template}")
 
 
 def main() -> None:
-    """Run a small search and compare what it found with the default template."""
+    """Run a small search and compare its result with the default template."""
     config = SearchConfig(data="digits", method="random", restarts=2, conversations=1, rounds=5, initial=40)
     result = search_sync(config, on_event=watch)
-    plain = result.baselines["default template"].test
-    print(f"on test: plain {plain:.1%}, best {result.best.test:.1%} ({result.best.template})")
+    default = result.baselines["default template"].test
+    print(f"on test: default template {default:.1%}, best {result.best.test:.1%} ({result.best.template})")
 
 
 if __name__ == "__main__":

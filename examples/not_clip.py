@@ -1,4 +1,4 @@
-"""Searches for the wording of a query in a black box that is no CLIP at all: a small search engine.
+"""Search for the wording of a query with a custom scorer that is not a CLIP: a small search engine.
 
 A template is a query such as "how to mend a {}". The engine ranks notes by the words that they share with the
 query, rare words counting more; a template's score is the share of things whose repair note comes first.
@@ -39,7 +39,7 @@ NOTES = {
 
 
 class SearchEngine:
-    """Ranks notes by shared words; scores a template by the share of repair notes (the first ones) found."""
+    """Rank notes by shared words; score a template by the share of repair notes (the first ones) found."""
 
     fingerprint = "search engine, version 1"
 
@@ -73,7 +73,7 @@ def words(text: str) -> set[str]:
 
 
 def main() -> None:
-    """Restart from a file of queries, without an LLM."""
+    """Search from a file of queries, without an LLM."""
     config = SearchConfig(
         data="notes",
         method="random",
@@ -85,8 +85,8 @@ def main() -> None:
     )
     result = search_sync(config, evaluator=SearchEngine())
     start = result.baselines["best starting template"]
-    print(f"{start.train:.0%} of the repair notes found at first, by: {start.templates[0]}")
-    print(f"{result.best.train:.0%} after the restart, by: {result.best.template}")
+    print(f"{start.train:.0%} of the repair notes found by the best starting query: {start.templates[0]}")
+    print(f"{result.best.train:.0%} found by the best query: {result.best.template}")
 
 
 if __name__ == "__main__":

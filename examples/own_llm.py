@@ -1,7 +1,7 @@
-"""Searches with an LLM of your own: any object with ``chat(messages)`` that answers with a text.
+"""Search with a custom LLM: any object with ``chat(messages)`` that returns a text.
 
-This one stands in for a real model: it takes the templates that it is shown apart and puts the parts together
-anew. Replace its body with a call to whatever you have.
+This one stands in for a model: it splits the templates in the request and combines the parts again. Replace
+its body with a call to your model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 
 
 class Recombiner:
-    """Answers with templates made of the words in the request; the same request, the same answer."""
+    """Answer with templates made of the words in the request; the same request gets the same answer."""
 
     def chat(self, messages: list[dict[str, str]]) -> str:
         """Return one answer: a list of five templates."""
@@ -26,7 +26,7 @@ class Recombiner:
 
 
 def main() -> None:
-    """Restart words that a hash scores, so that no model is needed."""
+    """Search words that a hash scores, so that no model is needed."""
     config = SearchConfig(
         data="words", llm="recombiner", method="pn", restarts=4, conversations=2, rounds=8, initial=10
     )

@@ -1,4 +1,4 @@
-"""Shared by every test: a clean environment, and a cache that belongs to the test run alone."""
+"""Fixtures for every test: a clean environment, and a cache of the test run's own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache folder for the whole test session: sets are written out and features encoded once."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache folder for all workers of a test run: sets are written out and features encoded once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

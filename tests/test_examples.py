@@ -25,9 +25,9 @@ def run(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_the_library_page_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_python_page_runs_as_it_stands(tmp_path: Path) -> None:
     """All its blocks, one after another, in one program."""
-    page = (ROOT / "docs" / "library.md").read_text("utf-8")
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
     blocks = BLOCK.findall(page)
     assert len(blocks) >= 5
     (tmp_path / "page.py").write_text("\n".join(blocks), "utf-8")
@@ -36,7 +36,7 @@ def test_the_library_page_runs_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_an_llm_of_your_own_restarts(tmp_path: Path) -> None:
-    """The example betters its initial pool."""
+    """The example improves on its starting templates."""
     out = run([str(ROOT / "examples" / "own_llm.py")], tmp_path)
     start, found = map(float, re.findall(r"([\d.]+)%", out))
     assert found > start
@@ -53,4 +53,4 @@ def test_a_black_box_that_is_no_clip_is_maximised(tmp_path: Path) -> None:
 def test_the_bundled_clip_is_searched(tmp_path: Path) -> None:
     """The example runs on what ships with the program."""
     out = run([str(ROOT / "examples" / "bundled_clip.py")], tmp_path)
-    assert re.search(r"on test: plain [\d.]+%, best [\d.]+%", out)
+    assert re.search(r"on test: default template [\d.]+%, best [\d.]+%", out)

@@ -14,7 +14,7 @@ import pytest
 from promptclimb.agent.cli.options import given_settings
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.config.sources import from_sources
-from promptclimb.agent.events import Event
+from promptclimb.agent.events.event import Event
 from promptclimb.agent.results.result import SearchResult
 from tests.paths import ROOT
 
@@ -25,12 +25,12 @@ PAGES = [
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FOLDERS = "agent|evaluator|prompts|promptclimb|tests|docs|benchmarks|examples"
+FOLDERS = "agent|evaluator|prompts|promptclimb|tests|docs|benchmarks|examples|suites|training"
 FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./*-]*")
 MADE = re.compile(r"<!-- file: (\S+) -->")
 MODULE = re.compile(r"\bpromptclimb(?:\.\w+)+")
 OPTION = re.compile(r"--[a-z][a-z_-]*[a-z]")
-DOTTED = re.compile(r"[a-z]+\.(?!jsonl)[a-z_]+")
+DOTTED = re.compile(r"[a-z]+\.(?!jsonl|py)[a-z_]+")
 PROGRAM = re.compile(r"(?:\S*/)?(promptclimb|python|make|pip)\s")
 """What begins a command that is checked."""
 FOREIGN_OPTIONS = {"--custom_template_file"}
@@ -89,7 +89,7 @@ def kinds(event: type[Event]) -> Iterator[type[Event]]:
 
 
 def names_of_events() -> set[str]:
-    """The names under which the program tells what happens."""
+    """The names of the program's events."""
     ours = [kind for kind in kinds(Event) if kind.__module__.startswith("promptclimb.")]
     return {kind.name for kind in ours if "name" in vars(kind)} - {Event.name}
 
@@ -115,7 +115,7 @@ def test_every_command_is_one_that_the_program_takes(page: Path) -> None:
 
 
 def test_the_pages_show_every_command() -> None:
-    """The commands are found on the pages: none is passed over because of how it is written."""
+    """The commands are found on the pages, however they are written."""
     found = [words for each in PAGES for words in commands(each.read_text("utf-8"))]
     assert {words[1] for words in found if words[0] == "promptclimb"} == set(COMMANDS)
     assert sum(words[0] == "python" for words in found) >= 10
@@ -124,10 +124,10 @@ def test_the_pages_show_every_command() -> None:
 @page
 def test_every_option_is_one_of_a_command(page: Path) -> None:
     """Or of a benchmark, or of a tool that makes the bundled models."""
-    known = {"--help", "--version", "--print-completion", *FOREIGN_OPTIONS}
+    known = {"--help", "--help-all", "--version", "--print-completion", *FOREIGN_OPTIONS}
     for name in COMMANDS:
         known |= set(options_taken(name))
-    for folder in ("benchmarks", "evaluator/pico_training"):
+    for folder in ("benchmarks", "training"):
         known |= {option for path in (ROOT / folder).glob("*.py") for option in options_of(path)}
     for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):
         assert {option for option in OPTION.findall(code) if f"{option}-*" not in code} <= known, code
@@ -176,7 +176,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @page
-def test_every_event_is_one_that_is_told(page: Path) -> None:
+def test_every_event_is_one_that_is_emitted(page: Path) -> None:
     """A name such as ``restart.finished`` is an event's, or a module's."""
     events = names_of_events()
     rooms = {name.partition(".")[0] for name in events}
@@ -185,16 +185,17 @@ def test_every_event_is_one_that_is_told(page: Path) -> None:
             assert code in events or source_of(code) or source_of(f"agent.{code}"), code
 
 
-def test_the_log_is_described_in_full() -> None:
-    """Every event stands in the table on unattended runs."""
-    text = (ROOT / "docs" / "unattended.md").read_text("utf-8")
-    assert {name for name in names_of_events() if f"`{name}`" not in text} == set()
-
-
 def test_the_result_is_described_in_full() -> None:
-    """The table on the library's page has every field of a result, and no other."""
-    text = (ROOT / "docs" / "library.md").read_text("utf-8")
-    table = text.partition("## What comes back")[2].partition("\n## ")[0]
+    """The table on the page of files has every field of a result, and no other."""
+    text = (ROOT / "docs" / "files.md").read_text("utf-8")
+    table = text.partition("## result.json")[2].partition("\n## ")[0]
     cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     named = {name for cell in cells for name in INLINE.findall(cell)}
     assert named == {one.name for one in fields(SearchResult)}
+
+
+def test_the_pages_are_short() -> None:
+    """At most 20,000 words in docs/ and 120 lines in the README."""
+    words = {path.name: len(path.read_text("utf-8").split()) for path in (ROOT / "docs").glob("*.md")}
+    assert sum(words.values()) <= 20_000, words
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120

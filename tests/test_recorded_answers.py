@@ -14,25 +14,33 @@ from tests.paths import ROOT
 
 
 @pytest.mark.slow
-def test_recorded_answers_are_found_and_telling_brings_what_the_page_says() -> None:
-    """Two sets, one seed: every request of both methods finds its answer, and the one that is told gains."""
+def test_recorded_answers_are_found_and_the_description_brings_what_the_page_says() -> None:
+    """Two sets, one seed: every request of both methods finds its answer; the described one gains."""
     command = [sys.executable, "benchmarks/with_llm.py", "--answers", "benchmarks/recorded/strong.jsonl"]
     command += ["--style", "rich", "--data", "tallies,dice", "--seeds", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
-    assert found["calls"]["pn, told nothing"] == 10
-    assert found["over_pn"]["guided, told the sentence"]["over"] > 4
+    assert found["calls"]["pn, no information"] == 10
+    assert found["over_pn"]["guided, with description"]["over"] > 4
 
 
 @pytest.mark.slow
-def test_a_league_is_played_again_with_recorded_answers(tmp_path: Path) -> None:
+def test_a_comparison_is_played_again_with_recorded_answers(tmp_path: Path) -> None:
     """Without its LLM each that is installed here comes to the template that the kept row says."""
-    names = ["guided, told, by altered views", "pn"]
-    names += ["GEPA, told"] if find_spec("gepa") else []
-    names += ["OPRO, told", "CAPO, told"] if find_spec("promptolution") else []
-    command = [sys.executable, "benchmarks/league.py", "--llm", "by-hand", "--patient", "--tables", "calls"]
-    command += ["--answers", "benchmarks/recorded/league.jsonl", "--seeds", "1", "--data", "frames"]
+    names = ["guided, with description, augmented copies", "pn"]
+    names += ["GEPA, with description"] if find_spec("gepa") else []
+    names += ["OPRO, with description", "CAPO, with description"] if find_spec("promptolution") else []
+    command = [
+        sys.executable,
+        "benchmarks/optimizers.py",
+        "--llm",
+        "by-hand",
+        "--patient",
+        "--tables",
+        "calls",
+    ]
+    command += ["--answers", "benchmarks/recorded/optimizers.jsonl", "--seeds", "1", "--data", "frames"]
     command += ["--only", ";".join(names), "--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.errors import UsageError
 from ...evaluator.open import opened_before
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
-from ..errors import UsageError
 from ..events import Bus, Noted
-from ..events.known_trackers import check_trackers
+from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..llm.member import MORE_TOKENS
 from ..search.inputs import ready_evaluator

@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING, Any
 from filelock import BaseFileLock
 
 from ...evaluator.counts import counted
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.settings import about, shown
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
-from ...evaluator.white_box import REFERENCES as WHITE_BOX
+from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
-from ..errors import (
-    ConfigError,
-    InterruptedRunError,
-    PromptclimbError,
-    StoreError,
-    StoreLockedError,
-    UsageError,
-)
+from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events import Bus
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
 from ..results.result import NOTHING_USABLE, SearchResult

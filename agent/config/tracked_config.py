@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from ...evaluator.settings import setting
-from ..events.known_trackers import parse_track
+from ..events.trackers.known import parse_track
 from .llm_config import LLMConfig
 
 

@@ -1,4 +1,4 @@
-"""What an event is, and how those who listen hear of it."""
+"""Events and the bus that hands them to listeners."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 def unheard(_event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""
 
 
 class ListenerFailed(Event, name="events.listener_failed"):
-    """A listener raised, and hears of nothing any more; the search goes on.
+    """A listener raised and gets no further events; the search goes on.
 
     Attributes:
         listener: Which one.
@@ -70,19 +70,19 @@ class ListenerFailed(Event, name="events.listener_failed"):
 
 
 class Bus:
-    """Tells every listener of every event, in the order in which they joined; itself a listener.
+    """Hands every event to every listener, in the order in which they joined; itself a listener.
 
     A listener that raises is left out from then on: what listens must not be able to end a search.
 
     Args:
-        listeners: Who listens from the beginning.
+        listeners: The first listeners.
     """
 
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = list(listeners)
 
     def __call__(self, event: Event) -> None:
-        """Tell everybody of an event."""
+        """Hand on an event."""
         for listener in tuple(self._listeners):
             try:
                 listener(event)

@@ -9,7 +9,7 @@ from .event import Event
 
 
 class RunOpened(Event, name="search.run_opened"):
-    """The run is on disk: whatever happens from now on, it can be gone on with.
+    """The run is on disk: from now on it can be resumed.
 
     Attributes:
         run_dir: Its folder.
@@ -26,7 +26,7 @@ class SearchStarted(Event, name="search.started"):
         dataset: Name of the data set.
         classes: Number of its classes.
         model: Name and weights of the vision-language model.
-        llm: The LLM's name; None where none is asked.
+        llm: The LLM's name; None if the method asks no LLM.
         method: Name of the method.
         restarts: Restarts in all.
         rounds: Rounds of all restarts together.
@@ -58,7 +58,7 @@ class ImagesEncoded(Event, name="evaluator.images_encoded"):
 
 
 class DefaultTemplateScored(Event, name="search.default_template_scored"):
-    """The plain template is scored, for comparison: no restart knows of it.
+    """The default template is scored, for comparison: no restart uses it.
 
     Attributes:
         template: Its text.
@@ -242,7 +242,7 @@ class SearchStopped(Event, name="search.stopped"):
 
 
 class SearchFinished(Event, name="search.finished"):
-    """The result is written; ``test`` is None where the test split stayed sealed."""
+    """The result is written; ``test`` is None where the test split was not evaluated."""
 
     status: str
     best: str

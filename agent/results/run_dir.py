@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, StoreExistsError, UsageError
+from ..errors import StoreExistsError
 from .leaderboard import leaderboard_csv, templates_json
 from .result import SearchResult
 
@@ -117,7 +118,7 @@ def check_files(run_dir: Path) -> None:
 def belongs_to_a_run(path: Path) -> bool:
     """Return whether a file is one of those that a run lives by: of this run, or of another."""
     # Imported here, because the command line lists the forms of exports and then needs neither.
-    from ..events.sinks.log import FILE_NAME as LOG
+    from ..events.log import FILE_NAME as LOG
     from ..store.disk import FILE_NAME as DATABASE
 
     if path.parent.name == STORE:

@@ -20,7 +20,7 @@ from ..events import (
     StartingTemplatesScored,
     UsageChanged,
 )
-from ..events.sinks.log import logged
+from ..events.log import logged
 from ..store.lock import is_live
 from .figures import are_shares, gains_so_far
 from .guessing import verdict_on

@@ -10,10 +10,8 @@ from pathlib import Path
 from ...evaluator.scoring import EvaluatorInfo
 from ..config.schema import SearchConfig
 from ..events import Bus, Listener, Noted, RunOpened, SearchStarted
-from ..events.sinks import SINKS, Sink
-from ..events.sinks.aside import Aside
-from ..events.sinks.tracker import Tracked, scored_before
-from ..events.sinks.trackers import trackers_of
+from ..events.sinks import SINKS, Sink, ThreadedSink
+from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..results.run_dir import TO_KEEP
 from ..secrets import Scrubber
 
@@ -43,7 +41,7 @@ async def open_sinks(
 
 async def _trackers(
     config: SearchConfig, run_dir: Path, emit: Bus, used: Scrubber, private: Scrubber
-) -> list[Aside]:
+) -> list[ThreadedSink]:
     if not config.track:
         return []
     run = Tracked(

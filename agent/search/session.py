@@ -18,7 +18,7 @@ from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, SearchFinished
-from ..events.known_trackers import check_trackers
+from ..events.trackers.known import check_trackers
 from ..llm.endpoint import Endpoint
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
 from ..results.details import Details

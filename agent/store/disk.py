@@ -91,7 +91,7 @@ class TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
         self.reset("sqlite_synchronous", SYNCHRONOUS_FULL)
 
     def read(self, key: str) -> Any:
-        """Return the JSON value of a key, None if there is none."""
+        """Return the JSON value of a key, None if it is missing."""
         text = self.get(key)
         return None if text is None else parse(text, key)
 
@@ -140,7 +140,7 @@ def translated(directory: Path) -> Iterator[None]:
 
     Raises:
         StoreFullError: No room.
-        StoreCorruptError: The database is torn or is none.
+        StoreCorruptError: The file is torn or not a database.
         StoreError: Anything else.
     """
     try:

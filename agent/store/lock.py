@@ -96,7 +96,7 @@ def is_live(directory: Path) -> bool:
         owner = int((directory / OWNER_NAME).read_text("ascii"))
     except (OSError, ValueError):
         return False  # nobody has begun it
-    # The number may be another process's by now, which the lock tells.
+    # The number may belong to another process by now; the lock decides.
     return is_running(owner) and _is_held(directory / LOCK_NAME)
 
 

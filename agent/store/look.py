@@ -26,9 +26,9 @@ class Exchange:
 
     Attributes:
         position: Where in the run.
-        messages: The request; None where it was not kept: by an older program, or because no answer came.
-        answer: The answer; None where there is none.
-        skipped: Why there is none.
+        messages: The request; None if it was not stored, or no answer came.
+        answer: The answer, if there is one.
+        skipped: The reason why there is no answer.
     """
 
     position: Position

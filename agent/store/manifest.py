@@ -1,4 +1,4 @@
-"""What a store says about itself: which version made it, when, and of what run."""
+"""The manifest of a run's store: format, program version, settings, and the check that they still fit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreCorruptError, StoreVersionError
+from ..errors import StoreCorruptError, StoreMismatchError, StoreVersionError
 from ..versions import PROGRAM, program_version
 
 MANIFEST = "manifest"
 """Its key in the store."""
 FORMAT = 3
-"""Goes up whenever a run of before can no longer be gone on with; 1 does not say which version made it."""
+"""Increases whenever earlier runs can no longer be resumed."""
 
 
 _PARTS: Mapping[str, type] = {
@@ -44,17 +44,17 @@ def check_manifest(manifest: Any, run_dir: Path) -> Mapping[str, Any]:
     """Return a manifest that this version can work with.
 
     Raises:
-        StoreCorruptError: It is none, or one of its parts is not of its shape.
+        StoreCorruptError: It is missing, or a part has another type.
         StoreVersionError: Another version made it.
     """
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
-        raise StoreCorruptError(f"{run_dir}: its store has no manifest, so it is no run's")
+        raise StoreCorruptError(f"{run_dir}: its store has no manifest, so it is not a run")
     if manifest["format"] == FORMAT:
         parts = {**_MAY_LACK, **manifest}
         if wrong := [name for name, kind in _PARTS.items() if not isinstance(parts.get(name), kind)]:
             raise StoreCorruptError(
                 f"{run_dir}: the manifest in its store was changed from outside: {wrong[0]!r} is missing or "
-                "of another type; put back a copy from before, or start a new run"
+                "of another type; restore an earlier copy, or start a new run"
             )
         return manifest
     found = manifest["format"]
@@ -63,6 +63,49 @@ def check_manifest(manifest: Any, run_dir: Path) -> Mapping[str, Any]:
     remedy = "start a new run" if older else f"use {maker}, or start a new run"
     raise StoreVersionError(
         f"{run_dir} holds a run of {'an older' if older else 'a newer'} version (store format {found}, made "
-        f"by {maker}; this is {PROGRAM} {program_version()}, store format {FORMAT}) and cannot be gone on "
-        f"with: {remedy}; its result.json and templates.json can still be read, reported and exported"
+        f"by {maker}; this is {PROGRAM} {program_version()}, store format {FORMAT}) and cannot be "
+        f"resumed: {remedy}; its result.json and templates.json can still be read, reported and exported"
     )
+
+
+NO_LONGER = frozenset({"answer_tokens", "on_bad_image"})
+"""Settings that decided the result in earlier versions. Left-out images are part of the fingerprint."""
+_NAMES = {
+    "endpoints": "what the endpoints are asked for (their model, reasoning_effort, extra_body)",
+    "fingerprint": "the content of data and model (their fingerprint)",
+    "pool": "the starting templates (their hash)",
+    "llm_content": "the content of the LLM's file (its hash)",
+    "wordings": "the texts of --wordings (their hash)",
+    "prompts_version": "the wording of requests (its version)",
+}
+
+
+def check_identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare two identities, nested mappings member by member.
+
+    Raises:
+        StoreMismatchError: They differ; ``differences`` has a line for each difference.
+    """
+    if found := tuple(_differences(before, now, "")):
+        lines = "\n".join(f"  {line}" for line in found)
+        raise StoreMismatchError(
+            f"the run was started with other settings, so its answers and scores do not fit:\n{lines}\n"
+            "start a new run for the new settings, or resume without them",
+            differences=found,
+        )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> list[str]:
+    lines: list[str] = []
+    for name in sorted({*before, *now} - NO_LONGER):
+        # A setting that only a newer program has, and that is not set, is no difference.
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += _differences(old, new, f"{path}{name}.")
+        elif old != new and (old or new):
+            lines.append(f"{_NAMES.get(name, path + name)}: it was {_shown(old)}, now {_shown(new)}")
+    return lines
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else repr(value)

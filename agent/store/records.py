@@ -38,7 +38,7 @@ def read_row(folder: Path, key: str, read: Callable[[Any], T], row: Any) -> T:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise StoreCorruptError(
             f"{folder}: the row {key!r} is not of the shape that this program writes ({why}): it was "
-            "changed from outside; put back a copy from before, or choose another folder"
+            "changed from outside; restore an earlier copy, or choose another folder"
         ) from error
     return value
 
@@ -90,7 +90,7 @@ def answer_position(key: str) -> Position:
     """Return the inverse of ``answer_key``.
 
     Raises:
-        StoreCorruptError: The key is none of ours.
+        StoreCorruptError: It is not such a key.
     """
     try:
         return Position(*map(int, key.removeprefix(ANSWER).split(".")))

@@ -21,9 +21,8 @@ from ..llm.types import ChatAnswer
 from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
 from ..position import Position
 from .disk import FILE_NAME, TextCache, canonical, inspect, translated
-from .identity import check_identity
 from .lock import is_running, lock
-from .manifest import MANIFEST, check_manifest, new_manifest
+from .manifest import MANIFEST, check_identity, check_manifest, new_manifest
 from .records import (
     ANSWER,
     LOOKED_UP,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from ...prompts.requests import Message
 
 FOLDER = "store"
-_ASIDE = f"{FOLDER}.new."
+_BUILDING = f"{FOLDER}.new."
 """What a store is called until it is whole; the number of the process that makes it follows."""
 _CREATING = threading.Lock()
 """Of this process's threads one at a time, as they would share a name."""
@@ -106,7 +105,7 @@ class Store:
             StoreFullError: No room on the disk.
         """
         folder = run_dir / FOLDER
-        aside = run_dir / f"{_ASIDE}{os.getpid()}"
+        building = run_dir / f"{_BUILDING}{os.getpid()}"
         with _CREATING, translated(run_dir):
             if folder.exists():
                 raise StoreExistsError(
@@ -115,17 +114,17 @@ class Store:
             run_dir.mkdir(parents=True, exist_ok=True)
             _sweep(run_dir)
             try:
-                with contextlib.closing(TextCache(aside)) as cache:
+                with contextlib.closing(TextCache(building)) as cache:
                     cache.write({MANIFEST: new_manifest(about), USAGE: asdict(NOTHING)})
-                _appear(aside, folder)
+                _appear(building, folder)
             except BaseException:
-                shutil.rmtree(aside, ignore_errors=True)
+                shutil.rmtree(building, ignore_errors=True)
                 raise
         return cls(folder)
 
     @classmethod
     def open(cls, run_dir: Path) -> Self:
-        """Go on with a run.
+        """Open a run to resume it.
 
         Raises:
             StoreMissingError: There is no run in the directory.
@@ -164,7 +163,7 @@ class Store:
         Raises:
             StoreMismatchError: They differ; it says in what.
         """
-        # Runs of before said nothing of a pool's endpoints there, but kept their settings.
+        # Earlier runs did not store a pool's endpoints there, but in their settings.
         before = {"endpoints": deciding_ways(self._manifest.get("config", {}))}
         check_identity({**before, **self._manifest.get("identity", {})}, identity)
 
@@ -174,7 +173,7 @@ class Store:
         return self._writer.usage
 
     def answer(self, position: Position) -> StoredAnswer | None:
-        """Return the journal's answer at a position, None if there is none."""
+        """Return the journal's answer at a position, None if it is missing."""
         return self._known(answer_key(position), StoredAnswer.from_json)
 
     def answers(self) -> Iterator[tuple[Position, StoredAnswer]]:
@@ -207,8 +206,8 @@ class Store:
         known = self._said.get(position.restart, frozenset())
         self._said[position.restart] = frozenset(hashes)
         by_hash = dict(zip(hashes, messages, strict=True))
-        told = {MESSAGE + one: dict(by_hash[one]) for one in by_hash if one not in known}
-        return {asked_key(position): hashes, **told}
+        new = {MESSAGE + one: dict(by_hash[one]) for one in by_hash if one not in known}
+        return {asked_key(position): hashes, **new}
 
     def score(self, key: str) -> StoredScore | None:
         """Return what the evaluator said of the template with that key, None if it was not asked."""
@@ -232,7 +231,7 @@ class Store:
         await self._writer.write({}, Bill(reserved=NOTHING.minus(reserved)))
 
     def note(self, name: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
-        """Return a small JSON value kept by name, None if there is none.
+        """Return a small JSON value stored under a name, None if it is missing.
 
         Args:
             name: Its name.
@@ -278,15 +277,15 @@ class Store:
 
 def _sweep(run_dir: Path) -> None:
     """Remove what killed processes had begun to make; what a live one is making is left alone."""
-    for left in run_dir.glob(f"{_ASIDE}*"):
-        maker = left.name.removeprefix(_ASIDE)
+    for left in run_dir.glob(f"{_BUILDING}*"):
+        maker = left.name.removeprefix(_BUILDING)
         # This process makes nothing yet: what bears its number is that of one before it.
         if maker.isdecimal() and (int(maker) == os.getpid() or not is_running(int(maker))):
             shutil.rmtree(left)
 
 
-def _appear(aside: Path, folder: Path) -> None:
+def _appear(building: Path, folder: Path) -> None:
     try:
-        aside.rename(folder)
+        building.rename(folder)
     except OSError as error:
         raise StoreExistsError(f"{folder.parent}: another process has just started a run here") from error

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
-from ..errors import ConfigError, StoreCorruptError, StoreVersionError
+from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.endpoint import Asker, Reply
 from ..llm.types import ChatAnswer, ChatRequest
 from ..llm.usage import NO_BILL
@@ -26,7 +27,7 @@ from .disk import FILE_NAME, TextCache, inspect, translated
 from .records import StoredScore, read_row
 
 FORMAT = 1
-"""Goes up whenever a row of before could be taken for something else."""
+"""Increases whenever earlier rows could be misread."""
 _ABOUT = "shared"
 CACHE_ENDPOINT = "cache"
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class SharedCache:
             raise
 
     async def read(self, key: str, read: Callable[[Any], T] = _as_it_is) -> T | None:
-        """Return what the row of a key stands for, None if there is none.
+        """Return what the row of a key stands for, None if it is missing.
 
         Args:
             key: The key.
@@ -140,7 +141,7 @@ def _check(about: Any, folder: Path) -> None:
 
 
 class SharedScorer:
-    """A scorer that asks the shared cache first, and tells it what it learns.
+    """A scorer that looks into the shared cache first, and adds new scores to it.
 
     Args:
         cache: The cache.
@@ -154,7 +155,7 @@ class SharedScorer:
         self._space = space
 
     async def score(self, template: str) -> Verdict:
-        """Score one template; raises what the scorer raises, and writes nothing down then."""
+        """Score one template; raises what the scorer raises, and stores nothing then."""
         key = f"score:{self._space}:{template}"
         if (known := await self._cache.read(key, StoredScore.from_json)) is not None:
             return known.verdict

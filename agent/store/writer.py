@@ -31,7 +31,7 @@ class _Job:
     error: Exception | None = None
 
     def emit(self) -> None:
-        """Tell who waits; on the loop."""
+        """Resolve the future; on the loop."""
         # One that was cancelled waits no more.
         if self.written is None or self.written.done():
             return
@@ -40,8 +40,8 @@ class _Job:
         else:
             self.written.set_exception(self.error)
 
-    def tell_from_outside(self) -> None:
-        """Have the loop tell who waits, if there is one that still runs."""
+    def emit_from_thread(self) -> None:
+        """Resolve the future from a thread, if its loop still runs."""
         if self.written is not None:
             with suppress(RuntimeError):  # it was closed
                 self.written.get_loop().call_soon_threadsafe(self.emit)
@@ -122,7 +122,7 @@ class Writer:
         self._waiting.append(_Job({}, NO_BILL, new=None))
         # A failure here loses seconds of active time at most, no reason to fail a run that has ended.
         for job in self._thread.submit(self._commit_all).result():
-            job.tell_from_outside()
+            job.emit_from_thread()
         self._thread.submit(self._cache.close)
         self._thread.shutdown()
 
@@ -162,7 +162,7 @@ class Writer:
                 self._cache.write_texts(texts)
             self._keys.update(key for key in texts if key.startswith(LOOKED_UP))
             self._usage, self._reserved = usage, reserved
-        except BaseException as error:  # noqa: BLE001 - told to all who share this commit
+        except BaseException as error:  # noqa: BLE001 - raised in every job of this commit
             self._failed = error if isinstance(error, StoreError) else self._unforeseen(error)
             for job in batch:
                 job.error = self._failed

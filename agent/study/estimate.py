@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
-from ...evaluator.inspection import Confusion
-from ...evaluator.scoring import MOST_CONFUSED, Score
+from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN, MOST_NAMES
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
@@ -20,7 +19,6 @@ from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import Style, style_of
 from ..config.schema import SearchConfig
-from ..errors import TokenUsage
 from ..llm.member import MORE_TOKENS
 from ..llm.price_table import priced
 from ..llm.types import ChatRequest
@@ -32,6 +30,7 @@ from ..search.memory import Memory
 from ..search.methods import Ask, Feedback, Propose, View, method_named
 from ..search.methods.in_frames import most_scored_aside
 from ..search.scored import Scored
+from ..token_usage import TokenUsage
 
 Number = TypeVar("Number", int, float)
 Estimate: TypeAlias = dict[str, Any]

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import about, shown
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
-from ..errors import ConfigError
 from ..search.same_content import placed
 from .study import AXES, Study, StudyLlm, StudyMethod, StudyModel
 

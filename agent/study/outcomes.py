@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ...evaluator.errors import PromptclimbError, UsageError
 from ...evaluator.threads import in_thread
-from ...evaluator.white_box import WhiteBoxResult, run
-from ..errors import PromptclimbError, UsageError
+from ...evaluator.white_box.references import WhiteBoxResult
+from ...evaluator.white_box.running import run
 from ..results.details import BEST, ENSEMBLE, Decisions, read_details
 from ..results.guessing import is_no_better, may_be_guessed
 from ..results.result import SearchResult

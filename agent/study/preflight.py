@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...evaluator.counts import counted
+from ...evaluator.errors import ConfigError, DataError, ModelError
 from ...evaluator.open import check_openable
-from ...evaluator.white_box import Planned, check_model, check_planned
+from ...evaluator.white_box.running import Planned, check_model, check_planned
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, DataError, ModelError
-from ..events.known_trackers import check_trackers
+from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..search.inputs import read_pool, read_wordings
 from ..search.same_content import Contents

@@ -12,19 +12,13 @@ from types import MappingProxyType
 from typing import ClassVar, TypeAlias
 
 from ...evaluator.counts import counted, enumerated
+from ...evaluator.errors import PromptclimbError, UsageError
 from ..config.schema import SearchConfig
-from ..errors import (
-    InterruptedRunError,
-    KeyRejectedError,
-    PromptclimbError,
-    StoreError,
-    StoreLockedError,
-    StoreMismatchError,
-    UsageError,
-)
+from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import Budget, Limits
 from ..llm.usage import NOTHING, Usage
-from ..results.result import UNOPENED, SearchResult
+from ..results.notes import UNOPENED
+from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..search.inputs import fallen_back, known_identity, pinned_evaluator
 from ..search.same_content import Contents, check_content, made_by

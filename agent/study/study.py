@@ -22,15 +22,15 @@ from pydantic import (
 )
 
 from ...evaluator.counts import counted
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown
-from ...evaluator.white_box import REFERENCES as WHITE_BOX
-from ...evaluator.white_box import check_reference
+from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
+from ...evaluator.white_box.references import check_reference
 from ..config.description import TELLING
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import MOST_COUNTED, SearchConfig
 from ..config.sources import flag_of, read_toml
-from ..errors import ConfigError
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 """Settings that a study varies."""

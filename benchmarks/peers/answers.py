@@ -1,8 +1,7 @@
-"""Answers that an endpoint has given, kept so that a league can be played again without it.
+"""Recorded answers of an endpoint, so that a comparison can be run again without it.
 
-A line of JSON each: the hash of the cell and what it asked, and what the endpoint said. Who asks the same
-twice in a cell gets the same answers again, in the order in which they were given. One league at a time adds
-to a file.
+A line of JSON each: the hash of the cell and its request, and the reply. A repeated request in a cell gets
+the same answers in their order. One comparison at a time adds to a file.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Answers:
                     raise ValueError(f"line {number}: no recorded answer") from error
 
     def take(self, cell: str, body: bytes) -> bytes | None:
-        """Return the reply that this cell got to this request; None where there is none left."""
+        """Return the reply that this cell got to this request; None if no more are left."""
         left = self._left[_key(cell, body)]
         return left.popleft() if left else None
 
@@ -52,18 +51,22 @@ class Answers:
             OSError: It cannot be written.
         """
         try:
-            told = json.loads(reply)
-            kept = {"request": _key(cell, body), "choices": told["choices"], "usage": told.get("usage") or {}}
+            document = json.loads(reply)
+            kept = {
+                "request": _key(cell, body),
+                "choices": document["choices"],
+                "usage": document.get("usage") or {},
+            }
             _reply(kept)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             return
         add_line(self._file, kept)
 
 
-def holds_answer(told: Any) -> bool:
+def holds_answer(document: Any) -> bool:
     """Return whether what an endpoint said, out of its JSON, is an answer to a chat."""
     try:
-        return isinstance(told["choices"][0]["message"], dict)
+        return isinstance(document["choices"][0]["message"], dict)
     except (TypeError, LookupError):
         return False
 
@@ -77,7 +80,7 @@ def _key(cell: str, body: bytes) -> str:
 def _reply(kept: dict[str, Any]) -> bytes:
     if not holds_answer(kept):
         raise TypeError("no answer")
-    told = {
+    document = {
         "id": f"recorded-{kept['request']}",
         "object": "chat.completion",
         "created": 0,
@@ -85,4 +88,4 @@ def _reply(kept: dict[str, Any]) -> bytes:
         "choices": kept["choices"],
         "usage": dict(kept["usage"]),
     }
-    return json.dumps(told).encode()
+    return json.dumps(document).encode()

@@ -1,4 +1,4 @@
-"""How a neighbour asks the endpoint, and what it may ask: so many calls, and so many templates scored."""
+"""How a peer asks the endpoint, and what it may ask: so many calls, and so many templates scored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLS, SCORINGS, ROUNDS, ITSELF = "calls", "scorings", "rounds", "itself"
 
 
 class SpentError(Exception):
-    """A neighbour wants more than it has."""
+    """A peer wants more than it has."""
 
 
 class Allowance:

@@ -1,6 +1,6 @@
-"""The black box as neighbours ask it: a text in, and which class each of the few shots is taken for.
+"""The black box as peers ask it: a text in, and which class each of the few shots is taken for.
 
-A neighbour's LLM answers in the neighbour's form, and what is taken from that answer is read as generously as
+A peer's LLM answers in the peer's form, and what is taken from that answer is read as generously as
 answers to our own requests are: out of quotes, fences and lists, and at any length that the model reads. What
 still is no template, or too long, classifies nothing correctly, and it is said why.
 """
@@ -14,8 +14,7 @@ from typing import Protocol
 
 from benchmarks.peers.job import INITIAL
 from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.scoring import EvaluatorInfo, SplitScores, Verdict
+from promptclimb.evaluator.scoring import EvaluatorInfo, Predictions, SplitScores, Verdict
 from promptclimb.prompts.caption_grammar import grammar
 from promptclimb.prompts.pools import PLAIN, draw_varied
 from promptclimb.prompts.replies import parse_reply
@@ -26,7 +25,7 @@ WHAT_IT_IS = (
     "compares each image with the caption once for each class, with the class name put into the slot {}, and "
     "takes the class whose caption is nearest. A template is one short line of text with exactly one slot {}"
 )
-"""What every neighbour is told of its task, in the place that it has for that."""
+"""The description of the task that every peer gets, in the place that it has for that."""
 
 
 class Box(Protocol):
@@ -59,7 +58,7 @@ class Scoring(Box, Protocol):
 class Dear:
     """The same black box where it is scorings that are counted: it says that a score is not free.
 
-    Else a search of ours that is told scores words of the sentence beside each request, as many again as it
+    Otherwise a search of ours with description scores free candidates in each round, as many again as it
     proposes, since nothing speaks against it.
 
     Args:
@@ -90,7 +89,7 @@ class Look:
     """What came of a text.
 
     Attributes:
-        template: The template that was read in it; None where there is none.
+        template: The template that was read in it; None if there is not one.
         trouble: Why it classifies nothing; empty where it does.
         predicted: The class of each image that was asked about; None for each where it classifies nothing.
         correct: Whether that is the true one.
@@ -146,7 +145,7 @@ class BlackBox:
         return Look(template, "", predicted, correct)
 
     def starts(self, number: int, *, pool: bool, seed: int) -> list[str]:
-        """Return templates to begin with: the plain one and others, or the best of as many as ours has."""
+        """Return templates to begin with: the default one and others, or the best of as many as ours has."""
         drawn = draw_varied(list(grammar().values()), INITIAL, random.Random(f"league {seed}"))
         texts = [template.text for template in drawn]
         if not pool:
@@ -159,27 +158,27 @@ class BlackBox:
         template, trouble = read(text)
         if template is None:
             raise ValueError(f"what was chosen is no template: {trouble}")
-        told = self._evaluator.predict([[template]], split="test")
-        (predicted,) = told.predicted
+        found = self._evaluator.predict([[template]], split="test")
+        (predicted,) = found.predicted
         assert predicted is not None
-        return [one == true for one, true in zip(predicted, told.labels, strict=True)]
+        return [one == true for one, true in zip(predicted, found.labels, strict=True)]
 
     def _classified(self, template: str) -> tuple[int, ...] | str:
         if template not in self._known:
             try:
-                told = [self._evaluator.predict([[template]], split=name) for name in self._splits]
+                found = [self._evaluator.predict([[template]], split=name) for name in self._splits]
             except TemplateRejectedError as error:
                 self._known[template] = str(error)
             else:
-                self.labels = tuple(label for one in told for label in one.labels)
+                self.labels = tuple(label for one in found for label in one.labels)
                 self._known[template] = tuple(
-                    label for one in told for labels in one.predicted for label in labels or ()
+                    label for one in found for labels in one.predicted for label in labels or ()
                 )
         return self._known[template]
 
 
 def read(text: str) -> tuple[str | None, str]:
-    """Return the first template in a text, or why there is none."""
+    """Return the first template in a text, or why it has not any."""
     reply = parse_reply(text, max_words=None)
     if reply.templates:
         return reply.templates[0].text, ""

@@ -1,7 +1,7 @@
 """One cell, in a process of its own: ``python -m benchmarks.peers.cell FOLDER BASE_URL``.
 
 It reads a job, a line of JSON, from standard input, and leaves what came of it in the folder. It ends when
-standard input does: without the league there is nobody to ask. Its time is that of the search, from the
+standard input does: without the comparison there is nobody to ask. Its time is that of the search, from the
 opened black box to the pick; the test split is opened after it.
 """
 

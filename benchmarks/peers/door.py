@@ -1,4 +1,4 @@
-"""The one endpoint of the league, on loopback: passes requests on, and counts for each cell what it gets.
+"""The one endpoint of the comparison, on loopback: passes requests on, and counts for each cell what it gets.
 
 Behind it stands the LLM, with its key if it has one, or answers that it has given before; whoever asks here
 needs no key. A cell can be given trouble: a 429 for one request or for a while, or an answer that is made,
@@ -25,7 +25,7 @@ from benchmarks.peers.answers import Answers, holds_answer
 
 RETRY_AFTER_S = 2
 WAITS = ("Retry-After", "Retry-After-Ms")
-"""Headers that say how long to wait; those who ask at the door are to hear it."""
+"""Headers that say how long to wait; those who ask at the door get them."""
 EARLY_S = 0.05
 """How much sooner than it was asked for still is in time."""
 CLOSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
@@ -69,7 +69,7 @@ class Account:
         failed: All others.
         failure: What the last request without an answer got.
         early: Those that were refused again since they came sooner than they had been asked to.
-        prompt_tokens, completion_tokens: As the endpoint tells.
+        prompt_tokens, completion_tokens: As the endpoint reports.
     """
 
     requests: int = 0
@@ -105,7 +105,7 @@ class Trouble:
         seconds: How long requests are refused; 0 for one of them.
         reached: Set when it has happened.
         until: When requests are answered again.
-        told: When each request that was refused may come again.
+        waits: When each request that was refused may come again.
     """
 
     at: int
@@ -113,7 +113,7 @@ class Trouble:
     seconds: float = 0.0
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     until: float | None = None
-    told: dict[bytes, float] = field(default_factory=dict)
+    waits: dict[bytes, float] = field(default_factory=dict)
 
 
 class Door:
@@ -234,6 +234,6 @@ class Door:
             trouble.reached.set()
         elif now >= trouble.until:
             return False
-        account.early += now < trouble.told.get(body, now) - EARLY_S
-        trouble.told[body] = now + RETRY_AFTER_S
+        account.early += now < trouble.waits.get(body, now) - EARLY_S
+        trouble.waits[body] = now + RETRY_AFTER_S
         return True

@@ -71,24 +71,24 @@ async def _row(played: _Played, refuse_s: float) -> dict[str, Any]:
     job = played.job
     row: dict[str, Any] = {"row": job.row, "set": job.data, "seed": job.seed, "calls": job.calls}
     plain = await played.once("undisturbed")
-    row["undisturbed"] = _told(plain)
+    row["undisturbed"] = _reported(plain)
     if "error" in plain or not plain["answered"]:
         return row
     middle = plain["answered"] // 2 + 1
     before = await played.once("kill", Trouble(middle, "hold"))
     after = await played.once("kill")
     row["kill"] = {
-        **_told(after),
+        **_reported(after),
         "killed_after": before["answered"],
         "paid_again": after["answered"] - plain["answered"],
         "same_pick": after.get("template") == plain["template"],
     }
-    row["429 once"] = _told(await played.once("once", Trouble(middle, "refuse")))
+    row["429 once"] = _reported(await played.once("once", Trouble(middle, "refuse")))
     long = await played.once("while", Trouble(middle, "refuse", refuse_s))
-    row["429 for a while"] = {**_told(long), "seconds": refuse_s, "retry_after": RETRY_AFTER_S}
+    row["429 for a while"] = {**_reported(long), "seconds": refuse_s, "retry_after": RETRY_AFTER_S}
     return row
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _reported(row: dict[str, Any]) -> dict[str, Any]:
     names = ("requests", "answered", "refused", "early", "wall_s", "ended", "version", "error")
     return {name: row[name] for name in names if name in row}

@@ -33,7 +33,7 @@ template, and some feedback on how that could be better:
 <side_info>
 ```
 
-Your task is to write a new template. It is {what}.{told}
+Your task is to write a new template. It is {what}.{shows}
 
 Read all the examples and the corresponding feedback. Identify what the images of this task have in common \
 and what the model confuses, and let the template say what helps it.
@@ -118,7 +118,7 @@ class Reflecting:
         found = self._client.chat.completions.create(
             model=self._model, messages=messages, temperature=TEMPERATURE, max_tokens=ANSWER_TOKENS
         )
-        self._allowance.take()  # a request that fails is none: GEPA goes on to the next round
+        self._allowance.take()  # a failed request does not count: GEPA goes on to the next round
         return found.choices[0].message.content or ""
 
 
@@ -127,14 +127,14 @@ def play(job: Job, place: Place, box: BlackBox) -> Pick:
     allowance = Allowance(job, box)
     images = list(range(len(box.labels)))
     (start,) = box.starts(1, pool=job.of.pool, seed=job.seed)
-    told = f" What the images show: {job.sentence}." if job.of.told else ""
+    shows = f" What the images show: {job.sentence}." if job.of.described else ""
     enough = len(images) + job.calls * (len(images) + 6) + SPARE
     found = gepa.optimize(
         seed_candidate={COMPONENT: start},
         trainset=images,
         adapter=Captions(box, allowance),
         reflection_lm=Reflecting(job, place, allowance),
-        reflection_prompt_template=REFLECTION.format(what=WHAT_IT_IS, told=told),
+        reflection_prompt_template=REFLECTION.format(what=WHAT_IT_IS, shows=shows),
         max_metric_calls=enough,
         stop_callbacks=lambda _state: allowance.is_spent(),
         cache_evaluation=True,

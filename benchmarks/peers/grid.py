@@ -1,4 +1,4 @@
-"""The sets, rows and cells of the league, as its options name them."""
+"""The sets, rows and cells of the comparison, as its options name them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from benchmarks.peers.job import ROWS, Job, Row
 from benchmarks.peers.playing import ROOT
 from promptclimb.agent.llm.local import model_name
 
-SUITE = ROOT / "suites" / "miniature.toml"
+SUITE = ROOT / "suites" / "bundled.toml"
 LEFT_OUT = ("photos", "artworks", "digits")
 TABLES = ("calls", "scorings")
 
 
 def sentences() -> dict[str, str]:
-    """Return the sets of the league, each with the sentence that says what it shows."""
-    told = tomllib.loads(SUITE.read_text("utf-8"))["describe"]
-    return {name: sentence for name, sentence in told.items() if name not in LEFT_OUT}
+    """Return the sets of the comparison, each with the sentence that says what it shows."""
+    found = tomllib.loads(SUITE.read_text("utf-8"))["describe"]
+    return {name: sentence for name, sentence in found.items() if name not in LEFT_OUT}
 
 
 def rows_asked(only: str) -> list[Row]:
-    """Return the rows that are named, or whose names hold one of some words; all where none is given."""
+    """Return the rows that are named, or whose names hold one of some words; all if empty."""
     wanted = [word.strip().lower() for word in only.split(";") if word.strip()]
     names = {row.name.lower() for row in ROWS}
     found = [row for row in ROWS if not wanted or any(_is_meant(row, word, names) for word in wanted)]
@@ -39,10 +39,12 @@ def _is_meant(row: Row, word: str, names: Collection[str]) -> bool:
 
 def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     """Yield every cell with its table: table by table, seed by seed, set by set."""
-    told, rows = sentences(), rows_asked(options.only)
-    sets = list(told) if options.data == "all" else options.data.split(",")
-    if unknown := [name for name in sets if name not in told]:
-        raise SystemExit(f"--data {','.join(unknown)}: not of the league; there are {', '.join(told)}")
+    sets_described, rows = sentences(), rows_asked(options.only)
+    sets = list(sets_described) if options.data == "all" else options.data.split(",")
+    if unknown := [name for name in sets if name not in sets_described]:
+        raise SystemExit(
+            f"--data {','.join(unknown)}: not of the comparison; there are {', '.join(sets_described)}"
+        )
     for table, seed, data, row in itertools.product(options.tables, options.seeds, sets, rows):
         equal_calls = table == "calls"
         yield (
@@ -53,7 +55,7 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
                 seed=seed,
                 shots=options.shots,
                 model=options.model,
-                sentence=told[data] if row.told else "",
+                sentence=sets_described[data] if row.described else "",
                 calls=options.calls if equal_calls else options.most_calls,
                 scorings=None if equal_calls else options.scorings,
                 llm=model_name(options.llm) if is_local(options) else options.llm,

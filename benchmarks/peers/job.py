@@ -1,9 +1,9 @@
-"""What the league is made of: its rows, and one cell as a value that goes to a process of its own."""
+"""What the comparison is made of: its rows, and one cell as a value that goes to a process of its own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,42 +23,65 @@ class Row:
 
     Attributes:
         name: As it is shown.
-        player: Who searches: ``our``, or a neighbour's package.
+        player: Who searches: ``our``, or a peer's package.
         method: Which of its methods.
-        told: Whether it is told the sentence on what the pictures show.
-        pool: Whether a neighbour begins with the best of ``INITIAL`` templates; ours does anyhow.
+        described: Whether its LLM gets the description.
+        pool: Whether a peer begins with the best of ``INITIAL`` templates; ours does anyhow.
         package: What it comes from; empty for this project.
-        views: Altered views of each image that it chooses by; ours alone can.
+        views: Augmented copies of each image that it chooses by; ours alone can.
+        recorded: Its name in recorded rows and in keys of cells, if that differs.
     """
 
     name: str
     player: str
     method: str
-    told: bool = False
+    described: bool = False
     pool: bool = False
     package: str = ""
     views: int = 0
+    recorded: str = ""
 
 
-def _neighbour(name: str, player: str, method: str, package: str) -> tuple[Row, ...]:
+def _peer(name: str, player: str, method: str, package: str) -> tuple[Row, ...]:
     return (
-        Row(f"{name}, told", player, method, told=True, package=package),
-        Row(f"{name}, untold", player, method, package=package),
-        Row(f"{name}, told, from the pool", player, method, told=True, pool=True, package=package),
+        Row(
+            f"{name}, with description",
+            *(player, method),
+            described=True,
+            package=package,
+            recorded=f"{name}, told",
+        ),
+        Row(f"{name}, without description", player, method, package=package, recorded=f"{name}, untold"),
+        Row(
+            f"{name}, with description, from our starting templates",
+            *(player, method),
+            described=True,
+            pool=True,
+            package=package,
+            recorded=f"{name}, told, from the pool",
+        ),
     )
 
 
 ROWS = (
-    Row("guided, told", OURS, "guided", told=True),
-    Row("guided, told, by altered views", OURS, "guided", told=True, views=DEFAULT_VIEWS),
-    Row("guided, untold", OURS, "guided"),
+    Row("guided, with description", OURS, "guided", described=True, recorded="guided, told"),
+    Row(
+        "guided, with description, augmented copies",
+        *(OURS, "guided"),
+        described=True,
+        views=DEFAULT_VIEWS,
+        recorded="guided, told, by altered views",
+    ),
+    Row("guided, class names only", OURS, "guided", recorded="guided, untold"),
     Row("pn", OURS, "pn"),
     Row("random", OURS, "random"),
-    *_neighbour("GEPA", "gepa", "gepa", "gepa"),
-    *_neighbour("OPRO", "promptolution", "opro", "promptolution"),
-    *_neighbour("EvoPromptGA", "promptolution", "evopromptga", "promptolution"),
-    *_neighbour("CAPO", "promptolution", "capo", "promptolution"),
+    *_peer("GEPA", "gepa", "gepa", "gepa"),
+    *_peer("OPRO", "promptolution", "opro", "promptolution"),
+    *_peer("EvoPromptGA", "promptolution", "evopromptga", "promptolution"),
+    *_peer("CAPO", "promptolution", "capo", "promptolution"),
 )
+NAMES: Mapping[str, str] = {row.recorded: row.name for row in ROWS if row.recorded}
+"""The names of rows by their recorded ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +94,7 @@ class Job:
         seed: Of the few shots and of the search.
         shots: Training images a class.
         model: The black box.
-        sentence: What the pictures show; empty where nobody is told.
+        sentence: What the pictures show; empty for a row without description.
         calls: LLM calls at most.
         scorings: Templates scored on all images at most; None where calls alone bound it.
         llm: What the endpoint calls its model.
@@ -106,15 +129,15 @@ class Job:
 
     @property
     def key(self) -> str:
-        """What tells this cell from others in a file of finished ones.
+        """Identify this cell in a file of finished ones.
 
         Ours differ in the number of their calls alone, so that a cell may stand in both tables; but for
-        ``guided`` that is told, which scores beside its requests where that costs nothing (see ``Dear``).
+        ``guided`` with description, which scores free candidates if that costs nothing (see ``Dear``).
         """
-        named = asdict(self)
+        named = asdict(self) | {"row": self.of.recorded or self.row}
         if self.of.player == OURS:
-            aside = self.of.method == "guided" and self.of.told
-            named |= {"calls": self.rounds, **({} if aside and self.scorings else {"scorings": None})}
+            scores_free = self.of.method == "guided" and self.of.described
+            named |= {"calls": self.rounds, **({} if scores_free and self.scorings else {"scorings": None})}
         return json.dumps({name: value for name, value in named.items() if name != "patient"}, sort_keys=True)
 
 
@@ -123,7 +146,7 @@ class Place:
     """Where a cell is played.
 
     Attributes:
-        folder: What is left there is gone on with by whoever can.
+        folder: What is left there is resumed by those that can.
         base_url: The endpoint, counted for this cell alone.
     """
 
@@ -136,7 +159,7 @@ class Pick:
     """What a search came to.
 
     Attributes:
-        text: The template, or what a neighbour takes for one.
+        text: The template, or what a peer takes for one.
         scored: Templates scored, each on all images; a template that was seen on some of them counts as the
             share of these.
         templates: Distinct ones among them.

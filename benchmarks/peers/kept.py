@@ -29,7 +29,7 @@ def add_line(file: Path, value: Any) -> None:
 
 
 def kept(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return finished cells by key; a line that was cut short by a kill, or damaged, is none."""
+    """Return finished cells by key; a line that was cut short by a kill, or damaged, is skipped."""
     file = folder / ROWS_KEPT
     found = {}
     # By line feeds alone: an error may hold other ends of a line.

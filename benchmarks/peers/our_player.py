@@ -14,7 +14,7 @@ from promptclimb.evaluator.scoring import Evaluator
 
 
 def play(job: Job, place: Place, evaluator: Evaluator) -> Pick:
-    """Search, or go on with a search that was begun in this folder."""
+    """Search, or resume the search in this folder."""
     return asyncio.run(_play(job, place, evaluator))
 
 
@@ -38,7 +38,7 @@ def _config(job: Job, place: Place) -> SearchConfig:
         seed=job.seed,
         model=job.model,
         method=row.method,
-        describe=job.sentence if row.told else None,
+        describe=job.sentence if row.described else None,
         llm=job.llm if asks else None,
         base_url=place.base_url if asks else None,
         restarts=1,

@@ -51,7 +51,7 @@ async def outcome(
 
     Args:
         job: The cell.
-        folder: Where it leaves what it has; what is there is gone on with by whoever can.
+        folder: Where it leaves what it has; what is there is resumed by those that can.
         door: Whom it asks.
         cell: Its name there.
         minutes: How long it may take.
@@ -75,7 +75,7 @@ async def outcome(
             if one is not None:
                 one.cancel()
     if spoilt.done():
-        (folder / RESULT).unlink(missing_ok=True)  # a neighbour may come to its end without an answer
+        (folder / RESULT).unlink(missing_ok=True)  # a peer may come to its end without an answer
         error = spoilt.result()
     return row_of(job, folder, door.accounts[cell], error or _ending(process.returncode))
 
@@ -83,11 +83,11 @@ async def outcome(
 def row_of(job: Job, folder: Path, account: Account, error: str) -> dict[str, Any]:
     """Return what is known of a cell; of one that the LLM never answered, that it has failed.
 
-    Some neighbours take a failed request for an answer that brought nothing, and keep what they began with.
+    Some peers take a failed request for an answer that brought nothing, and keep what they began with.
     """
-    told = {name: value for name, value in asdict(job).items() if name not in ("sentence", "patient")}
+    named = {name: value for name, value in asdict(job).items() if name not in ("sentence", "patient")}
     counts = {name: value for name, value in asdict(account).items() if name != "failure"}
-    row: dict[str, Any] = {"key": job.key, **told, **counts}
+    row: dict[str, Any] = {"key": job.key, **named, **counts}
     try:
         found = json.loads((folder / RESULT).read_text("utf-8"))
     except OSError:

@@ -66,8 +66,8 @@ class Classifying(BasePredictor):
             look = self._box.look(text, places)
             for place, label in zip(places, look.predicted, strict=True):
                 found[text, place] = "" if label is None else self._box.names[label].lower()
-        told = [found[text, _place(x)] for text, x in zip(texts, xs, strict=True)]
-        return told, [f"{x}\n{one}" for x, one in zip(xs, told, strict=True)]
+        taken = [found[text, _place(x)] for text, x in zip(texts, xs, strict=True)]
+        return taken, [f"{x}\n{one}" for x, one in zip(xs, taken, strict=True)]
 
     def _extract_preds(self, preds: list[str]) -> list[str]:
         return preds
@@ -107,10 +107,10 @@ def _client(job: Job, place: Place) -> APILLM:
 def _task(job: Job, box: BlackBox) -> ClassificationTask:
     names = [box.names[label] for label in box.labels]
     images = pd.DataFrame({"x": [f"image {place}" for place in range(len(names))], "y": names})
-    told = f" What the images show: {job.sentence}." if job.of.told else ""
+    shows = f" What the images show: {job.sentence}." if job.of.described else ""
     return ClassificationTask(
         images.sample(frac=1, random_state=job.seed).reset_index(drop=True),
-        task_description=f"Write {WHAT_IT_IS}.{told}",
+        task_description=f"Write {WHAT_IT_IS}.{shows}",
         n_subsamples=min(BLOCK, len(names)),
         metric=lambda true, taken: float(true == taken),
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from benchmarks.peers.hits import unpacked
-from benchmarks.peers.job import ROWS
+from benchmarks.peers.job import NAMES, ROWS
 from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
 
 OURS = ROWS[0].name
@@ -28,11 +28,12 @@ Cells = Mapping[tuple[str, int], Mapping[str, Any]]
 
 
 def document(rows: Rows) -> dict[str, Any]:
-    """Return what a table says, row by row in the order of the league.
+    """Return what a table says, row by row in the order of the comparison.
 
     A mean is over sets of the means over seeds. A difference is of ``OURS`` less the row, over cells that
     both have, in points; what is drawn again for its interval are test images, seeds and sets.
     """
+    rows = [{**row, "row": NAMES.get(row["row"], row["row"])} for row in rows]
     names = [row.name for row in ROWS if any(each["row"] == row.name for each in rows)]
     done = {name: _cells(rows, name) for name in names}
     return {
@@ -59,7 +60,7 @@ def _row(name: str, rows: Rows, done: Mapping[str, Cells]) -> dict[str, Any]:
     for figure in FIGURES:
         found[figure] = round(statistics.mean(row[figure] for row in own.values()), DIGITS)
     found["unanswered"] = sum(row.get("failed", 0) for row in own.values())
-    # One that waited for its neighbours says nothing of its own time.
+    # The time of one that waited for others is not its own.
     alone = [row["wall_s"] for row in own.values() if row.get("at_once", 1) == 1]
     found["wall_s"] = round(statistics.mean(alone), DIGITS) if alone else None
     found["ended"] = dict(Counter(row["ended"] for row in own.values()).most_common())
@@ -104,17 +105,17 @@ def first_on(name: str, done: Mapping[str, Cells]) -> dict[str, int]:
             first += 1
             within += 1
             continue
-        told = difference(shared[name], shared[best])
-        within += told is not None and told["interval"] is not None and told["interval"][1] >= 0
+        apart = difference(shared[name], shared[best])
+        within += apart is not None and apart["interval"] is not None and apart["interval"][1] >= 0
     return {"first": first, "first_or_within": within, "of": len(sets)}
 
 
-def markdown(title: str, told: Mapping[str, Any]) -> str:
+def markdown(title: str, table: Mapping[str, Any]) -> str:
     """Return a table as Markdown."""
-    seeds = ", ".join(map(str, told["seeds"]))
-    lines = [f"**{title}** ({len(told['sets'])} sets, seeds {seeds})", "", _line(*COLUMNS)]
+    seeds = ", ".join(map(str, table["seeds"]))
+    lines = [f"**{title}** ({len(table['sets'])} sets, seeds {seeds})", "", _line(*COLUMNS)]
     lines.append(_line(*("---" for _ in COLUMNS)))
-    for name, row in told["rows"].items():
+    for name, row in table["rows"].items():
         if "test" not in row:
             lines.append(_line(name, "", f"failed: {row['errors'][0]}", *("" for _ in COLUMNS[3:])))
             continue
@@ -134,7 +135,7 @@ def markdown(title: str, told: Mapping[str, Any]) -> str:
                 f"{row['first']['first_or_within']} of {row['first']['of']}",
             )
         )
-    if first := told["rows"].get(OURS, {}).get("first"):
+    if first := table["rows"].get(OURS, {}).get("first"):
         on = f"{first['first_or_within']} of {first['of']} sets"
         lines += ["", f"{OURS}: first, or within the interval of the first, on {on}."]
     return "\n".join(lines) + "\n"
@@ -171,16 +172,16 @@ def _refused(case: Mapping[str, Any], plain: int) -> str:
     return f"goes on; {tried}"
 
 
-def _over(told: Mapping[str, Any] | None) -> str:
-    if told is None:
+def _over(over: Mapping[str, Any] | None) -> str:
+    if over is None:
         return ""
-    interval = told["interval"]
+    interval = over["interval"]
     span = "" if interval is None else f" [{interval[0]:+.1f}, {interval[1]:+.1f}]"
-    return f"{told['mean']:+.1f}{span}"
+    return f"{over['mean']:+.1f}{span}"
 
 
 def _line(*cells: str) -> str:
-    """Return a line of a table; what a neighbour said in its error may hold anything."""
+    """Return a line of a table; what a peer said in its error may hold anything."""
     safe = (
         one.replace("\\", "\\\\").replace("|", "\\|").replace("`", "'").replace("<", "&lt;") for one in cells
     )

@@ -22,7 +22,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.study.document import findings
 from promptclimb.agent.study.study import Study
 from promptclimb.agent.study.transfer import Transferred
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
@@ -343,11 +343,11 @@ def test_the_example_on_the_page_is_a_study(unread: list[str], capsys: pytest.Ca
     assert keys == set(Study.model_fields)
 
 
-def test_the_miniature_is_not_of_the_sets_that_methods_were_made_on() -> None:
+def test_the_bundled_benchmark_is_not_of_the_sets_that_methods_were_made_on() -> None:
     """Twelve bundled sets at least, each with its sentence; none on which methods were tried out."""
-    found = tomllib.loads((ROOT / "suites" / "miniature.toml").read_text())
-    told = (ROOT / "benchmarks" / "told.py").read_text()
-    eight = re.findall(r'^    "([\w-]+)": Told\(', told, re.MULTILINE)[:8]
+    found = tomllib.loads((ROOT / "suites" / "bundled.toml").read_text())
+    code = (ROOT / "benchmarks" / "descriptions.py").read_text()
+    eight = re.findall(r'^    "([\w-]+)": Sayings\(', code, re.MULTILINE)[:8]
     assert "dice" in eight
     assert len(found["data"]) >= 12
     assert set(found["describe"]) == set(found["data"])

@@ -17,7 +17,6 @@ import pytest
 import tomli_w
 
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.errors import ModelError
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.lock import lock_folder
 from promptclimb.agent.store.run import Store
@@ -25,6 +24,7 @@ from promptclimb.agent.study import document as study_document
 from promptclimb.agent.study import outcomes
 from promptclimb.agent.study.outcomes import fit
 from promptclimb.agent.study.transfer import Transferred
+from promptclimb.evaluator.errors import ModelError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Verdict
 from promptclimb.evaluator.spec import EvaluatorSpec

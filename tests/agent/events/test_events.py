@@ -12,9 +12,9 @@ import pytest
 
 from promptclimb.agent import events
 from promptclimb.agent.events import Bus, Event, ListenerFailed, Noted, SearchStopped, TemplateScored
+from promptclimb.agent.events import log as log_module
+from promptclimb.agent.events.log import FILE_NAME, EventLog, logged
 from promptclimb.agent.events.sinks import SINKS
-from promptclimb.agent.events.sinks import log as log_module
-from promptclimb.agent.events.sinks.log import FILE_NAME, EventLog, logged
 from promptclimb.agent.position import Position
 
 SCORED = TemplateScored(
@@ -40,7 +40,7 @@ def test_every_kind_has_a_name_of_its_own_and_is_frozen() -> None:
     assert {kind.__name__ for kind in named} <= set(events.__all__)
 
 
-def test_a_position_is_told_by_its_numbers() -> None:
+def test_a_position_is_reported_by_its_numbers() -> None:
     """JSON values, whoever reads them."""
     assert SCORED.fields() == {
         "restart": 2, "conversation": 1, "round": 3,
@@ -49,28 +49,28 @@ def test_a_position_is_told_by_its_numbers() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("the terminal has gone"), asyncio.CancelledError("has gone")])
-def test_a_listener_that_raises_is_left_out_and_told_of(error: BaseException) -> None:
-    """The others hear of everything, and the search goes on."""
-    heard: list[Event] = []
+def test_a_listener_that_raises_is_left_out_and_reported(error: BaseException) -> None:
+    """The others get everything, and the search goes on."""
+    events: list[Event] = []
 
     def broken(event: Event) -> None:
         raise error
 
-    bus = Bus(broken, heard.append)
+    bus = Bus(broken, events.append)
     bus(Noted(text="one"))
     bus(Noted(text="two"))
-    assert [type(event) for event in heard] == [ListenerFailed, Noted, Noted]
-    assert "has gone" in str(heard[0].fields()["error"])
+    assert [type(event) for event in events] == [ListenerFailed, Noted, Noted]
+    assert "has gone" in str(events[0].fields()["error"])
 
 
-def test_who_joins_hears_until_it_leaves() -> None:
+def test_who_joins_gets_events_until_it_leaves() -> None:
     """A listener for a time."""
-    heard: list[Event] = []
+    events: list[Event] = []
     bus = Bus()
-    with bus.joined(heard.append):
+    with bus.joined(events.append):
         bus(Noted(text="one"))
     bus(Noted(text="two"))
-    assert heard == [Noted(text="one")]
+    assert events == [Noted(text="one")]
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -92,7 +92,7 @@ def test_the_log_begins_with_the_first_event(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-async def test_what_is_told_in_one_turn_of_the_loop_is_written_at_once(
+async def test_what_is_reported_in_one_turn_of_the_loop_is_written_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch of scores is one write and one flush, and is in the file one turn later."""
@@ -134,15 +134,15 @@ def test_what_can_hold_a_secret_passes_the_scrubber_and_nothing_else(tmp_path: P
 
 
 async def test_a_log_that_fails_after_a_turn_is_left_out_with_the_next_event(tmp_path: Path) -> None:
-    """Whoever told the event has gone on by then; the search goes on, and it is said."""
-    heard: list[Event] = []
+    """The emitter has continued by then; the search goes on, and it is said."""
+    events: list[Event] = []
     with EventLog(tmp_path / "missing" / FILE_NAME) as log:
-        bus = Bus(log, heard.append)
+        bus = Bus(log, events.append)
         bus(Noted(text="one"))
         await asyncio.sleep(0)
         bus(Noted(text="two"))
         bus(Noted(text="three"))
-    assert [event.name for event in heard] == [
+    assert [event.name for event in events] == [
         "search.noted", "events.listener_failed", "search.noted", "search.noted",
     ]  # fmt: skip
 
@@ -151,14 +151,14 @@ async def test_a_log_that_fails_after_a_turn_is_left_out_with_the_next_event(tmp
 @pytest.mark.parametrize("held", [True, False])
 def test_a_log_on_a_full_disk_ends_nothing(held: bool, tmp_path: Path) -> None:
     """Neither where it starts nor where it is closed, with lines in it that could not be written."""
-    heard: list[Event] = []
+    events: list[Event] = []
     (tmp_path / FILE_NAME).symlink_to("/dev/full")
     with EventLog(tmp_path / FILE_NAME, held=held) as log:
-        bus = Bus(log, heard.append)
+        bus = Bus(log, events.append)
         bus(Noted(text="one"))
         log.start()
         bus(Noted(text="two"))
-    assert [event.name for event in heard].count("events.listener_failed") == 1
+    assert [event.name for event in events].count("events.listener_failed") == 1
 
 
 def test_a_torn_line_takes_no_other_with_it(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_torn_line_takes_no_other_with_it(tmp_path: Path) -> None:
 
 
 def test_the_log_keeps_secrets_out_and_stays_bounded(tmp_path: Path) -> None:
-    """Each value passes the scrubber; of a full file the older part moves aside, at most three times."""
+    """Each value passes the scrubber; of a full file the older part moves away, at most three times."""
     path = tmp_path / "events.jsonl"
     with EventLog(path, scrub=lambda value: "[secret]", max_bytes=500) as log:
         for _ in range(100):
@@ -186,9 +186,9 @@ def test_the_log_keeps_secrets_out_and_stays_bounded(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_write_is_left_out(tmp_path: Path) -> None:
     """A full disk under the log prints no traceback and ends nothing."""
-    heard: list[Event] = []
+    events: list[Event] = []
     with EventLog(tmp_path / "missing" / "events.jsonl") as log:
-        bus = Bus(log, heard.append)
+        bus = Bus(log, events.append)
         bus(Noted(text="one"))
         bus(Noted(text="two"))
-    assert [event.name for event in heard] == ["events.listener_failed", "search.noted", "search.noted"]
+    assert [event.name for event in events] == ["events.listener_failed", "search.noted", "search.noted"]

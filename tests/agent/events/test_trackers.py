@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.errors import ConfigError, UsageError
 from promptclimb.agent.events import (
     Bus,
     DefaultTemplateScored,
@@ -23,13 +22,20 @@ from promptclimb.agent.events import (
     SearchStarted,
     TemplateScored,
     UsageChanged,
-    known_trackers,
 )
-from promptclimb.agent.events.known_trackers import TRACKERS, check_trackers, parse_track
-from promptclimb.agent.events.sinks.aside import Aside
-from promptclimb.agent.events.sinks.greetings import unheard
-from promptclimb.agent.events.sinks.tracker import Figures, Row, Scored, Tracked, scored_before
+from promptclimb.agent.events.sinks import ThreadedSink
+from promptclimb.agent.events.trackers import known as known_trackers
+from promptclimb.agent.events.trackers.figures import (
+    EarlierScore,
+    FigureRow,
+    Figures,
+    Tracked,
+    scored_before,
+    silent_stdout,
+)
+from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
 from promptclimb.agent.position import Position
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.words import reply_text
 
@@ -52,7 +58,7 @@ class Board:
     def __init__(self) -> None:
         self.begun: list[Mapping[str, str]] = []
         self.place = "board"
-        self.rows: list[Row] = []
+        self.rows: list[FigureRow] = []
         self.sent: list[int] = []
         self.broken = False
         self.closed: list[tuple[str, Mapping[str, float]]] = []
@@ -60,7 +66,7 @@ class Board:
     def begin(self, params: Mapping[str, str]) -> None:
         self.begun.append(params)
 
-    def figures(self, rows: Sequence[Row]) -> None:
+    def figures(self, rows: Sequence[FigureRow]) -> None:
         if self.broken:
             raise OSError("nobody there")
         self.rows += rows
@@ -73,7 +79,7 @@ class Board:
 def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: Path) -> None:
     """The n-th template is step n; what earlier sessions sent counts, and is not sent again."""
     board = Board()
-    run = Tracked(run_dir=tmp_path, settings={"seed": 3}, earlier=[Scored(1, "a {}", 0.5, None)])
+    run = Tracked(run_dir=tmp_path, settings={"seed": 3}, earlier=[EarlierScore(1, "a {}", 0.5, None)])
     run.note_step("board", 1)
     figures = Figures(board, run)
     used = UsageChanged(
@@ -93,9 +99,9 @@ def test_figures_are_by_scored_template_and_only_the_last_are_of_test(tmp_path: 
     assert board.closed == [("finished", {"best_train": 0.5, "evaluated": 3, "test": 0.25, **spent})]
 
 
-def test_the_gain_over_plain_is_a_figure_of_each_step(tmp_path: Path) -> None:
+def test_the_gain_over_default_is_a_figure_of_each_step(tmp_path: Path) -> None:
     """From when it is known on: of what an earlier session has scored too, and at the end."""
-    earlier = [Scored(1, "a {}", 0.25, None), Scored(1, "b {}", 0.5, None, plain=0.375)]
+    earlier = [EarlierScore(1, "a {}", 0.25, None), EarlierScore(1, "b {}", 0.5, None, default=0.375)]
     board = Board()
     figures = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
     plain = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
@@ -103,9 +109,9 @@ def test_the_gain_over_plain_is_a_figure_of_each_step(tmp_path: Path) -> None:
     for event in (STARTED, plain, scored("c {}", 0.75), done):
         figures(event, 0)
     figures.close()
-    gains = [row.values.get("gain_over_plain") for row in board.rows]
+    gains = [row.values.get("gain_over_default") for row in board.rows]
     assert gains == [None, 0.125, 0.375]
-    assert board.closed[0][1]["gain_over_plain"] == 0.375
+    assert board.closed[0][1]["gain_over_default"] == 0.375
 
 
 def test_what_piled_up_is_sent_at_once(tmp_path: Path) -> None:
@@ -133,7 +139,7 @@ def test_what_a_tracker_lacks_is_made_good(tmp_path: Path) -> None:
     figures(scored("b {}", 0.25), 0)
     with pytest.raises(OSError, match="nobody there"):
         figures.idle()
-    earlier = [Scored(1, "a {}", 0.5, None), Scored(1, "b {}", 0.25, 0.75)]
+    earlier = [EarlierScore(1, "a {}", 0.5, None), EarlierScore(1, "b {}", 0.25, 0.75)]
     board.broken = False
     again = Figures(board, Tracked(run_dir=tmp_path, settings={}, earlier=earlier))
     for event in (STARTED, scored("a {}", 0.5), scored("b {}", 0.25), scored("c {}", 0.75)):
@@ -157,7 +163,7 @@ def test_a_tracker_that_greets_swallows_nothing_of_others(capsys: pytest.Capture
     before, greeted, go = sys.stdout, threading.Barrier(3), threading.Event()
 
     def greet() -> None:
-        with unheard():
+        with silent_stdout():
             sys.stdout.write("welcome")
             greeted.wait(20)
             assert go.wait(20)
@@ -174,7 +180,7 @@ def test_a_tracker_that_greets_swallows_nothing_of_others(capsys: pytest.Capture
     assert capsys.readouterr().out == "result"
 
 
-def test_the_log_tells_what_was_scored(tmp_path: Path) -> None:
+def test_the_log_says_what_was_scored(tmp_path: Path) -> None:
     """Each template once a restart, in order, whatever else stands there."""
     lines = [
         {"event": "restart.template_scored", "restart": 1, "template": "a {}", "train": 0.5, "val": None},
@@ -187,7 +193,10 @@ def test_the_log_tells_what_was_scored(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(
         "".join(json.dumps(line) + "\n" for line in lines) + '{"torn', "utf-8"
     )
-    assert scored_before(tmp_path) == [Scored(1, "a {}", 0.5, None), Scored(2, "a {}", 0.5, 0.25, 0.125)]
+    assert scored_before(tmp_path) == [
+        EarlierScore(1, "a {}", 0.5, None),
+        EarlierScore(2, "a {}", 0.5, 0.25, 0.125),
+    ]
 
 
 def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:
@@ -203,53 +212,53 @@ def test_a_run_has_one_name_with_a_tracker(tmp_path: Path) -> None:
 
 
 class Slow:
-    """Hears when it is let."""
+    """Gets events when it may."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
-        self.heard: list[Event] = []
+        self.events: list[Event] = []
 
     def __call__(self, event: Event, when_ns: int) -> None:
         assert self.go.wait(20)
-        self.heard.append(event)
+        self.events.append(event)
 
     def idle(self) -> None:
         """Nothing is collected."""
 
     def close(self) -> None:
-        self.heard.append(Noted(text="closed"))
+        self.events.append(Noted(text="closed"))
 
 
 async def test_a_slow_tracker_loses_events_and_the_search_no_time() -> None:
     """It never waits, and says in the end what is lacking."""
-    told: list[Event] = []
+    reported: list[Event] = []
     slow = Slow()
-    async with Aside("slow", lambda: slow, emit=told.append, most_waiting=3) as aside:
+    async with ThreadedSink("slow", lambda: slow, emit=reported.append, most_waiting=3) as sink:
         for number in range(5):
-            aside(Noted(text=str(number)))
-        aside.start()
+            sink(Noted(text=str(number)))
+        sink.start()
         slow.go.set()
-    assert [event.text for event in slow.heard if isinstance(event, Noted)][-1] == "closed"
-    assert len(slow.heard) in (
+    assert [event.text for event in slow.events if isinstance(event, Noted)][-1] == "closed"
+    assert len(slow.events) in (
         3,
         4,
     )  # one made room for the sign of the end, where the thread was not quicker
-    (said,) = [event.text for event in told if isinstance(event, Noted)]
+    (said,) = [event.text for event in reported if isinstance(event, Noted)]
     assert said.startswith("the tracker slow was too slow for")
 
 
 async def test_a_tracker_that_hangs_is_left_behind() -> None:
     """The end of a session waits so long and no longer."""
-    told: list[Event] = []
+    reported: list[Event] = []
     slow = Slow()
-    async with Aside("hung", lambda: slow, emit=told.append, close_s=0.01) as aside:
-        aside(Noted(text="one"))
-        aside.start()
+    async with ThreadedSink("hung", lambda: slow, emit=reported.append, close_s=0.01) as sink:
+        sink(Noted(text="one"))
+        sink.start()
     slow.go.set()
-    assert "is not done after 0.01 s" in str(told)
+    assert "is not done after 0.01 s" in str(reported)
 
 
-async def test_a_tracker_that_fails_is_left_out_and_told_of() -> None:
+async def test_a_tracker_that_fails_is_left_out_and_reported() -> None:
     """Whether it fails before the end or at the end; keys in what it says are taken out."""
 
     class Broken:
@@ -262,28 +271,28 @@ async def test_a_tracker_that_fails_is_left_out_and_told_of() -> None:
     def scrub(text: str) -> str:
         return text.replace("key", "[secret]")
 
-    told: list[Event] = []
-    bus = Bus(told.append)
-    async with Aside("broken", Broken, emit=bus, scrub=scrub) as aside:
-        with bus.joined(aside):
+    reported: list[Event] = []
+    bus = Bus(reported.append)
+    async with ThreadedSink("broken", Broken, emit=bus, scrub=scrub) as sink:
+        with bus.joined(sink):
             bus(Noted(text="one"))
-            aside.start()
-            await asyncio.to_thread(aside._thread.join)
+            sink.start()
+            await asyncio.to_thread(sink._thread.join)
             bus(Noted(text="two"))
             bus(Noted(text="three"))
-    failed = [event for event in told if isinstance(event, ListenerFailed)]
+    failed = [event for event in reported if isinstance(event, ListenerFailed)]
     assert failed == [
         ListenerFailed(listener="tracker broken", error="RuntimeError: OSError: no room for [secret]")
     ]
-    told.clear()
-    async with Aside("broken", Broken, emit=bus, scrub=scrub) as aside:
-        aside(Noted(text="one"))
-        aside.start()
-    assert told == [ListenerFailed(listener="tracker broken", error="OSError: no room for [secret]")]
+    reported.clear()
+    async with ThreadedSink("broken", Broken, emit=bus, scrub=scrub) as sink:
+        sink(Noted(text="one"))
+        sink.start()
+    assert reported == [ListenerFailed(listener="tracker broken", error="OSError: no room for [secret]")]
 
 
 def test_trackers_are_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names, what may follow them, and files that are the same from wherever a run is gone on with."""
+    """Names, what may follow them, and files that are the same from wherever a run is resumed."""
     monkeypatch.chdir(tmp_path)
     assert parse_track("mlflow, otel:http://127.0.0.1:4318") == ("mlflow", "otel:http://127.0.0.1:4318")
     assert parse_track("mlflow:a.db,trackio:mine") == (f"mlflow:{tmp_path / 'a.db'}", "trackio:mine")
@@ -331,7 +340,7 @@ async def test_a_missing_extra_is_said_before_anything_is_paid(
 
 
 @pytest.mark.parametrize("name", ["mlflow", "otel", "tensorboard"])
-def test_a_place_that_cannot_be_written_is_told_at_once(
+def test_a_place_that_cannot_be_written_is_reported_at_once(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Below a file, or of the other kind; what can be written is left as it was."""
@@ -366,7 +375,7 @@ async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
     monkeypatch.setattr(known_trackers, "_is_there", lambda package: True)
     broken = known_trackers.KnownTracker(("no_such_module", "Nothing"), "mlflow", ("mlflow",))
     monkeypatch.setitem(TRACKERS, "mlflow", broken)  # type: ignore[arg-type]
-    heard: list[Event] = []
+    events: list[Event] = []
 
     class Chat:
         def chat(self, messages: object) -> str:
@@ -376,7 +385,7 @@ async def test_a_search_goes_on_without_a_tracker_that_cannot_be_loaded(
         data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2,
         run_dir=tmp_path / "run", track=("mlflow",),
     )  # fmt: skip
-    result = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append)
+    result = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append)
     assert result.status == "finished"
-    (failed,) = [event for event in heard if isinstance(event, ListenerFailed)]
+    (failed,) = [event for event in events if isinstance(event, ListenerFailed)]
     assert failed.listener == "tracker mlflow"

@@ -32,22 +32,22 @@ class Chat:
 
 
 async def two_sessions(run_dir: Path, track: str) -> tuple[SearchResult, list[float]]:
-    """A run that a limit stops and that is gone on with: its result, and the scores in the order told."""
-    heard: list[Event] = []
+    """A run that a limit stops and that is resumed: its result, and the scores in the order reported."""
+    events: list[Event] = []
     config = SearchConfig(
         data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=2, initial=4, top_k=2,
         run_dir=run_dir, track=track, max_calls=1,
     )  # type: ignore[arg-type]  # fmt: skip
-    stopped = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append)
+    stopped = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append)
     assert stopped.status == "stopped"
-    heard.clear()
+    events.clear()
     changes = {"max_calls": 10}
     found = await resume(
-        run_dir, changes=changes, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append
+        run_dir, changes=changes, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append
     )
     assert found.status == "finished"
-    assert not [event for event in heard if isinstance(event, ListenerFailed)]
-    return found, [event.train for event in heard if isinstance(event, TemplateScored)]
+    assert not [event for event in events if isinstance(event, ListenerFailed)]
+    return found, [event.train for event in events if isinstance(event, TemplateScored)]
 
 
 async def test_mlflow(tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ async def test_opentelemetry_by_otlp(tmp_path: Path) -> None:
     chats = [span for span in spans if span.name == "chat fake"]
     assert len(chats) == 2
     for chat in chats:
-        told = {one.key: one.value for one in chat.attributes}
-        assert told[names.GEN_AI_OPERATION_NAME].string_value == names.GenAiOperationNameValues.CHAT.value
-        assert told[names.GEN_AI_PROVIDER_NAME].string_value == names.GenAiProviderNameValues.OPENAI.value
-        assert told[names.GEN_AI_REQUEST_MODEL].string_value == "fake"
-        assert {names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS} <= set(told)
+        reported = {one.key: one.value for one in chat.attributes}
+        assert reported[names.GEN_AI_OPERATION_NAME].string_value == names.GenAiOperationNameValues.CHAT.value
+        assert reported[names.GEN_AI_PROVIDER_NAME].string_value == names.GenAiProviderNameValues.OPENAI.value
+        assert reported[names.GEN_AI_REQUEST_MODEL].string_value == "fake"
+        assert {names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS} <= set(reported)
         restart = by_id[chat.parent_span_id]
         assert restart.name == "restart 1"
         assert by_id[restart.parent_span_id].name == "search fake"
@@ -200,18 +200,18 @@ def _plain(body: bytes) -> bytes:
 async def test_opentelemetry_to_a_file_and_without_a_collector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spans lie beside the run; a collector that is not there costs the search nothing, and is told of."""
+    """Spans lie beside the run; a collector that is not there costs the search nothing, and is reported."""
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the extra otel")
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     await two_sessions(tmp_path / "run", "otel")
     spans = [json.loads(line) for line in (tmp_path / "run" / "spans.jsonl").read_text("utf-8").splitlines()]
     assert [span["name"] for span in spans].count("chat fake") == 2
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    heard: list[Event] = []
+    events: list[Event] = []
     config = SearchConfig(
         data="fake", llm="fake", method="pn", restarts=1, conversations=1, rounds=1, initial=4, top_k=2,
         run_dir=tmp_path / "other", track="otel:http://127.0.0.1:9",
     )  # type: ignore[arg-type]  # fmt: skip
-    found = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=heard.append)
+    found = await search(config, evaluator=FakeEvaluator(), chat=Chat(), on_event=events.append)
     assert found.status == "finished"
-    assert [event.listener for event in heard if isinstance(event, ListenerFailed)] == ["tracker otel"]
+    assert [event.listener for event in events if isinstance(event, ListenerFailed)] == ["tracker otel"]

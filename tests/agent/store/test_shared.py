@@ -1,4 +1,4 @@
-"""What runs share when they are told to, and what they never share."""
+"""What runs share when they are reported to, and what they never share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.errors import ConfigError, StoreCorruptError, StoreVersionError
+from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NO_BILL, Bill, Usage
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from promptclimb.agent.versions import program_version
-from promptclimb.evaluator.errors import ScoringFailedError
+from promptclimb.evaluator.errors import ConfigError, ScoringFailedError
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
 
@@ -59,7 +59,7 @@ async def test_lasting_rejections_are_shared_and_passing_ones_are_not(tmp_path: 
     assert scorer.asked == ["long {}", "odd {}", "odd {}"]
 
 
-async def test_a_failure_of_the_scorer_is_written_down_nowhere(tmp_path: Path) -> None:
+async def test_a_failure_of_the_scorer_is_stored_nowhere(tmp_path: Path) -> None:
     """A crash says nothing about the template."""
     scorer = Counting()
     with SharedCache(tmp_path) as cache:
@@ -90,7 +90,7 @@ async def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
 
 
 def test_a_run_or_a_pickle_is_no_shared_cache(tmp_path: Path) -> None:
-    """What is not ours is told and not touched."""
+    """What is not ours is reported and not touched."""
     Store.create(tmp_path, {"identity": {}}).close()
     with pytest.raises(StoreCorruptError, match="no shared cache"):
         SharedCache(tmp_path / "store")
@@ -103,7 +103,7 @@ def test_a_run_or_a_pickle_is_no_shared_cache(tmp_path: Path) -> None:
         SharedCache(tmp_path / "shared")
 
 
-def test_a_shared_cache_of_another_version_is_told(tmp_path: Path) -> None:
+def test_a_shared_cache_of_another_version_is_reported(tmp_path: Path) -> None:
     """With who made it and what to do; one of this version says who made it."""
     SharedCache(tmp_path).close()
     database = sqlite3.connect(tmp_path / "cache.db")
@@ -129,7 +129,7 @@ async def test_a_shared_row_of_another_shape_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_looked_at_before_it_is_used(tmp_path: Path) -> None:
-    """A file in its place, another's store: refused beforehand; what is fine is left as it is."""
+    """A file in its place, another's store: refused first; what is fine is left as it is."""
     check_cache(None)
     check_cache(tmp_path / "new" / "one")
     assert not list(tmp_path.iterdir())

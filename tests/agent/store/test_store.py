@@ -29,7 +29,6 @@ from promptclimb.agent.errors import (
     StoreMismatchError,
     StoreMissingError,
     StoreVersionError,
-    UsageError,
 )
 from promptclimb.agent.llm.types import ChatAnswer
 from promptclimb.agent.llm.usage import Bill, Usage
@@ -38,6 +37,7 @@ from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.agent.store.run import _appear
 from promptclimb.agent.versions import program_version
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Rejection, Score
 from tests.paths import ROOT
 
@@ -116,8 +116,8 @@ async def test_what_is_not_there_is_not_looked_for(run_dir: Path, monkeypatch: p
         assert len(read) == 3
 
 
-async def test_a_run_of_before_kinds_of_tokens_were_counted_goes_on(run_dir: Path) -> None:
-    """Its totals lack them; they are none, and are counted from here on."""
+async def test_a_run_without_counts_by_kind_of_token_is_resumed(run_dir: Path) -> None:
+    """Its totals lack them; they are zero, and are counted from here on."""
     row = json.dumps({"calls": 2, "prompt_tokens": 10, "picodollars": 7})
     planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'usage'", (row,)))
     with Store.open(run_dir) as store:
@@ -185,7 +185,7 @@ def test_a_run_is_created_once_and_opened_only_where_there_is_one(tmp_path: Path
 
 
 def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
-    """What was being built aside is swept away by the next start."""
+    """What was being built beside it is swept away by the next start."""
     for number in (dead_process(), os.getpid()):  # the latter, as in a container that was started again
         TextCache(tmp_path / f"store.new.{number}").close()
     with pytest.raises(StoreMissingError):
@@ -195,7 +195,7 @@ def test_a_kill_while_creating_leaves_no_half_run(tmp_path: Path) -> None:
 
 
 def test_what_a_live_process_is_making_is_left_alone(tmp_path: Path) -> None:
-    """It hears that it was too late, and its own files are still there for it to take away."""
+    """It learns that it was too late, and its own files are still there for it to take away."""
     others = tmp_path / f"store.new.{os.getppid()}"
     TextCache(others).close()
     Store.create(tmp_path, MANIFEST).close()
@@ -203,7 +203,7 @@ def test_what_a_live_process_is_making_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_of_many_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> None:
-    """All others are told in words that another one was faster."""
+    """All others are reported in words that another one was faster."""
     code = (
         "import sys; from pathlib import Path; from promptclimb.agent.errors import StoreExistsError\n"
         "from promptclimb.agent.store import Store\n"
@@ -296,22 +296,22 @@ async def test_only_json_goes_in(run_dir: Path, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "told"),
+    ("break_it", "reported"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "torn"),
         (lambda path: path.write_bytes(os.urandom(20000)), "torn"),
         (lambda path: path.write_bytes(b""), "another program"),
     ],
 )
-def test_a_torn_store_is_told(run_dir: Path, break_it: Any, told: str) -> None:
+def test_a_torn_store_is_reported(run_dir: Path, break_it: Any, reported: str) -> None:
     """Cut short, overwritten or emptied: an error that names the file."""
     break_it(run_dir / "store" / "cache.db")
-    with pytest.raises(StoreCorruptError, match=told) as caught:
+    with pytest.raises(StoreCorruptError, match=reported) as caught:
         Store.open(run_dir)
     assert "cache.db" in str(caught.value)
 
 
-def test_a_foreign_database_is_told(run_dir: Path) -> None:
+def test_a_foreign_database_is_reported(run_dir: Path) -> None:
     """Tables, triggers and settings of others are not ours to touch."""
     planted(run_dir, ("CREATE TABLE stranger (x)", ()))
     with pytest.raises(StoreCorruptError, match="stranger"):
@@ -322,7 +322,7 @@ def test_a_foreign_database_is_told(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("manifest", ["[]", "{}", "not json", '{"format":"3"}'])
-def test_a_store_without_a_manifest_is_told(run_dir: Path, manifest: str) -> None:
+def test_a_store_without_a_manifest_is_reported(run_dir: Path, manifest: str) -> None:
     """Something else on diskcache, or a torn row."""
     planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
     with pytest.raises(StoreCorruptError):
@@ -330,19 +330,21 @@ def test_a_store_without_a_manifest_is_told(run_dir: Path, manifest: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("manifest", "told"),
+    ("manifest", "reported"),
     [
         ('{"format":1}', ["older version", "store format 1", "start a new run"]),
         ('{"format":99,"program":"7.5"}', ["newer version", "promptclimb 7.5", "use promptclimb 7.5"]),
     ],
 )
-def test_another_versions_run_gets_one_clear_line(run_dir: Path, manifest: str, told: list[str]) -> None:
+def test_another_versions_run_gets_one_clear_line(run_dir: Path, manifest: str, reported: list[str]) -> None:
     """Which folder, which version made it, what can still be done with it; nothing of it is changed."""
     planted(run_dir, ("UPDATE Cache SET value = ? WHERE key = 'manifest'", (manifest,)))
     with pytest.raises(StoreVersionError) as caught:
         Store.open(run_dir)
     message = str(caught.value)
-    assert all(part in message for part in [str(run_dir), "result.json", program_version(), *told]), message
+    assert all(part in message for part in [str(run_dir), "result.json", program_version(), *reported]), (
+        message
+    )
     assert "\n" not in message
     assert isinstance(caught.value, UsageError)
     with pytest.raises(StoreVersionError):
@@ -424,8 +426,8 @@ def test_any_text_is_kept_as_it_is(run_dir: Path, texts: dict[str, str], note: A
 
 
 @pytest.mark.parametrize("broken", [float("inf"), object()])
-def test_a_run_that_cannot_be_written_down_leaves_nothing_behind(tmp_path: Path, broken: object) -> None:
-    """What was being built aside goes, so that the next try finds an empty folder."""
+def test_a_run_that_cannot_be_stored_leaves_nothing_behind(tmp_path: Path, broken: object) -> None:
+    """What was being built beside it goes, so that the next try finds an empty folder."""
     with pytest.raises((TypeError, ValueError)):
         Store.create(tmp_path, {"identity": {"rpm": broken}})
     assert not list(tmp_path.iterdir())
@@ -541,17 +543,17 @@ async def test_a_note_is_read_as_what_it_stands_for(run_dir: Path) -> None:
 
 
 def test_of_two_processes_that_start_a_run_at_once_one_wins(tmp_path: Path) -> None:
-    """The other one hears of it, and the winner's store is whole."""
+    """The other one learns of it, and the winner's store is whole."""
     Store.create(tmp_path, MANIFEST).close()
-    aside = tmp_path / "store.new.1"
-    TextCache(aside).close()
+    sink = tmp_path / "store.new.1"
+    TextCache(sink).close()
     with pytest.raises(StoreExistsError, match="another process has just started a run here"):
-        _appear(aside, tmp_path / "store")
+        _appear(sink, tmp_path / "store")
     Store.open(tmp_path).close()
 
 
 def test_a_run_that_cannot_be_opened_is_let_go(run_dir: Path) -> None:
-    """Once it is mended, the same process can open it."""
+    """Once it is fixed, the same process can open it."""
     good = (run_dir / "store" / "cache.db").read_bytes()
     planted(run_dir, ("UPDATE Cache SET value = '{}' WHERE key = 'manifest'", ()))
     with pytest.raises(StoreCorruptError) as caught:
@@ -567,7 +569,7 @@ def test_a_run_that_cannot_be_opened_is_let_go(run_dir: Path) -> None:
 async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation_with_it(
     run_dir: Path,
 ) -> None:
-    """As a failed attempt: what was set aside for it is settled, and counts no more."""
+    """As a failed attempt: what was reserved for it is settled, and counts no more."""
     reserved = Usage(calls=1, doubtful_tokens=500)
     with Store.open(run_dir) as store:
         await store.put_reserved(reserved)
@@ -578,7 +580,7 @@ async def test_a_use_without_an_answer_is_on_the_books_and_takes_its_reservation
         assert (store.usage.calls, store.usage.failed_calls, store.usage.doubtful_tokens) == (2, 1, 500)
 
 
-def test_a_row_of_the_journal_that_names_no_place_is_told(run_dir: Path) -> None:
+def test_a_row_of_the_journal_that_names_no_place_is_reported(run_dir: Path) -> None:
     """Its key was changed from outside."""
     row = json.dumps(StoredAnswer("h", ANSWER).to_json())
     planted(run_dir, ("INSERT INTO Cache (key, raw, mode, value) VALUES ('answer:1.x', 1, 1, ?)", (row,)))
@@ -587,7 +589,7 @@ def test_a_row_of_the_journal_that_names_no_place_is_told(run_dir: Path) -> None
 
 
 def test_what_a_pool_is_asked_for_holds_also_in_runs_that_did_not_say_so(tmp_path: Path) -> None:
-    """Their settings tell it: they go on as they were, and not otherwise."""
+    """Their settings show it: they go on as they were, and not otherwise."""
     pool = [{"base_url": "http://h/v1", "reasoning_effort": "low"}]
     with Store.create(tmp_path / "old", {"identity": {"llm": "m"}, "config": {"endpoints": pool}}) as store:
         store.check_identity({"llm": "m", "endpoints": [{"reasoning_effort": "low"}]})

@@ -1,4 +1,4 @@
-"""The one thread that writes: in order, in groups, and whoever waits is told the truth."""
+"""The one thread that writes: in order, in groups, and whoever waits is reported the truth."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ async def answered_together(store: Store, disk: Disk, count: int = 5) -> list[An
     others = [put(number) for number in range(2, count + 1)]
     overlap = await asyncio.to_thread(disk.second.wait, COMMIT_S)
     disk.go.set()
-    told = await asyncio.gather(first, *others, return_exceptions=True)
+    reported = await asyncio.gather(first, *others, return_exceptions=True)
     assert not overlap, "two commits at once"
-    return told
+    return reported
 
 
 async def test_what_comes_during_a_commit_shares_the_next_one(store: Store) -> None:
@@ -98,17 +98,17 @@ async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(
 
 
 async def test_a_row_that_is_no_json_spoils_no_other_of_its_commit(store: Store) -> None:
-    """Whoever gave it hears of it; the others are written, and so is what comes later."""
+    """Its caller gets the error; the others are written, and so is what comes later."""
     odd = [object(), float("nan")]
-    told = await asyncio.gather(
+    reported = await asyncio.gather(
         *(store.put_note(f"{number}", value) for number, value in enumerate([1, *odd, 4])),
         return_exceptions=True,
     )
-    assert [type(one) for one in told] == [type(None), TypeError, ValueError, type(None)]
+    assert [type(one) for one in reported] == [type(None), TypeError, ValueError, type(None)]
     assert [store.note(f"{number}") for number in range(4)] == [1, None, None, 4]
 
 
-async def test_who_still_waits_when_a_run_is_let_go_hears_of_it(store: Store) -> None:
+async def test_who_still_waits_when_a_run_is_closed_gets_an_error(store: Store) -> None:
     """What was given before is written; what comes later is refused, and nobody waits for ever."""
     task = asyncio.ensure_future(store.put_note("x", 1))
     await asyncio.sleep(0)
@@ -129,9 +129,9 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
     tasks = [asyncio.ensure_future(store.put_answer(place, "other", ANSWER, ONE)) for place in places]
     await asyncio.sleep(0)
     disk.go.set()
-    told = await asyncio.gather(first, *tasks, return_exceptions=True)
-    assert [isinstance(one, StoreError) for one in told] == [False, False, True, True, False]
-    assert "answer:000000001.000000001.000000001.000000000 is in the journal already" in str(told[2])
+    reported = await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert [isinstance(one, StoreError) for one in reported] == [False, False, True, True, False]
+    assert "answer:000000001.000000001.000000001.000000000 is in the journal already" in str(reported[2])
     assert [(place.round, kept.request_hash) for place, kept in store.answers()] == [
         (1, "h"), (2, "other"), (3, "other"),
     ]  # fmt: skip
@@ -140,14 +140,16 @@ async def test_an_answer_that_is_there_already_spoils_no_other_of_its_commit(sto
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd"), OSError(5, "input/output error")])
-async def test_nobody_is_told_that_something_is_written_that_is_not(store: Store, error: Exception) -> None:
-    """Whatever a commit fails of, all who share it hear of it, and no later one is tried over the hole."""
+async def test_nobody_is_reported_that_something_is_written_that_is_not(
+    store: Store, error: Exception
+) -> None:
+    """Whatever a commit fails of, all who share it get the error, and no later one is tried over the hole."""
     disk = Disk(store)
     disk.errors[1] = error
-    told = await answered_together(store, disk)
-    assert [isinstance(one, StoreError) for one in told] == [False, True, True, True, True]
-    assert "everything written before is kept" in str(told[1]) or "cannot be used" in str(told[1])
-    assert type(error).__name__ in f"{told[1]!r} {told[1].__cause__!r}"
+    reported = await answered_together(store, disk)
+    assert [isinstance(one, StoreError) for one in reported] == [False, True, True, True, True]
+    assert "everything written before is kept" in str(reported[1]) or "cannot be used" in str(reported[1])
+    assert type(error).__name__ in f"{reported[1]!r} {reported[1].__cause__!r}"
     with pytest.raises(StoreError):
         await store.put_note("later", 1)
     assert len(disk.commits) == 2
@@ -194,7 +196,7 @@ async def test_a_run_that_could_not_be_written_can_be_closed(store: Store) -> No
 
 
 async def test_a_write_that_fails_when_nobody_waits_any_more_makes_no_noise(store: Store) -> None:
-    """Its writer was cancelled; whoever writes next hears of it."""
+    """Its writer was cancelled; the next writer gets the error."""
     noise: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: noise.append(context))
     disk = Disk(store)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.errors import TokenUsage, UselessAnswerError
+from promptclimb.agent.errors import UselessAnswerError
 from promptclimb.agent.llm.member import MORE_TOKENS
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_request
+from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import EvaluatorInfo, Score, Verdict
+from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.telling import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
 from tests.fakes.clock import run_virtual

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.study import preflight
 from promptclimb.agent.study.grid import refuse_deciding
 from promptclimb.agent.study.preflight import check_budget, check_size
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.study_outcomes import cells, study
 
 

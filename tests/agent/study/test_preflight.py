@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.errors import DataError, ModelError, UsageError
 from promptclimb.agent.study import preflight
 from promptclimb.agent.study.preflight import check_cells
+from promptclimb.evaluator.errors import DataError, ModelError, UsageError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.white_box import Planned, check_model
+from promptclimb.evaluator.white_box.running import Planned, check_model
 from tests.agent.cli.test_suite_options import pictures
 from tests.fakes.study_outcomes import cells, study
 

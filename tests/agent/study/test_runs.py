@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.results.run_dir import STORE
@@ -26,6 +25,7 @@ from promptclimb.agent.study.runs import (
     run_search,
     with_limits_of_all,
 )
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.errors import ConfigError, UsageError
 from promptclimb.agent.search.same_content import Contents
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import outcomes as outcomes_module
@@ -16,8 +15,9 @@ from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit, is_fitted
 from promptclimb.agent.study.preflight import check_cells
 from promptclimb.agent.study.tables import tables
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.white_box import WhiteBoxResult
+from promptclimb.evaluator.errors import ConfigError, UsageError
+from promptclimb.evaluator.scoring import Predictions
+from promptclimb.evaluator.white_box.references import WhiteBoxResult
 from tests.fakes.study_outcomes import cells, outcome, study
 
 METHODS = ["random", {"name": "probe", "method": "linear-probe", "c": 1.0}]

@@ -1,0 +1,324 @@
+"""The figures that a tracker gets of a run, by scored template, and the opening of trackers."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TextIO
+
+from ..event import Event, Listener
+from ..log import logged
+from ..searching import DefaultTemplateScored, SearchFinished, SearchStarted, TemplateScored, UsageChanged
+from ..sinks import EventWriter, ThreadedSink
+from .known import TRACKERS, place_of
+
+IDS = "trackers.json"
+"""The file in a run's folder with the names that trackers have given it, and the last step that each has."""
+STEPS = "steps"
+MOST_ROWS = 100
+"""Templates whose figures are sent at once at most; MLflow takes a thousand figures."""
+PROJECT = "promptclimb"
+LONGEST_SETTING = 500
+
+
+class EarlierScore(NamedTuple):
+    """A template scored by an earlier process, and the default template's training score by then."""
+
+    restart: int
+    template: str
+    train: float
+    val: float | None
+    default: float | None = None
+
+
+class FigureRow(NamedTuple):
+    """The figures of one scored template, which are of one step."""
+
+    step: int
+    values: Mapping[str, float]
+    template: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracked:
+    """The run that is tracked.
+
+    Attributes:
+        run_dir: Its folder.
+        settings: Its settings by name, free of secrets.
+        files: Names of the files that are worth keeping beside its figures.
+        earlier: What earlier processes have scored; see ``scored_before``.
+        scrub: Takes keys out of a value.
+    """
+
+    run_dir: Path
+    settings: Mapping[str, Any]
+    files: Sequence[str] = ()
+    earlier: Sequence[EarlierScore] = ()
+    scrub: Callable[[Any], Any] = lambda value: value
+    _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def params(self) -> dict[str, str]:
+        """Return the settings as short texts."""
+        return {name: str(value)[:LONGEST_SETTING] for name, value in self.settings.items()}
+
+    def files_there(self) -> list[Path]:
+        """Return those files that are there."""
+        return [path for name in self.files if (path := self.run_dir / name).is_file()]
+
+    def id_at(self, tracker: str, make: Callable[[], str] = lambda: secrets.token_hex(4)) -> str:
+        """Return the name that the run has with a tracker: the same in every process.
+
+        Args:
+            tracker: The tracker's name and place.
+            make: Gives a new name.
+        """
+        with self._writing:  # trackers work in threads of their own
+            ids = self._ids()
+            if not isinstance(ids.get(tracker), str):
+                self._write({**ids, tracker: make()})
+            return str(self._ids()[tracker])
+
+    def step_at(self, tracker: str) -> int:
+        """Return the last step that a tracker was ever sent; 0 for none."""
+        found = self._steps().get(tracker)
+        return found if isinstance(found, int) else 0
+
+    def note_step(self, tracker: str, step: int) -> None:
+        """Keep the last step that a tracker was sent."""
+        with self._writing:
+            self._write({**self._ids(), STEPS: {**self._steps(), tracker: step}})
+
+    def _steps(self) -> dict[str, Any]:
+        found = self._ids().get(STEPS)
+        return found if isinstance(found, dict) else {}
+
+    def _ids(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.run_dir / IDS).read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, ids: Mapping[str, Any]) -> None:
+        # In one step: a run that lost its name in a kill would be another run there.
+        new = self.run_dir / f"{IDS}.new"
+        new.write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
+        new.replace(self.run_dir / IDS)
+
+
+def scored_before(run_dir: Path) -> list[EarlierScore]:
+    """Return the templates that the log of a run says were scored, each once a restart, in order."""
+    found: dict[tuple[int, str], EarlierScore] = {}
+    default: float | None = None
+    for event in logged(run_dir):
+        if event.get("event") == DefaultTemplateScored.name and isinstance(event.get("train"), int | float):
+            default = float(event["train"])
+        elif event.get("event") == TemplateScored.name:
+            restart, template = event.get("restart"), str(event.get("template"))
+            train, val = event.get("train"), event.get("val")
+            if isinstance(restart, int) and isinstance(train, int | float):
+                known = float(val) if isinstance(val, int | float) else None
+                found.setdefault(
+                    (restart, template), EarlierScore(restart, template, float(train), known, default)
+                )
+    return list(found.values())
+
+
+class Board(Protocol):
+    """Where figures go. It works in a thread of its own, and may take its time.
+
+    Attributes:
+        place: Which tracker, and where: what one place was sent is not sent there again.
+    """
+
+    place: str
+
+    def begin(self, params: Mapping[str, str]) -> None:
+        """Begin the run, or continue it."""
+
+    def figures(self, rows: Sequence[FigureRow]) -> None:
+        """Take the figures of scored templates."""
+
+    def close(self, status: str, last: Mapping[str, float]) -> None:
+        """Take the last figures: ``finished``, ``stopped``, or ``interrupted`` without a result."""
+
+
+class Figures:
+    """Turn events into figures: the n-th template that the run scored is step n, whichever process scored it.
+
+    Args:
+        board: Where they go.
+        run: What is tracked.
+    """
+
+    def __init__(self, board: Board, run: Tracked) -> None:
+        self._board = board
+        self._run = run
+        # A resumed run emits again all that it has: that is known from its log.
+        self._known = {(one.restart, one.template) for one in run.earlier}
+        self._step = len(run.earlier)
+        self._best = max((one.train for one in run.earlier), default=None)
+        self._default: float | None = None
+        self._rows: list[FigureRow] = []
+        self._used: dict[str, float] = {}
+        self._begun = False
+        self._status, self._last = "interrupted", dict[str, float]()
+
+    def __call__(self, event: Event, _when_ns: int) -> None:
+        """Take an event."""
+        if isinstance(event, SearchStarted):
+            self._board.begin(self._run.params() | {"dataset": event.dataset, "vlm": event.model})
+            self._begun = True
+            self._catch_up()
+        elif isinstance(event, UsageChanged):
+            tokens = event.prompt_tokens + event.completion_tokens
+            self._used = {"calls": event.calls, "tokens": tokens, "cost_usd": event.cost_usd}
+        elif isinstance(event, DefaultTemplateScored):
+            self._default = event.train
+        elif isinstance(event, TemplateScored):
+            self._scored(event)
+        elif isinstance(event, SearchFinished):
+            self._status = event.status
+            best = _best_so_far(event.train, self._default)
+            self._last = {**best, "evaluated": event.evaluated, **self._used}
+            if event.test is not None:
+                self._last["test"] = event.test
+
+    def _catch_up(self) -> None:
+        """Send what earlier processes have scored, and did not send before they were killed."""
+        has, best = self._run.step_at(self._board.place), None
+        for step, one in enumerate(self._run.earlier, 1):
+            best = one.train if best is None else max(best, one.train)
+            if step > has:  # what had been spent by then is not known
+                self._take(step, one.template, one.train, one.val, _best_so_far(best, one.default))
+
+    def _scored(self, event: TemplateScored) -> None:
+        template = self._run.scrub(event.template)
+        if (place := (event.position.restart, template)) in self._known:
+            return
+        self._known.add(place)
+        self._best = event.train if self._best is None else max(self._best, event.train)
+        self._step += 1
+        more = {**_best_so_far(self._best, self._default), **self._used}
+        self._take(self._step, template, event.train, event.val, more)
+
+    def _take(
+        self, step: int, template: str, train: float, val: float | None, more: Mapping[str, float]
+    ) -> None:
+        values = {"train": train, **more} | ({} if val is None else {"val": val})
+        self._rows.append(FigureRow(step, values, template))
+        if len(self._rows) >= MOST_ROWS:
+            self.idle()
+
+    def idle(self) -> None:
+        """Send what was collected."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        # Noted before it is sent: whoever is killed in between lacks these figures, and has none twice.
+        self._run.note_step(self._board.place, rows[-1].step)
+        try:
+            self._board.figures(rows)
+        except BaseException:
+            self._run.note_step(self._board.place, rows[0].step - 1)
+            raise
+
+    def close(self) -> None:
+        """Hand on how it ended."""
+        if self._begun:
+            self.idle()
+            self._board.close(self._status, self._last)
+
+
+def _best_so_far(best: float, default: float | None) -> dict[str, float]:
+    """Return the best training score up to now, and its gain over the default template if known."""
+    return {"best_train": best} | ({} if default is None else {"gain_over_default": best - default})
+
+
+SPANS = "otel"
+"""The tracker that takes events as they are; the others take figures."""
+
+
+def trackers_of(
+    chosen: Sequence[str] | None, run: Tracked, *, emit: Listener, scrub: Callable[[str], str]
+) -> list[ThreadedSink]:
+    """Return a sink for each tracker, to be opened; each loads what it needs in its own thread.
+
+    Args:
+        chosen: As ``parse_track`` returns them.
+        run: What is tracked.
+        emit: Takes a failure at the end.
+        scrub: Takes secrets out of their errors.
+    """
+    return [
+        ThreadedSink(one.partition(":")[0], _maker(one, run), emit=emit, scrub=scrub) for one in chosen or ()
+    ]
+
+
+def _maker(chosen: str, run: Tracked) -> Callable[[], EventWriter]:
+    name, place = chosen.partition(":")[0], place_of(chosen)
+    module, kind = TRACKERS[name].sink
+
+    def make() -> EventWriter:
+        writer = getattr(importlib.import_module(f".{module}", __package__), kind)(run, place)
+        return writer if name == SPANS else Figures(writer, run)
+
+    return make
+
+
+class _Others(io.TextIOBase):
+    """Standard output for all threads but those that are to be silent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.silent: set[int] = set()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute here
+        """That of the stream."""
+        return self.stream.encoding
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the stream's number."""
+        return self.stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Write what others print."""
+        return len(text) if threading.get_ident() in self.silent else self.stream.write(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.stream.flush()
+
+
+_changing = threading.Lock()
+
+
+@contextmanager
+def silent_stdout() -> Iterator[None]:
+    """Drop what this thread prints: standard output is for the result, which another thread may print."""
+    me = threading.get_ident()
+    with _changing:
+        others = sys.stdout if isinstance(sys.stdout, _Others) else _Others(sys.stdout)
+        others.silent.add(me)
+        sys.stdout = others
+    try:
+        yield
+    finally:
+        with _changing:
+            others.silent.discard(me)
+            if not others.silent and sys.stdout is others:  # two that put back in turn would lose it
+                sys.stdout = others.stream

@@ -1,0 +1,45 @@
+"""TensorBoard: event files in a folder, without torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from .figures import FigureRow, Tracked
+
+
+class TensorboardFiles:
+    """Write event files; those of a resumed run lie beside the earlier ones.
+
+    Args:
+        run: What is tracked.
+        place: The folder; empty for ``tensorboard/`` in the run's.
+    """
+
+    def __init__(self, run: Tracked, place: str) -> None:
+        folder = Path(place) / run.run_dir.name if place else run.run_dir / "tensorboard"
+        self.place = f"tensorboard {folder}"
+        # A file's name has the second only, and a process that follows within it must not overwrite it.
+        self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
+
+    def begin(self, params: Mapping[str, str]) -> None:
+        """Write the settings."""
+        rows = "".join(f"| {name} | `{value.replace('`', '')}` |\n" for name, value in params.items())
+        self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}")
+
+    def figures(self, rows: Sequence[FigureRow]) -> None:
+        """Write the figures of templates."""
+        for row in rows:
+            for name, value in row.values.items():
+                self._writer.add_scalar(name, value, row.step)
+            self._writer.add_text("template", f"`{row.template.replace('`', '')}`", row.step)
+        self._writer.flush()
+
+    def close(self, _status: str, last: Mapping[str, float]) -> None:
+        """Write the last figures."""
+        for name, value in last.items():
+            self._writer.add_scalar(f"final/{name}", value)
+        self._writer.close()

@@ -1,0 +1,76 @@
+"""Weights & Biases, and trackio, which takes the same calls; both write to this machine by default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .figures import PROJECT, FigureRow, Tracked, silent_stdout
+
+
+class _Runs:
+    """Log to a run that the module ``wandb`` or ``trackio`` begins."""
+
+    def __init__(self, module: Any, run: Tracked, name: str, **only: Any) -> None:
+        self._module, self._of, self._name, self._only = module, run, name, only
+        self._run: Any = None
+        self.place = f"{module.__name__} {only['project']}"
+
+    def begin(self, params: Mapping[str, str]) -> None:
+        """Begin the run, or continue the one of an earlier process."""
+        with silent_stdout():  # both print a greeting
+            self._run = self._module.init(name=self._name, config=dict(params), resume="allow", **self._only)
+
+    def figures(self, rows: Sequence[FigureRow]) -> None:
+        """Take the figures of templates."""
+        for row in rows:
+            self._run.log({**row.values, "template": row.template}, step=row.step)
+
+    def close(self, status: str, last: Mapping[str, float]) -> None:
+        """Take the last figures."""
+        with silent_stdout():
+            if last:
+                self._run.log({f"final_{name}": value for name, value in last.items()} | {"status": status})
+            self._run.finish()
+
+
+class WandbRuns(_Runs):
+    """Write into ``wandb/`` in the run's folder, and to no server unless ``$WANDB_MODE`` says so.
+
+    Args:
+        run: What is tracked.
+        place: The project.
+    """
+
+    def __init__(self, run: Tracked, place: str) -> None:
+        import wandb
+
+        settings = wandb.Settings(
+            silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True
+        )
+        only = {
+            "project": place or PROJECT,
+            "id": run.id_at("wandb"),
+            "dir": str(run.run_dir),
+            "mode": os.environ.get("WANDB_MODE", "offline"),
+            "settings": settings,
+        }
+        super().__init__(wandb, run, run.run_dir.name, **only)
+
+
+class TrackioRuns(_Runs):
+    """Write into trackio's own folder, ``$TRACKIO_DIR``.
+
+    Args:
+        run: What is tracked.
+        place: The project.
+    """
+
+    def __init__(self, run: Tracked, place: str) -> None:
+        import trackio
+
+        # A run is resumed by its name, and folders of the same name are not the same run.
+        name = f"{run.run_dir.name}-{run.id_at('trackio')}"
+        only = {"project": place or PROJECT, "embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
+        super().__init__(trackio, run, name, **only)

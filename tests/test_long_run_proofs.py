@@ -1,0 +1,67 @@
+"""The claims of docs/long-runs.md, by the benchmarks that measure them; minutes long."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.sources import build
+from tests.paths import ROOT
+
+
+def figures(name: str, *arguments: str) -> Any:
+    """The figures that a benchmark prints."""
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_pool_that_the_page_shows_is_a_config() -> None:
+    """The file in docs/long-runs.md is read as it stands."""
+    page = (ROOT / "docs" / "long-runs.md").read_text("utf-8")
+    shown = page.split("```toml\n")[1].split("```")[0]
+    config = build([("the page", {"data": "digits", **tomllib.loads(shown)})])
+    first, second = config.endpoints
+    assert (first.rpm, first.key_env, second.model) == (500, "OPENAI_API_KEY", "qwen2.5-7b-instruct")
+    assert config.priced
+
+
+@pytest.mark.slow
+def test_ten_thousand_turns_hold_every_limit_and_no_memory() -> None:
+    """Through every fault, in virtual time; a limit that is overrun ends the benchmark."""
+    found = figures("pacing", "--soak", "10000")["soak"]
+    assert found["turns"] == 10_000
+    assert found["lost"] < 1_500
+    assert found["grew_kib"] < 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kills", "evaluator"), [(3, ()), (2, ("--real",))], ids=["fake", "real"])
+def test_strikes_change_nothing_lose_nothing_and_overrun_nothing(
+    kills: int, evaluator: tuple[str, ...]
+) -> None:
+    """A faulty run that is killed, stopped, cancelled and left without a disk ends as an undisturbed one."""
+    found = figures("chaos", "--kills", str(kills), *evaluator)
+    strikes, twice = found["strikes"], found["asked_twice"]
+    assert strikes["kill"] >= kills
+    assert strikes.keys() == {"kill", "interrupt", "terminate", "cancel", "full"}
+    assert (found["differences"], found["wrong_ends"]) == ([], [])
+    assert (found["lost"], found["overrun"], found["underbilled"]) == (0, 0, 0)
+    assert all(twice[kind] == 0 for kind in ("interrupt", "terminate", "cancel"))
+    assert all(twice[kind] <= strikes[kind] * found["concurrency"] for kind in ("kill", "full"))
+
+
+@pytest.mark.slow
+def test_a_limit_is_used_up_and_not_overrun() -> None:
+    """On requests and on tokens, set or learned; better than one at a time and politer than a semaphore."""
+    found = figures("pacing")
+    for way in ("ours", "learned", "tpm", "fixed", "bucket"):
+        assert found[way]["share"] >= 0.97
+        assert found[way]["refused"] <= 0.01
+    assert found["serial"]["share"] < 0.5
+    assert found["semaphore"]["refused"] > 0.01

@@ -1,0 +1,120 @@
+"""Reference tables are made from the program: the options in docs/options.md, the events in docs/files.md.
+
+`python -m tests.test_reference_pages` (in the project's folder) writes both again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from promptclimb.agent.cli.parser import COMMANDS, whole_parser
+from promptclimb.agent.events import Event
+from tests.paths import ROOT
+
+MAIN = "search"
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Each command with its parser."""
+    (action,) = (one for one in whole_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    choices: dict[str, argparse.ArgumentParser] = dict(action.choices)
+    return choices
+
+
+def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]]:
+    """Group, option and help of each option that is shown."""
+    for group in parser._action_groups:
+        for action in group._group_actions:
+            if action.help == argparse.SUPPRESS or not action.option_strings or action.dest == "help":
+                continue
+            text = " ".join(parser._get_formatter()._expand_help(action).split())
+            yield str(group.title), f"`{cell(written(action))}`", cell(text)
+
+
+def written(action: argparse.Action) -> str:
+    """An option as it is written: ``--shots N``."""
+    if action.nargs == 0:
+        return action.option_strings[-1]
+    value = str(action.metavar or ",".join(map(str, action.choices or ())) or action.dest.upper())
+    return f"{action.option_strings[-1]} {f'[{value}]' if action.nargs == '?' else value}"
+
+
+def cell(text: str) -> str:
+    """Text as it stands in a table."""
+    return text.replace("|", "\\|")
+
+
+def options() -> str:
+    """All options of a search by group, then those that only other commands have."""
+    every = commands()
+    own = list(options_of(every[MAIN]))
+    lines = []
+    for title in dict.fromkeys(group for group, _, _ in own):
+        heading = "General" if title == "options" else title[0].upper() + title[1:]
+        lines += ["", f"## {heading}", "", "| option | meaning |", "|---|---|"]
+        lines += [f"| {option} | {text} |" for group, option, text in own if group == title]
+    lines += ["", "## Other commands", "", "Options that `search` does not have:"]
+    lines += ["", "| command | option | meaning |", "|---|---|---|"]
+    shared = {option for _, option, _ in own}
+    for name in COMMANDS:
+        for _, option, text in options_of(every[name]):
+            if option not in shared:
+                lines.append(f"| `{name}` | {option} | {text} |")
+    return "\n".join([*lines, ""]) + "\n"
+
+
+def kinds(event: type[Event]) -> Iterator[type[Event]]:
+    """An event with all that derive from it."""
+    yield event
+    for each in event.__subclasses__():
+        yield from kinds(each)
+
+
+def events() -> str:
+    """Every event with the first paragraph of its docstring."""
+    ours = {
+        kind.name: " ".join(str(kind.__doc__).split("\n\n")[0].split())
+        for kind in kinds(Event)
+        if kind.__module__.startswith("promptclimb.") and "name" in vars(kind) and kind is not Event
+    }
+    rows = [f"| `{name}` | {cell(text)} |" for name, text in sorted(ours.items())]
+    return "\n".join(["", "| event | meaning |", "|---|---|", *rows, ""]) + "\n"
+
+
+PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "options": ("options.md", options),
+    "events": ("files.md", events),
+}
+"""What is made: its page, and its text."""
+
+
+def renewed(part: str) -> tuple[str, str]:
+    """A page as it stands, and with its part made again."""
+    name, made = PARTS[part]
+    page = (ROOT / "docs" / name).read_text("utf-8")
+    pattern = re.compile(rf"(?<=<!-- {part} -->\n).*?(?=<!-- end -->)", re.DOTALL)
+    assert pattern.search(page)
+    return page, pattern.sub(lambda _: made(), page)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_page_is_what_the_program_says(part: str) -> None:
+    """Made again, it is the same."""
+    page, again = renewed(part)
+    assert page == again, "run python -m tests.test_reference_pages"
+
+
+def test_options_are_grouped_and_stand_once() -> None:
+    """Six groups at least, and no option twice."""
+    own = list(options_of(commands()[MAIN]))
+    assert len({group for group, _, _ in own}) >= 6
+    assert len(own) == len({option for _, option, _ in own}) > 50
+
+
+if __name__ == "__main__":
+    for part, (name, _) in PARTS.items():
+        (ROOT / "docs" / name).write_text(renewed(part)[1], "utf-8")

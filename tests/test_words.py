@@ -1,0 +1,120 @@
+"""Plain words: one term for one thing, in code, messages, tests and pages."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+from tests.paths import ROOT
+from tests.test_house import relative
+
+TERMS = {
+    r"(?:un|fore)?told|tell(?:s|ing)?": "with / without description; emit, say",
+    r"hear[ds]?|hearing|unheard": "on_event, get",
+    r"climb(?:s|ed|er|ing)?": "restart",
+    r"iterations?|iterated": "round",
+    r"resets?": "conversation",
+    r"initial pool|pool's pick": "starting templates, best starting template",
+    r"plain templates?": "default template",
+    r"guessing": "chance level",
+    r"altered views?": "augmented copies",
+    r"asides?|beside the requests": "free candidates; reserved",
+    r"black box(?:es)? of (?:yours|one's own|the user's)": "custom scorer",
+    r"leagues?": "comparison with other optimizers",
+    r"miniatures?|pico world": "bundled benchmark",
+    r"let through": "warnings",
+    r"sealed": "held out",
+    r"gone on with|go(?:es)? on with|left off|of before": "resumed, interrupted, earlier",
+    r"useless|of no use": "unusable answer",
+    r"doubtful": "estimated tokens",
+    r"in vain|mended|dearest|whence": "failed, fixed, most expensive, where from",
+    r"as a rule": "typically, expected",
+    r"last look|keepsakes?|written down|same content|early picks?|greetings|beforehand": "plain names",
+}
+"""Terms that are not used, and what is used instead."""
+LOWER_CASE = {r"none is|is none|are none": "is not a ..., is invalid"}
+"""The same, apart from Python's ``None``."""
+MODULES = {
+    *(
+        "last_look",
+        "keepsakes",
+        "given",
+        "written_down",
+        "same_content",
+        "early_picks",
+        "collecting",
+        "turns",
+    ),
+    *("made", "beforehand", "reading", "ways", "standing", "aside", "greetings", "lean", "endings"),
+}
+"""Names that no module has."""
+EXCEPTIONS = {
+    "tests/test_words.py": None,  # this list
+    "tests/data/": None,  # recorded
+    "docs/results/": None,  # recorded
+    "benchmarks/recorded/": None,  # recorded
+    "benchmarks/recorded_names.py": None,  # the names in recorded data
+    "tests/test_results_page.py": None,  # names of recorded files
+    "benchmarks/results_page.py": {r"miniatures?|pico world", r"leagues?"},  # names of recorded files
+    "docs/results.md": {r"miniatures?|pico world", r"leagues?"},  # names of recorded files
+    "tests/test_recorded_answers.py": {r"leagues?"},  # names of recorded files
+    "benchmarks/peers/job.py": {r"(?:un|fore)?told|tell(?:s|ing)?", r"altered views?"},  # recorded names
+    "benchmarks/peers/black_box.py": {r"leagues?"},  # seeds of a recorded draw
+    "CHANGELOG.md": {
+        r"climb(?:s|ed|er|ing)?",
+        r"iterations?|iterated",
+        r"resets?",
+        r"initial pool|pool's pick",
+    },
+    # names the old words
+}
+"""Where a term may stand: by the beginning of a path, the terms (None: all), each for a reason."""
+PLACES = (
+    "agent",
+    "evaluator",
+    "prompts",
+    "promptclimb",
+    "training",
+    "tests",
+    "benchmarks",
+    "examples",
+    "suites",
+)
+PAGES = ("docs", "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+ENDINGS = (".py", ".md", ".toml", ".j2", ".yml", ".css")
+
+
+def found_in(text: str) -> dict[str, list[str]]:
+    """Terms that stand in a text, with their lines; parts of names count as words."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).replace("_", " ")
+    found = defaultdict(list)
+    for terms, where in ((TERMS, words.lower()), (LOWER_CASE, words)):
+        lines = where.split("\n")
+        for term in terms:
+            for match in re.finditer(rf"(?<![a-z'-])(?:{term})(?![a-z-])", where):
+                line = where.count("\n", 0, match.start())
+                found[term].append(f"{line + 1}: {lines[line].strip()[:90]}")
+    return found
+
+
+def test_texts_use_the_terms_of_the_field() -> None:
+    """None of the terms above stands in names, docstrings, help, messages, events, keys or pages."""
+    places = [ROOT / place for place in (*PLACES, *PAGES)]
+    files = [one for place in places for one in (sorted(place.rglob("*")) if place.is_dir() else [place])]
+    wrong = []
+    for path in files:
+        name = relative(path)
+        exempt = [terms for start, terms in EXCEPTIONS.items() if name.startswith(start)]
+        if path.suffix not in ENDINGS or None in exempt:
+            continue
+        allowed = {term for terms in exempt for term in terms or ()}
+        for term, lines in found_in(path.read_text("utf-8")).items():
+            better = (TERMS | LOWER_CASE)[term]
+            wrong += [f"{name}:{line} -> {better}" for line in lines if term not in allowed]
+    assert not wrong, f"{len(wrong)} lines\n" + "\n".join(wrong)
+
+
+def test_modules_have_plain_names() -> None:
+    """A module is named for what it holds."""
+    files = [p for place in ("agent", "evaluator", "prompts") for p in (ROOT / place).rglob("*.py")]
+    assert not [relative(path) for path in files if path.stem in MODULES]
