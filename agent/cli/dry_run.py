@@ -23,7 +23,7 @@ from ..stop import Stop
 from ..study.estimate import Estimate, estimate, estimate_of_all
 from ..study.grid import Cell
 from ..study.preflight import check_cells, check_llms
-from ..study.runs import LIMITS, Allowance
+from ..study.runs import LIMITS, SharedLimits
 from ..study.study import white_box_label
 from ..text import printable
 from .display import Display
@@ -89,7 +89,7 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
         print_text("".join(f"{_split(info)}\n" for info in places.values()) + "\n")
         _print_study(cells, places)
     try:
-        check_llms([one.config for one in waiting], Allowance(folder))
+        check_llms([one.config for one in waiting], SharedLimits(folder))
     except UsageError as error:
         say_refused(str(error), "suite")
     return 0

@@ -32,7 +32,7 @@ from ..study.document import FILES, MARKDOWN, findings, parts, write_findings
 from ..study.grid import STAND_IN, Cell, cells_of, configs_of_file, decides, refuse_deciding
 from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_as_they_are
 from ..study.preflight import check_budget, check_cells, check_llms, check_size
-from ..study.runs import LIMITS, Allowance, Found, Refusals, Stopped, how_to_resume, run_search
+from ..study.runs import LIMITS, Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
 from ..study.study import Compare, Study, StudyLlm, StudyMethod, StudyModel, read_study
 from ..study.transfer import Transferred
 from ..text import printable
@@ -85,7 +85,7 @@ def suite(arguments: argparse.Namespace) -> int:
     lock = _lock(folder) if was_locked(folder) else None
     try:
         waiting = check_cells(plan.cells, plan.file, say)
-        check_llms([one.config for one in waiting], Allowance(folder))
+        check_llms([one.config for one in waiting], SharedLimits(folder))
         _make_folder(folder)
         lock = lock or _lock(folder)
         return _run_and_report(_RunningStudy(plan), as_json=arguments.as_json)
@@ -133,7 +133,7 @@ class _RunningStudy:
         self.outcomes: list[RunOutcome] = []
         self.transfer_failed: str | None = None
         self._transferred = Transferred(plan.folder)
-        self._allowance, self._refusals = Allowance(plan.folder), Refusals()
+        self._shared, self._refusals = SharedLimits(plan.folder), Refusals()
 
     async def run(self, stop: Stop) -> None:
         """Make every run, one after another, then score what was found on other models.
@@ -167,7 +167,7 @@ class _RunningStudy:
                 curve = self.plan.study.curve
                 return Session(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
 
-            return outcome_of(cell, await run_search(cell, self._allowance, self._refusals, opened))
+            return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
 
     def write(self, outcomes: Sequence[RunOutcome]) -> tuple[dict[str, Any], str | None]:
         """Write the study's files; return its document, and why there is no picture."""

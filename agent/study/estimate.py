@@ -61,7 +61,8 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
         calls = _least(config.all_rounds * KNOWN_METHODS[config.method].requests, config.max_calls)
         each = TokenUsage(longest_request(config, class_names, pool), MORE_TOKENS * config.answer_tokens)
         tokens = _least(calls * each.total, config.max_tokens)
-        cost = _cost(config, calls, each)
+        cost = cost_of(config, each)
+        cost = None if cost is None else round(_least(calls * cost, config.max_cost), 6)
     # A limit on requests bounds the rounds too, where each makes one.
     rounds = calls if _only_asks(config) else config.all_rounds
     initial = config.restarts * min(config.most_initial, len(pool))
@@ -177,8 +178,8 @@ def _only_asks(config: SearchConfig) -> bool:
     return config.needs_llm and not KNOWN_METHODS[config.method].combines
 
 
-def _cost(config: SearchConfig, calls: int, each: TokenUsage) -> float | None:
-    """Return dollars at the highest of the endpoints' prices; None where one is unknown."""
+def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:
+    """Return the most dollars that one request costs, whichever endpoint is asked; None if unknown."""
     if config.is_local:
         return 0.0
     worst = 0
@@ -187,8 +188,8 @@ def _cost(config: SearchConfig, calls: int, each: TokenUsage) -> float | None:
         price, _ = priced(one.price or config.price, one.base_url, one.model or config.llm or "", tier)
         if price is None:
             return None
-        worst = max(worst, price.most(each))
-    return round(_least(calls * worst / PICODOLLARS, config.max_cost), 6)
+        worst = max(worst, price.most(tokens))
+    return worst / PICODOLLARS
 
 
 def _minutes(config: SearchConfig, calls: int, tokens: int) -> float | None:

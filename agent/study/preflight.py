@@ -16,10 +16,11 @@ from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..search.inputs import read_pool, read_wordings
 from ..search.same_content import Contents
-from .estimate import estimate
+from ..token_usage import TokenUsage
+from .estimate import cost_of
 from .grid import Cell
 from .outcomes import is_fitted
-from .runs import Allowance, endpoint_of, is_done
+from .runs import SharedLimits, endpoint_of, is_done
 from .study import Study, shots_label
 
 MOST_RUNS = 100_000
@@ -42,11 +43,7 @@ def check_size(study: Study) -> None:
 def check_budget(study: Study, cells: Sequence[Cell]) -> None:
     """Refuse a budget that is too small for the first seed: one run of each method on each data set.
 
-    Requests are counted for whole runs, where their number is known; tokens and money for one request a run.
-
-    Args:
-        study: The study.
-        cells: Every run.
+    Requests are counted for whole runs, where their number is known; tokens and money for one answer a run.
 
     Raises:
         ConfigError: It is too small.
@@ -64,23 +61,17 @@ def check_budget(study: Study, cells: Sequence[Cell]) -> None:
             f"max_calls is {limits.max_calls:,}, but one run each ({runs}) takes {needed:,}; "
             "raise it, or search less"
         )
-    if limits.max_tokens is None and limits.max_cost is None:
-        return
-    alone = {"max_calls": 1, "max_tokens": None, "max_cost": None}
-    known = {one.model_dump_json(exclude=SAME_ESTIMATE): one for one in first}
-    each = {key: estimate(one.model_copy(update=alone)) for key, one in known.items()}
-    plans = [each[one.model_dump_json(exclude=SAME_ESTIMATE)] for one in first]
-    for name, key, unit in (("max_tokens", "tokens", ""), ("max_cost", "cost_usd", "$")):
-        limit, needed_each = getattr(limits, name), [plan[key] for plan in plans]
-        if limit is not None and None not in needed_each and sum(needed_each) > limit:
+    answers = [TokenUsage(completion_tokens=one.answer_tokens) for one in first]
+    for name, unit, needed_each in (
+        ("max_tokens", "", [float(one.total) for one in answers]),
+        ("max_cost", "$", [cost_of(one, answer) for one, answer in zip(first, answers, strict=True)]),
+    ):
+        limit, known = getattr(limits, name), sum(one for one in needed_each if one is not None)
+        if limit is not None and known > limit:
             raise ConfigError(
-                f"{name} is {unit}{limit:,}, but one request of each run ({runs}) may take "
-                f"{unit}{sum(needed_each):,.6g}; raise it"
+                f"{name} is {unit}{limit:,}, but the answers to one request of each run ({runs}) may take "
+                f"{unit}{known:,.6g}; raise it"
             )
-
-
-SAME_ESTIMATE = {"data", "seed", "shots", "model", "pretrained", "run_dir"}
-"""Settings that leave an estimate as it is."""
 
 
 def _requests(config: SearchConfig) -> int:
@@ -174,16 +165,12 @@ def _check_models(
             raise ModelError(f"{place}model {one.model}: {error}") from error
 
 
-def check_llms(configs: Sequence[SearchConfig], allowance: Allowance) -> None:
-    """Check, without a request, that the LLMs of unfinished searches can be asked.
-
-    Args:
-        configs: Of those searches.
-        allowance: What the limits leave: a search that gets nothing asks nobody.
+def check_llms(configs: Sequence[SearchConfig], shared: SharedLimits) -> None:
+    """Check, without a request, that the LLMs of unfinished searches can be asked, as far as limits allow.
 
     Raises:
         ConfigError: A key is missing, or the local model cannot be used.
     """
-    asking = [config for config in configs if config.needs_llm and not allowance.reached(config)]
+    asking = [config for config in configs if config.needs_llm and not shared.reached(config)]
     for config in {endpoint_of(config): config for config in asking}.values():
         check_endpoints(config, os.environ)

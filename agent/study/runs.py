@@ -95,7 +95,7 @@ def endpoint_of(config: SearchConfig) -> str:
     return config.model_dump_json(include={"llm", "base_url", "endpoints"})
 
 
-class Allowance:
+class SharedLimits:
     """What the limits of a study leave for its next run.
 
     A run holds to its own limits by its own store, so it is given less of each: everything that the other
@@ -241,13 +241,13 @@ def _same_settings(cell: Cell) -> Iterator[None]:
 
 
 async def run_search(
-    cell: Cell, allowance: Allowance, refusals: Refusals, opened: Callable[[SearchConfig], Session]
+    cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], Session]
 ) -> Found:
     """Start a search, resume it, or read its result.
 
     Args:
         cell: The search; the limits in its config are those over all runs.
-        allowance: What they leave.
+        shared: What they leave.
         refusals: Endpoints that are not asked; extended where this search's is refused.
         opened: Makes the session of a config.
 
@@ -256,7 +256,7 @@ async def run_search(
         PromptclimbError: A signal, or a store that cannot be used; what it has is kept.
     """
     begun = (cell.run_dir / STORE).exists()
-    limits = allowance.reached(cell.config)
+    limits = shared.reached(cell.config)
     reason = _limits_reached(cell.config, limits) if limits else refusals.of(cell.config)
     if reason is not None:
         if not begun:
@@ -266,7 +266,7 @@ async def run_search(
             return replace(
                 last, stop_reason=reason, limits=tuple(name.removeprefix("max_") for name in limits)
             )
-    session = opened(allowance.share(cell.config))
+    session = opened(shared.share(cell.config))
     try:
         with _same_settings(cell):
             result = await (session.resume(cell.run_dir) if begun else session.start())
@@ -275,11 +275,11 @@ async def run_search(
     except PromptclimbError as error:
         if ends_all(error):
             raise
-        allowance.recount(cell.config)
+        shared.recount(cell.config)
         stopped = stopped_by(error, _usage(cell))
         refusals.note(cell.config, error, stopped.reason)
         return stopped
-    allowance.after(cell.config, result)
+    shared.after(cell.config, result)
     return with_limits_of_all(cell.config, result)
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.study import preflight
 from promptclimb.agent.study.grid import refuse_deciding
 from promptclimb.agent.study.preflight import check_budget, check_size
 from promptclimb.evaluator.errors import ConfigError
@@ -144,24 +142,15 @@ def test_too_many_runs_are_told_before_they_are_listed() -> None:
         check_size(study(seeds=list(range(50_000))))
 
 
-@pytest.fixture
-def hundred_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred tokens a request, a cent each."""
-
-    def known(config: SearchConfig) -> dict[str, float]:
-        calls = config.max_calls or 0
-        return {"tokens": 100 * calls, "cost_usd": 0.01 * calls}
-
-    monkeypatch.setattr(preflight, "estimate", known)
-
-
-@pytest.mark.usefixtures("hundred_tokens")
 @pytest.mark.parametrize(
     ("budget", "said"),
     [
         ({"max_calls": 95}, "max_calls is 95, but one run each .2 runs of seed 1. takes 96"),
-        ({"max_tokens": 199}, "max_tokens is 199, but one request of each run .* may take 200"),
-        ({"max_cost": 0.019}, r"max_cost is \$0.019, but one request of each run .* may take \$0.02"),
+        (
+            {"max_tokens": 1023},
+            "max_tokens is 1,023, but the answers to one request of each run .* may take 1,024",
+        ),
+        ({"max_cost": 0.001}, r"max_cost is \$0.001, but the answers .* may take \$0.001024"),
         ({"max_minutes": 0}, "max_minutes is 0"),
     ],
 )
@@ -172,10 +161,9 @@ def test_a_budget_too_small_for_one_run_each_is_refused(budget: dict[str, float]
         check_budget(found, cells(found))
 
 
-@pytest.mark.usefixtures("hundred_tokens")
 def test_a_budget_for_one_run_each_will_do() -> None:
     """Later seeds may be left out; they are named, and in no mean."""
-    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 200})
+    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 1024})
     check_budget(found, cells(found))
 
 

@@ -17,10 +17,10 @@ from promptclimb.agent.search.session import Session
 from promptclimb.agent.store import Store
 from promptclimb.agent.study.grid import Cell
 from promptclimb.agent.study.runs import (
-    Allowance,
     Found,
     NotRun,
     Refusals,
+    SharedLimits,
     Stopped,
     run_search,
     with_limits_of_all,
@@ -71,9 +71,9 @@ def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
     """One command of a suite."""
 
     async def run() -> list[Found]:
-        allowance = Allowance(folder)
+        shared = SharedLimits(folder)
         return [
-            await run_search(cell, allowance, Refusals(), lambda config: session(config, chat))
+            await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
             for cell in cells(folder, **limits)
         ]
 
@@ -153,11 +153,11 @@ def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
     """A limit on calls does not keep method random from running."""
     chat = Chat()
     (first, *_) = cells(tmp_path, max_calls=0)
-    allowance = Allowance(tmp_path)
-    assert allowance.reached(first.config) == ["max_calls"]
-    assert allowance.reached(first.config.model_copy(update={"method": "random"})) == []
+    shared = SharedLimits(tmp_path)
+    assert shared.reached(first.config) == ["max_calls"]
+    assert shared.reached(first.config.model_copy(update={"method": "random"})) == []
     timed = first.config.model_copy(update={"method": "random", "max_minutes": 0.0})
-    assert allowance.reached(timed) == ["max_minutes"]
+    assert shared.reached(timed) == ["max_minutes"]
     assert chat.calls == 0
 
 
@@ -171,9 +171,9 @@ def test_interrupted_runs_and_doubtful_costs_count(tmp_path: Path) -> None:
     )
     limits = {"max_calls": 10, "max_tokens": 1000, "max_cost": 2.0, "max_minutes": 9.0, "price": "1/2"}
     one, two, _ = cells(tmp_path, **limits)
-    allowance = Allowance(tmp_path)
-    assert allowance.share(one.config) == one.config
-    share = allowance.share(two.config)
+    shared = SharedLimits(tmp_path)
+    assert shared.share(one.config) == one.config
+    share = shared.share(two.config)
     assert (share.max_calls, share.max_tokens, share.max_cost) == (6, 800, 1.5)
     assert share.max_minutes == pytest.approx(8.5, abs=0.1)
 
@@ -182,10 +182,10 @@ def test_without_limits_no_other_run_is_looked_at(tmp_path: Path) -> None:
     """A search of the suite is then one like any other, whatever lies beside it."""
     (tmp_path / "old" / STORE).mkdir(parents=True)
     for cell in cells(tmp_path):
-        assert Allowance(tmp_path).share(cell.config) == cell.config
-        assert Allowance(tmp_path).reached(cell.config) == []
+        assert SharedLimits(tmp_path).share(cell.config) == cell.config
+        assert SharedLimits(tmp_path).reached(cell.config) == []
     with pytest.raises(UsageError, match="old"):
-        Allowance(tmp_path).reached(cells(tmp_path, max_calls=1)[0].config)
+        SharedLimits(tmp_path).reached(cells(tmp_path, max_calls=1)[0].config)
 
 
 def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
@@ -202,11 +202,11 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
             return super().score(templates)
 
     async def run() -> list[Found]:
-        allowance, chat = Allowance(tmp_path), Chat()
+        shared, chat = SharedLimits(tmp_path), Chat()
         return [
             await run_search(
                 cell,
-                allowance,
+                shared,
                 Refusals(),
                 lambda config: Session(config=config, evaluator=Fails(), chat=chat),
             )
