@@ -156,7 +156,9 @@ def _bounds(
         each = [bound_of(one.config) for one in group if one.white_box is None]
         for name in _BOUNDS:
             values = [one[name] for one in each]
-            row[name] = None if None in values else round(sum(values), 6)
+            row[name] = (
+                None if None in values else round(sum(values), 6) if name == "cost_usd" else sum(values)
+            )
         rows.append(row)
     return total, rows
 
@@ -166,16 +168,9 @@ def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> 
     lines: list[Sequence[str]] = [(*_PLACE, "runs", *_BOUNDS.values())]
     for row in groups:
         name = white_box_label(row["method"]) if row["white_box"] else row["method"]
-        values = (row[key] for key in (*_PLACE[1:], "runs", *_BOUNDS))
-        lines.append(
-            (
-                name,
-                *(
-                    "-" if one is None else f"{one:,}" if isinstance(one, int | float) else one
-                    for one in values
-                ),
-            )
-        )
+        values = (row[key] for key in (*_PLACE[1:], "runs", "calls", "tokens"))
+        dollars = "unknown" if row["cost_usd"] is None else f"${row['cost_usd']:,.2f}"
+        lines.append((name, *map(_cell, values), dollars, _cell(row["evaluations"])))
     shapes = {_shape(one.config) for one in cells if one.white_box is None}
     text = f"at most, by group\n{aligned(lines)}\n" + (
         f"each search: {shapes.pop()}\n" if len(shapes) == 1 else ""
@@ -184,6 +179,10 @@ def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> 
         limited = next(one.config for one in cells if one.white_box is None)
         text += f"all {counted(len(cells), 'run')}, within the limits\n{_bound_text(limited, bounds)}"
     print_text(text)
+
+
+def _cell(value: str | int | None) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
 def _split(info: EvaluatorInfo) -> str:
@@ -195,7 +194,9 @@ def _split(info: EvaluatorInfo) -> str:
 
 
 def _shape(config: SearchConfig) -> str:
-    return f"{config.restarts} restarts x {config.conversations} conversations x {config.rounds} rounds"
+    return " x ".join(
+        counted(getattr(config, f"{name}s"), name) for name in ("restart", "conversation", "round")
+    )
 
 
 def _bound_text(config: SearchConfig, bound: Estimate) -> str:

@@ -293,7 +293,7 @@ def data_sets_of(given: Sequence[str]) -> Sequence[str]:
     """Return the data sets that every ``--data`` names; a name in double quotes may hold commas.
 
     Raises:
-        ConfigError: There are none, or quotes are left open.
+        ConfigError: The list is empty, or quotes are left open.
     """
     try:
         rows = list(csv.reader(given, skipinitialspace=True, strict=True))

@@ -44,7 +44,7 @@ def differences(study: Study, blocks: Blocks) -> list[dict[str, Any]]:
 
 
 def _pairs(study: Study, pair: Compare) -> Iterator[tuple[StudyRow, StudyRow]]:
-    """Yield the rows to compare: with the same LLM on both sides, where both ask one and none is named."""
+    """Yield the rows to compare: with the same LLM on both sides, unless the study names one."""
     for first in rows_named(study, pair.first, pair.first_llm):
         for second in rows_named(study, pair.second, pair.second_llm):
             named = pair.first_llm is not None or pair.second_llm is not None

@@ -197,7 +197,7 @@ def _accuracies(row: Mapping[str, Any], columns: Sequence[str]) -> Sequence[str]
     figures = [
         _percent(row["test"][name]) + (GUESSED if name in row["at_chance"] else "") for name in columns
     ]
-    spread = "" if row.get("std") is None else f" ±{100 * row['std']:.1f}"
+    spread = f" ±{100 * row['std']:.1f}" if row.get("std") else ""
     return (row["label"], *figures, _percent(row["mean"]) + spread)
 
 

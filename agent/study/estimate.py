@@ -1,11 +1,11 @@
 """Upper bounds on what a search or a study takes: requests, tokens, dollars and templates scored.
 
-The longest request is taken from the method itself: it is run on templates, class names and answers that are
-all as long as they may be.
+The method itself makes the longest requests, from templates, class names and answers as long as may be.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -39,17 +39,17 @@ limits take for so many (None: no limits)."""
 LONGEST_NAME = 50
 """Characters of a class name while the data are not read. The longest of CoOp's eleven sets has 45."""
 LONGEST_LINE = 120
-"""Characters of a refused line, and of the reason, in a request."""
+"""Characters of a refused line, and of its reason."""
 WIDE = "\u754c"
-"""Stands for every letter where the user's own texts are not ASCII: such a letter may take three tokens."""
+"""Every letter where the user's own texts are not ASCII: it may take three tokens."""
 
 
 def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> Estimate:
-    """Return the most that a search takes, within its limits: every request is taken to be the longest one.
+    """Return the most that a search takes within its limits: each request and answer is the longest possible.
 
     Args:
-        config: The search; its class names are assumed to be long where the data are not read yet.
-        class_names: Those of the data.
+        config: The search.
+        class_names: Those of the data; None where they are not read yet: they are assumed to be long then.
 
     Raises:
         ConfigError: The starting templates or the wordings cannot be used.
@@ -59,10 +59,11 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     cost: float | None = 0.0
     if config.needs_llm:
         calls = _least(config.all_rounds * KNOWN_METHODS[config.method].requests, config.max_calls)
-        each = TokenUsage(longest_request(config, class_names, pool), MORE_TOKENS * config.answer_tokens)
-        tokens = _least(calls * each.total, config.max_tokens)
-        cost = cost_of(config, each)
-        cost = None if cost is None else round(_least(calls * cost, config.max_cost), 6)
+        answer = MORE_TOKENS * config.answer_tokens
+        each = [TokenUsage(prompt, answer) for prompt in longest_requests(config, class_names, pool)]
+        tokens = _least(int(_over_rounds(config, calls, [one.total for one in each])), config.max_tokens)
+        costs = [known for one in each if (known := cost_of(config, one)) is not None]
+        cost = round(_least(_over_rounds(config, calls, costs), config.max_cost), 6) if costs else None
     # A limit on requests bounds the rounds too, where each makes one.
     rounds = calls if _only_asks(config) else config.all_rounds
     initial = config.restarts * min(config.most_initial, len(pool))
@@ -75,13 +76,15 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     }
 
 
-def estimate_of_all(configs: Sequence[SearchConfig], each: Sequence[Estimate]) -> Estimate:
-    """Return the most that searches take one after another, within limits over all of them.
+def _over_rounds(config: SearchConfig, calls: int, values: Sequence[float]) -> float:
+    """Return the sum over all requests: of a conversation's first ones, and the most for each later one."""
+    later = config.rounds * KNOWN_METHODS[config.method].requests - len(values)
+    conversation = sum(values) + max(later, 0) * max(values)
+    return min(config.restarts * config.conversations * conversation, calls * max(values))
 
-    Args:
-        configs: Of every search, each with the limits over all.
-        each: The estimate of each search.
-    """
+
+def estimate_of_all(configs: Sequence[SearchConfig], each: Sequence[Estimate]) -> Estimate:
+    """Return the most that searches take together, within the limits over all, which each config has."""
     limits = configs[0]
     most = _least(sum(one["calls"] for one in each), limits.max_calls)
     # Requests that the limit over all leaves out propose nothing.
@@ -99,28 +102,22 @@ def estimate_of_all(configs: Sequence[SearchConfig], each: Sequence[Estimate]) -
     }
 
 
-def longest_request(
+def longest_requests(
     config: SearchConfig, class_names: Sequence[str] | None = None, pool: Sequence[str] = ()
-) -> int:
-    """Return the most tokens that a request's messages have.
-
-    Arguments as of ``estimate``; ``pool`` is what starting templates are drawn from.
-    """
+) -> list[int]:
+    """Return the most tokens of each request in a conversation, until they stop growing."""
     letter = "x" if all(map(str.isascii, [config.description, *(class_names or ()), *pool])) else WIDE
     names = class_names or [f"{number:{letter}>{LONGEST_NAME}d}" for number in range(MOST_NAMES)]
     style = config.style or style_of(config.llm)
-    # Where the LLM's name does not tell the style, its answers decide.
+    # Where the LLM's name does not decide the style, its answers do.
     styles: tuple[Style, ...] = ("rich", "short") if style is None else (style,)
-    found = [0]
-    for each in styles:
-        view = _longest_view(config, each, names, letter)
-        for _ in range(min(config.conversations, 2)):  # the second of a restart may begin differently
-            found += _requests(config, view, letter)
-    return max(found)
+    views = [_longest_view(config, each, names, letter) for each in styles]
+    twice = range(min(config.conversations, 2))  # the second conversation of a restart may begin differently
+    conversations = [list(_requests(config, view, letter)) for view in views for _ in twice]
+    return [max(alike) for alike in itertools.zip_longest(*conversations, fillvalue=0)] or [0]
 
 
 def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
-    """Yield the tokens of a conversation's requests until they stop growing."""
     scored = Outcome(_longest_template(0, letter), score=0.5)
     refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
     feedback = Feedback(

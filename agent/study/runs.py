@@ -312,7 +312,7 @@ def why_in_no_mean(result: SearchResult) -> str | None:
 
 
 def how_to_resume(found: Sequence[Found]) -> str | None:
-    """Return a line on how to finish the runs that are left; None where none is."""
+    """Return a line on how to finish the other runs; None if all are finished."""
     by_limit = any(one.limits if isinstance(one, SearchResult) else _by_limit(one) for one in found)
     failed = sum(isinstance(one, Stopped) for one in found)
     if failed:

@@ -336,7 +336,7 @@ class Study(Table):
 
 
 def _check_names(what: str, names: Sequence[str]) -> None:
-    """Refuse names that cannot be seen, or told apart by a reader."""
+    """Refuse names that a reader cannot see, or distinguish."""
     seen: dict[str, str] = {}
     for name in names:
         if hidden := next((one for one in name if unicodedata.category(one) in _INVISIBLE), None):

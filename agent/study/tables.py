@@ -154,7 +154,7 @@ def _row(
         "test": means,
         "at_chance": [data for data, own in figures.items() if any(one.at_chance for one in own.values())],
         "mean": statistics.fmean(means[data] or 0.0 for data in used) if whole else None,
-        "std": statistics.stdev(by_seed) if len(by_seed) > 1 else None,
+        "std": round(statistics.stdev(by_seed), 6) if len(by_seed) > 1 else None,
     }
 
 

@@ -81,7 +81,7 @@ def test_what_a_search_would_refuse_is_found(
     ],
 )
 @pytest.mark.usefixtures("evaluator", "llama")
-def test_an_llm_or_a_tracker_that_would_be_refused_is_told_last(
+def test_an_llm_or_a_tracker_that_would_be_refused_is_reported_last(
     given: list[str],
     said: str,
     capsys: pytest.CaptureFixture[str],
@@ -94,17 +94,17 @@ def test_an_llm_or_a_tracker_that_would_be_refused_is_told_last(
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert main(["search", *given, "--dry-run"]) == 0
     found = capsys.readouterr()
-    told = found.err.splitlines()[-1].removeprefix("note: the search would be refused: ")
-    assert re.match(said, told)
+    reported = found.err.splitlines()[-1].removeprefix("note: the search would be refused: ")
+    assert re.match(said, reported)
     assert "templates scored" in found.out
     assert list(tmp_path.iterdir()) == []
     assert main(["search", *given]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(told)
+    assert capsys.readouterr().err.splitlines()[-1].endswith(reported)
 
 
 @pytest.mark.usefixtures("evaluator")
 @pytest.mark.parametrize(("more", "refused"), [((), True), (("--llm-fallback", "combine"), False)])
-def test_a_local_llm_that_is_not_installed_is_told_unless_a_method_stands_in(
+def test_a_local_llm_that_is_not_installed_is_reported_unless_a_method_stands_in(
     more: tuple[str, ...],
     refused: bool,
     capsys: pytest.CaptureFixture[str],

@@ -179,7 +179,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry run"])
 @pytest.mark.parametrize("what", REFUSED)
-def test_bad_input_is_told_before_anything_is_made(
+def test_bad_input_is_reported_before_anything_is_made(
     what: str, dry: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """One line, exit code 2, and no folder; by a dry run too."""
@@ -199,7 +199,7 @@ def test_neither_data_nor_a_file_is_said(capsys: pytest.CaptureFixture[str]) -> 
     assert "Give --data A,B,..., or a suite file" in capsys.readouterr().err
 
 
-def test_the_environment_is_told_that_it_does_not_decide(
+def test_a_variable_that_does_not_decide_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A setting there that a study does not heed is named."""
@@ -321,7 +321,7 @@ def test_a_black_box_is_opened_and_scores_nothing(
 
 
 def test_what_it_takes_at_most_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who has none yet is told what is missing, below what it would cost; a white box is called one."""
+    """What is missing is named below what it would cost; a white box is called one."""
     assert main(["suite", str(ROOT / "suites" / "paper.toml"), "--dry-run", "--data-root", "nowhere"]) == 2
     out, err = capsys.readouterr()
     assert "at most, by group\n" in out

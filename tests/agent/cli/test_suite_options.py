@@ -59,7 +59,7 @@ def test_a_suite_sums_up_and_goes_on(
     row = next(row for row in table["rows"] if row["label"] == "random")
     assert row["test"]["one"] == pytest.approx(sum(tests["one", seed] for seed in (1, 2, 3)) / 3)
     by_seed = [(tests["one", seed] + tests["two", seed]) / 2 for seed in (1, 2, 3)]
-    assert (row["mean"], row["std"]) == pytest.approx((sum(by_seed) / 3, statistics.stdev(by_seed)))
+    assert (row["mean"], row["std"]) == pytest.approx((sum(by_seed) / 3, statistics.stdev(by_seed)), abs=1e-6)
     assert "random ensemble" in [row["label"] for row in table["rows"]]
     compared = [(one["first"], one["second"]) for one in found["differences"]]
     assert compared == [("random", "default template"), ("random", "best starting template")]
@@ -84,7 +84,7 @@ def test_a_name_with_a_comma_is_quoted_or_given_by_itself(capsys: pytest.Capture
     assert "at most 2 searches" in capsys.readouterr().out
 
 
-def test_a_method_that_is_told_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_method_that_does_not_use_the_description_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """One line for each method that a description is lost on, in a suite and in a search."""
     own = ["--data", "one", "--describe", "numbers in binary", "--llm", "m", "--dry-run"]
     methods = ["--methods", "pn,guided,random,combine"]
@@ -132,7 +132,7 @@ def planned(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     return found
 
 
-def test_the_dry_run_tells_what_the_whole_suite_does_at_most(
+def test_the_dry_run_says_what_the_whole_suite_does_at_most(
     capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
 ) -> None:
     """The sum of all its searches, within the limits over all of them; what is opened scores nothing."""
@@ -160,14 +160,14 @@ def test_the_dry_run_is_for_people_too(capsys: pytest.CaptureFixture[str]) -> No
     own = ["suite", "--data", "one,two", "--methods", "random", "--seeds", "1-3", *SMALL, "--dry-run"]
     assert main(own) == 0
     out = capsys.readouterr().out
-    assert "each search: 1 restarts x 1 conversations x 2 rounds\n" in out
+    assert "each search: 1 restart x 1 conversation x 2 rounds\n" in out
     assert "at most 6 searches\n" in out
 
 
 def test_a_suite_refuses_other_settings_in_its_folder(
     capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
 ) -> None:
-    """Two settings in one table would compare what cannot be compared; told before any search begins."""
+    """Two settings in one table would compare what cannot be compared; refused before any search begins."""
     command = ["suite", "--methods", "random", "--seeds", "1", *SMALL]
     assert main([*command, "--data", "two"]) == 0
     capsys.readouterr()

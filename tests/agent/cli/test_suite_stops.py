@@ -1,4 +1,4 @@
-"""Suites in which a run fails, or which are interrupted: the others go on, and what is there is told."""
+"""Suites in which a run fails, or which are interrupted: the others go on, and what is there is shown."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def failing_on(data: str) -> Callable[[EvaluatorSpec], FakeEvaluator]:
 
 
 def document(folder: str = "runs/small") -> dict[str, Any]:
-    """What a suite has written down."""
+    """The document of a suite."""
     found: dict[str, Any] = json.loads(Path(folder, "suite.json").read_text())
     return found
 
@@ -112,7 +112,7 @@ def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on
 def test_an_evaluator_that_fails_stops_its_own_runs_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 1, every table, the reason beside each run, and the way on; once mended, all is well."""
+    """Exit code 1, every table, the reason beside each run, and how to resume; once fixed, all is well."""
     whole = SEAM.make
     monkeypatch.setattr(SEAM, "make", failing_on("one"))
     assert main(["suite", write()]) == 1
@@ -179,7 +179,7 @@ def test_a_suite_by_options_goes_on_past_a_failure(
     assert [one["counts"] for one in document("s")["runs"]] == [False, True]
 
 
-def test_a_key_that_is_missing_is_told_before_the_first_run(
+def test_a_key_that_is_missing_is_reported_before_the_first_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
     """It is wrong usage, and nothing is made."""
@@ -304,7 +304,7 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "tables.md", "picture.svg", "transfer.json"])
-def test_a_file_that_is_a_folder_is_told_before_the_first_run(
+def test_a_file_that_is_a_folder_is_reported_before_the_first_run(
     name: str, capsys: pytest.CaptureFixture[str], opened: list[str]
 ) -> None:
     """It could not be written in the end."""
@@ -314,7 +314,7 @@ def test_a_file_that_is_a_folder_is_told_before_the_first_run(
     assert opened == []
 
 
-class Untold:
+class WithoutTest:
     """A black box that knows nothing of test images."""
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
@@ -325,8 +325,8 @@ class Untold:
 def test_a_black_box_without_test_figures_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its runs are finished, nothing goes on with them, and no higher limit is proposed."""
-    monkeypatch.setattr(SEAM, "make", lambda _spec: Untold())
+    """Its runs are finished, nothing resumes them, and no higher limit is proposed."""
+    monkeypatch.setattr(SEAM, "make", lambda _spec: WithoutTest())
     assert main(["suite", write(seeds=[1])]) == 0
     said = {(one["status"], one["reason"]) for one in document()["left_out"]}
     assert said == {("finished", "finished, but its scorer reported no test accuracy")}
@@ -355,7 +355,7 @@ def test_sigterm_while_the_files_of_a_suite_by_options_are_written_leaves_all_of
 def test_a_run_that_somebody_works_on_by_itself_stops_alone(
     limits: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The suite goes on with the others, also within a limit, and the same command later with that one."""
+    """The suite makes the others, also within a limit, and the same command later makes that one."""
     assert main(["suite", write(data=["two"], seeds=[1], methods=["random"], compare=[])]) == 0
     (run,) = Path("runs/small").resolve().glob("seed1-*-two-random")
     (run / "result.json").unlink()
@@ -378,7 +378,7 @@ def test_a_run_that_somebody_works_on_by_itself_stops_alone(
 def test_a_second_suite_in_the_same_folder_is_refused(
     opened: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By a file or by options, and its dry run: it is told who is at work, and opens nothing."""
+    """By a file or by options, and its dry run: it names the other process, and opens nothing."""
     commands = (
         ["suite", write(), "--suite-dir", "s"],
         [*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY],
@@ -392,7 +392,7 @@ def test_a_second_suite_in_the_same_folder_is_refused(
         assert f"is in use by a live process (process {os.getpid()})" in said.err
         assert not list(Path("s").glob("[!.]*"))
     Path("s/.pid").unlink()
-    assert main([*commands[0], "--dry-run"]) == 2  # the lock tells it, not who wrote that file
+    assert main([*commands[0], "--dry-run"]) == 2  # the lock decides, not who wrote that file
     first.release()
     for command in commands:
         assert main(command) == 0

@@ -59,7 +59,7 @@ def test_what_is_not_drawn_gives_no_width() -> None:
 
 
 def test_where_nothing_can_be_drawn_there_is_no_interval() -> None:
-    """One seed, and a black box that does not tell image by image."""
+    """One seed, and a scorer that does not report image by image."""
     assert interval_of([SetDifferences([0.1], [None])], ["images", "seeds"]) == (None, ())
 
 

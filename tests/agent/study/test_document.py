@@ -81,7 +81,7 @@ def test_a_set_without_a_reference_has_no_mean_of_it() -> None:
 
 
 def test_what_a_search_is_compared_with_is_its_own() -> None:
-    """Each method's initial pool may be another: a difference takes that of the search itself."""
+    """Each method may have other starting templates: a difference takes those of the search itself."""
     found = study(compare=[{"first": "mutate", "second": "best starting template"}])
     pools = {"random": figure("1111"), "mutate": figure("1000")}
     runs = [
@@ -184,7 +184,7 @@ def test_a_run_of_a_white_box_is_marked_as_one() -> None:
 
 
 def test_the_picture_is_the_same_for_the_same_study(tmp_path: Path) -> None:
-    """It is one SVG that runs nothing; of nothing to show there is none."""
+    """It is one SVG that runs nothing; with nothing to show there is no file."""
     said, _ = document(tmp_path)
     drawn = svg(said)
     assert drawn is not None
@@ -238,7 +238,7 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
     assert (found.detailed, other.detailed) == (True, False)
 
 
-def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
+def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
     """With a note above that table; one that has none has no note."""
     found = study(references=[])
     runs = list(finished(found, HITS))

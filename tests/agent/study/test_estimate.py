@@ -14,7 +14,7 @@ from promptclimb import SearchConfig, search
 from promptclimb.agent.errors import UselessAnswerError
 from promptclimb.agent.llm.member import MORE_TOKENS
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_request
+from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
 from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
@@ -25,13 +25,18 @@ from tests.fakes.clock import run_virtual
 WORDS = 15
 NAMES = tuple(f"{number:n>{LONGEST_NAME}d}" for number in range(MOST_NAMES))
 CONFUSED = (Confusion(NAMES[0], NAMES[1], 1),) * 3
-TELLING = "numerals carved on old stone walls, photographed from the side in low light"
+DESCRIPTION = "numerals carved on old stone walls, photographed from the side in low light"
 
 
 def long_template(number: int, letter: str = "x") -> str:
     """A template as long as they get, with its number in it."""
     words = " ".join([f"{number:04d}", *[letter * 30] * (WORDS - 2), "{}"])
     return words + letter * (MAX_CHARACTERS - len(words))
+
+
+def max_request(config: SearchConfig) -> int:
+    """The tokens of its longest request."""
+    return max(longest_requests(config))
 
 
 class Rising(FakeEvaluator):
@@ -101,10 +106,10 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
     "more",
     [
         *({"method": method} for method in ("pn", "p", "ape", "opro", "guided")),
-        {"method": "guided", "describe": TELLING},
+        {"method": "guided", "describe": DESCRIPTION},
         {"method": "guided", "blind": True},
         {"method": "guided", "style": "rich", "top_k": 1, "max_turns": 3},
-        {"method": "guided", "style": "short", "describe": TELLING},
+        {"method": "guided", "style": "short", "describe": DESCRIPTION},
         {"method": "guided", "style": "short"},
         {"method": "pn", "conversations": 3, "rounds": 12, "max_turns": 4, "proposals": 9},
     ],
@@ -121,7 +126,7 @@ def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any], think
     assert result.usage.cost_usd <= bound["cost_usd"]
     assert result.evaluated <= bound["evaluations"]
     if thinks and "describe" not in more:
-        assert bound["tokens"] < 4 * used
+        assert bound["tokens"] < 2 * used
 
 
 @pytest.mark.parametrize("given", ["description", "class names", "starting templates"])
@@ -148,7 +153,7 @@ def test_other_scripts_take_more_tokens(given: str, tmp_path: Path) -> None:
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
     """What a method makes itself is scored besides, alone and in a suite."""
-    searched = config(tmp_path, method="guided", describe=TELLING, conversations=4, max_calls=3)
+    searched = config(tmp_path, method="guided", describe=DESCRIPTION, conversations=4, max_calls=3)
     result = run_virtual(search(searched, evaluator=Rising(others=0.9), chat=Winning()))
     assert result.usage.calls <= 3
     made = sum(row.conversation > 0 for row in result.leaderboard)
@@ -176,14 +181,14 @@ def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
 
 
 def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> None:
-    """Short requests, a conversation, one that tells no names, wordings of one's own: each its own bound."""
+    """Short requests, a conversation, one without class names, wordings of one's own: each its own bound."""
     wordings = tmp_path / "wordings.toml"
     wordings.write_text(f'[rich]\nnothing = "{"x" * 30}"\nbest_so_far = "{"x" * 3000}"\n')
     short, rich = {"style": "short"}, {"style": "rich"}
     ways = (short, {**rich, "blind": True}, rich, {"wordings": wordings})
-    found = [longest_request(config(tmp_path, **more)) for more in ways]
+    found = [max_request(config(tmp_path, **more)) for more in ways]
     assert found == sorted(set(found))
-    assert longest_request(config(tmp_path)) == found[2]
-    assert longest_request(config(tmp_path, llm="qwen-1.5b")) == found[0]
-    described = longest_request(config(tmp_path, style="rich", describe="w " * 900))
+    assert max_request(config(tmp_path)) == found[2]
+    assert max_request(config(tmp_path, llm="qwen-1.5b")) == found[0]
+    described = max_request(config(tmp_path, style="rich", describe="w " * 900))
     assert described > found[2]

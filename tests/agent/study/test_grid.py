@@ -47,17 +47,17 @@ def test_the_nearer_table_wins() -> None:
     assert {one.config.temperature for one in found} == {0.5}
 
 
-def test_who_can_be_told_is_told_the_sentence_of_the_set() -> None:
+def test_a_method_that_uses_a_description_gets_that_of_the_set() -> None:
     """Unless it is to go without, or blind, or nothing is said of the set."""
     methods = [
         "guided",
-        {"name": "untold", "method": "guided", "describe": False},
+        {"name": "class names only", "method": "guided", "describe": False},
         {"name": "blind", "method": "guided", "blind": True},
         "pn",
     ]
     found = cells(study(seeds=[1], methods=methods, llms=["m"], describe={"one": "dice"}))
-    told = {(one.data, one.method) for one in found if one.config.describe is not None}
-    assert told == {("one", "guided")}
+    described = {(one.data, one.method) for one in found if one.config.describe is not None}
+    assert described == {("one", "guided")}
 
 
 def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
@@ -97,7 +97,7 @@ def test_flags_that_decide_are_refused(name: str) -> None:
 
 
 def test_data_sets_of_one_name_are_refused() -> None:
-    """The tables could not tell them apart; it is said which two."""
+    """The tables could not distinguish them; both are named."""
     with pytest.raises(ConfigError, match="'a/x' and 'b/x' have the same name, 'x'"):
         cells(study(data=["a/x", "y", "b/x"]))
 
@@ -105,7 +105,7 @@ def test_data_sets_of_one_name_are_refused() -> None:
 @pytest.mark.parametrize(
     "names", [["d/\u732b", "d/\u72ac"], ["a b", "a-b"], ["x" * 41, "x" * 42], ["Cats", "cats"]]
 )
-def test_names_that_no_folder_shows_are_told_apart(names: list[str]) -> None:
+def test_names_that_no_folder_shows_are_distinct(names: list[str]) -> None:
     """The first keeps its plain folder, also when another is added; the same file gives the same folders."""
     alone = [one.run_dir for one in cells(study(data=names[:1]))]
     both = [one.run_dir for one in cells(study(data=names))]
@@ -136,7 +136,7 @@ def test_folders_stay_inside() -> None:
     assert all(one.run_dir.name.isascii() and one.run_dir.name.isprintable() for one in found)
 
 
-def test_too_many_runs_are_told_before_they_are_listed() -> None:
+def test_too_many_runs_are_refused_before_they_are_listed() -> None:
     """A slip of the finger does not fill the memory."""
     with pytest.raises(ConfigError, match="200,000 runs"):
         check_size(study(seeds=list(range(50_000))))

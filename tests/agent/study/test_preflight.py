@@ -54,7 +54,7 @@ def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_fitted_or_loaded_is_told(what: str, tmp_path: Path) -> None:
+def test_what_cannot_be_fitted_or_loaded_is_reported(what: str, tmp_path: Path) -> None:
     """In one line with the file, before a folder is made."""
     more, kind, said = REFUSED[what]
     given = {"data": ["halves"], "shots": [2], "seeds": [1], **more}

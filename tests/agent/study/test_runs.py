@@ -113,7 +113,7 @@ def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: P
 
 
 def test_a_search_of_a_suite_can_be_resumed_by_itself(tmp_path: Path) -> None:
-    """It keeps to what the suite left for it, and goes on with more."""
+    """It keeps to what the suite left for it, and continues with more."""
     chat = Chat()
     run_suite(tmp_path, chat, max_calls=3)
     stored = stored_config(tmp_path / "s2")
@@ -133,7 +133,7 @@ def test_once_a_request_finds_no_room_no_other_search_begins(tmp_path: Path) -> 
     assert results[1].reason == "the limit of 10 tokens over the whole suite is reached"
 
 
-def test_limits_are_told_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Path) -> None:
+def test_limits_are_known_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Path) -> None:
     """One call is one call; of several limits each is named."""
     chat = Chat()
     results = run_suite(tmp_path, chat, max_calls=1)
@@ -161,8 +161,8 @@ def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
     assert chat.calls == 0
 
 
-def test_interrupted_runs_and_doubtful_costs_count(tmp_path: Path) -> None:
-    """What a killed run had in flight may have been billed; each run is told of the others alone."""
+def test_interrupted_runs_and_estimated_costs_count(tmp_path: Path) -> None:
+    """What a killed run had in flight may have been billed; each run gets what the others leave."""
     used(
         tmp_path / "s1",
         Bill(Usage(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),

@@ -40,7 +40,7 @@ def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.
         """Half of the gain of each template is kept."""
 
         def examine(self, ensembles: Any, *, test: bool = True) -> Any:
-            """As told."""
+            """As given."""
             return [
                 scores.__class__(train=0.0, val=None, test=0.375) for scores in super().examine(ensembles)
             ]
@@ -91,7 +91,7 @@ def test_a_template_is_scored_with_the_settings_of_its_own_method(
 def test_what_was_scored_on_other_data_is_scored_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs made again on other test images, or an entry that does not say on what, tell nothing of these."""
+    """Runs made again on other test images, or an entry that does not say on what, say nothing of these."""
     found, _ = moving()
     opened: list[str] = []
 

@@ -1,4 +1,4 @@
-"""White-box references as runs: fitted once, told apart by settings, and marked where they are shown."""
+"""White-box references as runs: fitted once, distinguished by settings, and marked where they are shown."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ GIVEN: dict[str, Any] = {"data": ["dice"], "seeds": [1], "methods": METHODS}
 
 @pytest.fixture(autouse=True)
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """References that are right on three of four images; what each was told, in order."""
-    told: list[dict[str, Any]] = []
+    """References that are right on three of four images; what each was given, in order."""
+    given: list[dict[str, Any]] = []
 
     def run(name: str, spec: Any, *, split: str, options: Any) -> WhiteBoxResult:
-        told.append({"name": name, "data": spec.data, "split": split, **options})
+        given.append({"name": name, "data": spec.data, "split": split, **options})
         return WhiteBoxResult(
             name=name,
             train=1.0,
@@ -44,7 +44,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         )
 
     monkeypatch.setattr(outcomes_module, "run", run)
-    return told
+    return given
 
 
 def of(folder: Path, **more: Any) -> list[Cell]:
