@@ -15,11 +15,11 @@ from filelock import BaseFileLock
 
 from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
-from ...evaluator.settings import about, shown
+from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import PREFIX, flag_of, from_environment, from_sources
 from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events import Bus
@@ -41,11 +41,16 @@ from .display import Display
 from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import aligned, console, json_alone, print_json, print_text, say, short_path
-from .search import say_unheard
+from .search import say_unused
 
 if TYPE_CHECKING:
     from .parser import Commands
 
+EXAMPLES = """\
+examples:
+  promptclimb suite --data dice,tallies --methods combine,random --seeds 1-3
+  promptclimb suite study.toml --dry-run
+"""
 MOST_SEEDS = 1000
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _LISTS = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
@@ -74,7 +79,7 @@ def suite(arguments: argparse.Namespace) -> int:
         plan = _from_options(arguments)
     else:
         raise ConfigError("Nothing to search on. Give --data A,B,..., or a suite file, FILE.toml.")
-    say_unheard([one.config for one in plan.cells if one.white_box is None])
+    say_unused([one.config for one in plan.cells if one.white_box is None])
     folder = plan.folder
     if arguments.dry_run:
         from .dry_run import dry_run_study
@@ -335,7 +340,9 @@ def _unique(parts_: Sequence[str], flag: str) -> Sequence[str]:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``suite``."""
-    parser = commands.add_parser("suite", help=line, usage="%(prog)s [OPTION ...] [FILE.toml]")
+    parser = commands.add_parser(
+        "suite", help=line, usage="%(prog)s [OPTION ...] [FILE.toml]", description=EXAMPLES
+    )
     parser.add_argument(
         "file",
         nargs="?",
@@ -357,8 +364,11 @@ def add_parser(commands: Commands, line: str) -> None:
         metavar="DIR",
         help="folder of the runs; the same command resumes them (default: runs/suite, or runs/FILE)",
     )
-    add_search_options(parser, leave_out=("data", "method", "seed", "run_dir", *LIMITS))
-    group = parser.add_argument_group("limits over the whole suite, earlier sessions included")
+    add_search_options(
+        parser,
+        leave_out=("data", "method", "seed", "run_dir", *LIMITS),
+        first=("model", "pretrained", "llm", "describe", "price"),
+    )
     texts = {
         "max_calls": "requests at most",
         "max_tokens": "tokens at most, in and out",
@@ -366,11 +376,13 @@ def add_parser(commands: Commands, line: str) -> None:
         "max_minutes": "minutes of active time at most",
     }
     for name in LIMITS:
-        group.add_argument(
+        parser.add_to(
+            "Limits",
             flag_of(name),
+            hide=not OPTIONS[name].first,
             dest=name,
             default=argparse.SUPPRESS,
-            metavar=about(SearchConfig.model_fields[name])["show"],
+            metavar=OPTIONS[name].show,
             help=f"{texts[name]}, over the whole suite",
         )
     add_config_file(parser)

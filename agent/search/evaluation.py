@@ -13,7 +13,8 @@ from ...evaluator.scoring import Evaluator, Inspection, Inspector, SplitScores
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
-from ...prompts.template import Template, TemplateError
+from ...prompts.kinds import CandidateError
+from ...prompts.template import Template
 
 Split = Literal["train", "val", "test"]
 
@@ -132,8 +133,7 @@ def score_templates(
 
 
 def _opened(spec: EvaluatorSpec, report: Callable[[str], None] | None) -> Evaluator:
-    # Nothing is chosen here, so altered views would be made for nothing.
-    return open_evaluator(spec.model_copy(update={"views": 0}), report=report)
+    return open_evaluator(spec.without_choice(), report=report)
 
 
 def _checked(text: object) -> str:
@@ -141,7 +141,7 @@ def _checked(text: object) -> str:
         raise UsageError(f"{text!r} is no template: it is no text")
     try:
         return Template.parse(text, max_words=None).text
-    except TemplateError as error:
+    except CandidateError as error:
         raise UsageError(f"{text!r} is no template: {error}") from error
 
 

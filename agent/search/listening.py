@@ -12,7 +12,7 @@ from ..config.schema import SearchConfig
 from ..events import Bus, Listener, Noted, RunOpened, SearchStarted
 from ..events.sinks import SINKS, Sink, ThreadedSink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
-from ..results.run_dir import TO_KEEP
+from ..results.run_dir import FILES
 from ..secrets import Scrubber
 
 
@@ -47,7 +47,7 @@ async def _trackers(
     run = Tracked(
         run_dir=run_dir,
         settings=config.to_public(),
-        files=TO_KEEP,
+        files=FILES,
         earlier=await asyncio.to_thread(scored_before, run_dir),
         scrub=used.scrub_value,
     )
@@ -66,7 +66,7 @@ def announce(
         emit: Hears it.
         resumed: Whether it goes on.
     """
-    if (hint := config.untold) is not None:
+    if (hint := config.description_tip) is not None:
         emit(Noted(text=hint))
     emit(RunOpened(run_dir=str(run_dir)))
     emit(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..results.intervals import Interval
+from ..results.result import Interval
 from .outcomes import Blocks, Figure, RunOutcome
 from .study import Compare, Study
 from .tables import StudyRow, rows_named

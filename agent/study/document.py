@@ -13,10 +13,8 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ..results.details import BEST
-from ..results.gain import ENSEMBLE
-from ..results.guessing import GUESSED
-from ..results.leaderboard import safe_cell
-from ..results.run_dir import SUMMARY, write_atomically
+from ..results.gain import CHANCE_MARK, ENSEMBLE
+from ..results.run_dir import SUMMARY, safe_cell, write_atomically
 from ..text import printable
 from .differences import differences
 from .outcomes import SPENT, RunOutcome, blocks_of, where
@@ -35,7 +33,7 @@ ABOUT = (
     "Test accuracy in %. A data set's figure is the mean over the seeds that every method has finished "
     "there; the mean is over the data sets that have such a seed, ± the standard deviation over seeds."
 )
-ABOUT_CHANCE = f"{GUESSED}: with at least one seed, it may be no better than chance level."
+ABOUT_CHANCE = f"{CHANCE_MARK}: with at least one seed, it may be no better than chance level."
 ABOUT_DIFFERENCES = (
     "Differences on test in percentage points, with 95 % intervals of a paired bootstrap over what is named; "
     "each is the mean over data sets of the mean over seeds, where both sides have finished."
@@ -195,7 +193,7 @@ def _table_lines(table: Mapping[str, Any]) -> Lines:
 
 def _accuracies(row: Mapping[str, Any], columns: Sequence[str]) -> Sequence[str]:
     figures = [
-        _percent(row["test"][name]) + (GUESSED if name in row["at_chance"] else "") for name in columns
+        _percent(row["test"][name]) + (CHANCE_MARK if name in row["at_chance"] else "") for name in columns
     ]
     spread = f" ±{100 * row['std']:.1f}" if row.get("std") else ""
     return (row["label"], *figures, _percent(row["mean"]) + spread)

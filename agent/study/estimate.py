@@ -12,24 +12,20 @@ from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
-from ...prompts.requests import Outcome
-from ...prompts.telling import BEST_SHOWN, MOST_NAMES
+from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
-from ..config.known_methods import KNOWN_METHODS
-from ..config.reading import Style, style_of
+from ..config.llm_name import Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.member import MORE_TOKENS
 from ..llm.price_table import priced
 from ..llm.types import ChatRequest
+from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
+from ..methods.memory import Entry, Memory
+from ..methods.registry import METHODS
 from ..position import Position
 from ..rates import PICODOLLARS
-from ..search.conversation import MAX_ANSWER_CHARACTERS
 from ..search.inputs import read_pool, read_wordings
-from ..search.memory import Memory
-from ..search.methods import Ask, Feedback, Propose, View, method_named
-from ..search.methods.in_frames import most_scored_aside
-from ..search.scored import Scored
 from ..token_usage import TokenUsage
 
 Number = TypeVar("Number", int, float)
@@ -58,7 +54,7 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     calls = tokens = 0
     cost: float | None = 0.0
     if config.needs_llm:
-        calls = _least(config.all_rounds * KNOWN_METHODS[config.method].requests, config.max_calls)
+        calls = _least(config.all_rounds * METHODS[config.method].requests, config.max_calls)
         answer = MORE_TOKENS * config.answer_tokens
         each = [TokenUsage(prompt, answer) for prompt in longest_requests(config, class_names, pool)]
         tokens = _least(int(_over_rounds(config, calls, [one.total for one in each])), config.max_tokens)
@@ -67,18 +63,20 @@ def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> 
     # A limit on requests bounds the rounds too, where each makes one.
     rounds = calls if _only_asks(config) else config.all_rounds
     initial = config.restarts * min(config.most_initial, len(pool))
+    method = METHODS[config.method]
+    free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
     return {
         "calls": calls,
         "tokens": tokens,
         "cost_usd": cost,
-        "evaluations": initial + config.proposals * rounds + most_scored_aside(config),
+        "evaluations": initial + config.proposals * rounds + (free if config.description else 0),
         "minutes": _minutes(config, calls, tokens),
     }
 
 
 def _over_rounds(config: SearchConfig, calls: int, values: Sequence[float]) -> float:
     """Return the sum over all requests: of a conversation's first ones, and the most for each later one."""
-    later = config.rounds * KNOWN_METHODS[config.method].requests - len(values)
+    later = config.rounds * METHODS[config.method].requests - len(values)
     conversation = sum(values) + max(later, 0) * max(values)
     return min(config.restarts * config.conversations * conversation, calls * max(values))
 
@@ -126,10 +124,10 @@ def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
         best_before=0.25,
     )
     rounds, asked = min(config.max_turns, config.rounds), 0
-    steps = method_named(config.method).conversation(view)
+    steps = METHODS[config.method].conversation(view)
     step = next(steps, None)
     # Some rounds of a method may ask nobody.
-    for _ in range((1 + KNOWN_METHODS[config.method].requests) * rounds):
+    for _ in range((1 + METHODS[config.method].requests) * rounds):
         if step is None or asked == rounds:
             return
         if not isinstance(step, Propose):
@@ -150,7 +148,7 @@ def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], lett
         confused = (Confusion(longest[0], longest[-1], 1),) * MOST_CONFUSED
         # No two scores are equal: templates as good as the best are not listed among the worst.
         score = Score(train=0.5 - number / 10_000, confused=confused)
-        memory.add(Scored(template=template, score=score, value=score.train, position=Position(1)))
+        memory.add(Entry(candidate=template, score=score, value=score.train, position=Position(1)))
     return View(
         memory=memory,
         pool=(),
@@ -172,7 +170,7 @@ def _longest_template(number: int, letter: str) -> str:
 
 
 def _only_asks(config: SearchConfig) -> bool:
-    return config.needs_llm and not KNOWN_METHODS[config.method].combines
+    return config.needs_llm and not METHODS[config.method].mixed
 
 
 def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:

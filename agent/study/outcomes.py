@@ -13,7 +13,7 @@ from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import WhiteBoxResult
 from ...evaluator.white_box.running import run
 from ..results.details import BEST, ENSEMBLE, Decisions, read_details
-from ..results.guessing import is_no_better, may_be_guessed
+from ..results.gain import is_no_better, may_be_chance
 from ..results.result import SearchResult
 from ..results.run_dir import write_atomically
 from ..search.same_content import CONTENT, Contents, Made, check_content
@@ -122,7 +122,7 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Fig
     tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
     tests |= {name: one.test for name, one in result.baselines.items()}
     return {
-        name: Figure(test=test, hits=_hits(decisions, name, test), at_chance=may_be_guessed(result, test))
+        name: Figure(test=test, hits=_hits(decisions, name, test), at_chance=may_be_chance(result, test))
         for name, test in tests.items()
         if test is not None
     }

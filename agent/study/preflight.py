@@ -10,10 +10,10 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, DataError, ModelError
 from ...evaluator.open import check_openable
 from ...evaluator.white_box.running import Planned, check_model, check_planned
-from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
+from ..methods.registry import METHODS
 from ..search.inputs import read_pool, read_wordings
 from ..search.same_content import Contents
 from ..token_usage import TokenUsage
@@ -76,8 +76,8 @@ def check_budget(study: Study, cells: Sequence[Cell]) -> None:
 
 def _requests(config: SearchConfig) -> int:
     """Return the requests that a whole run needs: one, where it may end early or use other rounds."""
-    known = KNOWN_METHODS[config.method]
-    if config.patience is not None or config.until is not None or known.combines:
+    known = METHODS[config.method]
+    if config.patience is not None or config.until is not None or known.mixed:
         return 1
     return config.all_rounds * known.requests
 

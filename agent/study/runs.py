@@ -17,8 +17,7 @@ from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
 from ..llm.budget import Budget, Limits
 from ..llm.usage import NOTHING, Usage
-from ..results.notes import UNOPENED
-from ..results.result import SearchResult
+from ..results.result import UNOPENED, SearchResult
 from ..results.run_dir import STORE, read_result
 from ..search.inputs import fallen_back, known_identity, pinned_evaluator
 from ..search.same_content import Contents, check_content, made_by

@@ -26,11 +26,10 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
-from ..config.description import TELLING
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
-from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import MOST_COUNTED, SearchConfig
 from ..config.sources import flag_of, read_toml
+from ..methods.registry import METHODS
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 """Settings that a study varies."""
@@ -117,7 +116,7 @@ class StudyMethod(Options):
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
-        known = [*KNOWN_METHODS, *WHITE_BOX]
+        known = [*METHODS, *WHITE_BOX]
         if self.method not in known:
             raise ValueError(f"unknown method {shown(self.method)}{near(self.method, known)}")
         return self
@@ -144,12 +143,12 @@ class StudyMethod(Options):
     @property
     def asks(self) -> bool:
         """Whether it asks an LLM."""
-        return self.method in KNOWN_METHODS and KNOWN_METHODS[self.method].requests > 0
+        return self.method in METHODS and METHODS[self.method].asks_llm
 
     @property
     def uses_description(self) -> bool:
         """Whether it is given the description of a data set."""
-        return self.describe and self.method in TELLING
+        return self.describe and self.method in METHODS and METHODS[self.method].uses_description
 
     def runs_on(self, model: str, shots: int | None) -> bool:
         """Return whether it is run on a model with so many shots."""

@@ -13,7 +13,8 @@ from typing import Any
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
-from ...evaluator.spec import Report
+from ...evaluator.settings import applying_to
+from ...evaluator.spec import EvaluatorSpec, Report
 from ..results.details import BEST, read_details
 from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically
@@ -27,7 +28,7 @@ TRANSFER = "transfer.json"
 """The file in a study's folder with what was scored on other models: nothing is scored twice."""
 _PARTS = 4
 """Parts of a key: data set, model, template, and the identity of data, model and settings."""
-_OF_THE_SAMPLE = {"seed", "shots", "few_shot_file", "views"}
+_OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
 """Settings that leave test images, class names and model as they are."""
 LEAST_GAIN = 0.01
 """Below it, a share of the gain is a ratio of noise."""
@@ -68,7 +69,7 @@ class Transferred:
                 continue
             report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
             config = self._ground(blocks, there)[0].config
-            evaluator = open_evaluator(config.model_copy(update={"views": 0}))
+            evaluator = open_evaluator(config.without_choice())
             for key, template in missing.items():
                 self._known[key] = _tested(evaluator, template)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")

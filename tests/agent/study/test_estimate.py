@@ -18,7 +18,7 @@ from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of
 from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
-from promptclimb.prompts.telling import MOST_NAMES
+from promptclimb.prompts.requests import MOST_NAMES
 from promptclimb.prompts.template import MAX_CHARACTERS
 from tests.fakes.clock import run_virtual
 

@@ -1,0 +1,205 @@
+"""What a page says to do next, and the lines to copy."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from promptclimb.agent.results.advice import next_steps, use_of
+from promptclimb.agent.results.result import (
+    EMPTY,
+    NOTHING_USABLE,
+    UNOPENED,
+    Best,
+    Dataset,
+    Difference,
+    Ensemble,
+    Gain,
+    Inspected,
+    Llm,
+    Model,
+    SearchResult,
+    Sizes,
+)
+from promptclimb.agent.results.run_state import RunState
+from promptclimb.agent.results.run_view import RunView
+from promptclimb.evaluator.scoring import ClassAccuracy
+from tests.fakes.small_result import small_result
+
+KNOWS: dict[str, Any] = {
+    "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100)),
+    "best": Best(template="a {}", train=0.9, val=None, test=0.9),
+}
+"""A model that knows the pictures."""
+
+
+def between(low: float, high: float) -> Difference:
+    """A difference with that interval."""
+    return Difference(points=(low + high) / 2, interval=(low, high), paired=True, images=100)
+
+
+def view(result: SearchResult | None, state: str = "finished", **more: Any) -> RunView:
+    """A run in the folder ``my run``."""
+    return RunView(state=RunState(run_dir=Path("my run"), state=state, **more), result=result)
+
+
+def steps(**changes: Any) -> str:
+    """What is said of a finished run."""
+    return "\n".join(next_steps(view(small_result(**changes))))
+
+
+def test_a_run_that_is_not_finished_goes_on() -> None:
+    """With higher limits where it came to some; a live one is waited for."""
+    assert (
+        "promptclimb resume 'my run' --max-calls N continues the run"
+        in next_steps(view(None, "stopped", limits=("calls",)))[0]
+    )
+    assert next_steps(view(None, "live"))[0].startswith("Wait")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Use the best template, or the ensemble"),
+        ({"notes": {UNOPENED: "torn"}}, "Fix the test images"),
+        ({"notes": {NOTHING_USABLE: "none"}}, "Use another LLM"),
+        (
+            {"notes": {EMPTY: "some"}},
+            "(promptclimb transcript 'my run'); an LLM that follows",
+        ),
+        ({"dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2))}, "Add test images"),
+    ],
+)
+def test_what_was_in_the_way_is_named(changes: dict[str, Any], said: str) -> None:
+    """First of all."""
+    assert said in steps(**KNOWS | changes)
+
+
+@pytest.mark.parametrize(
+    ("over", "ensemble", "said"),
+    [
+        (
+            {"default template": (1, 9), "best starting template": (1, 3)},
+            None,
+            "in place of the default template",
+        ),
+        ({"best hand-made": (-9, -1), "default template": (1, 2)}, None, "Use the best hand-made template"),
+        ({"best starting template": (-1, 3)}, None, "The rounds added nothing certain"),
+        ({"best starting template": (-4, 3)}, None, "take more test images"),
+        ({"best starting template": (1, 3)}, (1, 2), "Use the ensemble"),
+        ({"best starting template": (1, 3)}, (-2, -1), "Use the best template alone"),
+    ],
+)
+def test_the_intervals_decide(
+    over: dict[str, tuple[float, float]], ensemble: tuple[float, float] | None, said: str
+) -> None:
+    """Only what is certain is acted on."""
+    gain = Gain(
+        over={name: between(*edges) for name, edges in over.items()},
+        ensemble=None if ensemble is None else between(*ensemble),
+        verdict="",
+    )
+    assert said in steps(gain=gain, **KNOWS)
+
+
+def test_what_is_no_better_than_chance_is_not_to_be_used() -> None:
+    """However much better than a default template that fails altogether."""
+    gain = Gain(over={"default template": between(16, 40)}, ensemble=None, verdict="")
+    dataset = Dataset(name="d", classes=5, shots=1, seed=1, sizes=Sizes(train=5, test=49))
+    said = steps(gain=gain, dataset=dataset, best=Best(template="a {}", train=0.3, val=None, test=0.265))
+    assert "Do not use it yet" in said
+    assert "in place of the default template" not in said
+
+
+def test_what_was_done_already_is_not_advised() -> None:
+    """Who gave a sentence needs another one; without an LLM none could be stronger."""
+    gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
+    without, described = (
+        "\n".join(next_steps(replace(view(small_result(gain=gain, llm=llm, **KNOWS)), config=config)))
+        for llm, config in (
+            (Llm(model="m", base_url=None), ""),
+            (Llm(model=None, base_url=None), 'describe = "x"\n'),
+        )
+    )
+    assert "A description of what the images show (--describe), another method or a stronger LLM" in without
+    assert "Another description of what the images show (--describe), another method or an LLM (" in described
+
+
+def code(**changes: Any) -> dict[str, Any]:
+    """The names that the lines to copy give a literal."""
+    found = use_of(view(small_result(**changes)))
+    assert found is not None
+    given = [node for node in ast.parse(found.code).body if isinstance(node, ast.Assign)]
+    return {
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+        for node in given
+        if isinstance(node.value, ast.List)
+    } | {"code": found.code}
+
+
+def test_the_lines_to_copy_are_python_whatever_is_in_them() -> None:
+    """Quotes, backslashes, line ends and braces of names and templates; two slots take one name."""
+    odd = 'a "{}" \\ of \u2028 {}'
+    names = ['say "x"', "back\\slash", "é", "{}"]
+    classes = tuple(ClassAccuracy(name, images=1, correct=1) for name in names)
+    found = code(
+        ensemble=Ensemble(templates=(odd, "{} it's"), train=None, val=None, test=None),
+        inspection=Inspected(split="test", classes=classes, confusions=()),
+    )
+    assert found["names"] == names
+    assert [one.format("cat") for one in found["templates"]] == [odd.replace("{}", "cat"), "cat it's"]
+    assert 'create_model_and_transforms("m", pretrained="p")' in found["code"]
+
+
+def test_a_template_that_stands_twice_is_said_to_weigh_twice() -> None:
+    """Who reads the lines might strike it out."""
+    one, twice = (
+        use_of(view(small_result(ensemble=Ensemble(templates=templates, train=None, val=None, test=None))))
+        for templates in (("a {}", "b {}"), ("a {}", "b {}", "a {}"))
+    )
+    assert one is not None
+    assert twice is not None
+    assert "twice" not in one.about + one.code
+    assert "weighs twice" in twice.about + twice.code
+
+
+def test_the_lines_are_those_of_what_is_advised() -> None:
+    """The best template alone where the ensemble is worse on test, for a black box of another kind too."""
+    gains = {edges: Gain(over={}, ensemble=between(*edges), verdict="") for edges in ((-9, -1), (-9, 1))}
+    assert code(gain=gains[-9, 1])["templates"] == ["a {}", "one {}"]
+    assert code(gain=gains[-9, -1])["templates"] == ["a {}"]
+    for model in (Model(name="m", pretrained="p"), Model(name="mine", pretrained="")):
+        alone = use_of(view(small_result(gain=gains[-9, -1], model=model)))
+        assert alone is not None
+        assert "est template alone, as on test the ensemble is worse" in alone.about
+        assert "one {}" not in alone.code
+        assert ("--only best" in alone.more) is bool(model.pretrained)
+    assert "--only best" in steps(gain=gains[-9, -1], **KNOWS)
+
+
+def test_a_model_is_opened_as_it_was() -> None:
+    """Bundled ones by this program, hubs and folders by their name alone."""
+    assert 'load_model("RN-pico", "pico"' in code(model=Model(name="RN-pico", pretrained="pico"))["code"]
+    assert 'transforms("hf-hub:a/b")' in code(model=Model(name="hf-hub:a/b", pretrained=""))["code"]
+
+
+def test_a_black_box_of_another_kind_gets_the_templates_alone() -> None:
+    """Nobody knows how it is opened."""
+    assert "open_clip" not in code(model=Model(name="mine", pretrained=""))["code"]
+
+
+@pytest.mark.parametrize("pretrained", ["p", "pico"])
+def test_pictures_are_opened_as_the_search_did(tmp_path: Path, pretrained: str) -> None:
+    """What is transparent is laid on white, where Pillow alone would show what lies beneath."""
+    lines = code(model=Model(name="RN-pico", pretrained=pretrained))["code"].splitlines()
+    (reader,) = (line for line in lines if line.endswith("import open_rgb"))
+    (opening,) = (line for line in lines if line.startswith("pixels = "))
+    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "photo.png")
+    seen: dict[str, Any] = {"preprocess": lambda image: {None: image.getpixel((0, 0))}}
+    exec("\n".join([reader, opening.replace("photo.jpg", (tmp_path / "photo.png").as_posix())]), seen)
+    assert seen["pixels"] == (255, 255, 255)
