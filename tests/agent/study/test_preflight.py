@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.study import beforehand
-from promptclimb.agent.study.beforehand import check_cells
-from promptclimb.agent.study.grid import cells_of
+from promptclimb.agent.study import preflight
+from promptclimb.agent.study.preflight import check_cells
 from promptclimb.evaluator.errors import DataError, ModelError, UsageError
 from promptclimb.evaluator.spec import EvaluatorSpec
 from promptclimb.evaluator.white_box.running import Planned, check_model
-from tests.agent.search.test_suite import pictures
-from tests.fakes.study_outcomes import study
+from tests.agent.cli.test_suite_options import pictures
+from tests.fakes.study_outcomes import cells, study
 
 LONG = " ".join(["a photo of a"] * 30)
 EMPTY = {"model": "RN-pico", "pretrained": "no.pt", "name": "b"}
@@ -55,13 +54,13 @@ def halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_fitted_or_loaded_is_told(what: str, tmp_path: Path) -> None:
+def test_what_cannot_be_fitted_or_loaded_is_reported(what: str, tmp_path: Path) -> None:
     """In one line with the file, before a folder is made."""
     more, kind, said = REFUSED[what]
     given = {"data": ["halves"], "shots": [2], "seeds": [1], **more}
-    cells = cells_of(study(**given), tmp_path / "r", {}, {"allow_leak": True})
+    runs = cells(study(**given), tmp_path / "r", allow_leak=True)
     with pytest.raises(kind) as found:
-        check_cells(cells, Path("study.toml"))
+        check_cells(runs, Path("study.toml"))
     assert said in str(found.value)
     assert "\n" not in str(found.value)
     assert not (tmp_path / "r").exists()
@@ -77,9 +76,9 @@ def test_what_fits_passes_and_each_model_is_loaded_once(
         looked.append((spec.model, [one.name for one in planned]))
         check_model(spec, planned, **more)
 
-    monkeypatch.setattr(beforehand, "check_model", check)
+    monkeypatch.setattr(preflight, "check_model", check)
     methods = ["random", "coop", "tip-adapter", {"method": "linear-probe", "c": 1.0}]
     given = {"data": ["halves"], "shots": [1, 2], "seeds": [1], "methods": methods}
-    cells = cells_of(study(**given), tmp_path / "r", {}, {"allow_leak": True})
-    assert check_cells(cells, Path("study.toml")) == cells
+    runs = cells(study(**given), tmp_path / "r", allow_leak=True)
+    assert check_cells(runs, Path("study.toml")) == runs
     assert looked == [("RN-pico", ["coop", "tip-adapter", "linear-probe"] * 2)]

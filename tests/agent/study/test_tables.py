@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from promptclimb.agent.study.accuracy_tables import curves, tables
 from promptclimb.agent.study.outcomes import blocks_of
+from promptclimb.agent.study.tables import curves, tables
 from tests.fakes.study_outcomes import (
     cells,
     document_of,
@@ -34,7 +34,7 @@ def test_a_point_of_a_curve_is_of_every_run_or_not_there() -> None:
 
 
 def test_curves_that_stand_side_by_side_are_over_the_same_runs() -> None:
-    """What one method has not finished is in no curve of the others, as in the tables; and that is told."""
+    """What one method has not finished is in no curve of the others, as in the tables; and both say so."""
     found = study(curve=[5])
     tests = {"random": {"one": 0.5, "two": 0.9}, "mutate": {"one": 0.4, "two": 0.8}}
     every = [outcome(one, HITS[one.method], curve={5: tests[one.method][one.data]}) for one in cells(found)]

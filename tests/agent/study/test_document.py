@@ -11,14 +11,12 @@ from typing import Any
 
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
 from promptclimb.agent.results.result import Best, Dataset, Sizes
-from promptclimb.agent.study.accuracy_tables import tables
-from promptclimb.agent.study.comparing import differences
-from promptclimb.agent.study.outcomes import Figure, Outcome, blocks_of, outcome_of
+from promptclimb.agent.study.differences import differences
+from promptclimb.agent.study.document import findings, markdown, parts, raw_csv
+from promptclimb.agent.study.outcomes import Figure, RunOutcome, blocks_of, outcome_of
 from promptclimb.agent.study.picture import svg
-from promptclimb.agent.study.study_document import findings
-from promptclimb.agent.study.study_forms import markdown, parts, raw_csv
-from promptclimb.agent.study.study_latex import latex
-from promptclimb.agent.study.transfer import Carried
+from promptclimb.agent.study.tables import tables
+from promptclimb.agent.study.transfer import Transferred
 from tests.fakes.small_result import small_result
 from tests.fakes.study_outcomes import (
     cells,
@@ -83,7 +81,7 @@ def test_a_set_without_a_reference_has_no_mean_of_it() -> None:
 
 
 def test_what_a_search_is_compared_with_is_its_own() -> None:
-    """Each method's initial pool may be another: a difference takes that of the search itself."""
+    """Each method may have other starting templates: a difference takes those of the search itself."""
     found = study(compare=[{"first": "mutate", "second": "best starting template"}])
     pools = {"random": figure("1111"), "mutate": figure("1000")}
     runs = [
@@ -143,7 +141,7 @@ def test_runs_without_details_are_named_and_draw_no_images() -> None:
     assert document_of(found, stopped)["without_details"] == []
 
 
-def document(tmp_path: Path) -> tuple[dict[str, Any], list[Outcome]]:
+def document(tmp_path: Path) -> tuple[dict[str, Any], list[RunOutcome]]:
     """A study with names that a program might run."""
     methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "mutate"]
     found = study(
@@ -152,11 +150,11 @@ def document(tmp_path: Path) -> tuple[dict[str, Any], list[Outcome]]:
     hits = {"=1+1 | <b>&_$x^": "1100", "mutate": "1110"}
     runs = list(finished(found, hits, curve={5: 0.5}, template="=cmd|' /C calc'!A0 {}"))
     runs = without(runs, method="mutate", data="two", seed=2)
-    return findings(found, runs, Carried(tmp_path), "file"), runs
+    return findings(found, runs, Transferred(tmp_path), "file"), runs
 
 
 def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
-    """What a name holds is a name: in Markdown, in LaTeX, in a spreadsheet, in the picture."""
+    """What a name holds is a name: in Markdown, in a spreadsheet, in the picture."""
     said, runs = document(tmp_path)
     headings = [heading for heading, _, _ in parts(said)]
     assert headings == ["RN-pico, 16 shots", "Differences", "Learning curves", "In no mean"]
@@ -165,9 +163,6 @@ def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
     assert "=1+1 \\| &lt;b&gt;&amp;\\_$x^" in text
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|") and "one" in line}
     assert len(widths) == 1
-    tex = latex(said)
-    assert "=1+1 \\textbar{} \\textless{}b\\textgreater{}\\&\\_\\$x\\textasciicircum{}" in tex
-    assert tex.count("\\begin{table}") == tex.count("\\end{table}") == len(headings)
     lines = list(csv.DictReader(io.StringIO(raw_csv(runs))))
     assert len(lines) == len(runs) == 8
     assert {line["method"] for line in lines} == {"'=1+1 | <b>&_$x^", "mutate"}
@@ -189,7 +184,7 @@ def test_a_run_of_a_white_box_is_marked_as_one() -> None:
 
 
 def test_the_picture_is_the_same_for_the_same_study(tmp_path: Path) -> None:
-    """It is one SVG that runs nothing; of nothing to show there is none."""
+    """It is one SVG that runs nothing; with nothing to show there is no file."""
     said, _ = document(tmp_path)
     drawn = svg(said)
     assert drawn is not None
@@ -243,27 +238,27 @@ def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
     assert (found.detailed, other.detailed) == (True, False)
 
 
-def test_what_is_no_better_than_guessing_is_marked_in_its_cell() -> None:
+def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
     """With a note above that table; one that has none has no note."""
     found = study(references=[])
     runs = list(finished(found, HITS))
     marked = [
-        replace(one, figures={"best": replace(one.figures["best"], guessed=True)})
+        replace(one, figures={"best": replace(one.figures["best"], at_chance=True)})
         if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
         else one
         for one in runs
     ]
     (table,) = tables(found, blocks_of(marked))
-    assert {row["label"]: row["guessed"] for row in table["rows"]} == {"random": ["one"], "mutate": []}
-    said = findings(found, marked, Carried(Path("/nowhere")), "t")
+    assert {row["label"]: row["at_chance"] for row in table["rows"]} == {"random": ["one"], "mutate": []}
+    said = findings(found, marked, Transferred(Path("/nowhere")), "t")
     (_, about, lines) = next(parts(said))
-    assert about.endswith("†: of at least one seed, it may be no better than guessing.")
+    assert about.endswith("†: with at least one seed, it may be no better than chance level.")
     assert [cell for line in lines for cell in line if "†" in cell] == ["50.0†"]
     assert "50.0†" in markdown(said)
-    (_, about, lines) = next(parts(findings(found, runs, Carried(Path("/nowhere")), "t")))
+    (_, about, lines) = next(parts(findings(found, runs, Transferred(Path("/nowhere")), "t")))
     assert "†" not in about + str(lines)
     (cell, *_) = cells(found)
-    assert all(one.guessed for one in outcome_of(cell, small_result()).figures.values())
+    assert all(one.at_chance for one in outcome_of(cell, small_result()).figures.values())
 
 
 def test_a_reference_is_marked_by_its_own_accuracy() -> None:
@@ -273,7 +268,7 @@ def test_a_reference_is_marked_by_its_own_accuracy() -> None:
     dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=sizes)
     best = Best(template="a {}", train=0.5, val=None, test=0.9)
     figures = outcome_of(cell, small_result(dataset=dataset, best=best)).figures
-    assert {name: one.guessed for name, one in figures.items()} == {
+    assert {name: one.at_chance for name, one in figures.items()} == {
         "best": False,
         "ensemble": True,
         "default template": True,

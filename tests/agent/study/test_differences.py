@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from promptclimb.agent.results.intervals import paired
-from promptclimb.agent.study.bootstrap import SetDifferences, interval_of, mean_of
+from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
 
 
 def differences(
@@ -59,7 +59,7 @@ def test_what_is_not_drawn_gives_no_width() -> None:
 
 
 def test_where_nothing_can_be_drawn_there_is_no_interval() -> None:
-    """One seed, and a black box that does not tell image by image."""
+    """One seed, and a scorer that does not report image by image."""
     assert interval_of([SetDifferences([0.1], [None])], ["images", "seeds"]) == (None, ())
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.study.file_parts import NOT_OPTIONS, OPTIONS
-from promptclimb.agent.study.study_file import Study, read_study
+from promptclimb.agent.study.study import NOT_OPTIONS, OPTIONS, Study, read_study
 from promptclimb.evaluator.errors import ConfigError
 
 BASE = 'data = ["dice"]\nmethods = ["random"]\n'
@@ -48,7 +47,7 @@ REFUSED = {
     "no LLM": (ASKING, "method 'pn' asks an LLM, and llms names none"),
     "row": (
         BASE + '[[compare]]\nfirst = "randm"\nsecond = "default template"',
-        "'randm', which is no row; did you mean random?",
+        "'randm', which is not a row; did you mean random?",
     ),
     "itself": (BASE + '[[compare]]\nfirst = "random"\nsecond = "random"', "sets 'random' against itself"),
     "resample": (
@@ -61,13 +60,13 @@ REFUSED = {
     ),
     "LLM of one that asks none": (
         BASE + 'llms = ["x"]\n[[compare]]\nfirst = "random"\nsecond = "default template"\nfirst_llm = "x"',
-        "gives 'random' an LLM, and it asks none",
+        "gives 'random' an LLM, but it does not ask one",
     ),
     "set": (
         BASE + '[describe]\ndicce = "x"',
-        "describe speaks of 'dicce', which data does not name; did you mean dice?",
+        "describe names 'dicce', which is not in data; did you mean dice?",
     ),
-    "transfer": (BASE + "transfer = true", "models names one only"),
+    "transfer": (BASE + "transfer = true", "models names only one"),
     "shots of a method": (
         'data = ["dice"]\nmethods = [{method = "random", shots = [3]}]',
         "method 'random' is for shots 3, which the study lacks",
@@ -104,10 +103,10 @@ REFUSED = {
     "spaces alone": (named("a", " a "), "methods names 'a' and ' a ', which look the same; rename one"),
     "reference with spaces": (named("hand-made "), "methods names 'hand-made ', which is a reference"),
     "accents": (named("\u00e9", "e\u0301"), "which look the same; rename one"),
-    "nothing to see": (named("  "), "methods names '  ', and of that nothing can be seen"),
-    "control character": (named("a\\u0001"), "U+0001 in it cannot be seen; leave it out"),
-    "line": (BASE + 'llms = ["a\\nb"]', "llms names 'a\\nb': U+000A in it cannot be seen"),
-    "direction": (BASE + 'models = [{model = "RN-pico", name = "\u202ea"}]', "U+202E in it cannot be seen"),
+    "nothing to see": (named("  "), "methods names '  ', which is empty to a reader"),
+    "control character": (named("a\\u0001"), "U+0001 in it is invisible; leave it out"),
+    "line": (BASE + 'llms = ["a\\nb"]', "llms names 'a\\nb': U+000A in it is invisible"),
+    "direction": (BASE + 'models = [{model = "RN-pico", name = "\u202ea"}]', "U+202E in it is invisible"),
     "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
     "truth for a limit": (BASE + "[budget]\nmax_calls = true", "budget.max_calls is True: input should be a"),
     "text for a limit": (BASE + "[budget]\nmax_calls = '5'", "budget.max_calls is '5': input should be a"),

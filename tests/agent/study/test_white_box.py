@@ -1,4 +1,4 @@
-"""White-box references as runs: fitted once, told apart by settings, and marked where they are shown."""
+"""White-box references as runs: fitted once, distinguished by settings, and marked where they are shown."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import pytest
 
 from promptclimb.agent.search.content_check import Contents
 from promptclimb.agent.stop import Stop
-from promptclimb.agent.study import white_box_runs
-from promptclimb.agent.study.accuracy_tables import tables
-from promptclimb.agent.study.beforehand import check_cells
-from promptclimb.agent.study.comparing import differences
-from promptclimb.agent.study.grid import StudyCell, cells_of
-from promptclimb.agent.study.outcomes import blocks_of
-from promptclimb.agent.study.white_box_runs import FITTED, fitted, is_fitted
+from promptclimb.agent.study import outcomes as outcomes_module
+from promptclimb.agent.study.differences import differences
+from promptclimb.agent.study.grid import Cell
+from promptclimb.agent.study.outcomes import FITTED, blocks_of, fit, is_fitted
+from promptclimb.agent.study.preflight import check_cells
+from promptclimb.agent.study.tables import tables
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.scoring import Predictions
 from promptclimb.evaluator.white_box.references import WhiteBoxResult
-from tests.fakes.study_outcomes import outcome, study
+from tests.fakes.study_outcomes import cells, outcome, study
 
 METHODS = ["random", {"name": "probe", "method": "linear-probe", "c": 1.0}]
 GIVEN: dict[str, Any] = {"data": ["dice"], "seeds": [1], "methods": METHODS}
@@ -27,11 +26,11 @@ GIVEN: dict[str, Any] = {"data": ["dice"], "seeds": [1], "methods": METHODS}
 
 @pytest.fixture(autouse=True)
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """References that are right on three of four images; what each was told, in order."""
-    told: list[dict[str, Any]] = []
+    """References that are right on three of four images; what each was given, in order."""
+    given: list[dict[str, Any]] = []
 
     def run(name: str, spec: Any, *, split: str, options: Any) -> WhiteBoxResult:
-        told.append({"name": name, "data": spec.data, "split": split, **options})
+        given.append({"name": name, "data": spec.data, "split": split, **options})
         return WhiteBoxResult(
             name=name,
             train=1.0,
@@ -44,33 +43,33 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             seconds=0.5,
         )
 
-    monkeypatch.setattr(white_box_runs, "run", run)
-    return told
+    monkeypatch.setattr(outcomes_module, "run", run)
+    return given
 
 
-def of(folder: Path, **more: Any) -> list[StudyCell]:
+def of(folder: Path, **more: Any) -> list[Cell]:
     """The runs of a study."""
-    return cells_of(study(**{**GIVEN, **more}), folder, {}, {})
+    return cells(study(**{**GIVEN, **more}), folder)
 
 
 async def test_it_is_fitted_once(tmp_path: Path, fits: list[dict[str, Any]]) -> None:
     """What was found is kept, image by image."""
     (_, cell) = of(tmp_path)
     assert not is_fitted(cell, Contents())
-    first = await fitted(cell, Stop())
+    first = await fit(cell, Stop())
     assert is_fitted(cell, Contents())
-    assert await fitted(cell, Stop()) == first
+    assert await fit(cell, Stop()) == first
     assert fits == [{"name": "linear-probe", "data": "dice", "split": "test", "c": 1.0}]
     best = first.figures["best"]
     assert (best.test, best.hits) == (0.75, "1110")
-    assert best.guessed, "of four images, two of each class"
+    assert best.at_chance, "of four images, two of each class"
 
 
 async def test_it_stands_beside_searches_and_is_marked(tmp_path: Path) -> None:
     """In tables, and in differences that are paired image by image."""
     compare = [{"first": "probe", "second": "random"}]
     searched, cell = of(tmp_path)
-    runs = blocks_of([outcome(searched, "1100"), await fitted(cell, Stop())])
+    runs = blocks_of([outcome(searched, "1100"), await fit(cell, Stop())])
     found = study(**GIVEN, compare=compare, references=[])
     (table,) = tables(found, runs)
     assert [(row["label"], row["mean"]) for row in table["rows"]] == [
@@ -87,7 +86,7 @@ async def test_it_stands_beside_searches_and_is_marked(tmp_path: Path) -> None:
 
 async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
     """One that was fitted in another way is not taken for this one."""
-    await fitted(of(tmp_path)[1], Stop())
+    await fit(of(tmp_path)[1], Stop())
     with pytest.raises(UsageError, match="was fitted with other settings"):
         is_fitted(of(tmp_path, methods=[{**METHODS[1], "c": 2.0}])[0], Contents())  # type: ignore[dict-item]
 
@@ -96,10 +95,10 @@ async def test_other_settings_want_another_folder(tmp_path: Path) -> None:
 async def test_a_torn_file_is_made_again(tmp_path: Path, text: str) -> None:
     """It was not whole."""
     (_, cell) = of(tmp_path)
-    first = await fitted(cell, Stop())
+    first = await fit(cell, Stop())
     (cell.run_dir / FITTED).write_text(text)
     assert not is_fitted(cell, Contents())
-    assert await fitted(cell, Stop()) == first
+    assert await fit(cell, Stop()) == first
 
 
 async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ async def test_what_a_killed_process_left_half_written_is_no_hindrance(tmp_path:
     cell.run_dir.mkdir()
     (cell.run_dir / f".{FITTED}.dhqx1kmh").write_text("{")
     assert not is_fitted(cell, Contents())
-    await fitted(cell, Stop())
+    await fit(cell, Stop())
     assert is_fitted(cell, Contents())
 
 
@@ -137,6 +136,6 @@ def test_options_are_those_of_the_reference(options: dict[str, Any], said: str) 
 
 def test_a_black_box_of_ones_own_has_no_inside(tmp_path: Path) -> None:
     """It is refused before anything is fitted."""
-    cells = of(tmp_path, search={"evaluator": "scorers:make"})
-    with pytest.raises(ConfigError, match="linear-probe looks into a CLIP"):
-        check_cells(cells, Path("study.toml"))
+    runs = of(tmp_path, search={"evaluator": "scorers:make"})
+    with pytest.raises(ConfigError, match="linear-probe needs a CLIP, not a custom scorer"):
+        check_cells(runs, Path("study.toml"))

@@ -10,14 +10,21 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.llm.cost import Bill, Spent
+from promptclimb.agent.llm.cost import Bill
+from promptclimb.agent.results.result import Usage
 from promptclimb.agent.results.run_dir import STORE, stored_config
-from promptclimb.agent.search.allowance import Allowance, told
 from promptclimb.agent.search.run import SearchRun
-from promptclimb.agent.search.suite import Cell, run_cell
-from promptclimb.agent.search.suite_summary import summary
-from promptclimb.agent.search.unfinished import Found, NotRun, Refusals, Stopped
 from promptclimb.agent.store import Store
+from promptclimb.agent.study.grid import Cell
+from promptclimb.agent.study.runs import (
+    Found,
+    NotRun,
+    Refusals,
+    SharedLimits,
+    Stopped,
+    run_search,
+    with_limits_of_all,
+)
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
@@ -42,6 +49,11 @@ def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
     return [
         Cell(
             data="d",
+            shots=None,
+            seed=seed,
+            model="RN-pico",
+            method="pn",
+            llm="m",
             config=SearchConfig(
                 data="d", llm="m", method="pn", seed=seed, run_dir=folder / f"s{seed}", **SMALL, **limits
             ),
@@ -59,9 +71,9 @@ def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
     """One command of a suite."""
 
     async def run() -> list[Found]:
-        allowance = Allowance(folder)
+        shared = SharedLimits(folder)
         return [
-            await run_cell(cell, allowance, Refusals(), lambda config: session(config, chat))
+            await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
             for cell in cells(folder, **limits)
         ]
 
@@ -73,7 +85,7 @@ def states(results: Sequence[Found]) -> list[str]:
     return [one.status for one in results]
 
 
-def used(folder: Path, *bills: Bill, reserved: Spent | None = None) -> None:
+def used(folder: Path, *bills: Bill, reserved: Usage | None = None) -> None:
     """A run that was killed: it has a store, and no result."""
 
     async def write(store: Store) -> None:
@@ -94,19 +106,14 @@ def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: P
     assert not (tmp_path / "s3").exists()
     again = run_suite(tmp_path, chat, max_calls=3)
     assert (chat.calls, states(again)) == (3, ["finished", "stopped", "not run"])
-    reason = "the limit of 3 calls over the whole suite is reached"
-    found = summary(cells(tmp_path), again)
-    assert [(run["seed"], run["status"], run["stop_reason"]) for run in found["stopped"]] == [
-        (2, "stopped", reason),
-        (3, "not run", reason),
-    ]
-    assert found["rows"][0]["seeds"] == [1]
+    reason = "the limit of 3 requests over the whole suite is reached"
+    assert (again[1].stop_reason, again[2].reason) == (reason, reason)  # type: ignore[union-attr]
     assert states(run_suite(tmp_path, chat, max_calls=6)) == ["finished"] * 3
     assert chat.calls == 6
 
 
 def test_a_search_of_a_suite_can_be_resumed_by_itself(tmp_path: Path) -> None:
-    """It keeps to what the suite left for it, and goes on with more."""
+    """It keeps to what the suite left for it, and continues with more."""
     chat = Chat()
     run_suite(tmp_path, chat, max_calls=3)
     stored = stored_config(tmp_path / "s2")
@@ -126,17 +133,19 @@ def test_once_a_request_finds_no_room_no_other_search_begins(tmp_path: Path) -> 
     assert results[1].reason == "the limit of 10 tokens over the whole suite is reached"
 
 
-def test_limits_are_told_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Path) -> None:
+def test_limits_are_known_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Path) -> None:
     """One call is one call; of several limits each is named."""
     chat = Chat()
     results = run_suite(tmp_path, chat, max_calls=1)
     assert results[0].limits == ("calls",)  # type: ignore[union-attr]  # the first one is run
     assert isinstance(results[1], NotRun)
-    assert results[1].reason == "the limit of 1 call over the whole suite is reached"
+    assert results[1].reason == "the limit of 1 request over the whole suite is reached"
     odd = small_result(status="stopped", stop_reason="nothing of the kind", limits=("calls", "cost"))
-    said = told(cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd).stop_reason
-    assert said == "the limits of 1,200 calls and 2 US dollars over the whole suite are reached"
-    unlimited = told(cells(tmp_path)[0].config, odd)
+    said = with_limits_of_all(
+        cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd
+    ).stop_reason
+    assert said == "the limits of 1,200 requests and 2 US dollars over the whole suite are reached"
+    unlimited = with_limits_of_all(cells(tmp_path)[0].config, odd)
     assert unlimited == odd
 
 
@@ -144,27 +153,27 @@ def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
     """A limit on calls does not keep method random from running."""
     chat = Chat()
     (first, *_) = cells(tmp_path, max_calls=0)
-    allowance = Allowance(tmp_path)
-    assert allowance.reached(first.config) == ["max_calls"]
-    assert allowance.reached(first.config.model_copy(update={"method": "random"})) == []
+    shared = SharedLimits(tmp_path)
+    assert shared.reached(first.config) == ["max_calls"]
+    assert shared.reached(first.config.model_copy(update={"method": "random"})) == []
     timed = first.config.model_copy(update={"method": "random", "max_minutes": 0.0})
-    assert allowance.reached(timed) == ["max_minutes"]
+    assert shared.reached(timed) == ["max_minutes"]
     assert chat.calls == 0
 
 
-def test_interrupted_runs_and_doubtful_costs_count(tmp_path: Path) -> None:
-    """What a killed run had in flight may have been billed; each run is told of the others alone."""
+def test_interrupted_runs_and_estimated_costs_count(tmp_path: Path) -> None:
+    """What a killed run had in flight may have been billed; each run gets what the others leave."""
     used(
         tmp_path / "s1",
-        Bill(Spent(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
-        Bill(Spent(calls=1, estimated_tokens=50, estimated_picodollars=10**11)),
-        reserved=Spent(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
+        Bill(Usage(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
+        Bill(Usage(calls=1, estimated_tokens=50, estimated_picodollars=10**11)),
+        reserved=Usage(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
     )
     limits = {"max_calls": 10, "max_tokens": 1000, "max_cost": 2.0, "max_minutes": 9.0, "price": "1/2"}
     one, two, _ = cells(tmp_path, **limits)
-    allowance = Allowance(tmp_path)
-    assert allowance.share(one.config) == one.config
-    share = allowance.share(two.config)
+    shared = SharedLimits(tmp_path)
+    assert shared.share(one.config) == one.config
+    share = shared.share(two.config)
     assert (share.max_calls, share.max_tokens, share.max_cost) == (6, 800, 1.5)
     assert share.max_minutes == pytest.approx(8.5, abs=0.1)
 
@@ -173,10 +182,10 @@ def test_without_limits_no_other_run_is_looked_at(tmp_path: Path) -> None:
     """A search of the suite is then one like any other, whatever lies beside it."""
     (tmp_path / "old" / STORE).mkdir(parents=True)
     for cell in cells(tmp_path):
-        assert Allowance(tmp_path).share(cell.config) == cell.config
-        assert Allowance(tmp_path).reached(cell.config) == []
+        assert SharedLimits(tmp_path).share(cell.config) == cell.config
+        assert SharedLimits(tmp_path).reached(cell.config) == []
     with pytest.raises(UsageError, match="old"):
-        Allowance(tmp_path).reached(cells(tmp_path, max_calls=1)[0].config)
+        SharedLimits(tmp_path).reached(cells(tmp_path, max_calls=1)[0].config)
 
 
 def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
@@ -193,11 +202,11 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
             return super().score(templates)
 
     async def run() -> list[Found]:
-        allowance, chat = Allowance(tmp_path), Chat()
+        shared, chat = SharedLimits(tmp_path), Chat()
         return [
-            await run_cell(
+            await run_search(
                 cell,
-                allowance,
+                shared,
                 Refusals(),
                 lambda config: SearchRun(config=config, evaluator=Fails(), chat=chat),
             )
@@ -206,5 +215,5 @@ def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
 
     failed, *others = asyncio.run(run())
     assert isinstance(failed, Stopped)
-    assert (failed.spent["calls"], "boom" in failed.reason) == (1, True)
+    assert (failed.usage.calls, "boom" in failed.reason) == (1, True)
     assert [one.status for one in others] == ["not run", "not run"]

@@ -1,4 +1,4 @@
-"""What ``--dry-run`` promises is held against searches that do the most they can."""
+"""The bound that ``--dry-run`` prints: no search exceeds it, whatever its LLM answers."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.cli.expected import expected
-from promptclimb.agent.cli.longest import LONGEST_NAME, LONGEST_WORD, longest_requests
-from promptclimb.agent.cli.plan import plan, plan_of_suite
-from promptclimb.agent.cli.rehearsal import Rehearsed
 from promptclimb.agent.errors import UnusableAnswerError
 from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.pool import MORE_TOKENS
 from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.requests import MOST_NAMES
+from promptclimb.prompts.template import MAX_CHARACTERS
 from tests.fakes.clock import run_virtual
 
 WORDS = 15
 NAMES = tuple(f"{number:n>{LONGEST_NAME}d}" for number in range(MOST_NAMES))
 CONFUSED = (Confusion(NAMES[0], NAMES[1], 1),) * 3
-TELLING = "numerals carved on old stone walls, photographed from the side in low light"
+DESCRIPTION = "numerals carved on old stone walls, photographed from the side in low light"
 
 
-def long_template(number: int) -> str:
+def long_template(number: int, letter: str = "x") -> str:
     """A template as long as they get, with its number in it."""
-    return " ".join([f"{number:0{LONGEST_WORD}d}"] * (WORDS - 1) + ["{}"])
+    words = " ".join([f"{number:04d}", *[letter * 30] * (WORDS - 2), "{}"])
+    return words + letter * (MAX_CHARACTERS - len(words))
+
+
+def max_request(config: SearchConfig) -> int:
+    """The tokens of its longest request."""
+    return max(longest_requests(config))
 
 
 class Rising(FakeEvaluator):
@@ -60,17 +64,19 @@ class Winning:
 
     Args:
         thinks: Whether its first answer is used up by thinking, so that it is asked for longer ones.
+        letter: What its templates are made of.
     """
 
-    def __init__(self, *, thinks: bool = False) -> None:
+    def __init__(self, *, thinks: bool = False, letter: str = "x") -> None:
         self._numbers = itertools.count(1000)
         self._thinks = thinks
+        self._letter = letter
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Bill the most that a request can cost."""
         if self._thinks and request.max_tokens < 512 * MORE_TOKENS:
             raise UnusableAnswerError("all was thinking", reason="length", usage=TokenUsage())
-        lines = [long_template(next(self._numbers)) for _ in range(5)]
+        lines = [long_template(next(self._numbers), self._letter) for _ in range(5)]
         lines += [f"{next(self._numbers)} " + "without a slot " * 12 for _ in range(10)]
         text = "".join(f"- {line}\n" for line in lines)
         return ChatAnswer(
@@ -84,7 +90,14 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
     """A search from initial templates that are as long as they get."""
     initial = tmp_path / "initial.txt"
     initial.write_text("".join(f"{long_template(number)}\n" for number in range(40)))
-    values = {"data": "fake", "llm": "m", "restarts": 1, "initial": initial, "run_dir": tmp_path / "run"}
+    values = {
+        "data": "fake",
+        "llm": "m",
+        "restarts": 1,
+        "price": "1/2",
+        "initial": initial,
+        "run_dir": tmp_path / "run",
+    }
     return SearchConfig(**values | more)
 
 
@@ -93,35 +106,60 @@ def config(tmp_path: Path, **more: Any) -> SearchConfig:
     "more",
     [
         *({"method": method} for method in ("pn", "p", "ape", "opro", "guided")),
-        {"method": "guided", "describe": TELLING},
+        {"method": "guided", "describe": DESCRIPTION},
         {"method": "guided", "blind": True},
         {"method": "guided", "style": "rich", "top_k": 1, "max_turns": 3},
-        {"method": "guided", "style": "short", "describe": TELLING},
+        {"method": "guided", "style": "short", "describe": DESCRIPTION},
         {"method": "guided", "style": "short"},
+        {"method": "pn", "conversations": 3, "rounds": 12, "max_turns": 4, "proposals": 9},
     ],
 )
-def test_no_search_takes_more_than_the_plan_says(tmp_path: Path, more: dict[str, Any], thinks: bool) -> None:
-    """Nor does the plan say many times of what an endpoint that is asked for long answers can bill."""
+def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any], thinks: bool) -> None:
+    """Nor is the bound many times of what an endpoint that is asked for long answers can bill."""
     searched = config(tmp_path, **more)
-    promised = plan(searched)
+    bound = estimate(searched, NAMES)
     result = run_virtual(search(searched, evaluator=Rising(), chat=Winning(thinks=thinks)))
     used = result.usage.prompt_tokens + result.usage.completion_tokens
     assert result.status == "finished"
-    assert result.usage.calls - result.usage.failed_calls <= promised["calls"]
-    assert used <= promised["tokens"]
-    assert result.evaluated <= promised["evaluations"]
+    assert result.usage.calls - result.usage.failed_calls <= bound["calls"]
+    assert used <= bound["tokens"] <= estimate(searched)["tokens"]
+    assert result.usage.cost_usd <= bound["cost_usd"]
+    assert result.evaluated <= bound["evaluations"]
     if thinks and "describe" not in more:
-        assert promised["tokens"] < 1.5 * used
+        assert bound["tokens"] < 2 * used
+
+
+@pytest.mark.parametrize("given", ["description", "class names", "starting templates"])
+def test_other_scripts_take_more_tokens(given: str, tmp_path: Path) -> None:
+    """Where the user's own texts are not ASCII the LLM may answer likewise."""
+    letter = "\u732b"
+    names = tuple(name.replace("0", letter) for name in NAMES) if given == "class names" else NAMES
+    more = {"describe": letter * 40} if given == "description" else {}
+    searched = config(tmp_path, method="pn" if given == "starting templates" else "guided", **more)
+    if given == "starting templates":
+        (tmp_path / "initial.txt").write_text(
+            "".join(f"{long_template(number, letter)}\n" for number in range(40))
+        )
+
+    class Known(Rising):
+        @property
+        def info(self) -> EvaluatorInfo:
+            return replace(super().info, class_names=names)
+
+    result = run_virtual(search(searched, evaluator=Known(), chat=Winning(letter=letter)))
+    used = result.usage.prompt_tokens + result.usage.completion_tokens
+    assert used <= estimate(searched, names)["tokens"]
 
 
 def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
     """What a method makes itself is scored besides, alone and in a suite."""
-    searched = config(tmp_path, method="guided", describe=TELLING, conversations=4, max_calls=3)
+    searched = config(tmp_path, method="guided", describe=DESCRIPTION, conversations=4, max_calls=3)
     result = run_virtual(search(searched, evaluator=Rising(others=0.9), chat=Winning()))
     assert result.usage.calls <= 3
     made = sum(row.conversation > 0 for row in result.leaderboard)
     assert made > 3 * searched.proposals
-    assert result.evaluated <= plan(searched)["evaluations"] == plan_of_suite([searched])["evaluations"]
+    bound = estimate(searched)
+    assert result.evaluated <= bound["evaluations"] == estimate_of_all([searched], [bound])["evaluations"]
 
 
 class RisingCheaply(Rising):
@@ -133,60 +171,24 @@ class RisingCheaply(Rising):
 
 
 @pytest.mark.parametrize("style", ["short", "rich"])
-def test_what_is_scored_beside_requests_is_in_the_plan(style: str, tmp_path: Path) -> None:
-    """Words of the description and of the answers: more than the rounds propose."""
+def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
+    """Words of the description and of the answers are scored besides what the rounds propose."""
     searched = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
     result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
     asked = searched.all_rounds * searched.proposals + 40
-    assert asked < result.evaluated <= plan(searched)["evaluations"]
-    assert plan(searched.model_copy(update={"method": "combine"}))["evaluations"] == asked
+    assert asked < result.evaluated <= estimate(searched)["evaluations"]
+    assert estimate(searched.model_copy(update={"method": "combine"}))["evaluations"] == asked
 
 
-def test_a_plan_knows_how_the_llm_is_asked(tmp_path: Path) -> None:
-    """Short requests, a conversation, one that tells no names, wordings of one's own: each its own bound."""
+def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> None:
+    """Short requests, a conversation, one without class names, wordings of one's own: each its own bound."""
     wordings = tmp_path / "wordings.toml"
     wordings.write_text(f'[rich]\nnothing = "{"x" * 30}"\nbest_so_far = "{"x" * 3000}"\n')
     short, rich = {"style": "short"}, {"style": "rich"}
     ways = (short, {**rich, "blind": True}, rich, {"wordings": wordings})
-    found = [max(longest_requests(config(tmp_path, **more))) for more in ways]
+    found = [max_request(config(tmp_path, **more)) for more in ways]
     assert found == sorted(set(found))
-    assert max(longest_requests(config(tmp_path))) == found[2]
-    assert max(longest_requests(config(tmp_path, llm="qwen-1.5b"))) == found[0]
-    described = max(longest_requests(config(tmp_path, style="rich", describe="w " * 900)))
+    assert max_request(config(tmp_path)) == found[2]
+    assert max_request(config(tmp_path, llm="qwen-1.5b")) == found[0]
+    described = max_request(config(tmp_path, style="rich", describe="w " * 900))
     assert described > found[2]
-
-
-class Usual:
-    """Answers with templates as long as the recorded ones, and bills what the texts have."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1000)
-
-    async def chat(self, request: ChatRequest) -> ChatAnswer:
-        """Bill a token for four characters."""
-        lines = [f"- a faded picture of a {{}} by a lake {next(self._numbers)}\n" for _ in range(5)]
-        characters = sum(len(str(message["content"])) for message in request.messages)
-        return ChatAnswer(
-            text="".join(lines), prompt_tokens=characters // 4, completion_tokens=len("".join(lines)) // 4
-        )
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        *({"method": method} for method in ("pn", "p", "ape", "opro", "guided")),
-        {"method": "guided", "style": "rich"},
-        {"method": "guided", "style": "short", "blind": True},
-    ],
-)
-def test_what_is_expected_is_what_a_usual_search_takes(tmp_path: Path, more: dict[str, Any]) -> None:
-    """Within a third, were every call made, and minutes as measured; the bound lies far above."""
-    searched = config(tmp_path, **more, rounds=6).model_copy(update={"initial": 40})
-    evaluator = Rising(others=0.9)
-    usual = expected(searched, plan(searched), Rehearsed(evaluator.info, seconds=0.5))
-    result = run_virtual(search(searched, evaluator=evaluator, chat=Usual()))
-    used = result.usage.prompt_tokens + result.usage.completion_tokens
-    used *= plan(searched)["calls"] / result.usage.calls  # a small model shares its rounds
-    assert 0.67 * used < usual["tokens"] < 1.5 * used
-    assert 2 * usual["tokens"] < plan(searched)["tokens"]
-    assert usual["minutes"] == round(plan(searched)["evaluations"] / 120, 2)
