@@ -121,3 +121,17 @@ def test_the_table_of_a_benchmark_is_over_what_every_arm_has_played() -> None:
     head, _, *lines = with_llm_table.markdown(document).splitlines()
     assert len(lines) == 3
     assert {line.count("|") for line in lines} == {head.count("|")}
+
+
+def test_the_readme_shows_the_means() -> None:
+    """Its table is part of the page's."""
+    table = {line[0]: line[1:3] for line in results_page.means(RESULTS, "miniature")}
+    readme = (ROOT / "README.md").read_text("utf-8").replace("*", "")
+    for shown, row in {
+        "`a photo of a {}`": "default template",
+        "best of 80 starting templates": "best starting template",
+        "`guided`, with description": "guided, with description",
+        "best template by a person who saw the images": "best hand-made",
+        "CoOp, which uses gradients": "CoOp (white box)",
+    }.items():
+        assert f"| {shown} | {' | '.join(table[row])} |" in readme
