@@ -66,7 +66,8 @@ types: $(VENV)/.installed-dev ## mypy alone
 	@mkdir -p build/seen/promptclimb
 	@for room in agent evaluator prompts; do ln -sfn ../../../$$room build/seen/promptclimb/$$room; done
 	@ln -sf ../../../promptclimb/__init__.py ../../../promptclimb/__main__.py build/seen/promptclimb/
-	cd build/seen && $(CURDIR)/$(PY) -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p promptclimb
+	@ln -sfn ../../training build/seen/training
+	cd build/seen && $(CURDIR)/$(PY) -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p promptclimb -p training
 
 docs: $(VENV)/.installed-docs ## the pages as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict

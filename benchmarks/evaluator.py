@@ -42,9 +42,8 @@ from torch.nn import functional
 
 from promptclimb.evaluator.clip.models import best_dtype
 from promptclimb.evaluator.clip.texts.packing import Text, pack
-from promptclimb.evaluator.clip.texts.products import linear
 from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder, most_rows, row_quantum
-from promptclimb.evaluator.clip.texts.tower import Tower, read_tower
+from promptclimb.evaluator.clip.texts.tower import Tower, linear, read_tower
 from promptclimb.evaluator.pico import models as bundled_models
 
 SWEEP_CLASSES = (10, 30, 100, 300, 1000)

@@ -32,8 +32,8 @@ import numpy as np
 from PIL import Image
 
 from promptclimb.evaluator import seen_files
-from promptclimb.evaluator.datasets import load_data
-from promptclimb.evaluator.datasets.readers.pictures import open_rgb
+from promptclimb.evaluator.datasets.loading import load_data
+from promptclimb.evaluator.datasets.pictures import open_rgb
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 SIDE, AT_ONCE = 224, 16
@@ -187,7 +187,7 @@ def make_set(folder: Path, images: int, classes: int = 50) -> None:
 
 def known(folder: Path, images: int, rounds: int) -> dict[str, Any]:
     """Return the figures of ``known``."""
-    from promptclimb.evaluator.clip.images import image_encoder
+    from promptclimb.evaluator.clip.in_process import image_encoder
 
     make_set(folder, images)
     seen_files.SETTLED_NS = 0  # the files are as young as the benchmark

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from promptclimb.evaluator.open_clip_lists import imagenet_templates
+from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.pico import models, sets
-from promptclimb.evaluator.pico_training.model import encode_text, fast
 from promptclimb.prompts.pools import BUILT_IN
+from training.model import encode_text, fast
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -206,7 +206,7 @@ def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
     from promptclimb.evaluator.clip.models import load_model
     from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
     from promptclimb.evaluator.clip.zero_shot import Labelled, classifier, decide
-    from promptclimb.evaluator.open_clip_lists import imagenet_class_names
+    from promptclimb.evaluator.datasets.hand_made import imagenet_class_names
     from promptclimb.prompts.pools import BUILT_IN
 
     torch.set_num_threads(1)

@@ -24,9 +24,8 @@ import torch
 from promptclimb.evaluator.clip.zero_shot import correct, decide
 from promptclimb.evaluator.datasets.hand_made import PLAIN
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.white_box import REFERENCES, check_reference, names_in
-from promptclimb.evaluator.white_box.fitting import solve
-from promptclimb.evaluator.white_box.problem import Problem, open_problem
+from promptclimb.evaluator.white_box.problem import Problem, open_problem, solve
+from promptclimb.evaluator.white_box.references import REFERENCES, check_reference, names_in
 
 
 def measured(problem: Problem, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:

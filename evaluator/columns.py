@@ -1,4 +1,4 @@
-"""Which columns of a table say what: ``path=FILE,label=CLASS,split=PART``."""
+"""Parse the option --columns: ``path=FILE,label=CLASS,split=PART``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ FORM = "path=NAME,label=NAME, and split=NAME where there is one"
 
 
 def parse_columns(text: str | None) -> Mapping[str, str]:
-    """Return the name of each column that is said to mean something.
+    """Return the name of each column that has a meaning; of None, no columns of other names.
 
-    Args:
-        text: As a user writes it; a name with a comma stands in double quotes with its meaning. None
-            for no columns of other names.
+    A name with a comma stands in double quotes with its meaning.
 
     Raises:
-        ValueError: It is not of that form.
+        ValueError: The text is not of that form.
     """
     if text is None:
         return {}

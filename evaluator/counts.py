@@ -1,4 +1,4 @@
-"""Numbers with their nouns, and several things in a row, for messages."""
+"""Format numbers with nouns, lists and install commands for messages."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def enumerated(things: Iterable[str]) -> str:
     """Return ``a``, ``a and b``, ``a, b and c``; nothing for none."""
     *others, last = list(things) or [""]
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def how_to_install(extra: str) -> str:
+    """Return the command that brings an extra, and where to give it."""
+    return f"`pip install '.[{extra}]'` in the project's folder"

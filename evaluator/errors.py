@@ -1,19 +1,19 @@
-"""Every error that the evaluator raises on purpose, under the root of the whole program.
+"""Define every error that the evaluator raises on purpose, under the root of the whole program.
 
 ::
 
     PromptclimbError                    the message is a sentence for the user
-    ├── UsageError                      the user's to mend: says what was wrong, where, what to do
+    ├── UsageError                      wrong usage or input: says what was wrong, where, what to do
     │   ├── ConfigError                 an option, a variable or a configuration file
     │   ├── DataError                   images, splits, class names
     │   └── ModelError                  names, checkpoints, devices, clusters
-    └── EvaluatorError                  the black box cannot do what it is asked to
+    └── EvaluatorError                  the scorer cannot do what it is asked to
         ├── TemplateRejectedError       a template that was to be examined cannot be scored
         ├── CrashingTemplateError       one template makes the scorer fail, which scores others
         ├── ScoringFailedError          the scorer fails, whatever it is given
         └── ConsumerError               the queue to the scorer is closed, or its worker died
 
-``agent.errors`` goes on with the agent's own.
+``agent.errors`` holds the agent's own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class PromptclimbError(Exception):
 
 
 class UsageError(PromptclimbError):
-    """What the user gave cannot be worked with; exit code 2."""
+    """The user's input is invalid; exit code 2."""
 
 
 class ConfigError(UsageError):
@@ -40,17 +40,11 @@ class ModelError(UsageError):
 
 
 class EvaluatorError(PromptclimbError):
-    """The black box cannot do what it is asked to."""
+    """The scorer cannot do what it is asked to."""
 
 
 class TemplateRejectedError(EvaluatorError):
-    """A template that was to be examined cannot be scored.
-
-    Attributes:
-        template: The template as it was given.
-        reason: A short slug, such as ``too_many_tokens``.
-        message: One sentence for people.
-    """
+    """A template that was to be examined cannot be scored; ``reason`` is a slug, ``message`` a sentence."""
 
     def __init__(self, template: str, reason: str, message: str = "") -> None:
         self.template = template
@@ -63,11 +57,7 @@ class TemplateRejectedError(EvaluatorError):
 
 
 class CrashingTemplateError(EvaluatorError):
-    """One template makes the scorer fail again and again, which scores others in between.
-
-    Attributes:
-        template: The template as it was given.
-    """
+    """One template makes the scorer fail again and again, which scores others in between."""
 
     def __init__(self, template: str, message: str) -> None:
         self.template = template

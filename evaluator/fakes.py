@@ -1,4 +1,4 @@
-"""An evaluator without a model or images, for tests and examples: words are worth what their hash says."""
+"""Provide an evaluator without a model or images, for tests and examples."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ _WORD = re.compile(r"[^\W_]+|\{\}")
 
 
 def _pull(word: str, salt: str) -> float:
-    """Return a number in [-1, 1) that depends on the word alone."""
     digest = hashlib.sha256(f"{salt}\0{word}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**63 - 1
 
 
 class FakeEvaluator:
-    """Scores a template by its words: deterministic, instant, and with a hill to restart.
+    """Scores a template by its words: deterministic, instant, and with better and worse words.
 
     Each distinct word pulls the accuracy up or down by a fixed amount that depends on ``seed``; more words
     pull with less force each, so that the best template is neither the longest nor the shortest. The test
     split agrees with train but for a small disturbance, as real splits do.
 
     Args:
-        seed: Picks the hill.
-        favourites: Words whose pull is given, by lower-case word.
+        seed: Decides what each word is worth.
+        favourites: What some lower-case words are worth instead.
         max_words: Longer templates are rejected as ``too_many_tokens``.
         val: Whether there is a validation split.
         before_batch: Called with each batch before it is scored, in the scoring thread; may block or raise.
@@ -38,7 +37,7 @@ class FakeEvaluator:
 
     Attributes:
         batches: Every batch scored, in order.
-        opened: How often the test split was opened.
+        opened: How often the test split was evaluated.
     """
 
     def __init__(
@@ -79,11 +78,7 @@ class FakeEvaluator:
         return self._info
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
-        """Score templates; see ``Scorer``.
-
-        Raises:
-            EvaluatorError: More threads scored at once than it takes.
-        """
+        """Score templates; see ``Scorer``."""
         if not self._free.acquire(blocking=False):
             raise EvaluatorError(f"{self.in_flight + 1} threads scored at once")
         try:
@@ -95,11 +90,7 @@ class FakeEvaluator:
             self._free.release()
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split; see ``Evaluator``.
-
-        Raises:
-            TemplateRejectedError: A template is too long.
-        """
+        """Score ensembles on every split; see ``Evaluator``."""
         self.opened += test
         found = [self._examine(list(ensemble)) for ensemble in ensembles]
         return found if test else [replace(scores, test=None) for scores in found]

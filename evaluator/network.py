@@ -1,4 +1,4 @@
-"""Whether a host can be reached: asked once and shortly, where a client would retry for a minute."""
+"""Check once and shortly whether a host can be reached, where a client would retry for a minute."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reachable(host: str, port: int) -> bool:
 
 
 def hub_offline() -> bool:
-    """Return whether the user told Hugging Face's client to stay off the network."""
+    """Return whether Hugging Face's client is set to stay off the network."""
     import huggingface_hub.constants as constants
 
     return bool(constants.HF_HUB_OFFLINE)

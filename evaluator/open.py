@@ -1,4 +1,4 @@
-"""From what the user asked for to an evaluator that is ready to score: the one place that picks its kind."""
+"""Open the evaluator that a specification names; no other module picks its kind."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .clip import lean
-from .custom import open_custom
+from .custom.adapter import open_custom
 from .errors import UsageError
 from .scoring import Evaluator
 from .spec import EvaluatorSpec, Progress, Report
 
 if TYPE_CHECKING:
     from .clip.remembered import Remembered
-    from .datasets import FewShotData
+    from .datasets.values import FewShotData
 
 
 def open_evaluator(
@@ -25,24 +25,22 @@ def open_evaluator(
 ) -> Evaluator:
     """Return the evaluator of a specification.
 
-    For CLIP, load data and model and encode the images that are not in the cache; for an evaluator of the
-    user's own, call its factory.
-
-    Block for as long as that takes: call it in a thread. torch is imported here, not before.
+    For CLIP, load data and model and encode the images that are not in the cache; for a custom scorer, call
+    its factory. Block for as long as that takes: call it in a thread. torch is imported here, not before.
 
     Args:
-        spec: What to open; of a search's config, the part that is a specification.
-        report: Told each fact worth knowing (preprocessing, corrections, what is left out).
-        progress: Told how many images of how many are encoded, batch after batch.
+        spec: What to open; a search's config is one.
+        report: Called with a line for each fact (preprocessing, corrections, what is left out).
+        progress: Called with how many images of how many are encoded, batch after batch.
         look_ahead: Whether the test images are decoded and encoded now too, without their labels, so that
             none of them is found torn once a search has been paid for; else when ``examine`` opens them.
 
     Raises:
-        ConfigError: The user's own evaluator cannot be opened.
+        ConfigError: The custom scorer cannot be opened.
         DataError: The data set cannot be used.
         ModelError: The model, its checkpoint, the device or the cluster cannot be used.
     """
-    tell, count = report or (lambda _line: None), progress or (lambda _done, _of: None)
+    report, progress = report or (lambda _line: None), progress or (lambda _done, _of: None)
     spec = spec.bare()
     if spec.evaluator is not None:
         lean.bring_all()
@@ -50,25 +48,16 @@ def open_evaluator(
     lean.import_for(spec.model)
     from .clip.in_process import open_in_process
 
-    local, splits = open_in_process(spec, tell, count, look_ahead=look_ahead)
+    local, model_key = open_in_process(spec, report, progress, look_ahead=look_ahead)
     if spec.ray is None:
         return local
     from .clip.ray_cluster import ClusterEvaluator
 
-    return ClusterEvaluator(local, splits, spec, report=tell)
+    return ClusterEvaluator(local, model_key, spec, report=report)
 
 
 def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
-    """Return what opening the same gave before, where it would give the same now; torch is not imported.
-
-    Args:
-        spec: What is to be opened.
-        report: Told what reading the data tells, and of when the opening was.
-
-    Returns:
-        None where nothing is known, files or settings have changed, or the data cannot be used: opening it
-        says why.
-    """
+    """Return what opening the same gave before, where it would give the same now; torch is not imported."""
     spec = spec.bare()
     if spec.evaluator is not None or spec.ray is not None:
         return None
@@ -83,11 +72,11 @@ def opened_before(spec: EvaluatorSpec, *, report: Report) -> Remembered | None:
 def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     """Make sure, as far as that is cheap, that evaluators can be opened, one after another, later on.
 
-    Read the data sets and decode their few-shot images as ``datasets`` does; then look for the models, of
-    which no weights are read or downloaded. Nothing is encoded, and no code of the user's own is run.
+    Read the data sets and decode their few-shot images; then look for the models, of which no weights are
+    read or downloaded. Nothing is encoded, and no code of the user's is run.
 
     Returns:
-        The data sets, in their order, without those of the user's own evaluators.
+        The data sets, in their order, without those of custom scorers.
 
     Raises:
         DataError: A data set cannot be used.
@@ -96,14 +85,16 @@ def check_openable(specs: Sequence[EvaluatorSpec]) -> list[FewShotData]:
     clips = [spec.bare() for spec in specs if spec.evaluator is None]
     if not clips:
         return []
-    from .datasets import check_readable, load_data
+    from .datasets.checks import check_readable
+    from .datasets.loading import load_data
 
     loaded = []
     for spec in clips:
         loaded.append(data := load_data(spec))
         list(check_readable((*data.train, *data.val), skip=spec.on_bad_image == "skip"))
         lean.import_for(spec.model)
-    from .clip.models import check_named, parse_devices
+    from .clip.model_files import check_named
+    from .clip.models import parse_devices
 
     for model, pretrained in dict.fromkeys((spec.model, spec.pretrained) for spec in clips):
         check_named(model, pretrained)

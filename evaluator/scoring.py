@@ -1,7 +1,7 @@
-"""The vocabulary of scoring: what is asked of an evaluator, and what it answers.
+"""Define the interface of an evaluator: what it is asked for and what it answers. Imports no torch.
 
-Nothing here needs torch. A ``Score`` is what a search may see, so it has no room for the test split:
-that one is opened by ``Evaluator.examine`` once the search has chosen.
+A ``Score`` is what a search may see, so it has no room for the test split, which is held out:
+``Evaluator.examine`` opens it once the search has chosen.
 """
 
 from __future__ import annotations
@@ -13,19 +13,31 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from .errors import ConfigError, UsageError
-from .inspection import Confusion
 from .settings import shown
 
 Objective: TypeAlias = Literal["accuracy", "class_mean", "logprob", "margin"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
+COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
+"""Objectives that count images, so that augmented copies of an image may count beside it."""
 MAX_IN_FLIGHT = 256
 """Most batches at once: each takes a thread."""
 NOT_A_NUMBER = "not_a_number"
 """Reason of a rejection: the evaluator answered with nan or infinity."""
 MOST_CONFUSED = 3
-GREY_BOX: frozenset[Objective] = frozenset({"logprob", "margin"})
-COUNTED: frozenset[Objective] = frozenset({"accuracy", "class_mean"})
-"""Objectives that count images, so that altered views of an image may count beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How many images of one class were taken for another, classes by name."""
+
+    true: str
+    taken_for: str
+    images: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +51,10 @@ class Score:
         class_mean: Mean over classes of the training accuracy of each.
         logprob: Mean log-probability of the true class on train (nats); only when that is the objective.
         margin: Mean of logit of the true class minus the best other one; only when that is the objective.
-        confused: The pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if untold.
+        confused: The pairs of classes most confused on train, at most ``MOST_CONFUSED``; None if not known.
         val_class_mean, val_logprob, val_margin: The same on the validation images; None where there are none.
-        views: The objective on altered views of the training and validation images, pooled; None where there
-            are no views.
+        views: The objective on augmented copies of the training and validation images, pooled; None where
+            there are no copies.
     """
 
     train: float
@@ -58,7 +70,7 @@ class Score:
     views: float | None = None
 
     def value(self, objective: Objective = "accuracy") -> float:
-        """Return the number that a search restarts: higher is better.
+        """Return the number that a search maximizes.
 
         Raises:
             UsageError: This score was computed without what the objective needs.
@@ -119,13 +131,10 @@ Verdict: TypeAlias = Score | Rejection
 
 
 def checked(verdict: Verdict) -> Verdict:
-    """Return a verdict that can be ranked: a score with a value that is no finite number is a rejection."""
+    """Return a verdict that can be ranked: a score with a value that is not finite becomes a rejection."""
     if isinstance(verdict, Score):
-        values = [
-            getattr(verdict, each.name)
-            for each in fields(verdict)
-            if each.name not in ("correct", "confused")
-        ]
+        names = [one.name for one in fields(verdict) if one.name not in ("correct", "confused")]
+        values = [getattr(verdict, name) for name in names]
         if bad := [value for value in values if value is not None and not math.isfinite(value)]:
             return Rejection(NOT_A_NUMBER, f"the evaluator answered {bad[0]}, not a number to rank by")
     return verdict
@@ -145,10 +154,6 @@ class EvaluatorInfo:
     """What an evaluator scores on, and with what.
 
     Attributes:
-        dataset: Name of the data set.
-        classes: Number of classes.
-        shots: Training images a class.
-        seed: Seed of the few-shot sample.
         sizes: Images in ``train``, ``val`` and ``test``.
         model: open_clip's name of the model.
         pretrained: Tag or file of its weights.
@@ -158,12 +163,12 @@ class EvaluatorInfo:
         precision: ``fp32``, or the type that ``best`` picked.
         notes: Facts that belong into a result, as JSON values; each is there only where there is something
             to say: ``device`` in fact used, ``texts`` (the text path taken), ``data`` (sentences on how the
-            data was read: splits made by rule, copies, leaks that were let through), ``model`` (corrections),
+            data was read: splits made by rule, copies, allowed leaks), ``model`` (corrections),
             ``skipped_images`` by split, ``precision`` (decisions that a lower one changes).
-        class_names: Names of the classes by label, for who is told them; empty where they are not known.
+        class_names: Names of the classes by label; empty where they are not known.
         shareable: Whether equal fingerprints are known to mean equal scores, so that runs may share them.
         cheap: Whether to score a template costs a text for each class and nothing else, so that many may be.
-        views: Altered views of each training and validation image that scores tell of too.
+        views: Augmented copies of each training and validation image that scores include.
         content: Hashes of parts of what the fingerprint is of, by name: ``shots`` (images, labels and class
             names) and ``weights``; empty where they are not known.
     """
@@ -221,7 +226,7 @@ class TemplateScorer(Protocol):
 
 @runtime_checkable
 class Evaluator(Scorer, Protocol):
-    """A scorer bound to a data set, with its sealed test split."""
+    """A scorer bound to a data set whose test split is held out."""
 
     @property
     def info(self) -> EvaluatorInfo:
@@ -236,10 +241,10 @@ class Evaluator(Scorer, Protocol):
         Args:
             ensembles: Templates whose normalised text embeddings are averaged; one template is a list of
                 one.
-            test: False leaves the test split sealed, and ``test`` None.
+            test: False leaves the test split closed, and ``test`` None.
 
         Returns:
-            One answer for each ensemble, in the same order; None for one that this black box cannot measure,
+            One answer for each ensemble, in the same order; None for one that this scorer cannot measure,
             such as several templates where there are no embeddings to average.
 
         Raises:
@@ -248,12 +253,108 @@ class Evaluator(Scorer, Protocol):
         ...
 
 
-def batches_at_once(owner: str, found: object) -> int:
-    """Return how many batches a scorer takes at once, as its ``in_flight`` says.
+# --- what an evaluator may offer besides
 
-    Args:
-        owner: The scorer's class, for the message.
-        found: The attribute.
+
+@dataclass(frozen=True, slots=True)
+class ClassAccuracy:
+    """How one class fares: its name (two may share one), its images, and the correctly classified ones."""
+
+    name: str
+    images: int
+    correct: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of its images that are correctly classified; None where there are none."""
+        return self.correct / self.images if self.images else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary of JSON values."""
+        return {**asdict(self), "accuracy": self.accuracy}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """How each class fares by label, and every pair of classes that was confused, the most frequent first."""
+
+    classes: tuple[ClassAccuracy, ...]
+    confusions: tuple[Confusion, ...]
+
+
+@runtime_checkable
+class Inspector(Protocol):
+    """An evaluator that knows which classes are confused."""
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        """Look at one ensemble on ``train``, ``val`` or ``test``, which opens it.
+
+        Raises:
+            TemplateRejectedError: A template cannot be scored by this model.
+            EvaluatorError: The ensemble or the split is empty.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What ensembles take the images of one split for.
+
+    Attributes:
+        labels: The true class of each image, in the order of the split.
+        predicted: For each ensemble the class that it takes each image for, in the same order; None for an
+            ensemble that this scorer cannot ask, such as several templates where nothing can be averaged.
+    """
+
+    labels: tuple[int, ...]
+    predicted: tuple[tuple[int, ...] | None, ...]
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """An evaluator that gives its predictions. That is still a black box: no logits."""
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        """Classify the images of ``train``, ``val`` or ``test``, which opens it.
+
+        Raises:
+            TemplateRejectedError: A template cannot be scored by this model.
+            EvaluatorError: An ensemble is empty.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture of an image: the image's file name, and the picture as a JPEG file."""
+
+    name: str
+    jpeg: bytes
+
+
+@runtime_checkable
+class Illustrator(Protocol):
+    """An evaluator of images that can show some of them, and say which set they are."""
+
+    def image_set(self, split: str) -> str:
+        """Return a content hash of the images of ``train``, ``val`` or ``test``, which opens it, in order."""
+        ...
+
+    def thumbnails(self, split: str, places: Sequence[int]) -> Sequence[Thumbnail | None]:
+        """Return small pictures of some images of a split, which opens it.
+
+        Args:
+            split: Which images.
+            places: Their places in the order of ``Predictions.labels``.
+
+        Returns:
+            One for each place; None for an image that is no longer there.
+        """
+        ...
+
+
+def batches_at_once(owner: str, found: object) -> int:
+    """Return how many batches a scorer takes at once, as the attribute ``in_flight`` of its class says.
 
     Raises:
         ConfigError: It is not a whole number from 1 to 256.

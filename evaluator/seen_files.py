@@ -1,4 +1,4 @@
-"""What reading a set of files gave, kept until one of them changes: a second look costs a stat of each."""
+"""Keep what reading a set of files gave until one of them changes: a second look costs a stat of each."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .cache import cache_dir
 from .errors import UsageError
+from .user_paths import cache_dir
 
 KEPT_S = 90 * 24 * 3600
 """How long what was found is kept."""
 SETTLED_NS = 2 * 10**9
-"""Age from which a file's times tell of every later change: the coarsest clocks of file systems tick so."""
+"""Age from which every later change shows in a file's times: the coarsest clocks of file systems tick so."""
 
 
 class SeenFiles:
-    """Keeps what is found in sets of files, by their names and by size, times and number of each.
+    """Keeps in a folder what is found in sets of files, by their names and by size, times and number of each.
 
-    Args:
-        folder: Where it is kept; None to keep nothing.
-        clock: Nanoseconds since 1970.
+    Without a folder nothing is kept. ``clock`` gives nanoseconds since 1970.
     """
 
     def __init__(self, folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
-        # Windows does not tell when a file was last changed, only what its user wants that to be.
+        # Windows does not say when a file was last changed, only what its user wants that to be.
         self._folder = None if os.name == "nt" else folder
         self._clock = clock
 
@@ -37,9 +35,9 @@ class SeenFiles:
         """Return what was found in files that are as they were; else find it.
 
         Args:
-            about: What it is that is found, with all besides the files that decides it.
+            about: What is looked for, with everything besides the files that decides it.
             paths: The files.
-            find: Reads them; what it raises is not kept.
+            find: Reads them; an error is not kept.
         """
         if self._folder is None:
             return find()
@@ -54,9 +52,17 @@ class SeenFiles:
         return found
 
     def stamp(self, paths: Sequence[Path]) -> str | None:
-        """Return a hash of how files are, another one once one is changed; None where none tells that."""
+        """Return a hash that changes once one of the files does; None where a change may go unseen."""
         names, stamp = _look(paths, self._clock())
         return None if stamp is None or self._folder is None else _hash(names, stamp)
+
+
+def seen_files(cache: Path | None) -> SeenFiles:
+    """Return what is known of files in a cache folder, the user's for None; nothing without a cache."""
+    try:
+        return SeenFiles((cache or cache_dir()) / "seen")
+    except UsageError:
+        return SeenFiles()
 
 
 def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
@@ -76,30 +82,6 @@ def _look(paths: Sequence[Path], now: int) -> tuple[str, str | None]:
     return names.hexdigest(), states.hexdigest() if newest + SETTLED_NS <= now else None
 
 
-def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
-    """Remove what was written longer ago than that: what is kept to save time is not kept for ever.
-
-    Args:
-        folder: Where it lies.
-        age_s: Seconds.
-        pattern: Which files.
-    """
-    oldest = time.time() - age_s
-    with suppress(OSError):
-        for path in folder.glob(pattern):
-            with suppress(OSError):
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
-
-
-def seen_files(cache: Path | None) -> SeenFiles:
-    """Return what is known of files in a cache folder, the user's for None; nothing where there is none."""
-    try:
-        return SeenFiles((cache or cache_dir()) / "seen")
-    except UsageError:
-        return SeenFiles()
-
-
 def _hash(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
@@ -113,15 +95,37 @@ def _read(path: Path, stamp: str) -> list[str] | None:
     return found if isinstance(found, list) and all(isinstance(one, str) for one in found) else None
 
 
+def sweep(folder: Path, age_s: float, pattern: str = "*.json") -> None:
+    """Remove files that were written longer ago than that: what saves time is not kept for ever."""
+    oldest = time.time() - age_s
+    with suppress(OSError):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
 def write_json(path: Path, content: dict[str, object]) -> None:
     """Write a document at once or not at all; what cannot be kept is found again."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file)
-            Path(part).replace(path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+        replace_file(path, json.dumps(content).encode(), sync=False)
+
+
+def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Write a file at once or not at all, and have it reach the disk where ``sync`` says so.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise

@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop, in threads that never keep the program alive."""
+"""Do blocking work beside the event loop, in threads that never keep the program alive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,18 +17,15 @@ AT_WORK, IDLE = "at work", "idle"
 
 
 class DaemonThreads(Executor):
-    """An executor whose threads do not keep the program alive when its user wants to leave.
+    """An executor of at most ``threads`` calls at once whose threads do not keep the program alive.
 
     Those of ``ThreadPoolExecutor`` are joined when the interpreter ends, so that one call that never returns
     holds it for ever. A thread lives until ``shutdown``: what a library keeps for a thread stays warm.
-
-    Args:
-        threads: How many calls run at once, at most.
     """
 
     def __init__(self, threads: int) -> None:
         self._left = threads
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._closed = False
@@ -47,28 +43,43 @@ class DaemonThreads(Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("no call is made after the shutdown")
-            self._calls.put(_Call(future, lambda: call(*args, **kwargs)))
+            self._calls.put((future, lambda: call(*args, **kwargs)))
             if not self._idle.acquire(blocking=False) and self._left:
                 self._left -= 1
                 threading.Thread(target=self._work, name=IDLE, daemon=True).start()
         return future
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
-        """Make no further call, not even those that wait unless told so; one that runs is not waited for."""
+        """Make no further call; drop those that wait by default; do not wait for one that runs."""
         with self._lock:
             self._closed = True
         while cancel_futures and not self._calls.empty():
             if (call := self._calls.get()) is not None:
-                call.future.cancel()
+                call[0].cancel()
         self._calls.put(None)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             threading.current_thread().name = AT_WORK
-            call.make()
+            _make(*call)
             threading.current_thread().name = IDLE
             self._idle.release()
         self._calls.put(None)  # for the next of them
+
+
+def _make(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        value = work()
+    except BaseException as error:  # noqa: BLE001 - raised again where the call is waited for
+        raised = error
+        if not isinstance(error, Exception) or isinstance(error, StopIteration):
+            raised = RuntimeError(repr(error))
+            raised.__cause__ = error
+        future.set_exception(raised)
+    else:
+        future.set_result(value)
 
 
 _turns: weakref.WeakKeyDictionary[object, threading.Semaphore] = weakref.WeakKeyDictionary()
@@ -76,46 +87,21 @@ _finding = threading.Lock()
 
 
 def turns_of(given: object, at_once: int) -> threading.Semaphore:
-    """Return the turns that threads take with an object of the user's, whoever calls it and for whatever.
+    """Return the semaphore of an object of the user's, which lets ``at_once`` threads use it at a time.
 
-    Two searches may have the same object, and a call that one of them left may still be in it.
-
-    Args:
-        given: The object.
-        at_once: How many threads may be in it at the same time; the first to ask says so.
+    Two searches may have the same object, and a call that one of them left may still be in it. The first to
+    ask decides the number.
     """
     with _finding:
         try:
             return _turns.setdefault(given, threading.Semaphore(at_once))
-        except TypeError:  # of some objects there is no weak reference, and some have no hash
+        except TypeError:  # some objects allow no weak reference, and some have no hash
             return threading.Semaphore(at_once)
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work in a thread of its own; who stops waiting leaves it behind."""
+    """Run blocking work in a thread of its own, which is left behind if the caller stops waiting."""
     threads = DaemonThreads(1)
     working = asyncio.get_running_loop().run_in_executor(threads, work)
     threads.shutdown(cancel_futures=False)
     return await working
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A call to be made, and where its value goes."""
-
-    future: Future[Any]
-    work: Callable[[], Any]
-
-    def make(self) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            value = self.work()
-        except BaseException as error:  # noqa: BLE001 - raised again where the call is waited for
-            raised = error
-            if not isinstance(error, Exception) or isinstance(error, StopIteration):
-                raised = RuntimeError(repr(error))
-                raised.__cause__ = error
-            self.future.set_exception(raised)
-        else:
-            self.future.set_result(value)

@@ -1,4 +1,4 @@
-"""Paths that the user gave, whichever way: option, variable, file of settings, argument in Python."""
+"""Check paths that the user gave, and find the cache folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
+import platformdirs
 from pydantic import BeforeValidator
 
-from .errors import ConfigError
+from .errors import ConfigError, UsageError
 
 LONGEST_NAME, LONGEST_PATH = 255, 4_000
 """Bytes of one name and of a whole path, with room for what is written below it."""
@@ -34,11 +35,7 @@ def user_path(raw: str | os.PathLike[str], name: str, *, follow_links: bool = Tr
 
 
 def checked_path(raw: Any) -> Any:
-    """Return a path as it is, once it is known that ``user_path`` takes it; for pydantic's validators.
-
-    Raises:
-        ValueError: It does not.
-    """
+    """Return a path as it is, once it is known that ``user_path`` takes it; for pydantic's validators."""
     if isinstance(raw, str | os.PathLike):
         _absolute(os.fspath(raw), follow_links=True)
     return raw
@@ -84,3 +81,20 @@ def _absolute(raw: str, *, follow_links: bool) -> Path:
     if longest > LONGEST_NAME or len(os.fsencode(path)) > LONGEST_PATH:
         raise ValueError("it, or a name in it, is longer than a path can be; choose another")
     return path
+
+
+def cache_dir() -> Path:
+    """Return the cache folder, made if it is missing: PROMPTCLIMB_CACHE, or the platform's user cache.
+
+    Raises:
+        UsageError: PROMPTCLIMB_CACHE is not a path, or the folder cannot be made.
+    """
+    named = os.environ.get("PROMPTCLIMB_CACHE")
+    folder = user_path(named, "PROMPTCLIMB_CACHE") if named else platformdirs.user_cache_path("promptclimb")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the cache folder {folder} cannot be made ({error.strerror}); set PROMPTCLIMB_CACHE to another"
+        ) from error
+    return folder

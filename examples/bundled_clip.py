@@ -6,7 +6,8 @@ Run it by ``python examples/bundled_clip.py``.
 from __future__ import annotations
 
 from promptclimb import SearchConfig, search_sync
-from promptclimb.agent.events import Event, TemplateScored
+from promptclimb.agent.events.event import Event
+from promptclimb.agent.events.searching import TemplateScored
 
 
 def watch(event: Event) -> None:

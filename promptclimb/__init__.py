@@ -22,7 +22,6 @@ if not (_HERE / "agent").is_dir():
 
 if TYPE_CHECKING:
     from .agent.config.schema import SearchConfig
-    from .agent.errors import PromptclimbError
     from .agent.results.result import SearchResult
     from .agent.search.api import (
         datasets,
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
         search_sync,
     )
     from .agent.search.evaluation import Evaluation
-    from .evaluator.datasets.readers.pictures import open_rgb
+    from .evaluator.datasets.pictures import open_rgb
+    from .evaluator.errors import PromptclimbError
     from .evaluator.spec import EvaluatorSpec
 
 _HOME = {
@@ -47,7 +47,7 @@ _HOME = {
     "datasets": ".agent.search.api",
     "evaluate": ".agent.search.api",
     "load_data": ".agent.search.api",
-    "open_rgb": ".evaluator.datasets.readers.pictures",
+    "open_rgb": ".evaluator.datasets.pictures",
     "report": ".agent.search.api",
     "resume": ".agent.search.api",
     "resume_sync": ".agent.search.api",

@@ -14,7 +14,7 @@ import pytest
 from promptclimb.agent.cli.options import given_settings
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.config.sources import from_sources
-from promptclimb.agent.events import Event
+from promptclimb.agent.events.event import Event
 from promptclimb.agent.results.result import SearchResult
 from tests.paths import ROOT
 
@@ -127,7 +127,7 @@ def test_every_option_is_one_of_a_command(page: Path) -> None:
     known = {"--help", "--help-all", "--version", "--print-completion", *FOREIGN_OPTIONS}
     for name in COMMANDS:
         known |= set(options_taken(name))
-    for folder in ("benchmarks", "evaluator/pico_training"):
+    for folder in ("benchmarks", "training"):
         known |= {option for path in (ROOT / folder).glob("*.py") for option in options_of(path)}
     for code in INLINE.findall(BLOCK.sub("", page.read_text("utf-8"))):
         assert {option for option in OPTION.findall(code) if f"{option}-*" not in code} <= known, code

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from ...evaluator.errors import UsageError
 from ...evaluator.user_paths import user_path
-from ..errors import UsageError
 from ..results.comparison import Contender, Versus, rows_of
 from ..results.details import read_details
 from ..results.figures import has_accuracies, score_text

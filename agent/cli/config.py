@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 from pydantic.fields import FieldInfo
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import about
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources, places_of
-from ..errors import ConfigError
 from .options import HEADINGS, add_config_file, add_json, add_search_options, given_settings
 from .options import say_unknown_variables as say_unknown
 from .output import print_json, print_text, program, say, say_refused, short_path

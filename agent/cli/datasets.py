@@ -33,7 +33,9 @@ _NOT_SHOWN = (
 
 def datasets(arguments: argparse.Namespace) -> int:
     """List what is known, or show one few-shot split."""
-    from ...evaluator.datasets import check_readable, describe, known, load_data
+    from ...evaluator.datasets.checks import check_readable
+    from ...evaluator.datasets.loading import known, load_data
+    from ...evaluator.datasets.values import describe
 
     if arguments.dataset is None:
         rows = [asdict(found) for found in known()]

@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
-from ...evaluator.counts import counted
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import counted, how_to_install
+from ...evaluator.errors import PromptclimbError
 from ..config.fields import DEFAULT_BASE_URL, check_url, without_credentials
-from ..errors import PromptclimbError
 from ..llm.dialects.keys import clean_key
 from ..llm.endpoints import DEFAULT_KEY
 from ..llm.preflight import Seen, look
@@ -97,7 +96,7 @@ def _packages() -> Finding:
 
 
 def _cache() -> Finding:
-    from ...evaluator.cache import cache_dir
+    from ...evaluator.user_paths import cache_dir
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
@@ -113,9 +112,9 @@ def _devices() -> Finding:
 
 def _bundled() -> Finding:
     from ...evaluator.clip.models import check_bundled
-    from ...evaluator.pico import models
+    from ...evaluator.pico.models import bundled_models
 
-    names = [str(model["name"]) for model in models()]
+    names = [str(model["name"]) for model in bundled_models()]
     for name in names:
         check_bundled(name)
     return Finding("bundled models", "ok", ", ".join(names))

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ...evaluator.errors import UsageError
 from ..config.schema import SearchConfig
-from ..errors import UsageError
 from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
 from ..text import printable

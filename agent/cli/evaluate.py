@@ -10,9 +10,9 @@ from rich.text import Text
 
 from ...evaluator.counts import counted
 from ...evaluator.datasets.hand_made import PLAIN
-from ...evaluator.inspection import Inspection
-from ...evaluator.white_box import REFERENCES, WhiteBoxResult, names_in
-from ..errors import ConfigError
+from ...evaluator.errors import ConfigError
+from ...evaluator.scoring import Inspection
+from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ..results.figures import are_shares, score_text
 from ..results.intervals import wilson
 from ..search.evaluation import Evaluation, score_templates

@@ -6,13 +6,11 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from ...evaluator.inspection import Confusion
-from ...evaluator.scoring import Score
+from ...evaluator.scoring import Confusion, Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
-from ..errors import TokenUsage
 from ..llm.types import ChatRequest
 from ..position import Position
 from ..rates import PICODOLLARS
@@ -20,6 +18,7 @@ from ..search.inputs import read_pool, read_wordings
 from ..search.memory import Memory
 from ..search.methods import Feedback, View, method_named
 from ..search.scored import Scored
+from ..token_usage import TokenUsage
 from .longest import CHARACTERS_A_TOKEN, requests_of
 from .plan import iterated, pace_minutes, prices_of
 from .rehearsal import Rehearsed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ...evaluator.errors import UsageError
 from ..results import exports
 from ..results.details import BEST, ENSEMBLE
 from ..results.run_dir import result_of

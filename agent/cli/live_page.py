@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ..errors import UsageError
+from ...evaluator.errors import UsageError
 from ..events import Event, RunOpened
 from ..results.page import render
 from ..results.run_view import view_of

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ...evaluator.inspection import Confusion
-from ...evaluator.scoring import MOST_CONFUSED, Score
+from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN, MOST_NAMES
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template

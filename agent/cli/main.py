@@ -11,7 +11,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import InterruptedRunError, PromptclimbError, UsageError
+from ...evaluator.errors import PromptclimbError, UsageError
+from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
 from .exit_codes import FAILED, WRONG
 from .output import say, take_any_text

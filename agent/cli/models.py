@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def models(arguments: argparse.Namespace) -> int:
     """List the bundled models, and those of open_clip that a text picks."""
-    from ...evaluator.pico import models as bundled
+    from ...evaluator.pico.models import bundled_models
 
-    rows = [{name: str(value) for name, value in model.items()} for model in bundled()]
+    rows = [{name: str(value) for name, value in model.items()} for model in bundled_models()]
     matches: list[dict[str, str]] = []
     if arguments.grep is not None:
-        from ...evaluator.clip.models import pretrained_pairs
+        from ...evaluator.clip.model_files import pretrained_pairs
 
         text = arguments.grep.lower()
         matches = [

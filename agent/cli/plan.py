@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
-from ..errors import TokenUsage
 from ..llm.member import MORE_TOKENS
 from ..llm.price_table import priced
 from ..llm.usage import Price
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
 from ..search.methods.in_frames import most_scored_aside
+from ..token_usage import TokenUsage
 from .longest import longest_requests
 from .output import print_json, print_text
 

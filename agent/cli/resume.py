@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...evaluator.errors import UsageError
 from ...evaluator.user_paths import user_path
 from ..config.fields import without_credentials
 from ..config.schema import SearchConfig
 from ..config.sources import with_files
-from ..errors import UsageError
 from ..results.run_config import stored_config
 from ..results.run_state import runs_in, state_of
 from .folders import run_folder

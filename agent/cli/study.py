@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.errors import ConfigError, PromptclimbError
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
 from ..config.sources import PREFIX, from_environment
-from ..errors import ConfigError, InterruptedRunError, PromptclimbError
+from ..errors import InterruptedRunError
 from ..events import Bus
 from ..search.allowance import Allowance
 from ..search.same_content import placed

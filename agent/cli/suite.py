@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import about, shown
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
-from ..errors import ConfigError
 from ..events import Bus
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance

@@ -10,8 +10,9 @@ from typing import Self, TypeVar
 
 from filelock import BaseFileLock
 
+from ...evaluator.errors import ConfigError, UsageError
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, StoreError, StoreLockedError, UsageError
+from ..errors import StoreError, StoreLockedError
 from ..events import Bus
 from ..llm.endpoints import check_endpoints
 from ..results.result import NOTHING_USABLE, SearchResult

@@ -12,7 +12,8 @@ from rich.text import Text
 from ...evaluator.counts import counted
 from ..results.figures import about_test, has_accuracies, kinds_of_tokens, made_by_llm, score_text, untold
 from ..results.guessing import verdict_on
-from ..results.result import PROMINENT, Ensemble, SearchResult
+from ..results.notes import PROMINENT
+from ..results.result import Ensemble, SearchResult
 from ..text import printable
 
 _MOST_SHOWN = 2

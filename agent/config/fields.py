@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...evaluator.user_paths import checked_path
-from ..errors import TokenUsage
 from ..rates import Rates, per_token
+from ..token_usage import TokenUsage
 from .extra_body import parse_extra_body
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"

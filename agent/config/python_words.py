@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ...evaluator.errors import PromptclimbError
 from ...evaluator.settings import in_python
-from ..errors import PromptclimbError
 from .schema import SearchConfig
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import how_to_install
 from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import about, known_name, setting
 from ...evaluator.user_paths import UserPath

@@ -14,10 +14,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from ...evaluator import settings
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown, with_settings
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
-from ..errors import ConfigError
 from .description import text_or_file
 from .fields import percentage_meant
 from .local_llm import absolute_llm
@@ -265,7 +265,7 @@ def _as_path(name: str, text: str) -> str:
 
 
 def _known_dataset(name: str) -> bool:
-    from ...evaluator.datasets import known
+    from ...evaluator.datasets.loading import known
 
     return any(found.name == name for found in known())
 

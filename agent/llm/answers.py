@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from ...prompts.thinking import without_thinking
-from ..errors import ChatError, TokenUsage, UselessAnswerError
+from ..errors import ChatError, UselessAnswerError
 from ..secrets import Scrubber
 from ..text import whole_characters
+from ..token_usage import TokenUsage
 from .billed import billed, half_told
 from .pacing.headers import kept_headers
 from .streamed import is_streamed, whole

@@ -27,8 +27,8 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, TypeGuard
 
-from ..errors import TokenUsage
 from ..rates import PICODOLLARS
+from ..token_usage import TokenUsage
 
 _READ = (
     ("prompt_tokens_details", "cached_tokens"),

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
 from ...evaluator.counts import counted, enumerated
+from ...evaluator.errors import ConfigError
 from ..config.schema import SearchConfig
-from ..errors import BudgetSpentError, ConfigError, TokenUsage
+from ..errors import BudgetSpentError
 from ..events import UsageChanged
 from ..rates import PICODOLLARS
+from ..token_usage import TokenUsage
 from .usage import NOTHING, Price, Usage, cost_at_most
 
 

@@ -14,7 +14,6 @@ from ..errors import (
     QuotaSpentError,
     RateLimitedError,
     RequestFailedError,
-    TokenUsage,
     UselessAnswerError,
 )
 from ..events import (
@@ -29,6 +28,7 @@ from ..events import (
     UsageUntold,
 )
 from ..rates import PICODOLLARS
+from ..token_usage import TokenUsage
 from .attempt import attempt
 from .budget import Budget
 from .member import Addressed, Member

@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import how_to_install
+from ...evaluator.errors import ConfigError
 from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
 from ..config.local_llm import LOCAL_LLM
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, EndpointError
+from ..errors import EndpointError
 from ..events import Listener, Noted
 from ..secrets import Scrubber, Secret, split_userinfo
 from ..stop import Stop

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..errors import BadRequestError, ChatError, TokenUsage
+from ..errors import BadRequestError, ChatError
+from ..token_usage import TokenUsage
 from .endpoint import Endpoint
 from .pacing import RateLimiter
 from .standing import Standing

@@ -11,17 +11,12 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
+from ...evaluator.errors import ConfigError
 from ..config.fields import CONCURRENCY
-from ..errors import (
-    BadRequestError,
-    ChatError,
-    ConfigError,
-    TokenUsage,
-    TransientChatError,
-    UselessAnswerError,
-)
+from ..errors import BadRequestError, ChatError, TransientChatError, UselessAnswerError
 from ..events import Listener, Noted, unheard
 from ..secrets import Scrubber, Secret, split_query, split_userinfo
+from ..token_usage import TokenUsage
 from .answers import MAX_BODY, Reply, error_object, read_answer
 from .bounded import cut_failures
 from .dialects.contexts import silently_cut

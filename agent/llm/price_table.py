@@ -19,9 +19,9 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...evaluator.errors import ConfigError
 from ..config.fields import AUTO, without_credentials
 from ..config.fields import Price as GivenPrice
-from ..errors import ConfigError
 from ..rates import Rates, per_token
 from .preflight import nearest
 from .tariff import Steps, Tariff

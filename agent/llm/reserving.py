@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import TokenUsage
+from ..token_usage import TokenUsage
 from .budget import Budget
 from .member import Member
 from .pacing import Pacer, RateLimiter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ..errors import TokenUsage
+from ..token_usage import TokenUsage
 from .usage import NOTHING, Bill, Price, Usage, cost
 
 

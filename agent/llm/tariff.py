@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..errors import TokenUsage
 from ..rates import Rates
+from ..token_usage import TokenUsage
 
 Steps = tuple[tuple[int, Rates], ...]
 """Rates, and above how many tokens of messages each holds, from 0 up: for all tokens of a call."""

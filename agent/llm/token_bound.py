@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import TokenUsage
+from ..token_usage import TokenUsage
 from .types import ChatRequest
 
 HEADROOM = 1.5

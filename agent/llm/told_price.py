@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from ..errors import TokenUsage
+from ..token_usage import TokenUsage
 from .usage import Price
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import NO_HEADERS, TokenUsage
+from ..errors import NO_HEADERS
+from ..token_usage import TokenUsage
 
 if TYPE_CHECKING:
     from ...prompts.requests import Message

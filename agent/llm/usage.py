@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import TokenUsage
 from ..rates import PICODOLLARS
+from ..token_usage import TokenUsage
 
 
 class Price(Protocol):

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from ..position import INITIAL, LLM
-from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
+from .notes import UNOPENED
+from .result import Best, Ensemble, Row, SearchResult, Usage
 
 REJECTED: Mapping[str, str] = MappingProxyType(
     {

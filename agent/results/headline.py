@@ -9,7 +9,8 @@ from .figures import about_test, difference_text, has_accuracies, made_by_llm, s
 from .gain import DEFAULT_TEMPLATE
 from .gain_rows import told
 from .guessing import verdict_on
-from .result import PROMINENT, SearchResult, Sizes
+from .notes import PROMINENT
+from .result import SearchResult, Sizes
 from .run_view import RunView
 
 

@@ -7,7 +7,8 @@ import tomllib
 
 from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE
 from .guessing import no_better_than_guessing
-from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
+from .notes import UNOPENED
+from .result import EMPTY, NOTHING_USABLE, SearchResult
 from .run_view import RunView
 
 WIDE = 6.0

@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ...evaluator.errors import UsageError
 from .figures import about_test as about_test
 from .figures import score_text
 from .page_facts import facts_of

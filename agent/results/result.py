@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ...evaluator.inspection import ClassAccuracy, Confusion
+from ...evaluator.scoring import ClassAccuracy, Confusion
 from .gain import Gain
 from .notes import EMPTY as EMPTY
 from .notes import ENDED_EARLY as ENDED_EARLY

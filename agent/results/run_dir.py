@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
-from ..errors import ConfigError, StoreExistsError, UsageError
+from ..errors import StoreExistsError
 from .leaderboard import leaderboard_csv, templates_json
 from .result import SearchResult
 

@@ -9,18 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ...evaluator.errors import ConfigError, PromptclimbError
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
-from ..errors import (
-    ConfigError,
-    FatalChatError,
-    PromptclimbError,
-    TokenUsage,
-    TransientChatError,
-    UselessAnswerError,
-)
+from ..errors import FatalChatError, TransientChatError, UselessAnswerError
 from ..llm.types import ChatAnswer, ChatRequest
 from ..text import whole_characters
+from ..token_usage import TokenUsage
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit, GeneratorExit)  # fmt: skip

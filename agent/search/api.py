@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from ...evaluator.datasets import FewShotData, Known, known
-from ...evaluator.datasets import load_data as load
+from ...evaluator.datasets.loading import Known, known
+from ...evaluator.datasets.loading import load_data as load
+from ...evaluator.datasets.values import FewShotData
+from ...evaluator.errors import UsageError
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
 from ..config.description import Told
 from ..config.python_words import python_words
 from ..config.schema import SearchConfig
-from ..errors import UsageError
 from ..events import Bus, Listener
 from ..results.page import rewrite_report
 from ..results.result import SearchResult

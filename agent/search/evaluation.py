@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ...evaluator.custom import as_evaluator
-from ...evaluator.inspection import Inspection, Inspector
+from ...evaluator.custom.adapter import as_evaluator
+from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
-from ...evaluator.scoring import Evaluator, SplitScores
+from ...evaluator.scoring import Evaluator, Inspection, Inspector, SplitScores
 from ...evaluator.spec import EvaluatorSpec
-from ...evaluator.white_box import REFERENCES, WhiteBoxResult, check_reference, run_all
+from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
+from ...evaluator.white_box.running import run_all
 from ...prompts.template import Template, TemplateError
-from ..errors import TemplateRejectedError, UsageError
 
 Split = Literal["train", "val", "test"]
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..errors import (
-    EndpointError,
-    FatalChatError,
-    KeyRejectedError,
-    ModelNotFoundError,
-    PromptclimbError,
-)
+from ...evaluator.errors import PromptclimbError
+from ..errors import EndpointError, FatalChatError, KeyRejectedError, ModelNotFoundError
 from .record import RestartRecord
 
 

@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from ...evaluator.errors import PromptclimbError
 from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
-from ..errors import PromptclimbError
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details, Pick
 from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE, Examined, Gain, gain_of
-from ..results.notes import Notes
+from ..results.notes import UNOPENED, Notes
 from ..results.result import (
-    UNOPENED,
     Best,
     Dataset,
     Ensemble,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...evaluator.counts import enumerated
-from ..errors import UsageError
+from ...evaluator.errors import UsageError
 
 
 def name_of(given: object) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ...evaluator.custom import as_evaluator, pinned
+from ...evaluator.custom.adapter import as_evaluator, pinned
+from ...evaluator.errors import ConfigError
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
@@ -22,7 +23,7 @@ from ...prompts.template import Template, TemplateError
 from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
 from ..config.schema import SearchConfig
 from ..config.sources import flag_of
-from ..errors import ConfigError, EndpointError
+from ..errors import EndpointError
 from ..events import Event, ImagesEncoded, Listener, Noted
 from ..store.shared import check_cache
 from .given import name_of

@@ -6,8 +6,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ...evaluator.illustrating import Illustrator
-from ...evaluator.scoring import Evaluator
+from ...evaluator.scoring import Evaluator, Illustrator
 from ...evaluator.threads import in_thread
 from ..position import LLM, Position
 from ..results.details import BEST, Ancestor, Decisions, Details, Picture

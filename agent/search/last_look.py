@@ -7,22 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ...evaluator.counts import counted
-from ...evaluator.inspection import Inspector
-from ...evaluator.predicting import Predictions, Predictor
-from ...evaluator.scoring import Evaluator, Score, SplitScores
+from ...evaluator.errors import PromptclimbError, TemplateRejectedError
+from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, Score, SplitScores
 from ...evaluator.threads import in_thread
-from ..errors import EvaluationFailedError, PromptclimbError, TemplateRejectedError
+from ..errors import EvaluationFailedError
 from ..results.gain import Examined
-from ..results.result import (
-    MOST_CONFUSIONS,
-    UNEXAMINED,
-    UNGROWN,
-    UNINSPECTED,
-    UNOPENED,
-    UNPAIRED,
-    Ensemble,
-    Inspected,
-)
+from ..results.notes import UNEXAMINED, UNGROWN, UNINSPECTED, UNOPENED, UNPAIRED
+from ..results.result import MOST_CONFUSIONS, Ensemble, Inspected
 from ..store import Store
 from . import votes
 from .ensembles import VOTERS, grown

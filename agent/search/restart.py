@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo
 from ...prompts.caption_grammar import grammar
 from ...prompts.pools import draw, draw_varied
@@ -23,7 +24,6 @@ from ..config.initial import most_aside
 from ..config.known_methods import KNOWN_METHODS
 from ..config.reading import style_of
 from ..config.schema import SearchConfig
-from ..errors import UsageError
 from ..events import (
     AnswerEmpty,
     AnswerReceived,

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...evaluator.counts import counted
-from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
+from ..results.notes import ENDED_EARLY
+from ..results.result import EMPTY, NOTHING_USABLE
 from .record import RestartRecord
 
 

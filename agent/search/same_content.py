@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...evaluator.errors import UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
-from ..errors import UsageError
 from ..results.details import read_details
 from ..store.look import Look
 from .inputs import pool_hash, read_pool, read_wordings
 
 if TYPE_CHECKING:
-    from ...evaluator.datasets.content import DataContent
+    from ...evaluator.datasets.checks import DataContent
 
 CONTENT = "content"
 """Where a store's manifest has the hashes; one of before has none."""
@@ -133,8 +133,8 @@ class Contents:
             yield "the content of data and model"
 
     def _content(self, config: SearchConfig) -> DataContent | UsageError:
-        from ...evaluator.datasets import load_data
-        from ...evaluator.datasets.content import content_of
+        from ...evaluator.datasets.checks import content_of
+        from ...evaluator.datasets.loading import load_data
 
         spec = config.bare()
         key = spec.model_dump_json(exclude={"model", "pretrained", "device"})
@@ -146,7 +146,7 @@ class Contents:
         return self._data[key]
 
     def _digest(self, path: Path) -> str:
-        from ...evaluator.datasets.content import file_digest
+        from ...evaluator.datasets.checks import file_digest
 
         if path not in self._digests:
             self._digests[path] = file_digest(path)
@@ -180,7 +180,7 @@ def placed(configs: Sequence[SearchConfig]) -> list[SearchConfig]:
 
 
 def _may_be_gone(config: SearchConfig) -> bool:
-    from ...evaluator.datasets import known
+    from ...evaluator.datasets.loading import known
 
     if config.evaluator is not None or Path(config.data).is_absolute():
         return False

@@ -7,13 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from ...evaluator.errors import ConsumerError, CrashingTemplateError, ScoringFailedError
 from ...evaluator.scoring import Rejection, TemplateScorer, Verdict
-from ..errors import (
-    ConsumerError,
-    CrashingTemplateError,
-    EvaluationFailedError,
-    ScoringFailedError,
-)
+from ..errors import EvaluationFailedError
 from ..store import StoredScore
 from .turns import Turns
 

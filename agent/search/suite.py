@@ -11,16 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
-from ..errors import (
-    ConfigError,
-    PromptclimbError,
-    StoreError,
-    StoreLockedError,
-    StoreMismatchError,
-    UsageError,
-)
+from ..errors import StoreError, StoreLockedError, StoreMismatchError
 from ..events.trackers.known import check_trackers
 from ..llm.usage import NOTHING, Usage
 from ..results.result import SearchResult

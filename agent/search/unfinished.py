@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from ...evaluator.errors import UsageError
 from ..config.schema import SearchConfig
-from ..errors import InterruptedRunError, KeyRejectedError, StoreError, UsageError
+from ..errors import InterruptedRunError, KeyRejectedError, StoreError
 from ..llm.usage import NOTHING, Usage
-from ..results.result import UNOPENED, SearchResult
+from ..results.notes import UNOPENED
+from ..results.result import SearchResult
 from ..secrets import Scrubber, secrets_named_in
 
 INTERRUPTED = "interrupted"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ...evaluator.predicting import Predictions, Predictor
-from ...evaluator.scoring import Evaluator, SplitScores
+from ...evaluator.scoring import Evaluator, Predictions, Predictor, SplitScores
 
 
 def examine(

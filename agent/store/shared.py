@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.scoring import NOT_A_NUMBER, Rejection, TemplateScorer, Verdict
-from ..errors import ConfigError, StoreCorruptError, StoreVersionError
+from ..errors import StoreCorruptError, StoreVersionError
 from ..llm.endpoint import Asker, Reply
 from ..llm.types import ChatAnswer, ChatRequest
 from ..llm.usage import NO_BILL

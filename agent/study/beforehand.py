@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import counted
+from ...evaluator.errors import ConfigError, DataError, ModelError
 from ...evaluator.open import check_openable
-from ...evaluator.white_box import Planned, check_model, check_planned
+from ...evaluator.white_box.running import Planned, check_model, check_planned
 from ..config.known_methods import KNOWN_METHODS
-from ..errors import ConfigError, DataError, ModelError
 from ..search.same_content import Contents
 from ..search.suite import check_given, is_done
 from .grid import StudyCell

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import near, shown
-from ...evaluator.white_box import REFERENCES as WHITE_BOX
-from ...evaluator.white_box import check_reference
+from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
+from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
 from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import MOST_COUNTED, SearchConfig
 from ..config.sources import flag_of
-from ..errors import ConfigError
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 """Settings that a study goes through."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import about, shown
 from ..config.description import TELLING
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
-from ..errors import ConfigError
 from ..search.suite import Cell
 from .file_parts import AXES, Llm, Method, Model
 from .study_file import Study

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..errors import PromptclimbError
+from ...evaluator.errors import PromptclimbError
 from ..search.suite import as_it_is
 from ..search.unfinished import INTERRUPTED, Found, NotRun, Stopped, ends_all, stopped_by
 from ..stop import Stop

@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...evaluator.counts import counted
-from ...evaluator.extras import how_to_install
+from ...evaluator.counts import counted, how_to_install
 from ..text import printable
 from .study_forms import is_partial
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from ...evaluator.errors import ConfigError
 from ...evaluator.settings import MOST_PROBLEMS, near, plain, shown
 from ..config.sources import read_toml
-from ..errors import ConfigError
 from .file_parts import Budget, Compare, Llm, Method, Model, Options, Table, Truth
 from .row_names import TOGETHER, check_names, check_rows
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.spec import Report
 from ..config.schema import SearchConfig
-from ..errors import TemplateRejectedError, UsageError
 from ..results.details import BEST, read_details
 from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ...evaluator.errors import UsageError
 from ...evaluator.threads import in_thread
-from ...evaluator.white_box import WhiteBoxResult, run
-from ..errors import UsageError
+from ...evaluator.white_box.references import WhiteBoxResult
+from ...evaluator.white_box.running import run
 from ..results.details import BEST
 from ..results.guessing import is_no_better
 from ..results.run_dir import write_atomically

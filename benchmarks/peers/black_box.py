@@ -14,8 +14,7 @@ from typing import Protocol
 
 from benchmarks.peers.job import INITIAL
 from promptclimb.evaluator.errors import TemplateRejectedError
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.scoring import EvaluatorInfo, SplitScores, Verdict
+from promptclimb.evaluator.scoring import EvaluatorInfo, Predictions, SplitScores, Verdict
 from promptclimb.prompts.caption_grammar import grammar
 from promptclimb.prompts.pools import PLAIN, draw_varied
 from promptclimb.prompts.replies import parse_reply

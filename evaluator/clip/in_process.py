@@ -1,67 +1,38 @@
-"""Put an evaluator together from its specification; everything here may import torch."""
+"""Open an evaluator of CLIP in this process, from its specification."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..cache import cache_dir
-from ..datasets import FewShotData, load_data
-from ..datasets.content import shots_hash
+from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
-from ..datasets.values import Item
+from ..datasets.loading import load_data
+from ..datasets.values import FewShotData, Item
 from ..scoring import EvaluatorInfo
 from ..seen_files import seen_files
 from ..spec import EvaluatorSpec, Progress, Report
+from ..user_paths import cache_dir
 from .images import RECIPE, Features, ImageEncoder
+from .model_files import CONFIG_NAME, resolve
 from .models import LoadedModel, best_dtype, load_model, parse_devices
-from .models.hub import CONFIG_NAME
-from .models.names import resolve
 from .open_clip_evaluator import OpenClipEvaluator
 from .remembered import Opening
-from .texts.replicas import Encoder, ReplicatedEncoder
-from .texts.text_encoder import TextEncoder
+from .texts.text_encoder import Encoder, ReplicatedEncoder, TextEncoder
 from .zero_shot import Labelled, classifier, decide
 
 RESIDENT_BYTES = 2**30
 
 
-@dataclass(frozen=True, slots=True)
-class SearchSplits:
-    """Class names, the images that a search may look at, and the content hash of the model.
-
-    Attributes:
-        class_names: By label.
-        train: Training images.
-        val: Validation images; empty where there are none.
-        views: Altered views of both; empty where there are none.
-        model_key: Content hash of the model.
-    """
-
-    class_names: tuple[str, ...]
-    train: Labelled
-    val: Labelled
-    views: Labelled
-    model_key: str
-
-
 def open_in_process(
     spec: EvaluatorSpec, report: Report, progress: Progress, *, look_ahead: bool = False
-) -> tuple[OpenClipEvaluator, SearchSplits]:
-    """Open an evaluator in this process; see ``open_evaluator``.
-
-    Returns:
-        The evaluator, and what a copy of it elsewhere needs to score templates.
-
-    Raises:
-        DataError: The data set cannot be used.
-        ModelError: The model, its checkpoint or the device cannot be used.
-    """
+) -> tuple[OpenClipEvaluator, str]:
+    """Open an evaluator in this process; see ``open_evaluator``. Return the content hash of its model too."""
     devices = parse_devices(spec.device)
     data = load_data(spec)
     for note in (*data.chosen, *data.notes):
@@ -72,7 +43,7 @@ def open_in_process(
     train_features, train = labelled(images, data.train, data)
     val_features, val = labelled(images, data.val, data)
     count = spec.views_of(len(data.train) + len(data.val))
-    views = altered(images, (train, val), count)
+    views = augmented(images, (train, val), count)
     ahead = images.features(data.test.paths) if look_ahead else None
     encoder = build_encoder(spec, models, data.classes, report)
     notes = _notes(spec, encoder, models, data, train, report)
@@ -93,15 +64,11 @@ def open_in_process(
         # Of an opening that leaves the test images undecoded not all is known.
         timed=(lambda seconds: opening.keep(evaluator.info, seconds)) if look_ahead else None,
     )
-    return evaluator, SearchSplits(data.classes, train, val, views, models[0].key)
+    return evaluator, models[0].key
 
 
 def model_files(model: str, pretrained: str, report: Report) -> list[Path]:
-    """Return the files that a model is made from.
-
-    Raises:
-        ModelError: There is no such model, tag or file.
-    """
+    """Return the files that a model is made from."""
     source = resolve(model, pretrained, report)
     folder = Path(source.name.removeprefix("local-dir:"))
     return [source.weights] if folder == Path(source.name) else [source.weights, folder / CONFIG_NAME]
@@ -126,13 +93,9 @@ def image_encoder(
 def labelled(
     images: ImageEncoder, items: Sequence[Item], data: FewShotData, ahead: Features | None = None
 ) -> tuple[Features | None, Labelled]:
-    """Return features (those made ahead, if any) and labels of a split; no features where it is empty.
-
-    Raises:
-        DataError: An image cannot be read.
-    """
+    """Return features (those made ahead, if any) and labels of a split; no features where it is empty."""
     if not items:
-        return None, Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), len(data.classes))
+        return None, Labelled.empty(len(data.classes))
     features = ahead or images.features([item.path for item in items])
     kept = [items[index] for index in features.kept]
     labels = torch.tensor([item.label for item in kept])
@@ -142,23 +105,18 @@ def labelled(
     )
 
 
-def altered(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> Labelled:
-    """Return features and labels of altered views of the images of some splits; empty where none are wanted.
-
-    Raises:
-        DataError: An image cannot be read.
-    """
+def augmented(images: ImageEncoder, splits: Sequence[Labelled], count: int) -> Labelled:
+    """Return features and labels of ``count`` augmented copies of each image of some splits."""
     classes, some = splits[0].classes, [split for split in splits if len(split) and count]
     if not some:
-        return Labelled(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
+        return Labelled.empty(classes)
     found = [images.views(split.paths, count) for split in some]
     labels = [split.labels[list(features.kept)] for split, features in zip(some, found, strict=True)]
     return Labelled(torch.cat([features.vectors for features in found]), torch.cat(labels), classes)
 
 
 def _resident(split: Labelled, device: torch.device) -> Labelled:
-    """Return the split with its features on the device, where they are few enough to stay there."""
-    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:
+    if device.type == "cpu" or split.features.nbytes > RESIDENT_BYTES:  # too many to stay on the device
         return split
     return replace(split, features=split.features.to(device))
 
@@ -194,7 +152,7 @@ def _notes(
     train: Labelled,
     report: Report,
 ) -> dict[str, Any]:
-    """Return facts for the result; see ``EvaluatorInfo``."""
+    """Return the notes of ``EvaluatorInfo``."""
     notes: dict[str, Any] = {
         "texts": encoder.statistics().path,
         "device": ", ".join(str(loaded.device) for loaded in models),
@@ -223,7 +181,6 @@ def _notes(
 
 
 def _comparison_templates(name: str, encoder: TextEncoder) -> list[str]:
-    """Return a few hand-made templates, the first of each list."""
     found = dict.fromkeys(templates[0] for templates in for_dataset(name).values())
     return [template for template in found if encoder.check(template) is None][:8]
 

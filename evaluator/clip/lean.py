@@ -1,9 +1,9 @@
-"""open_clip without most of what it imports whatever model is wanted.
+"""Import open_clip without the slow packages that the model at hand does not need.
 
-timm and transformers are optional to it, and torchvision imports torch's compiler for one question that only
-a detector asks. Only a process that is the program's own does without, since in another one somebody may want
-of open_clip what we do not; and without the first two only for a model that needs neither. They are brought
-in as soon as one does. This imports neither torch nor open_clip by itself.
+timm and transformers are optional to open_clip, and torchvision imports torch's compiler for one question
+that only a detector asks. They are left out only in a process of the program's own, since in another one
+somebody may need them; the first two are imported as soon as a model needs them. This module imports neither
+torch nor open_clip by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..pico import models as bundled_models
+from ..pico.models import bundled_models
 
 WITHHELD = frozenset({"timm", "transformers"})
 COMPILER = ("torch._dynamo.utils", "is_compile_supported")
@@ -31,7 +31,7 @@ _NEEDS_THEM = ('"timm_', '"hf_')
 
 
 class _Withheld:
-    """A finder by which one thread finds none of the packages."""
+    """A finder that hides the packages from one thread."""
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
@@ -69,7 +69,7 @@ class _Later(ModuleType):
 
 @dataclass(slots=True)
 class _Process:
-    """Whether the process is the program's own, and open_clip in it without those packages."""
+    """Whether the process is the program's own, and whether its open_clip lacks those packages."""
 
     own: bool = False
     lean: bool = False
@@ -102,7 +102,7 @@ def import_for(model: str) -> None:
 
 
 def bring_all() -> None:
-    """Give open_clip the packages that it was imported without; what was made of it stays as it is."""
+    """Import the packages that open_clip was imported without."""
     if not _process.lean:
         return
     _process.lean = False
@@ -112,12 +112,12 @@ def bring_all() -> None:
 
 
 def _is_plain(model: str) -> bool:
-    """Return whether a model needs neither package, as far as its name tells."""
+    """Return whether a model needs neither package, as far as its name says."""
     if any(row["name"] == model for row in bundled_models()):
         return True
     package = importlib.util.find_spec("open_clip")
     for folder in (package.submodule_search_locations or ()) if package else ():
         with suppress(OSError, ValueError):
-            told = (Path(folder) / "model_configs" / f"{model.replace('/', '-')}.json").read_text("utf-8")
-            return not any(name in told for name in _NEEDS_THEM)
+            settings = (Path(folder) / "model_configs" / f"{model.replace('/', '-')}.json").read_text("utf-8")
+            return not any(name in settings for name in _NEEDS_THEM)
     return False

@@ -1,4 +1,4 @@
-"""The evaluator proper: a model, a few-shot data set, and templates to score."""
+"""Score templates with an open_clip model on a few-shot data set."""
 
 from __future__ import annotations
 
@@ -10,21 +10,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.thumbnails import thumbnail
+from ..datasets.pictures import thumbnail
 from ..errors import EvaluatorError, TemplateRejectedError
-from ..illustrating import Thumbnail
-from ..inspection import ClassAccuracy, Confusion, Inspection
-from ..predicting import Predictions
-from ..scoring import GREY_BOX, MOST_CONFUSED, EvaluatorInfo, Objective, Score, SplitScores, Verdict
-from .texts.replicas import Encoder
+from ..scoring import (
+    GREY_BOX,
+    MOST_CONFUSED,
+    ClassAccuracy,
+    Confusion,
+    EvaluatorInfo,
+    Inspection,
+    Objective,
+    Predictions,
+    Score,
+    SplitScores,
+    Thumbnail,
+    Verdict,
+)
+from .texts.text_encoder import Encoder
 from .zero_shot import Labelled, by_class, class_mean, classifier, confusions, correct, decide, grey_box
 
 # Templates whose vectors are held at once, counted in numbers of float32 (64 MiB).
 _HELD = 16 * 2**20
 # Templates of a batch whose speed is that of all.
 _FULL = 16
-# Complaints about images that a result tells of, split by split.
-_TOLD = 20
+# Complaints about images that a result lists, split by split.
+_MOST_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +51,11 @@ class OpenClipEvaluator:
     """Scores templates by the accuracy of the zero-shot classifier that they make; see ``Evaluator``.
 
     Args:
-        info: What is scored on.
-        encoder: Templates to class vectors.
-        class_names: By label.
-        train: Training images.
-        val: Validation images; empty where there are none.
         open_test: Gives the test images; called once, at the first need.
-        views: Altered views of training and validation images; None or empty where there are none.
+        views: Augmented copies of training and validation images; None or empty where there are none.
         objective: Decides whether scores carry grey-box values.
-        logit_scale: The model's factor between cosine and logit.
-        timed: Told once what scoring a template takes, in seconds, as the first full batch shows it after
-            another one.
+        timed: Called once with what scoring a template takes, in seconds, measured on the first full batch
+            after another one.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class OpenClipEvaluator:
         self._encoder = encoder
         self._names = tuple(class_names)
         self._splits = {"train": train, "val": val}
-        self._views = views if views is not None and len(views) else None
+        self.views = views if views is not None and len(views) else None
         self._open_test = open_test
         self._objective, self._grey = objective, objective in GREY_BOX
         self._logit_scale = logit_scale
@@ -81,9 +85,9 @@ class OpenClipEvaluator:
 
     @property
     def info(self) -> EvaluatorInfo:
-        """What this evaluator scores on; its notes tell of images left out of the splits opened so far."""
+        """What this evaluator scores on; its notes list images left out of the splits opened so far."""
         skipped = {
-            name: {"images": len(split.left_out), "which": list(split.left_out[:_TOLD])}
+            name: {"images": len(split.left_out), "which": list(split.left_out[:_MOST_LISTED])}
             for name, split in self._splits.items()
             if split.left_out
         }
@@ -108,31 +112,21 @@ class OpenClipEvaluator:
         return [answer for answer in answers if answer is not None]
 
     def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Score ensembles on every split, test included; see ``Evaluator``.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: An ensemble is empty.
-        """
+        """Score ensembles on every split, test included; see ``Evaluator``."""
         weights = [self._classifier(ensemble) for ensemble in ensembles]
-        train = self._split("train")
+        train = self.split("train")
         return [
             SplitScores(
                 train=correct(decide(train, one), train) / len(train),
-                val=_accuracy(one, self._split("val")),
-                test=_accuracy(one, self._split("test")) if test else None,
+                val=_accuracy(one, self.split("val")),
+                test=_accuracy(one, self.split("test")) if test else None,
             )
             for one in weights
         ]
 
     def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble on one split; see ``Inspector``.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: The ensemble or the split is empty.
-        """
-        labelled = self._split(split)
+        """Look at one ensemble on one split; see ``Inspector``."""
+        labelled = self.split(split)
         if not len(labelled):
             raise EvaluatorError(f"the split {split} has no images")
         with torch.inference_mode():
@@ -144,13 +138,8 @@ class OpenClipEvaluator:
         )
 
     def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Classify the images of a split; see ``Predictor``.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: An ensemble is empty.
-        """
-        labelled = self._split(split)
+        """Classify the images of a split; see ``Predictor``."""
+        labelled = self.split(split)
         weights = [self._classifier(ensemble) for ensemble in ensembles]
         with torch.inference_mode():
             found = [tuple(decide(labelled, one).tolist()) for one in weights]
@@ -158,11 +147,11 @@ class OpenClipEvaluator:
 
     def image_set(self, split: str) -> str:
         """Return a content hash of the images of a split; see ``Illustrator``."""
-        return self._split(split).image_set
+        return self.split(split).image_set
 
     def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
         """Return small pictures of some images of a split; see ``Illustrator``."""
-        paths = self._split(split).paths
+        paths = self.split(split).paths
         return [thumbnail(paths[place]) if place < len(paths) else None for place in places]
 
     @property
@@ -171,15 +160,11 @@ class OpenClipEvaluator:
         return self._names
 
     def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Return what an ensemble decides by: float32 [classes, dimensions], rows of length 1.
-
-        Raises:
-            TemplateRejectedError: A template cannot be read by this model.
-            EvaluatorError: The ensemble is empty.
-        """
+        """Return what an ensemble decides by: float32 [classes, dimensions], rows of length 1."""
         return self._classifier(ensemble).float().cpu().numpy()
 
-    def _split(self, name: str) -> Labelled:
+    def split(self, name: str) -> Labelled:
+        """Return the images of a split; the test images are opened at the first need."""
         if name == "test" and name not in self._splits:
             self._splits[name] = self._open_test()
         return self._splits[name]
@@ -230,13 +215,13 @@ class OpenClipEvaluator:
         )
 
     def _on_views(self, weights: Tensor) -> float | None:
-        if self._views is None:
+        if self.views is None:
             return None
         with torch.inference_mode():
-            decided = decide(self._views, weights)
+            decided = decide(self.views, weights)
         if self._objective == "class_mean":
-            return class_mean(decided, self._views)
-        return correct(decided, self._views) / len(self._views)
+            return class_mean(decided, self.views)
+        return correct(decided, self.views) / len(self.views)
 
     def _measured(self, split: Labelled, weights: Tensor, decided: Tensor) -> _Measured:
         grey = grey_box(split, weights, self._logit_scale) if self._grey else None

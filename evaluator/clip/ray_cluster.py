@@ -1,14 +1,18 @@
-"""Many machines: scorer actors on a Ray cluster behind the same protocol; needs the extra ``ray``.
+"""Score on many machines: scorer actors on a Ray cluster behind the same interface. Needs the extra ``ray``.
 
-The cluster's address, its nodes and its growth are Ray's own business. What is here deals the templates of a
-batch out to actors, starts more of them while batches are large and lets idle ones go, and gives the work of
-an actor that died (with its node, perhaps) to another one.
+The address of the cluster, its nodes and its growth are Ray's own business. This module deals the templates
+of a batch out to actors, starts more of them while batches are large, lets idle ones go, and gives the work
+of an actor that died to another one.
 """
 
 from __future__ import annotations
 
+import math
+import os
+import socket
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,24 +20,107 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..counts import how_to_install
 from ..errors import EvaluatorError, ModelError
-from ..illustrating import Thumbnail
-from ..inspection import Inspection
-from ..predicting import Predictions
-from ..scoring import EvaluatorInfo, SplitScores, Verdict
+from ..scoring import EvaluatorInfo, Verdict
 from ..spec import EvaluatorSpec, Report
-from .in_process import SearchSplits, build_encoder
+from ..threads import DaemonThreads
+from .in_process import build_encoder
 from .models import load_model, parse_devices
 from .open_clip_evaluator import OpenClipEvaluator
-from .ray_connection import Connection
 from .zero_shot import Labelled
 
-Answers = list[Verdict]
-
+REACH_S = 5.0
+LOOK_S = 5.0
+"""Seconds without an answer after which it is asked whether the cluster is still there."""
+PAUSES_S = (0.0, 1.0, 3.0)
+"""Seconds before each of the looks that find nobody where a cluster is lost."""
+_NEVER_S = 7 * 24 * 3600
 TEMPLATES_AN_ACTOR = 8
 IDLE_BATCHES = 20
 TRIES = 4
 START_S = 600.0
+Answers = list[Verdict]
+_keeper = DaemonThreads(1)
+"""A cluster that Ray starts here ends with the thread that started it: this one ends with the process."""
+
+
+class Connection:
+    """A cluster that this process is connected to.
+
+    Args:
+        address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto``, or ``local`` for one that is started here.
+
+    Attributes:
+        ray: Ray's module.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.ray = _connected(address)
+        self._address = address
+        self._head: str = getattr(self.ray.get_runtime_context(), "gcs_address", "") or ""
+        self._lost = False
+
+    def places(self) -> int:
+        """Return how many actors the cluster holds: one for each GPU, or for each CPU where there is none."""
+        self.check()
+        resources = self.ray.cluster_resources()
+        return max(1, int(resources.get("GPU") or resources.get("CPU") or 1))
+
+    def first_of(self, references: Iterable[Any], *, wait_s: float = math.inf) -> list[Any]:
+        """Wait until one of several results is there, and return it in a list; an empty one after a while."""
+        waited, left = list(references), wait_s
+        while True:
+            done, _ = self.ray.wait(waited, num_returns=1, timeout=min(left, LOOK_S))
+            left -= LOOK_S
+            if done or left <= 0:
+                return list(done)
+            self.check()
+
+    def check(self) -> None:
+        """Make sure that the cluster is still there: Ray itself waits for one that is gone."""
+        if not self._lost and self._head:
+            self._lost = not any(_answers_after(pause_s, self._head) for pause_s in PAUSES_S)
+        if self._lost:
+            raise EvaluatorError(f"the Ray cluster at {self._head or self._address} is lost")
+
+
+def _connected(address: str) -> Any:
+    # Ray ends the whole process, without a word of ours, so long after it has lost its cluster.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_NEVER_S))
+    try:
+        import ray
+    except ImportError as missing:
+        raise ModelError(f"scoring on a cluster needs Ray: {how_to_install('ray')}") from missing
+    if ray.is_initialized():
+        return ray
+    if ":" in address and (error := _unreachable(address)) is not None:
+        raise ModelError(
+            f"there is no Ray cluster at {address!r} ({error}); `ray start --head` prints the address of one"
+        ) from error
+    try:
+        _keeper.submit(ray.init, address=address, log_to_driver=False, configure_logging=False).result()
+    except (ConnectionError, ValueError, RuntimeError) as failure:
+        raise ModelError(
+            f"there is no Ray cluster at {address!r}: {failure}; for one with token authentication set "
+            "RAY_AUTH_MODE=token"
+        ) from failure
+    return ray
+
+
+def _unreachable(address: str) -> Exception | None:
+    """Return why nothing answers at an address, asking for one connection only: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=REACH_S):
+            return None
+    except (OSError, ValueError) as error:
+        return error
+
+
+def _answers_after(pause_s: float, address: str) -> bool:
+    time.sleep(pause_s)
+    return _unreachable(address) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +183,12 @@ def _no_test() -> Labelled:
 
 
 class ClusterEvaluator:
-    """An evaluator whose scores are computed by actors; it examines in this process. See ``Evaluator``.
-
-    Args:
-        local: The evaluator of this process: its info, its test split.
-        splits: What the actors score on.
-        spec: What was asked for; ``spec.ray`` is the address, or ``auto``.
-        report: Told how many actors there are, and when one is replaced.
-
-    Raises:
-        ModelError: Ray is not installed, or there is no cluster at the address.
-    """
+    """An evaluator whose scores are computed by actors; it does everything else in this process."""
 
     def __init__(
         self,
         local: OpenClipEvaluator,
-        splits: SearchSplits,
+        model_key: str,
         spec: EvaluatorSpec,
         *,
         report: Report = lambda _line: None,
@@ -119,14 +196,15 @@ class ClusterEvaluator:
         self._cluster = cluster = Connection(spec.ray or "auto")
         ray = cluster.ray
         self._local = local
+        self.examine, self.inspect, self.predict = local.examine, local.inspect, local.predict
+        self.image_set, self.thumbnails = local.image_set, local.thumbnails
         given = (
             spec.model_copy(update={"ray": None, "cache_dir": None}),
             replace(local.info, notes={}, baselines={}, sizes=dict(local.info.sizes)),
-            splits.class_names,
-            splits.model_key,
-            ray.put(Shipped.pack(splits.train)),
-            ray.put(Shipped.pack(splits.val)),
-            ray.put(Shipped.pack(splits.views)),
+            local.class_names,
+            model_key,
+            *(ray.put(Shipped.pack(local.split(name))) for name in ("train", "val")),
+            ray.put(Shipped.pack(local.views or Labelled.empty(len(local.class_names)))),
         )
         self._pool = Pool(cluster, given, report)
         self._pool.some()
@@ -137,33 +215,8 @@ class ClusterEvaluator:
         """What this evaluator scores on."""
         return self._local.info
 
-    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
-        """Open the test split in this process; see ``Evaluator``."""
-        return self._local.examine(ensembles, test=test)
-
-    def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
-        """Look at one ensemble in this process; see ``Inspector``."""
-        return self._local.inspect(ensemble, split=split)
-
-    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
-        """Classify images in this process; see ``Predictor``."""
-        return self._local.predict(ensembles, split=split)
-
-    def image_set(self, split: str) -> str:
-        """Return a content hash of the images of a split; see ``Illustrator``."""
-        return self._local.image_set(split)
-
-    def thumbnails(self, split: str, places: Sequence[int]) -> list[Thumbnail | None]:
-        """Return small pictures of images that this process has; see ``Illustrator``."""
-        return self._local.thumbnails(split, places)
-
     def score(self, templates: Sequence[str]) -> Answers:
-        """Score templates on the actors; see ``Scorer``.
-
-        Raises:
-            EvaluatorError: The same templates were lost with several actors one after the other, or the
-                cluster is lost.
-        """
+        """Score templates on the actors; see ``Scorer``."""
         if not templates:
             return []
         actors = self._pool.fit(len(templates))
@@ -216,12 +269,7 @@ class Pool:
         return list(self._ready) or [self.some()]
 
     def some(self) -> Any:
-        """Return an actor that is ready; waits for one if need be.
-
-        Raises:
-            ModelError: The actors cannot start: what they say.
-            EvaluatorError: None became ready in time, or the cluster is lost.
-        """
+        """Return an actor that is ready; waits for one if need be."""
         if not self._ready:
             if not self._starting:
                 self._start()

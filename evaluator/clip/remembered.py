@@ -1,4 +1,4 @@
-"""What an opening gave, kept for who asks the same again and needs no model: nothing here imports torch."""
+"""Keep what opening an evaluator gave, for when the same is asked again. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..cache import cache_dir
-from ..datasets import FewShotData, load_data
+from ..datasets.loading import load_data
+from ..datasets.values import FewShotData
 from ..scoring import EvaluatorInfo
 from ..seen_files import SeenFiles, seen_files, sweep, write_json
 from ..spec import EvaluatorSpec, Report
+from ..user_paths import cache_dir
 
 FORM = 1
-"""Goes up with every change of what is kept, and of what an opening tells."""
+"""Goes up with every change of what is kept, and of the notes of an opening."""
 FRESH_S = 7 * 24 * 3600
 """How old a measured speed may be."""
 _PACKAGES = ("torch", "open_clip_torch", "torchvision", "pillow", "numpy", "promptclimb")
@@ -32,13 +33,7 @@ _OF_MODELS = frozenset({".json", ".safetensors", ".bin", ".pth", ".pt"})
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An opening of before.
-
-    Attributes:
-        info: What is scored on.
-        seconds: What scoring a template took.
-        when: Seconds since 1970 at which it was measured.
-    """
+    """An earlier opening: what is scored on, the seconds that a template took, and when (since 1970)."""
 
     info: EvaluatorInfo
     seconds: float
@@ -52,12 +47,8 @@ _INFO = TypeAdapter(EvaluatorInfo)
 class Opening:
     """One opening under way: what is found holds for the files as they were when it began.
 
-    Attributes:
-        path: Where it is kept.
-        data: Hash of what was read of the data.
-        images: Stamp of all images; None where they may change unseen.
-        weights: The files of the model.
-        model: Stamp of them and of what lies beside them, or None.
+    ``data`` is a hash of what was read of the data; ``images`` and ``model`` are stamps of all images and of
+    the model's files with those beside them, None where they may change unseen.
     """
 
     path: Path
@@ -87,14 +78,6 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
     """Return what opening the same on this machine gave in the last days; None unless all is as it was.
 
     The data are read and checked as for an opening. Images and weights are looked at, and not read.
-
-    Args:
-        spec: What is to be opened.
-        report: Told what the data tell, as at an opening, and that nothing else was opened.
-        now: Seconds since 1970.
-
-    Raises:
-        DataError: As for ``load_data``.
     """
     try:
         kept = json.loads(_path(spec).read_text("utf-8"))
@@ -135,10 +118,10 @@ def _version(package: str) -> str | None:
 
 
 def _mark(data: FewShotData) -> str:
-    """Return a hash of what was read of the data, besides the bytes of images; test labels stay sealed."""
-    told = (data.name, data.classes, data.shots, data.seed, data.notes, data.chosen)
+    """Return a hash of what was read of the data, besides the bytes of images and the test labels."""
+    facts = (data.name, data.classes, data.shots, data.seed, data.notes, data.chosen)
     items = [(str(item.path), item.label) for item in (*data.train, *data.val)]
-    return hashlib.blake2b(repr((told, items, data.test.size)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(repr((facts, items, data.test.size)).encode(), digest_size=16).hexdigest()
 
 
 def _stamp(seen: SeenFiles, data: FewShotData) -> str | None:

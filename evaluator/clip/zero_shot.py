@@ -40,6 +40,11 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @classmethod
+    def empty(cls, classes: int) -> Labelled:
+        """Return a split without images."""
+        return cls(torch.empty(0, 0), torch.empty(0, dtype=torch.long), classes)
+
 
 @dataclass(frozen=True, slots=True)
 class GreyBox:
@@ -105,10 +110,7 @@ def class_mean(decisions: Tensor, split: Labelled) -> float:
 def confusions(decisions: Tensor, split: Labelled, most: int | None = None) -> list[tuple[int, int, int]]:
     """Return true class, class taken for and number of images, the most frequent first; ties by label.
 
-    Args:
-        decisions: [n], the class of each image.
-        split: What is true.
-        most: How many pairs at most; None for all.
+    ``most`` limits how many pairs there are.
     """
     labels = split.labels
     wrong = decisions != labels

@@ -1,7 +1,7 @@
-"""What a black box of the user's own says, as plain values of Python: checked, or refused with a reason.
+"""Turn the answers of a custom scorer into plain values of Python: checked, or refused with a reason.
 
-Every function here raises ``WrongAnswerError``, which says what is wrong, for the caller to say whose answer
-it is. Numbers of NumPy or torch are numbers; nothing of them goes any further than here.
+Every function raises ``WrongAnswerError``, which says what is wrong; the caller adds whose answer it is.
+Numbers of NumPy or torch become numbers of Python here and go no further.
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ import json
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, SupportsIndex, cast
 
-from ..inspection import ClassAccuracy, Confusion, Inspection
-from ..predicting import Predictions
-from ..scoring import MOST_CONFUSED, EvaluatorInfo, Rejection, Score, SplitScores, Verdict
+from ..scoring import (
+    MOST_CONFUSED,
+    ClassAccuracy,
+    Confusion,
+    EvaluatorInfo,
+    Inspection,
+    Predictions,
+    Rejection,
+    Score,
+    SplitScores,
+    Verdict,
+)
 from ..settings import shown
 
 
@@ -41,18 +50,12 @@ def verdict(answer: object) -> Verdict:
     if isinstance(answer, Rejection):
         return Rejection(_escaped("reason", answer.reason), _escaped("message", answer.message))
     if isinstance(answer, Score):
+        names = [one.name for one in fields(Score) if one.name not in ("train", "correct", "confused")]
         return Score(
             train=_number("train", answer.train),
-            val=_number_or_none("val", answer.val),
             correct=_correct(answer.correct),
-            class_mean=_number_or_none("class_mean", answer.class_mean),
-            logprob=_number_or_none("logprob", answer.logprob),
-            margin=_number_or_none("margin", answer.margin),
             confused=_confused(answer.confused),
-            val_class_mean=_number_or_none("val_class_mean", answer.val_class_mean),
-            val_logprob=_number_or_none("val_logprob", answer.val_logprob),
-            val_margin=_number_or_none("val_margin", answer.val_margin),
-            views=_number_or_none("views", answer.views),
+            **cast("Any", {name: _number_or_none(name, getattr(answer, name)) for name in names}),
         )
     try:
         return Score(train=_number("", answer))
@@ -72,14 +75,14 @@ def split_scores(answer: object, *, test: bool) -> SplitScores | None:
     found = {name: _number_or_none(name, getattr(answer, name)) for name in names}
     for name, value in found.items():
         if value is not None and not math.isfinite(value):
-            raise WrongAnswerError(f"answered with {value} for {name}, which is no accuracy")
+            raise WrongAnswerError(f"answered with {value} for {name}, which is not an accuracy")
     return SplitScores(**{"test": None, **found})
 
 
 def inspection(answer: object) -> Inspection:
     """Return how each class fares."""
     if not isinstance(answer, Inspection):
-        raise WrongAnswerError(f"answered {shown(answer)}, which is no Inspection")
+        raise WrongAnswerError(f"answered {shown(answer)}, which is not an Inspection")
     return Inspection(
         classes=tuple(_class(one) for one in _sequence("classes", answer.classes)),
         confusions=tuple(_confusion(one) for one in _sequence("confusions", answer.confusions)),
@@ -89,7 +92,7 @@ def inspection(answer: object) -> Inspection:
 def predictions(answer: object, count: int) -> Predictions:
     """Return what each of ``count`` ensembles takes the images for."""
     if not isinstance(answer, Predictions):
-        raise WrongAnswerError(f"answered {shown(answer)}, which is no Predictions")
+        raise WrongAnswerError(f"answered {shown(answer)}, which is not a Predictions")
     labels = tuple(_count("a label", label) for label in _sequence("labels", _as_list(answer.labels)))
     found = listed(answer.predicted, "lists of labels", count)
     return Predictions(labels, tuple(_labels(one, len(labels)) for one in found))
@@ -111,12 +114,12 @@ def info(answer: object) -> EvaluatorInfo:
     """Return what an evaluator says that it scores on."""
     if not isinstance(answer, EvaluatorInfo):
         raise WrongAnswerError(f"info is {shown(answer)}, not an EvaluatorInfo")
-    texts = ("dataset", "model", "pretrained", "fingerprint", "precision")
+    named = ("dataset", "model", "pretrained", "fingerprint", "precision")
     counts = ("classes", "shots", "seed", "views")
-    found: dict[str, Any] = {name: text(f"info.{name}", getattr(answer, name)) for name in texts}
+    found: dict[str, Any] = {name: text(f"info.{name}", getattr(answer, name)) for name in named}
     found |= {name: _count(f"info.{name}", getattr(answer, name)) for name in counts}
     if not found["fingerprint"]:
-        raise WrongAnswerError("info.fingerprint is empty, and is to tell this black box from any other")
+        raise WrongAnswerError("info.fingerprint is empty; it must distinguish this scorer from any other")
     return replace(
         answer,
         **found,
@@ -125,19 +128,15 @@ def info(answer: object) -> EvaluatorInfo:
             for name, size in _mapping("info.sizes", answer.sizes)
         },
         baselines={
-            text("a name in info.baselines", name): tuple(
-                text(f"a template of info.baselines[{name!r}]", one)
-                for one in _sequence(f"info.baselines[{name!r}]", templates)
+            text("a name in info.baselines", name): _texts(
+                f"info.baselines[{name!r}]", templates, f"a template of info.baselines[{name!r}]"
             )
             for name, templates in _mapping("info.baselines", answer.baselines)
         },
         notes=notes(answer.notes),
         content={},  # parts of a CLIP
         shareable=bool(answer.shareable),
-        class_names=tuple(
-            text("a name in info.class_names", one)
-            for one in _sequence("info.class_names", answer.class_names)
-        ),
+        class_names=_texts("info.class_names", answer.class_names, "a name in info.class_names"),
     )
 
 
@@ -166,6 +165,10 @@ def text(what: str, value: object) -> str:
             f"{what} is {shown(value)}, which no file can hold: half a character"
         ) from None
     return str(value)
+
+
+def _texts(what: str, value: object, each: str) -> tuple[str, ...]:
+    return tuple(text(each, one) for one in _sequence(what, value))
 
 
 def _escaped(what: str, value: object) -> str:
@@ -206,7 +209,9 @@ def _correct(value: object) -> tuple[int, int | None] | None:
 
 def _class(value: object) -> ClassAccuracy:
     if not isinstance(value, ClassAccuracy):
-        raise WrongAnswerError(f"answered with {shown(value)} among the classes, which is no ClassAccuracy")
+        raise WrongAnswerError(
+            f"answered with {shown(value)} among the classes, which is not a ClassAccuracy"
+        )
     images, correct = _count("images of a class", value.images), _count("correct of a class", value.correct)
     return ClassAccuracy(text("name of a class", value.name), images, correct)
 
@@ -219,7 +224,7 @@ def _confused(answer: object) -> tuple[Confusion, ...] | None:
 
 def _confusion(value: object) -> Confusion:
     if not isinstance(value, Confusion):
-        raise WrongAnswerError(f"answered with {shown(value)} among the confusions, which is no Confusion")
+        raise WrongAnswerError(f"answered with {shown(value)} among the confusions, which is not a Confusion")
     images = _count("images of a confusion", value.images)
     return Confusion(text("a confused class", value.true), text("a confused class", value.taken_for), images)
 

@@ -1,24 +1,85 @@
-"""Checks before a run: what spoils scores is an error, what a user ought to know a note."""
+"""Check and compare data sets by their content: what spoils scores is an error, the rest a note."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from ..counts import counted
 from ..errors import DataError
 from .class_names import duplicates, not_latin, refuse_duplicates
-from .values import Item, Splits, count_by_label
+from .pictures import open_rgb
+from .values import FewShotData, Item, Splits, count_by_label
+
+WORKERS, AT_ONCE = 4, 64
+HOW_TO_GO_ON = "--on-bad-image skip leaves such images out"
+ENDS: Mapping[bytes, bytes] = MappingProxyType(
+    {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND\xaeB`\x82"}
+)
+"""How a whole JPEG and a whole PNG begin and end."""
+TAIL_BYTES = 4096
+"""Where the end is looked for; some cameras write a little after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataContent:
+    """A few-shot problem by its content: class names.
+
+    Hashes of the shots and of the test images, test labels.
+    """
+
+    classes: tuple[str, ...]
+    shots: str
+    test: str
+    labels: tuple[int, ...]
+
+
+def content_of(data: FewShotData, digest: Callable[[Path], str]) -> DataContent:
+    """Return what a data set holds; every image that is drawn, and every test image, is read.
+
+    The test split is compared with another one, and not scored.
+    """
+
+    def images(items: Sequence[Item]) -> str | None:
+        return image_set_hash([digest(item.path) for item in items]) if items else None
+
+    test = data.test.open()
+    return DataContent(
+        classes=tuple(data.classes),
+        shots=shots_hash(data, images(data.train), images(data.val)),
+        test=images(test) or "",
+        labels=tuple(item.label for item in test),
+    )
+
+
+def shots_hash(data: FewShotData, train: str | None, val: str | None) -> str:
+    """Return a hash of what a search looks at."""
+    labels = [item.label for item in (*data.train, *data.val)]
+    return hashlib.sha256(repr((train, val, labels, tuple(data.classes))).encode()).hexdigest()
+
+
+def image_set_hash(digests: Sequence[str]) -> str:
+    """Return hash of an ordered set of images, from the hash of each."""
+    return hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return hash of a file's bytes; of one that cannot be read, a text that no other file gives."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        # Decoding it will say what is wrong with it; here it only has to count as another image.
+        return f"unreadable {path} {error.errno}"
 
 
 def check(splits: Splits) -> Iterator[str]:
-    """Check a whole data set; yield notes.
-
-    Raises:
-        DataError: One class only, a class without training images, no test images, a label out of range, or
-            two classes of the user's own with one name.
-    """
+    """Check a whole data set; yield notes."""
     if len(splits.classes) < 2:
         raise DataError(f"{splits.name} has one class only; there is nothing to tell apart")
     if splits.published:
@@ -46,16 +107,7 @@ def check(splits: Splits) -> Iterator[str]:
 
 
 def check_leaks(shots: Sequence[Item], test: Sequence[Item], *, allow: bool) -> Iterator[str]:
-    """Look for images, by content, that a search may see and that are tested on.
-
-    Args:
-        shots: The few-shot training and validation items.
-        test: The test items.
-        allow: A leak is a note, not an error.
-
-    Raises:
-        DataError: An image lies in both and ``allow`` is false, or a file cannot be read.
-    """
+    """Look for images, by content, that a search may see and that are tested on."""
     leaks = list(find_leaks(shots, test))
     if not leaks:
         return
@@ -83,11 +135,7 @@ def find_leaks(shots: Sequence[Item], test: Sequence[Item]) -> Iterator[tuple[Pa
 
 
 def content_hash(path: Path) -> bytes:
-    """Return SHA-256 of a file's bytes.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """Return SHA-256 of a file's bytes."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -100,3 +148,74 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise DataError(f"the image {path} cannot be read: {error.strerror}") from error
+
+
+def check_readable(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
+    """Decode every image; yield a note if some cannot be read and are to be skipped."""
+    yield from _faults(_fault, items, skip=skip)
+
+
+def check_whole(items: Sequence[Item], *, skip: bool = False) -> Iterator[str]:
+    """Look for torn images at little cost: only those whose two ends are not as they should be are decoded.
+
+    What is wrong between the ends stays unseen.
+    """
+    yield from _faults(lambda item: None if _has_both_ends(item) else _fault(item), items, skip=skip)
+
+
+def _faults(find: Callable[[Item], str | None], items: Sequence[Item], *, skip: bool) -> Iterator[str]:
+    # Handing one image over to a thread costs more than to look at its ends.
+    parts = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = pool.map(lambda part: [find(item) for item in part], parts)
+        faults = [fault for part in found for fault in part if fault]
+    if not faults:
+        return
+    fact = faults[0] if len(faults) == 1 else f"{faults[0]} ({counted(len(faults), 'such image')})"
+    if not skip:
+        raise DataError(f"{fact}; {HOW_TO_GO_ON}")
+    yield f"left out with --on-bad-image skip, an error without: {fact}"
+
+
+def check_repeats(items: Sequence[Item], classes: Sequence[str]) -> Iterator[str]:
+    """Look for images, by content, that were drawn more than once; yield notes."""
+    seen: dict[bytes, Item] = {}
+    same: list[tuple[Item, Item]] = []
+    contradicting: list[tuple[Item, Item]] = []
+    for item in items:
+        first = seen.setdefault(content_hash(item.path), item)
+        if first is not item:
+            (same if first.label == item.label else contradicting).append((first, item))
+    if same:
+        one, other = same[0]
+        copies = counted(len(same), "copy", "copies")
+        yield f"among the shots: {copies} of another one, such as {other.path} of {one.path}"
+    if contradicting:
+        one, other = contradicting[0]
+        yield (
+            f"among the shots: {counted(len(contradicting), 'image')} in two classes, such as {one.path} "
+            f"({classes[one.label]!r}) and {other.path} ({classes[other.label]!r})"
+        )
+
+
+def _fault(item: Item) -> str | None:
+    try:
+        open_rgb(item.path)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _has_both_ends(item: Item) -> bool:
+    """Return whether a file begins and ends as an image; False where that is not known of its format."""
+    try:
+        with item.path.open("rb") as file:
+            start = file.read(8)
+            end = next((end for begin, end in ENDS.items() if start.startswith(begin)), None)
+            if end is None:
+                return False
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            return end in file.read()
+    except OSError:
+        return False

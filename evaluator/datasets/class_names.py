@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from ..open_clip_lists import imagenet_class_names
 from ..user_paths import user_path
-from .readers.text_files import read_text
+from .hand_made import imagenet_class_names
+from .text_files import read_text
 from .values import Splits
 
 OPENAI = "openai"
@@ -24,26 +24,14 @@ SPLIT = "split"
 
 
 def tidy(raw: str, *, where: object) -> str:
-    """Return a class name fit for a caption: underscores and runs of white space become single spaces.
-
-    Args:
-        raw: The name as it was found.
-        where: The file or folder that it comes from, for the message.
-
-    Raises:
-        DataError: Nothing is left, or the name holds a control character.
-    """
+    """Return a class name fit for a caption: underscores and runs of white space become single spaces."""
     name = " ".join(unicodedata.normalize("NFC", raw).replace("_", " ").split())
     check_name(name, raw, where=where)
     return name
 
 
 def check_name(name: str, raw: str, *, where: object) -> None:
-    """Refuse a name that no caption can hold.
-
-    Raises:
-        DataError: The name is empty or holds a control character.
-    """
+    """Refuse a name that no caption can hold."""
     if not name:
         raise DataError(
             f"{where}: the class name {raw!r} is empty; give every class a name of at least one letter"
@@ -53,11 +41,7 @@ def check_name(name: str, raw: str, *, where: object) -> None:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Read class names from a UTF-8 file, one a line by label; empty lines at the end are dropped.
-
-    Raises:
-        DataError: The file cannot be read, or a name is empty, or stands twice.
-    """
+    """Read class names from a UTF-8 file, one a line by label; empty lines at the end are dropped."""
     lines = [line.strip() for line in read_text(path, what="class names file").rstrip().split("\n")]
     for number, line in enumerate(lines, start=1):
         check_name(line, line, where=f"{path}, line {number}")
@@ -75,15 +59,7 @@ def not_latin(names: Iterable[str]) -> list[str]:
 
 
 def rename(splits: Splits, choice: str | None) -> Splits:
-    """Return the data set under the class names asked for.
-
-    Args:
-        splits: The data set under its own names.
-        choice: None or ``split`` for its own names, ``openai`` for open_clip's ImageNet names, else a file.
-
-    Raises:
-        DataError: The file cannot be used, or the number of names is not the number of classes.
-    """
+    """Return the data set under the class names asked for."""
     if choice is None or choice == SPLIT:
         return splits
     names = imagenet_class_names() if choice == OPENAI else read_names(user_path(choice, "--class-names"))

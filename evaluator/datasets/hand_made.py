@@ -1,16 +1,49 @@
-"""Hand-made templates to compare with: per data set, and open_clip's own lists.
-
-For the eleven data sets of the paper they are the ones that OpenAI published with CLIP. Some are built from
-their parts here, since OpenAI's were made the same way; the word order and the missing "an" are theirs.
-For the bundled sets they are what somebody who looked at the pictures would write.
-"""
+"""Lists that open_clip carries: read from its own file, so that torch need not be imported for them."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
-from types import MappingProxyType
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType, ModuleType
 
-from ..open_clip_lists import imagenet_templates, simple_imagenet_templates
+from ..errors import UsageError
+
+
+@cache
+def _metadata() -> ModuleType:
+    # open_clip/__init__ imports torch; the lists live in a module that imports nothing.
+    package = importlib.util.find_spec("open_clip")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    for folder in folders:
+        spec = importlib.util.spec_from_file_location(
+            "_open_clip_lists", Path(folder) / "zero_shot_metadata.py"
+        )
+        if spec and spec.loader:
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    raise UsageError("open_clip_torch is not installed; `pip install open_clip_torch` brings its lists")
+
+
+@cache
+def imagenet_templates() -> tuple[str, ...]:
+    """Return ``OPENAI_IMAGENET_TEMPLATES``: the 80 that OpenAI published, with ``{}`` for the class name."""
+    return tuple(template("{}") for template in _metadata().OPENAI_IMAGENET_TEMPLATES)
+
+
+@cache
+def simple_imagenet_templates() -> tuple[str, ...]:
+    """Return ``SIMPLE_IMAGENET_TEMPLATES``: the seven that OpenAI found to do best together."""
+    return tuple(template("{}") for template in _metadata().SIMPLE_IMAGENET_TEMPLATES)
+
+
+@cache
+def imagenet_class_names() -> tuple[str, ...]:
+    """Return ``IMAGENET_CLASSNAMES``: 1,000 names in the order of the WordNet ids."""
+    return tuple(_metadata().IMAGENET_CLASSNAMES)
+
 
 PLAIN = "a photo of a {}"
 
@@ -79,15 +112,9 @@ DIGITS = ("a handwritten {}", "a scan of the handwritten digit {}")
 def for_dataset(name: str) -> dict[str, tuple[str, ...]]:
     """Return templates that a found one is compared with.
 
-    Args:
-        name: What the data set is called; any name is allowed.
-
     Returns:
         ``plain`` ("a photo of a {}"), ``hand-made`` where there are templates for this very data set, and
         open_clip's two lists as ``openai-imagenet`` (80) and ``simple-imagenet`` (7).
-
-    Raises:
-        UsageError: open_clip is not installed.
     """
     found: dict[str, tuple[str, ...]] = {"default template": (PLAIN,)}
     if own := hand_made(name):

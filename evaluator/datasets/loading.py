@@ -1,4 +1,4 @@
-"""From what the user typed to a few-shot problem."""
+"""Load the few-shot problem that a name or a path means."""
 
 from __future__ import annotations
 
@@ -17,20 +17,17 @@ from ..errors import DataError
 from ..seen_files import seen_files
 from ..spec import EvaluatorSpec
 from ..user_paths import user_path
-from .checks import check, check_leaks
+from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names, rename
-from .image_checks import check_repeats, check_whole
-from .readers import bundled, coop, digits
-from .readers.class_folders import LAYOUT_HELP, TABLE_SUFFIXES
-from .readers.folders import read_folder
+from .readers import bundled, coop
+from .readers.folders import LAYOUT_HELP, TABLE_SUFFIXES, read_folder
 from .readers.tables import read_table
-from .sampling import few_shot
-from .sampling.few_shot_file import read_few_shot_file
-from .values import FewShotData, Item, SealedTest, Splits, count_by_label
+from .sampling import default_shots, draw, read_few_shot_file
+from .values import FewShotData, HeldOutTest, Item, Splits, count_by_label
 
 Kind = Literal["bundled", "scans", "coop"]
 
-CHECKS = 1
+CHECKS = 2
 """Goes up with every change of what is looked for in files, or of how it is said."""
 MOST_SHOWN = 3
 """Names of data sets in the message on one that is unknown."""
@@ -53,9 +50,8 @@ class Known:
     """A data set that has a name.
 
     Attributes:
-        name: What ``--data`` takes.
+        name: The value for ``--data``.
         kind: ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root).
-        title: One line that says what it shows.
         where: The folder under the data root; empty for those that need none.
     """
 
@@ -69,17 +65,13 @@ def known() -> tuple[Known, ...]:
     """Return every data set that has a name: those that need nothing first."""
     return (
         *(Known(name, "bundled", bundled.title(name)) for name in bundled.names()),
-        Known(digits.NAME, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
+        Known(bundled.DIGITS, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
         *(Known(name, "coop", layout.title, layout.folder) for name, layout in coop.ELEVEN.items()),
     )
 
 
 def data_root_or_default(data_root: Path | None) -> Path | None:
-    """Return the data root that was given, else the environment's DATA, else None; absolute, links kept.
-
-    Raises:
-        ConfigError: It is no path.
-    """
+    """Return the data root that was given, else the environment's DATA, else None; absolute, links kept."""
     if data_root is not None:
         return user_path(data_root, "--data-root", follow_links=False)
     named = os.environ.get("DATA")
@@ -92,11 +84,11 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
     Raises:
         DataError: Anything about the data that makes a score meaningless or impossible; the message says
             what, where, and what to do.
-        ConfigError: A path that was given is none.
+        ConfigError: A given path is invalid.
     """
     root = data_root_or_default(spec.data_root)
     if spec.columns is not None and not spec.data.lower().endswith(TABLE_SUFFIXES):
-        raise DataError(f"--columns tells of a table ({_TABLES}), and --data {spec.data} is none")
+        raise DataError(f"--columns describes a table ({_TABLES}), and --data {spec.data} is not one")
     try:
         found = read_splits(spec.data, data_root=root, class_names=spec.class_names, columns=spec.columns)
     except OSError as error:  # such as a link that may not be followed
@@ -104,9 +96,9 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
     splits = rename(found, spec.class_names)
     notes = list(check(splits))
-    shots, line = (spec.shots, None) if spec.shots is not None else few_shot.default_shots(splits)
+    shots, line = (spec.shots, None) if spec.shots is not None else default_shots(splits)
     if spec.few_shot_file is None:
-        train, val = few_shot.draw(splits, shots=shots, seed=spec.seed)
+        train, val = draw(splits, shots=shots, seed=spec.seed)
     else:
         train, val = read_few_shot_file(spec.few_shot_file, splits)
         if spec.shots is None:
@@ -117,7 +109,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
         classes=splits.classes,
         train=train,
         val=val,
-        test=SealedTest(splits.test),
+        test=HeldOutTest(splits.test),
         shots=shots,
         seed=spec.seed,
         notes=(*splits.notes, *notes),
@@ -126,11 +118,7 @@ def load_data(spec: EvaluatorSpec) -> FewShotData:
 
 
 def _check_files(spec: EvaluatorSpec, shots: Sequence[Item], splits: Splits) -> list[str]:
-    """Look into the image files, unless they were looked into before and are as they were; return notes.
-
-    Raises:
-        DataError: As for ``load_data``.
-    """
+    """Look into the image files, unless they were looked into before and are as they were; return notes."""
     skip = spec.on_bad_image == "skip"
 
     def check_all() -> list[str]:
@@ -164,17 +152,17 @@ def read_splits(
 
     Raises:
         DataError: Nothing is known by that name, or what it means cannot be read.
-        ConfigError: It can be no path either.
+        ConfigError: It is not a valid path either.
     """
     scheme, _colon, rest = name_or_path.partition(":")
     if name_or_path in coop.ELEVEN:
         return coop.read(name_or_path, data_root)
-    if name_or_path == digits.NAME:
-        return digits.read()
+    if name_or_path == bundled.DIGITS:
+        return bundled.read(name_or_path)
     if scheme in SCHEMES and rest:
         reader = importlib.import_module(f".readers.{SCHEMES[scheme]}", __package__)
         return cast("Splits", reader.read(rest, data_root))
-    # A path is told by its separator, and does not wait for the drawing code to be imported.
+    # A path is known by its separator, and does not wait for the drawing code to be imported.
     if not {"/", os.sep} & set(name_or_path) and name_or_path in bundled.names():
         return bundled.read(name_or_path)
     return _read_path(name_or_path, data_root, class_names, parse_columns(columns))

@@ -1,28 +1,24 @@
-"""What a data set is once it is read: items, splits, and a few-shot sample with the test split sealed."""
+"""Define data sets in memory: items, splits, and a few-shot sample whose test split is held out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import DataError
 
 
 class Item(NamedTuple):
-    """One image and its label.
-
-    Attributes:
-        path: An absolute path of a file that an image library opens.
-        label: Index into the class names.
-    """
+    """One image: the absolute path of its file, and its label, an index into the class names."""
 
     path: Path
     label: int
 
 
-class SealedTest:
-    """The test split. Its size is known to anybody; its items only to who opens it, after selection."""
+class HeldOutTest:
+    """The held-out test split: its size is known, its items are opened only after selection."""
 
     __slots__ = ("_items",)
 
@@ -36,21 +32,21 @@ class SealedTest:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The images without their labels: to be decoded before a search begins, and not to be scored."""
+        """The images without their labels: may be decoded before a search begins, but not scored."""
         return tuple(item.path for item in self._items)
 
     def open(self) -> tuple[Item, ...]:
-        """Return the items themselves. Call it once, when the search has chosen."""
+        """Return the items. Call it once, when the search has chosen."""
         return self._items
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SealedTest) and self._items == other._items
+        return isinstance(other, HeldOutTest) and self._items == other._items
 
     def __hash__(self) -> int:
         return hash(self._items)
 
     def __repr__(self) -> str:
-        return f"SealedTest(size={self.size})"
+        return f"HeldOutTest(size={self.size})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +54,7 @@ class Splits:
     """A whole data set as it lies on disk, before any shots are drawn.
 
     Attributes:
-        name: What it is called in results.
-        classes: Class names, by label.
         train: Training items in the order of their source, which few-shot sampling depends on.
-        val: Validation items; empty where there are none.
-        test: Test items.
         root: The folder that every path lies under.
         notes: What a user ought to know of how it was read, a sentence each.
         published: The class names come from a published list, where a name may stand twice.
@@ -80,26 +72,22 @@ class Splits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FewShotData:
-    """A few-shot problem: what a search may look at, and a test split that it may not.
+    """A few-shot problem: what a search may look at, and a test split that is held out.
 
     Attributes:
-        name: What the data set is called in results.
-        classes: Class names, by label.
         train: At most ``shots`` items a class, in the order of the draw.
         val: At most ``min(4, shots)`` items a class; empty where there is no validation split.
-        test: The sealed test split, whole.
         shots: Training images a class that were asked for, or chosen where nothing was said.
-        seed: Seed of the draw.
         notes: What a user ought to know, a sentence each.
-        chosen: What was chosen because nothing was said, a sentence each; no result keeps it, since a run
-            that goes on has it as a setting.
+        chosen: What was chosen because nothing was said, a sentence each; no result keeps it, since a resumed
+            run has it as a setting.
     """
 
     name: str
     classes: tuple[str, ...]
     train: tuple[Item, ...]
     val: tuple[Item, ...]
-    test: SealedTest = field(repr=False)
+    test: HeldOutTest = field(repr=False)
     shots: int
     seed: int
     notes: tuple[str, ...] = ()
@@ -107,14 +95,31 @@ class FewShotData:
 
 
 def count_by_label(items: tuple[Item, ...], classes: int) -> list[int]:
-    """Return number of items of each label.
-
-    Raises:
-        DataError: A label is not in ``range(classes)``.
-    """
+    """Return number of items of each label."""
     counts = [0] * classes
     for item in items:
         if not 0 <= item.label < classes:
             raise DataError(f"{item.path}: label {item.label} is out of range: there are {classes} classes")
         counts[item.label] += 1
     return counts
+
+
+def describe(data: FewShotData, *, test: bool = False) -> dict[str, Any]:
+    """Return the split as JSON values."""
+    document: dict[str, Any] = {
+        "name": data.name,
+        "classes": list(data.classes),
+        "train": _listed(data.train),
+        "val": _listed(data.val),
+        "test_size": data.test.size,
+        "shots": data.shots,
+        "seed": data.seed,
+        "notes": list(data.notes),
+    }
+    if test:
+        document["test"] = _listed(data.test.open())
+    return document
+
+
+def _listed(items: Iterable[Item]) -> list[dict[str, Any]]:
+    return [{"path": str(item.path), "label": item.label} for item in items]

@@ -17,9 +17,9 @@ from typing import Any
 
 from PIL import Image
 
-from .world import Art, Scene, compose, draw
-from .world.art import ASSETS
-from .world.odds import TWO, names_of
+from .world.art import ASSETS, Art
+from .world.scene import Scene
+from .world.scenes import TWO, compose, draw, names_of
 
 TRAIN, VAL, TEST = 40, 10, 1000
 _TEST_FONTS = ("arvo", "work-sans", "delius", "sue-ellen-francisco")
@@ -31,16 +31,12 @@ class Spec:
     """One bundled set.
 
     Attributes:
-        title: One line that says what the pictures show.
         classes: The class names, in the order of their labels.
-        family: The world's family of scenes.
-        form: The form in which the names are drawn.
         role: Which of the form's two names is the label: "first" or "second".
         media: The media that pictures are made with; by chance as in the world where empty.
         senses: For names that unlike things share, the sense that is drawn, class by class.
         matching: Templates that say what the pictures show.
         contradicting: Templates that say something else.
-        words_matter: Whether the words are expected to matter much.
     """
 
     title: str
@@ -76,22 +72,14 @@ def names() -> tuple[str, ...]:
 
 
 def spec(name: str) -> Spec:
-    """Return what a bundled set consists of.
-
-    Raises:
-        KeyError: No bundled set has that name.
-    """
+    """Return what a bundled set consists of."""
     if name not in _sets():
         raise KeyError(f"no bundled set {name!r}; there are {', '.join(_sets())}")
     return _sets()[name]
 
 
 def title(name: str) -> str:
-    """Return one line that says what the pictures of a bundled set show.
-
-    Raises:
-        KeyError: No bundled set has that name.
-    """
+    """Return one line that says what the pictures of a bundled set show."""
     return spec(name).title
 
 
@@ -114,11 +102,7 @@ def scene_of(of: Spec, label: str, rng: Random) -> Scene:
 
 
 def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.Image]]:
-    """Yield the pictures of one split ("train", "val" or "test") with their class names, class by class.
-
-    Raises:
-        KeyError: No bundled set has that name.
-    """
+    """Yield the pictures of one split ("train", "val" or "test") with their class names, class by class."""
     of = spec(name)
     size = {"train": TRAIN, "val": VAL, "test": -(-TEST // len(of.classes))}[split]
     for label in of.classes:
@@ -128,12 +112,7 @@ def pictures(name: str, split: str, seed: int = 1) -> Iterator[tuple[str, Image.
 
 
 def write(name: str, folder: Path, seed: int = 1) -> None:
-    """Write a bundled set as class folders: train/CLASS NAME/00000.png, and val/ and test/ likewise.
-
-    Raises:
-        KeyError: No bundled set has that name.
-        OSError: The folder cannot be written.
-    """
+    """Write a bundled set as class folders: train/CLASS NAME/00000.png, and val/ and test/ likewise."""
     for split in ("train", "val", "test"):
         counts: dict[str, int] = {}
         for label, picture in pictures(name, split, seed):

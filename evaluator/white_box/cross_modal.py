@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ..clip.zero_shot import SCALE, Labelled, classifier, decide
 from .problem import Fitted, Problem
-from .reference_options import CrossModalOptions
+from .references import CrossModalOptions
 
 SETTINGS = tuple(product((1e-3, 1e-4), (0.0, 1e-2, 1e-4)))
 """Learning rates and weight decays, which are trained side by side."""
@@ -29,15 +29,7 @@ BETA1, BETA2, TINY = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The best head of a run on the validation images.
-
-    Attributes:
-        right: Validation images that it classifies correctly.
-        weights: [C, E].
-        setting: Learning rate and weight decay.
-        step: After how many steps it was taken.
-        batch: Images and texts in a batch.
-    """
+    """The best head of a run on the validation images."""
 
     right: int
     weights: Tensor
@@ -81,13 +73,8 @@ def train(
 ) -> Head:
     """Train one head for each of ``SETTINGS`` on the same batches; return the first of the best on val.
 
-    Args:
-        begin: The classifier that all start from, [C, E].
-        shots: Images and texts.
-        val: Looked at every hundredth step.
-        half: Images in a batch, and texts.
-        iterations: How many steps.
-        seed: Of the order of the batches.
+    All start from the classifier ``begin``, [C, E]; ``shots`` are images and texts, ``half`` of a batch each;
+    ``val`` is looked at every hundredth step.
     """
     generator = torch.Generator().manual_seed(seed)
     streams = [stream(split, half, generator) for split in shots]
@@ -113,11 +100,7 @@ def gradient(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 
 
 class AdamW:
-    """AdamW on several heads at once, each with its own learning rate and weight decay: one pass for all.
-
-    Args:
-        weights: [S, C, E], changed in place.
-    """
+    """AdamW on several heads at once, each with its own learning rate and weight decay: one pass for all."""
 
     def __init__(self, weights: Tensor) -> None:
         self.weights = weights

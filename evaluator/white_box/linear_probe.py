@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from ..clip.zero_shot import Labelled
 from ..errors import DataError
 from .problem import Fitted, Problem
-from .reference_options import LinearProbeOptions
+from .references import LinearProbeOptions
 
 WIDE = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 STEPS = 8

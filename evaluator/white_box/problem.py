@@ -1,10 +1,12 @@
-"""A few-shot problem with the model laid open: what a white-box reference may look at."""
+"""Open a few-shot problem with its model, fit one reference to it, and classify a split."""
 
 from __future__ import annotations
 
+import importlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -12,12 +14,14 @@ from torch import Tensor
 from ..clip.in_process import build_encoder, image_encoder, labelled
 from ..clip.models import LoadedModel, load_model, parse_devices
 from ..clip.texts.text_encoder import TextEncoder
-from ..clip.zero_shot import Labelled, classifier
-from ..datasets import load_data
-from ..datasets.content import shots_hash
+from ..clip.zero_shot import Labelled, classifier, correct
+from ..datasets.checks import shots_hash
 from ..datasets.hand_made import PLAIN, hand_made
-from ..errors import DataError, EvaluatorError
+from ..datasets.loading import load_data
+from ..errors import EvaluatorError
+from ..scoring import Predictions
 from ..spec import EvaluatorSpec, Progress, Report
+from .references import REFERENCES, MethodOptions, WhiteBoxResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +29,8 @@ class Problem:
     """Features and labels of the shots, the model, and a test split that is opened at the end.
 
     Attributes:
-        dataset: Name of the data set.
-        class_names: By label.
-        shots: Training images a class.
-        seed: Seed of the few-shot sample.
-        loaded: The model.
         encoder: Templates to class vectors, in float32.
-        train: Training images.
-        val: Validation images; empty where there are none.
         open_test: Gives the test images.
-        report: Told each fact worth knowing.
         content: See ``EvaluatorInfo``.
     """
 
@@ -59,26 +55,13 @@ class Problem:
             return self._opened[name]
         return self.val if name == "val" else self.train
 
-    def check_split(self, name: Literal["train", "val", "test"]) -> None:
-        """Make sure that a split has images, without opening the test split.
-
-        Raises:
-            DataError: It has none.
-        """
-        if name == "val" and not len(self.val):
-            raise DataError(f"{self.dataset} has no val images; choose another split")
-
     def templates(self, kind: Literal["hand-made", "plain"]) -> tuple[str, ...]:
-        """Return templates for a text classifier: those made for this data set, if any, or the plain one."""
+        """Return templates for a text classifier: those made for this data set, else the default template."""
         own = hand_made(self.dataset) if kind == "hand-made" else ()
         return tuple(text for text in own if self.encoder.check(text) is None) or (PLAIN,)
 
     def text_features(self, templates: Sequence[str]) -> Tensor:
-        """Return normalised embeddings [T, C, E], float32, on the CPU.
-
-        Raises:
-            EvaluatorError: The model cannot read a template.
-        """
+        """Return normalised embeddings [T, C, E], float32, on the CPU."""
         for template in templates:
             if (rejection := self.encoder.check(template)) is not None:
                 raise EvaluatorError(f"{template!r}: {rejection.message}")
@@ -86,22 +69,15 @@ class Problem:
         return self.encoder.vectors(templates).cpu().clone()
 
     def zero_shot(self, templates: Sequence[str]) -> Tensor:
-        """Return the classifier [C, E] of templates averaged.
-
-        Raises:
-            EvaluatorError: The model cannot read a template.
-        """
+        """Return the classifier [C, E] of templates averaged."""
         return classifier(self.text_features(templates))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A classifier of images that was learnt.
+    """A fitted classifier: gives the class of each image of a split, [n] on the CPU.
 
-    Attributes:
-        decide: From the images of a split to the class of each, [n] on the CPU.
-        chosen: What it was made with, as JSON values.
-        trained: Numbers that were learnt.
+    ``chosen`` is what it was made with, as JSON values; ``trained`` counts the numbers that were learnt.
     """
 
     decide: Callable[[Labelled], Tensor]
@@ -109,21 +85,12 @@ class Fitted:
     trained: int
 
 
-class Fit(Protocol):
-    """What the module of a method has."""
-
-    def __call__(self, problem: Problem, options: Any, *, seed: int) -> Fitted:
-        """Fit the method to the shots; the test split stays sealed."""
-        ...
+Fit = Callable[..., Fitted]
+"""The function ``fit(problem, options, *, seed)`` of a method's module; the test split stays closed."""
 
 
 def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Problem:
-    """Load data and model and encode the shots that are not in the cache.
-
-    Raises:
-        DataError: The data set cannot be used.
-        ModelError: The model, its checkpoint or the device cannot be used.
-    """
+    """Load data and model and encode the shots that are not in the cache."""
     device = parse_devices(spec.device)[0]
     data = load_data(spec)
     for note in data.notes:
@@ -134,7 +101,7 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
     hashes = [None if one is None else one.images for one in (seen, also_seen)]
     full = EvaluatorSpec(**{**dict(spec), "precision": "fp32"})
     encoder = build_encoder(full, [loaded], data.classes, report)
-    assert isinstance(encoder, TextEncoder)  # of one model there are no replicas
+    assert isinstance(encoder, TextEncoder)  # one model has no replicas
     with torch.inference_mode(False):
         return Problem(
             dataset=data.name,
@@ -149,3 +116,30 @@ def open_problem(spec: EvaluatorSpec, report: Report, progress: Progress) -> Pro
             report=report,
             content={"shots": shots_hash(data, *hashes), "weights": loaded.weights},
         )
+
+
+def solve(name: str, problem: Problem, options: MethodOptions, *, split: str, seed: int) -> WhiteBoxResult:
+    """Fit a reference to the shots of a problem and classify a split; see ``run``."""
+    fit = cast("Fit", importlib.import_module(f".{REFERENCES[name].module}", __package__).fit)
+    started = time.perf_counter()
+    fitted = fit(problem, options, seed=seed)
+    seconds = time.perf_counter() - started
+    problem.report(f"{name}: fitted in {seconds:.1f} s")
+    seen = problem.split(split)
+    decided = fitted.decide(seen)
+    return WhiteBoxResult(
+        name=name,
+        train=_accuracy(fitted, problem.train),
+        val=_accuracy(fitted, problem.val) if len(problem.val) else None,
+        test=correct(decided, seen) / len(seen) if split == "test" else None,
+        split=split,
+        predictions=Predictions(tuple(seen.labels.tolist()), (tuple(decided.tolist()),)),
+        chosen=fitted.chosen,
+        trained=fitted.trained,
+        seconds=seconds,
+        content={**problem.content, split: seen.image_set},
+    )
+
+
+def _accuracy(fitted: Fitted, split: Labelled) -> float:
+    return correct(fitted.decide(split), split) / len(split)

@@ -1,22 +1,89 @@
-"""The white-box references by name, and what a run of one comes back with; torch-free ground."""
+"""List the white-box references, their options and their results. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from ..errors import ConfigError
-from ..predicting import Predictions
-from ..settings import near, shown
-from .reference_options import (
-    CoopOptions,
-    CrossModalOptions,
-    LinearProbeOptions,
-    MethodOptions,
-    TipAdapterOptions,
-)
+from ..scoring import Predictions
+from ..settings import Settings, near, shown, technical
+
+RANDOM = "random"
+"""``init`` of a context that starts from noise and not from words."""
+Texts = Literal["hand-made", "plain"]
+
+
+class MethodOptions(Settings):
+    """Options of one method; every one decides its result."""
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """Whether something is chosen on validation images, so that there have to be some."""
+        return False
+
+
+class CoopOptions(MethodOptions):
+    """CoOp; with ``tuned``, the best on the validation images of a grid over lr, context, init and epochs."""
+
+    context: int = technical(16, "learned vectors before the class name", ge=1, le=1024)
+    class_specific: bool = technical(False, "learn a context for each class")
+    init: str = technical(RANDOM, "random, or words whose embeddings the context begins as", min_length=1)
+    lr: float = technical(2e-3, "learning rate of SGD", gt=0, le=1000)
+    epochs: int | None = technical(None, "None for 50, 100 or 200 by shots", ge=1, le=100_000)
+    tuned: bool = technical(False, "choose lr, context, init and epochs on the validation images")
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """True where it is tuned."""
+        return self.tuned
+
+    @model_validator(mode="after")
+    def _words_are_counted(self) -> Self:
+        if self.init != RANDOM and "context" in self.model_fields_set:
+            raise ValueError("{context} is how many tokens the words of {init} have; leave one of them out")
+        return self
+
+
+class TipAdapterOptions(MethodOptions):
+    """Tip-Adapter; with ``tuned``, alpha and beta are searched on the validation images."""
+
+    alpha: float = technical(1.0, "weight of the cache", ge=0)
+    beta: float = technical(5.5, "sharpness of the affinity", ge=0)
+    tuned: bool = technical(False, "search alpha and beta on the validation images")
+    texts: Texts = technical("hand-made", "templates of the text classifier")
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """True where it is tuned."""
+        return self.tuned
+
+
+class LinearProbeOptions(MethodOptions):
+    """Logistic regression on image features."""
+
+    c: float | None = technical(None, "inverse of the penalty; None to search on val", gt=0)
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """True where C is searched."""
+        return self.c is None
+
+
+class CrossModalOptions(MethodOptions):
+    """Cross-modal linear probe: one linear head that learns from images and from texts."""
+
+    iterations: int = technical(12800, "steps of AdamW", ge=1, le=10_000_000)
+    texts: Texts = technical("hand-made", "templates of the texts that it learns from")
+
+    @property
+    def chooses_on_val(self) -> bool:
+        """It stops early, and picks one of several heads."""
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +104,7 @@ class Reference:
 
 
 def _coop(title: str, **given: Any) -> Reference:
-    return Reference(title=title, module="context_optimization", options=CoopOptions, given=given)
+    return Reference(title=title, module="coop", options=CoopOptions, given=given)
 
 
 def _tip(title: str, **given: Any) -> Reference:
@@ -75,15 +142,11 @@ class WhiteBoxResult:
     """What a white-box reference comes to.
 
     Attributes:
-        name: One of ``REFERENCES``.
         train: Share of the training images that are correctly classified.
-        val: The same on the validation images; None where there are none.
         test: The same on the test images; None unless the split was asked for.
-        split: The split of the predictions.
         predictions: True classes, and one row: what this reference takes the images of that split for.
         chosen: What it worked with, as JSON values: options as given, and what was chosen on val.
         trained: Numbers that were learnt.
-        seconds: What fitting and choosing took; loading and encoding images is left out.
         content: Hashes of what it was fitted on, by name, as in ``EvaluatorInfo``, and of the images of
             the split by the split's name.
     """
@@ -113,11 +176,7 @@ class WhiteBoxResult:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the references of a list with commas, each once.
-
-    Raises:
-        ConfigError: There is none, or one is not known.
-    """
+    """Return the references of a list with commas, each once."""
     names = tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
     if not names:
         raise ConfigError(f"no white-box reference is named; known are {', '.join(REFERENCES)}")
@@ -127,15 +186,7 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def check_reference(name: str, options: Mapping[str, Any] | None = None) -> MethodOptions:
-    """Return the options of a reference, without running anything.
-
-    Args:
-        name: One of ``REFERENCES``.
-        options: What is said besides what the name says.
-
-    Raises:
-        ConfigError: The name or an option is wrong.
-    """
+    """Return the options of a reference, without running anything."""
     reference = REFERENCES.get(name)
     if reference is None:
         hint = near(name, REFERENCES) or f"; known are {', '.join(REFERENCES)}"

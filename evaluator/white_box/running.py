@@ -1,17 +1,17 @@
-"""Run white-box references on what a specification names."""
+"""Run white-box references, and check before whether they can be run. Imports no torch by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConfigError, DataError
 from ..spec import EvaluatorSpec, Progress, Report
-from .reference_options import MethodOptions
-from .references import REFERENCES, WhiteBoxResult, check_reference
+from .references import REFERENCES, MethodOptions, WhiteBoxResult, check_reference
 
 if TYPE_CHECKING:
-    from .problem import Problem
+    pass
 
 Split = Literal["train", "val", "test"]
 
@@ -26,23 +26,7 @@ def run(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> WhiteBoxResult:
-    """Fit one white-box reference to the few shots and look at one split; block for as long as that takes.
-
-    Args:
-        name: One of ``REFERENCES``.
-        spec: Data, model, shots and seed; a search's config is one.
-        split: Which images are classified in the end. The test split is opened for ``test`` alone, after all
-            is fitted and chosen.
-        seed: Seed of what is random in the method; None for the specification's, which draws the shots.
-        options: What is said besides what the name says; see ``reference_options``.
-        report: Told each fact worth knowing.
-        progress: Told how many images of how many are encoded.
-
-    Raises:
-        ConfigError: The name or an option is wrong, or the black box is no CLIP.
-        DataError: The data set cannot be used, or has no images of the split, or none to choose on.
-        ModelError: The model cannot be used, or not in this way.
-    """
+    """Run one reference; see ``run_all``. ``options`` override those of its name."""
     given = {name: options or {}}
     (found,) = run_all(given, spec, split=split, seed=seed, report=report, progress=progress)
     return found
@@ -57,48 +41,38 @@ def run_all(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> tuple[WhiteBoxResult, ...]:
-    """Run several references, each as ``run`` does, on a model and images that are loaded once.
+    """Fit white-box references to the few shots and classify one split, on a model that is loaded once.
 
     Args:
         references: Names, or names with their options.
-        spec: As of ``run``, like the rest.
-        split: See there.
-        seed: See there.
-        report: See there.
-        progress: See there.
+        spec: Data, model, shots and seed; a search's config is one.
+        split: Which images are classified in the end. The test split is opened for ``test`` alone, after all
+            is fitted and chosen.
+        seed: Seed of what is random in the method; None for the specification's, which draws the shots.
+        report: Called with a line for each fact.
+        progress: Called with how many images of how many are encoded.
 
     Raises:
-        ConfigError: A name or an option is wrong, or the black box is no CLIP.
+        ConfigError: A name or an option is wrong, or the scorer is not a CLIP.
         DataError: The data set cannot be used, or has no images of the split, or none to choose on.
         ModelError: The model cannot be used, or not in this way.
     """
     given = dict(references) if isinstance(references, Mapping) else {name: {} for name in references}
     options = {name: check_reference(name, more) for name, more in given.items()}
     if spec.evaluator is not None:
-        raise ConfigError("white-box references look into a CLIP, and an evaluator of your own is none")
-    from .fitting import solve
-    from .problem import open_problem
+        raise ConfigError("white-box references look into a CLIP, and a custom scorer is not one")
+    from .problem import open_problem, solve
 
-    problem: Problem = open_problem(
-        spec.bare(), report or (lambda _line: None), progress or (lambda _done, _of: None)
-    )
-    problem.check_split(split)
+    problem = open_problem(spec.bare(), report or (lambda _line: None), progress or (lambda _done, _of: None))
+    if split == "val" and not len(problem.val):
+        raise DataError(f"{problem.dataset} has no val images; choose another split")
     check_val(options, problem.dataset, len(problem.val))
     chosen = problem.seed if seed is None else seed
     return tuple(solve(name, problem, one, split=split, seed=chosen) for name, one in options.items())
 
 
 def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> None:
-    """Refuse what chooses on validation images where there are none, before anything is fitted.
-
-    Args:
-        options: Of each reference, by its name.
-        dataset: Name of the data set.
-        val: Number of its validation images.
-
-    Raises:
-        DataError: There are none.
-    """
+    """Refuse what chooses on validation images where there are none, before anything is fitted."""
     choosing = [name for name, one in options.items() if one.chooses_on_val]
     if choosing and not val:
         others = [name for name in REFERENCES if not check_reference(name).chooses_on_val]
@@ -106,3 +80,52 @@ def check_val(options: Mapping[str, MethodOptions], dataset: str, val: int) -> N
             f"{choosing[0]} chooses on validation images, and {dataset} has none; without them there "
             f"are {', '.join(others)}"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A reference that is to be fitted on a data set with ``val`` validation images."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str
+    classes: tuple[str, ...]
+    val: int
+
+
+def check_planned(one: Planned) -> None:
+    """Refuse what chooses on validation images where there are none; no model is looked at."""
+    check_val({one.name: check_reference(one.name, one.options)}, one.dataset, one.val)
+
+
+def check_model(spec: EvaluatorSpec, planned: Sequence[Planned], *, report: Report) -> None:
+    """Load the model of a specification once, to find out whether the planned references can be fitted on it.
+
+    That includes whether learned vectors have room in the model's texts. Only downloads are reported.
+
+    Raises:
+        ModelError: The model or its checkpoint cannot be used, or not in this way.
+    """
+    import torch
+
+    from ..clip.in_process import build_encoder
+    from ..clip.models import load_model
+    from ..clip.texts.text_encoder import TextEncoder
+    from .coop import check_room
+    from .references import CoopOptions
+
+    def downloads(line: str) -> None:
+        if line.startswith("downloading"):
+            report(line)
+
+    loaded = load_model(spec.model, spec.pretrained, torch.device("cpu"), report=downloads)
+    full = EvaluatorSpec(**{**dict(spec.bare()), "precision": "fp32"})
+    looked: set[tuple[object, ...]] = set()
+    for one in planned:
+        options = check_reference(one.name, one.options)
+        key = (options.model_dump_json(), one.classes)
+        if isinstance(options, CoopOptions) and key not in looked:
+            looked.add(key)
+            encoder = build_encoder(full, [loaded], one.classes, downloads)
+            assert isinstance(encoder, TextEncoder)  # one model has no replicas
+            check_room(encoder, options)

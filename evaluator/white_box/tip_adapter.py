@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..clip.zero_shot import CHUNK, SCALE, Labelled, correct
 from .problem import Fitted, Problem
-from .reference_options import TipAdapterOptions
+from .references import TipAdapterOptions
 
 # The authors' grid: 200 values of beta and 20 of alpha, from 0.1 to short of 13.
 _FIRST, _LAST = 0.1, 13.0

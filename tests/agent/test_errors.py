@@ -12,7 +12,7 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent import errors
-from promptclimb.agent.errors import ConfigError, PromptclimbError, UsageError
+from promptclimb.evaluator.errors import ConfigError, PromptclimbError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.paths import ROOT
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import TokenUsage
 from promptclimb.agent.rates import Rates, per_token
+from promptclimb.agent.token_usage import TokenUsage
 
 prices = st.integers(0, 10**8)
 

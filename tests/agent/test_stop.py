@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from promptclimb.agent.errors import InterruptedRunError, PromptclimbError
+from promptclimb.agent.errors import InterruptedRunError
 from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import PromptclimbError
 from tests.fakes.clock import virtual_time
 
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.batching import Consumer, is_out_of_memory
-from promptclimb.evaluator.batching.calls import MAX_FAILURES
+from promptclimb.evaluator.batching import MAX_FAILURES, Consumer, is_out_of_memory
 from promptclimb.evaluator.errors import (
     ConfigError,
     ConsumerError,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.cache import cache_dir
 from promptclimb.evaluator.errors import EvaluatorError, TemplateRejectedError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Evaluator, Rejection, Score
+from promptclimb.evaluator.user_paths import cache_dir
 from tests.paths import ROOT
 
 SHARES = st.floats(0, 1)

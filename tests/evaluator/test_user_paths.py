@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.evaluator.cache import cache_dir
-from promptclimb.evaluator.datasets import load_data
-from promptclimb.evaluator.datasets.loading import data_root_or_default, read_splits
+from promptclimb.evaluator.datasets.loading import data_root_or_default, load_data, read_splits
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.user_paths import user_path
+from promptclimb.evaluator.user_paths import cache_dir, user_path
 
 NONE = {
     "": "empty",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from promptclimb.evaluator.datasets import FewShotData, load_data
+from promptclimb.evaluator.datasets.loading import load_data
+from promptclimb.evaluator.datasets.values import FewShotData
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 

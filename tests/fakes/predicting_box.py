@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.scoring import Rejection
+from promptclimb.evaluator.scoring import Predictions, Rejection
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 FACTORY = "tests.fakes.predicting_box:opened"

@@ -12,16 +12,16 @@ from promptclimb.agent.errors import (
     KeyRejectedError,
     RateLimitedError,
     RequestFailedError,
-    TokenUsage,
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events import Listener, unheard
+from promptclimb.agent.events.event import Listener, unheard
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.pacing.limits import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.token_usage import TokenUsage
 
 HEALTHY_S = (1.0, 3.0)
 """Shortest and longest time of a healthy endpoint's answer."""

@@ -19,17 +19,17 @@ from promptclimb.agent.errors import (
     KeyRejectedError,
     RateLimitedError,
     RequestFailedError,
-    TokenUsage,
     TransientChatError,
     UselessAnswerError,
 )
-from promptclimb.agent.events import Event
+from promptclimb.agent.events.event import Event
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.endpoint import Endpoint
-from promptclimb.agent.llm.pacing import RateLimits
+from promptclimb.agent.llm.pacing.limits import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
+from promptclimb.agent.token_usage import TokenUsage
 from tests.fakes.clock import run_virtual
 
 FAULTS: Mapping[str, Callable[[], ChatError]] = {

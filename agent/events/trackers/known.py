@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from ....evaluator.extras import how_to_install
+from ....evaluator.counts import how_to_install
+from ....evaluator.errors import UsageError
 from ....evaluator.settings import near
 from ....evaluator.user_paths import user_path
-from ...errors import UsageError
 
 NONE = "none"
 """The value that ends tracking when a run that had a tracker is resumed."""

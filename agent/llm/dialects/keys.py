@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from urllib.parse import urlsplit
 
-from ...errors import ConfigError
+from ....evaluator.errors import ConfigError
 
 
 def key_headers(url: str, key: str, userinfo: str = "") -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from ....evaluator.cache import cache_dir
+from ....evaluator.user_paths import cache_dir
 from ...config.local_llm import local_model
 from ...errors import EndpointError
 from . import publisher, wheels

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ...errors import FatalChatError, PromptclimbError, RequestTooLargeError
+from ....evaluator.errors import PromptclimbError
+from ...errors import FatalChatError, RequestTooLargeError
 from .choice import choose, has_hope, patience_s
 from .limiter import Permit, RateLimiter
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ....evaluator.errors import UsageError
 from ....evaluator.open import open_evaluator
 from ...config.schema import SearchConfig
-from ...errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ....evaluator.datasets import load_data
+from ....evaluator.datasets.loading import load_data
+from ....evaluator.errors import UsageError
 from ....prompts.template import SLOT, Template
 from ...config.schema import SearchConfig
-from ...errors import UsageError
 from ..details import BEST, ENSEMBLE
 from ..leaderboard import leaderboard_csv
 from ..result import SearchResult

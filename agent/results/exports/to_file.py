@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ....evaluator.counts import counted
+from ....evaluator.errors import UsageError
 from ....evaluator.user_paths import user_path
-from ...errors import UsageError
 from ..details import BEST, ENSEMBLE
 from ..result import SearchResult
 from ..run_dir import belongs_to_a_run, result_of, write_atomically

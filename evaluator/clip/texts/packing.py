@@ -63,13 +63,9 @@ class Pass:
 
 
 def pack(texts: Sequence[Text], *, max_rows: int, quantum: int, device: torch.device) -> Iterator[Pass]:
-    """Yield passes of about ``max_rows`` tokens that together hold every text once.
+    """Yield passes that together hold every one of the distinct texts once.
 
-    Args:
-        texts: Distinct texts.
-        max_rows: Most rows a pass, unless a single text has more.
-        quantum: Rows are padded to a multiple of this.
-        device: Where the index tensors go.
+    A pass has at most ``max_rows`` rows, unless a single text has more, padded to a multiple of ``quantum``.
     """
     order = sorted(range(len(texts)), key=lambda i: _place(texts[i]))
     for chosen in _fill(texts, order, max_rows):

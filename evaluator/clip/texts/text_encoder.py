@@ -1,12 +1,13 @@
-"""Templates to class vectors, by the fast path where it is exact, and by the model's own way elsewhere."""
+"""Encode templates to class vectors: by the fast path where it is exact, else by the model's own."""
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +56,6 @@ class TextEncoder:
     A template's vectors do not depend on the other templates of a call.
 
     Args:
-        model: An open_clip model in eval mode.
-        tokenizer: Its tokenizer.
-        class_names: The names, by label.
-        context_length: Most tokens that the model reads.
         dtype: Type of the matrix products; float32 unless a lower precision is wanted.
         max_rows: Tokens that go through the tower at once; None to fit the device.
         memory: Class vectors remembered between calls, whole templates at a time.
@@ -263,3 +260,49 @@ def _reader(model: nn.Module) -> Reader:
     text: Any = getattr(model, "text", model)
     pool = getattr(text, "pool_type", getattr(text, "text_pool_type", None))
     return Reader(getattr(text, "eos_id", getattr(text, "text_eos_id", None)) if pool == "eos" else None)
+
+
+class Encoder(Protocol):
+    """Templates to class vectors."""
+
+    def check(self, template: str) -> Rejection | None:
+        """Return why the model cannot read the template, if so."""
+        ...
+
+    def vectors(self, templates: Sequence[str]) -> Tensor:
+        """Return normalised embeddings [T, C, E]."""
+        ...
+
+    def statistics(self) -> TextStatistics:
+        """Return a snapshot of the counts."""
+        ...
+
+
+class ReplicatedEncoder:
+    """Deals the templates of a batch out to replicas on different devices, one thread each.
+
+    The vectors come back to the first replica's device. A failure of one replica is the batch's failure.
+    """
+
+    def __init__(self, replicas: Sequence[TextEncoder]) -> None:
+        self._replicas = tuple(replicas)
+        self._pool = ThreadPoolExecutor(len(self._replicas), thread_name_prefix="replica")
+
+    def check(self, template: str) -> Rejection | None:
+        """Return why the model cannot read the template, if so."""
+        return self._replicas[0].check(template)
+
+    def vectors(self, templates: Sequence[str]) -> Tensor:
+        """Return normalised embeddings [T, C, E], in the order of the templates."""
+        share = -(-len(templates) // len(self._replicas))
+        parts = [templates[i : i + share] for i in range(0, len(templates), share)]
+        used = self._replicas[: len(parts)]
+        done = list(self._pool.map(lambda replica, part: replica.vectors(part), used, parts))
+        return torch.cat([part.to(done[0].device) for part in done])
+
+    def statistics(self) -> TextStatistics:
+        """Return the replicas' counts together."""
+        found = [replica.statistics() for replica in self._replicas]
+        return TextStatistics(
+            found[0].path, sum(one.encoded for one in found), sum(one.recurring for one in found)
+        )

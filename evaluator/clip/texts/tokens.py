@@ -46,13 +46,7 @@ class Reader:
 
 
 class Filler:
-    """Fills templates with class names and tokenizes them.
-
-    Args:
-        tokenizer: The model's tokenizer.
-        class_names: The names, by label.
-        context_length: Most tokens that the model reads, start and end included.
-    """
+    """Fills templates with class names and tokenizes them."""
 
     def __init__(self, tokenizer: Tokenizer, class_names: Sequence[str], context_length: int) -> None:
         self._tokenizer = tokenizer

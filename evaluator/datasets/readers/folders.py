@@ -1,32 +1,248 @@
-"""Folders of class folders: ``DIR/CLASS/*.jpg``, or ``DIR/{train,val,test}/CLASS/*``.
+"""Read folders of class folders: ``DIR/CLASS/*.jpg``, or ``DIR/{train,val,test}/CLASS/*``.
 
 A class is a folder with images in it or below it; its label is its place in the sorted list of folder names,
-as torchvision and CLIP_benchmark number them.
+as in torchvision and CLIP_benchmark. Hidden files and links to a folder above are skipped; files that are not
+images are counted and skipped. A class may be called "train" too: a split folder holds class folders and no
+images of its own, and a folder that may be either is refused.
 """
 
 from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
-from ...counts import counted
+from ...counts import counted, enumerated
 from ...errors import DataError
 from ..class_names import tidy
-from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
+from ..pictures import UNREAD_PHOTOGRAPHS, how_to_convert
+from ..sampling import RULE, Parts, complete, divide
 from ..values import Item, Splits
-from .class_folders import (
-    LAYOUT_HELP,
-    Listing,
-    list_classes,
-    nested,
-    one_deeper,
-    passed_over,
-    table_beside,
-    unread_photographs,
+
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
+    }
 )
-from .split_folders import SplitFolders, find_split_folders
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+LAYOUT_HELP = "expected DIR/CLASS/*.jpg or DIR/{train,val,test}/CLASS/*.jpg"
+_DEEPEST = 10
+"""Folders in one another that are looked into for a hint: a link may lead in a circle."""
+
+
+@dataclass(slots=True)
+class Listing:
+    """The class folders of one folder.
+
+    Attributes:
+        images: The images by class folder.
+        empty: Folders without an image, and the suffixes of what they hold.
+        ignored: Suffixes of all files that were skipped.
+    """
+
+    root: Path
+    images: dict[str, list[Path]] = field(default_factory=dict)
+    empty: dict[str, Counter[str]] = field(default_factory=dict)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+def list_classes(folder: Path) -> Listing:
+    """Return every class folder of a folder with its images, sorted by path."""
+    listing = Listing(root=folder)
+    loose: Counter[str] = Counter()
+    for entry in entries_of(folder):
+        if not entry.is_dir():
+            loose[_kind(entry)] += 1
+            continue
+        ignored: Counter[str] = Counter()
+        if found := sorted(walk(Path(entry.path), ignored)):
+            listing.images[entry.name] = found
+        else:
+            listing.empty[entry.name] = ignored
+        listing.ignored.update(ignored)
+    if not listing.images:
+        raise DataError(_nothing_found(folder, loose, listing))
+    return listing
+
+
+def _nothing_found(folder: Path, files: Counter[str], listing: Listing) -> str:
+    if loose := sum(count for kind, count in files.items() if kind in IMAGE_SUFFIXES):
+        images = counted(loose, "image")
+        how = table_beside(folder) or ", or list them in a table"
+        what = "put the images of each class in their folder"
+        return f"{folder} has {images} but no class folders; {what}{how}"
+    if unread := unread_photographs(listing.ignored + files):
+        return f"{folder} holds no image that is read, but {unread}"
+    if listing.empty:
+        return (
+            f"none of the folders in {folder} holds an image "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))}); {LAYOUT_HELP}"
+        )
+    return f"{folder} is empty: {LAYOUT_HELP}"
+
+
+def table_beside(folder: Path) -> str:
+    """Return a hint at a table in a folder, which may say what the folders do not; empty if there is none."""
+    tables = [entry.path for entry in entries_of(folder) if entry.name.lower().endswith(TABLE_SUFFIXES)]
+    return f"; or, if {tables[0]} lists the images, name that" if tables else ""
+
+
+def one_deeper(folder: Path) -> str:
+    """Return a hint where a folder, or the only folder in it, and so on, holds several, maybe the classes."""
+    for _level in range(_DEEPEST):
+        inner = [Path(entry.path) for entry in entries_of(folder) if entry.is_dir()]
+        if len(inner) > 1:
+            return f". {folder} holds {len(inner):,} folders: if they are the classes, name that"
+        if not inner:
+            break
+        folder = inner[0]
+    return ""
+
+
+def nested(listing: Listing) -> list[str]:
+    """Return a note where no class folder holds an image itself: their folders may be the classes."""
+    lower = [path for paths in listing.images.values() for path in paths]
+    if any(path.parent.parent == listing.root for path in lower):
+        return []
+    within = os.fspath(lower[0].parent.relative_to(listing.root))
+    return [
+        f"no class folder holds an image itself, they lie in folders such as {within}: the classes are the "
+        f"{len(listing.images):,} folders in {listing.root}"
+    ]
+
+
+def passed_over(listing: Listing) -> list[str]:
+    """Return notes on the files that are not images, and on photographs in a format that is not read."""
+    notes = [unread] if (unread := unread_photographs(listing.ignored)) else []
+    others = Counter({kind: n for kind, n in listing.ignored.items() if kind not in UNREAD_PHOTOGRAPHS})
+    if others:
+        kinds = ", ".join(kind for kind, _count in others.most_common(3))
+        files = counted(others.total(), "file that is not an image", "files that are not images")
+        notes.append(f"{files} ({kinds})")
+    return [f"skipped under {listing.root}: {note}" for note in notes]
+
+
+def unread_photographs(kinds: Counter[str]) -> str:
+    """Return how many photographs in a format that is not read are among files, and what to do with them."""
+    unread = Counter({kind: count for kind, count in kinds.items() if kind in UNREAD_PHOTOGRAPHS})
+    if not unread:
+        return ""
+    suffixes = [kind for kind, _count in unread.most_common(3)]
+    found = counted(
+        unread.total(),
+        "photograph in a format that is not read",
+        "photographs in a format that is not read",
+    )
+    return f"{found} ({', '.join(suffixes)}); {how_to_convert(suffixes[0])}"
+
+
+def walk(folder: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """Yield images in a folder and below it, links followed, loops not."""
+    top = Path(os.path.realpath(folder))
+    stack: list[tuple[Path, frozenset[str]]] = [(folder, frozenset(map(str, (top, *top.parents))))]
+    while stack:
+        here, above = stack.pop()
+        for entry in entries_of(here):
+            if entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if real not in above:
+                    stack.append((Path(entry.path), above | {real}))
+            elif is_image(entry):
+                yield Path(entry.path)
+            else:
+                ignored[_kind(entry)] += 1
+
+
+def entries_of(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder, sorted by name, hidden things left out."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(
+                (entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name
+            )
+    except OSError as error:
+        raise DataError(f"the folder {folder} cannot be read: {error.strerror}") from error
+
+
+def is_image(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a file with an image's suffix."""
+    return os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and entry.is_file()  # noqa: PTH122
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower() or entry.name  # noqa: PTH122
+
+
+SPLIT_OF: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("train", "training"), "train"),
+        **dict.fromkeys(("val", "valid", "validation"), "val"),
+        **dict.fromkeys(("test", "testing"), "test"),
+    }
+)
+"""The split that a folder's name, in small letters, means."""
+
+
+def find_split_folders(folder: Path) -> tuple[dict[str, Path], list[str]] | None:
+    """Return the folder of each split, and the names of others with images; None for class folders."""
+    inside = [entry for entry in entries_of(folder) if entry.is_dir()]
+    named = [entry for entry in inside if entry.name.lower() in SPLIT_OF]
+    if not any(_holds_classes(entry) for entry in named):
+        if len(named) > 1 and len(named) == len(inside):
+            said = enumerated(one.name for one in named)
+            raise DataError(
+                f"{folder}: {said} are splits by their names, but hold no class folders; "
+                f"put the images of each class in a folder of its own: {named[0].name}/CLASS/*.jpg"
+            )
+        return None
+    places = _places(folder, named)
+    train = places.get("train")
+    if train is None or not _holds_classes(train):
+        raise DataError(_without_train(folder, named, train))
+    others = [entry.name for entry in inside if entry not in named and any(walk(Path(entry.path), Counter()))]
+    if others and len(named) == 1:
+        raise DataError(
+            f"{folder}: {train.name} holds class folders as a training split does, but {others[0]} beside it "
+            "holds images too; move it into the split that it belongs to, or, if both are classes, give "
+            f"{train.name} another name"
+        )
+    return {split: Path(entry.path) for split, entry in places.items()}, others
+
+
+def _places(folder: Path, named: Sequence[os.DirEntry[str]]) -> dict[str, os.DirEntry[str]]:
+    places: dict[str, os.DirEntry[str]] = {}
+    for entry in named:
+        first = places.setdefault(SPLIT_OF[entry.name.lower()], entry)
+        if first is not entry:
+            raise DataError(
+                f"{folder} has both {first.name} and {entry.name}, which mean the same split; "
+                "merge them, or move one elsewhere"
+            )
+    return places
+
+
+def _without_train(folder: Path, named: Sequence[os.DirEntry[str]], train: os.DirEntry[str] | None) -> str:
+    holding = [entry for entry in named if _holds_classes(entry)]
+    if train is None:
+        lacks, what = "there is no train folder", "add it, or call the one that is meant so"
+    else:
+        lacks = f"{train.name} has no class folders, or images beside them"
+        what = "put the images of each class in a folder of its own"
+    said = enumerated(one.name for one in holding)
+    return (
+        f"{folder}: {said} {'holds' if len(holding) == 1 else 'hold'} class folders as a split "
+        f"does, but {lacks}; {what} (if {holding[0].name} is a class, give it another name)"
+    )
+
+
+def _holds_classes(entry: os.DirEntry[str]) -> bool:
+    entries = entries_of(Path(entry.path))
+    return any(one.is_dir() for one in entries) and not any(is_image(one) for one in entries)
 
 
 def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] | None = None) -> Splits:
@@ -41,59 +257,44 @@ def read_folder(folder: Path, *, name: str | None = None, order: Sequence[str] |
         DataError: No such folder, no class folders, no images, one class only, classes without images, or
             folders that may be splits and may be classes.
     """
-    folder = existing_folder(folder)
-    name = name or folder.name
-    if (places := find_split_folders(folder)) is not None:
-        return _read_split_folders(folder, name, order, places)
-    listing = list_classes(folder)
-    classes, items = _items(listing, _ordered(listing, order))
-    train, val, test = divide(items, classes)
-    return Splits(
-        name=name,
-        classes=classes,
-        train=train,
-        val=val,
-        test=test,
-        root=folder,
-        notes=(RULE, *nested(listing), *passed_over(listing)),
-    )
-
-
-def existing_folder(folder: Path) -> Path:
-    """Return the folder as an absolute path.
-
-    Raises:
-        DataError: It does not exist, or is a file, or may not be read.
-    """
     folder = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100 - resolve() would leave a linked folder
     if not folder.exists():
         raise DataError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file, not a folder of class folders; {LAYOUT_HELP}")
-    return folder
-
-
-def _read_split_folders(folder: Path, name: str, order: Sequence[str] | None, places: SplitFolders) -> Splits:
-    train_list = list_classes(places.train)
-    names = _ordered(train_list, order)
-    classes, train = _items(train_list, names)
-    notes = passed_over(train_list)
-    if places.others:
-        notes.append(f"folders beside the splits were passed over: {', '.join(places.others)}")
-    val = _split(places.val, train_list, names, notes) if places.val else ()
-    if places.test:
-        test = _split(places.test, train_list, names, notes)
-        if not val:
-            notes.append("there is no val split: templates are chosen on the training shots alone")
-    elif val:
-        val, test = halve(val)
-        notes.append(HALF_RULE)
+    if (found := find_split_folders(folder)) is not None:
+        classes, (train, val, test), notes = _read_split_folders(*found, order)
     else:
-        train, val, test = divide(train, classes)
-        notes.append(RULE)
+        listing = list_classes(folder)
+        classes, items = _items(listing, _ordered(listing, order))
+        train, val, test = divide(items, classes)
+        notes = [RULE, *nested(listing), *passed_over(listing)]
     return Splits(
-        name=name, classes=classes, train=train, val=val, test=test, root=folder, notes=tuple(notes)
+        name=name or folder.name,
+        classes=classes,
+        train=train,
+        val=val,
+        test=test,
+        root=folder,
+        notes=tuple(notes),
     )
+
+
+def _read_split_folders(
+    places: Mapping[str, Path], others: Sequence[str], order: Sequence[str] | None
+) -> tuple[tuple[str, ...], Parts, list[str]]:
+    listing = list_classes(places["train"])
+    names = _ordered(listing, order)
+    classes, train = _items(listing, names)
+    notes = passed_over(listing)
+    if others:
+        notes.append(f"folders beside the splits were skipped: {', '.join(others)}")
+    val = _split(places["val"], listing, names, notes) if "val" in places else ()
+    test = _split(places["test"], listing, names, notes) if "test" in places else ()
+    if test and not val:
+        notes.append("there is no val split: templates are chosen on the training shots alone")
+    parts, made = complete(train, val, test, classes)
+    return classes, parts, [*notes, *made]
 
 
 def _split(folder: Path, train: Listing, names: Sequence[str], notes: list[str]) -> tuple[Item, ...]:

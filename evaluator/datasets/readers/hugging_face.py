@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ...cache import cache_dir
+from ...counts import how_to_install
 from ...errors import DataError
-from ...extras import how_to_install
 from ...network import hub_address, hub_offline, reachable
-from ...user_paths import user_path
+from ...user_paths import cache_dir, user_path
 from ..values import Splits
-from .numbered import Save, numbered_set
+from .written import Save, numbered_set
 
 if TYPE_CHECKING:
     import datasets
@@ -39,15 +38,7 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
 
 def read(raw: str, _data_root: Path | None) -> Splits:
-    """Read a data set in one of Hugging Face's forms, wherever the data root is.
-
-    Args:
-        raw: A folder that ``save_to_disk`` wrote, a parquet file or a folder of them, an image folder, or a
-            hub name (``owner/name`` or ``owner/name:configuration``).
-
-    Raises:
-        DataError: The extra is not installed, nothing is there, or it has no image and label columns.
-    """
+    """Read a data set in one of Hugging Face's forms, wherever the data root is."""
     try:
         import datasets
     except ImportError as error:

@@ -18,23 +18,22 @@ from ...columns import COLUMNS
 from ...counts import counted
 from ...errors import DataError
 from ..class_names import refuse_duplicates, tidy
-from ..paths import inside
-from ..sampling.rule_split import HALF_RULE, RULE, divide, halve
+from ..sampling import complete
+from ..text_files import inside, parse_json, read_text
 from ..values import Item, Splits
-from .text_files import parse_json, read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MARKS = (",", ";", "\t", "|")
 """What may separate fields: spreadsheets write semicolons where the comma is the decimal sign."""
-SPLIT_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+SPLIT_NAMES = {"": "", "train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 FORM = (
     "a table needs the columns path and label, and may have split (train, val or test); columns of other "
-    "names are told by --columns path=NAME,label=NAME,split=NAME"
+    "names are given by --columns path=NAME,label=NAME,split=NAME"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line of a table: where it stands, and its three cells as text."""
 
     where: str
@@ -69,28 +68,32 @@ def read_table(
     if not rows:
         raise DataError(f"{file} has no rows; {FORM}")
     classes, label_of = _classes(rows, names, str(file))
-    parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
-    unsplit: list[Item] = []
+    parts: dict[str, list[Item]] = {name: [] for name in ("", "train", "val", "test")}
     for row in rows:
         item = Item(_existing(inside(root, row.path, where=row.where), row), label_of(row))
-        _part(row, parts, unsplit).append(item)
-    return _assemble(file, root, classes, parts, unsplit)
+        if row.split not in SPLIT_NAMES:
+            raise DataError(f"{row.where}: the split must be train, val or test, not {row.split!r}")
+        parts[SPLIT_NAMES[row.split]].append(item)
+    unsplit, train, val, test = parts.values()
+    if unsplit and (train or val or test):
+        lacking = counted(len(unsplit), "row has", "rows have")
+        raise DataError(f"{file}: {lacking} no split, such as {unsplit[0].path}; fill in all or none")
+    (train_items, val_items, test_items), notes = complete(unsplit or train, val, test, classes)
+    return Splits(
+        name=file.stem,
+        classes=classes,
+        train=train_items,
+        val=val_items,
+        test=test_items,
+        root=root,
+        notes=tuple(notes),
+    )
 
 
 def parse_table(
     text: str, *, suffix: str, where: str, columns: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Row]:
-    """Yield the rows of a table.
-
-    Args:
-        text: The table.
-        suffix: Of its file; says which form it has.
-        where: Its file, for messages.
-        columns: As for ``read_table``.
-
-    Raises:
-        DataError: The text is not a table of the form that the suffix promises.
-    """
+) -> Iterator[TableRow]:
+    """Yield the rows of a table."""
     called = {column: columns.get(column, column) for column in COLUMNS}
     if suffix not in DELIMITERS:
         rows = _json_rows(text, where)
@@ -103,7 +106,7 @@ def parse_table(
         path, label, split = (_cell(cells, called[column], here) for column in COLUMNS)
         if not path or not label:
             raise DataError(f"{here} has no {called['label' if path else 'path']}; {FORM}")
-        yield Row(here, path, label, split.lower())
+        yield TableRow(here, path, label, split.lower())
 
 
 def _csv_rows(
@@ -126,12 +129,12 @@ def _csv_rows(
 
 
 def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
-    """Return the mark at which a header has the columns that are needed, else that which divides it most."""
+    """Return the separator that gives a header the needed columns, else the one that divides it most."""
     counts: dict[str, int] = {}
     for mark in (usual, *MARKS):
         try:
             cells = next(csv.reader([header], delimiter=mark), [])
-        except csv.Error:  # it is told when the table is read
+        except csv.Error:  # reading the table reports it
             continue
         if set(needed) <= {cell.strip().lower() for cell in cells}:
             return mark
@@ -159,7 +162,7 @@ def _cell(cells: dict[str, Any], column: str, where: str) -> str:
     return str(value).strip()
 
 
-def _classes(rows: list[Row], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], Any]:
+def _classes(rows: list[TableRow], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], Any]:
     if names is not None and all(row.label.lstrip("-").isdecimal() for row in rows):
         return tuple(names), lambda row: _number(row, len(names))
     raw = sorted({row.label for row in rows}, key=_natural)
@@ -171,7 +174,7 @@ def _classes(rows: list[Row], names: Sequence[str] | None, where: str) -> tuple[
     return classes, lambda row: labels[row.label]
 
 
-def _number(row: Row, classes: int) -> int:
+def _number(row: TableRow, classes: int) -> int:
     # The length is checked first: int() refuses thousands of digits with an error of its own.
     label = int(row.label) if len(row.label) < 10 else -1
     if not 0 <= label < classes:
@@ -184,39 +187,10 @@ def _natural(label: str) -> tuple[bool, int, str]:
     return not numeric, int(label) if numeric else 0, label
 
 
-def _existing(path: Path, row: Row) -> Path:
+def _existing(path: Path, row: TableRow) -> Path:
     try:
         if path.is_file():
             return path
     except (OSError, ValueError):
         pass
-    raise DataError(f"{row.where}: {path} does not exist or is no file")
-
-
-def _part(row: Row, parts: tuple[list[Item], list[Item], list[Item]], unsplit: list[Item]) -> list[Item]:
-    if not row.split:
-        return unsplit
-    if row.split not in SPLIT_NAMES:
-        raise DataError(f"{row.where}: the split must be train, val or test, not {row.split!r}")
-    return parts[SPLIT_NAMES[row.split]]
-
-
-def _assemble(
-    file: Path,
-    root: Path,
-    classes: tuple[str, ...],
-    parts: tuple[list[Item], list[Item], list[Item]],
-    unsplit: list[Item],
-) -> Splits:
-    train, val, test = (tuple(part) for part in parts)
-    notes: tuple[str, ...] = ()
-    if unsplit and (train or val or test):
-        rows = counted(len(unsplit), "row has", "rows have")
-        raise DataError(f"{file}: {rows} no split, such as {unsplit[0].path}; fill in all or none")
-    if unsplit or not (val or test):
-        train, val, test = divide(unsplit or train, classes)
-        notes = (RULE,)
-    elif not test:
-        val, test = halve(val)
-        notes = (HALF_RULE,)
-    return Splits(name=file.stem, classes=classes, train=train, val=val, test=test, root=root, notes=notes)
+    raise DataError(f"{row.where}: {path} does not exist or is not a file")

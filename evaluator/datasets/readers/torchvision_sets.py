@@ -15,7 +15,7 @@ from PIL import Image
 
 from ...errors import DataError
 from ..values import Splits
-from .numbered import Save, numbered_set
+from .written import Save, numbered_set
 
 FLAGS: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
 TRAIN_TEST: dict[str, dict[str, Any]] = {"train": {"split": "train"}, "test": {"split": "test"}}
@@ -47,15 +47,7 @@ PICKLED = ("CIFAR10", "CIFAR100")
 
 
 def read(name: str, data_root: Path | None) -> Splits:
-    """Read one of torchvision's data sets.
-
-    Args:
-        name: The name of torchvision's class.
-        data_root: The folder given to it as ``root``.
-
-    Raises:
-        DataError: The name is not one of ``SPLITS``, there is no data root, or the files are not there.
-    """
+    """Read one of torchvision's data sets."""
     if name in PICKLED:
         raise DataError(
             f"torchvision:{name} is kept in pickles, which are never opened here; use hf: or class folders"

@@ -1,8 +1,7 @@
-"""Sets that come as arrays, written out once as image files into the cache.
+"""Write sets that come as arrays to the cache once, as folders of image files.
 
-A folder is written beside its place and moved there when it is whole, with a marker in it that says how many
-files it has and in what order its classes stand. A folder without its marker, or with fewer files than the
-marker says, is written again; one that is half written is never used.
+A folder is written beside its place and moved there when it is whole, with a marker that holds its number of
+files and the order of its classes. A folder without its marker, or with fewer files, is written again.
 """
 
 from __future__ import annotations
@@ -12,11 +11,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ...cache import cache_dir
 from ...errors import DataError
+from ...user_paths import cache_dir
+from ..class_names import tidy
+from ..values import Splits
+from .folders import read_folder
 
 MARKER = ".complete.json"
 STALE_SECONDS = 24 * 3600.0
@@ -96,3 +99,38 @@ def _remove_stale(home: Path) -> None:
     for left in home.glob(".draft-*"):
         if time.time() - left.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
+
+
+NAMES = ".class-names.json"
+Save = Callable[[Path], None]
+"""Writes one image to a path that it may give a suffix to."""
+
+
+def numbered_set(
+    name: str, key: str, version: str, classes: Sequence[str], images: Iterator[tuple[str, int, Save]]
+) -> Splits:
+    """Return a set out of images that are written once into the cache.
+
+    Args:
+        name: What to call it.
+        key: Part of the folder's name in the cache.
+        version: Changes whenever what is written changes.
+        classes: Class names by label.
+        images: Split ("train", "val", "test", or "" for one list to be split by rule), label, and what writes
+            the image; read only if the set is not in the cache.
+    """
+    folders = [f"{label:05d}" for label in range(len(classes))]
+
+    def write(folder: Path) -> list[str]:
+        for number, (split, label, save) in enumerate(images):
+            if not 0 <= label < len(folders):
+                raise DataError(f"{name}: label {label} is out of range: there are {len(folders)} classes")
+            place = folder / split / folders[label]
+            place.mkdir(parents=True, exist_ok=True)
+            save(place / f"{number:07d}")
+        (folder / NAMES).write_text(json.dumps(list(classes), ensure_ascii=False), "utf-8")
+        return folders
+
+    folder, order = written_once(key, version, write)
+    found = read_folder(folder, name=name, order=order)
+    return replace(found, classes=tuple(tidy(class_name, where=name) for class_name in classes))

@@ -8,11 +8,9 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .art import Art
+from .art import Art, text_mask
 from .canvas import BIG, SIZE, disc, ground, ink, jitter, paste, settle
-from .conditions import AFTER
-from .glyphs import text_mask
-from .media import chalk, sketch
+from .media import AFTER, chalk, sketch
 from .scene import Scene
 
 _Spot = tuple[float, float]

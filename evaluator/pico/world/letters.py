@@ -1,122 +1,120 @@
-"""Letters, drawn in the many ways that a letter can be shown."""
+"""Draw letters in many ways."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from random import Random
+from string import ascii_lowercase
 
 from PIL import Image, ImageDraw
 
-from .art import Art
-from .canvas import BIG, any_colour, disc, jitter, mask, settle, stroke
-from .concepts import CONCEPTS
-from .flags import signal_flag
-from .glyphs import Form, figure, navon, text_mask
-from .scene import Scene
+from .art import Art, Form, figure, navon, text_mask
+from .canvas import BIG, Colour, any_colour, disc, jitter, mask, settle, stroke
+from .scene import CONCEPTS, DRAWINGS, Scene
 
-LETTERS = list("bcdefghjklmnprstvwyz")
-_MORSE = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        [
-            ".-",
-            "-...",
-            "-.-.",
-            "-..",
-            ".",
-            "..-.",
-            "--.",
-            "....",
-            "..",
-            ".---",
-            "-.-",
-            ".-..",
-            "--",
-            "-.",
-            "---",
-            ".--.",
-            "--.-",
-            ".-.",
-            "...",
-            "-",
-            "..-",
-            "...-",
-            ".--",
-            "-..-",
-            "-.--",
-            "--..",
-        ],
-        strict=True,
-    )
-)
-_BRAILLE = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        [
-            "1",
-            "12",
-            "14",
-            "145",
-            "15",
-            "124",
-            "1245",
-            "125",
-            "24",
-            "245",
-            "13",
-            "123",
-            "134",
-            "1345",
-            "135",
-            "1234",
-            "12345",
-            "1235",
-            "234",
-            "2345",
-            "136",
-            "1236",
-            "2456",
-            "1346",
-            "13456",
-            "1356",
-        ],
-        strict=True,
-    )
-)
-# Arms of a flag signaller in eighths of a turn from straight down, clockwise as the viewer sees it.
-_SEMAPHORE = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        [
-            "10",
-            "20",
-            "30",
-            "40",
-            "50",
-            "60",
-            "70",
-            "12",
-            "13",
-            "46",
-            "14",
-            "15",
-            "16",
-            "17",
-            "23",
-            "24",
-            "25",
-            "26",
-            "27",
-            "34",
-            "35",
-            "47",
-            "56",
-            "57",
-            "36",
-            "67",
-        ],
-        strict=True,
-    )
+_SIDE = 96
+_Colours = tuple[Colour, ...]
+_PAINT: dict[str, Colour] = {
+    "W": (245, 245, 245),
+    "K": (20, 20, 24),
+    "B": (30, 60, 160),
+    "R": (210, 30, 40),
+    "Y": (245, 210, 40),
+}
+
+
+def _rows(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    step = _SIDE / len(colours)
+    for i, colour in enumerate(colours):
+        draw.rectangle((0, i * step, _SIDE, (i + 1) * step), fill=colour)
+
+
+def _columns(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    step = _SIDE / len(colours)
+    for i, colour in enumerate(colours):
+        draw.rectangle((i * step, 0, (i + 1) * step, _SIDE), fill=colour)
+
+
+def _diamond(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    draw.polygon([(48, 4), (92, 48), (48, 92), (4, 48)], fill=colours[-1])
+
+
+def _quarters(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    draw.rectangle((48, 0, 96, 48), fill=colours[-1])
+    draw.rectangle((0, 48, 48, 96), fill=colours[-1])
+
+
+def _checks(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    for i in range(16):
+        if (i + i // 4) % 2:
+            x, y = i % 4 * 24, i // 4 * 24
+            draw.rectangle((x, y, x + 23, y + 23), fill=colours[-1])
+
+
+def _saltire(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    draw.line((0, 0, 96, 96), fill=colours[-1], width=18)
+    draw.line((96, 0, 0, 96), fill=colours[-1], width=18)
+
+
+def _cross(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    draw.rectangle((0, 38, 96, 58), fill=colours[-1])
+    draw.rectangle((38, 0, 58, 96), fill=colours[-1])
+
+
+def _inset(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    draw.rectangle((30, 30, 65, 65), fill=colours[-1])
+
+
+def _nest(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    for i, colour in enumerate(colours[1:]):
+        edge = 18 * (i + 1)
+        draw.rectangle((edge, edge, 95 - edge, 95 - edge), fill=colour)
+
+
+def _stripes(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    for i in range(-96, 96, 32):
+        draw.polygon([(i, 96), (i + 16, 96), (i + 112, 0), (i + 96, 0)], fill=colours[-1])
+
+
+def _gores(draw: ImageDraw.ImageDraw, colours: _Colours) -> None:
+    sides = (((0, 0), (96, 0)), ((96, 0), (96, 96)), ((0, 96), (96, 96)), ((0, 0), (0, 96)))
+    for colour, side in zip(colours, sides, strict=True):
+        draw.polygon([*side, (48, 48)], fill=colour)
+
+
+_LAYOUTS: dict[str, Callable[[ImageDraw.ImageDraw, _Colours], None]] = {
+    "rows": _rows,
+    "columns": _columns,
+    "diamond": _diamond,
+    "quarters": _quarters,
+    "checks": _checks,
+    "saltire": _saltire,
+    "cross": _cross,
+    "inset": _inset,
+    "nest": _nest,
+    "stripes": _stripes,
+    "gores": _gores,
+}
+
+
+def signal_flag(letter: str, rng: Random) -> Image.Image:
+    """Draw the flag of a letter at its pole: RGBA, BIG pixels a side."""
+    layout, painted = DRAWINGS["flags"][letter].split()
+    colours = tuple(_PAINT[one] for one in painted)
+    flag = Image.new("RGBA", (_SIDE, _SIDE), (*jitter(colours[0], rng, 8), 255))
+    if layout in _LAYOUTS:
+        _LAYOUTS[layout](ImageDraw.Draw(flag), colours)
+    image = Image.new("RGBA", (BIG, BIG))
+    image.paste(flag, (18, 14))
+    ImageDraw.Draw(image).line((14, 6, 14, 128), fill=jitter((90, 70, 50), rng), width=5)
+    return image
+
+
+LETTERS = list(DRAWINGS["letters"]["shown"])
+_MORSE, _BRAILLE, _SEMAPHORE = (
+    dict(zip(ascii_lowercase, DRAWINGS["letters"][code].split(), strict=True))
+    for code in ("morse", "braille", "semaphore")
 )
 _NAMED: dict[str, list[str]] = {}
 for _name in CONCEPTS:

@@ -1,22 +1,237 @@
-"""Numbers, drawn in the many ways that a number can be shown."""
+"""Draw numbers in many ways: hand-drawn digits, displays, dice, clocks, tallies and others."""
 
 from __future__ import annotations
 
+import math
 from random import Random
+from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from . import counters
-from .art import Art
+from .art import Art, Form, figure, grid_of, navon, text_mask
 from .canvas import (
     BIG,
+    Point,
     any_colour,
+    contrast,
+    disc,
+    jitter,
     mask,
+    polygon,
+    settle,
+    smooth,
+    star,
     stroke,
 )
-from .glyphs import Form, figure, grid_of, navon, text_mask
-from .scene import Scene, value
-from .strokes import digit_mask, draw_digit, scan
+from .scene import DRAWINGS, Scene, value
+
+# Strokes in a unit square, y downwards; a digit has several ways, a way several strokes.
+_Way = list[list[Point]]
+
+
+def _arc(x: float, y: float, rx: float, ry: float, start: float, end: float, n: int) -> list[Point]:
+    angles = [math.radians(start + (end - start) * i / (n - 1)) for i in range(n)]
+    return [(x + rx * math.cos(a), y + ry * math.sin(a)) for a in angles]
+
+
+def _stroke(given: Any) -> list[Point]:
+    return _arc(*given["arc"]) if isinstance(given, dict) else [(x, y) for x, y in given]
+
+
+DIGITS: dict[int, list[_Way]] = {
+    int(digit): [[_stroke(one) for one in way] for way in ways] for digit, ways in DRAWINGS["digits"].items()
+}
+
+
+def draw_digit(
+    draw: ImageDraw.ImageDraw, digit: int, box: tuple[float, float, float, float], rng: Random, width: float
+) -> None:
+    """Draw one digit by one writer into a box (left, top, right, bottom), strokes ``width`` pixels wide."""
+    left, top, right, bottom = box
+    slant, wobble = rng.uniform(-0.25, 0.25), rng.uniform(0.01, 0.05)
+    for path in rng.choice(DIGITS[digit]):
+        points = [(x + rng.gauss(0, wobble), y + rng.gauss(0, wobble)) for x, y in path]
+        placed = [
+            (left + (x + slant * (0.5 - y)) * (right - left), top + y * (bottom - top)) for x, y in points
+        ]
+        stroke(draw, smooth(placed), width)
+
+
+def digit_mask(
+    digit: int,
+    rng: Random,
+    *,
+    widths: tuple[float, float] = (0.6, 0.95),
+    strokes: tuple[float, float] = (0.06, 0.15),
+) -> Image.Image:
+    """Draw one hand-drawn digit that fills most of a BIG mask; widths are drawn by chance."""
+    image, draw = mask()
+    half = rng.uniform(*widths) * BIG * 0.8 / 2
+    box = (BIG / 2 - half, BIG * 0.1, BIG / 2 + half, BIG * 0.9)
+    draw_digit(draw, digit, box, rng, BIG * rng.uniform(*strokes))
+    return image
+
+
+def scan(digit: int, rng: Random) -> Image.Image:
+    """Draw a digit as a coarse scan: a 32x32 bitmap of the strokes, counted in 4x4 blocks: 8x8, ink white."""
+    image = digit_mask(digit, rng, widths=(0.55, 1.0), strokes=(0.08, 0.17))
+    if rng.random() < 0.5:
+        image = image.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR)
+    cut = image.crop(image.getbbox())
+    width = min(32, max(6, round(32 * cut.width / cut.height * rng.uniform(0.85, 1.15))))
+    bitmap = Image.new("L", (32, 32))
+    ink = cut.resize((width, 32), Image.Resampling.BOX).point(lambda v: 255 if v > 100 else 0)
+    bitmap.paste(ink, ((32 - width) // 2 + rng.randint(-1, 1), 0))
+    return bitmap.reduce(4)
+
+
+_SEGMENTS = ["abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg"]
+_PIPS = {
+    0: [],
+    1: [4],
+    2: [0, 8],
+    3: [0, 4, 8],
+    4: [0, 2, 6, 8],
+    5: [0, 2, 4, 6, 8],
+    6: [0, 2, 3, 5, 6, 8],
+    7: [0, 2, 3, 4, 5, 6, 8],
+    8: [0, 1, 2, 3, 5, 6, 7, 8],
+    9: list(range(9)),
+}
+
+
+def segments(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Draw a digital display."""
+    lit = Image.new("RGBA", (BIG, BIG), (*jitter((24, 22, 24), rng, 18), 255))
+    draw = ImageDraw.Draw(lit)
+    colour = rng.choice(((255, 50, 40), (70, 255, 90), (90, 200, 255), (255, 190, 60), (230, 240, 230)))
+    dim = tuple(c // 7 for c in colour)
+    digits = [int(char) for char in str(value(scene.name))]
+    wide, size = (44 if len(digits) == 1 else 36), rng.uniform(7, 11)
+    for i, digit in enumerate(digits):
+        x0 = 64 - wide / 2 + (0 if len(digits) == 1 else (-28, 28)[i])
+        x1, ys = x0 + wide, (18, 64, 110)
+        lines = {
+            "a": (x0, ys[0], x1, ys[0]),
+            "b": (x1, ys[0], x1, ys[1]),
+            "c": (x1, ys[1], x1, ys[2]),
+            "d": (x0, ys[2], x1, ys[2]),
+            "e": (x0, ys[1], x0, ys[2]),
+            "f": (x0, ys[0], x0, ys[1]),
+            "g": (x0, ys[1], x1, ys[1]),
+        }
+        for key, (a, b, c, d) in lines.items():
+            dx, dy = (5, 0) if b == d else (0, 5)
+            draw.line(
+                (a + dx, b + dy, c - dx, d - dy),
+                fill=colour if key in _SEGMENTS[digit] else dim[:3],
+                width=round(size),
+            )
+    return settle(lit, rng, turn=4, scale=(0.9, 1.0))
+
+
+def _pip_face(
+    draw: ImageDraw.ImageDraw, x: float, y: float, size: float, number: int, colour: tuple[int, int, int]
+) -> None:
+    for cell in _PIPS[number]:
+        disc(draw, x + (cell % 3 - 1) * size * 0.29, y + (cell // 3 - 1) * size * 0.29, size * 0.105, colour)
+
+
+def dice(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Draw one die, or two that add up."""
+    number = value(scene.name)
+    faces = [number] if number <= 6 else [number // 2 + number % 2, number // 2]
+    if len(faces) == 2 and rng.random() < 0.5 and faces[0] < 6 and faces[1] > 1:
+        faces = [faces[0] + 1, faces[1] - 1]
+    rng.shuffle(faces)
+    image = Image.new("RGBA", (BIG, BIG))
+    body = jitter(
+        rng.choice(((245, 245, 240), (245, 245, 240), (200, 40, 40), (40, 60, 150), (30, 30, 30))), rng, 10
+    )
+    for i, face in enumerate(faces):
+        size = rng.uniform(80, 100) if len(faces) == 1 else 58
+        die = Image.new("RGBA", (BIG, BIG))
+        draw = ImageDraw.Draw(die)
+        x = 64 if len(faces) == 1 else (34, 94)[i]
+        y = 64 if len(faces) == 1 else 64 + rng.uniform(-20, 20)
+        box = (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
+        draw.rounded_rectangle(box, radius=size * 0.17, fill=body, outline=(90, 90, 90), width=2)
+        _pip_face(draw, x, y, size, face, contrast(body, rng))
+        image.alpha_composite(die.rotate(rng.uniform(-25, 25), Image.Resampling.BILINEAR, center=(x, y)))
+    return settle(image, rng, turn=10)
+
+
+def domino(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Draw the first name's pips above the second's."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    body = jitter(rng.choice(((240, 238, 228), (30, 30, 32), (120, 30, 30))), rng, 10)
+    pip = contrast(body, rng)
+    draw.rounded_rectangle((34, 4, 94, 124), radius=8, fill=body, outline=(110, 110, 110), width=2)
+    draw.line((40, 64, 88, 64), fill=pip, width=3)
+    _pip_face(draw, 64, 34, 54, value(scene.name), pip)
+    _pip_face(draw, 64, 94, 54, value(scene.other), pip)
+    return settle(image, rng, turn=8)
+
+
+def clock(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Draw the short hand at the first name, the long hand at the second."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    face = jitter(rng.choice(((245, 245, 235), (250, 250, 250), (40, 44, 60))), rng, 10)
+    dark = contrast(face, rng)
+    disc(draw, 64, 64, 60, any_colour(rng))
+    disc(draw, 64, 64, 54, face)
+    for i in range(12):
+        (x0, y0), (x1, y1) = (polygon(64, 64, r, 12)[i] for r in (44, 52))
+        draw.line((x0, y0, x1, y1), fill=dark, width=4 if i % 3 == 0 else 2)
+    hands = ((value(scene.name), 25, 9), (value(scene.other), 45, 5))
+    for hour, length, width in hands:
+        angle = math.radians(30 * hour - 90)
+        stroke(draw, [(64, 64), (64 + length * math.cos(angle), 64 + length * math.sin(angle))], width, dark)
+    disc(draw, 64, 64, 5, dark)
+    return settle(image, rng, turn=4, scale=(0.92, 1.05))
+
+
+def frame(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Draw counters in a frame of ten."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    paper, counter = jitter((250, 248, 240), rng, 8), any_colour(rng)
+    draw.rectangle((4, 36, 124, 92), fill=paper)
+    for i in range(10):
+        x, y = 4 + 24 * (i % 5), 36 + 28 * (i // 5)
+        draw.rectangle((x, y, x + 24, y + 28), outline=(40, 40, 40), width=2)
+        if i < value(scene.name):
+            disc(draw, x + 12, y + 14, 9, counter)
+    return settle(image, rng, turn=6, scale=(0.92, 1.04))
+
+
+def card(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Draw a playing card."""
+    image = Image.new("RGBA", (BIG, BIG))
+    draw = ImageDraw.Draw(image)
+    draw.rounded_rectangle(
+        (24, 2, 104, 126), radius=8, fill=(250, 250, 248), outline=(120, 120, 120), width=2
+    )
+    red = rng.random() < 0.5
+    colour = (200, 20, 30) if red else (20, 20, 24)
+    number = value(scene.name)
+    left = number if number <= 3 else 0
+    columns = [(64, left)] if left else [(46, number // 2), (82, number // 2), (64, number % 2)]
+    for x, count in columns:
+        for i in range(count):
+            y = 64 if count == 1 else 24 + 80 * i / (count - 1)
+            if red:
+                draw.polygon(polygon(x, y, 11, 4), fill=colour)
+            else:
+                draw.polygon(star(x, y, 12, 3, 0.45), fill=colour)
+    font = art.font("print", 24, rng)
+    label = "A" if number == 1 else str(number)
+    draw.text((27, 2), label, font=font, fill=colour)
+    draw.text((101, 126), label, font=font, fill=colour, anchor="rb")
+    return settle(image, rng, turn=14, scale=(0.9, 1.02))
+
 
 _ROMAN = ["N", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
 
@@ -146,14 +361,14 @@ FORMS: dict[str, Form] = {
     "roman": _roman,
     "binary": _binary,
     "word": _word,
-    "segments": counters.segments,
-    "dice": counters.dice,
-    "domino": counters.domino,
-    "clock": counters.clock,
-    "frame": counters.frame,
+    "segments": segments,
+    "dice": dice,
+    "domino": domino,
+    "clock": clock,
+    "frame": frame,
     "count": _count,
     "repeat": _repeat,
     "pair": _pair,
     "navon": _navon,
-    "card": counters.card,
+    "card": card,
 }

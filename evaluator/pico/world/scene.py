@@ -1,24 +1,18 @@
-"""What one picture shows, as far as words can tell it."""
+"""Define a scene, and the names that scenes can show with the emoji that stand for each."""
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-NUMBERS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-]
+DRAWINGS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "drawings.toml").read_text("utf-8"))
+"""Names, odds and codes: all of drawings.toml."""
+NUMBERS: list[str] = DRAWINGS["numbers"]
+CORE: list[str] = DRAWINGS["core"]
+EVERYDAY: list[str] = DRAWINGS["everyday"]
+SENSES: dict[str, dict[str, str]] = DRAWINGS["senses"]
 
 
 @dataclass(frozen=True)
@@ -54,3 +48,22 @@ class Scene:
 def value(name: str) -> int:
     """Return the number that a class name means."""
     return NUMBERS.index(name)
+
+
+def codepoint(char: str) -> str:
+    """Return the emoji's code point in hexadecimal, four digits at least, as the packages name it."""
+    return f"{ord(char):04x}"
+
+
+def _parse() -> tuple[dict[str, str], dict[str, str]]:
+    concepts: dict[str, str] = {}
+    kinds: dict[str, str] = {}
+    for kind, line in DRAWINGS["kinds"].items():
+        for entry in line.split():
+            name = "".join(char for char in entry if char.isascii())
+            concepts[name] = entry[len(name) :]
+            kinds[name] = kind
+    return concepts, kinds
+
+
+CONCEPTS, KIND = _parse()

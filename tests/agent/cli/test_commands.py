@@ -33,8 +33,7 @@ from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
-from promptclimb.evaluator.scoring import SplitScores
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, SplitScores
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.few_shots import pictures

@@ -15,10 +15,10 @@ import pytest
 from promptclimb.agent.cli import live_page as module
 from promptclimb.agent.cli.live_page import ENDED, MOST_READERS, LivePage, live_page
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.events import Noted, RunOpened, SearchStarted, StartingTemplatesScored, TemplateScored
 from promptclimb.agent.events.log import FILE_NAME, EventLog
 from promptclimb.agent.position import Position
+from promptclimb.evaluator.errors import UsageError
 
 EVIL = "<script>alert(1)</script> {}"
 STARTED = SearchStarted(

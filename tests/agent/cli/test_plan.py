@@ -15,12 +15,12 @@ from promptclimb.agent.cli.expected import expected
 from promptclimb.agent.cli.longest import LONGEST_NAME, LONGEST_WORD, longest_requests
 from promptclimb.agent.cli.plan import plan, plan_of_suite
 from promptclimb.agent.cli.rehearsal import Rehearsed
-from promptclimb.agent.errors import TokenUsage, UselessAnswerError
+from promptclimb.agent.errors import UselessAnswerError
 from promptclimb.agent.llm.member import MORE_TOKENS
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import EvaluatorInfo, Score, Verdict
+from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.telling import MOST_NAMES
 from tests.fakes.clock import run_virtual
 

@@ -22,7 +22,7 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.study.study_document import findings
 from promptclimb.agent.study.study_file import Study
 from promptclimb.agent.study.transfer import Carried
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
@@ -348,7 +348,11 @@ def test_the_example_on_the_page_is_a_study(unread: list[str], capsys: pytest.Ca
     Path("example.toml").write_text(example)
     assert main(["suite", "example.toml", "--dry-run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {group["method"] for group in found["groups"]} == {"guided, with description", "guided, class names only", "random"}
+    assert {group["method"] for group in found["groups"]} == {
+        "guided, with description",
+        "guided, class names only",
+        "random",
+    }
     table = page.partition("| key |")[2].partition("\n\n")[0]
     keys = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert keys == set(Study.model_fields)

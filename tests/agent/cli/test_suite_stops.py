@@ -17,7 +17,6 @@ import tomli_w
 
 from promptclimb.agent.cli import suite
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.errors import ModelError
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.lock import lock_folder
 from promptclimb.agent.store.run import Store
@@ -25,6 +24,7 @@ from promptclimb.agent.study import study_document, white_box_runs
 from promptclimb.agent.study.grid import cells_of
 from promptclimb.agent.study.made import fit
 from promptclimb.agent.study.transfer import Carried
+from promptclimb.evaluator.errors import ModelError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Verdict
 from promptclimb.evaluator.spec import EvaluatorSpec

@@ -22,9 +22,9 @@ from promptclimb.agent.config.sources import (
     spec_from_sources,
     to_toml,
 )
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 NO_LLM = {"method": "random"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from promptclimb.agent.config.description import MAX_CHARACTERS, parse_description, text_or_file
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import build, from_sources, read_toml, to_toml
-from promptclimb.agent.errors import ConfigError
+from promptclimb.evaluator.errors import ConfigError
 
 NO_LLM = {"method": "random"}
 

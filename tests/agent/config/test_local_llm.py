@@ -17,7 +17,7 @@ from promptclimb.agent.config.local_llm import (
 from promptclimb.agent.config.reading import style_of
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import absolute
-from promptclimb.agent.errors import ConfigError
+from promptclimb.evaluator.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.errors import ConfigError, UsageError
 from promptclimb.agent.events import (
     Bus,
     DefaultTemplateScored,
@@ -36,6 +35,7 @@ from promptclimb.agent.events.trackers.figures import (
 )
 from promptclimb.agent.events.trackers.known import TRACKERS, check_trackers, parse_track
 from promptclimb.agent.position import Position
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.words import reply_text
 

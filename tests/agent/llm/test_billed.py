@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import TokenUsage
 from promptclimb.agent.llm.billed import billed
+from promptclimb.agent.token_usage import TokenUsage
 
 SUMS = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 

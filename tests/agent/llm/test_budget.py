@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.agent.config.fields import Price
-from promptclimb.agent.errors import BudgetSpentError, ConfigError, TokenUsage
+from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.usage import NOTHING, Usage, cost
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.clock import run_virtual, virtual_time
 
 PRICE = Price(prompt=0.15, completion=0.6)

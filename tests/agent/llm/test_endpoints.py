@@ -18,7 +18,7 @@ import promptclimb.agent.llm.endpoints
 import promptclimb.agent.llm.preflight
 from promptclimb import SearchConfig
 from promptclimb.agent.config.fields import EndpointConfig
-from promptclimb.agent.errors import ConfigError, EndpointError, InterruptedRunError, TokenUsage
+from promptclimb.agent.errors import EndpointError, InterruptedRunError
 from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.endpoint import Endpoint
@@ -27,6 +27,8 @@ from promptclimb.agent.llm.preflight import Seen
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
 KEY = "sk-0123456789abcdef"

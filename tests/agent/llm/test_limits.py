@@ -9,9 +9,10 @@ import pytest
 
 from promptclimb.agent.config.fields import Price
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import BudgetSpentError, TokenUsage
+from promptclimb.agent.errors import BudgetSpentError
 from promptclimb.agent.llm.budget import Budget, Limits
 from promptclimb.agent.llm.usage import NOTHING, Usage
+from promptclimb.agent.token_usage import TokenUsage
 from tests.fakes.clock import virtual_time
 
 LITTLE = TokenUsage(1, 1)

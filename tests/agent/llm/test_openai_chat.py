@@ -22,7 +22,6 @@ from aiohttp import web
 from promptclimb.agent.errors import (
     BadRequestError,
     ChatError,
-    ConfigError,
     ContextTooLongError,
     FatalChatError,
     FlaggedRequestError,
@@ -30,7 +29,6 @@ from promptclimb.agent.errors import (
     ModelNotFoundError,
     QuotaSpentError,
     RateLimitedError,
-    TokenUsage,
     TransientChatError,
     UselessAnswerError,
 )
@@ -43,6 +41,8 @@ from promptclimb.agent.llm.translate import from_reply, translate
 from promptclimb.agent.llm.types import HASHED_MAX_TOKENS, ChatRequest, asked_tokens
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.agent.stop import Stop
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -24,9 +24,10 @@ from genai_prices.types import (
 )
 
 from promptclimb.agent.config.fields import AUTO, Price
-from promptclimb.agent.errors import ConfigError, TokenUsage
 from promptclimb.agent.llm import price_table
 from promptclimb.agent.llm.price_table import priced, row_of
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 URL = "https://api.vendor.test/v1"

@@ -19,7 +19,6 @@ from promptclimb.agent.errors import (
     BadRequestError,
     BudgetSpentError,
     ChatError,
-    ConfigError,
     GaveUpError,
     KeyRejectedError,
     ModelNotFoundError,
@@ -27,7 +26,6 @@ from promptclimb.agent.errors import (
     RateLimitedError,
     RequestFailedError,
     RequestTooLargeError,
-    TokenUsage,
     TransientChatError,
     UselessAnswerError,
 )
@@ -52,6 +50,8 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NOTHING, Bill, Usage
 from promptclimb.agent.position import Position
 from promptclimb.agent.store import Store
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.clock import run_virtual, virtual_time
 

@@ -12,12 +12,13 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import RateLimitedError, TokenUsage, UselessAnswerError
+from promptclimb.agent.errors import RateLimitedError, UselessAnswerError
 from promptclimb.agent.llm.answers import Reply, read_answer
 from promptclimb.agent.llm.openai_chat import OpenAIChat
 from promptclimb.agent.llm.streamed import whole
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
+from promptclimb.agent.token_usage import TokenUsage
 
 ANSWER = "- a photo of a {}\n- the {}, seen\u2028twice"
 USAGE = {"prompt_tokens": 5, "completion_tokens": 9, "total_tokens": 14}

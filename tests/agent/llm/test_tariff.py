@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import TokenUsage
 from promptclimb.agent.llm.tariff import Tariff
 from promptclimb.agent.rates import Rates
+from promptclimb.agent.token_usage import TokenUsage
 from tests.agent.test_rates import usages
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from promptclimb.agent.config.fields import Price
-from promptclimb.agent.errors import TokenUsage
 from promptclimb.agent.llm.told_price import ToldPrice
+from promptclimb.agent.token_usage import TokenUsage
 
 GIVEN = Price(prompt=1.0, completion=2.0)
 

@@ -16,7 +16,7 @@ from promptclimb.agent.results.guessing import (
     verdict_on,
 )
 from promptclimb.agent.results.result import Best, Dataset, Inspected, SearchResult, Sizes
-from promptclimb.evaluator.inspection import ClassAccuracy
+from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
 

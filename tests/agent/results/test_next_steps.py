@@ -12,11 +12,11 @@ from PIL import Image
 
 from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.next_steps import next_steps
+from promptclimb.agent.results.notes import UNOPENED
 from promptclimb.agent.results.open_clip_lines import use_of
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
-    UNOPENED,
     Best,
     Dataset,
     Ensemble,
@@ -28,7 +28,7 @@ from promptclimb.agent.results.result import (
 )
 from promptclimb.agent.results.run_state import RunState
 from promptclimb.agent.results.run_view import RunView
-from promptclimb.evaluator.inspection import ClassAccuracy
+from promptclimb.evaluator.scoring import ClassAccuracy
 from tests.fakes.small_result import small_result
 
 KNOWS: dict[str, Any] = {

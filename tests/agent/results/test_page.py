@@ -12,10 +12,10 @@ import pytest
 from promptclimb.agent.results.course import Course, Refused, course_of_rows
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
 from promptclimb.agent.results.gain import Examined, gain_of
+from promptclimb.agent.results.notes import UNOPENED
 from promptclimb.agent.results.page import render
 from promptclimb.agent.results.page_parts import MAX_ROWS
 from promptclimb.agent.results.result import (
-    UNOPENED,
     Best,
     Dataset,
     Ensemble,
@@ -28,7 +28,7 @@ from promptclimb.agent.results.result import (
 )
 from promptclimb.agent.results.run_state import RunState
 from promptclimb.agent.results.run_view import RunView
-from promptclimb.evaluator.inspection import ClassAccuracy, Confusion
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
 from tests.fakes.small_result import row, small_result
 
 EVIL = "<script>alert('{}')</script> & \"{}\""

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.result import UNOPENED, Ensemble, SearchResult, Sizes
+from promptclimb.agent.results.notes import UNOPENED
+from promptclimb.agent.results.result import Ensemble, SearchResult, Sizes
 from tests.fakes.small_result import small_result
 
 DOCUMENTED = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError, StoreExistsError, UsageError
+from promptclimb.agent.errors import StoreExistsError
 from promptclimb.agent.results.run_dir import (
     check_files,
     check_run_dir,
@@ -18,6 +18,7 @@ from promptclimb.agent.results.run_dir import (
     write_atomically,
     write_result,
 )
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from tests.fakes.small_result import small_result
 
 

@@ -7,16 +7,11 @@ import threading
 
 import pytest
 
-from promptclimb.agent.errors import (
-    BudgetSpentError,
-    ConfigError,
-    FatalChatError,
-    TokenUsage,
-    TransientChatError,
-    UselessAnswerError,
-)
+from promptclimb.agent.errors import BudgetSpentError, FatalChatError, TransientChatError, UselessAnswerError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.search.adapters import GivenChat
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import virtual_time
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.llm.usage import Bill, Usage
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.results.run_dir import STORE
@@ -20,6 +19,7 @@ from promptclimb.agent.search.suite import Cell, run_cell
 from promptclimb.agent.search.suite_summary import summary
 from promptclimb.agent.search.unfinished import Found, NotRun, Refusals, Stopped
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.small_result import small_result
 

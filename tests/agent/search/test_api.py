@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError, StoreCorruptError, UsageError
+from promptclimb.agent.errors import StoreCorruptError
 from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.results.run_state import runs_in
 from promptclimb.agent.search.api import (
@@ -25,6 +25,7 @@ from promptclimb.agent.search.api import (
     search_sync,
 )
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.clock import run_virtual

@@ -9,15 +9,15 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.config.sources import from_sources
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.result import ENDED_EARLY
+from promptclimb.agent.results.notes import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.endings import Endings
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
 from promptclimb.prompts.template import Template

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from promptclimb import EvaluatorSpec, SearchConfig, evaluate
-from promptclimb.agent.errors import EvaluatorError, UsageError
+from promptclimb.evaluator.errors import EvaluatorError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
+from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection
 
 SPEC = EvaluatorSpec(data="words")
 TEMPLATES = ["the {}", "a photo of a {}", "the {}"]

@@ -15,12 +15,12 @@ import pytest
 
 from promptclimb import SearchResult
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError, EvaluationFailedError
+from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Session
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import ClassAccuracy, Inspection
-from promptclimb.evaluator.scoring import Rejection, Score, SplitScores, Verdict
+from promptclimb.evaluator.scoring import ClassAccuracy, Inspection, Rejection, Score, SplitScores, Verdict
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual
 

@@ -10,21 +10,27 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import EvaluationFailedError, PromptclimbError
+from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.llm.usage import Bill
 from promptclimb.agent.llm.usage import Usage as LedgerUsage
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
+from promptclimb.agent.results.notes import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED
+from promptclimb.agent.results.result import SearchResult
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
-from promptclimb.evaluator.errors import DataError
+from promptclimb.evaluator.errors import DataError, PromptclimbError
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.scoring import Score, SplitScores
+from promptclimb.evaluator.scoring import (
+    ClassAccuracy,
+    Confusion,
+    Inspection,
+    Predictions,
+    Score,
+    SplitScores,
+)
 from promptclimb.prompts.template import Template
 
 CONFIG = SearchConfig(data="fake", method="random", ensemble_size=2)

@@ -12,10 +12,11 @@ import pytest
 
 from promptclimb import SearchConfig, resume_sync, search_sync
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.errors import ConfigError, StoreMismatchError, UsageError
+from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.search.given import check_given, name_of, names_of
 from promptclimb.agent.search.inputs import known_identity
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual

@@ -11,13 +11,14 @@ import pytest
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import InterruptedRunError, UsageError
+from promptclimb.agent.errors import InterruptedRunError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.stop import Stop
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
 from tests.fakes.clock import run_virtual

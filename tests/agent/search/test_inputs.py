@@ -10,9 +10,10 @@ import pytest
 
 from promptclimb import resume, search
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError, StoreMismatchError
+from promptclimb.agent.errors import StoreMismatchError
 from promptclimb.agent.results.run_config import stored_config
 from promptclimb.agent.search.inputs import identity_of, known_identity, read_pool
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
 from promptclimb.prompts.caption_grammar import all_of_grammar, grammar

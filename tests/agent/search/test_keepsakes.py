@@ -16,8 +16,7 @@ from promptclimb.agent.search.keepsakes import MOST_PICTURES, details_of
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.search.scored import Scored
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.illustrating import Thumbnail
-from promptclimb.evaluator.scoring import Score
+from promptclimb.evaluator.scoring import Score, Thumbnail
 from promptclimb.prompts.template import Template
 
 LABELS = (0, 0, 0, 1, 1, 1)

@@ -11,7 +11,6 @@ import pytest
 from promptclimb.agent.config.fields import MOST_FROM_FILE
 from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.events import (
     AnswerReceived,
     Event,
@@ -28,6 +27,7 @@ from promptclimb.agent.search import restart as module
 from promptclimb.agent.search.methods import Ask, Consult, Feedback, Propose, Steps, View
 from promptclimb.agent.search.restart import Restart, Skipped
 from promptclimb.agent.search.seeds import derived
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
 from promptclimb.prompts.requests import Message

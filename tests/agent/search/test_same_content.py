@@ -14,11 +14,11 @@ import tomli_w
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import DataError
 from promptclimb.agent.search import same_content
 from promptclimb.agent.search.same_content import SHOTS, TEST, WEIGHTS, Contents, Made
-from promptclimb.evaluator.datasets import load_data
-from promptclimb.evaluator.datasets.content import content_of, file_digest
+from promptclimb.evaluator.datasets.checks import content_of, file_digest
+from promptclimb.evaluator.datasets.loading import load_data
+from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.pico import models
 from tests.agent.search.test_suite import pictures

@@ -23,9 +23,7 @@ from promptclimb.agent.errors import (
     RestartCancelledError,
     StoreExistsError,
     StoreMismatchError,
-    TokenUsage,
     TransientChatError,
-    UsageError,
     UselessAnswerError,
 )
 from promptclimb.agent.events import Event, TemplateScored
@@ -36,6 +34,8 @@ from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
+from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
 from tests.fakes.clock import run_virtual, virtual_time

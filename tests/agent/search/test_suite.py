@@ -15,13 +15,14 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import data_sets_of, seeds_of
 from promptclimb.agent.cli.suite_table import summary_text
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError, DataError
 from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.result import UNOPENED, Best, Dataset, Ensemble, SearchResult, Sizes
+from promptclimb.agent.results.notes import UNOPENED
+from promptclimb.agent.results.result import Best, Dataset, Ensemble, SearchResult, Sizes
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.search.suite import Cell, check_cells, folder_name
 from promptclimb.agent.search.suite_summary import spread, summary
 from promptclimb.agent.store import Store
+from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.black_box import stand_in

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from promptclimb.agent.search import votes
 from promptclimb.agent.search.last_look import ensemble_of
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.scoring import SplitScores
+from promptclimb.evaluator.scoring import Predictions, SplitScores
 
 TRUE = (0, 1, 2, 0, 1, 2)
 RANKED = [f"{letter} {{}}" for letter in "abcdefghijkl"]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.errors import ConfigError, StoreCorruptError, StoreVersionError
+from promptclimb.agent.errors import StoreCorruptError, StoreVersionError
 from promptclimb.agent.llm.endpoint import Reply
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import NO_BILL, Bill, Usage
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.shared import SharedAsker, SharedCache, SharedScorer, check_cache
 from promptclimb.agent.versions import program_version
-from promptclimb.evaluator.errors import ScoringFailedError
+from promptclimb.evaluator.errors import ConfigError, ScoringFailedError
 from promptclimb.evaluator.scoring import NOT_A_NUMBER, Rejection, Score, Verdict
 
 

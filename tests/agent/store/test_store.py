@@ -29,7 +29,6 @@ from promptclimb.agent.errors import (
     StoreMismatchError,
     StoreMissingError,
     StoreVersionError,
-    UsageError,
 )
 from promptclimb.agent.llm.types import ChatAnswer
 from promptclimb.agent.llm.usage import Bill, Usage
@@ -38,6 +37,7 @@ from promptclimb.agent.store import Store, StoredAnswer, StoredScore
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.agent.store.run import _appear
 from promptclimb.agent.versions import program_version
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.scoring import Rejection, Score
 from tests.paths import ROOT
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.errors import DataError, ModelError, UsageError
 from promptclimb.agent.study import beforehand
 from promptclimb.agent.study.beforehand import check_cells
 from promptclimb.agent.study.grid import cells_of
+from promptclimb.evaluator.errors import DataError, ModelError, UsageError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.white_box import Planned, check_model
+from promptclimb.evaluator.white_box.running import Planned, check_model
 from tests.agent.search.test_suite import pictures
 from tests.fakes.study_outcomes import study
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.study.beforehand import check_budget, check_size
 from promptclimb.agent.study.grid import cells_of, refuse_deciding
+from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.study_outcomes import cells, study
 
 

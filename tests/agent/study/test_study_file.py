@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.study.file_parts import NOT_OPTIONS, OPTIONS
 from promptclimb.agent.study.study_file import Study, read_study
+from promptclimb.evaluator.errors import ConfigError
 
 BASE = 'data = ["dice"]\nmethods = ["random"]\n'
 ASKING = 'data = ["dice"]\nmethods = ["pn"]\n'

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.errors import ConfigError, UsageError
 from promptclimb.agent.search.same_content import Contents
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.study import white_box_runs
@@ -17,8 +16,9 @@ from promptclimb.agent.study.comparing import differences
 from promptclimb.agent.study.grid import StudyCell, cells_of
 from promptclimb.agent.study.outcomes import blocks_of
 from promptclimb.agent.study.white_box_runs import FITTED, fitted, is_fitted
-from promptclimb.evaluator.predicting import Predictions
-from promptclimb.evaluator.white_box import WhiteBoxResult
+from promptclimb.evaluator.errors import ConfigError, UsageError
+from promptclimb.evaluator.scoring import Predictions
+from promptclimb.evaluator.white_box.references import WhiteBoxResult
 from tests.fakes.study_outcomes import outcome, study
 
 METHODS = ["random", {"name": "probe", "method": "linear-probe", "c": 1.0}]

@@ -14,7 +14,8 @@ from PIL import Image
 
 from promptclimb.evaluator.datasets.values import Item
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.pico import models, sets
+from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.pico.models import bundled_models
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.data_sets import load
 from tests.paths import ROOT
@@ -34,13 +35,13 @@ def open_clips_features(model: Any, preprocess: Any, items: tuple[Item, ...]) ->
     return torch.cat(found)
 
 
-TURNS = [(models()[place % 2], name) for place, name in enumerate(sets.names())]
+TURNS = [(bundled_models()[place % 2], name) for place, name in enumerate(sets.names())]
 """Each set under one of the two models: what could differ is the tower and the text, and both see both."""
 
 
 @pytest.mark.parametrize(
     ("bundled", "name"),
-    [*TURNS, *((bundled, "digits") for bundled in models())],
+    [*TURNS, *((bundled, "digits") for bundled in bundled_models())],
     ids=lambda value: value if isinstance(value, str) else value["name"],
 )
 def test_accuracies_on_bundled_sets_are_open_clips_own(bundled: dict[str, str], name: str) -> None:

@@ -14,11 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from promptclimb.evaluator.clip.images import ImageEncoder, image_encoder
-from promptclimb.evaluator.clip.images.altered import altered_views
-from promptclimb.evaluator.clip.images.feature_file import HEADER, FeatureFile
-from promptclimb.evaluator.clip.models import load_model
-from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
+from promptclimb.evaluator.clip import images as image_encoder
+from promptclimb.evaluator.clip.feature_store import HEADER, FeatureFile
+from promptclimb.evaluator.clip.images import ImageEncoder, augmented_copies
+from promptclimb.evaluator.clip.models import LoadedModel, load_model
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.seen_files import SETTLED_NS, SeenFiles
 from tests.fakes.tiny_clip import save_weights
@@ -212,7 +211,7 @@ def test_views_are_the_models_own_in_the_order_of_the_images(
     model: Any = loaded.model
     for place, path in enumerate(paths):
         mark = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        views = altered_views(Image.open(path).convert("RGB"), 5, mark)
+        views = augmented_copies(Image.open(path).convert("RGB"), 5, mark)
         for view, vector in zip(views, found.vectors[5 * place : 5 * place + 5], strict=True):
             own = model.encode_image(loaded.preprocess(view)[None], normalize=True)[0]
             assert (own - vector).abs().max() < 1e-6

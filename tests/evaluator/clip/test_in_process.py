@@ -22,10 +22,8 @@ from promptclimb.evaluator.errors import (
     ModelError,
     TemplateRejectedError,
 )
-from promptclimb.evaluator.inspection import Inspector
 from promptclimb.evaluator.open import open_evaluator
-from promptclimb.evaluator.predicting import Predictor
-from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Rejection, Score
+from promptclimb.evaluator.scoring import MOST_CONFUSED, Evaluator, Inspector, Predictor, Rejection, Score
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.tiny_clip import save_weights
 
@@ -165,7 +163,7 @@ def test_scores_tell_of_views_where_there_are_any(spec: EvaluatorSpec, evaluator
 def test_views_go_by_the_black_box_of_their_own_images(spec: EvaluatorSpec) -> None:
     """A view is classified as an image is: those of train and val that are right, over all."""
     model = opened(spec, views=2)
-    views: Any = model._views
+    views: Any = model.views
     vectors = model.classifier(["{}"])
     right = (np.asarray(views.features) @ vectors.T).argmax(axis=1) == np.asarray(views.labels)
     (score,) = model.score(["{}"])
@@ -191,16 +189,16 @@ def test_the_test_split_is_opened_only_to_examine(
     spec: EvaluatorSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scoring never touches the test images; examining reads them once."""
-    from promptclimb.evaluator.datasets import SealedTest
+    from promptclimb.evaluator.datasets.values import HeldOutTest
 
     openings: list[int] = []
-    open_items = SealedTest.open
+    open_items = HeldOutTest.open
 
-    def counting(sealed: SealedTest) -> Any:
+    def counting(sealed: HeldOutTest) -> Any:
         openings.append(1)
         return open_items(sealed)
 
-    monkeypatch.setattr(SealedTest, "open", counting)
+    monkeypatch.setattr(HeldOutTest, "open", counting)
     found = opened(spec)
     found.score(TEMPLATES)
     assert not openings

@@ -15,17 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from promptclimb.evaluator import network
-from promptclimb.evaluator.clip.models import (
-    best_dtype,
-    check_named,
-    devices,
-    load_model,
-    names,
-    parse_devices,
-    pretrained_pairs,
-)
-from promptclimb.evaluator.clip.models.checkpoints import read_state
-from promptclimb.evaluator.clip.models.open_clip_model import LoadedModel
+from promptclimb.evaluator.clip import model_files as names
+from promptclimb.evaluator.clip.model_files import check_named, pretrained_pairs, read_state
+from promptclimb.evaluator.clip.models import LoadedModel, best_dtype, devices, load_model, parse_devices
 from promptclimb.evaluator.errors import ModelError
 from tests.fakes.tiny_clip import config, register, save_weights, tiny
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from promptclimb.evaluator.custom import as_evaluator
-from promptclimb.evaluator.custom.black_box import ScorerEvaluator
+from promptclimb.evaluator.custom.adapter import ScorerEvaluator, as_evaluator
 from promptclimb.evaluator.errors import (
     ConfigError,
     ConsumerError,
@@ -22,9 +21,17 @@ from promptclimb.evaluator.errors import (
     TemplateRejectedError,
 )
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import ClassAccuracy, Confusion, Inspection, Inspector
-from promptclimb.evaluator.predicting import Predictions, Predictor
-from promptclimb.evaluator.scoring import Rejection, Score, SplitScores
+from promptclimb.evaluator.scoring import (
+    ClassAccuracy,
+    Confusion,
+    Inspection,
+    Inspector,
+    Predictions,
+    Predictor,
+    Rejection,
+    Score,
+    SplitScores,
+)
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 SPEC = EvaluatorSpec(data="mine")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.evaluator.custom import open_custom, pinned
+from promptclimb.evaluator.custom.adapter import open_custom, pinned
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.open import open_evaluator

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 from promptclimb.evaluator.datasets.readers.torchvision_sets import SPLITS
-from promptclimb.evaluator.datasets.sampling.rule_split import TEST_SHARE, VAL_SHARE
+from promptclimb.evaluator.datasets.sampling import TEST_SHARE, VAL_SHARE
 from tests.paths import ROOT
 
 PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")

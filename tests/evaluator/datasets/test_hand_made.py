@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from promptclimb.evaluator.datasets import known
 from promptclimb.evaluator.datasets.hand_made import OPENAI, PLAIN, for_dataset, hand_made
+from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers import bundled
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN
 
 # How many templates OpenAI published for each data set.
 PUBLISHED = {

@@ -13,9 +13,12 @@ import pytest
 from PIL import Image
 
 from promptclimb.evaluator import seen_files
-from promptclimb.evaluator.datasets import check_readable, describe, known, loading
+from promptclimb.evaluator.datasets import loading
+from promptclimb.evaluator.datasets.checks import check_readable
+from promptclimb.evaluator.datasets.loading import known
 from promptclimb.evaluator.datasets.readers import bundled
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN
+from promptclimb.evaluator.datasets.values import describe
 from promptclimb.evaluator.errors import DataError, UsageError
 from tests.evaluator.datasets.conftest import MakeImages
 from tests.fakes.data_sets import load
@@ -207,8 +210,9 @@ def test_a_split_without_test_images_of_a_class_says_so(tmp_path: Path, make_ima
 def test_neither_torch_nor_scikit_learn_is_imported_to_read_a_folder() -> None:
     """The room is cheap to enter: a listing of data sets waits for no library."""
     code = (
-        "import sys, evaluator.datasets, evaluator.datasets.hand_made as made; made.for_dataset('dtd'); "
-        "evaluator.datasets.known(); print({'torch', 'sklearn', 'open_clip', 'datasets'} & set(sys.modules))"
+        "import sys, evaluator.datasets.loading as loading, evaluator.datasets.hand_made as made; "
+        "made.for_dataset('dtd'); loading.known(); "
+        "print({'torch', 'sklearn', 'open_clip', 'datasets'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from promptclimb.evaluator.datasets.thumbnails import SIDE, thumbnail
+from promptclimb.evaluator.datasets.pictures import SIDE, thumbnail
 
 
 def test_a_thumbnail_is_a_small_jpeg_of_the_whole_image(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.pico.world.art import ASSETS
-from promptclimb.evaluator.pico.world.odds import TWO
-from promptclimb.evaluator.pico_training.gather_art import HAND_FONTS, PRINT_FONTS, SOURCES
+from promptclimb.evaluator.pico.world.scenes import TWO
+from training.gather_art import HAND_FONTS, PRINT_FONTS, SOURCES
 
 
 @pytest.mark.parametrize("name", sets.names())

@@ -7,12 +7,13 @@ from random import Random
 import numpy as np
 import pytest
 
-from promptclimb.evaluator.pico.world import Art, Scene, caption, compose, draw, grammar, sample
-from promptclimb.evaluator.pico.world.conditions import CONDITIONS
-from promptclimb.evaluator.pico.world.media import MEDIA
-from promptclimb.evaluator.pico.world.odds import TWO, WEIGHTS, names_of
-from promptclimb.evaluator.pico.world.scene import NUMBERS, value
-from promptclimb.evaluator.pico.world.strokes import scan
+from promptclimb.evaluator.pico.world import captions as grammar
+from promptclimb.evaluator.pico.world.art import Art
+from promptclimb.evaluator.pico.world.captions import caption
+from promptclimb.evaluator.pico.world.media import CONDITIONS, MEDIA
+from promptclimb.evaluator.pico.world.numbers import scan
+from promptclimb.evaluator.pico.world.scene import NUMBERS, Scene, value
+from promptclimb.evaluator.pico.world.scenes import TWO, WEIGHTS, compose, draw, names_of, sample
 
 FORMS = [
     (family, form)

@@ -9,8 +9,8 @@ import torch
 
 from promptclimb.evaluator.clip.zero_shot import correct, decide
 from promptclimb.evaluator.errors import ConfigError
-from promptclimb.evaluator.white_box import context_optimization as coop
-from promptclimb.evaluator.white_box.reference_options import CoopOptions
+from promptclimb.evaluator.white_box import coop
+from promptclimb.evaluator.white_box.references import CoopOptions
 from tests.fakes.few_shots import NAMES, few_shots
 
 SHORT = CoopOptions(context=4, epochs=30, lr=0.02)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from promptclimb.evaluator.clip.zero_shot import correct, decide
 from promptclimb.evaluator.white_box import cross_modal
-from promptclimb.evaluator.white_box.reference_options import CrossModalOptions
+from promptclimb.evaluator.white_box.references import CrossModalOptions
 from tests.fakes.few_shots import NAMES, few_shots
 
 

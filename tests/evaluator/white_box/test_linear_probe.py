@@ -10,7 +10,7 @@ import torch
 from promptclimb.evaluator.clip.zero_shot import Labelled, correct
 from promptclimb.evaluator.errors import DataError
 from promptclimb.evaluator.white_box import linear_probe
-from promptclimb.evaluator.white_box.reference_options import LinearProbeOptions
+from promptclimb.evaluator.white_box.references import LinearProbeOptions
 from tests.fakes.few_shots import NAMES, few_shots
 
 

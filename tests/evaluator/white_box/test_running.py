@@ -12,7 +12,8 @@ import pytest
 
 from promptclimb.evaluator.errors import ConfigError, DataError, ModelError
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.evaluator.white_box import REFERENCES, check_reference, names_in, run, run_all
+from promptclimb.evaluator.white_box.references import REFERENCES, check_reference, names_in
+from promptclimb.evaluator.white_box.running import run, run_all
 from tests.fakes.few_shots import pictures
 from tests.paths import ROOT
 
@@ -92,7 +93,7 @@ def test_every_reference_has_a_file_and_options_that_fit(name: str) -> None:
 def test_what_cannot_be_run_is_refused_before_anything_is_loaded(spec: EvaluatorSpec) -> None:
     """A black box of the user's own; a split without images; a wrong option."""
     own = EvaluatorSpec(data="words", evaluator="tests.fakes.black_box:opened")
-    with pytest.raises(ConfigError, match="of your own is none"):
+    with pytest.raises(ConfigError, match="a custom scorer is not one"):
         run("coop", own)
     with pytest.raises(ConfigError, match="lr=-1"):
         run("coop", EvaluatorSpec(data="not-there"), options={"lr": -1})
@@ -119,7 +120,7 @@ def test_what_chooses_on_val_needs_such_images(name: str, spec: EvaluatorSpec, t
 def test_naming_references_needs_no_torch() -> None:
     """They can be listed and checked in no time."""
     code = (
-        "import sys, promptclimb.evaluator.white_box as w; w.check_reference('coop-tuned'); "
+        "import sys, promptclimb.evaluator.white_box.references as w; w.check_reference('coop-tuned'); "
         "print(sorted({'torch', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

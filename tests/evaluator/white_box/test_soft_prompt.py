@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from promptclimb.evaluator.errors import ModelError
-from promptclimb.evaluator.white_box.soft_prompt import SoftPrompt, embedded
+from promptclimb.evaluator.white_box.coop import SoftPrompt, embedded
 from tests.fakes.few_shots import NAMES, few_shots
 from tests.fakes.tiny_clip import FAST, PLAIN, tiny
 

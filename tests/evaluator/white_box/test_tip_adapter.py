@@ -8,7 +8,7 @@ import torch
 
 from promptclimb.evaluator.clip.zero_shot import correct, decide
 from promptclimb.evaluator.white_box import tip_adapter as tip
-from promptclimb.evaluator.white_box.reference_options import TipAdapterOptions
+from promptclimb.evaluator.white_box.references import TipAdapterOptions
 from tests.fakes.few_shots import few_shots
 
 

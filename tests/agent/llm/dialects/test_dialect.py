@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.dialects.contexts import room, shortened, silently_cut, size
 from promptclimb.agent.llm.dialects.dialect import Dialect, Sent
 from promptclimb.agent.llm.dialects.keys import clean_key, is_azure, key_headers
 from promptclimb.agent.llm.dialects.refusals import Overlong
 from promptclimb.agent.llm.types import ChatRequest
+from promptclimb.evaluator.errors import ConfigError
 from prompts.requests import Message
 
 USER: Message = {"role": "user", "content": "hello"}

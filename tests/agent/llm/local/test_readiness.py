@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import EndpointError, PromptclimbError
+from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.events import Bus, Event, ModelFetched, Noted
 from promptclimb.agent.llm.local import is_available, make_ready, model_name, readiness
 from promptclimb.agent.search.inputs import FALLBACK, fallen_back, with_fallback
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.search.suite import Cell, check_cells
-from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.errors import PromptclimbError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 Model = Callable[..., Path]

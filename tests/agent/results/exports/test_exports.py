@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.errors import UsageError
 from promptclimb.agent.results.exports import FORMS, export, which
 from promptclimb.agent.results.exports.forms import Found, coop
 from promptclimb.agent.results.gain import Difference, Gain
 from promptclimb.agent.results.result import Best, Ensemble, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
+from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
 

@@ -21,8 +21,7 @@ from promptclimb.agent.search.methods import Ask, Feedback, Propose, Step, View
 from promptclimb.agent.search.methods.guided import FIRST_ANSWERS, METHOD
 from promptclimb.agent.search.scored import Scored
 from promptclimb.evaluator.fakes import FakeEvaluator
-from promptclimb.evaluator.inspection import Confusion
-from promptclimb.evaluator.scoring import Score, Verdict
+from promptclimb.evaluator.scoring import Confusion, Score, Verdict
 from promptclimb.prompts.pools import BUILT_IN
 from promptclimb.prompts.requests import Outcome
 from promptclimb.prompts.template import Template

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from promptclimb.evaluator.clip.texts import products
-from promptclimb.evaluator.clip.texts.products import linear
+from promptclimb.evaluator.clip.texts import tower as products
+from promptclimb.evaluator.clip.texts.tower import linear
 
 
 @pytest.fixture(params=["as here", "torch's own"])

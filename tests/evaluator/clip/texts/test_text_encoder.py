@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import promptclimb.evaluator.clip.texts.text_encoder as encoder_module
-from promptclimb.evaluator.clip.texts.replicas import ReplicatedEncoder
-from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
+from promptclimb.evaluator.clip.texts.text_encoder import ReplicatedEncoder, TextEncoder
 from promptclimb.evaluator.scoring import Rejection
 from tests.fakes.tiny_clip import FAST, PLAIN, tiny
 

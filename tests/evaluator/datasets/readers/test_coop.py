@@ -10,9 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets.readers.coop.imagenet import SPLIT_FILE
-from promptclimb.evaluator.datasets.readers.coop.layouts import ELEVEN
-from promptclimb.evaluator.datasets.readers.coop.split_file import parse_split
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN, IMAGENET_SPLIT_FILE, parse_split
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import stand_in, unless_refused
 from tests.fakes.data_sets import load
@@ -130,7 +128,7 @@ def test_imagenet_is_read_from_its_folders(tmp_path: Path) -> None:
         )
     }
     split["test"] = [[f"val/n01/val{number}.JPEG", 0, "shark"] for number in (2, 3)]
-    (home / SPLIT_FILE).write_text(json.dumps(split), "utf-8")
+    (home / IMAGENET_SPLIT_FILE).write_text(json.dumps(split), "utf-8")
     assert len(load("imagenet", data_root=tmp_path, shots=2).val) == 4
 
 

@@ -129,7 +129,7 @@ def test_folders_beside_the_splits_are_named_in_a_note(tmp_path: Path, make_imag
     """Images that nobody assigned to a split are passed over; a folder without images is not worth a note."""
     make_images(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 1, "test/b": 1, "pred/x": 2, "labels": 0})
     notes = read_folder(tmp_path).notes
-    assert any(note == "folders beside the splits were passed over: pred" for note in notes)
+    assert any(note == "folders beside the splits were skipped: pred" for note in notes)
 
 
 def test_images_below_a_class_folder_count(tmp_path: Path, make_images: MakeImages) -> None:
@@ -138,13 +138,13 @@ def test_images_below_a_class_folder_count(tmp_path: Path, make_images: MakeImag
     assert len(read_folder(tmp_path).train) == 6
 
 
-def test_what_is_no_image_is_passed_over_and_counted(tmp_path: Path, make_images: MakeImages) -> None:
+def test_files_that_are_not_images_are_skipped_and_counted(tmp_path: Path, make_images: MakeImages) -> None:
     """Thumbs.db and notes are named in a note; hidden files are not worth one."""
     make_images(tmp_path, {"a": 4, "b": 4})
     for name in ("a/Thumbs.db", "a/notes.txt", "b/.DS_Store", "readme.md"):
         (tmp_path / name).write_text("no image")
     notes = read_folder(tmp_path).notes
-    assert any("2 files that are no images" in note and ".db" in note for note in notes)
+    assert any("2 files that are not images" in note and ".db" in note for note in notes)
 
 
 def test_photographs_in_a_format_that_is_not_read_are_called_so(
@@ -158,7 +158,7 @@ def test_photographs_in_a_format_that_is_not_read_are_called_so(
     (unread,) = (note for note in notes if "photographs in a format that is not read" in note)
     assert "2 photographs" in unread
     assert "(.heic); convert them to JPEG first" in unread
-    assert any("1 file that is no image (.txt)" in note for note in notes)
+    assert any("1 file that is not an image (.txt)" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from promptclimb.evaluator.datasets.readers.pictures import open_rgb
+from promptclimb.evaluator.datasets.pictures import open_rgb
 from promptclimb.evaluator.errors import DataError
 from tests.evaluator.datasets.conftest import unless_refused
 

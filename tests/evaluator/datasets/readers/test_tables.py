@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.evaluator.datasets.readers.class_folders import TABLE_SUFFIXES
+from promptclimb.evaluator.datasets.readers.folders import TABLE_SUFFIXES
 from promptclimb.evaluator.datasets.readers.tables import parse_table, read_table
 from promptclimb.evaluator.errors import ConfigError, DataError
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -99,7 +99,7 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("file,class\na/000.png,x\n", r"no column 'label' \(it has file, class\)"),
         (
             "file;class\na/000.png;x\n",
-            r"no column 'label' \(it has file, class\).*are told by --columns path",
+            r"no column 'label' \(it has file, class\).*are given by --columns path",
         ),
         ("path;label\na/000.png;x;y\n", "line 2 has more cells than there are columns"),
         ("path,label\na/000.png\n", "line 2 has no label"),
@@ -107,7 +107,7 @@ def test_numbers_without_names_are_sorted_as_numbers(pictures: Path) -> None:
         ("path,label\na/000.png,x,y\n", "line 2 has more cells"),
         ("path,label\na/000.png,x\nb/000.png,x\n", "one class only"),
         ("path,label\na/000.png,x\nb/999.png,y\n", "line 3: .*b/999.png does not exist"),
-        ("path,label\na/000.png,x\nb,y\n", "line 3: .*is no file"),
+        ("path,label\na/000.png,x\nb,y\n", "line 3: .*is not a file"),
         ("path,label\n../t.csv,x\nb/000.png,y\n", "line 2: '../t.csv' leads out of"),
         ("path,label\n/etc/passwd,x\nb/000.png,y\n", "line 2: '/etc/passwd' leads out of"),
         ("path,label,split\na/000.png,x,training\nb/000.png,y,test\n", "split must be train, val or test"),
@@ -200,7 +200,7 @@ def test_a_column_that_is_not_there_is_named(pictures: Path) -> None:
     file = write_table(pictures, ".csv", split=False)
     with pytest.raises(DataError, match=r"no column 'part' \(it has path, label"):
         load(str(file), columns="split=Part")
-    with pytest.raises(DataError, match="--columns tells of a table"):
+    with pytest.raises(DataError, match="--columns describes a table"):
         load(str(pictures), columns="split=Part")
 
 

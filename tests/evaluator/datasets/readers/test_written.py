@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from promptclimb.evaluator.datasets.readers.digits import CLASSES
+from promptclimb.evaluator.datasets.readers.bundled import DIGIT_CLASSES
 from promptclimb.evaluator.datasets.readers.written import MARKER, read_marker, written_once
 from promptclimb.evaluator.errors import DataError
 from tests.fakes.data_sets import load
@@ -105,7 +105,7 @@ def test_drafts_of_a_crash_are_swept_after_a_day(fresh_cache: Path) -> None:
 def test_digits_are_faithful_scans() -> None:
     """Every scan is there under its digit, upright, dark on white, and shrinks back to what it was."""
     data = load("digits", shots=16, seed=1)
-    assert data.classes == CLASSES
+    assert data.classes == DIGIT_CLASSES
     assert (len(data.train), len(data.val)) == (160, 40)
     assert data.test.size > 1000
     source = load_digits()
@@ -121,8 +121,8 @@ def test_digits_are_faithful_scans() -> None:
 
 def test_no_digit_is_in_two_splits() -> None:
     """Train, val and test are apart, and together they are all 1,797."""
-    from promptclimb.evaluator.datasets.readers import digits
+    from promptclimb.evaluator.datasets.readers import bundled
 
-    found = digits.read()
+    found = bundled.read("digits")
     everything = found.train + found.val + found.test
     assert len(everything) == len(set(everything)) == 1797

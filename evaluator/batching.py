@@ -1,0 +1,397 @@
+"""Queue templates from many tasks for one scorer, which is called with batches in threads.
+
+The event loop never blocks, the device never waits for a full batch, and every waiter gets a verdict or an
+error, whatever fails.
+
+A call that fails is halved until the culprit stands alone. A template that fails alone is tried again; if it
+goes on failing, one that was scored before is scored again as a witness. If the witness passes and the
+template still fails, it is the template's fault, and everything else goes on (``CrashingTemplateError``). If
+the witness fails too, or if nothing has been scored yet and several templates fail, it is the scorer's fault
+(``ScoringFailedError``): then nothing is known of any template.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from .errors import ConsumerError, CrashingTemplateError, ScoringFailedError
+from .scoring import Score, Scorer, Verdict, batches_at_once, checked
+from .threads import DaemonThreads
+
+MAX_FAILURES = 3
+"""Calls with one template alone that may fail before it is blamed; where nothing has been scored yet, also
+templates that may fail alone before the scorer is."""
+GRACE_S = 5.0
+_SHOWN = 300
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One template in flight.
+
+    Attributes:
+        arrived: When it came, in the loop's time.
+        waiters: How many tasks wait for it.
+        failures: Calls with this template alone that failed.
+        witnessed: Whether the scorer has scored another template since it failed.
+        asked_again: Whether its first answer was not a number.
+    """
+
+    template: str
+    future: asyncio.Future[Verdict]
+    arrived: float
+    waiters: int = 0
+    failures: int = 0
+    witnessed: bool = False
+    asked_again: bool = False
+
+    def settle(self, verdict: Verdict) -> None:
+        """Hand out the verdict, if anybody may still want it."""
+        if not self.future.done():
+            self.future.set_result(verdict)
+
+    def fail(self, error: BaseException) -> None:
+        """Hand out an error."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            # Retrieved here, so that a job that nobody waits for any more does not warn at collection.
+            self.future.exception()
+
+
+@dataclass(slots=True)
+class _Docket:
+    """What is left of a batch: parts to be tried, the last one first, and templates held back.
+
+    Attributes:
+        parts: Not tried yet, or to be tried again.
+        suspects: Failed alone while no other template had ever been scored.
+    """
+
+    parts: list[list[Job]]
+    suspects: list[Job] = field(default_factory=list)
+    error: ScoringFailedError | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """Fail all of it."""
+        for job in (*self.suspects, *(job for part in self.parts for job in part)):
+            job.fail(error)
+        self.parts, self.suspects = [], []
+
+
+class Caller:
+    """Calls a scorer from as many threads as it takes batches at once.
+
+    Attributes:
+        in_flight: How many batches the scorer takes at once.
+        max_batch: Most templates a call now: halved when the scorer runs out of memory.
+    """
+
+    def __init__(self, scorer: Scorer, *, max_batch: int) -> None:
+        self.in_flight = batches_at_once(type(scorer).__name__, getattr(scorer, "in_flight", 1))
+        self.max_batch = max_batch
+        self._scorer = scorer
+        self._threads = DaemonThreads(self.in_flight)
+        self._witness: str | None = None
+
+    def close(self) -> None:
+        """Start no call any more; one that runs is not waited for."""
+        self._threads.shutdown()
+
+    async def score(self, batch: list[Job], closing: Callable[[], bool]) -> None:
+        """Score a batch: every job of it gets a verdict or an error."""
+        docket = _Docket([batch])
+        while docket.parts and not closing():
+            part = docket.parts.pop()
+            if len(part) > self.max_batch:
+                docket.parts += [part[self.max_batch :], part[: self.max_batch]]
+                continue
+            try:
+                verdicts = await self._call([job.template for job in part])
+            except ConsumerError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever the scorer raises is judged
+                await self._judge(part, error, docket)
+            else:
+                docket.parts += self._settle(part, verdicts)
+            if not docket.parts and docket.suspects:
+                self._reopen(docket)
+        docket.fail(ConsumerError("the consumer was closed before this template was scored"))
+
+    async def _judge(self, part: list[Job], error: Exception, docket: _Docket) -> None:
+        if len(part) > 1:
+            middle = (len(part) + 1) // 2
+            if is_out_of_memory(error):
+                self.max_batch = min(self.max_batch, middle)
+            docket.parts += [part[middle:], part[:middle]]
+            return
+        (job,) = part
+        docket.error = _failed(job, error)
+        job.failures += 1
+        if job.failures >= MAX_FAILURES and job.witnessed:
+            job.fail(_crashing(job, error))
+        elif job.failures < MAX_FAILURES - 1 or job.witnessed:
+            docket.parts.append(part)
+        elif self._witness is None:
+            docket.suspects.append(job)
+            if len(docket.suspects) == MAX_FAILURES:
+                docket.fail(docket.error)
+        elif await self._scores(self._witness):
+            job.witnessed = True
+            docket.parts.append(part)
+        else:
+            docket.suspects.append(job)
+            docket.fail(docket.error)
+
+    def _reopen(self, docket: _Docket) -> None:
+        """Try templates that were held back once more, now that the rest of the batch has been tried."""
+        for job in docket.suspects:
+            job.witnessed = self._witness is not None
+        if self._witness is None:
+            docket.fail(docket.error or ScoringFailedError("the scorer fails"))
+        docket.parts, docket.suspects = [[job] for job in docket.suspects], []
+
+    async def _scores(self, witness: str) -> bool:
+        """Return whether the scorer still scores what it has scored before."""
+        try:
+            await self._call([witness])
+        except ConsumerError:
+            raise
+        except Exception:  # noqa: BLE001 - that it fails is the answer
+            return False
+        return True
+
+    async def _call(self, templates: list[str]) -> Sequence[Verdict]:
+        loop = asyncio.get_running_loop()
+        answers = await loop.run_in_executor(self._threads, _call, self._scorer, templates)
+        if len(answers) != len(templates):
+            raise ConsumerError(f"the scorer gave {len(answers)} answers for {len(templates)} templates")
+        return answers
+
+    def _settle(self, part: list[Job], verdicts: Sequence[Verdict]) -> list[list[Job]]:
+        """Hand out verdicts; return the jobs whose answer is not a number, to be asked once more."""
+        again: list[list[Job]] = []
+        for job, given in zip(part, verdicts, strict=True):
+            verdict = checked(given)
+            if verdict is not given and not job.asked_again:
+                job.asked_again = True
+                again.append([job])
+                continue
+            if isinstance(verdict, Score):
+                self._witness = job.template
+            job.settle(verdict)
+        return again
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on the host or on a device; needs no torch."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    said = str(error).lower()
+    return named or (
+        isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+    )
+
+
+def _call(scorer: Scorer, templates: list[str]) -> Sequence[Verdict]:
+    try:
+        return scorer.score(templates)
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Raised in a task, these would tear the event loop down under everybody else.
+        raise ConsumerError("the scorer asked to leave the program") from error
+
+
+def _failed(job: Job, error: Exception) -> ScoringFailedError:
+    failure = ScoringFailedError(f"the scorer fails, last on {job.template!r}: {repr(error)[:_SHOWN]}")
+    failure.__cause__ = error
+    return failure
+
+
+def _crashing(job: Job, error: Exception) -> CrashingTemplateError:
+    text = f"the scorer failed on it {job.failures} times, while it scores others: {repr(error)[:_SHOWN]}"
+    failure = CrashingTemplateError(job.template, text)
+    failure.__cause__ = error
+    return failure
+
+
+class Batch(NamedTuple):
+    """A batch that is done: how many templates it had, how long it took, and how many wait at its end."""
+
+    templates: int
+    seconds: float
+    waiting: int
+
+
+class Consumer:
+    """Scores templates one at a time for many tasks, in batches for one scorer.
+
+    An async context manager; the scorer is called from threads that live as long as the context: from one, or
+    from as many as its ``in_flight`` says.
+
+    Args:
+        max_batch: Most templates a call. Halved, and remembered, when the scorer runs out of memory.
+        max_age_s: Longest time, in seconds, that a template waits for others while the scorer is idle.
+        queue_size: Most templates waiting for a batch; further callers of ``score`` wait for room.
+        grace_s: Longest time, in seconds, that the end of the context waits for a call of the scorer; one
+            that takes longer, or any where the context ends by an error, is left behind in its thread.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        *,
+        max_batch: int = 32,
+        max_age_s: float = 0.005,
+        queue_size: int = 256,
+        grace_s: float = GRACE_S,
+        on_batch: Callable[[Batch], None] | None = None,
+    ) -> None:
+        if max_batch < 1 or queue_size < 1 or max_age_s < 0:
+            raise ValueError("max_batch and queue_size must be at least 1, max_age_s at least 0")
+        self._caller = Caller(scorer, max_batch=max_batch)
+        self._max_age_s = max_age_s
+        self._grace_s = grace_s
+        self._on_batch = on_batch
+        self._room = asyncio.Semaphore(queue_size)
+        self._queue: deque[Job] = deque()
+        self._flying: dict[str, Job] = {}
+        self._changed = asyncio.Event()
+        self._closing = False
+        self._death: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        self._work = asyncio.create_task(self._run(), name="evaluator.batching")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._changed.set()
+        try:
+            # Nobody waits any more for what is being scored when the search is cut short.
+            await asyncio.wait({self._work}, timeout=self._grace_s if error is None else 0)
+        finally:
+            self._work.cancel()
+            self._caller.close()
+            await asyncio.wait({self._work})
+        # Waiters have had this error already: it is raised only where no body would report it.
+        if self._death is not None and error is None:
+            raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
+
+    async def score(self, template: str) -> Verdict:
+        """Score one template; equal templates in flight at the same time are scored once.
+
+        Returns:
+            Its score, or why it is never scored. A score that is not a number is asked for once more, and is
+            a rejection then.
+
+        Raises:
+            CrashingTemplateError: The scorer fails on this template, and on no other.
+            ScoringFailedError: The scorer fails; nothing is known of the template.
+            ConsumerError: The consumer is closed or its worker died.
+        """
+        job = await self._enter(template)
+        job.waiters += 1
+        try:
+            return await asyncio.shield(job.future)
+        except asyncio.CancelledError:
+            self._forget_if_unwanted(job)
+            raise
+        finally:
+            job.waiters -= 1
+
+    async def _enter(self, template: str) -> Job:
+        self._check_alive()
+        if template not in self._flying:
+            await self._room.acquire()
+            # The world may have changed while this task waited for room.
+            if self._closing or self._death is not None or template in self._flying:
+                self._room.release()
+                self._check_alive()
+        if (job := self._flying.get(template)) is not None:
+            return job
+        job = Job(template, asyncio.get_running_loop().create_future(), self._now())
+        job.future.add_done_callback(lambda _done: self._land(job))
+        self._flying[template] = job
+        self._queue.append(job)
+        self._changed.set()
+        return job
+
+    def _check_alive(self) -> None:
+        if self._death is not None:
+            raise ConsumerError(f"the scoring worker died: {self._death!r}") from self._death
+        if self._closing:
+            raise ConsumerError("the consumer is closed")
+
+    def _forget_if_unwanted(self, job: Job) -> None:
+        """Take a job out of the queue when its last waiter has gone and its batch has not begun."""
+        if job.waiters == 1 and job in self._queue:
+            self._queue.remove(job)
+            self._room.release()
+            self._land(job)
+
+    def _land(self, job: Job) -> None:
+        if self._flying.get(job.template) is job:
+            del self._flying[job.template]
+
+    async def _run(self) -> None:
+        """Serve until closed; the first worker that dies takes the others with it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._caller.in_flight):
+                    group.create_task(self._serve())
+        except BaseExceptionGroup as several:
+            self._death = several.exceptions[0]
+        except BaseException as error:
+            if not self._closing:
+                self._death = error
+            raise
+        finally:
+            self._fail_the_rest()
+
+    async def _serve(self) -> None:
+        while (batch := await self._collect()) is not None:
+            began, size = self._now(), len(batch)
+            await self._caller.score(batch, lambda: self._closing)
+            if self._on_batch is not None:
+                self._on_batch(Batch(size, self._now() - began, len(self._queue)))
+
+    async def _collect(self) -> list[Job] | None:
+        """Return the next batch, as soon as it is full or its oldest job is of age; None when closing."""
+        while not self._closing:
+            self._changed.clear()
+            if len(self._queue) >= self._caller.max_batch or self._of_age():
+                return [self._take() for _ in range(min(len(self._queue), self._caller.max_batch))]
+            due = self._queue[0].arrived + self._max_age_s if self._queue else None
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        return None
+
+    def _of_age(self) -> bool:
+        return bool(self._queue) and self._now() >= self._queue[0].arrived + self._max_age_s
+
+    def _take(self) -> Job:
+        self._room.release()
+        return self._queue.popleft()
+
+    def _fail_the_rest(self) -> None:
+        if self._death is None:
+            error = ConsumerError("the consumer was closed before this template was scored")
+        else:
+            error = ConsumerError(f"the scoring worker died: {self._death!r}")
+            error.__cause__ = self._death
+        for job in list(self._flying.values()):
+            job.fail(error)
+        while self._queue:
+            self._take()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

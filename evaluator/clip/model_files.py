@@ -1,0 +1,316 @@
+"""Find the files of a model by its name, download them, and read checkpoints without running code in them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import open_clip
+import safetensors
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..network import hub_address, hub_offline, reachable
+from ..pico.models import bundled_models
+from ..spec import Report
+from ..user_paths import user_path
+
+
+def file_hash(path: Path) -> str:
+    """Return SHA-256 of a file's bytes, in hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"the checkpoint {path} cannot be read: {error.strerror}") from error
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the tensors in a checkpoint, by name, on the CPU; nothing in the file is executed.
+
+    Raises:
+        ModelError: It is torn, no checkpoint, or holds pickled objects other than tensors.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        raise ModelError(f"the checkpoint {path} is {'empty' if path.is_file() else 'no file'}")
+    found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"the checkpoint {path} holds no dictionary of tensors")
+    if not state:
+        raise ModelError(f"the checkpoint {path} holds no tensors")
+    names = list(state)
+    return {name.removeprefix("module."): state[name] for name in names}
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        return load_file(path, device="cpu")
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"the checkpoint {path} is torn or no safetensors file: {error}") from error
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"the checkpoint {path} holds pickled Python objects, or is torn, and is refused: loading it "
+            f"could run code. Save its state_dict alone, best as safetensors: "
+            f"safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+        ) from error
+    except Exception as error:  # torch's unpickler raises whatever a torn file makes it raise
+        if "torchscript" in str(error).lower():
+            raise ModelError(
+                f"the checkpoint {path} is a TorchScript archive, which holds code, and is refused: save its "
+                f"state_dict as safetensors where you trust it, or use the same weights by their tag"
+            ) from error
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"the checkpoint {path} is torn or no torch checkpoint: {first}") from error
+
+
+def first_mismatch(model: nn.Module, state: dict[str, Tensor]) -> str:
+    """Return the first tensor, in the model's own order, that a checkpoint lacks or has in another shape."""
+    wanted = model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in state:
+            return f"it has no {name} {list(tensor.shape)}"
+        if state[name].shape != tensor.shape:
+            return f"{name} is {list(state[name].shape)} there and {list(tensor.shape)} in the model"
+    extra = next((name for name in state if name not in wanted), None)
+    return "its tensors fit by name and shape" if extra is None else f"the model has no {extra}"
+
+
+CONFIG_NAME = "open_clip_config.json"
+WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def repository_files(repository: str, names: Sequence[str], report: Report) -> Path:
+    """Return the first of ``names`` that a hub repository has: from the local cache, else downloaded."""
+    import huggingface_hub
+
+    for name in names:
+        found = huggingface_hub.try_to_load_from_cache(repository, name)
+        if isinstance(found, str):
+            return Path(found)
+    _check_network(repository, names)
+    failures = []
+    for name in names:
+        report(f"downloading {name} of {repository} from the hub")
+        try:
+            return Path(huggingface_hub.hf_hub_download(repository, name))
+        except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+            failures.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+    raise ModelError(f"the hub gave no weights for {repository} ({'; '.join(failures)})")
+
+
+def tagged_file(tag: Mapping[str, Any], report: Report) -> Path:
+    """Return the weights behind one of open_clip's tags, given the tag's own description."""
+    if hub := tag.get("hf_hub"):
+        repository, _, name = hub.rpartition("/")
+        return repository_files(repository, _alternatives(name), report)
+    url = str(tag["url"])
+    target = Path.home() / ".cache" / "clip" / url.rsplit("/", 1)[-1]
+    if target.is_file():
+        return target
+    host = urlsplit(url).hostname or ""
+    if hub_offline() or not reachable(host, 443):
+        raise ModelError(f"the weights are not here and {host} cannot be reached: put {url} at {target}")
+    import open_clip.pretrained
+
+    report(f"downloading {url}")
+    try:
+        return Path(open_clip.pretrained.download_pretrained_from_url(url))
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{url} could not be downloaded: {error}") from error
+
+
+def _alternatives(name: str) -> list[str]:
+    """Return names to look for, safetensors first; an empty name means open_clip's usual ones."""
+    if not name:
+        return list(WEIGHTS_NAMES)
+    stem, dot, ending = name.rpartition(".")
+    safe = f"{stem}.safetensors" if dot and ending in {"bin", "pth", "pt"} else ""
+    return [safe, name] if safe else [name]
+
+
+def _check_network(repository: str, names: Sequence[str]) -> None:
+    """Ask for one connection only: the hub's client would retry for a minute."""
+    import huggingface_hub.constants as constants
+
+    host, port = hub_address()
+    if not hub_offline() and reachable(host, port):
+        return
+    why = "HF_HUB_OFFLINE is set" if hub_offline() else f"{host} cannot be reached"
+    raise ModelError(
+        f"{repository} is not in the hub's cache and {why}. Where there is a network, run "
+        f"`hf download {repository} {names[0]}` and copy the folder "
+        f"models--{repository.replace('/', '--')} into {constants.HF_HUB_CACHE}; "
+        f"or give the weights file itself as --pretrained FILE"
+    )
+
+
+_PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a model comes from.
+
+    Attributes:
+        name: What open_clip is asked for: a name it knows, or ``local-dir:``.
+        weights: The checkpoint file.
+        preprocessing: What the tag says about preprocessing, where that differs from the default.
+        quick_gelu: Whether the weights were trained with QuickGELU; None where nobody says.
+    """
+
+    name: str
+    weights: Path
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    quick_gelu: bool | None = None
+
+
+def pretrained_pairs() -> list[tuple[str, str]]:
+    """Return every pair of model and tag that open_clip lists."""
+    return [(name, tag) for name, tag in open_clip.list_pretrained()]
+
+
+def resolve(model: str, pretrained: str, report: Report) -> Source:
+    """Return the files behind a model and its weights.
+
+    Args:
+        model: One of open_clip's names, a bundled one, ``hf-hub:REPOSITORY`` or ``local-dir:FOLDER``.
+        pretrained: A tag, ``pico``, or a checkpoint file; not read with ``hf-hub:`` and ``local-dir:``.
+        report: Told of downloads.
+
+    Raises:
+        ModelError: There is no such model, tag or file.
+    """
+    if model.startswith("hf-hub:"):
+        repository = model.removeprefix("hf-hub:")
+        folder = repository_files(repository, [CONFIG_NAME], report).parent
+        weights = repository_files(repository, WEIGHTS_NAMES, report)
+        return Source(name=f"local-dir:{folder}", weights=weights, quick_gelu=None)
+    if model.startswith("local-dir:"):
+        return _local(user_path(model.removeprefix("local-dir:"), "--model local-dir:"))
+    for row in bundled_models():
+        if row["name"] == model and pretrained == row["pretrained"]:
+            _register(row["name"], row["config"])
+            return Source(name=model, weights=_file(row["file"]), quick_gelu=_config_says(model))
+    return _named(model.replace("/", "-"), pretrained, report)
+
+
+def check_named(model: str, pretrained: str) -> None:
+    """Make sure that there is such a model, and such weights for it, without downloading any.
+
+    What only the hub knows is left alone.
+    """
+    listed = open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained)
+    if not listed and not model.startswith("hf-hub:"):
+        resolve(model, pretrained, lambda _line: None)
+
+
+def _named(model: str, pretrained: str, report: Report) -> Source:
+    for row in bundled_models():
+        if row["name"] == model:
+            _register(model, row["config"])
+    if model not in open_clip.list_models():
+        beside = Path(pretrained).parent / CONFIG_NAME
+        if _looks_like_file(pretrained) and beside.is_file():
+            return Source(name=f"local-dir:{beside.parent}", weights=_file(pretrained))
+        known = [*open_clip.list_models(), *(row["name"] for row in bundled_models())]
+        raise ModelError(f"unknown model {model!r}{_nearest(model, known)}; `models` lists them")
+    tag: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
+    if tag:
+        settings: dict[str, Any] = {key: tag[key] for key in _PREPROCESSING if key in tag}
+        return Source(
+            name=model,
+            weights=tagged_file(tag, report),
+            preprocessing=settings,
+            quick_gelu=bool(tag.get("quick_gelu", False)),
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    bundled = {row["pretrained"] for row in bundled_models()}
+    if pretrained in bundled and not Path(pretrained).is_file():
+        raise ModelError(_without_weights(model, tags))
+    if _looks_like_file(pretrained):
+        return Source(name=model, weights=_file(pretrained), quick_gelu=_file_says(Path(pretrained)))
+    listed = f"; open_clip has {', '.join(tags)}" if tags else "; open_clip has no weights for it"
+    raise ModelError(
+        f"{pretrained!r} is neither a tag of {model} nor a file{_nearest(pretrained, tags)}{listed}"
+    )
+
+
+def _without_weights(model: str, tags: Sequence[str]) -> str:
+    """Say what to give with a model whose weights were not named: the default is a bundled model's."""
+    if not tags:
+        return f"open_clip has no weights for {model}: give a checkpoint as --pretrained FILE"
+    return f"{model} needs its weights: give --pretrained TAG, one of open_clip's: {', '.join(tags)}"
+
+
+def _local(folder: Path) -> Source:
+    config = folder / CONFIG_NAME
+    if not config.is_file():
+        raise ModelError(f"there is no {CONFIG_NAME} in {folder}")
+    try:
+        json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{config} is no open_clip configuration: {error!r}") from error
+    files = sorted(
+        path for ending in ("safetensors", "bin", "pth", "pt") for path in folder.glob(f"*.{ending}")
+    )
+    preferred = [path for name in WEIGHTS_NAMES for path in files if path.name == name]
+    if not files:
+        raise ModelError(f"there are no weights (.safetensors, .bin, .pth, .pt) in {folder}")
+    return Source(name=f"local-dir:{folder}", weights=(preferred or files)[0])
+
+
+def _register(name: str, config: str) -> None:
+    if name not in open_clip.list_models():
+        if not Path(config).is_file():
+            raise ModelError(f"the bundled model {name} is not complete: {config} is missing; install again")
+        open_clip.add_model_config(config)
+
+
+def _file(name: str) -> Path:
+    path = user_path(name, "--pretrained")
+    if not path.is_file():
+        raise ModelError(f"there is no checkpoint file {name}")
+    return path
+
+
+def _looks_like_file(name: str) -> bool:
+    return user_path(name, "--pretrained").exists() or os.sep in name or Path(name).suffix in {
+        ".safetensors", ".pt", ".pth", ".bin", ".ckpt",
+    }  # fmt: skip
+
+
+def _config_says(model: str) -> bool:
+    return bool((open_clip.get_model_config(model) or {}).get("quick_gelu", False))
+
+
+def _file_says(weights: Path) -> bool | None:
+    """Return whether a file's surroundings say that it was trained with QuickGELU, as OpenAI's all were."""
+    beside = weights.parent / CONFIG_NAME
+    if beside.is_file():
+        try:
+            return bool(json.loads(beside.read_text(encoding="utf-8"))["model_cfg"].get("quick_gelu", False))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{beside} is no open_clip configuration: {error!r}") from error
+    return True if "openai" in weights.resolve().as_posix().lower().rsplit("/", 1)[-1] else None
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    by_lower = {one.lower(): one for one in known}
+    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -1,0 +1,222 @@
+"""Load models: open_clip's, a checkpoint file's and the bundled ones, all in the same way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..pico.models import bundled_models
+from ..spec import Report
+from .model_files import Source, file_hash, first_mismatch, read_state, resolve
+
+_FORM = re.compile(r"auto|cpu|mps|cuda(:\d+(,\d+)*)?")
+
+
+def devices() -> list[str]:
+    """Return every device of this machine, with the names of its GPUs."""
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    found += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    return found
+
+
+def parse_devices(name: str) -> list[torch.device]:
+    """Return the devices meant by ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,1`` or ``mps``."""
+    if not _FORM.fullmatch(name):
+        raise ModelError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:0, cuda:0,1 or mps")
+    if name == "auto":
+        return [_best()]
+    kind, _, numbers = name.partition(":")
+    chosen = [torch.device(kind, int(number)) for number in numbers.split(",") if number]
+    chosen = chosen or [torch.device(kind, 0) if kind == "cuda" else torch.device(kind)]
+    for device in chosen:
+        _check(device)
+    return chosen
+
+
+def _best() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _check(device: torch.device) -> None:
+    here = ", ".join(devices())
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelError(f"there is no mps device here; there is {here}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"there is no device {device} here (torch {torch.__version__}); there is {here}")
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """Return the fastest type that the hardware multiplies in by itself, without emulation."""
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return torch.bfloat16 if major >= 8 else torch.float16
+    if device.type == "mps":
+        return torch.float16
+    return torch.bfloat16 if _cpu_has_bf16() else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    """Return whether the CPU has bf16 instructions; how torch tells differs between its versions."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """An open_clip model in eval mode, and what belongs to it.
+
+    Attributes:
+        context_length: Most tokens that it reads.
+        key: Content hash of checkpoint and architecture.
+        weights: Content hash of the checkpoint alone.
+        preprocessing: The preprocessing in one line; decides, with ``key``, what features an image gets.
+        logit_scale: Factor between cosine and logit.
+        corrections: What was set otherwise than the name says, a sentence each.
+    """
+
+    name: str
+    pretrained: str
+    model: nn.Module
+    preprocess: Callable[[Image.Image], Tensor]
+    tokenizer: Any
+    context_length: int
+    key: str
+    weights: str
+    preprocessing: str
+    device: torch.device
+    logit_scale: float
+    corrections: tuple[str, ...] = ()
+
+
+def load_model(
+    name: str, pretrained: str, device: torch.device, *, report: Report = lambda _line: None
+) -> LoadedModel:
+    """Load a model and its weights in float32.
+
+    Raises:
+        ModelError: Unknown name, missing or unreadable weights, weights of another architecture.
+    """
+    source = resolve(name, pretrained, report)
+    overrides, corrections = _activation(source)
+    for correction in corrections:
+        report(f"put right: {correction}")
+    with _quiet():
+        model, preprocess = _create(source, overrides)
+        tokenizer = _tokenizer(source)
+    weights = file_hash(source.weights)
+    settings = json.dumps(model.visual.preprocess_cfg, sort_keys=True, default=str)
+    loaded = LoadedModel(
+        name=name,
+        pretrained=pretrained,
+        model=model.to(device).eval().requires_grad_(False),
+        preprocess=preprocess,
+        tokenizer=tokenizer,
+        context_length=int(getattr(tokenizer, "context_length", None) or model.context_length),
+        key=_key(weights, model),
+        weights=weights,
+        preprocessing=settings,
+        device=device,
+        logit_scale=model.logit_scale.exp().item(),
+        corrections=corrections,
+    )
+    report(f"model: {name} with {source.weights} on {device}")
+    report(f"images: {_describe(model.visual.preprocess_cfg)}")
+    return loaded
+
+
+def check_bundled(name: str) -> None:
+    """Load a bundled model and run it once on a blank image and a text."""
+    row = next((row for row in bundled_models() if row["name"] == name), None)
+    if row is None:
+        raise ModelError(f"{name!r} is not bundled; bundled are {[row['name'] for row in bundled_models()]}")
+    loaded = load_model(name, row["pretrained"], torch.device("cpu"))
+    model: Any = loaded.model
+    with torch.inference_mode():
+        image = model.encode_image(loaded.preprocess(Image.new("RGB", (64, 64)))[None])
+        text = model.encode_text(loaded.tokenizer(["a photo of a cat"]))
+    if image.shape != text.shape or not (image.isfinite().all() and text.isfinite().all()):
+        raise ModelError(f"the bundled model {name} gives {list(image.shape)} and {list(text.shape)}")
+
+
+def _create(source: Source, overrides: dict[str, Any]) -> tuple[Any, Callable[[Image.Image], Tensor]]:
+    """Build the architecture, then load the weights into it, so that a mismatch can be named."""
+    settings = {f"image_{key}": value for key, value in source.preprocessing.items()}
+    try:
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            source.name, load_weights=False, pretrained_text=False, **settings, **overrides
+        )
+    except (ImportError, RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError) as error:
+        raise ModelError(f"open_clip cannot build {source.name}: {error}") from error
+    read_state(source.weights)
+    try:
+        open_clip.load_checkpoint(model, str(source.weights))
+    except (RuntimeError, KeyError, ValueError, AttributeError, IndexError, AssertionError) as error:
+        mismatch = first_mismatch(model, read_state(source.weights))
+        raise ModelError(f"{source.weights} does not fit {source.name}: {mismatch}") from error
+    return model, preprocess
+
+
+def _tokenizer(source: Source) -> Any:
+    try:
+        return open_clip.get_tokenizer(source.name)
+    except ImportError as error:
+        raise ModelError(
+            f"the tokenizer of {source.name} needs a package: pip install transformers ({error})"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the tokenizer of {source.name} cannot be had: {error}") from error
+
+
+def _activation(source: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return QuickGELU as the weights need it, where the model's name says otherwise, and say so."""
+    config = open_clip.get_model_config(source.name) or {}
+    named = bool(config.get("quick_gelu", False))
+    if source.quick_gelu is None or source.quick_gelu == named:
+        return {}, ()
+    right, wrong = ("QuickGELU", "GELU") if source.quick_gelu else ("GELU", "QuickGELU")
+    fact = f"these weights were trained with {right}, and {source.name} would have used {wrong}"
+    return {"quick_gelu": source.quick_gelu}, (fact,)
+
+
+def _key(weights: str, model: nn.Module) -> str:
+    """Return hash of the weights' bytes and of the architecture as built (activations have no weights)."""
+    return hashlib.sha256(f"{weights}\n{model}".encode()).hexdigest()
+
+
+def _describe(settings: dict[str, Any]) -> str:
+    mean, std = (", ".join(f"{value:.4g}" for value in settings[key]) for key in ("mean", "std"))
+    return (
+        f"{settings['resize_mode']} side to {settings['size']}, {settings['interpolation']}, "
+        f"mean ({mean}), std ({std})"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip from warning on the root logger that a model without weights is random; they follow."""
+    root = logging.getLogger()
+
+    def drop(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root.addFilter(drop)
+    try:
+        yield
+    finally:
+        root.removeFilter(drop)

@@ -1,0 +1,411 @@
+"""Adapt a custom scorer to the interface of an evaluator.
+
+What the scorer says of itself is checked once, when it is opened; each of its answers becomes plain values
+when it is given. No other module has to know whose evaluator it deals with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+import threading
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from ..errors import (
+    ConfigError,
+    ConsumerError,
+    EvaluatorError,
+    PromptclimbError,
+    TemplateRejectedError,
+    UsageError,
+)
+from ..scoring import (
+    Evaluator,
+    EvaluatorInfo,
+    Inspection,
+    Predictions,
+    Rejection,
+    Score,
+    SplitScores,
+    Verdict,
+    batches_at_once,
+    checked,
+)
+from ..spec import DEFAULT_DATA, DEFAULT_SHOTS, EvaluatorSpec
+from ..threads import turns_of
+from . import plain_values
+from .plain_values import WrongAnswerError
+
+T = TypeVar("T")
+_MISSING = object()
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+# --- running code of the user's
+
+
+def what_happened(where: str, error: BaseException) -> str:
+    """Return one line on a failure of the user's code: where, what, and in which line of which file."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    line = " ".join(f"{where}: {said} ({place.filename}, line {place.lineno})".split())
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def from_keyboard(error: BaseException) -> bool:
+    """Return whether an exception is the user's wish to leave: Python raises it in the main thread alone."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and in_main
+
+
+def opened(where: str, work: Callable[[], T]) -> T:
+    """Do what runs the user's code before a search begins; a failure becomes a ConfigError."""
+    try:
+        return work()
+    except UsageError:
+        raise
+    except BaseException as error:
+        if from_keyboard(error):
+            raise
+        raise ConfigError(what_happened(where, error)) from error
+
+
+def attribute(given: object, name: str, default: Any = None) -> Any:
+    """Return an attribute of the user's object, the default where it has none."""
+
+    def read() -> Any:
+        try:
+            return getattr(given, name)
+        except AttributeError:
+            # A property may fail with this error too, and is there all the same.
+            if inspect.getattr_static(given, name, _MISSING) is _MISSING:
+                return default
+            raise
+
+    return opened(f"{type(given).__name__}.{name}", read)
+
+
+def check_takes(given: object, method: str, *arguments: object, **options: object) -> None:
+    """Make sure that a method can be called as it is going to be, before anything depends on it."""
+    found = getattr(given, method)
+    name = f"{type(given).__name__}.{method}"
+    if inspect.iscoroutinefunction(found):
+        raise ConfigError(f"{name} is async, and is called in a thread: make it a plain function")
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name}{signature} cannot be called as it will be: {error}") from None
+
+
+def fingerprint_of(given: object) -> str:
+    """Return the user's fingerprint, empty where there is none."""
+    found = attribute(given, "fingerprint")
+    if found is None:
+        return ""
+    name = f"{type(given).__name__}.fingerprint"
+    if callable(found):
+        raise ConfigError(f"{name} is a method; make it an attribute or a property, which is a text")
+    try:
+        return plain_values.text(name, found)
+    except WrongAnswerError as wrong:
+        raise ConfigError(str(wrong)) from None
+
+
+# --- the user's object as an evaluator
+
+
+def as_evaluator(given: object, spec: EvaluatorSpec) -> Evaluator:
+    """Return an evaluator made of whatever has ``score(templates)``.
+
+    ``score`` may answer with ``Score``, ``Rejection``, or a bare number a template, higher meaning better.
+    One that has ``info`` and ``examine`` too is asked for them; any other one has no test split.
+
+    Raises:
+        ConfigError: It has no method ``score``, or what it says of itself is invalid.
+    """
+    if isinstance(given, CustomEvaluator):
+        return given
+    name = type(given).__name__
+    if isinstance(given, type):
+        raise ConfigError(
+            f"{given.__name__} is a class, and an evaluator is an object of it: write {given.__name__}(...)"
+        )
+    if not callable(attribute(given, "score")):
+        raise ConfigError(f"an evaluator needs a method score(templates), and {name} has none")
+    check_takes(given, "score", ["a {}"])
+    if not callable(attribute(given, "examine")) or attribute(given, "info", _MISSING) is _MISSING:
+        return ScorerEvaluator(given, spec)
+    check_takes(given, "examine", [["a {}"]], test=True)
+    return CheckedEvaluator(given)
+
+
+class CustomEvaluator(ABC):
+    """The user's object with the interface of this program.
+
+    Attributes:
+        in_flight: How many batches it takes at once.
+    """
+
+    def __init__(self, given: object, info: EvaluatorInfo) -> None:
+        self._given: Any = given
+        self._name = type(given).__name__
+        self._info = info
+        self.in_flight = batches_at_once(self._name, attribute(given, "in_flight", 1))
+        self._turns = turns_of(given, self.in_flight)
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        """What this evaluator scores on."""
+        return self._info
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Ask for scores; see ``Scorer``. The queue finds out what an exception of the user's code means.
+
+        Raises:
+            EvaluatorError: An answer is neither a number, a ``Score`` nor a ``Rejection``.
+            ConsumerError: There is not one answer for each template, or it asks to leave the program.
+        """
+        where = f"{self._name}.score"
+        try:
+            with self._turns:
+                answers = self._given.score(list(templates))
+            answers = plain_values.listed(answers, "answers", len(templates))
+        except (StopIteration, asyncio.CancelledError) as error:
+            # In a task, these would be taken for its own end.
+            raise EvaluatorError(what_happened(where, error)) from error
+        except WrongAnswerError as wrong:
+            raise ConsumerError(f"{where} {wrong}") from None
+        except Exception:
+            raise
+        except BaseException as error:
+            if from_keyboard(error):
+                raise
+            raise ConsumerError(what_happened(where, error)) from error
+        return self._ask("score", lambda: [plain_values.verdict(answer) for answer in answers])
+
+    @abstractmethod
+    def examine(
+        self, ensembles: Sequence[Sequence[str]], *, test: bool = True
+    ) -> Sequence[SplitScores | None]:
+        """Score ensembles on every split; see ``Evaluator``."""
+
+    def _ask(self, method: str, work: Callable[[], T]) -> T:
+        """Call a method of the user's and take its answer; a failure becomes an EvaluatorError."""
+        where = f"{self._name}.{method}"
+        try:
+            return work()
+        except PromptclimbError:
+            raise
+        except WrongAnswerError as wrong:
+            raise EvaluatorError(f"{where} {wrong}") from None
+        except BaseException as error:
+            if from_keyboard(error):
+                raise
+            raise EvaluatorError(what_happened(where, error)) from error
+
+
+class ScorerEvaluator(CustomEvaluator):
+    """A scorer without a test split; its ``fingerprint``, if any, distinguishes runs on different scorers.
+
+    Where the specification names no data, the scorer's class stands for them.
+    """
+
+    def __init__(self, scorer: object, spec: EvaluatorSpec) -> None:
+        spec, kind = spec.with_shots(), type(scorer)
+        name = kind.__qualname__
+        own = fingerprint_of(scorer)
+        # Without a fingerprint the same class on other data is another scorer; it has no augmented copies.
+        on = {setting: value for setting, value in spec.bare().identity().items() if setting != "views"}
+        mark = own or f"{kind.__module__}.{name} {json.dumps(on)}"
+        info = EvaluatorInfo(
+            dataset=name if spec.data == DEFAULT_DATA else spec.data,
+            classes=0,
+            shots=spec.shots or DEFAULT_SHOTS,
+            seed=spec.seed,
+            sizes={"train": 0, "val": 0, "test": 0},
+            model=name,
+            pretrained="",
+            fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
+            shareable=bool(own),
+        )
+        super().__init__(scorer, info)
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> list[SplitScores]:
+        """Score each ensemble of one template on train and val; a scorer cannot average several."""
+        single = [ensemble[0] for ensemble in ensembles if len(ensemble) == 1]
+        verdicts = self._ask("score", lambda: self.score(single)) if single else []
+        known: dict[str, Score] = {}
+        for template, verdict in zip(single, map(checked, verdicts), strict=True):
+            if isinstance(verdict, Rejection):
+                raise TemplateRejectedError(template, verdict.reason, verdict.message)
+            known[template] = verdict
+        nothing = SplitScores(train=None, val=None, test=None)
+        return [
+            SplitScores(train=known[one[0]].train, val=known[one[0]].val, test=None)
+            if len(one) == 1
+            else nothing
+            for one in ensembles
+        ]
+
+
+class CheckedEvaluator(CustomEvaluator):
+    """A custom evaluator with a test split, and with ``inspect`` and ``predict`` where the user has them."""
+
+    def __init__(self, given: object) -> None:
+        try:
+            info = plain_values.info(attribute(given, "info"))
+        except WrongAnswerError as wrong:
+            raise ConfigError(f"{type(given).__name__}: {wrong}") from None
+        super().__init__(given, info)
+        if callable(attribute(given, "inspect")):
+            check_takes(given, "inspect", ["a {}"], split="test")
+            self.inspect = self._inspect
+        if callable(attribute(given, "predict")):
+            check_takes(given, "predict", [["a {}"]], split="test")
+            self.predict = self._predict
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        """As it was at opening, but for the notes: some facts are only found out on the way."""
+        with suppress(EvaluatorError):
+            now = self._ask("info", lambda: plain_values.notes(self._given.info.notes))
+            return replace(self._info, notes=now)
+        return self._info
+
+    def examine(
+        self, ensembles: Sequence[Sequence[str]], *, test: bool = True
+    ) -> Sequence[SplitScores | None]:
+        """Ask for all splits; see ``Evaluator``."""
+
+        def work() -> list[SplitScores | None]:
+            questions = [list(ensemble) for ensemble in ensembles]
+            answers = self._given.examine(questions, test=test)
+            answers = plain_values.listed(answers, "answers", len(questions))
+            return [plain_values.split_scores(answer, test=test) for answer in answers]
+
+        return self._ask("examine", work)
+
+    def _inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+        return self._ask(
+            "inspect", lambda: plain_values.inspection(self._given.inspect(list(ensemble), split=split))
+        )
+
+    def _predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Predictions:
+        questions = [list(ensemble) for ensemble in ensembles]
+        return self._ask(
+            "predict",
+            lambda: plain_values.predictions(self._given.predict(questions, split=split), len(questions)),
+        )
+
+
+# --- MODULE:FACTORY
+
+
+def open_custom(name: str, spec: EvaluatorSpec) -> Evaluator:
+    """Return the evaluator that a factory makes.
+
+    Args:
+        name: ``MODULE:FACTORY``, or ``FILE.py:FACTORY``. The factory is called with the specification if it
+            needs an argument or has one called ``spec``, else without; a class is a factory too.
+        spec: What was asked for.
+
+    Raises:
+        ConfigError: It cannot be imported or called, it fails, or what it makes is not an evaluator; see
+            ``as_evaluator``.
+    """
+    spec = spec.with_shots()
+    source, _, factory_name = name.rpartition(":")
+    where = f"evaluator {name!r}"
+    module = opened(where, lambda: _imported(name, source))
+    factory = getattr(module, factory_name, None)
+    if factory is None:
+        raise ConfigError(f"{where}: {source} has no {factory_name!r}")
+    if not callable(factory):
+        raise ConfigError(
+            f"{where}: {factory_name} is a {type(factory).__name__}; name a function or a class that "
+            "makes the evaluator"
+        )
+    if inspect.iscoroutinefunction(factory):
+        raise ConfigError(f"{where}: {factory_name} is async: make it a plain function")
+    made: object = opened(where, lambda: factory(spec) if _takes_spec(factory) else factory())
+    return as_evaluator(made, spec)
+
+
+def pinned(name: str) -> str:
+    """Return the name of a factory under which it is found from any folder.
+
+    A module that is a file in the current folder is called by that file; an installed or missing one keeps
+    its name.
+    """
+    source, _, factory = name.rpartition(":")
+    _look_here()
+    try:
+        found = importlib.util.find_spec(source) if source.isidentifier() else None
+    except (ImportError, ValueError):
+        return name
+    here = Path.cwd() / f"{source}.py"
+    return f"{here}:{factory}" if found is not None and found.origin == str(here) else name
+
+
+def _imported(name: str, source: str) -> ModuleType:
+    if source.endswith(".py"):
+        return _from_file(name, Path(source).expanduser())
+    here = _look_here()
+    try:
+        return importlib.import_module(source)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (source == error.name or source.startswith(f"{error.name}.")):
+            raise ConfigError(
+                f"evaluator {name!r}: there is no module {source!r} among what is installed or in {here}; "
+                "write FILE.py:FACTORY for a file elsewhere"
+            ) from None
+        raise
+
+
+def _look_here() -> str:
+    """Have modules looked for in the current folder too, after what is installed; return the folder."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    return here
+
+
+def _from_file(name: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"evaluator {name!r}: there is no file {path.absolute()}")
+    spec = importlib.util.spec_from_file_location(f"_evaluator_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # where dataclasses and pickle look for it
+    if (folder := str(path.absolute().parent)) not in sys.path:
+        sys.path.append(folder)  # for what lies beside it, as with `python FILE.py`
+    spec.loader.exec_module(module)
+    return module
+
+
+def _takes_spec(factory: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return False
+    return any(
+        one.kind in _POSITIONAL and (one.default is inspect.Parameter.empty or one.name == "spec")
+        for one in parameters
+    )

@@ -1,0 +1,123 @@
+"""Open any image file as upright RGB of 8 bits, and make thumbnails."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError, features
+
+from ..errors import DataError
+from ..scoring import Thumbnail
+
+WHITE = (255, 255, 255, 255)
+UNREAD_PHOTOGRAPHS = frozenset(
+    {
+        *(".heic", ".heif", ".hif", ".jxl", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf"),
+        *(".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw", ".rwl", ".3fr", ".erf", ".kdc", ".mrw"),
+        *(".x3f", ".iiq"),
+    }
+)
+"""Suffixes of photographs that Pillow does not read: HEIC, JPEG XL, and the cameras' raw forms."""
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+def open_rgb(path: Path | str) -> Image.Image:
+    """Return an image as RGB: turned as its EXIF tag says, 16 bits scaled to 8, alpha on white, first frame.
+
+    Pillow's limit against decompression bombs is kept, and reaching it is an error.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: It cannot be read as an image; the message names it.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            _refuse_bomb(image)
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"the image {path} is too large to be opened safely: {error}") from error
+    except UnidentifiedImageError as error:
+        raise DataError(_unidentified(path)) from error
+    except FileNotFoundError as error:
+        raise DataError(f"the image {path} does not exist") from error
+    except MemoryError as error:
+        raise DataError(f"the image {path} does not fit into memory") from error
+    except Exception as error:  # Pillow's decoders raise whatever a torn file makes them raise
+        raise DataError(
+            f"the image {path} cannot be read ({type(error).__name__}: {error}); replace or remove it"
+        ) from error
+
+
+def how_to_convert(suffix: str) -> str:
+    """Return what to do with photographs of a form that is not read."""
+    return f"convert them to JPEG first, for example with ImageMagick: magick mogrify -format jpg *{suffix}"
+
+
+def _unidentified(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in UNREAD_PHOTOGRAPHS or (suffix == ".avif" and not features.check("avif")):
+        return (
+            f"{path} is a photograph in a format that is not read here ({suffix}); {how_to_convert(suffix)}"
+        )
+    return f"{path} is no image that can be read; replace or remove it"
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    # Above the limit Pillow only warns, up to twice the limit; warning filters are not safe between threads.
+    limit, (width, height) = Image.MAX_IMAGE_PIXELS, image.size
+    if limit is not None and width * height > limit:
+        raise Image.DecompressionBombError(f"{width} x {height} pixels are more than {limit}")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return any mode of Pillow's as RGB."""
+    if image.mode == "RGB":
+        return image
+    if image.mode in SIXTEEN_BIT or image.mode in {"I", "F"}:
+        return _scaled(np.asarray(image)).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        ground = Image.new("RGBA", shown.size, WHITE)
+        return Image.alpha_composite(ground, shown).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.Image:
+    """Return wide grey values as 8 bits: 16-bit values by their top byte, anything else by its own range."""
+    wide = values.astype(np.float64)
+    low, high = float(np.nanmin(wide)), float(np.nanmax(wide))
+    if values.dtype.kind != "f" and low >= 0 and 255 < high <= 65535:
+        return Image.fromarray((wide / 257.0).round().astype(np.uint8))
+    if low >= 0 and high <= 1 and values.dtype.kind == "f":
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255:
+        low, high = 0.0, 255.0
+    span = (high - low) or 1.0
+    return Image.fromarray((np.nan_to_num((wide - low) / span) * 255.0).round().astype(np.uint8))
+
+
+SIDE = 112
+QUALITY = 80
+
+
+def thumbnail(path: Path) -> Thumbnail | None:
+    """Return an image as a small JPEG, at most ``SIDE`` pixels wide and high; None where it cannot be read.
+
+    Nothing of the file but its pixels is kept: a photograph's tags may say where it was taken.
+    """
+    try:
+        picture = open_rgb(path)
+    except DataError:
+        return None
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", picture.size, picture.tobytes()).save(
+        buffer, "JPEG", quality=QUALITY, optimize=True
+    )
+    return Thumbnail(name=path.name, jpeg=buffer.getvalue())

@@ -1,0 +1,230 @@
+"""Draw few-shot samples and make splits.
+
+The published rule (of cross_modal_adaptation, after CoOp's protocol): one ``random.Random(seed)``; for each
+label in the order in which it first appears in the training list, ``sample(items, shots)``, or all of them
+where there are fewer; then the same over the validation list with ``min(4, shots)``.
+
+Data that comes without splits is divided in CoOp's proportions: half of each class to train, 20 % to val, 30
+% to test. That depends on the names of the files alone and not on the seed, so that every seed has the same
+test images.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..counts import counted
+from ..errors import DataError
+from ..spec import DEFAULT_SHOTS
+from .text_files import parse_json, read_bytes, read_text
+from .values import Item, Splits, count_by_label
+
+MAX_VAL_SHOTS = 4
+
+
+def sample(items: Sequence[Item], shots: int, rng: random.Random) -> tuple[Item, ...]:
+    """Return at most ``shots`` items of each label, in the order in which labels first appear."""
+    drawn: list[Item] = []
+    for found in by_label(items).values():
+        drawn.extend(rng.sample(found, shots) if len(found) >= shots else found)
+    return tuple(drawn)
+
+
+def draw(splits: Splits, *, shots: int, seed: int) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Return the few-shot training and validation items of a data set; the published seeds are 1, 2 and 3.
+
+    Raises:
+        DataError: ``shots`` is not positive, or no class has so many training images.
+    """
+    check_shots(splits, shots)
+    rng = random.Random(seed)
+    train = sample(splits.train, shots, rng)
+    return train, sample(splits.val, min(MAX_VAL_SHOTS, shots), rng)
+
+
+def check_shots(splits: Splits, shots: int) -> None:
+    """Refuse a number of shots that cannot be drawn."""
+    if shots < 1:
+        raise DataError(f"shots must be at least 1, not {shots}")
+    most = max(count_by_label(splits.train, len(splits.classes)), default=0)
+    if shots > most:
+        images = counted(most, "training image")
+        raise DataError(
+            f"{splits.name}: the largest class has {images}, too few for {shots} shots; give --shots {most}"
+            f"{' or fewer' if most > 1 else ''}, or leave it out for as many as the smallest class has"
+        )
+
+
+def default_shots(splits: Splits) -> tuple[int, str | None]:
+    """Return the shots of a data set where nothing is said, and a line that says so where they are few."""
+    counts = count_by_label(splits.train, len(splits.classes))
+    least = min(counts)
+    if least >= DEFAULT_SHOTS:
+        return DEFAULT_SHOTS, None
+    name = splits.classes[counts.index(least)]
+    return least, (
+        f"{counted(least, 'shot')} a class, as many as the smallest class, {name!r}, has "
+        f"(--shots gives another number; {DEFAULT_SHOTS} where all classes have so many)"
+    )
+
+
+FORM = '{"train": {"data": [{"impath": ..., "label": ...}, ...], "indices": [...]}, "val": {...}}'
+PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p"})
+HOW_TO_CONVERT = (
+    "a pickle can run any code when it is opened, so none is read here. The same shots follow from --shots "
+    "and --seed without a file; to bring others, write JSON where you trust the pickle: "
+    """python -c "import json,pickle,sys; d=pickle.load(open(sys.argv[1],'rb')); """
+    """json.dump({k:{'data':[{'impath':i.impath,'label':i.label,'classname':i.classname} for i in v]} """
+    """for k,v in d.items()}, open('shots.json','w'))" FILE.pkl"""
+)
+
+
+def read_few_shot_file(file: Path, splits: Splits) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Read the few-shot training and validation items that a file names.
+
+    Raises:
+        DataError: The file is a pickle, not of the form above, or names images that the data set lacks.
+    """
+    file = file.expanduser()
+    if file.suffix.lower() in PICKLE_SUFFIXES or read_bytes(file, what="few-shot file")[:1] == b"\x80":
+        raise DataError(f"{file} is a pickle; {HOW_TO_CONVERT}")
+    found = parse_json(read_text(file, what="few-shot file"), where=str(file))
+    if not isinstance(found, dict) or "train" not in found:
+        raise DataError(f"{file} must be {FORM}")
+    train = tuple(_items(found["train"], splits.train, f"{file}, train"))
+    val = tuple(_items(found.get("val", {"data": []}), splits.val, f"{file}, val"))
+    if missing := set(range(len(splits.classes))) - {item.label for item in train}:
+        name = splits.classes[min(missing)]
+        such = counted(len(missing), "such class", "such classes")
+        raise DataError(f"{file} has no training image of {name!r} ({such})")
+    return train, val
+
+
+def _items(found: Any, pool: Sequence[Item], where: str) -> Iterator[Item]:
+    data = found.get("data") if isinstance(found, dict) else None
+    indices = found.get("indices") if isinstance(found, dict) else None
+    if not isinstance(data, list) or (indices is not None and not isinstance(indices, list)):
+        raise DataError(f"{where}: expected {FORM}")
+    if indices is not None and len(indices) != len(data):
+        raise DataError(f"{where} has {len(data)} items but {len(indices)} indices")
+    by_name: dict[str, list[Item]] = {}
+    for item in pool:
+        by_name.setdefault(item.path.name, []).append(item)
+    for number, entry in enumerate(data):
+        here = f"{where}[{number}]"
+        path, label = _entry(entry, here)
+        if indices is not None:
+            yield _at(indices[number], pool, path, label, here)
+        else:
+            yield _find(by_name, path, label, here)
+
+
+def _entry(entry: Any, here: str) -> tuple[PurePosixPath, int]:
+    path = entry.get("impath") if isinstance(entry, dict) else None
+    label = entry.get("label") if isinstance(entry, dict) else None
+    if not isinstance(path, str) or not isinstance(label, int) or isinstance(label, bool):
+        raise DataError(f"{here}: expected {FORM}")
+    return PurePosixPath(path.replace("\\", "/")), label
+
+
+def _at(index: Any, pool: Sequence[Item], path: PurePosixPath, label: int, here: str) -> Item:
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(pool):
+        raise DataError(f"{here}: index {index!r} is out of range: there are {len(pool)} images to draw from")
+    item = pool[index]
+    if item.path.name != path.name or item.label != label:
+        raise DataError(
+            f"{here} is {path} with label {label}, but at {index} the data set has {item.path} with label "
+            f"{item.label}; the file belongs to another data set or split"
+        )
+    return item
+
+
+def _find(by_name: dict[str, list[Item]], path: PurePosixPath, label: int, here: str) -> Item:
+    matching = [item for item in by_name.get(path.name, ()) if item.label == label]
+    if not matching:
+        raise DataError(f"{here}: the data set has no image {path.name!r} with label {label} to draw from")
+    return max(matching, key=lambda item: _shared_end(item.path.parts, path.parts))
+
+
+def _shared_end(left: Sequence[str], right: Sequence[str]) -> int:
+    count = 0
+    for one, other in zip(reversed(left), reversed(right), strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+VAL_SHARE = 0.2
+TEST_SHARE = 0.3
+SPLIT_SEED = 0
+RULE = (
+    f"train, val and test were made by rule: of each class {1 - VAL_SHARE - TEST_SHARE:.0%}, {VAL_SHARE:.0%} "
+    f"and {TEST_SHARE:.0%} of the images, shuffled with a fixed seed"
+)
+HALF_RULE = "there is no test split: it was made by rule from half of the val images of each class"
+
+Parts = tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]
+
+
+def divide(
+    items: Iterable[Item], classes: Sequence[str], *, val: float = VAL_SHARE, test: float = TEST_SHARE
+) -> Parts:
+    """Return train, val and test items out of one list, class by class.
+
+    Args:
+        items: All items, in an order that does not change from one day to the next.
+        classes: Class names by label, for messages.
+        val: Share of each class that becomes val.
+        test: Share of each class that becomes test; at least one image does.
+    """
+    rng = random.Random(SPLIT_SEED)
+    parts: tuple[list[Item], list[Item], list[Item]] = ([], [], [])
+    for label, found in sorted(by_label(items).items()):
+        if len(found) < 2:
+            raise DataError(
+                f"class {classes[label]!r} has a single image ({found[0].path}); "
+                "a class needs one to learn from and one to test on"
+            )
+        shuffled = rng.sample(found, len(found))
+        n_test = max(1, round(len(found) * test))
+        n_val = min(round(len(found) * val), len(found) - n_test - 1)
+        n_train = len(shuffled) - n_val - n_test
+        parts[0].extend(shuffled[:n_train])
+        parts[1].extend(shuffled[n_train : n_train + n_val])
+        parts[2].extend(shuffled[n_train + n_val :])
+    return tuple(parts[0]), tuple(parts[1]), tuple(parts[2])
+
+
+def halve(items: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Return two halves of a list, class by class; the second gets the odd one."""
+    rng = random.Random(SPLIT_SEED)
+    first: list[Item] = []
+    second: list[Item] = []
+    for _label, found in sorted(by_label(items).items()):
+        shuffled = rng.sample(found, len(found))
+        first.extend(shuffled[: len(found) // 2])
+        second.extend(shuffled[len(found) // 2 :])
+    return tuple(first), tuple(second)
+
+
+def complete(
+    train: Sequence[Item], val: Sequence[Item], test: Sequence[Item], classes: Sequence[str]
+) -> tuple[Parts, list[str]]:
+    """Return the three splits, made by rule where there is no test split, and a note on that."""
+    if test:
+        return (tuple(train), tuple(val), tuple(test)), []
+    if val:
+        return (tuple(train), *halve(val)), [HALF_RULE]
+    return divide(train, classes), [RULE]
+
+
+def by_label(items: Iterable[Item]) -> dict[int, list[Item]]:
+    """Return items of each label, in the order given."""
+    groups: dict[int, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.label, []).append(item)
+    return groups

@@ -1,0 +1,175 @@
+"""Sample scenes, and draw their pixels."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import duo, letters, numbers, shapes
+from .art import Art, Form, figure, text_mask
+from .canvas import SIZE, ground, paste
+from .media import AFTER, BEFORE, LINE_MEDIA, MEDIA
+from .scene import CONCEPTS, CORE, DRAWINGS, EVERYDAY, NUMBERS, SENSES, Scene
+
+WEIGHTS: dict[str, dict[str, float]] = DRAWINGS["weights"]
+"""How often each form is drawn, family by family; only the ratios matter."""
+TWO: dict[str, list[str]] = {**DRAWINGS["two"], "duo": list(duo.FORMS)}
+"""Forms with a second name in them."""
+_MEDIA: dict[str, Any] = DRAWINGS["media"]
+_EVERYDAY_MEDIA = {name: 40 if name == "photo" else 5 for name in MEDIA}
+_OFTEN = [*CORE, *EVERYDAY]
+_ALL = list(CONCEPTS)
+_CHOICES = [(family, form, weight) for family, forms in WEIGHTS.items() for form, weight in forms.items()]
+_ODDS = list(accumulate(weight for _, _, weight in _CHOICES))
+_PLAIN_NAMES = {
+    "colours": list(shapes.COLOURS),
+    "shapes": shapes.SHAPES,
+    "letters": letters.LETTERS,
+    "duo": CORE,
+    "words": CORE,
+}
+
+
+def _pick(table: dict[str, float] | dict[str, int], rng: Random) -> str:
+    return rng.choices(list(table), weights=list(table.values()))[0]
+
+
+def names_of(family: str, form: str) -> tuple[list[str], list[str]]:
+    """Return the names that a form can show in its first and in its second role."""
+    if family == "numbers":
+        low, high, second_low, second_high = DRAWINGS["ranges"].get(form, (0, 12, 0, 0))
+        return NUMBERS[low : high + 1], NUMBERS[second_low : second_high + 1]
+    names = _PLAIN_NAMES[family]
+    if (family, form) == ("letters", "picture"):
+        names = [name for name in names if letters.initial_things(name)]
+    return names, names
+
+
+def medium_for(family: str, form: str, rng: Random) -> str:
+    """Return a medium that the form is seen in; "photo" for forms that are whole pictures already."""
+    if family in ("everyday", "senses"):
+        return _pick(_EVERYDAY_MEDIA, rng)
+    if family in ("colours", "duo") or form == "scan":
+        return "photo"
+    if form in _MEDIA["own"]:
+        return _pick(_MEDIA["own"][form], rng)
+    return _pick(_MEDIA["objects" if form in _MEDIA["object_forms"] else "marks"], rng)
+
+
+def condition_for(family: str, form: str, rng: Random) -> str:
+    """Return a condition of the picture, "plain" most often."""
+    if rng.random() > (0.45 if family == "everyday" else 0.22):
+        return "plain"
+    if family == "everyday":
+        return rng.choice((*BEFORE, *AFTER))
+    if family in ("colours", "duo") or form == "scan":
+        return rng.choice(
+            ("noise", "blur", "fog", "lowres", "clutter", "rain")
+            if family != "colours"
+            else ("noise", "blur")
+        )
+    return rng.choice(tuple(AFTER))
+
+
+def compose(
+    family: str, form: str, name: str, other: str, rng: Random, medium: str = "", condition: str = ""
+) -> Scene:
+    """Return a scene of a given form and names; the rest by chance where it is not given."""
+    detail = ""
+    if form in ("count", "field"):
+        detail = rng.choice(CORE)
+    elif form == "picture":
+        detail = rng.choice(letters.initial_things(name))
+    elif family == "senses":
+        detail = other or rng.choice(list(SENSES[name]))
+        other = ""
+    medium = medium or medium_for(family, form, rng)
+    return Scene(
+        family,
+        form,
+        name,
+        other,
+        medium,
+        condition or condition_for(family, form, rng),
+        rng.choice(DRAWINGS["grounds"]),
+        detail,
+    )
+
+
+def shown(scene: Scene) -> bool:
+    """Return whether the models are taught from such a scene."""
+    if scene.family == "everyday":
+        return scene.name in _OFTEN
+    return scene.form not in DRAWINGS["untaught"].get(scene.family, ())
+
+
+def sample(rng: Random, art: Art) -> Scene:
+    """Return one scene of the world, by chance."""
+    family, form, _ = rng.choices(_CHOICES, cum_weights=_ODDS)[0]
+    if family == "everyday":
+        name = rng.choice(_OFTEN if rng.random() < 0.45 else _ALL)
+        if not art.has(name):
+            return sample(rng, art)
+        return compose(family, form, name, "", rng)
+    if family == "senses":
+        return compose(family, form, rng.choice(list(SENSES)), "", rng)
+    first, second = names_of(family, form)
+    name = rng.choice(first)
+    other = ""
+    if form in TWO.get(family, ()):
+        alike = rng.random() < 0.04
+        other = name if alike and name in second else rng.choice([each for each in second if each != name])
+    return compose(family, form, name, other, rng)
+
+
+_FORMS: dict[str, dict[str, Form]] = {
+    "numbers": numbers.FORMS,
+    "letters": letters.FORMS,
+    "colours": shapes.COLOUR_FORMS,
+    "shapes": shapes.SHAPE_FORMS,
+    "duo": duo.FORMS,
+}
+
+
+def _picture(scene: Scene, rng: Random, art: Art) -> Image.Image:
+    """Draw the figure (RGBA) or whole picture (RGB) of a scene, before its medium."""
+    if scene.family == "words":
+        text = rng.choice((scene.name, scene.name.upper(), scene.name.title()))
+        shape = text_mask(text, art.font(rng.choice(("print", "print", "hand")), 60, rng), fill=0.94)
+        return figure(shape, rng, turn=5, scale=(0.95, 1.05))
+    if scene.family in ("everyday", "senses"):
+        key = scene.name if scene.family == "everyday" else f"{scene.name}/{scene.detail}"
+        line = scene.medium in LINE_MEDIA and rng.random() < 0.4
+        thing = art.cutout(key, rng, line=line)
+        if rng.random() < 0.5:
+            thing = thing.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        side = rng.randint(44, 60)
+        thing = duo.tint(
+            thing.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR).resize(
+                (side, side), Image.Resampling.BOX
+            ),
+            rng,
+        )
+        placed = Image.new("RGBA", (SIZE, SIZE))
+        placed.paste(thing, (rng.randint(0, SIZE - side), rng.randint(0, SIZE - side)))
+        return placed
+    return _FORMS[scene.family][scene.form](scene, rng, art)
+
+
+def draw(scene: Scene, rng: Random, art: Art) -> NDArray[np.uint8]:
+    """Draw the scene: uint8 [64, 64, 3]; the same scene and generator state give the same picture."""
+    picture = _picture(scene, rng, art)
+    if picture.mode == "RGBA":
+        if scene.condition in BEFORE:
+            picture = BEFORE[scene.condition](picture, rng)
+        picture = MEDIA[scene.medium](picture, scene.ground, rng)
+    elif scene.condition in BEFORE:
+        picture = paste(ground(scene.ground, rng), BEFORE[scene.condition](picture.convert("RGBA"), rng))
+    if scene.condition in AFTER:
+        picture = AFTER[scene.condition](picture, rng)
+    return np.asarray(picture)

@@ -1,0 +1,235 @@
+"""CoOp: learn vectors that stand before the class name, by gradients through the text tower.
+
+K. Zhou, J. Yang, C. C. Loy, Z. Liu: Learning to Prompt for Vision-Language Models, IJCV 2022; what the paper
+leaves open (momentum, weight decay, when a batch is dropped) is as in its public code. M vectors, C classes,
+D width of the tower, E embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..clip.texts.forward import encode
+from ..clip.texts.packing import Pass, Text, pack
+from ..clip.texts.text_encoder import TextEncoder
+from ..clip.texts.tower import Tower
+from ..clip.zero_shot import correct, decide
+from ..errors import ModelError
+from .problem import Fitted, Problem
+from .references import RANDOM, CoopOptions
+
+NAME_ALONE = "{}."
+"""What follows the context: the class name and a full stop, as CoOp has it."""
+MAX_ROWS = 65536
+
+
+class SoftPrompt:
+    """Texts "start, M vectors, class name, full stop, end" for every class.
+
+    The vectors stand in the table of token embeddings behind those of the tokens in use, so that they go the
+    way of any token: what precedes the class name is computed once where all classes share it.
+
+    Args:
+        encoder: Of the model and the class names.
+    """
+
+    def __init__(self, encoder: TextEncoder, context: int, *, class_specific: bool = False) -> None:
+        self._tower = tower_of(encoder)
+        names = [text.tokens for text in encoder.texts(NAME_ALONE)]
+        self.shape = (len(names), context) if class_specific else (context,)
+        longest = max(map(len, names)) + context
+        if longest > len(self._tower.positions):
+            raise ModelError(
+                f"{context} learned vectors make a class text of {longest} tokens, "
+                f"and this model reads {len(self._tower.positions)}; learn fewer"
+            )
+        used = sorted({token for row in names for token in row})
+        self._used = self._tower.tokens[torch.tensor(used, device=self._tower.device)]  # [U, D]
+        place = {token: number for number, token in enumerate(used)}
+        texts = []
+        for label, row in enumerate(names):
+            first = len(used) + (label * context if class_specific else 0)
+            start, *rest = (place[token] for token in row)
+            vectors = range(first, first + context)
+            texts.append(Text((start, *vectors, *rest), 1 if class_specific else 1 + context))
+        self._passes: list[Pass] = list(pack(texts, max_rows=MAX_ROWS, quantum=1, device=self._tower.device))
+        order = [index for batch in self._passes for index in batch.order.tolist()]
+        self._back = torch.argsort(torch.tensor(order)).to(self._tower.device)
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self._tower.width
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower lies."""
+        return self._tower.device
+
+    def features(self, context: Tensor) -> Tensor:
+        """Return normalised class vectors [C, E] under a context [M, D], or [C, M, D]."""
+        table = torch.cat([self._used, context.reshape(-1, self.width)])
+        tower = replace(self._tower, tokens=table)
+        return torch.cat([encode(tower, batch, 1) for batch in self._passes])[self._back]
+
+
+def tower_of(encoder: TextEncoder) -> Tower:
+    """Return the text tower, as far as vectors can be put before a class name in it."""
+    if encoder.tower is None:
+        raise ModelError(f"CoOp cannot learn through this text tower ({encoder.path})")
+    starts = {text.tokens[0] for text in encoder.texts(NAME_ALONE)}
+    if len(starts) != 1:
+        raise ModelError("CoOp cannot learn through this text tower: its texts have no common first token")
+    return encoder.tower
+
+
+def embedded(encoder: TextEncoder, words: str) -> Tensor:
+    """Return the token embeddings [M, D] of words that stand before a class name."""
+    tower = tower_of(encoder)
+    if (rejection := encoder.check(f"{words} {NAME_ALONE}")) is not None:
+        raise ModelError(f"the context cannot begin as {words!r}: {rejection.message}")
+    alone = [text.tokens for text in encoder.texts(NAME_ALONE)]
+    behind = [text.tokens for text in encoder.texts(f"{words} {NAME_ALONE}")]
+    count = len(behind[0]) - len(alone[0])
+    tokens = behind[0][1 : 1 + count]
+    if not _are_apart(tokens, alone, behind):
+        raise ModelError(f"the context cannot begin as {words!r}: it has no tokens of its own before a name")
+    return tower.tokens[torch.tensor(tokens, device=tower.device)].clone()
+
+
+def _are_apart(
+    tokens: Sequence[int], alone: Sequence[Sequence[int]], behind: Sequence[Sequence[int]]
+) -> bool:
+    expected = [(name[0], *tokens, *name[1:]) for name in alone]
+    return bool(tokens) and expected == [tuple(row) for row in behind]
+
+
+BATCH = 32
+MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+WARM_UP_LR = 1e-5
+SPREAD = 0.02
+WORDS = "a photo of a"
+LEARNING_RATES = (2e-3, 2e-2)
+"""Of the grid: the published one, and ten times of it."""
+LONGEST = 200
+
+
+def epochs_for(shots: int) -> int:
+    """Return how long CoOp trains: 50 epochs for one shot, 100 for two to four, 200 for more."""
+    return 50 if shots == 1 else 100 if shots <= 4 else 200
+
+
+def learning_rates(lr: float, epochs: int) -> list[float]:
+    """Return the learning rate of each epoch: one at 1e-5, then a cosine from ``lr`` towards 0."""
+    cosine = [lr * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(epochs - 1)]
+    return [WARM_UP_LR, *cosine]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A context after training.
+
+    Attributes:
+        vectors: [M, D], or [C, M, D].
+        weights: The classifier that it makes, [C, E], on the CPU.
+    """
+
+    vectors: Tensor
+    weights: Tensor
+    losses: tuple[float, ...]
+    options: CoopOptions
+
+
+def fit(problem: Problem, options: CoopOptions, *, seed: int) -> Fitted:
+    """Learn a context on the shots; see ``Fit``."""
+    best = tune(problem, options, seed=seed) if options.tuned else learn(problem, options, seed=seed)
+    chosen = {
+        "context": best.vectors.shape[-2],
+        "class_specific": options.class_specific,
+        "init": best.options.init,
+        "lr": best.options.lr,
+        "epochs": len(best.losses),
+    }
+    return Fitted(
+        decide=lambda split: decide(split, best.weights), chosen=chosen, trained=best.vectors.numel()
+    )
+
+
+def tune(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
+    """Return the best of the grid on the validation images; equal accuracies are told apart by the loss."""
+    val = problem.val
+
+    def rank(learned: Learned) -> tuple[int, float]:
+        logits = problem.loaded.logit_scale * val.features @ learned.weights.T
+        loss = functional.cross_entropy(logits, val.labels).item()
+        return correct(decide(val, learned.weights), val), -loss
+
+    trials = list(grid(options, problem.shots))
+    problem.report(f"coop-tuned: a grid of {len(trials)} trainings")
+    return max((learn(problem, one, seed=seed) for one in trials), key=rank)
+
+
+def grid(options: CoopOptions, shots: int) -> Iterator[CoopOptions]:
+    """Yield what is tried: learning rates, starts and lengths of training; the published choice is first."""
+    starts: Sequence[dict[str, Any]] = ({"context": 16}, {"context": 4}, {"init": WORDS})
+    for epochs, begin, lr in product(dict.fromkeys((epochs_for(shots), LONGEST)), starts, LEARNING_RATES):
+        yield CoopOptions(class_specific=options.class_specific, lr=lr, epochs=epochs, **begin)
+
+
+def check_room(encoder: TextEncoder, options: CoopOptions) -> None:
+    """Make sure that the model reads texts with so many vectors before the class name."""
+    for one in grid(options, 1) if options.tuned else (options,):
+        count = one.context if one.init == RANDOM else len(embedded(encoder, one.init))
+        SoftPrompt(encoder, count, class_specific=one.class_specific)
+
+
+def learn(problem: Problem, options: CoopOptions, *, seed: int) -> Learned:
+    """Train a context; the last epoch's is taken, as published."""
+    generator = torch.Generator().manual_seed(seed)
+    prompt, context = start(problem, options, generator)
+    context.requires_grad_()
+    optimizer = torch.optim.SGD([context], lr=WARM_UP_LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    features = problem.train.features.to(prompt.device, torch.float32)
+    labels = problem.train.labels.to(prompt.device)
+    epochs, losses = options.epochs or epochs_for(problem.shots), []
+    problem.report(f"coop: {context.numel():,} numbers to learn, {epochs} epochs, {len(labels)} images")
+    for lr in learning_rates(options.lr, epochs):
+        optimizer.param_groups[0]["lr"] = lr
+        found = []
+        for batch in batches(len(labels), generator):
+            logits = problem.loaded.logit_scale * features[batch] @ prompt.features(context).T
+            loss = functional.cross_entropy(logits, labels[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            found.append(loss.item())
+        losses.append(sum(found) / len(found))
+    vectors = context.detach()
+    with torch.no_grad():
+        return Learned(vectors, prompt.features(vectors).cpu(), tuple(losses), options)
+
+
+def start(problem: Problem, options: CoopOptions, generator: torch.Generator) -> tuple[SoftPrompt, Tensor]:
+    """Return the texts, and the vectors that training begins with: noise, or the embeddings of words."""
+    if options.init == RANDOM:
+        prompt = SoftPrompt(problem.encoder, options.context, class_specific=options.class_specific)
+        noise = torch.randn(*prompt.shape, prompt.width, generator=generator)
+        return prompt, (SPREAD * noise).to(prompt.device)
+    words = embedded(problem.encoder, options.init)
+    prompt = SoftPrompt(problem.encoder, len(words), class_specific=options.class_specific)
+    return prompt, words.expand(*prompt.shape, prompt.width).clone()
+
+
+def batches(images: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield the images of each step of an epoch, in a new order; what fills no whole batch is left out."""
+    order = torch.randperm(images, generator=generator)
+    for number in range(max(1, images // BATCH)):
+        yield order[number * BATCH : (number + 1) * BATCH]

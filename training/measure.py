@@ -1,0 +1,212 @@
+"""How much the words of a template matter to the bundled models: ``python -m training.measure``.
+
+For each bundled set, and for real scanned digits: the plain template, the best, median and worst of a fixed
+list, words that match the pictures against words that contradict them, how well few training pictures rank
+the templates, and what the template that they pick gains on the test pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
+from torch import Tensor
+
+from promptclimb.evaluator.datasets.loading import read_splits
+from promptclimb.evaluator.datasets.sampling import draw
+from promptclimb.evaluator.datasets.values import Item
+from promptclimb.evaluator.errors import ModelError, UsageError
+from promptclimb.evaluator.pico import sets
+from promptclimb.evaluator.pico.models import NAMES, bundled_models
+
+from .findings import Row, summary, table, transfer
+from .model import encode_text, fast
+from .wordings import NEUTRAL, PLAIN, TEMPLATES, wording_of
+
+SHOTS = 16
+SEEDS = (1, 2, 3)
+
+
+class Scored:
+    """One model's features of pictures and texts, each picture encoded once."""
+
+    def __init__(self, name: str, weights: Path, config: Path) -> None:
+        open_clip.add_model_config(config)
+        model, _, self._transform = open_clip.create_model_and_transforms(name, pretrained=str(weights))
+        self._model, self._tokenize = model.eval(), open_clip.get_tokenizer(name)
+        self._known: dict[Path, Tensor] = {}
+
+    @torch.no_grad()
+    def pictures(self, items: Sequence[Item]) -> Tensor:
+        """Return unit features of some pictures, [items, width]."""
+        missing = [item.path for item in items if item.path not in self._known]
+        for first in range(0, len(missing), 256):
+            paths = missing[first : first + 256]
+            pixels = torch.stack([self._transform(Image.open(path).convert("RGB")) for path in paths])
+            with fast():
+                features = self._model.encode_image(pixels, normalize=True).float()
+            self._known.update(zip(paths, features, strict=True))
+        return torch.stack([self._known[item.path] for item in items])
+
+    @torch.no_grad()
+    def texts(self, templates: Sequence[str], classes: Sequence[str]) -> Tensor:
+        """Return unit features of all texts, [templates, classes, width]."""
+        tokens = self._tokenize([t.replace("{}", name) for t in templates for name in classes])
+        tokens = tokens[:, : int(tokens.argmax(-1).max()) + 1]
+        return encode_text(self._model, tokens).reshape(len(templates), len(classes), -1)
+
+
+def _accuracies(pictures: Tensor, items: Sequence[Item], texts: Tensor) -> NDArray[np.float64]:
+    """Return the accuracy of each template on some pictures, [templates]."""
+    labels = torch.tensor([item.label for item in items])
+    nearest = torch.einsum("iw,tcw->tic", pictures, texts).argmax(-1)
+    return (nearest == labels).double().mean(-1).numpy()
+
+
+class Picked(NamedTuple):
+    """What few-shot samples say of templates: means over the samples, and what each would pick.
+
+    Attributes:
+        rank: Spearman correlation of training with test accuracy.
+        test: Test accuracy of the templates picked, tied ones averaged.
+        ties: For each sample, the places in the list of the templates with the highest training accuracy.
+    """
+
+    rank: float
+    test: float
+    ties: tuple[tuple[int, ...], ...]
+
+
+def _pick(
+    samples: Sequence[Sequence[Item]], model: Scored, texts: Tensor, test: NDArray[np.float64]
+) -> Picked:
+    ranks, ties = [], []
+    for sample in samples:
+        train = _accuracies(model.pictures(sample), sample, texts)
+        ranks.append(float(spearmanr(train, test).statistic) if train.min() < train.max() else 0.0)
+        ties.append(tuple(np.flatnonzero(train == train.max()).tolist()))
+    return Picked(fmean(ranks), fmean(float(test[list(tied)].mean()) for tied in ties), tuple(ties))
+
+
+def measure(name: str, model_name: str, model: Scored) -> Row:
+    """Measure everything about one model on one set.
+
+    Raises:
+        DataError: The set cannot be read or written.
+    """
+    splits = read_splits(name, data_root=None)
+    wording = wording_of(name)
+    templates = list(dict.fromkeys((*TEMPLATES, *wording.matching, *wording.contradicting)))
+    texts = model.texts(templates, splits.classes)
+    test = _accuracies(model.pictures(splits.test), splits.test, texts)
+    of = dict(zip(templates, test.tolist(), strict=True))
+    one, many = (
+        _pick([draw(splits, shots=shots, seed=seed)[0] for seed in SEEDS], model, texts, test)
+        for shots in (1, SHOTS)
+    )
+    return Row(
+        model=model_name,
+        data=name,
+        classes=len(splits.classes),
+        test=len(splits.test),
+        plain=of[PLAIN],
+        best=float(test.max()),
+        middle=float(np.median(test)),
+        worst=float(test.min()),
+        best_template=templates[int(test.argmax())],
+        matching=fmean(of[t] for t in wording.matching),
+        neutral=fmean(of[t] for t in NEUTRAL),
+        contradicting=fmean(of[t] for t in wording.contradicting),
+        rank_one=one.rank,
+        rank_many=many.rank,
+        gain_one=one.test - of[PLAIN],
+        gain_many=many.test - of[PLAIN],
+        picks=many.ties,
+        accuracies=tuple(test.tolist()),
+    )
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.measure", description=__doc__)
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        choices=[*sets.names(), "digits"],
+        metavar="SET",
+        help="sets to measure (default: all bundled sets and digits)",
+    )
+    parser.add_argument("--model", nargs="+", choices=NAMES, help="models to measure (default: all)")
+    parser.add_argument(
+        "--weights", type=Path, help="folder with NAME.safetensors (default: the bundled files)"
+    )
+    parser.add_argument("--threads", type=int, help="processor threads to use")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a Markdown table")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    options = _options(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        _print(options)
+    except UsageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def _print(options: argparse.Namespace) -> None:
+    everything = [
+        row
+        for entry in bundled_models()
+        if not options.model or entry["name"] in options.model
+        for row in _rows(entry, options.weights, options.data or (*sets.names(), "digits"))
+    ]
+    names = dict.fromkeys(row.model for row in everything)
+    totals = {name: summary([row for row in everything if row.model == name]) for name in names}
+    between = transfer(everything)
+    if options.json:
+        document = {
+            "rows": [asdict(row) for row in everything],
+            "summary": totals,
+            "transfer": {name: found._asdict() for name, found in between.items()},
+        }
+        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+        return
+    for name in names:
+        lines = table([row for row in everything if row.model == name])
+        sys.stdout.write(f"### {name}\n\n{lines}\n\n{json.dumps(totals[name])}\n\n")
+    for name, found in between.items():
+        sys.stdout.write(f"- {name}: rank correlation {found.rank:.2f}, gain {100 * found.gain:+.1f}\n")
+
+
+def _rows(entry: Mapping[str, str], folder: Path | None, names: Sequence[str]) -> Iterator[Row]:
+    """Yield one bundled model, with its weights from ``folder`` if given, on some sets."""
+    weights = (folder or Path(entry["file"]).parent) / f"{entry['name']}.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"{weights}: there is no such file; --weights wants a folder with {weights.name}")
+    scored = Scored(entry["name"], weights, weights.with_suffix(".json"))
+    for name in names:
+        row = measure(name, entry["name"], scored)
+        sys.stderr.write(
+            f"{row.model} {name}: plain {row.plain:.3f}, best {row.best:.3f}, worst {row.worst:.3f}\n"
+        )
+        yield row
+
+
+if __name__ == "__main__":
+    sys.exit(main())
