@@ -4,7 +4,7 @@ Limits (the proposer beside two usual ways): three minutes against a real HTTP e
 allows 600 requests in any 60 seconds, asked by 32 restarts, each of which asks again as soon as it has its
 answer. Answers take 0.3 to 1.2 s. Compared in one run:
 
-- ours: the proposer, told the limit; ``learned``: told nothing, it reads the endpoint's headers
+- ours: the proposer with the limit set; ``learned``: without it, reading the headers
 - serial: one request at a time
 - semaphore: 32 at a time, exponential back-off with jitter after a refusal, ``Retry-After`` obeyed
 - tpm: the proposer with a limit on tokens that binds
