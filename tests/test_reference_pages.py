@@ -75,9 +75,9 @@ def kinds(event: type[Event]) -> Iterator[type[Event]]:
 
 
 def events() -> str:
-    """Every event with the first paragraph of its docstring."""
+    """Every event with the first sentence of its docstring."""
     ours = {
-        kind.name: " ".join(str(kind.__doc__).split("\n\n")[0].split())
+        kind.name: " ".join(str(kind.__doc__).split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
         for kind in kinds(Event)
         if kind.__module__.startswith("promptclimb.") and "name" in vars(kind) and kind is not Event
     }
