@@ -125,13 +125,17 @@ def found(folder: Path, name: str) -> Lines:
 def optimizers(folder: Path, _name: str) -> Lines:
     """Yield what each optimizer found with the strong and with the local LLM."""
     strong, local = (peers.document(_lines(folder / f"{name}.jsonl"))["rows"] for name in COMPARED)
-    yield ("", "strong LLM", "guided over it", "templates", "requests", "local LLM", "guided over it")
+    yield (
+        *("", "strong LLM", "guided over it", "best or near", "templates", "requests"),
+        *("local LLM", "guided over it"),
+    )
     for name, row in strong.items():
         other = local.get(name)
         yield (
             name,
             f"{row['test']:.1f}",
             _peer_over(row),
+            f"{row['first']['first_or_within']} of {row['first']['of']}",
             f"{row['scored']:.0f}",
             f"{row['answered']:.1f}",
             f"{other['test']:.1f}" if other else "",
