@@ -243,10 +243,10 @@ def one_step(
     return recipe, pictures, pictures, vocabulary, folder / "state", folder / "export"
 
 
-def test_a_text_tower_is_not_gone_on_with_for_another_image_tower(
+def test_a_text_tower_is_not_resumed_for_another_image_tower(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    """Another model's image tower, none, and another one than before: each is told."""
+    """Another model's image tower, none, and another one than before: each is reported."""
     tower = save_tower(tmp_path)
     given = one_step(tower, pictures, vocabulary, tmp_path)
     TextTrainer(*given).run()
