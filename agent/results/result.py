@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ...evaluator.scoring import ClassAccuracy, Confusion
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
 from .gain import Gain
 from .notes import EMPTY as EMPTY
 from .notes import ENDED_EARLY as ENDED_EARLY
@@ -185,6 +187,7 @@ class SearchResult:
             of each.
         gain: What the test images say of the choice, with intervals; None where they stayed sealed,
             or an older program did not say.
+        prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
         run_dir: The folder that it came from, an absolute path; None where it was read from a document alone.
             It is no part of the document, and two results are equal wherever they lie.
     """
@@ -214,6 +217,7 @@ class SearchResult:
     test_opened: int | None = None
     limits: tuple[str, ...] = ()
     gain: Gain | None = None
+    prompts: str = TEMPLATE
     run_dir: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -224,6 +228,19 @@ class SearchResult:
     def complete(self) -> bool:
         """Whether nothing is left to do: the search is over, and its test split, if any, was examined."""
         return self.status == "finished" and UNOPENED not in self.notes
+
+    def scored_as(self, *texts: str) -> tuple[str, ...]:
+        """Return candidates of this result as the templates that the scorer got.
+
+        A text that is not a candidate, in a file that another program wrote, stays as it is.
+        """
+        kind = kind_named(self.prompts) if self.prompts in KINDS else None
+        found = []
+        for text in texts:
+            with suppress(CandidateError):
+                text = text if kind is None else kind.parse_own(text).scored_as
+            found.append(text)
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values, in the order of the documentation."""

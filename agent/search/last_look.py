@@ -16,7 +16,7 @@ from ..results.notes import UNEXAMINED, UNGROWN, UNINSPECTED, UNOPENED, UNPAIRED
 from ..results.result import MOST_CONFUSIONS, Ensemble, Inspected
 from ..store import Store
 from . import votes
-from .ensembles import VOTERS, grown
+from .choice import VOTERS, grown
 
 T = TypeVar("T")
 
@@ -30,12 +30,14 @@ class Group:
     """Templates to be examined together.
 
     Attributes:
-        templates: Their texts.
+        templates: Their texts, as the scorer gets them.
         known: The score of a single one, where a search has it: by this it was chosen.
+        shown: The same as the result lists them; empty where that makes no difference.
     """
 
     templates: tuple[str, ...]
     known: Score | None = None
+    shown: tuple[str, ...] = ()
 
 
 def openings(store: Store) -> int:
@@ -244,4 +246,4 @@ def _accuracies(group: Group, scores: SplitScores | None) -> Ensemble:
     train, val, test = (scores.train, scores.val, scores.test) if scores is not None else (None, None, None)
     if train is None and group.known is not None:
         train, val = group.known.train, group.known.val
-    return Ensemble(templates=group.templates, train=train, val=val, test=test)
+    return Ensemble(templates=group.shown or group.templates, train=train, val=val, test=test)
