@@ -61,7 +61,7 @@ FORK = multiprocessing.get_context("fork")
 Child: TypeAlias = ForkProcess
 CONCURRENCY = 4
 MAX_CALLS = 30
-UNBILLED = {"500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "reset": 0.04}
+UNBILLED = {"500": 0.05, "503": 0.03, "429": 0.04, "429_bare": 0.02, "cut_off": 0.04}
 FAULTS = UNBILLED | {
     "hang": 0.005, "drip": 0.02, "html": 0.02, "truncated": 0.02, "no_choices": 0.02, "null": 0.02,
     "garbage": 0.02, "length": 0.01, "refusal": 0.01,
@@ -80,11 +80,11 @@ SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": sign
            "cancel": signal.SIGUSR1}  # fmt: skip
 # SIGTERM that comes before the search has taken it over ends the process by its own number.
 ENDS = {"kill": (-9,), "interrupt": (130,), "terminate": (143, -15), "cancel": (CANCELLED,), "full": (1, 2)}
-IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.session", "openai", "aiohttp", "httpx2")
+IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.run", "openai", "aiohttp", "httpx2")
 REAL_IMPORTED = ("torch", "torchvision", "open_clip", "promptclimb.evaluator.clip.open_clip_evaluator")
 DISK_BYTES = 24 * 2**20
 OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm", "test_opened")
-"""Members of a result that depend on how it came about; the endpoint's address is another one each time."""
+"""Members of a result that say how it came about; the endpoint's address is another one each time."""
 
 
 @dataclass

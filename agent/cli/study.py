@@ -17,7 +17,7 @@ from ..config.sources import PREFIX, from_environment
 from ..errors import InterruptedRunError
 from ..events import Bus
 from ..search.allowance import Allowance
-from ..search.same_content import placed
+from ..search.content_check import placed
 from ..search.unfinished import Refusals, way_on
 from ..stop import Stop
 from ..store.lock import refuse_beside_another

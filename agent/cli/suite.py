@@ -21,7 +21,7 @@ from ..config.sources import flag_of, from_sources
 from ..events import Bus
 from ..results.run_dir import SUMMARY, write_atomically
 from ..search.allowance import LIMITS, Allowance
-from ..search.same_content import placed
+from ..search.content_check import placed
 from ..search.suite import Cell, as_it_is, check_cells, folder_name
 from ..search.suite_summary import summary
 from ..search.unfinished import INTERRUPTED, Found, Refusals, way_on

@@ -17,7 +17,7 @@ from ..events import Bus
 from ..llm.endpoints import check_endpoints
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.allowance import Allowance
-from ..search.session import Session
+from ..search.run import SearchRun
 from ..search.suite import Cell, run_cell
 from ..search.unfinished import Found, Refusals, Stopped, asked
 from ..stop import Stop
@@ -164,11 +164,11 @@ async def run_one(
         refusals: See ``run_cell``.
         emit: Hears of everything that happens.
         stop: Asks for a stop.
-        curve: See ``Session``.
+        curve: See ``SearchRun``.
     """
 
-    def opened(config: SearchConfig) -> Session:
-        return Session(config=config, emit=emit, stop=stop.part(), curve=curve)
+    def opened(config: SearchConfig) -> SearchRun:
+        return SearchRun(config=config, emit=emit, stop=stop.part(), curve=curve)
 
     return await run_cell(cell, allowance, refusals, opened)
 

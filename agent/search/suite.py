@@ -16,14 +16,14 @@ from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
 from ..errors import StoreError, StoreLockedError, StoreMismatchError
 from ..events.trackers.known import check_trackers
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Spent
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
 from .allowance import Allowance, names_of, said, told
+from .content_check import Contents, check_content, made_by
 from .inputs import fallen_back, known_identity, pinned_evaluator, read_pool, read_wordings
-from .same_content import Contents, check_content, made_by
-from .session import Session
+from .run import SearchRun
 from .unfinished import Found, NotRun, Refusals, Stopped, ends_all, stopped_by
 
 
@@ -135,7 +135,7 @@ def _own(cell: Cell) -> Iterator[None]:
 
 
 async def run_cell(
-    cell: Cell, allowance: Allowance, refusals: Refusals, opened: Callable[[SearchConfig], Session]
+    cell: Cell, allowance: Allowance, refusals: Refusals, opened: Callable[[SearchConfig], SearchRun]
 ) -> Found:
     """Start the search of a cell, go on with it, or read its result; where it fails, the others go on.
 
@@ -188,7 +188,7 @@ def as_it_is(cell: Cell, reason: str) -> Found:
     return Stopped(reason, _usage(cell)) if (cell.run_dir / STORE).exists() else NotRun(reason)
 
 
-def _usage(cell: Cell) -> Usage:
+def _usage(cell: Cell) -> Spent:
     """Return what a search without a result has used, as far as its store tells."""
     try:
         with Store.open(cell.run_dir) as store:

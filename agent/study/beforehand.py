@@ -11,7 +11,7 @@ from ...evaluator.errors import ConfigError, DataError, ModelError
 from ...evaluator.open import check_openable
 from ...evaluator.white_box.running import Planned, check_model, check_planned
 from ..methods.registry import METHODS
-from ..search.same_content import Contents
+from ..search.content_check import Contents
 from ..search.suite import check_given, is_done
 from .grid import StudyCell
 from .study_file import MOST_RUNS, Study

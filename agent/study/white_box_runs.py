@@ -14,7 +14,7 @@ from ...evaluator.white_box.running import run
 from ..results.details import BEST
 from ..results.gain import is_no_better
 from ..results.run_dir import write_atomically
-from ..search.same_content import CONTENT, Contents, Made, check_content
+from ..search.content_check import CONTENT, Contents, Made, check_content
 from ..stop import Stop
 from .grid import StudyCell
 from .outcomes import Figure, Outcome, digits
