@@ -27,7 +27,7 @@ from benchmarks.peers.grid import jobs, rows_asked
 from benchmarks.peers.hits import packed, unpacked
 from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job
 from benchmarks.peers.playing import ROOT, outcome, process_of, row_of
-from promptclimb.agent.config.initial import most_aside
+from promptclimb.agent.config.schema import most_free
 from promptclimb.agent.store.lock import lock_folder
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.predicting_box import FACTORY, PredictingBox
@@ -167,7 +167,7 @@ def test_where_scorings_are_bounded_ours_score_no_more_than_the_others() -> None
     cheap = replace(box.info, cheap=True)
     box._info = cheap
     dear = Dear(box)
-    assert (most_aside(cheap) > 0, most_aside(dear.info)) == (True, 0)
+    assert (most_free(cheap) > 0, most_free(dear.info)) == (True, 0)
     assert dear.info == replace(cheap, cheap=False)
     assert dear.score(["a photo of a {}"]) == box.score(["a photo of a {}"])
     assert dear.predict([["a {}"]], split="train") == box.predict([["a {}"]], split="train")

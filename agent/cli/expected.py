@@ -9,7 +9,7 @@ from typing import Any
 from ...evaluator.scoring import Confusion, Score
 from ...prompts.requests import Outcome
 from ...prompts.telling import BEST_SHOWN
-from ..config.reading import style_of
+from ..config.llm_name import style_of
 from ..config.schema import SearchConfig
 from ..llm.types import ChatRequest
 from ..position import Position

@@ -14,7 +14,7 @@ from ...prompts.telling import BEST_SHOWN, MOST_NAMES
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ...prompts.wording import Wordings
 from ..config.known_methods import KNOWN_METHODS
-from ..config.reading import Style, style_of
+from ..config.llm_name import Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.member import MORE_TOKENS
 from ..llm.types import ChatRequest

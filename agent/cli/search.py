@@ -37,7 +37,12 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 
-EXAMPLES = """\
+EXAMPLE = """\
+example:
+  promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
+      --llm gpt-4o-mini --describe "what your images show" --price auto --max-cost 1
+"""
+DETAILS = """\
 what --data takes:
   backgrounds                   a set by name; `datasets` lists them
   path/to/images                folders DIR/CLASS/*.jpg, or DIR/{train,val,test}/CLASS/*
@@ -73,14 +78,16 @@ def search(arguments: argparse.Namespace) -> int:
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
     """Return the config from command line, environment and file; report unknown variables."""
     say_unknown_variables()
-    config = from_sources(given_settings(arguments), os.environ, arguments.config_file)
+    config = from_sources(
+        given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
+    )
     say_unused([config])
     return config
 
 
 def say_unused(configs: Sequence[SearchConfig]) -> None:
     """Report settings without effect: a description that is not used, limits where no LLM is asked."""
-    for line in dict.fromkeys(config.unheard for config in configs):
+    for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
             say(f"note: {line}")
     say_idle_limits(configs)
@@ -178,7 +185,7 @@ def run_session(
     if hint.run_dir is None:
         say("The run was finished already. This is its result:")
     print_result(console(stderr=as_json), result, hint.run_dir or result.run_dir)
-    if (tip := config.untold) is not None:
+    if (tip := config.description_tip) is not None:
         say(tip)
     if result.status == "stopped":
         hint.print(config)
@@ -196,7 +203,9 @@ def _has_wrong_address(config: SearchConfig, error: BaseException) -> bool:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``search``."""
-    parser = commands.add_parser("search", help=line, usage="%(prog)s [OPTION ...]", epilog=EXAMPLES)
+    parser = commands.add_parser(
+        "search", help=line, usage="%(prog)s [OPTION ...]", description=EXAMPLE, epilog=DETAILS
+    )
     add_search_options(parser)
     add_config_file(parser)
     parser.add_argument(

@@ -17,7 +17,6 @@ from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.user_paths import user_path
-from ..config.description import Told
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..errors import StoreExistsError
@@ -264,10 +263,7 @@ def stored_config(
     Raises:
         UsageError: There is no run, it was made by another version, or a change is wrong.
     """
-    stored = dict(_manifest(run_dir)["config"])
-    if isinstance(stored.get("describe"), str):
-        stored["describe"] = Told(stored["describe"])
-    return build([(f"the run {run_dir}", stored), (place, changes or {})])
+    return build([(f"the run {run_dir}", _manifest(run_dir)["config"]), (place, changes or {})])
 
 
 def stored_given(run_dir: Path) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from ...prompts.pools import BUILT_IN, PoolError, read_templates
 from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.template import Template, TemplateError
 from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError
 from ..events import Event, ImagesEncoded, Listener, Noted
@@ -128,9 +128,9 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
         UsageError: The shared cache cannot be used; see ``check_cache``.
     """
     check_cache(config.shared_cache)
-    for name in ("data", "data_root", "pretrained", "class_names", "few_shot_file", "initial", "wordings"):
+    for name, option in OPTIONS.items():
         place = getattr(config, name)
-        if labels and name in ("data", "pretrained"):
+        if not option.reads or (labels and isinstance(place, str)):
             continue
         if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
             raise ConfigError(
@@ -268,8 +268,8 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
             or the data are read.
     """
     now = {**before, **config.identity()}
-    decided = ("shots", "views", "initial")
-    now |= {name: before.get(name) for name in decided if getattr(config, name) is None}
+    from_data = (name for name, option in OPTIONS.items() if option.from_data)
+    now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now

@@ -20,10 +20,9 @@ from ...prompts.pools import draw, draw_varied
 from ...prompts.requests import Message, Outcome
 from ...prompts.template import Template
 from ...prompts.wording import Wordings
-from ..config.initial import most_aside
 from ..config.known_methods import KNOWN_METHODS
-from ..config.reading import style_of
-from ..config.schema import SearchConfig
+from ..config.llm_name import style_of
+from ..config.schema import SearchConfig, most_free
 from ..events import (
     AnswerEmpty,
     AnswerReceived,
@@ -301,5 +300,5 @@ class Restart:
             wordings=self._wordings,
             kept=self._kept,
             objective=config.objective,
-            aside=most_aside(self._info),
+            aside=most_free(self._info),
         )

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.settings import about, shown
-from ..config.description import TELLING
-from ..config.schema import SearchConfig
+from ...evaluator.settings import shown
+from ..config.schema import OPTIONS, USES_DESCRIPTION, SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
 from ..search.suite import Cell
 from .file_parts import AXES, Llm, Method, Model
@@ -117,7 +116,7 @@ def _check_names(study: Study) -> None:
 
 def decides(name: str) -> bool:
     """Return whether a setting decides what is found, so that the file alone may say it."""
-    return name in AXES or about(SearchConfig.model_fields[name])["decides"]
+    return name in AXES or OPTIONS[name].decides
 
 
 def _asked(study: Study, model: Model, shots: int) -> Iterator[tuple[Method, Llm | None]]:
@@ -136,7 +135,8 @@ def _settings(study: Study, method: Method, llm: Llm | None, model: Model, data:
     found["method"] = STAND_IN if method.is_white_box else method.method
     if llm is not None:
         found |= {**llm.options, "llm": llm.llm}
-    if method.describe and method.method in TELLING and not found.get("blind") and data in study.describe:
+    uses_description = method.describe and method.method in USES_DESCRIPTION and not found.get("blind")
+    if uses_description and data in study.describe:
         found["describe"] = study.describe[data]
     return {**found, **study.budget.model_dump(exclude_none=True)}
 

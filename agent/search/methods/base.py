@@ -28,7 +28,7 @@ from ....prompts.requests import Message, Outcome
 from ....prompts.requests import feedback as feedback_message
 from ....prompts.template import Template
 from ....prompts.wording import Wordings, built_in
-from ...config.reading import Style
+from ...config.llm_name import Style
 from ..memory import Memory
 from ..scored import Scored
 

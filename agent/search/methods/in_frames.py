@@ -14,8 +14,7 @@ from ....prompts.frames import phrases
 from ....prompts.replies import parse_reply
 from ....prompts.telling import plain_request
 from ....prompts.template import SLOT
-from ...config.initial import MOST_ASIDE
-from ...config.schema import SearchConfig
+from ...config.schema import MOST_FREE, SearchConfig
 from .base import Consult, Feedback, Propose, Steps, View
 from .combine import CANDIDATES, UNTOLD, fillings, promising
 
@@ -30,7 +29,7 @@ def most_scored_aside(config: SearchConfig) -> int:
     """Return how many templates a search may score beside what its rounds propose; 0 where none."""
     if config.method != "guided" or not config.description:
         return 0
-    return config.restarts * 2 * MOST_ASIDE + config.all_rounds * AFTER_AN_ANSWER
+    return config.restarts * 2 * MOST_FREE + config.all_rounds * AFTER_AN_ANSWER
 
 
 def as_described(view: View) -> Steps:

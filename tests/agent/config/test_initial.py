@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
-from promptclimb.agent.config.initial import LEAST_ASIDE, MOST_ASIDE, most_aside
-from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.schema import (
+    FEW_INITIAL,
+    LEAST_FREE,
+    MANY_INITIAL,
+    MOST_FREE,
+    MOST_FROM_FILE,
+    SearchConfig,
+    most_free,
+)
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 
@@ -40,14 +46,14 @@ def test_of_captions_and_where_a_score_may_cost_anything_there_are_few() -> None
 
 @pytest.mark.parametrize(
     ("classes", "cheap", "number"),
-    [(0, True, MOST_ASIDE), (12, True, MOST_ASIDE), (100, True, 10), (200, True, LEAST_ASIDE), (250, True, 0),
+    [(0, True, MOST_FREE), (12, True, MOST_FREE), (100, True, 10), (200, True, LEAST_FREE), (250, True, 0),
      (1000, True, 0), (12, False, 0)],
 )  # fmt: skip
 def test_beside_a_request_few_are_scored_of_many_classes_and_none_where_they_are_dear(
     classes: int, cheap: bool, number: int
 ) -> None:
     """A round of five, or nothing."""
-    assert most_aside(replace(FakeEvaluator().info, classes=classes, cheap=cheap)) == number
+    assert most_free(replace(FakeEvaluator().info, classes=classes, cheap=cheap)) == number
 
 
 def test_what_is_said_stays(tmp_path: Path) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.fields import MOST_FROM_FILE
 from promptclimb.agent.config.known_methods import KnownMethod
-from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.schema import MOST_FROM_FILE, SearchConfig
 from promptclimb.agent.events import (
     AnswerReceived,
     Event,
