@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, Encoded, Floats, Ints, classifier, encoded
-from promptclimb.agent.search.ensembles import CANDIDATES, MOST
+from promptclimb.agent.search.choice import CANDIDATES, MOST
 from promptclimb.evaluator.pico import sets
-from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN
 
 Doubles = NDArray[np.float64]
 POOLS = ("undescribed", "described")
@@ -100,7 +100,7 @@ class Trial:
     def grown(
         self, order: Sequence[int], value: Callable[[Floats], Doubles], start: int, most: int
     ) -> list[int]:
-        """Return an ensemble grown as by ``agent.search.ensembles``, from the first ``start`` of an order."""
+        """Return an ensemble grown as by ``agent.search.choice``, from the first ``start`` of an order."""
         chosen, candidates = list(order[:start]), list(order[:CANDIDATES])
         now = value(self._together([chosen]))[0]
         while len(chosen) < most:

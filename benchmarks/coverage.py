@@ -33,17 +33,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pico_features import Clip, classifier, features_of, fresh
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.gain import Examined, gain_of
 from promptclimb.agent.results.intervals import Z, paired
 from promptclimb.agent.results.result import Gain
-from promptclimb.agent.search.scored import Scored
-from promptclimb.agent.search.selection import select
+from promptclimb.agent.search.choice import select
 from promptclimb.evaluator.datasets.hand_made import for_dataset
 from promptclimb.evaluator.pico import sets
 from promptclimb.evaluator.scoring import Score
-from promptclimb.prompts.pools import BUILT_IN, PLAIN
 from promptclimb.prompts.template import Template
+from promptclimb.prompts.template_kind import BUILT_IN, DEFAULT_TEMPLATE
 
 Bits = NDArray[np.bool_]
 Interval = tuple[float, float]
@@ -155,7 +155,7 @@ class Drawn(World):
     def __init__(self, name: str, model: str, images: int) -> None:
         classes = sets.spec(name).classes
         hand_made = for_dataset(name)["hand-made"]
-        templates = list(dict.fromkeys((*BUILT_IN, PLAIN, *hand_made)))
+        templates = list(dict.fromkeys((*BUILT_IN, DEFAULT_TEMPLATE, *hand_made)))
         super().__init__(f"{name}, {model}", templates, hand_made, len(classes))
         clip = Clip(model)
         self._texts = clip.texts(templates, classes)
@@ -177,7 +177,7 @@ class Chance(World):
     """No template is better than another: what is right is drawn at random."""
 
     def __init__(self, name: str, images: int, shared: float, seed: int = 1) -> None:
-        super().__init__(name, list(dict.fromkeys((*BUILT_IN, PLAIN))), BUILT_IN[:3], 10)
+        super().__init__(name, list(dict.fromkeys((*BUILT_IN, DEFAULT_TEMPLATE))), BUILT_IN[:3], 10)
         rng = np.random.default_rng(seed)
         for split, count in (("train", 400), ("val", 100), ("test", images)):
             self.labels[split] = np.arange(count) % self.classes
@@ -198,7 +198,7 @@ def one_search(
     sizes = {split: len(places) for split, places in few.items()}
     shares = {split: world.hits[split][:, places].mean(1) for split, places in few.items()}
 
-    def ranked(templates: Sequence[str]) -> list[Scored]:
+    def ranked(templates: Sequence[str]) -> list[Entry]:
         return select([_scored(world, shares, one) for one in templates], sizes=sizes, seed=seed)
 
     pool = rng.sample([one for one in BUILT_IN if one in world.place], INITIAL)
@@ -206,7 +206,7 @@ def one_search(
     found = ranked(pool)
     of = {
         "best": [found[0].text],
-        "default template": [PLAIN],
+        "default template": [DEFAULT_TEMPLATE],
         "best hand-made": [ranked(world.hand_made)[0].text],
         "best starting template": [initial[0].text],
     }
@@ -241,10 +241,10 @@ def _sample(world: World, split: str, shots: int, rng: Random) -> list[int]:
     ]
 
 
-def _scored(world: World, shares: Mapping[str, NDArray[np.float64]], template: str) -> Scored:
+def _scored(world: World, shares: Mapping[str, NDArray[np.float64]], template: str) -> Entry:
     train, val = (float(shares[split][world.place[template]]) for split in ("train", "val"))
-    return Scored(
-        template=Template.parse(template, max_words=None),
+    return Entry(
+        candidate=Template.parse(template, max_words=None),
         score=Score(train=train, val=val),
         value=train,
         position=Position(1),

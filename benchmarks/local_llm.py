@@ -33,12 +33,15 @@ from promptclimb.agent.llm.local import LlamaServer, LlamaSettings, make_ready, 
 from promptclimb.agent.llm.local.cores import free_threads
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
-from promptclimb.prompts.pools import BUILT_IN, draw
 from promptclimb.prompts.replies import parse_reply
-from promptclimb.prompts.requests import Message, Outcome, feedback, request_p
-from promptclimb.prompts.template import Template
+from promptclimb.prompts.requests import Message, Outcome, Wanted, feedback, request_p
+from promptclimb.prompts.starting import draw
+from promptclimb.prompts.template import TEMPLATE_WORDS, Template
+from promptclimb.prompts.template_kind import BUILT_IN, KIND
 
 PROPOSALS = 5
+WANTED = Wanted(words=TEMPLATE_WORDS, proposals=PROPOSALS, max_words=15)
+STARTING = KIND.starting("captions")
 GRAMMAR = 'root ::= line{5}\nline ::= "- " [^{}\\n]* "{}" [^{}\\n]* "\\n"\n'
 SCHEMA = {
     "type": "array",
@@ -106,7 +109,7 @@ async def served(llm: str, **settings: int) -> AsyncIterator[Asked]:
 
 async def speed(asked: Asked, slots: int, tokens: int) -> dict[str, Any]:
     """Ask for as many answers at once as there are slots, twice, each of so many tokens."""
-    opening = request_p([Outcome(text) for text in BUILT_IN[:15]], proposals=PROPOSALS, max_words=15)
+    opening = request_p([Outcome(text) for text in BUILT_IN[:15]], wanted=WANTED)
     began, cpu = time.monotonic(), asked.cpu_s()
     for wave in range(2):
         calls = [
@@ -127,25 +130,25 @@ async def speed(asked: Asked, slots: int, tokens: int) -> dict[str, Any]:
 async def restart(asked: Asked, form: dict[str, Any], seed: int, turns: int) -> dict[str, float]:
     """Hold one conversation of method p; return what came of it."""
     scorer = FakeEvaluator(seed=seed)
-    scores = _scored(scorer, [template.text for template in draw(BUILT_IN, 40, random.Random(seed))])
+    scores = _scored(scorer, [template.text for template in draw(STARTING, 40, random.Random(seed))])
     best = sorted(scores, key=lambda text: -scores[text])
-    messages = request_p([Outcome(text) for text in best[:15]], proposals=PROPOSALS, max_words=15)
+    messages = request_p([Outcome(text) for text in best[:15]], wanted=WANTED)
     known = {Template.parse(text).key for text in scores}
     total = {"turns": 0, "valid": 0, "meant": 0, "new": 0}
     began = time.monotonic()
     for turn in range(turns):
         text = await asked.chat(messages, seed=1000 * seed + turn, **form)
         reply = parse_reply(text)
-        fresh = {one.key: one for one in reply.templates[:PROPOSALS] if one.key not in known}
+        fresh = {one.key: one for one in reply.candidates[:PROPOSALS] if one.key not in known}
         total["turns"] += 1
-        total["valid"] += len(reply.templates)
-        total["meant"] += len(reply.templates) + len(reply.refused)
+        total["valid"] += len(reply.candidates)
+        total["meant"] += len(reply.candidates) + len(reply.refused)
         total["new"] += len(fresh)
         known |= fresh.keys()
         before, now = max(scores.values()), _scored(scorer, [one.text for one in fresh.values()])
         scores |= now
         outcomes = [Outcome(text, score) for text, score in now.items()]
-        reply = feedback(outcomes, best_before=before, proposals=PROPOSALS, max_words=15)
+        reply = feedback(outcomes, best_before=before, wanted=WANTED)
         messages = [*messages, {"role": "assistant", "content": text}, reply]
     return {**total, "seconds": time.monotonic() - began}
 

@@ -3,8 +3,8 @@
 Prints for each file how many of a random sample of changes (mutants) its tests kill, and every survivor with
 its line. A survivor is a test that is missing, dead code, or a change that nobody can see.
 
-mutmut 3 names what it changes by the file (``agent.search.memory``) and gives up where the tests know it as
-``promptclimb.agent.search.memory``. cosmic-ray works, but it changes annotations, which nobody executes (12
+mutmut 3 names what it changes by the file (``agent.methods.memory``) and gives up where the tests know it as
+``promptclimb.agent.methods.memory``. cosmic-ray works, but it changes annotations, which nobody executes (12
 of
 the 17 survivors that it found in ``memory.py`` were a ``|`` in a type), never leaves a statement out, and
 starts Python anew for each mutant. So this is a tool of our own: the libraries are imported once, each mutant
@@ -39,8 +39,8 @@ STORE = ("tests/agent/store/test_writer.py", "tests/agent/store/test_store.py")
 PACING = tuple(f"{LLM}/pacing/test_{name}.py" for name in ("window", "limiter", "pacing"))
 TARGETS: dict[str, tuple[str, ...]] = {
     "agent/search/restart.py": (f"{RESTART}/test_one_restart.py", RESTART),
-    "agent/search/memory.py": (f"{RESTART}/test_memory.py",),
-    "agent/search/selection.py": (f"{RESTART}/test_selection.py",),
+    "agent/methods/memory.py": ("tests/agent/methods/test_memory.py",),
+    "agent/search/choice.py": (f"{RESTART}/test_choice.py",),
     "agent/search/journal.py": (f"{SEARCH}/test_journal.py",),
     "agent/store/run.py": STORE,
     "agent/store/records.py": STORE,

@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance
 
 from promptclimb.evaluator.datasets.hand_made import imagenet_templates
 from promptclimb.evaluator.pico import models, sets
-from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN
 from training.model import encode_text, fast
 
 Floats = NDArray[np.float32]

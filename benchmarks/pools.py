@@ -26,15 +26,15 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.scored import Scored
-from promptclimb.agent.search.selection import select
+from promptclimb.agent.search.choice import select
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator, Score, SplitScores
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.prompts.caption_grammar import all_of_grammar, grammar
-from promptclimb.prompts.pools import BUILT_IN, draw, draw_varied
+from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import Template
+from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar, grammar
 
 SETS = (
     "roman-numerals,dice,tallies,binary-numbers,coloured-things,ink-colours,clock-minutes,handwritten-letters"
@@ -43,8 +43,8 @@ SIZES = (80, 300, 1000, 5000)
 CLASSES = 1000
 CAPTIONS = [Template.parse(text, max_words=None) for text in BUILT_IN]
 DRAWS: Mapping[str, Callable[[int, random.Random], Sequence[Template]]] = {
-    "captions": lambda n, rng: draw(CAPTIONS, n, rng),
-    "grammar": lambda n, rng: draw_varied(grammar().values(), n, rng),
+    "captions": lambda n, rng: draw([CAPTIONS], n, rng),
+    "grammar": lambda n, rng: draw(list(grammar().values()), n, rng),
 }
 OFFERED = {"captions": len(CAPTIONS), "grammar": len(all_of_grammar())}
 
@@ -64,7 +64,7 @@ def pick_and_best(
     for template in drawn:
         train, val = known[template.text].train or 0.0, known[template.text].val
         score = Score(train=train, val=val)
-        scored.append(Scored(template=template, score=score, value=train, position=Position(1)))
+        scored.append(Entry(candidate=template, score=score, value=train, position=Position(1)))
     chosen = select(scored, sizes=sizes, seed=seed)[0]
     return known[chosen.text].test or 0.0, max(known[one.text].test or 0.0 for one in drawn)
 
@@ -87,7 +87,7 @@ def offered(evaluator: Evaluator, draws: int) -> dict[str, dict[str, dict[str, f
 
 def seconds_a_template(evaluator: Evaluator, number: int) -> float:
     """Return what scoring takes, after a first batch that warms up."""
-    texts = [template.text for template in draw_varied(grammar().values(), 2 * number, random.Random(1))]
+    texts = [template.text for template in draw(list(grammar().values()), 2 * number, random.Random(1))]
     evaluator.score(texts[:number])
     began = time.perf_counter()
     evaluator.score(texts[number:])

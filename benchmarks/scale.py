@@ -43,9 +43,8 @@ from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.proposer import Proposer
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.llm.usage import Bill, Usage
+from promptclimb.agent.methods.memory import Entry, Memory
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.memory import Memory
-from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
 from promptclimb.agent.store.disk import TextCache
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -127,9 +126,9 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def scored(text: str, value: float) -> Scored:
+def scored(text: str, value: float) -> Entry:
     """Return a template with a value."""
-    return Scored(template=Template(text), score=Score(train=value), value=value, position=Position(1))
+    return Entry(candidate=Template(text), score=Score(train=value), value=value, position=Position(1))
 
 
 def memory_adds() -> dict[str, dict[int, float]]:
@@ -207,7 +206,7 @@ def growth(templates: int = 8, rounds: int = 3) -> list[dict[str, float]]:
     from promptclimb.evaluator.clip.texts.text_encoder import TextEncoder
     from promptclimb.evaluator.clip.zero_shot import Labelled, classifier, decide
     from promptclimb.evaluator.datasets.hand_made import imagenet_class_names
-    from promptclimb.prompts.pools import BUILT_IN
+    from promptclimb.prompts.template_kind import BUILT_IN
 
     torch.set_num_threads(1)
     loaded = load_model("RN-pico", "pico", torch.device("cpu"))
@@ -247,7 +246,7 @@ def through_ray(rounds: int = 40) -> dict[str, dict[int, float]]:
 
     from promptclimb import EvaluatorSpec
     from promptclimb.evaluator.open import open_evaluator
-    from promptclimb.prompts.pools import BUILT_IN
+    from promptclimb.prompts.template_kind import BUILT_IN
 
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])  # of the actor
     spec = EvaluatorSpec(device="cpu")

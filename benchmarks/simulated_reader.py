@@ -35,9 +35,8 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.evaluator.open import open_evaluator
 from promptclimb.evaluator.scoring import Evaluator
 from promptclimb.evaluator.spec import EvaluatorSpec
-from promptclimb.prompts.caption_grammar import all_of_grammar
-from promptclimb.prompts.requests import BEST_HEADING, WORST_HEADING
-from promptclimb.prompts.template import SLOT
+from promptclimb.prompts.template import SLOT, TEMPLATE_WORDS
+from promptclimb.prompts.template_kind import all_of_grammar
 
 TWELVE = (
     "displays,counted-things,signal-flags,semaphore-letters,braille-letters,morse-letters,"
@@ -97,9 +96,9 @@ def _shown(texts: Iterator[str]) -> tuple[list[str], list[str]]:
         for paragraph in text.split("\n\n"):
             heading, *lines = paragraph.splitlines()
             listed = [line.removeprefix("- ") for line in lines]
-            if heading == BEST_HEADING:
+            if heading == TEMPLATE_WORDS.best_heading:
                 good += listed
-            elif heading == WORST_HEADING:
+            elif heading == TEMPLATE_WORDS.worst_heading:
                 bad += listed
             for template, verb in _REPORTED.findall(paragraph):
                 (good if verb == "rose" else bad).append(template)

@@ -1,6 +1,6 @@
-"""An LLM's answer, whatever its form, turned into templates, with a reason for each line refused.
+"""Reading templates in an LLM's answer, whatever its form, with a reason for each line refused.
 
-What counts as a proposal, and what as chatter that is passed over in silence:
+Proposals, and chatter that is skipped silently:
 
 - A string in a JSON document (a list of strings, or of objects with a member such as ``template``), a line
   that begins with a list mark (a dash, star, bullet, or a number with a full stop, bracket or colon), and,
@@ -9,29 +9,34 @@ What counts as a proposal, and what as chatter that is passed over in silence:
 - If none of them is a template, every other line that has a slot is a proposal as well. Otherwise other
   lines are chatter.
 - Lines without a slot that end in a colon, or that have no letters, are headings and rules: chatter.
-  So is a model's thinking (``prompts.thinking``), and our own request, repeated (``prompts.echoes``).
-- Where a heading such as "Step 2" or "Final" stands above a template, what stands above the last of them is
-  the way there: chatter.
+  So is a model's thinking (``without_thinking``), and our own request, repeated (``_without_echoes``).
+- Where a heading such as "Step 2" or "Final" stands above a template, everything above the last of them is
+  chatter.
 
-What is taken off a proposal is told in ``prompts.marks``, rule by rule. Where a quoted text with a slot
-begins the line or follows a colon, and is not followed by a further word, it alone is the proposal. How the
-slot may be written is told in ``prompts.slots``.
+``MARKS`` lists what is taken off a proposal. Where a quoted text with a slot begins the line or follows a
+colon, and is not followed by a further word, it alone is the proposal. A slot may be written in the ways of
+``template.with_slots``.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
-from .documents import strings_in_json
-from .echoes import is_echo, without_echoes
-from .lines import one_line
-from .marks import LABEL, LIST_MARK, MOST_ROUNDS, alone, quoted_proposals, without_marks
-from .slots import with_slots
-from .template import DEFAULT_MAX_WORDS, MAX_CHARACTERS, SLOT, Template, TemplateError, single_spaced
-from .thinking import without_thinking
+from .kinds import CandidateError, Proposals, RefusedLine
+from .requests import LEARN, RULE_FORM, RULE_LENGTH, RULE_LINES, SCALES, Wanted, one_line
+from .template import (
+    DEFAULT_MAX_WORDS,
+    MAX_CHARACTERS,
+    SLOT,
+    TEMPLATE_WORDS,
+    Template,
+    single_spaced,
+    with_slots,
+)
 
 MAX_ANSWER_CHARACTERS = 65_536
 MAX_LINES = 2_000
@@ -46,44 +51,20 @@ _CONTROL = re.compile(r"<\|\w{1,20}\|>")
 _STEP = re.compile(r"^[#*> \t]{0,8}(?:step \d{1,2}\b|final\b)[^\n]{0,80}$", re.IGNORECASE | re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A proposal that is not a usable template.
-
-    Attributes:
-        line: what the LLM wrote, one line of at most 200 characters. Untrusted text.
-        reason: a slug of ``prompts.template.TemplateError``, or ``duplicate`` (of another proposal of
-            this answer), ``too_many_lines`` or ``answer_too_long`` (the rest was not read).
-        message: the reason in words, fit to be told to the LLM.
-    """
-
-    line: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What an answer holds: templates in its order, no two with the same key, and the proposals refused."""
-
-    templates: tuple[Template, ...]
-    refused: tuple[Refusal, ...]
-
-
-def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Reply:
+def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Proposals:
     """Read an answer by the rules above. Never raises, and reads a bounded part of a huge one.
 
     Args:
-        text: the LLM's answer.
-        max_words: the most words that a template may have; None for no limit.
+        text: The LLM's answer.
+        max_words: The most words that a template may have; None for no limit.
     """
     answer = without_thinking(text)
     cut = _CONTROL.sub("\n", answer[:MAX_ANSWER_CHARACTERS].translate(_UNSEEN))
-    if not (last := _last_step(cut)) or not (reply := _read(last, max_words)).templates:
+    if not (last := _last_step(cut)) or not (reply := _read(last, max_words)).candidates:
         reply = _read(cut, max_words)
     if len(answer) > MAX_ANSWER_CHARACTERS:
         message = f"only the first {MAX_ANSWER_CHARACTERS:,} characters were read"
-        reply = Reply(reply.templates, (*reply.refused, _end("answer_too_long", message)))
+        reply = Proposals(reply.candidates, (*reply.refused, _end("answer_too_long", message)))
     return reply
 
 
@@ -96,19 +77,19 @@ def _last_step(text: str) -> str:
     return text[start:] if start else ""
 
 
-def _read(text: str, max_words: int | None) -> Reply:
+def _read(text: str, max_words: int | None) -> Proposals:
     marked, unmarked, complete = _proposals(text)
     reply = _judge(marked, max_words)
-    if not reply.templates:
+    if not reply.candidates:
         reply = _judge([*marked, *unmarked], max_words)
     if complete and len(marked) + len(unmarked) <= MAX_PROPOSALS:
         return reply
     message = f"only the first {MAX_LINES:,} lines and {MAX_PROPOSALS} proposals were read"
-    return Reply(reply.templates, (*reply.refused, _end("too_many_lines", message)))
+    return Proposals(reply.candidates, (*reply.refused, _end("too_many_lines", message)))
 
 
-def _end(reason: str, message: str) -> Refusal:
-    return Refusal("", reason, message)
+def _end(reason: str, message: str) -> RefusedLine:
+    return RefusedLine("", reason, message)
 
 
 def _proposals(text: str) -> tuple[list[str], list[str], bool]:
@@ -144,21 +125,21 @@ def _is_heading(line: str, *, has_slot: bool) -> bool:
     return line.rstrip("*_ ").endswith(":") or not any(character.isalpha() for character in line)
 
 
-def _judge(proposals: list[str], max_words: int | None) -> Reply:
+def _judge(proposals: list[str], max_words: int | None) -> Proposals:
     templates: dict[str, Template] = {}
-    refused: list[Refusal] = []
+    refused: list[RefusedLine] = []
     for line in proposals[:MAX_PROPOSALS]:
         for found in _templates(line, max_words):
-            if isinstance(found, Refusal):
+            if isinstance(found, RefusedLine):
                 refused.append(found)
             elif found.key in templates:
-                refused.append(Refusal(_one_line(line), "duplicate", "it stands in this answer already"))
+                refused.append(RefusedLine(_one_line(line), "duplicate", "it stands in this answer already"))
             else:
                 templates[found.key] = found
-    return Reply(tuple(templates.values()), tuple(refused))
+    return Proposals(tuple(templates.values()), tuple(refused))
 
 
-def _templates(line: str, max_words: int | None) -> Sequence[Template | Refusal]:
+def _templates(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
     """Return what a proposal holds; the same line, which restarts come upon again and again, is read once."""
     if len(line) > MAX_LINE_CHARACTERS:
         return _read_line.__wrapped__(line, max_words)
@@ -166,13 +147,13 @@ def _templates(line: str, max_words: int | None) -> Sequence[Template | Refusal]
 
 
 @lru_cache(maxsize=10_000)
-def _read_line(line: str, max_words: int | None) -> Sequence[Template | Refusal]:
-    found: list[Template | Refusal] = []
+def _read_line(line: str, max_words: int | None) -> Sequence[Template | RefusedLine]:
+    found: list[Template | RefusedLine] = []
     for candidate in _candidates(line):
         try:
             found.append(_template(candidate, max_words))
-        except TemplateError as error:
-            found.append(Refusal(_one_line(line), error.reason, str(error)))
+        except CandidateError as error:
+            found.append(RefusedLine(_one_line(line), error.reason, str(error)))
     return tuple(found)
 
 
@@ -189,7 +170,7 @@ def _template(candidate: str, max_words: int | None) -> Template:
                 return template
             bare = template.text
         text = bare
-    raise TemplateError("untidy", "more is wrapped around it than can be taken off")
+    raise CandidateError("untidy", "more is wrapped around it than can be taken off")
 
 
 def _candidates(line: str) -> Iterator[str]:
@@ -203,3 +184,339 @@ def _candidates(line: str) -> Iterator[str]:
 
 def _one_line(line: str) -> str:
     return one_line(line[:MAX_LINE_CHARACTERS], _SHOWN_CHARACTERS)
+
+
+_NAME = "(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis)"
+_CHANNEL = r"<\|channel\|>\s{0,9}%s\s{0,9}<\|message\|>"
+_OPENS = re.compile(
+    rf"<{_NAME}>|\[THINK\]|<\|begin_of_thought\|>|◁think▷|{_CHANNEL % 'analysis'}", re.IGNORECASE
+)
+_CLOSES = re.compile(
+    rf"</{_NAME}>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷|{_CHANNEL % 'final'}", re.IGNORECASE
+)
+
+
+def without_thinking(text: str) -> str:
+    """Return an answer without what a reasoning model writes before it.
+
+    Everything up to the last closing mark goes, and everything after an opening mark that is never closed: it
+    was cut. A text without thinking comes back as it is, to the character.
+    """
+    start = 0
+    for closing in _CLOSES.finditer(text):
+        start = closing.end()
+    opening = _OPENS.search(text, start)
+    if opening is None and not start:
+        return text
+    return text[start : opening.start() if opening else len(text)].strip()
+
+
+_MEMBERS = frozenset(
+    {"template", "templates", "caption", "captions", "prompt", "prompts", "proposal", "proposals", "text"}
+)
+_MAX_DOCUMENTS = 100
+_MAX_STRINGS = 1_000
+_MOST_READINGS = 4
+"""How often a text may be decoded without success: each of a hundred unclosed brackets begins a document."""
+_START = re.compile(r"^[ \t]*(?=[\[{])", re.MULTILINE)
+
+
+def strings_in_json(text: str) -> tuple[list[str], str]:
+    """Take the proposals out of the JSON documents that begin a line.
+
+    An object's members named ``template``, ``caption``, ``prompt`` and the like are proposals; where it has
+    none of these, its string members with a slot are. A document without any proposal is text like any
+    other.
+
+    Returns:
+        The proposals, and the text without the documents that they were in.
+    """
+    decoder = json.JSONDecoder()
+    proposals: list[str] = []
+    rest: list[str] = []
+    done = wasted = 0
+    for count, match in enumerate(_START.finditer(text)):
+        if count >= _MAX_DOCUMENTS or wasted > _MOST_READINGS * len(text):
+            break
+        if match.end() < done:
+            continue
+        try:
+            document, end = decoder.raw_decode(text, match.end())
+        except json.JSONDecodeError as error:
+            wasted += error.pos - match.end()
+            continue
+        except (ValueError, RecursionError):  # a number of thousands of digits; brackets in brackets
+            wasted += len(text) - match.end()
+            continue
+        found = _strings(document)
+        # "[] of {}" and "{}" alone are lines with a slot, not documents.
+        if found and len(proposals) + len(found) <= _MAX_STRINGS:
+            proposals += found
+            rest.append(text[done : match.start()])
+            done = end
+    rest.append(text[done:])
+    return proposals, "\n".join(rest)
+
+
+def _strings(document: Any) -> list[str]:
+    found: list[str] = []
+    waiting: list[tuple[Any, bool]] = [(document, True)]
+    while waiting and len(found) <= _MAX_STRINGS:
+        value, named = waiting.pop()
+        if isinstance(value, str):
+            if named or SLOT in with_slots(value):
+                found.append(value)
+        elif isinstance(value, list):
+            waiting.extend((item, named) for item in reversed(value))
+        elif isinstance(value, dict):
+            members = [(item, True) for name, item in value.items() if name.lower() in _MEMBERS]
+            waiting.extend(reversed(members or [(item, False) for item in value.values()]))
+    return found
+
+
+_LIST_LINE = re.compile(r"\s*(?:[-+*•>]|\(?\d{1,3}[.):])")
+_DECORATION = str.maketrans("", "", '*_#`"')
+_MOST_LOOKED_AT = 1_000
+
+
+def _plain(text: str) -> str:
+    return " ".join(text[:_MOST_LOOKED_AT].translate(_DECORATION).casefold().split()).lstrip("- >")
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence for sentence in text.split(". ") if sentence]
+
+
+_SAID = [Wanted(words=TEMPLATE_WORDS, proposals=1, max_words=1, objective=objective) for objective in SCALES]
+_HEADINGS = tuple(
+    # Without what follows the comma: models leave that out first.
+    _plain(heading).rstrip(":").split(",")[0]
+    for heading in (
+        *(TEMPLATE_WORDS.best_heading, TEMPLATE_WORDS.worst_heading),
+        *(TEMPLATE_WORDS.current_heading, TEMPLATE_WORDS.trajectory_heading),
+        *(wanted.outcomes_heading for wanted in _SAID),
+    )
+)
+_PHRASES = tuple(
+    _plain(phrase).rstrip(".")
+    for phrase in (
+        *(part for part in TEMPLATE_WORDS.rule.split(SLOT) if part.strip()),
+        *(RULE_LENGTH, RULE_LINES, RULE_FORM, LEARN),
+        *_sentences(TEMPLATE_WORDS.unreadable),
+        *(sentence for wanted in _SAID for sentence in _sentences(wanted.task)),
+    )
+)
+
+
+def is_echo(line: str) -> bool:
+    """Return whether a line says what our requests say."""
+    plain = _plain(line)
+    return any(phrase in plain for phrase in _PHRASES)
+
+
+def without_echoes(lines: Iterable[str]) -> Iterator[str]:
+    """Leave out the lines of our requests, and the lists under our headings down to the next empty line."""
+    listing = begun = False
+    for line in lines:
+        if _plain(line).startswith(_HEADINGS) and SLOT not in with_slots(line[:_MOST_LOOKED_AT]):
+            listing, begun = True, False
+            continue
+        if listing and (_LIST_LINE.match(line) or (not line.strip() and not begun)):
+            begun = begun or bool(line.strip())
+            continue
+        listing = False
+        if not is_echo(line):
+            yield line
+
+
+MOST_ROUNDS = 8
+"""How often the rules of ``MARKS`` are applied: until none changes anything, so that a template that is read
+again comes out the same, but no more often than this. Each takes a time in proportion to the line's length,
+so nothing that an LLM writes makes reading slow."""
+
+_LIST_MARK = r"(?:[-+•‣◦▪●·–—>]|\*(?!\*)|\(?\d{1,3}[.):\]](?!\d)|[A-Za-z]\)\s)\s*(?:\[[ xX✓]?\]\s+)?"
+LIST_MARK = re.compile(_LIST_MARK)
+_LEADING_MARKS = re.compile(rf"(?:(?!\*\S){_LIST_MARK}|#+\s*)+")
+LABEL = re.compile(
+    r"(?:(?:new |revised |improved |my |caption |prompt )?"
+    r"(?:template|caption|prompt|proposal|option|answer|candidate|idea)s?"
+    r"(?: ?(?:no\.?|number|#)? ?\d{1,3})?\s*[:=]\s+)+",
+    re.IGNORECASE,
+)
+_BOLD_LABEL = re.compile(r"(?:\*\*[^*{}\[\]<>]{1,40}(?::\*\*|\*\*\s*:)\s*)+(?=\S)")
+_BRACKETED_SCORE = re.compile(
+    r"\((?:[^()]{0,60}\d\s?%[^()]{0,60}|[-+−]?\d{1,4}\.\d{2,6}|"
+    r"(?:rose to|fell to|stayed at) [-+−]?\d[^()]{0,60})\)"
+)
+_BARE_SCORE = re.compile(r"(?:\||:|=|->|=>|→|[-–—]\s)\s*\d{1,3}(?:[.,]\d+)?\s?%\Z")
+_MOST_OF_A_SCORE = 20
+_NOT_TRIED, _MOST_NOT_TRIED = "(not tried: ", 215
+_REMARK = re.compile(
+    r"\((?:new|revised|improved|original|modified|updated|unchanged|same|best|variation|variant)"
+    r"(?: \d{1,3})?\)",
+    re.IGNORECASE,
+)
+_ARROW = re.compile(r"\s(?:->|=>|-->|→|⇒|➜)\s")
+_EXPLAINS = (
+    r"(?:because|since|as it|it|this|which|keeps|adds|uses|emphasi[sz]es|highlights|captures|focuses|"
+    r"suggests|simple and)\b"
+)
+_EXPLANATION = re.compile(
+    rf":\s|\s?[;,–—-]\s(?={_EXPLAINS})|\s\((?={_EXPLAINS})|\s(?=because\b)", re.IGNORECASE
+)
+QUOTED = re.compile(
+    r"""(?<!\w)(?:f?"([^"]+)"|“([^“”]+)”|``?([^`]+)``?|\*\*([^*]+)\*\*|f?'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘]|(?<=\w)’)+)’)(?!\w)"""
+)
+_GOES_ON = re.compile(rf"\s*(?!{_EXPLAINS})[\w{{\[<'’]", re.IGNORECASE)
+_LIST_BRACKETS = re.compile(r"""\A[\[(]\s?(?=["'“])|(?<=["'”])\s?,?\s?[\])]\Z""")
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!\"'-])")
+
+
+class Mark(NamedTuple):
+    """Something that is written around a template and is not part of it.
+
+    Attributes:
+        name: What it is.
+        taken_off: Takes it off a line without spaces around it; other lines stay as they are.
+        written: A line that has one.
+        read: The same line without it.
+    """
+
+    name: str
+    taken_off: Callable[[str], str]
+    written: str
+    read: str
+
+
+def _first(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def taken_off(text: str) -> str:
+        match = pattern.match(text)
+        return text[match.end() :] if match and match.end() < len(text) else text
+
+    return taken_off
+
+
+def _without_leading_marks(text: str) -> str:
+    bare = _first(_LEADING_MARKS)(text)
+    # A star right before a word is a bullet, unless it is the one half of an emphasis.
+    return bare[1:] if re.match(r"\*[^\s*]", bare) and not bare.endswith("*") else bare
+
+
+def _without_scores(text: str) -> str:
+    while True:
+        bare = _without_score(text.rstrip())
+        if bare == text:
+            return text
+        text = bare
+
+
+def _without_score(text: str) -> str:
+    if text.endswith("%"):
+        tail = max(0, len(text) - _MOST_OF_A_SCORE)
+        found = _BARE_SCORE.search(text, tail)
+        return text[: found.start()].rstrip() if found else text
+    if not text.endswith(")"):
+        return text
+    refused = text.rfind(_NOT_TRIED)
+    if refused >= 0 and len(text) - refused <= _MOST_NOT_TRIED:
+        return text[:refused].rstrip()
+    opens = text.rfind("(")
+    return text[:opens].rstrip() if opens >= 0 and _BRACKETED_SCORE.fullmatch(text, opens) else text
+
+
+def _without_remark(text: str) -> str:
+    opens = text.rfind("(")
+    return text[:opens].rstrip() if opens > 0 and _REMARK.fullmatch(text, opens) else text
+
+
+def _without_example(text: str) -> str:
+    found = _ARROW.search(text, _after_slots(text))
+    return text[: found.start()] if found and SLOT in text else text
+
+
+def _without_explanation(text: str) -> str:
+    if SLOT not in text:
+        return text
+    for found in _EXPLANATION.finditer(text, _after_slots(text)):
+        head, tail = text[: found.start()], text[found.end() :]
+        if not any(character.isalpha() for character in tail):
+            return text
+        # "{}: a portrait" is all one; so is what stands in quotes or brackets.
+        if head.strip(" *_\"'`") != SLOT and head.count('"') % 2 == 0 and head.count("(") == head.count(")"):
+            return head.rstrip()
+        return text
+    return text
+
+
+def _after_slots(text: str) -> int:
+    return text.rfind(SLOT) + len(SLOT) if SLOT in text else 0
+
+
+def _without_emphasis(text: str) -> str:
+    for mark in ("***", "**", "__", "*", "_", "~~"):
+        inside = text[len(mark) : -len(mark)]
+        if text.startswith(mark) and text.endswith(mark) and inside.strip() and mark not in inside:
+            return inside.strip()
+    return text
+
+
+def _without_commas(text: str) -> str:
+    return text if text.endswith("&gt;") else text.rstrip(",;\\ ")
+
+
+def _without_lone_quote(text: str) -> str:
+    for mark in '"`“”':
+        if text.count(mark) == 1 and not ({"“", "”"} <= set(text)):
+            text = text.removeprefix(mark).removesuffix(mark)
+    return text
+
+
+MARKS = (
+    Mark("escapes of Markdown", lambda text: _ESCAPE.sub(r"\1", text), r"a \{\} in fog", "a {} in fog"),
+    Mark("list marks", _without_leading_marks, "> - 1. [x] ## a {} in fog", "a {} in fog"),
+    Mark("labels", _first(LABEL), "New template 3: a {} in fog", "a {} in fog"),
+    Mark("labels in bold", _first(_BOLD_LABEL), "**Mist:** a {} in fog", "a {} in fog"),
+    Mark("scores", _without_scores, "a {} in fog (rose to 62.5 % from 58.3 %)", "a {} in fog"),
+    Mark("remarks", _without_remark, "a {} in fog (new)", "a {} in fog"),
+    Mark("filled examples", _without_example, "a {} in bloom -> rose", "a {} in bloom"),
+    Mark("explanations", _without_explanation, "a {} in a lake: because water is good", "a {} in a lake"),
+    Mark("emphasis", _without_emphasis, "**a {} in fog**", "a {} in fog"),
+    Mark("commas and the like", _without_commas, "a {} in fog,", "a {} in fog"),
+    Mark("brackets of a list", lambda text: _LIST_BRACKETS.sub("", text), '["a {} in fog"', '"a {} in fog"'),
+    Mark("quotes without a partner", _without_lone_quote, '"a {} in fog', "a {} in fog"),
+)
+
+
+def without_marks(line: str) -> str:
+    """Take everything off that ``MARKS`` names."""
+    text = line.strip()
+    for _ in range(MOST_ROUNDS):
+        before = text
+        for mark in MARKS:
+            text = mark.taken_off(text).strip()
+        if text == before:
+            break
+    return text
+
+
+def quoted_proposals(body: str) -> Iterator[str]:
+    """Yield each quoted text with a slot that begins a line or follows a colon, and ends it."""
+    for match in QUOTED.finditer(body):
+        if not _opens(body, match.start()) or _GOES_ON.match(body, match.end()):
+            continue
+        inside = next(group for group in match.groups() if group is not None)
+        slotted = with_slots(inside).strip()
+        if SLOT in slotted and slotted != SLOT:
+            yield inside
+
+
+def _opens(body: str, start: int) -> bool:
+    while start and body[start - 1].isspace():
+        start -= 1
+    return not start or body[start - 1] == ":"
+
+
+def alone(text: str) -> str:
+    """Return the first quoted proposal of a line, or the line without its marks where there is none."""
+    body = without_marks(with_slots(text))
+    return next(quoted_proposals(body), body)

@@ -1,209 +1,369 @@
-"""What is said to the LLM: requests, and the turns that tell it what its proposals scored.
+"""The requests to the LLM, and the messages that say what its proposals scored.
 
-The structure is that of "Language Models as Black-Box Optimizers for Vision-Language Models" (arXiv
-2309.05950): the best and the worst templates known, the rules that a proposal must keep, and, in later
-turns, what became of each proposal. The wording is this project's own. Nothing of the data set is said:
-neither its name, nor its classes, nor its size.
+The methods of papers: the structure is that of "Language Models as Black-Box Optimizers for Vision-Language
+Models" (arXiv 2309.05950): the best and the worst candidates, the rules that a proposal must keep, and in
+later rounds what became of each proposal. Neither the data set's name nor its classes nor its size are said.
 
-The text is a function of the arguments alone. Whoever changes a word that is said in a search for accuracy
-counts ``PROMPTS_VERSION`` up, because answers of one version do not belong to requests of another.
+The method ``guided`` adds what the user knows, in two styles. *Rich*, for a model that draws conclusions: one
+conversation with class names, the description and scores. *Short*, for a small one: requests that stand by
+themselves, with the form shown by example and the slot written as [CLASS], which a small model keeps better
+than braces; without scores, which it cannot read, and with class names only where nothing else is known (it
+would write one where the slot belongs). Its texts stand in ``wordings.toml``; docs/method.md has
+measurements.
+
+Every text follows from the arguments alone. Whoever changes a word of a search for accuracy counts
+``PROMPTS_VERSION`` up, because answers of one version do not belong to requests of another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypedDict
 
-from .lines import one_line
-from .measures import MEASURES, Measure
-from .template import SLOT
+from .kinds import KindWords
+from .wording import Wordings
 
 PROMPTS_VERSION = 3
 
-BEST_HEADING = "These templates do best, the best one first:"
-WORST_HEADING = "These templates do badly, the worst one last:"
-CURRENT_HEADING = "The best template so far:"
-TRAJECTORY_HEADING = "Templates tried so far with their scores, the best one last:"
-RULE_SLOT = f"every template has the slot {SLOT} where the name of the class goes"
 RULE_LENGTH = "words at most, and is built much like those that do best"
 RULE_LINES = "on a line of its own"
 RULE_FORM = 'that begins with "- ", and nothing else'
 LEARN = "Learn from what helped and what did not"
-UNREADABLE = f"No template could be read in your answer. A template is one line with a slot {SLOT}."
+BEST_SHOWN, WORST_SHOWN, BEST_REPEATED = 10, 6, 5
+"""Scored candidates in the opening of ``guided``, and best ones in each later round."""
+MOST_NAMES, NAMES_OF_MANY = 40, 30
+"""Class names that are listed in full, and how many are listed of more."""
+SHORT_LINES = 5
+"""Candidates in one answer of a small model: asked for more at once, it repeats itself."""
 _REFUSED_CHARACTERS = 120
+_MOST_FURTHER_DIGITS = 3
 
 
 class Message(TypedDict):
-    """One turn of a conversation, as chat endpoints take it."""
+    """One message of a conversation, as chat endpoints take it."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A template as the LLM is told of it, alone or with what became of it.
+class Scale(NamedTuple):
+    """How an objective's values are written: accuracies in percent, others as the numbers that they are.
 
     Attributes:
-        template: The template, or the line that was refused.
-        score: The objective's value, or None where it is not told or there is none.
+        amount: The value in words.
+        factor: Multiplies a value before it is written.
+        digits: Digits after the point, where no more are needed to set two values apart.
+        unit: Stands after the number.
+    """
+
+    amount: str
+    factor: float = 1.0
+    digits: int = 3
+    unit: str = ""
+
+    def written(self, value: float, apart_from: float | None = None) -> str:
+        """Write a value, with as many digits (at most three more) as set it apart from another one."""
+        digits = self.digits
+        while apart_from is not None and apart_from != value and digits < self.digits + _MOST_FURTHER_DIGITS:
+            if self._number(value, digits) != self._number(apart_from, digits):
+                break
+            digits += 1
+        return self._number(value, digits) + self.unit
+
+    def _number(self, value: float, digits: int) -> str:
+        return f"{self.factor * value:.{digits}f}"
+
+
+SCALES: Mapping[str, Scale] = MappingProxyType(
+    {
+        "accuracy": Scale("the share sorted correctly", factor=100, digits=1, unit=" %"),
+        "class_mean": Scale(
+            "the mean over classes of what is sorted correctly", factor=100, digits=1, unit=" %"
+        ),
+        "logprob": Scale("the mean log-probability of a picture's own class"),
+        "margin": Scale("the mean margin of a picture's own class"),
+    }
+)
+"""By the objective's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A candidate in a request, alone or with what became of it.
+
+    Attributes:
+        text: The candidate, or the line that was refused.
+        score: The objective's value; None where it is not shown or there is none.
         reason: Why it was not scored, in words; None where it was.
     """
 
-    template: str
+    text: str
     score: float | None = None
     reason: str | None = None
 
 
-def request_pn(
-    best: Sequence[Outcome],
-    worst: Sequence[Outcome],
-    *,
-    proposals: int,
-    max_words: int,
-    objective: str = "accuracy",
-) -> list[Message]:
-    """Open a conversation of method *pn*: the best and the worst templates, to learn from the contrast.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What every request asks for.
+
+    Attributes:
+        words: How candidates are spoken of.
+        proposals: How many candidates to write.
+        max_words: The most words that one may have.
+        objective: What is maximised, a name in ``SCALES``.
+    """
+
+    words: KindWords
+    proposals: int
+    max_words: int
+    objective: str = "accuracy"
+
+    @property
+    def scale(self) -> Scale:
+        """How values are written."""
+        return SCALES[self.objective]
+
+    @property
+    def goal(self) -> str:
+        """What is looked for."""
+        return self.words.goals[self.objective]
+
+    @property
+    def task(self) -> str:
+        """How the scorer uses a candidate, and what is looked for."""
+        return f"{self.words.intro} {self.goal}"
+
+    @property
+    def outcomes_heading(self) -> str:
+        """Stands above what became of proposals."""
+        return f"This is what your {self.words.noun}s did to {self.scale.amount}:"
+
+    @property
+    def new_ones(self) -> str:
+        """How many new candidates to write, in words."""
+        return self.count(f"new {self.words.noun}")
+
+    def count(self, noun: str) -> str:
+        """Return how many of something to write, such as "5 new templates"."""
+        return f"{self.proposals} {noun}" + ("" if self.proposals == 1 else "s")
+
+
+def request_pn(best: Sequence[Outcome], worst: Sequence[Outcome], wanted: Wanted) -> list[Message]:
+    """Open a conversation of method *pn*: the best and the worst candidates, to learn from the contrast.
 
     Args:
-        best: the templates that do best, the best first.
-        worst: the templates that do worst, the worst last; may be empty in a small pool.
-        proposals: how many templates to ask for.
-        max_words: the most words that a template may have.
-        objective: what is maximised, a name in ``prompts.measures``.
+        best: The best candidates, best first.
+        worst: The worst ones, the worst last; may be empty in a small pool.
+        wanted: What to ask for.
     """
     if not worst:
-        return request_p(best, proposals=proposals, max_words=max_words, objective=objective)
+        return request_p(best, wanted)
     task = (
         "Compare the two lists: find out what the first have in common that the second lack. "
-        f"Then write {_count(proposals, 'new template')} that should do even better than the best ones."
+        f"Then write {wanted.new_ones} that should do even better than the best ones."
     )
-    return [
-        user_turn(
-            MEASURES[objective].task,
-            listed(BEST_HEADING, best),
-            listed(WORST_HEADING, worst),
-            f"{task}\n{_rules(proposals, max_words)}",
-        )
-    ]
+    lists = listed(wanted.words.best_heading, best), listed(wanted.words.worst_heading, worst)
+    return [user_message(wanted.task, *lists, _with_rules(task, wanted))]
 
 
-def request_p(
-    best: Sequence[Outcome], *, proposals: int, max_words: int, objective: str = "accuracy"
-) -> list[Message]:
-    """Open a conversation of method *p*: the best templates alone. Arguments as in ``request_pn``."""
+def request_p(best: Sequence[Outcome], wanted: Wanted) -> list[Message]:
+    """Open a conversation of method *p*: the best candidates alone."""
     task = (
         "Find out what they have in common. "
-        f"Then write {_count(proposals, 'new template')} that should do even better than the best ones."
+        f"Then write {wanted.new_ones} that should do even better than the best ones."
     )
-    return [
-        user_turn(
-            MEASURES[objective].task, listed(BEST_HEADING, best), f"{task}\n{_rules(proposals, max_words)}"
-        )
-    ]
+    return [user_message(wanted.task, listed(wanted.words.best_heading, best), _with_rules(task, wanted))]
 
 
-def request_ape(
-    current: Outcome, *, proposals: int, max_words: int, objective: str = "accuracy"
-) -> list[Message]:
-    """Ask for other wordings of the current best template: iterated APE (arXiv 2211.01910)."""
-    task = f"Say the same in other words: write {_count(proposals, 'variation')} of it that keep its meaning."
-    return [
-        user_turn(
-            MEASURES[objective].task,
-            listed(CURRENT_HEADING, [current]),
-            f"{task}\n{_rules(proposals, max_words)}",
-        )
-    ]
+def request_ape(current: Outcome, wanted: Wanted) -> list[Message]:
+    """Ask for other wordings of the best candidate so far: iterated APE (arXiv 2211.01910)."""
+    task = f"Say the same in other words: write {wanted.count('variation')} of it that keep its meaning."
+    shown = listed(wanted.words.current_heading, [current])
+    return [user_message(wanted.task, shown, _with_rules(task, wanted))]
 
 
-def request_opro(
-    trajectory: Sequence[Outcome], *, proposals: int, max_words: int, objective: str = "accuracy"
-) -> list[Message]:
-    """Show what was tried with its scores, the best last, and ask for better: OPRO (arXiv 2309.03409).
+def request_opro(trajectory: Sequence[Outcome], wanted: Wanted) -> list[Message]:
+    """Show what was tried with its scores, the best last, and ask for better: OPRO (arXiv 2309.03409)."""
+    task = f"Write {wanted.new_ones}, different from all of these, that should score higher than the last."
+    shown = listed(wanted.words.trajectory_heading, trajectory, wanted.scale)
+    return [user_message(wanted.task, shown, _with_rules(task, wanted))]
+
+
+def feedback(outcomes: Sequence[Outcome], wanted: Wanted, *, best_before: float) -> Message:
+    """Say what each proposal of the last answer scored against the best before it, and ask for the next.
 
     Args:
-        trajectory: templates with scores, the best last.
-        proposals: how many templates to ask for.
-        max_words: the most words that a template may have.
-        objective: what is maximised, a name in ``prompts.measures``.
+        outcomes: The proposals of the last answer, in its order; empty if nothing could be read in it.
+        wanted: What to ask for.
+        best_before: The objective's best value known before that answer.
     """
+    lines = [wanted.outcomes_heading, *(_outcome_line(one, best_before, wanted.scale) for one in outcomes)]
+    best = max([best_before, *(one.score for one in outcomes if one.score is not None)])
     task = (
-        f"Write {_count(proposals, 'new template')}, different from all of these, "
-        "that should score higher than the last."
+        f"The best so far is {wanted.scale.written(best)}. {LEARN}, and write "
+        f"{wanted.new_ones} that should do better."
     )
-    return [
-        user_turn(
-            MEASURES[objective].task,
-            listed(TRAJECTORY_HEADING, trajectory, MEASURES[objective]),
-            f"{task}\n{_rules(proposals, max_words)}",
-        )
-    ]
+    return user_message("\n".join(lines) if outcomes else wanted.words.unreadable, _with_rules(task, wanted))
 
 
-def feedback(
-    outcomes: Sequence[Outcome],
-    *,
-    best_before: float,
-    proposals: int,
-    max_words: int,
-    objective: str = "accuracy",
-) -> Message:
-    """Tell what each proposal of the last answer scored against the best before it, and ask for the next.
-
-    Args:
-        outcomes: the proposals of the last answer, in its order; empty if nothing could be read in it.
-        best_before: the objective's best value known before that answer.
-        proposals: how many templates to ask for.
-        max_words: the most words that a template may have.
-        objective: what is maximised, a name in ``prompts.measures``.
-    """
-    measure = MEASURES[objective]
-    told = "\n".join([measure.outcomes, *(_told(outcome, best_before, measure) for outcome in outcomes)])
-    best = max([best_before, *(o.score for o in outcomes if o.score is not None)])
-    task = (
-        f"The best so far is {measure.written(best)}. {LEARN}, and write "
-        f"{_count(proposals, 'new template')} that should do better."
-    )
-    return user_turn(told if outcomes else UNREADABLE, f"{task}\n{_rules(proposals, max_words)}")
-
-
-def _told(outcome: Outcome, before: float, measure: Measure) -> str:
+def _outcome_line(outcome: Outcome, before: float, scale: Scale) -> str:
     if outcome.score is None:
-        return untried(outcome)
-    now, then = measure.written(outcome.score, before), measure.written(before, outcome.score)
+        return _refusal_line(outcome)
+    now, then = scale.written(outcome.score, before), scale.written(before, outcome.score)
     if outcome.score == before:
-        return f"- {outcome.template} (stayed at {now})"
-    return f"- {outcome.template} ({'rose' if outcome.score > before else 'fell'} to {now} from {then})"
+        return f"- {outcome.text} (stayed at {now})"
+    return f"- {outcome.text} ({'rose' if outcome.score > before else 'fell'} to {now} from {then})"
 
 
-def untried(outcome: Outcome) -> str:
-    """Return the line that says why a proposal was not tried."""
-    short = one_line(outcome.template, _REFUSED_CHARACTERS)
+def _refusal_line(outcome: Outcome) -> str:
+    short = one_line(outcome.text, _REFUSED_CHARACTERS)
     return f"- {short.removeprefix('- ')} (not tried: {outcome.reason or 'it could not be scored'})"
 
 
-def listed(heading: str, shown: Sequence[Outcome], measure: Measure = MEASURES["accuracy"]) -> str:
-    """Return templates as a list under a heading, with their scores where these are told."""
-    lines = [f"- {s.template}" + ("" if s.score is None else f" ({measure.written(s.score)})") for s in shown]
+def listed(heading: str, shown: Sequence[Outcome], scale: Scale = SCALES["accuracy"]) -> str:
+    """Return candidates as a list under a heading, with the scores that they have."""
+    lines = [
+        f"- {one.text}" + ("" if one.score is None else f" ({scale.written(one.score)})") for one in shown
+    ]
     return "\n".join([heading, *lines])
 
 
-def _rules(proposals: int, max_words: int) -> str:
-    where = "it on one line" if proposals == 1 else f"each of the {proposals} {RULE_LINES}"
+def _with_rules(task: str, wanted: Wanted) -> str:
+    where = "it on one line" if wanted.proposals == 1 else f"each of the {wanted.proposals} {RULE_LINES}"
     return (
-        "Rules:\n"
-        f"- {RULE_SLOT}, and is not listed above;\n"
-        f"- it has {max_words} {RULE_LENGTH};\n"
+        f"{task}\nRules:\n"
+        f"- {wanted.words.rule}, and is not listed above;\n"
+        f"- it has {wanted.max_words} {RULE_LENGTH};\n"
         f"- write {where} {RULE_FORM}."
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def user_turn(*paragraphs: str) -> Message:
-    """Return paragraphs as one turn of the user."""
+def user_message(*paragraphs: str) -> Message:
+    """Return paragraphs as one message of the user."""
     return {"role": "user", "content": "\n\n".join(paragraphs)}
+
+
+def one_line(text: str, most: int | None = None) -> str:
+    """Return a text with single spaces and no line ends, cut to ``most`` characters with an ellipsis."""
+    line = " ".join(text.split())
+    return line if most is None or len(line) <= most else line[: most - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Information:
+    """What the requests of ``guided`` say about the pictures.
+
+    Attributes:
+        description: The user's words, one line; empty where there are none.
+        class_names: All of them; empty where the LLM may not see them.
+        angle: Where to look first where there is no description.
+    """
+
+    description: str
+    class_names: Sequence[str]
+    angle: str
+
+
+def opening(
+    wordings: Wordings,
+    known: Information,
+    wanted: Wanted,
+    *,
+    best: Sequence[Outcome],
+    worst: Sequence[Outcome],
+    anew: bool,
+) -> list[Message]:
+    """Open a rich conversation.
+
+    Args:
+        wordings: The texts.
+        known: What is known of the pictures.
+        wanted: What to ask for.
+        best: The best candidates with their scores, the best first.
+        worst: The worst ones, the worst last; may be empty.
+        anew: Whether an earlier conversation has found some of the best.
+    """
+    parts = [wordings.say("rich.task", goal=wanted.goal)]
+    if known.class_names:
+        which = "rich.classes" if len(known.class_names) <= MOST_NAMES else "rich.some_classes"
+        names = names_shown(known.class_names)
+        parts.append(wordings.say(which, names=names, count=len(known.class_names)))
+    if known.description:
+        parts.append(wordings.say("rich.described", description=known.description))
+    else:
+        parts.append(wordings.say("rich.undescribed", angle=known.angle))
+    parts.append(listed(wordings.say("rich.best"), best, wanted.scale))
+    if worst:
+        parts.append(listed(wordings.say("rich.worst"), worst, wanted.scale))
+    task = wordings.say("rich.anew" if anew else "rich.first", count=wanted.proposals)
+    parts.append(f"{task} {wordings.say('rich.form', max_words=wanted.max_words)}")
+    return [user_message(*parts)]
+
+
+def next_message(
+    wordings: Wordings,
+    wanted: Wanted,
+    *,
+    outcomes: Sequence[Outcome],
+    best: Sequence[Outcome],
+    confused: Sequence[tuple[str, str]],
+) -> Message:
+    """Say what the proposals of the last answer scored, and ask for more.
+
+    Args:
+        wordings: The texts.
+        wanted: What to ask for.
+        outcomes: What became of each proposal.
+        best: The best candidates known, with their scores.
+        confused: Pairs of class names that the best of them confuses: the true one, and the one taken for it.
+    """
+    scored = sorted((one for one in outcomes if one.score is not None), key=lambda one: -(one.score or 0.0))
+    parts = [listed(wordings.say("rich.outcomes"), scored, wanted.scale)] if scored else []
+    if refused := [one for one in outcomes if one.score is None]:
+        parts.append("\n".join(map(_refusal_line, refused)))
+    if not outcomes:
+        parts.append(wordings.say("rich.nothing"))
+    parts.append(listed(wordings.say("rich.best_so_far"), best, wanted.scale))
+    if confused:
+        pairs = [
+            wordings.say("rich.confusion", true=one_line(true), taken_for=one_line(other))
+            for true, other in confused
+        ]
+        parts.append(wordings.say("rich.confused", confusions=", ".join(pairs)))
+    parts.append(wordings.say("rich.next", count=wanted.proposals))
+    return user_message(*parts)
+
+
+def short_request(wordings: Wordings, known: Information, *, proposals: int) -> list[Message]:
+    """Ask a small model for candidates, five at most, by a request that stands by itself."""
+    count = min(proposals, SHORT_LINES)
+    if known.description:
+        ask = wordings.say("short.described", description=known.description, count=count)
+    elif known.class_names:
+        names = names_shown(known.class_names)
+        ask = wordings.say("short.undescribed", names=names, angle=known.angle, count=count)
+    else:
+        ask = wordings.say("short.unknown", angle=known.angle, count=count)
+    return _by_example(wordings.say("short.system", count=count), wordings.examples, ask)
+
+
+def plain_request(wordings: Wordings, description: str) -> list[Message]:
+    """Ask a small model to say in plain words what is described; the answer holds no candidates."""
+    system = wordings.say("short.plain_system", count=SHORT_LINES)
+    return _by_example(system, wordings.plain_examples, wordings.say("short.plain", description=description))
+
+
+def _by_example(system: str, examples: Sequence[tuple[str, str]], ask: str) -> list[Message]:
+    messages: list[Message] = [{"role": "system", "content": system}]
+    for asked, answered in examples:
+        messages += [user_message(asked), {"role": "assistant", "content": answered}]
+    return [*messages, user_message(ask)]
+
+
+def names_shown(names: Sequence[str]) -> str:
+    """Return class names in a row: all of them, or of many a sample spread evenly over them."""
+    if len(names) > MOST_NAMES:
+        names = [names[at * len(names) // NAMES_OF_MANY] for at in range(NAMES_OF_MANY)]
+    return ", ".join(one_line(name) for name in names)

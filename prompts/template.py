@@ -1,11 +1,25 @@
-"""A caption with a slot for the class name: reading, checking, comparing, filling.
+"""Templates, captions with a slot for the class name: checking, comparing, filling, and ways to write a slot.
 
-A template's text is tidy (no quotes around it, single spaces, nothing invisible), has at least one slot
-``{}`` and no other brace. Its words are what stands between spaces; a slot counts as a word.
+A template's text has no quotes around it, single spaces, nothing invisible, at least one slot ``{}`` and no
+other brace. Its words are what stands between spaces; a slot counts as a word.
 
-Two templates with the same ``Template.key`` are spellings of one template. The key is the text in
-Unicode's NFKC form with case folded, quotes, invisible joiners and the articles *a*, *an*, *the* left out,
-single spaces, no space before a punctuation mark and no full stop at the end.
+Two templates with the same ``Template.key`` are spellings of one template. The key is the text in Unicode's
+NFKC form with case folded, quotes, invisible joiners and the articles *a*, *an*, *the* left out, single
+spaces, no space before a punctuation mark and no full stop at the end.
+
+``with_slots`` writes an LLM's placeholders as ``{}``, by this rule, in this order:
+
+1. Every bracketed placeholder becomes a slot: ``{}``, ``{ }``, ``{{}}``, ``[]``, ``<>``, ``{0}``, ``%s``,
+   and the names of ``PLACEHOLDERS`` in braces, square or angle brackets (``{class}``, ``[CLASS NAME]``,
+   ``<class_name>``, ``<insert the class name here>``), with the quotes and emphasis right around a named one.
+   Slots with nothing between them are one.
+2. If that gave none, the word CLASS (also LABEL, CATEGORY, CLASSNAME, CLASS_NAME, CLASS NAME) in capitals
+   becomes one.
+3. If that gave none either, and all braces hold one and the same word, ``{flower}``, that becomes one.
+   Without braces the same holds for square and angle brackets (``[number]``, ``<number>``, ``[COLOUR]``),
+   where there are words around them and theirs is not markup (``<br>``, ``[END]``).
+
+Other braces stay, and ``Template`` refuses them: ``{foo} {}`` is refused, ``{class} and {}`` has two slots.
 """
 
 from __future__ import annotations
@@ -13,6 +27,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+
+from .kinds import CandidateError, KindWords
 
 SLOT = "{}"
 DEFAULT_MAX_WORDS = 15
@@ -32,35 +48,22 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-class TemplateError(ValueError):
-    """A text is not a template.
-
-    Attributes:
-        reason: a short slug: ``empty``, ``too_long``, ``control_character``, ``no_slot``, ``stray_brace``,
-            ``too_many_words`` or ``untidy``.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
 class Template:
     """A checked template. Make one with ``parse``.
 
     Attributes:
-        text: the tidy text, with one or more slots ``{}``.
+        text: The tidy text, with one or more slots ``{}``.
 
     Raises:
-        TemplateError: if the text given to the constructor is not a tidy template.
+        CandidateError: The text given to the constructor is not a tidy template.
     """
 
     text: str
 
     def __post_init__(self) -> None:
         if _tidy(self.text) != self.text:
-            raise TemplateError(
+            raise CandidateError(
                 "untidy", f"{_shown(self.text)} has quotes or spaces around it: use Template.parse"
             )
         _check(self.text)
@@ -70,18 +73,18 @@ class Template:
         """Read a template: take off spaces and quotes around it, make spaces single, check the rest.
 
         Args:
-            raw: any text.
-            max_words: the most words that the template may have, a slot counting as one; None for no limit.
+            raw: Any text.
+            max_words: The most words that the template may have, a slot counting as one; None for no limit.
 
         Raises:
-            TemplateError: if the text is not a template, with the reason.
+            CandidateError: The text is not a template.
         """
         if len(raw) > 4 * MAX_CHARACTERS:
             raise _too_long(len(raw))
         template = cls(_tidy(raw))
         words = len(template.text.split())
         if max_words is not None and words > max_words:
-            raise TemplateError("too_many_words", f"it has {words} words, at most {max_words} are allowed")
+            raise CandidateError("too_many_words", f"it has {words} words, at most {max_words} are allowed")
         return template
 
     @property
@@ -90,6 +93,11 @@ class Template:
         text = _ANY_QUOTE_OR_JOINER.sub("", unicodedata.normalize("NFKC", self.text).casefold())
         words = [word for word in text.split() if word not in _ARTICLES]
         return _SPACE_BEFORE_MARK.sub("", " ".join(words)).rstrip(" .")
+
+    @property
+    def scored_as(self) -> str:
+        """The template itself."""
+        return self.text
 
     def fill(self, class_name: str) -> str:
         """Put a class name into every slot. The name is plain text: braces in it mean nothing."""
@@ -125,25 +133,113 @@ def _without_quotes(text: str) -> str:
 
 def _check(text: str) -> None:
     if not text:
-        raise TemplateError("empty", "it is empty")
+        raise CandidateError("empty", "it is empty")
     if len(text) > MAX_CHARACTERS:
         raise _too_long(len(text))
     for place, character in enumerate(text):
         if unicodedata.category(character) in _FORBIDDEN_CATEGORIES and character not in _JOINERS:
-            raise TemplateError(
+            raise CandidateError(
                 "control_character",
                 f"character {place + 1} is U+{ord(character):04X}, a control, a line break or invisible",
             )
     without_slots = text.replace(SLOT, "\0")
     if "{" in without_slots or "}" in without_slots:
-        raise TemplateError("stray_brace", f"{_shown(text)} has a brace that is not part of a slot {SLOT}")
+        raise CandidateError("stray_brace", f"{_shown(text)} has a brace that is not part of a slot {SLOT}")
     if SLOT not in text:
-        raise TemplateError("no_slot", f"{_shown(text)} has no slot {SLOT} for the class name")
+        raise CandidateError("no_slot", f"{_shown(text)} has no slot {SLOT} for the class name")
 
 
-def _too_long(length: int) -> TemplateError:
-    return TemplateError("too_long", f"it has {length:,} characters, at most {MAX_CHARACTERS} are allowed")
+def _too_long(length: int) -> CandidateError:
+    return CandidateError("too_long", f"it has {length:,} characters, at most {MAX_CHARACTERS} are allowed")
 
 
 def _shown(text: str, most: int = 60) -> str:
     return repr(text if len(text) <= most else text[: most - 1] + "…")
+
+
+TEMPLATE_WORDS = KindWords(
+    noun="template",
+    intro="A vision model sorts pictures by comparing each of them with captions. Every caption comes from "
+    f"one template, in which the slot {SLOT} is replaced by the name of a class.",
+    goals={
+        "accuracy": "How many pictures are sorted correctly depends on the words around the slot, and we are "
+        "looking for the words that sort most of them correctly.",
+        "class_mean": "How many pictures of a class are sorted correctly depends on the words around the "
+        "slot, and we are looking for the words that sort most of them correctly, in the mean over classes.",
+        "logprob": "How probable the model finds a picture's own class depends on the words around the slot, "
+        "and we are looking for the words with the highest mean log-probability of it: the nearer to 0, "
+        "the better.",
+        "margin": "How far a picture's own class is ahead of the best other one depends on the words around "
+        "the slot, and we are looking for the words with the highest mean margin: below 0 the other one "
+        "is ahead.",
+    },
+    rule=f"every template has the slot {SLOT} where the name of the class goes",
+    unreadable=f"No template could be read in your answer. A template is one line with a slot {SLOT}.",
+)
+"""How requests speak of templates. Whoever changes a word here counts ``requests.PROMPTS_VERSION`` up."""
+
+
+PLACEHOLDERS = (
+    "class", "classname", "class name", "class label", "c", "category", "category name", "label",
+    "label name", "name", "object", "object name", "item", "subject", "concept", "thing", "noun",
+    "slot", "placeholder", "0", "name of the class", "name of class", "name of the object", "object class",
+    "object category", "class name placeholder", "class placeholder",
+)  # fmt: skip
+
+_NAME = (
+    "(?:(?:the|your|insert)[ _-]){0,2}(?:"
+    + "|".join(re.sub(" ", "[ _-]?", name) for name in PLACEHOLDERS)
+    + ")(?:[ _-]here)?"
+)
+_QUOTE = "[\"'`“”‘’*_]{0,3}"
+_NAMED = re.compile(
+    rf"{_QUOTE}(?:\$?\{{{{1,2}}\s*{_NAME}\s*\}}{{1,2}}|\[\s*{_NAME}\s*\]|(?:<|&lt;)\s*{_NAME}\s*(?:>|&gt;))"
+    rf"{_QUOTE}",
+    re.IGNORECASE,
+)
+_BARE = re.compile(r"\{\{?\s*\}?\}|\[\s*\]|<\s*>|%s\b|｛\s*｝")
+_CAPITALS = re.compile(
+    rf"{_QUOTE}(?<![A-Za-z])(?:CLASS(?:[ _-]?(?:NAME|LABEL))?|CATEGORY|LABEL)(?![A-Za-z]){_QUOTE}"
+)
+_ANY_BRACED = re.compile(r"\{([^{}]*)\}")
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?!\()|<([^<>]*)>")
+_MARKUP = frozenset(
+    {"answer", "body", "bos", "br", "cls", "code", "div", "em", "end", "eos", "hr", "html", "inst", "li"}
+    | {"note", "notes", "ol", "output", "pad", "pre", "response", "sep", "sic", "span", "start", "stop"}
+    | {"assistant", "strong", "ul", "unk", "user"}
+)
+_SLOTS = re.compile(r"(?:\{\}){2,}")
+_ONE_WORD = re.compile(r"[\w-]{1,30}")
+
+
+def with_slots(text: str) -> str:
+    """Write every placeholder of a line as ``{}``, by the rule above; a line without one is left as it is."""
+    found = _SLOTS.sub(SLOT, _BARE.sub(SLOT, _NAMED.sub(_slot_in_place, text)))
+    if SLOT in found:
+        return found
+    if _CAPITALS.search(found):
+        return _CAPITALS.sub(_slot_in_place, found)
+    words = set(_ANY_BRACED.findall(found))
+    if len(words) == 1 and _ONE_WORD.fullmatch(next(iter(words))):
+        return _ANY_BRACED.sub(SLOT, found)
+    return found if words else _with_bracketed_word(found)
+
+
+def _with_bracketed_word(text: str) -> str:
+    words = {(square or angle).casefold() for square, angle in _BRACKETED.findall(text)}
+    if len(words) != 1 or words & _MARKUP:
+        return text
+    (word,) = words
+    if len(word) < 2 or not word[0].isalpha() or not _ONE_WORD.fullmatch(word):
+        return text
+    around = _BRACKETED.sub("", text)
+    return _BRACKETED.sub(SLOT, text) if any(character.isalpha() for character in around) else text
+
+
+def _slot_in_place(match: re.Match[str]) -> str:
+    # Quotes go only as a pair: in `"a photo of a [class]"` the one at the end closes the whole caption.
+    whole = match.group()
+    core = whole.strip("\"'`“”‘’*_")
+    before, after = whole.split(core, 1)
+    paired = min(len(before), len(after))
+    return before[: len(before) - paired] + SLOT + after[paired:]

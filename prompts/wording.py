@@ -1,7 +1,7 @@
-"""What the method ``guided`` says to the LLM, as data: ``wordings.toml``, or a user's file in its place.
+"""The texts of the method ``guided`` as data: ``wordings.toml``, or a user's file in its place.
 
-A text has places written ``$name``, filled when it is said; which places a text may have is what the built-in
-one has. The texts of a file replace the built-in ones one by one.
+A text has places written ``$name``, filled when it is used; a file's text may have the places of the built-in
+one. The texts of a file replace the built-in ones one by one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from string import Template as Text
 from typing import Any
-
-from .template import SLOT
 
 SIZE_LIMIT = 64 * 1024
 """Characters of a file of wordings: far more than a request should have."""
@@ -60,15 +58,17 @@ def built_in() -> Wordings:
     return _read(tomllib.loads(files(__package__).joinpath("wordings.toml").read_text("utf-8")))
 
 
-def with_changes(text: str) -> Wordings:
-    """Return the built-in wordings with those of a file in their place.
+def with_changes(text: str, ours: Wordings | None = None, *, slot: str = "{}") -> Wordings:
+    """Return wordings with the texts of a file in the place of theirs.
 
     Args:
         text: The file's content, TOML.
+        ours: The wordings to change; None for the built-in ones.
+        slot: What ``rich.task`` and ``rich.form`` must say.
 
     Raises:
-        WordingsError: It is no TOML, too long, or has a text that is unknown, empty, or has other places than
-            the built-in one.
+        WordingsError: The text is not TOML, is too long, or has a text that is unknown, empty, or has other
+            places than the one that it replaces.
     """
     if len(text) > SIZE_LIMIT:
         raise WordingsError(f"it has more than {SIZE_LIMIT // 1024} KiB")
@@ -76,9 +76,9 @@ def with_changes(text: str) -> Wordings:
         changes = _read(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise WordingsError(f"it is not TOML: {error}") from None
-    ours = built_in()
+    ours = ours or built_in()
     for name, changed in changes.texts.items():
-        _check(name, changed, ours.texts)
+        _check(name, changed, ours.texts, slot)
     return Wordings(
         {**ours.texts, **changes.texts},
         changes.examples or ours.examples,
@@ -121,11 +121,11 @@ def _member(example: Any, where: str, name: str) -> str:
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise WordingsError(f"{name} is no text, or an empty one")
+        raise WordingsError(f"{name} is not a text, or an empty one")
     return value.strip("\n")
 
 
-def _check(name: str, changed: str, ours: Mapping[str, str]) -> None:
+def _check(name: str, changed: str, ours: Mapping[str, str], slot: str) -> None:
     if name not in ours:
         raise WordingsError(f"there is no text {name}; known are {', '.join(ours)}")
     if not Text(changed).is_valid():
@@ -134,5 +134,5 @@ def _check(name: str, changed: str, ours: Mapping[str, str]) -> None:
     if unknown := sorted(set(Text(changed).get_identifiers()) - places):
         known = ", ".join(f"${place}" for place in sorted(places)) or "none"
         raise WordingsError(f"{name} has the place ${unknown[0]}; it may have {known}")
-    if name in _WITH_SLOT and SLOT not in changed:
-        raise WordingsError(f"{name} does not say how the slot {SLOT} is written")
+    if name in _WITH_SLOT and slot not in changed:
+        raise WordingsError(f"{name} does not say how the slot {slot} is written")

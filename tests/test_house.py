@@ -21,7 +21,7 @@ FOREIGN = {"agent": {"torch", "open_clip", "torchvision"}, "prompts": {"asyncio"
 MAY_USE = {"agent": {"agent", "evaluator", "prompts"}, "evaluator": {"evaluator"}, "prompts": {"prompts"}}
 """The rooms that each room may import."""
 ORDER = {
-    "agent": ("cli", "study", "search", "results", "store", "llm", "config", "events"),
+    "agent": ("cli", "study", "search", "results", "store", "llm", "config", "methods", "events"),
     "evaluator": (
         "open",
         "white_box",

@@ -10,21 +10,25 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from promptclimb.prompts.caption_grammar import all_of_grammar
-from promptclimb.prompts.measures import MEASURES
-from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.kinds import CandidateError
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import (
+    Information,
     Message,
     Outcome,
+    Wanted,
     feedback,
+    next_message,
+    opening,
+    plain_request,
     request_ape,
     request_opro,
     request_p,
     request_pn,
+    short_request,
 )
-from promptclimb.prompts.telling import Told, Wanted, next_turn, opening, plain_request, short_request
-from promptclimb.prompts.template import Template, TemplateError
+from promptclimb.prompts.template import TEMPLATE_WORDS, Template
+from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar
 from promptclimb.prompts.wording import built_in
 from tests.paths import ROOT
 
@@ -75,6 +79,11 @@ LINES = [
 ]
 
 
+def wanted(proposals: int, max_words: int = 15, objective: str = "accuracy") -> Wanted:
+    """The part of a request that says what to write."""
+    return Wanted(words=TEMPLATE_WORDS, proposals=proposals, max_words=max_words, objective=objective)
+
+
 def said(content: str) -> str:
     return f"```text\n{content}\n```\n"
 
@@ -94,7 +103,7 @@ def keys() -> str:
 def refused() -> str:
     rows = []
     for text in NOT_TEMPLATES:
-        with pytest.raises(TemplateError) as caught:
+        with pytest.raises(CandidateError) as caught:
             Template.parse(text.replace("\\n", "\n"))
         rows.append(f"| `{text}` | `{caught.value.reason}` | {caught.value} |")
     return "\n".join(["| written | reason | in words |", "|---|---|---|", *rows]) + "\n"
@@ -104,15 +113,15 @@ def lines() -> str:
     rows = []
     for line in LINES:
         reply = parse_reply(line)
-        read = [f"`{template.text}`" for template in reply.templates]
+        read = [f"`{template.text}`" for template in reply.candidates]
         read += [f"refused, `{refusal.reason}`" for refusal in reply.refused]
         code = f"`` {line} ``" if "`" in line else f"`{line}`"
         rows.append(f"| {code} | {', '.join(read) or 'chatter'} |")
     return "\n".join(["| the LLM writes | read as |", "|---|---|", *rows]) + "\n"
 
 
-TOLD = Told(description="tally marks", class_names=("one", "two", "three", "four"), angle="")
-WANTED = Wanted(proposals=5, max_words=15, measure=MEASURES["accuracy"])
+TOLD = Information(description="tally marks", class_names=("one", "two", "three", "four"), angle="")
+WANTED = Wanted(proposals=5, max_words=15, words=TEMPLATE_WORDS)
 RANKED = [Outcome("a {} shown by strokes", 0.6771), Outcome("a beautiful {}", 0.6615)]
 
 
@@ -124,21 +133,20 @@ def guided() -> str:
 
 def following() -> str:
     """A later request of it."""
-    message = next_turn(built_in(), WANTED, outcomes=OUTCOMES, best=RANKED, confused=[("four", "three")])
+    message = next_message(built_in(), WANTED, outcomes=OUTCOMES, best=RANKED, confused=[("four", "three")])
     return conversation([message])
 
 
 EXAMPLES: dict[str, Callable[[], str]] = {
-    "pn": lambda: said(request_pn(BEST, WORST, proposals=5, max_words=15)[0]["content"]),
-    "p": lambda: said(request_p(BEST, proposals=5, max_words=15)[0]["content"]),
-    "feedback": lambda: said(feedback(OUTCOMES, best_before=0.5833, proposals=5, max_words=15)["content"]),
-    "nothing": lambda: said(feedback([], best_before=0.5833, proposals=5, max_words=15)["content"]),
-    "ape": lambda: said(request_ape(BEST[0], proposals=5, max_words=15)[0]["content"]),
+    "pn": lambda: said(request_pn(BEST, WORST, wanted=wanted(5))[0]["content"]),
+    "p": lambda: said(request_p(BEST, wanted=wanted(5))[0]["content"]),
+    "feedback": lambda: said(feedback(OUTCOMES, best_before=0.5833, wanted=wanted(5))["content"]),
+    "nothing": lambda: said(feedback([], best_before=0.5833, wanted=wanted(5))["content"]),
+    "ape": lambda: said(request_ape(BEST[0], wanted=wanted(5))[0]["content"]),
     "opro": lambda: said(
         request_opro(
-            [Outcome(shown.template, 0.5833 - step / 24) for step, shown in enumerate(BEST)][::-1],
-            proposals=5,
-            max_words=15,
+            [Outcome(shown.text, 0.5833 - step / 24) for step, shown in enumerate(BEST)][::-1],
+            wanted=wanted(5),
         )[0]["content"]
     ),
     "guided": guided,

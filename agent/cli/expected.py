@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...evaluator.scoring import Confusion, Score
-from ...prompts.requests import Outcome
-from ...prompts.telling import BEST_SHOWN
+from ...prompts.requests import BEST_SHOWN, Outcome
 from ..config.llm_name import style_of
 from ..config.schema import SearchConfig
 from ..llm.types import ChatRequest
+from ..methods.base import Feedback, View
+from ..methods.memory import Entry, Memory
+from ..methods.registry import METHODS
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool, read_wordings
-from ..search.memory import Memory
-from ..search.methods import Feedback, View, method_named
-from ..search.scored import Scored
 from ..token_usage import TokenUsage
 from .longest import CHARACTERS_A_TOKEN, requests_of
 from .plan import iterated, pace_minutes, prices_of
@@ -111,7 +110,7 @@ def typical_requests(config: SearchConfig, class_names: tuple[str, ...]) -> list
         outcomes=[Outcome(text, score=0.5) for text in proposals],
         best_before=0.4,
     )
-    steps = method_named(config.method).conversation(_view(config, class_names))
+    steps = METHODS[config.method].conversation(_view(config, class_names))
     return [_tokens(request) for request in requests_of(config, steps, feedback)]
 
 
@@ -126,7 +125,7 @@ def _view(config: SearchConfig, class_names: tuple[str, ...]) -> View:
     confused = (Confusion(class_names[0], class_names[-1], 1),) if class_names else ()
     for number, template in enumerate(pool[: 2 * max(config.top_k, BEST_SHOWN)]):
         score = Score(train=0.5 - number / 1000, confused=confused)
-        memory.add(Scored(template=template, score=score, value=score.train, position=Position(1)))
+        memory.add(Entry(candidate=template, score=score, value=score.train, position=Position(1)))
     return View(
         memory=memory,
         pool=pool,

@@ -9,21 +9,18 @@ from dataclasses import replace
 from typing import Any
 
 from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
-from ...prompts.requests import Outcome
-from ...prompts.telling import BEST_SHOWN, MOST_NAMES
+from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ...prompts.wording import Wordings
-from ..config.known_methods import KNOWN_METHODS
 from ..config.llm_name import Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.member import MORE_TOKENS
 from ..llm.types import ChatRequest
+from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, Steps, View
+from ..methods.memory import Entry, Memory
+from ..methods.registry import METHODS
 from ..position import Position
-from ..search.conversation import MAX_ANSWER_CHARACTERS
 from ..search.inputs import read_wordings
-from ..search.memory import Memory
-from ..search.methods import Ask, Feedback, Propose, Steps, View, method_named
-from ..search.scored import Scored
 
 LONGEST_WORD = 12
 LONGEST_LINE = 120
@@ -56,7 +53,7 @@ def _conversations(config: SearchConfig, style: Style, wordings: Wordings) -> li
     views = (_longest_view(config, style, wordings, kept) for _ in range(min(config.conversations, 2)))
     feedback = _longest_heard(config)
     conversations = (
-        requests_of(config, method_named(config.method).conversation(view), feedback) for view in views
+        requests_of(config, METHODS[config.method].conversation(view), feedback) for view in views
     )
     return [[request.prompt_tokens_at_most for request in conversation] for conversation in conversations]
 
@@ -66,7 +63,7 @@ def requests_of(config: SearchConfig, steps: Steps, feedback: Feedback) -> Itera
     turns = min(config.max_turns, config.rounds)
     step, asked = next(steps, None), 0
     # A method that makes templates itself now and then is feedback out until its conversation is full.
-    for _ in range((1 + KNOWN_METHODS[config.method].requests) * turns):
+    for _ in range((1 + METHODS[config.method].requests) * turns):
         if step is None or asked == turns:
             return
         if not isinstance(step, Propose):
@@ -99,7 +96,7 @@ def _longest_view(config: SearchConfig, style: Style, wordings: Wordings, kept: 
         template = Template.parse(_longest_template(config, number), max_words=None)
         # No two are equal: what is as good as the best is in no list of bad ones.
         score = Score(train=0.5 - number / 10_000, confused=confused)
-        memory.add(Scored(template=template, score=score, value=score.train, position=Position(1)))
+        memory.add(Entry(candidate=template, score=score, value=score.train, position=Position(1)))
     return View(
         memory=memory,
         pool=(),
@@ -112,7 +109,7 @@ def _longest_view(config: SearchConfig, style: Style, wordings: Wordings, kept: 
         class_names=() if config.blind else names,
         style=style,
         wordings=wordings,
-        kept=kept,
+        state=kept,
         objective=config.objective,
     )
 

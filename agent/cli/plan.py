@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
-from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import SearchConfig
 from ..llm.member import MORE_TOKENS
 from ..llm.price_table import priced
 from ..llm.usage import Price
+from ..methods.registry import METHODS
 from ..rates import PICODOLLARS
 from ..search.inputs import read_pool
-from ..search.methods.in_frames import most_scored_aside
 from ..token_usage import TokenUsage
 from .longest import longest_requests
 from .output import print_json, print_text
@@ -56,7 +55,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
     pool = read_pool(config)
     initial = config.restarts * min(config.most_initial, len(pool))
     asks = config.needs_llm
-    calls = _least(config.all_rounds * KNOWN_METHODS[config.method].requests, config.max_calls)
+    calls = _least(config.all_rounds * METHODS[config.method].requests, config.max_calls)
     requests = longest_requests(config) if asks else [0]
     answer = MORE_TOKENS * config.answer_tokens
     tokens = _least(_prompt_tokens(config, requests, calls) + calls * answer, config.max_tokens)
@@ -66,7 +65,7 @@ def plan(config: SearchConfig) -> dict[str, Any]:
         "cost_usd": _cost(config, calls, tokens, max(requests)) if asks else 0.0,
         "evaluations": initial
         + config.proposals * (calls if _only_asks(config) else config.all_rounds)
-        + most_scored_aside(config),
+        + _most_free(config),
         "minutes": pace_minutes(config, calls, tokens),
     }
 
@@ -103,9 +102,17 @@ def plan_of_suite(
     }
 
 
+def _most_free(config: SearchConfig) -> int:
+    """Return how many candidates a search may score beside those that its rounds propose."""
+    method = METHODS[config.method]
+    if not config.description:
+        return 0
+    return config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
+
+
 def _only_asks(config: SearchConfig) -> bool:
     """Whether an round takes a call, so that a limit on calls bounds the rounds too."""
-    return config.needs_llm and not KNOWN_METHODS[config.method].combines
+    return config.needs_llm and not METHODS[config.method].mixed
 
 
 def _prompt_tokens(config: SearchConfig, requests: Sequence[int], calls: int) -> int:
@@ -115,7 +122,7 @@ def _prompt_tokens(config: SearchConfig, requests: Sequence[int], calls: int) ->
 
 def iterated(config: SearchConfig, requests: Sequence[int]) -> int:
     """Return the sum over all rounds, where the later ones of a conversation are as the longest."""
-    later = config.rounds * KNOWN_METHODS[config.method].requests - len(requests)
+    later = config.rounds * METHODS[config.method].requests - len(requests)
     a_conversation = sum(requests) + max(later, 0) * max(requests)
     return config.restarts * config.conversations * a_conversation
 

@@ -18,7 +18,10 @@ from ...evaluator.scoring import EvaluatorInfo
 from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import UserPath
+from ...prompts.kinds import KINDS, TEMPLATE
 from ..events.trackers.known import parse_track
+from ..methods.guided import MOST_FREE
+from ..methods.registry import METHODS, described
 from .fields import (
     CONCURRENCY,
     DEFAULT_BASE_URL,
@@ -41,11 +44,8 @@ from .fields import (
     parse_share,
     without_credentials,
 )
-from .known_methods import KNOWN_METHODS, described
 from .llm_name import Style, check_llm, is_local, placeless_llm
 
-USES_DESCRIPTION = frozenset({"guided", "combine"})
-"""Methods that use the description."""
 DESCRIPTION_TIP = (
     'Tip: --describe "..." ([describe] in a study\'s file) says what your images show and usually brings '
     "the largest gain."
@@ -61,14 +61,19 @@ MOST_FROM_FILE = 100
 """Starting templates per restart from a user's file."""
 _TEXTS = 25_000
 """Texts that the starting templates of a restart may make together: a template makes one per class."""
-MOST_FREE, LEAST_FREE = 25, 5
-"""Free candidates per request: at most; and the fewest worth having, below which there are none."""
+LEAST_FREE = 5
+"""Free candidates per request: ``MOST_FREE``, or none if fewer than this."""
 _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
 POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
+
+
+def without_llm() -> tuple[str, ...]:
+    """Return the methods that ask no LLM."""
+    return tuple(name for name, method in METHODS.items() if not method.asks_llm)
 
 
 class LLMSettings(Settings):
@@ -125,14 +130,19 @@ class LLMSettings(Settings):
         decides=True,
         show="JSON",
     )
-    llm_fallback: Literal["combine", "words", "mutate", "random"] | None = setting(
+    llm_fallback: str | None = setting(
         None,
-        "method without an LLM to use if --llm local cannot be loaded",
+        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(without_llm())}",
         decides=True,
         applies_to=LOCAL,
         show="NAME",
     )
     llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
+
+    @field_validator("llm_fallback")
+    @classmethod
+    def _fallback(cls, name: str | None) -> str | None:
+        return None if name is None else known_name("method without an LLM", name, without_llm())
 
     _llm = field_validator("llm")(check_llm)
     _price = field_validator("price", mode="before")(parse_price)
@@ -168,6 +178,7 @@ class SearchSettings(Settings):
     group: ClassVar[Group] = "Search"
 
     method: str = setting("guided", described(), decides=True, first=6, show="NAME")
+    prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
     describe: str | None = setting(
         None,
         "what your images show, in your words: a sentence, or a file with one",
@@ -238,15 +249,25 @@ class SearchSettings(Settings):
     _describe = field_validator("describe", mode="before")(parse_description)
     _initial = field_validator("initial", mode="before")(parse_initial)
 
+    @field_validator("prompts")
+    @classmethod
+    def _prompts(cls, name: str) -> str:
+        return known_name("prompts", name, KINDS)
+
     @field_validator("method")
     @classmethod
     def _method(cls, name: str) -> str:
-        return known_name("method", name, KNOWN_METHODS)
+        return known_name("method", name, METHODS)
 
     @property
     def needs_llm(self) -> bool:
         """Whether the method asks a chat LLM."""
-        return KNOWN_METHODS[self.method].requests > 0
+        return METHODS[self.method].asks_llm
+
+    @property
+    def uses_description(self) -> bool:
+        """Whether the method uses the description."""
+        return METHODS[self.method].uses_description
 
     @property
     def all_rounds(self) -> int:
@@ -276,16 +297,16 @@ class SearchSettings(Settings):
     @property
     def description_tip(self) -> str | None:
         """A line on what a description could bring; None if there is one, or the method uses none."""
-        if self.describe or self.blind or self.method not in USES_DESCRIPTION:
+        if self.describe or self.blind or not self.uses_description:
             return None
         return DESCRIPTION_TIP
 
     @property
     def unused_description(self) -> str | None:
         """A line on why the description is not used; None if it is, or there is none."""
-        if not self.describe or (self.method in USES_DESCRIPTION and not self.blind):
+        if not self.describe or (self.uses_description and not self.blind):
             return None
-        why = "with --blind" if self.method in USES_DESCRIPTION else f"by method {self.method}"
+        why = "with --blind" if self.uses_description else f"by method {self.method}"
         return f"--describe is not used {why}"
 
 

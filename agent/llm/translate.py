@@ -11,7 +11,7 @@ import aiohttp
 import httpx2
 import openai
 
-from ...prompts.lines import one_line
+from ...prompts.requests import one_line
 from ..errors import (
     BadRequestError,
     ChatError,

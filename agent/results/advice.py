@@ -133,7 +133,7 @@ def use_of(view: RunView) -> Use | None:
         return None
     alone = result.gain is not None and result.gain.ensemble_is_worse
     used = (result.best.template,) if alone else result.ensemble.templates
-    templates = _listed("templates", [positional(one) for one in used])
+    templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
     names = _names(view)
     if names is None or (not result.model.pretrained and ":" not in result.model.name):
         which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"

@@ -86,7 +86,8 @@ class Found:
     @property
     def templates(self) -> tuple[str, ...]:
         """The templates to write, best first."""
-        return (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
+        found = (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
+        return self.result.scored_as(*found)
 
     @property
     def with_slots(self) -> list[str]:
@@ -172,7 +173,7 @@ def coop(found: Found) -> str:
     CoOp puts its context before the class name and a full stop after it; only a template that ends with its
     one slot can be such a context.
     """
-    name, best = found.result.dataset.name, found.result.best.template
+    name, (best,) = found.result.dataset.name, found.result.scored_as(found.result.best.template)
     document: dict[str, Any] = {"CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): positional(best)}}
     if context := re.fullmatch(r"([^{}]*[^{}\s])\s*\{\}\s*\.?", best):
         words = context.group(1)

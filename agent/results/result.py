@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...evaluator.counts import counted
 from ...evaluator.scoring import ClassAccuracy, Confusion
+from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
@@ -317,6 +319,7 @@ class SearchResult:
         test_opened: How often test was evaluated over the run's life.
         limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``.
         gain: The gain on test, with intervals; None where test was not evaluated.
+        prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
         run_dir: The folder that it was read from, an absolute path; None without one. It is not in the
             document, and does not count in comparisons.
     """
@@ -346,6 +349,7 @@ class SearchResult:
     test_opened: int | None = None
     limits: tuple[str, ...] = ()
     gain: Gain | None = None
+    prompts: str = TEMPLATE
     run_dir: Path | None = field(default=None, compare=False)
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
@@ -354,6 +358,19 @@ class SearchResult:
     def complete(self) -> bool:
         """Whether nothing is left to do: the search is over, and its test split, if any, was evaluated."""
         return self.status == "finished" and UNOPENED not in self.notes
+
+    def scored_as(self, *texts: str) -> tuple[str, ...]:
+        """Return candidates of this result as the templates that the scorer got.
+
+        A text that is not a candidate, in a file that another program wrote, stays as it is.
+        """
+        kind = kind_named(self.prompts) if self.prompts in KINDS else None
+        found = []
+        for text in texts:
+            with suppress(CandidateError):
+                text = text if kind is None else kind.parse_own(text).scored_as
+            found.append(text)
+        return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values, in the order of the documentation."""

@@ -191,7 +191,7 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
         OSError: A file cannot be written.
     """
     write_atomically(run_dir / LEADERBOARD, leaderboard_csv(result.leaderboard))
-    write_atomically(run_dir / TEMPLATES, templates_json(result.ensemble.templates))
+    write_atomically(run_dir / TEMPLATES, templates_json(result.scored_as(*result.ensemble.templates)))
     write_atomically(run_dir / RESULT, result.dumps())
 
 

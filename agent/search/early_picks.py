@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ..methods.memory import Entry
 from ..results.details import Pick
 from ..results.result import Ensemble
-from .scored import Scored
 
 
 def early_picks(
-    scored: Sequence[Scored], after: Sequence[int], choose: Callable[[Sequence[Scored]], Sequence[Scored]]
-) -> dict[int, Scored]:
+    scored: Sequence[Entry],
+    after: Sequence[int],
+    choose: Callable[[Sequence[Entry]], Sequence[Entry]],
+) -> dict[int, Entry]:
     """Return what would have been chosen after so many templates, for each number that was reached.
 
     Restarts restart side by side, so they are taken in turn: all initial templates first, then the first
@@ -27,14 +29,14 @@ def early_picks(
     in_turn = sorted(
         scored, key=lambda one: (one.position.conversation, one.position.round, one.position.restart)
     )
-    known: dict[str, Scored] = {}
+    known: dict[str, Entry] = {}
     for one in in_turn:
         known.setdefault(one.key, one)
     first = list(known.values())
     return {count: choose(first[:count])[0] for count in sorted(set(after)) if 0 < count <= len(first)}
 
 
-def picks_of(early: Mapping[int, Scored], found: Sequence[Ensemble]) -> tuple[Pick, ...]:
+def picks_of(early: Mapping[int, Entry], found: Sequence[Ensemble]) -> tuple[Pick, ...]:
     """Return what would have been chosen earlier with what the test split said of it.
 
     Args:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from ...evaluator.counts import counted
 from ..config.schema import SearchConfig
+from .choice import pooled
 from .record import RestartRecord
-from .selection import pooled
 
 REPEATS = frozenset({"known", "duplicate"})
 """Reasons of a refusal that say that a proposal is nothing new."""

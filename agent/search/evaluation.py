@@ -13,7 +13,8 @@ from ...evaluator.scoring import Evaluator, Inspection, Inspector, SplitScores
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, check_reference
 from ...evaluator.white_box.running import run_all
-from ...prompts.template import Template, TemplateError
+from ...prompts.kinds import CandidateError
+from ...prompts.template import Template
 
 Split = Literal["train", "val", "test"]
 
@@ -140,7 +141,7 @@ def _checked(text: object) -> str:
         raise UsageError(f"{text!r} is no template: it is no text")
     try:
         return Template.parse(text, max_words=None).text
-    except TemplateError as error:
+    except CandidateError as error:
         raise UsageError(f"{text!r} is no template: {error}") from error
 
 

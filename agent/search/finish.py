@@ -14,6 +14,7 @@ from ...evaluator.scoring import Evaluator, EvaluatorInfo, Score, checked
 from ...evaluator.threads import in_thread
 from ...prompts.template import Template
 from ..config.schema import SearchConfig
+from ..methods.memory import Entry
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details, Pick
@@ -35,13 +36,12 @@ from ..results.result import (
 )
 from ..store import Store
 from ..versions import program_version, running_version
+from .choice import select
 from .early_picks import early_picks, picks_of
 from .keepsakes import details_of, row_of
 from .last_look import Group, compared, ensemble_of, examined, inspected, measured, openings
 from .record import RestartRecord
 from .restart_notes import notes_on_restarts
-from .scored import Scored
-from .selection import select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Ended:
     given: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def scored(self) -> list[Scored]:
+    def scored(self) -> list[Entry]:
         """Every template that was scored, by whichever restart."""
         return [entry for record in self.records for entry in record.scored]
 
@@ -83,7 +83,7 @@ class _Choice:
         notes: Why something was chosen with less care.
     """
 
-    ranked: list[Scored]
+    ranked: list[Entry]
     rows: tuple[Row, ...]
     evaluated: int
     ensemble: Group
@@ -128,7 +128,7 @@ async def finish(
     examined_on_test: dict[str, Examined] = {}
     picks: tuple[Pick, ...] = ()
     if opens and UNOPENED not in notes:
-        look, more = await inspected(evaluator, choice.ranked[0].text)
+        look, more = await inspected(evaluator, choice.ranked[0].scored_as)
         (best, ensemble, *others), further = await compared(evaluator, groups, found)
         named = dict(zip(choice.baselines, others, strict=True))
         gain = gain_of(best, ensemble, named, images=evaluator.info.sizes["test"])
@@ -150,9 +150,12 @@ async def _choose(config: SearchConfig, evaluator: Evaluator, ended: Ended) -> _
         raise PromptclimbError(
             "the search was stopped before the first template was scored; resume it with more"
         )
-    texts = [entry.text for entry in ranked]
-    together, notes = await ensemble_of(evaluator, texts, config.ensemble_size)
-    ensemble = Group(together, ranked[0].score if len(together) == 1 else None)
+    texts = {entry.scored_as: entry.text for entry in reversed(ranked)}
+    together, notes = await ensemble_of(
+        evaluator, [entry.scored_as for entry in ranked], config.ensemble_size
+    )
+    shown = tuple(texts[template] for template in together)
+    ensemble = Group(together, ranked[0].score if len(together) == 1 else None, shown)
     baselines = await _baselines(config, evaluator, scored)
     rows = await in_thread(lambda: tuple(row_of(place, one) for place, one in enumerate(ranked, start=1)))
     # Could be told from the records where it is shown, but of a crowd that holds the loop for 50 ms.
@@ -180,6 +183,7 @@ def _result(
         model=Model(name=info.model, pretrained=info.pretrained),
         llm=_llm(config, ended),
         method=config.method,
+        prompts=config.prompts,
         objective=config.objective,
         best=_best(choice.ranked[0], best),
         ensemble=ensemble,
@@ -199,18 +203,16 @@ def _result(
     )
 
 
-def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]) -> list[Scored]:
+def _ranked(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> list[Entry]:
     sizes = evaluator.info.sizes
     return select(scored, sizes=sizes, objective=config.objective, seed=config.seed)
 
 
-def _single(entry: Scored) -> Group:
-    return Group((entry.text,), entry.score)
+def _single(entry: Entry) -> Group:
+    return Group((entry.scored_as,), entry.score, (entry.text,))
 
 
-async def _baselines(
-    config: SearchConfig, evaluator: Evaluator, scored: Sequence[Scored]
-) -> dict[str, Group]:
+async def _baselines(config: SearchConfig, evaluator: Evaluator, scored: Sequence[Entry]) -> dict[str, Group]:
     """Return what a result is compared with: hand-made templates, the best of them, the pool's pick."""
     found = {name: Group(tuple(templates)) for name, templates in evaluator.info.baselines.items()}
     if (one := await _best_hand_made(config, evaluator)) is not None:
@@ -220,15 +222,15 @@ async def _baselines(
     return {name: group for name, group in found.items() if group.templates}
 
 
-async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored | None:
+async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Entry | None:
     """Return the one of several hand-made templates that the selection rule puts first."""
     templates = list(evaluator.info.baselines.get(HAND_MADE, ()))
     if len(templates) < 2:
         return None
     answers = await measured(lambda: [checked(verdict) for verdict in evaluator.score(templates)])
     scored = [
-        Scored(
-            template=Template.parse(template, max_words=None),
+        Entry(
+            candidate=Template.parse(template, max_words=None),
             score=answer,
             value=answer.value(config.objective),
             position=Position(0),
@@ -239,7 +241,7 @@ async def _best_hand_made(config: SearchConfig, evaluator: Evaluator) -> Scored 
     return next(iter(_ranked(config, evaluator, scored)), None)
 
 
-def _best(entry: Scored, found: Ensemble) -> Best:
+def _best(entry: Entry, found: Ensemble) -> Best:
     # Of a single template it is known at least by what it was chosen.
     train = entry.score.train if found.train is None else found.train
     return Best(template=entry.text, train=train, val=found.val, test=found.test)

@@ -16,11 +16,11 @@ from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
 from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
-from ...prompts.caption_grammar import all_of_grammar
-from ...prompts.pools import BUILT_IN, PoolError, read_templates
+from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, kind_named
 from ...prompts.requests import PROMPTS_VERSION
-from ...prompts.template import Template, TemplateError
-from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, built_in, with_changes
+from ...prompts.starting import PoolError, read_file
+from ...prompts.template import Template
+from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, with_changes
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError
@@ -55,7 +55,7 @@ async def ready_evaluator(config: SearchConfig, given: object | None, listener: 
         for template in templates:
             try:
                 Template.parse(template, max_words=None)
-            except TemplateError as error:
+            except CandidateError as error:
                 raise ConfigError(
                     f"{name}: {template!r} in info.baselines[{baseline!r}] is no template: {error}"
                 ) from error
@@ -100,18 +100,19 @@ async def open_from_config(config: SearchConfig, listener: Listener) -> Evaluato
     return await in_thread(lambda: open_evaluator(config, report=report, progress=progress, look_ahead=True))
 
 
-def read_template_file(file: Path | str, option: str) -> list[Template]:
-    """Read a file of templates.
+def read_template_file(file: Path | str, option: str, prompts: str = TEMPLATE) -> list[Candidate]:
+    """Read a file of candidates.
 
     Args:
-        file: A JSON list, or one template a line.
+        file: A JSON list, or one candidate a line.
         option: The option that names it, for the message.
+        prompts: The prompt kind.
 
     Raises:
-        ConfigError: It is no path, cannot be read, holds no template, or has a line that is none.
+        ConfigError: It is not a path, cannot be read, holds no candidate, or has a line that is not one.
     """
     try:
-        return read_templates(user_path(file, option))
+        return read_file(user_path(file, option), kind_named(prompts))
     except PoolError as error:
         raise ConfigError(f"{option}: {error}") from error
 
@@ -194,24 +195,21 @@ def may_fall_back(config: SearchConfig) -> bool:
     return config.is_local and config.llm_fallback is not None and config.needs_llm
 
 
-def read_pool(config: SearchConfig) -> list[Template]:
-    """Return what initial templates are drawn from.
+def read_pool(config: SearchConfig) -> list[Candidate]:
+    """Return what starting candidates are drawn from.
 
     Raises:
         ConfigError: The file cannot be used, or the pool is smaller than what is to be drawn.
     """
     if isinstance(config.initial, Path):
-        pool = read_template_file(config.initial, "--initial")
-        unique = list({template.key: template for template in pool}.values())
+        pool = read_template_file(config.initial, "--initial", config.prompts)
+        unique = list({candidate.key: candidate for candidate in pool}.values())
         if len(unique) < 2:
             raise ConfigError(
                 f"--initial {config.initial}: it has one template only; a restart needs at least 2"
             )
         return unique
-    if config.draws_from_grammar:
-        pool = list(all_of_grammar())
-    else:
-        pool = [Template.parse(text, max_words=None) for text in BUILT_IN]
+    pool = [one for group in kind_named(config.prompts).starting(config.initial_pool) for one in group]
     if config.initial is not None and config.initial > len(pool):
         raise ConfigError(f"--initial {config.initial}: the built-in pool has {len(pool)} templates")
     return pool
@@ -223,11 +221,12 @@ def read_wordings(config: SearchConfig) -> Wordings:
     Raises:
         ConfigError: The user's file of wordings cannot be used.
     """
+    kind = kind_named(config.prompts)
     if config.wordings is None:
-        return built_in()
+        return kind.wordings
     try:
         with user_path(config.wordings, "--wordings").open(encoding="utf-8-sig") as file:
-            return with_changes(file.read(SIZE_LIMIT + 1))
+            return with_changes(file.read(SIZE_LIMIT + 1), kind.wordings, slot=kind.slot)
     except UnicodeDecodeError:
         raise ConfigError(f"--wordings {config.wordings}: it is not UTF-8 text; save it as UTF-8") from None
     except (OSError, WordingsError) as error:
@@ -238,7 +237,7 @@ def read_wordings(config: SearchConfig) -> Wordings:
 def identity_of(
     config: SearchConfig,
     info: EvaluatorInfo,
-    pool: list[Template],
+    pool: list[Candidate],
     wordings: Wordings,
     llm_content: str | None = None,
 ) -> dict[str, Any]:
@@ -253,9 +252,9 @@ def identity_of(
     }
 
 
-def pool_hash(pool: list[Template]) -> str:
-    """Return a hash of what initial templates are drawn from."""
-    texts = "\n".join(template.text for template in pool)
+def pool_hash(pool: list[Candidate]) -> str:
+    """Return a hash of what starting candidates are drawn from."""
+    texts = "\n".join(candidate.text for candidate in pool)
     return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from ...evaluator.scoring import Evaluator, Illustrator
 from ...evaluator.threads import in_thread
+from ..methods.memory import Entry
 from ..position import LLM, Position
 from ..results.details import BEST, Ancestor, Decisions, Details, Picture, lineage_of, shown_in
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
 from ..results.result import Row
 from .last_look import measured
 from .record import RestartRecord
-from .scored import Scored
 
 MOST_PICTURES = 12
 """Of those put right, and of those broken."""
@@ -24,7 +24,7 @@ MOST_SHOWN = 8
 async def details_of(
     evaluator: Evaluator,
     examined: Mapping[str, Examined],
-    best: Scored,
+    best: Entry,
     records: Sequence[RestartRecord],
 ) -> Details:
     """Return what is kept; whatever cannot be had is left out, as it must not cost a result.
@@ -48,7 +48,7 @@ async def details_of(
     )
 
 
-def row_of(rank: int, entry: Scored) -> Row:
+def row_of(rank: int, entry: Entry) -> Row:
     """Return a template that was scored as a line of the leaderboard."""
     return Row(
         rank=rank,

@@ -24,7 +24,7 @@ from ..results.result import (
 )
 from ..store import Store
 from . import votes
-from .ensembles import VOTERS, grown
+from .choice import VOTERS, grown
 
 T = TypeVar("T")
 
@@ -38,12 +38,14 @@ class Group:
     """Templates to be examined together.
 
     Attributes:
-        templates: Their texts.
+        templates: Their texts, as the scorer gets them.
         known: The score of a single one, where a search has it: by this it was chosen.
+        shown: The same as the result lists them; empty where that makes no difference.
     """
 
     templates: tuple[str, ...]
     known: Score | None = None
+    shown: tuple[str, ...] = ()
 
 
 def openings(store: Store) -> int:
@@ -252,4 +254,4 @@ def _accuracies(group: Group, scores: SplitScores | None) -> Ensemble:
     train, val, test = (scores.train, scores.val, scores.test) if scores is not None else (None, None, None)
     if train is None and group.known is not None:
         train, val = group.known.train, group.known.val
-    return Ensemble(templates=group.templates, train=train, val=val, test=test)
+    return Ensemble(templates=group.shown or group.templates, train=train, val=val, test=test)

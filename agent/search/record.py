@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ...prompts.requests import Message
+from ..methods.memory import Entry
 from ..position import Position
-from .scored import Scored
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class RestartRecord:
     """
 
     number: int
-    scored: list[Scored] = field(default_factory=list)
+    scored: list[Entry] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
     useless: int = 0

@@ -15,12 +15,10 @@ from typing import Any, Protocol
 
 from ...evaluator.errors import UsageError
 from ...evaluator.scoring import EvaluatorInfo
-from ...prompts.caption_grammar import grammar
-from ...prompts.pools import draw, draw_varied
+from ...prompts.kinds import Candidate, kind_named
 from ...prompts.requests import Message, Outcome
-from ...prompts.template import Template
+from ...prompts.starting import draw
 from ...prompts.wording import Wordings
-from ..config.known_methods import KNOWN_METHODS
 from ..config.llm_name import style_of
 from ..config.schema import SearchConfig, most_free
 from ..events import (
@@ -35,13 +33,12 @@ from ..events import (
     StartingTemplatesScored,
 )
 from ..llm.types import ChatAnswer, ChatRequest
-from ..position import INITIAL, Position
+from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
+from ..methods.memory import Memory
+from ..methods.registry import METHODS
+from ..position import INITIAL, Position, derived, rng_for
 from .endings import Endings
-from .memory import Memory
-from .methods import Ask, Consult, Feedback, Propose, View, method_named
 from .record import RestartRecord
-from .script import Script
-from .seeds import derived, rng_for
 from .trials import Scores, Trials
 
 
@@ -105,7 +102,7 @@ class Restart:
         number: int,
         config: SearchConfig,
         *,
-        pool: Sequence[Template],
+        pool: Sequence[Candidate],
         info: EvaluatorInfo,
         wordings: Wordings,
         answers: Answers,
@@ -119,7 +116,9 @@ class Restart:
         self._pool = pool
         self._info = info
         self._wordings = wordings
-        self._kept: dict[str, Any] = {}
+        self._method = METHODS[config.method]
+        self._kind = kind_named(config.prompts)
+        self._state: dict[str, Any] = {}
         self._answers = answers
         self._trials = Trials(self._memory, self.record, scores, config, emit)
         self._endings = Endings(self.record, config, info.sizes)
@@ -148,13 +147,11 @@ class Restart:
         """Whether an earlier session, or another restart, has scored all its initial templates."""
         return self._trials.has_scores_of(self._sample())
 
-    def _sample(self) -> Sequence[Template]:
+    def _sample(self) -> Sequence[Candidate]:
         config = self._config
-        wanted = config.most_initial
-        rng = rng_for(config.seed, "initial", self.record.number)
-        if config.draws_from_grammar:
-            return draw_varied(grammar().values(), wanted, rng)
-        return draw(self._pool, min(wanted, len(self._pool)), rng)
+        groups = self._kind.starting(config.initial_pool) if config.draws_from_grammar else [self._pool]
+        number = min(config.most_initial, sum(map(len, groups)))
+        return draw(groups, number, rng_for(config.seed, "initial", self.record.number))
 
     async def _score_pool(self) -> None:
         position, sample = Position(self.record.number), self._sample()
@@ -176,9 +173,8 @@ class Restart:
     async def _conversation(self, conversation: int) -> None:
         """Run one conversation: the method says what is done next, and hears what came of it."""
         place = Position(self.record.number, conversation)
-        name = self._config.method
-        steps = method_named(name).conversation(self._view(lambda: place))
-        script = Script(steps, most_requests=KNOWN_METHODS[name].requests)
+        steps = self._method.conversation(self._view(lambda: place))
+        script = Script(steps, most_requests=self._method.requests)
         self._endings.begin_conversation()
         for number in range(1, self._config.rounds + 1):
             place = Position(self.record.number, conversation, number)
@@ -215,7 +211,7 @@ class Restart:
     async def _iterate(self, script: Script, place: Position) -> bool:
         """Do the steps of one round; False where the method has ended its conversation."""
         sample = 0
-        while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.aside):
+        while isinstance(step := script.next(sample), Consult) or (isinstance(step, Propose) and step.free):
             if isinstance(step, Propose):
                 script.take(Feedback(outcomes=await self._try(step, place)))
                 continue
@@ -230,7 +226,7 @@ class Restart:
         if isinstance(step, Ask):
             answer, replayed = await self._ask(step.messages, place._replace(sample=sample))
             text, reply = answer.text, self._trials.read(answer.text)
-            self._note(answer, place, empty=not reply.templates, replayed=replayed)
+            self._note(answer, place, empty=not reply.candidates, replayed=replayed)
             outcomes = await self._trials.judge(reply, place)
             self.record.proposed += sum(one.score is not None for one in outcomes)
         else:
@@ -239,9 +235,9 @@ class Restart:
         return True
 
     async def _try(self, step: Propose, place: Position) -> list[Outcome]:
-        if not self._trials.has_scores_of(step.templates):
+        if not self._trials.has_scores_of(step.candidates):
             self._check()
-        return await self._trials.score(step.templates, place, step.source or self._config.method)
+        return await self._trials.score(step.candidates, place, step.source or self._config.method)
 
     def _note(self, answer: ChatAnswer, place: Position, *, empty: bool, replayed: bool) -> None:
         cut = empty and answer.finish_reason == "length"
@@ -294,11 +290,12 @@ class Restart:
             max_words=config.max_words,
             max_turns=config.max_turns,
             rng=lambda: rng_for(config.seed, *place()[:3]),
-            description=config.description,
-            class_names=() if config.blind else self._info.class_names,
+            kind=self._kind,
+            description=config.description if self._method.uses_description else "",
+            class_names=self._info.class_names if self._method.uses_class_names and not config.blind else (),
             style=config.style or style_of(config.llm),
             wordings=self._wordings,
-            kept=self._kept,
+            state=self._state,
             objective=config.objective,
-            aside=most_free(self._info),
+            free=most_free(self._info),
         )

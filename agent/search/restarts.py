@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...evaluator.batching import Batch, Consumer
 from ...evaluator.scoring import Evaluator, EvaluatorInfo
-from ...prompts.template import Template
+from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..events import BatchScored, Listener, SearchStopped
@@ -15,6 +15,7 @@ from ..llm.budget import Budget, Limits
 from ..llm.endpoint import Endpoint
 from ..llm.proposer import Proposer
 from ..llm.retry import RetryPolicy
+from ..position import rng_for
 from ..stop import Stop
 from ..store import Store
 from .empty_answers import EmptyAnswers
@@ -23,7 +24,6 @@ from .plain_first import score_plain
 from .record import RestartRecord
 from .restart import Restart
 from .scorebook import Scorebook
-from .seeds import rng_for
 from .sharing import shared
 from .turns import Turns
 from .workers import Workers
@@ -62,7 +62,7 @@ class RunningRestarts:
     """
 
     config: SearchConfig
-    pool: Sequence[Template]
+    pool: Sequence[Candidate]
     wordings: Wordings
     given: Mapping[str, str]
     scrub: Callable[[str], str]

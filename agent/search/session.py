@@ -13,7 +13,7 @@ from typing import Any
 from ...evaluator.open import check_openable
 from ...evaluator.scoring import Evaluator
 from ...evaluator.threads import in_thread
-from ...prompts.template import Template
+from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
@@ -156,7 +156,7 @@ class Session:
         config = pinned_evaluator(absolute(config, labels=self.evaluator is not None))
         return replace(self, config=config, notes=notes)
 
-    async def _run(self, run_dir: Path, pool: list[Template], opened: Store | None) -> SearchResult:
+    async def _run(self, run_dir: Path, pool: list[Candidate], opened: Store | None) -> SearchResult:
         """Open everything, let the workers work, conclude."""
         check_trackers(self.config.track)
         scrubber = Scrubber()
@@ -221,7 +221,7 @@ class Session:
         run_dir: Path,
         opened: Store | None,
         evaluator: Evaluator,
-        pool: list[Template],
+        pool: list[Candidate],
         endpoints: Sequence[Endpoint],
     ) -> AsyncIterator[Store]:
         """Return the run on disk: the one that was opened, or a new one; the config's file beside it."""
@@ -245,7 +245,7 @@ class Session:
             yield store
 
     async def _restart_all(
-        self, pool: Sequence[Template], store: Store, endpoints: list[Endpoint], evaluator: Evaluator
+        self, pool: Sequence[Candidate], store: Store, endpoints: list[Endpoint], evaluator: Evaluator
     ) -> Ended:
         """Run all restarts to their ends, or to what ends them early."""
         running = RunningRestarts(

@@ -1,4 +1,4 @@
-"""Trying templates: what an answer proposes is read, scored and ranked, or refused with a reason."""
+"""Trying candidates: proposals are read from an answer, scored and ranked, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ...evaluator.scoring import Rejection, Verdict
-from ...prompts.replies import Reply, parse_reply
+from ...prompts.kinds import Candidate, Proposals, kind_named
 from ...prompts.requests import Outcome
-from ...prompts.template import Template
 from ..config.schema import SearchConfig
 from ..events import Listener, TemplateRefused, TemplateScored
+from ..methods.memory import Entry, Memory
 from ..position import INITIAL, LLM, Position
-from .memory import Memory
 from .record import RestartRecord
-from .scored import Scored
 
 MOST_SHOWN_OF_A_LINE = 200
 
@@ -36,14 +34,14 @@ class Scores(Protocol):
 
 
 class Trials:
-    """One restart's way from templates to its memory.
+    """Try candidates for one restart.
 
     Args:
-        memory: Where scored templates are ranked.
-        record: What is done is written down there.
+        memory: Ranks what was scored.
+        record: Counts what is done.
         scores: Scores templates.
-        config: Says how many proposals are tried, and what is maximised.
-        emit: Hears of each template.
+        config: Has the prompt kind, the number of proposals to try, and the objective.
+        emit: Gets an event for each candidate.
     """
 
     def __init__(
@@ -52,53 +50,54 @@ class Trials:
         self._memory = memory
         self._record = record
         self._scores = scores
+        self._kind = kind_named(config.prompts)
         self._objective = config.objective
         self._proposals = config.proposals
         self._max_words = config.max_words
         self._emit = emit
 
-    def read(self, text: str) -> Reply:
-        """Return what an answer holds."""
-        return parse_reply(text, max_words=self._max_words)
+    def read(self, text: str) -> Proposals:
+        """Return the proposals of an answer."""
+        return self._kind.read(text, max_words=self._max_words)
 
-    async def judge(self, reply: Reply, position: Position) -> list[Outcome]:
+    async def judge(self, reply: Proposals, position: Position) -> list[Outcome]:
         """Return what became of each proposal in an answer; no more are tried than were asked for."""
         refused: list[Outcome] = []
-        fresh: list[Template] = []
-        for template in reply.templates:
-            if template.key in self._memory:
-                refused.append(self._refuse(template.text, "known", "it was tried before", position))
+        fresh: list[Candidate] = []
+        for candidate in reply.candidates:
+            if candidate.key in self._memory:
+                refused.append(self._refuse(candidate.text, "known", "it was tried before", position))
             elif len(fresh) == self._proposals:
                 message = "it is more than asked for"
-                refused.append(self._refuse(template.text, "too_many_proposals", message, position))
+                refused.append(self._refuse(candidate.text, "too_many_proposals", message, position))
             else:
-                fresh.append(template)
+                fresh.append(candidate)
         refused += [self._refuse(each.line, each.reason, each.message, position) for each in reply.refused]
         return [*await self.score(fresh, position, LLM), *refused[: 2 * self._proposals]]
 
-    def has_scores_of(self, templates: Sequence[Template]) -> bool:
+    def has_scores_of(self, candidates: Sequence[Candidate]) -> bool:
         """Return whether all are on disk, so that nothing new is to be done for them."""
-        return all(self._scores.has(template.text) for template in templates)
+        return all(self._scores.has(candidate.scored_as) for candidate in candidates)
 
-    async def score(self, templates: Sequence[Template], position: Position, source: str) -> list[Outcome]:
-        """Score templates, rank those that have a score, and return what became of each.
+    async def score(self, candidates: Sequence[Candidate], position: Position, source: str) -> list[Outcome]:
+        """Score candidates, rank those that have a score, and return what became of each.
 
         Args:
-            templates: In the order in which they are told.
+            candidates: In the order of the outcomes.
             position: Where they came up.
-            source: Who made them, see ``Scored``.
+            source: Who made them, see ``Entry``.
         """
         known = self._memory.best(1)
-        # Where nothing was known before, and among initial templates, there is nothing to be better than.
+        # Where nothing was known before, and among starting candidates, there is nothing to be better than.
         best = known[0].value if known and source != INITIAL else float("inf")
-        verdicts = await self._scores.score_all([template.text for template in templates])
+        verdicts = await self._scores.score_all([candidate.scored_as for candidate in candidates])
         outcomes = []
-        for template, verdict in zip(templates, verdicts, strict=True):
+        for candidate, verdict in zip(candidates, verdicts, strict=True):
             if isinstance(verdict, Rejection):
-                outcomes.append(self._refuse(template.text, verdict.reason, verdict.message, position))
+                outcomes.append(self._refuse(candidate.text, verdict.reason, verdict.message, position))
             else:
-                scored = Scored(
-                    template=template,
+                scored = Entry(
+                    candidate=candidate,
                     score=verdict,
                     value=verdict.value(self._objective),
                     position=position,
@@ -108,7 +107,7 @@ class Trials:
                 best = max(best, scored.value)
         return outcomes
 
-    def _rank(self, scored: Scored, *, improved: bool) -> Outcome:
+    def _rank(self, scored: Entry, *, improved: bool) -> Outcome:
         self._memory.add(scored)
         self._record.scored.append(scored)
         self._emit(

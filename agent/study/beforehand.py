@@ -10,7 +10,7 @@ from ...evaluator.counts import counted
 from ...evaluator.errors import ConfigError, DataError, ModelError
 from ...evaluator.open import check_openable
 from ...evaluator.white_box.running import Planned, check_model, check_planned
-from ..config.known_methods import KNOWN_METHODS
+from ..methods.registry import METHODS
 from ..search.same_content import Contents
 from ..search.suite import check_given, is_done
 from .grid import StudyCell
@@ -75,9 +75,9 @@ def check_budget(study: Study, cells: Sequence[StudyCell], plan_of: PlanOf) -> N
 
 def _calls(one: StudyCell) -> int:
     """Return how many calls a whole run is known to take: one, where it may end early or go without."""
-    config, known = one.config, KNOWN_METHODS[one.config.method]
+    config, known = one.config, METHODS[one.config.method]
     early = config.patience is not None or config.until is not None
-    if early or known.combines:
+    if early or known.mixed:
         return 1
     return config.all_rounds * known.requests
 

@@ -11,9 +11,9 @@ from ...evaluator.settings import near, shown
 from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ...evaluator.white_box.references import check_reference
 from ..config.fields import LONGEST_MINUTES, MOST_DOLLARS
-from ..config.known_methods import KNOWN_METHODS
 from ..config.schema import MOST_COUNTED, SearchConfig
 from ..config.sources import flag_of
+from ..methods.registry import METHODS
 
 AXES = ("data", "shots", "seed", "model", "pretrained", "method", "llm")
 """Settings that a study goes through."""
@@ -84,9 +84,9 @@ class Method(WithOptions):
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
-        if self.method not in (*KNOWN_METHODS, *WHITE_BOX):
+        if self.method not in (*METHODS, *WHITE_BOX):
             raise ValueError(
-                f"unknown method {shown(self.method)}{near(self.method, [*KNOWN_METHODS, *WHITE_BOX])}"
+                f"unknown method {shown(self.method)}{near(self.method, [*METHODS, *WHITE_BOX])}"
             )
         return self
 
@@ -114,9 +114,14 @@ class Method(WithOptions):
         return self.method in WHITE_BOX
 
     @property
+    def uses_description(self) -> bool:
+        """Whether it can use the sentences of ``[describe]``, and may."""
+        return self.describe and self.method in METHODS and METHODS[self.method].uses_description
+
+    @property
     def asks(self) -> bool:
         """Whether it asks an LLM."""
-        return self.method in KNOWN_METHODS and KNOWN_METHODS[self.method].requests > 0
+        return self.method in METHODS and METHODS[self.method].asks_llm
 
 
 class Llm(WithOptions):

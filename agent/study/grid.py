@@ -12,7 +12,7 @@ from typing import Any
 
 from ...evaluator.errors import ConfigError
 from ...evaluator.settings import shown
-from ..config.schema import OPTIONS, USES_DESCRIPTION, SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
 from ..search.suite import Cell
 from .file_parts import AXES, Llm, Method, Model
@@ -135,8 +135,7 @@ def _settings(study: Study, method: Method, llm: Llm | None, model: Model, data:
     found["method"] = STAND_IN if method.is_white_box else method.method
     if llm is not None:
         found |= {**llm.options, "llm": llm.llm}
-    uses_description = method.describe and method.method in USES_DESCRIPTION and not found.get("blind")
-    if uses_description and data in study.describe:
+    if method.uses_description and not found.get("blind") and data in study.describe:
         found["describe"] = study.describe[data]
     return {**found, **study.budget.model_dump(exclude_none=True)}
 

@@ -15,10 +15,10 @@ from typing import Protocol
 from benchmarks.peers.job import INITIAL
 from promptclimb.evaluator.errors import TemplateRejectedError
 from promptclimb.evaluator.scoring import EvaluatorInfo, Predictions, SplitScores, Verdict
-from promptclimb.prompts.caption_grammar import grammar
-from promptclimb.prompts.pools import PLAIN, draw_varied
 from promptclimb.prompts.replies import parse_reply
+from promptclimb.prompts.starting import draw
 from promptclimb.prompts.template import Template
+from promptclimb.prompts.template_kind import DEFAULT_TEMPLATE, grammar
 
 WHAT_IT_IS = (
     "a caption template for a vision-language model (CLIP). It is no instruction for an assistant: the model "
@@ -119,7 +119,7 @@ class BlackBox:
         self._known: dict[str, tuple[int, ...] | str] = {}
         self._seen: dict[str, set[int]] = {}
         self.labels: tuple[int, ...] = ()
-        self._classified(PLAIN)
+        self._classified(DEFAULT_TEMPLATE)
 
     @property
     def scored(self) -> float:
@@ -146,10 +146,10 @@ class BlackBox:
 
     def starts(self, number: int, *, pool: bool, seed: int) -> list[str]:
         """Return templates to begin with: the default one and others, or the best of as many as ours has."""
-        drawn = draw_varied(list(grammar().values()), INITIAL, random.Random(f"league {seed}"))
+        drawn = draw(list(grammar().values()), INITIAL, random.Random(f"league {seed}"))
         texts = [template.text for template in drawn]
         if not pool:
-            return [PLAIN, *texts][:number]
+            return [DEFAULT_TEMPLATE, *texts][:number]
         right = {text: sum(self.look(text).correct) for text in texts}
         return sorted(texts, key=lambda text: -right[text])[:number]
 
@@ -180,8 +180,8 @@ class BlackBox:
 def read(text: str) -> tuple[str | None, str]:
     """Return the first template in a text, or why it has not any."""
     reply = parse_reply(text, max_words=None)
-    if reply.templates:
-        return reply.templates[0].text, ""
+    if reply.candidates:
+        return reply.candidates[0].text, ""
     try:
         return Template.parse(text, max_words=None).text, ""
     except ValueError as error:

@@ -24,8 +24,8 @@ CAUGHT_INSIDE = {
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",
     "evaluator.clip.images.features.BrokenFeaturesError": "has the features made again",
     "evaluator.clip.texts.tower.NotCausalError": "has the slow path taken",
-    "prompts.pools.PoolError": "becomes a ConfigError in search.inputs",
-    "prompts.template.TemplateError": "refuses one line",
+    "prompts.starting.PoolError": "becomes a ConfigError in search.inputs",
+    "prompts.kinds.CandidateError": "refuses one line",
 }
 """Exceptions of ours that no caller of a search ever sees."""
 

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.prompts import replies
-from promptclimb.prompts.pools import BUILT_IN
-from promptclimb.prompts.replies import MAX_ANSWER_CHARACTERS, MAX_PROPOSALS, Reply, parse_reply
-from promptclimb.prompts.template import Template
+from promptclimb.prompts.kinds import Proposals
+from promptclimb.prompts.replies import (
+    MARKS,
+    MAX_ANSWER_CHARACTERS,
+    MAX_LINE_CHARACTERS,
+    MAX_PROPOSALS,
+    Mark,
+    is_echo,
+    parse_reply,
+    without_marks,
+    without_thinking,
+)
+from promptclimb.prompts.requests import (
+    SCALES,
+    Outcome,
+    Wanted,
+    feedback,
+    request_ape,
+    request_opro,
+    request_p,
+    request_pn,
+)
+from promptclimb.prompts.template import TEMPLATE_WORDS, Template
+from promptclimb.prompts.template_kind import BUILT_IN
 
 PIECES = st.lists(
     st.sampled_from(
@@ -24,10 +48,10 @@ PIECES = st.lists(
 
 
 def texts(answer: str) -> list[str]:
-    return [template.text for template in parse_reply(answer).templates]
+    return [template.text for template in parse_reply(answer).candidates]
 
 
-def reasons(reply: Reply) -> list[str]:
+def reasons(reply: Proposals) -> list[str]:
     return [refusal.reason for refusal in reply.refused]
 
 
@@ -111,7 +135,7 @@ def reasons(reply: Reply) -> list[str]:
 )
 def test_one_template_in_many_forms(line: str) -> None:
     """Marks, quotes, code, JSON, labels, scores and placeholders all come down to the same template."""
-    assert parse_reply(line) == Reply((Template("a photo of a {}"),), ())
+    assert parse_reply(line) == Proposals((Template("a photo of a {}"),), ())
 
 
 def test_chatter_is_passed_over() -> None:
@@ -120,13 +144,13 @@ def test_chatter_is_passed_over() -> None:
         "Sure! Here are two templates with the {} slot:\n\n**Close views:**\n- a close-up of a {}\n"
         "1. Far views:\n2. a distant {}\n---\n\nI kept {} in each of them. Good luck!"
     )
-    assert parse_reply(answer) == Reply((Template("a close-up of a {}"), Template("a distant {}")), ())
+    assert parse_reply(answer) == Proposals((Template("a close-up of a {}"), Template("a distant {}")), ())
 
 
 def test_unmarked_lines_count_where_no_marked_line_is_a_template() -> None:
     """A bare caption is found even when dashes are used for remarks, and the remarks are refused."""
     reply = parse_reply("a drawing of a {}\n\n- it is shorter\n- it is clearer")
-    assert [t.text for t in reply.templates] == ["a drawing of a {}"]
+    assert [t.text for t in reply.candidates] == ["a drawing of a {}"]
     assert reasons(reply) == ["no_slot", "no_slot"]
 
 
@@ -145,7 +169,7 @@ def test_one_bad_line_does_not_void_the_answer() -> None:
         f"- a photo\n- {{foo}} {{}}\n- {'w ' * 15}{{}}\n"
         f"- a sketch of {{}}\n- “A sketch of a {{}}.”\n- {'x' * 600}{{}}"
     )
-    assert [t.text for t in reply.templates] == ["a sketch of {}"]
+    assert [t.text for t in reply.candidates] == ["a sketch of {}"]
     assert reasons(reply) == ["no_slot", "stray_brace", "too_many_words", "duplicate", "too_long"]
     assert reply.refused[2].message == "it has 16 words, at most 15 are allowed"
     assert all(len(refusal.line) <= 200 for refusal in reply.refused)
@@ -180,7 +204,7 @@ def test_what_the_rules_leave_alone(line: str, expected: list[str]) -> None:
 
 def test_max_words_none_lifts_the_limit() -> None:
     """The limit is the caller's."""
-    assert len(parse_reply(f"- {'w ' * 40}{{}}", max_words=None).templates) == 1
+    assert len(parse_reply(f"- {'w ' * 40}{{}}", max_words=None).candidates) == 1
 
 
 def test_json_with_text_around_it_and_items_that_are_not_templates() -> None:
@@ -189,7 +213,7 @@ def test_json_with_text_around_it_and_items_that_are_not_templates() -> None:
         'Here you are:\n[\n "a {} in fog",\n {"caption": "dog"},\n 7, null, ["a {} in rain"]\n]\n'
         "Have fun with {}!"
     )
-    assert [t.text for t in reply.templates] == ["a {} in fog", "a {} in rain"]
+    assert [t.text for t in reply.candidates] == ["a {} in fog", "a {} in rain"]
     assert reasons(reply) == ["no_slot"]
 
 
@@ -218,7 +242,7 @@ def test_json_with_text_around_it_and_items_that_are_not_templates() -> None:
 def test_huge_and_hostile_answers_are_bounded(answer: str) -> None:
     """A huge answer is read in part, and that is said."""
     reply = parse_reply(answer)
-    assert len(reply.templates) + len(reply.refused) <= MAX_PROPOSALS + 2
+    assert len(reply.candidates) + len(reply.refused) <= MAX_PROPOSALS + 2
     assert sum(len(refusal.line) for refusal in reply.refused) <= 200 * (MAX_PROPOSALS + 2)
     assert ("answer_too_long" in reasons(reply)) == (len(answer) > MAX_ANSWER_CHARACTERS)
 
@@ -234,8 +258,8 @@ def test_huge_and_hostile_answers_are_bounded(answer: str) -> None:
 def test_no_text_raises_and_every_template_reads_back(answer: str) -> None:
     """Whatever an LLM answers, the templates are valid, distinct, and come out the same when read again."""
     reply = parse_reply(answer)
-    assert len({template.key for template in reply.templates}) == len(reply.templates)
-    for template in reply.templates:
+    assert len({template.key for template in reply.candidates}) == len(reply.candidates)
+    for template in reply.candidates:
         assert Template.parse(template.text) == template
         assert texts(f"- {template.text}") == [template.text]
     assert all(refusal.message and refusal.reason for refusal in reply.refused)
@@ -266,13 +290,178 @@ def test_a_line_that_many_answers_hold_is_read_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(replies, "alone", lambda text: (read.append(text), alone(text))[1])
     replies._read_line.cache_clear()
     first = parse_reply("- a {} in fog\n- no slot here\n- a {} in rain")
-    assert [template.text for template in first.templates] == ["a {} in fog", "a {} in rain"]
+    assert [template.text for template in first.candidates] == ["a {} in fog", "a {} in rain"]
     assert len(read) == 3
     second = parse_reply("1. the {}\n- a {} in rain\n- a {} in rain\n- no slot here\n- a {} in fog")
-    assert [template.text for template in second.templates] == ["the {}", "a {} in rain", "a {} in fog"]
+    assert [template.text for template in second.candidates] == ["the {}", "a {} in rain", "a {} in fog"]
     assert [one.reason for one in second.refused] == ["duplicate", first.refused[0].reason]
-    assert second.templates[1] is first.templates[1]
+    assert second.candidates[1] is first.candidates[1]
     assert len(read) == 4
     kept = replies._read_line.cache_info().currsize
     parse_reply("- a {} " + "in fog " * 2_000)
     assert replies._read_line.cache_info().currsize == kept
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        *(
+            (f"<{name}>", f"</{name}>")
+            for name in ("think", "Thinking", "thought", "reasoning", "seed:think")
+        ),
+        ("[THINK]", "[/THINK]"),
+        ("<|begin_of_thought|>", "<|end_of_thought|>"),
+        ("◁think▷", "◁/think▷"),
+        ("<|channel|>analysis<|message|>", "<|start|>assistant<|channel|>final<|message|>"),
+    ],
+)
+def test_thinking_goes_by_many_names(opening: str, closing: str) -> None:
+    """Closed, opened by the server and closed by the model, or cut before it was closed."""
+    assert without_thinking(f"{opening}\n- a {{}}\n{closing}\n\n- one {{}}") == "- one {}"
+    assert without_thinking(f"- a {{}}\n{closing}- one {{}}") == "- one {}"
+    assert without_thinking(f"- one {{}}\n{opening}- a {{}}") == "- one {}"
+    assert without_thinking(f"{opening}- a {{}}") == ""
+
+
+@given(st.text(max_size=60))
+def test_a_text_without_it_is_left_as_it_is(text: str) -> None:
+    """To the character: requests repeat answers, and a resumed run repeats its requests."""
+    if "think" not in text.casefold():
+        assert without_thinking(text) == text or "<" in text
+
+
+PIECES = (
+    *("- ", "1. ", "# ", "- #", "template: ", "**a:** ", "> - ", "[x] ", '"', "'", "“a” ", "\\", "**", "*a "),
+    *(" (5 %)", " (new)", " -> a", ": a", " because", "\\*", "%", ",;", ")", " ", "{", "[a] ", "“'`\""),
+)
+FORMS = ("{wrapped}a {{}}", "- a {{}}{wrapped}", "- a {{}}{wrapped}%", "a {{}} {wrapped})")
+
+
+def steps(work: Callable[[], object]) -> int:
+    """Calls that a piece of work makes, of Python's functions and of C's."""
+    count = 0
+
+    def called(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    replies._read_line.cache_clear()  # what was read before takes none
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
+def test_each_rule_takes_off_what_it_names(mark: Mark) -> None:
+    """Its own example loses it, and a line without it is left as it is."""
+    assert mark.taken_off(mark.written) == mark.read
+    assert mark.taken_off("a {} in a thin fog") == "a {} in a thin fog"
+    assert without_marks(mark.written) == without_marks(mark.read)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("form", FORMS)
+def test_no_line_takes_many_steps_however_much_is_wrapped_around_it(form: str, piece: str) -> None:
+    """A thousand marks are taken off together, or not at all: not one by one, each through the whole line."""
+    plain = steps(lambda: parse_reply("- a photo of a {}"))
+    wrapped = piece * ((MAX_LINE_CHARACTERS - 20) // len(piece))
+    # A mark of its own may be looked at once, in one call of C, for each of its characters.
+    assert steps(lambda: parse_reply(form.format(wrapped=wrapped))) < 40 * plain + 6 * len(wrapped)
+
+
+def test_more_layers_than_anybody_writes_are_refused() -> None:
+    """What does not settle is no template, and says so."""
+    reply = parse_reply("- " + "- **a:** template: " * 60 + "a {}")
+    assert [refusal.reason for refusal in reply.refused] == ["untidy"]
+    assert reply.candidates == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("- a {} in a lake: because water is good", "a {} in a lake"),
+        ("- a photo of a {}: keeps it simple", "a photo of a {}"),
+        ("- a photo of a {} - keeps it simple", "a photo of a {}"),
+        ("- a photo of a {} (this is plain)", "a photo of a {}"),
+        ('- "a photo of a {}" because it is simple', "a photo of a {}"),
+        ("- a {} in bloom -> rose", "a {} in bloom"),
+        ("- a {} in fog (new)", "a {} in fog"),
+        ("- a {} in fog (-2.250)", "a {} in fog"),
+        ("- a {} in fog (fell to -2.25001 from -2.25000)", "a {} in fog"),
+        # What only looks like one of them is left.
+        ("- a caption: a {}", "a caption: a {}"),
+        ("- {}: a portrait", "{}: a portrait"),
+        ("- a {} - oil on canvas", "a {} - oil on canvas"),
+        ("- a {} (close up)", "a {} (close up)"),
+        ('- a {} with a sign "open: all day"', 'a {} with a sign "open: all day"'),
+        ("- *a {} in fog*", "a {} in fog"),
+        ("*a {} in fog", "a {} in fog"),
+    ],
+)
+def test_what_follows_a_template_is_told_from_it(line: str, expected: str) -> None:
+    """An explanation, an example, a remark and a score go; a caption's own colon, dash and brackets stay."""
+    assert [template.text for template in parse_reply(line).candidates] == [Template(expected).text]
+
+
+BEST = [Outcome("a photo of a {}"), Outcome("a sketch of {}")]
+WORST = [Outcome("{} in a box"), Outcome("my favourite {}")]
+SCORED = [
+    Outcome("a photo of a {}", 0.5),
+    Outcome("a sketch of {}", 0.25),
+    Outcome("no", reason="it has no slot {}"),
+]
+
+
+def wanted(proposals: int, max_words: int = 15, objective: str = "accuracy") -> Wanted:
+    """The part of a request that says what to write."""
+    return Wanted(words=TEMPLATE_WORDS, proposals=proposals, max_words=max_words, objective=objective)
+
+
+@pytest.mark.parametrize("proposals", [1, 5])
+@pytest.mark.parametrize("objective", SCALES)
+@pytest.mark.parametrize("form", ["{}", "### Step 1\n{}", "> {}", "Sure! The task:\n\n{}"])
+def test_a_request_that_is_repeated_holds_no_template(objective: str, proposals: int, form: str) -> None:
+    """Neither rules nor lists come back as proposals; what the model adds below does."""
+    for text in (
+        request_pn(BEST, WORST, wanted=wanted(proposals, objective=objective))[0]["content"],
+        request_p(BEST, wanted=wanted(proposals, objective=objective))[0]["content"],
+        request_ape(BEST[0], wanted=wanted(proposals, objective=objective))[0]["content"],
+        request_opro(SCORED[:2], wanted=wanted(proposals, objective=objective))[0]["content"],
+        feedback(SCORED, best_before=0.3, wanted=wanted(proposals, objective=objective))["content"],
+        feedback([], best_before=0.3, wanted=wanted(proposals, objective=objective))["content"],
+    ):
+        echoed = form.replace("{}", text.replace("\n", "\n> ") if form.startswith(">") else text, 1)
+        assert parse_reply(echoed).candidates == ()
+        reply = parse_reply(f"{echoed}\n\n- a {{}} in ink\n")
+        assert [template.text for template in reply.candidates] == ["a {} in ink"]
+        assert reply.refused == ()
+
+
+def test_no_caption_passes_for_an_echo() -> None:
+    """The phrases are those of a request and of nothing else."""
+    assert not any(is_echo(text) for text in BUILT_IN)
+    assert is_echo("3. **Every template** has the slot {} somewhere")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "### Step 1: what they share\n- a photo of a {}\n- The {} stands last\n\n"
+        "### Step 2: new ones\n- a {} in ink",
+        "- The first list has {} near the end\n\nFinal:\n- a {} in ink",
+        "**Final templates**\n\n1. a {} in ink",
+    ],
+)
+def test_of_an_answer_in_steps_the_last_one_counts(answer: str) -> None:
+    """What stands above it is the way there."""
+    reply = parse_reply(answer)
+    assert ([template.text for template in reply.candidates], reply.refused) == (["a {} in ink"], ())
+
+
+def test_steps_without_a_template_at_their_end_are_read_from_the_beginning() -> None:
+    """A remark at the end does not void an answer."""
+    answer = "Step 1: new ones\n- a {} in ink\n\nStep 2: check\nAll rules are kept."
+    assert [template.text for template in parse_reply(answer).candidates] == ["a {} in ink"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,19 +12,36 @@ from hypothesis import strategies as st
 
 from promptclimb.evaluator.scoring import OBJECTIVES
 from promptclimb.prompts import requests
-from promptclimb.prompts.measures import MEASURES
 from promptclimb.prompts.requests import (
+    MOST_NAMES,
+    NAMES_OF_MANY,
+    SCALES,
+    SHORT_LINES,
+    Information,
     Message,
     Outcome,
+    Wanted,
     feedback,
+    names_shown,
+    next_message,
+    opening,
+    plain_request,
     request_ape,
     request_opro,
     request_p,
     request_pn,
+    short_request,
 )
+from promptclimb.prompts.template import TEMPLATE_WORDS
+from promptclimb.prompts.wording import built_in
 
 BEST = [Outcome("a photo of a {}"), Outcome("a sketch of {}")]
 WORST = [Outcome("{} in a box"), Outcome("my favourite {}")]
+
+
+def wanted(proposals: int, max_words: int = 15, objective: str = "accuracy") -> Wanted:
+    """The part of a request that says what to write."""
+    return Wanted(words=TEMPLATE_WORDS, proposals=proposals, max_words=max_words, objective=objective)
 
 
 def said(messages: list[Message]) -> str:
@@ -33,19 +51,19 @@ def said(messages: list[Message]) -> str:
 
 def test_pn_shows_the_best_first_and_the_worst_last() -> None:
     """Both lists stand in order, a line each, the good ones before the bad ones."""
-    lines = said(request_pn(BEST, WORST, proposals=5, max_words=15)).splitlines()
-    order = [lines.index(f"- {shown.template}") for shown in [*BEST, *WORST]]
+    lines = said(request_pn(BEST, WORST, wanted=wanted(5))).splitlines()
+    order = [lines.index(f"- {shown.text}") for shown in [*BEST, *WORST]]
     assert order == sorted(order)
-    assert lines[order[0] - 1] == requests.BEST_HEADING
-    assert lines[order[2] - 1] == requests.WORST_HEADING
+    assert lines[order[0] - 1] == TEMPLATE_WORDS.best_heading
+    assert lines[order[2] - 1] == TEMPLATE_WORDS.worst_heading
 
 
 def test_p_shows_the_best_alone_and_pn_without_worst_is_p() -> None:
     """Where a pool is too small for a bad list, the request is that of method p."""
-    text = said(request_p(BEST, proposals=2, max_words=15))
+    text = said(request_p(BEST, wanted=wanted(2)))
     assert "- a sketch of {}" in text
     assert "badly" not in text
-    assert request_pn(BEST, [], proposals=2, max_words=15) == request_p(BEST, proposals=2, max_words=15)
+    assert request_pn(BEST, [], wanted=wanted(2)) == request_p(BEST, wanted=wanted(2))
 
 
 @pytest.mark.parametrize("build", ["pn", "p", "ape", "opro", "feedback"])
@@ -53,11 +71,11 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
     """Words at most, the slot, a structure like the best, one a line after a dash, and how many."""
     for proposals, number in [(7, "7 "), (1, "1 ")]:
         content = {
-            "pn": lambda n: said(request_pn(BEST, WORST, proposals=n, max_words=12)),
-            "p": lambda n: said(request_p(BEST, proposals=n, max_words=12)),
-            "ape": lambda n: said(request_ape(BEST[0], proposals=n, max_words=12)),
-            "opro": lambda n: said(request_opro([Outcome("a {}", 0.5)], proposals=n, max_words=12)),
-            "feedback": lambda n: feedback([], best_before=0.5, proposals=n, max_words=12)["content"],
+            "pn": lambda n: said(request_pn(BEST, WORST, wanted=wanted(n, 12))),
+            "p": lambda n: said(request_p(BEST, wanted=wanted(n, 12))),
+            "ape": lambda n: said(request_ape(BEST[0], wanted=wanted(n, 12))),
+            "opro": lambda n: said(request_opro([Outcome("a {}", 0.5)], wanted=wanted(n, 12))),
+            "feedback": lambda n: feedback([], best_before=0.5, wanted=wanted(n, 12))["content"],
         }[build](proposals)
         assert f"rite {number}" in content
         assert "12 words at most" in content
@@ -67,9 +85,9 @@ def test_every_request_states_the_rules_and_the_number(build: str) -> None:
 
 def test_scores_are_shown_only_where_given() -> None:
     """A template without a score is the bare template; with one, percent in brackets."""
-    text = said(request_opro([Outcome("a {}", 0.25), Outcome("the old {}", 0.5)], proposals=1, max_words=15))
+    text = said(request_opro([Outcome("a {}", 0.25), Outcome("the old {}", 0.5)], wanted=wanted(1)))
     assert text.index("- a {} (25.0 %)") < text.index("- the old {} (50.0 %)")
-    assert "%" not in said(request_pn(BEST, WORST, proposals=1, max_words=15))
+    assert "%" not in said(request_pn(BEST, WORST, wanted=wanted(1)))
 
 
 def test_feedback_tells_what_each_proposal_did() -> None:
@@ -82,8 +100,7 @@ def test_feedback_tells_what_each_proposal_did() -> None:
             Outcome("- a\n photo", reason="it has no slot {} for the class name"),
         ],
         best_before=7 / 12,
-        proposals=3,
-        max_words=15,
+        wanted=wanted(3),
     )
     assert message["role"] == "user"
     lines = message["content"].splitlines()
@@ -96,27 +113,27 @@ def test_feedback_tells_what_each_proposal_did() -> None:
 
 def test_feedback_on_an_unreadable_answer_says_what_is_wanted() -> None:
     """With nothing read, the model is told the form again."""
-    content = feedback([], best_before=0.5, proposals=3, max_words=15)["content"]
+    content = feedback([], best_before=0.5, wanted=wanted(3))["content"]
     assert content.startswith("No template could be read in your answer.")
 
 
 def test_unequal_scores_are_set_apart() -> None:
     """Two scores that differ never print alike, up to a ten-thousandth of a percent point."""
-    written = MEASURES["accuracy"].written
+    written = SCALES["accuracy"].written
     assert written(0.58333) == "58.3 %"
     assert written(0.5833, 0.5834) == "58.33 %"
     assert written(0.5, 0.5) == "50.0 %"
-    content = feedback([Outcome("{}", 0.50004)], best_before=0.5, proposals=1, max_words=15)["content"]
+    content = feedback([Outcome("{}", 0.50004)], best_before=0.5, wanted=wanted(1))["content"]
     assert "rose to 50.004 % from 50.000 %" in content
-    assert MEASURES["logprob"].written(-2.25) == "-2.250"
-    assert MEASURES["logprob"].written(-2.25001, -2.25) == "-2.25001"
+    assert SCALES["logprob"].written(-2.25) == "-2.250"
+    assert SCALES["logprob"].written(-2.25001, -2.25) == "-2.25001"
 
 
 def test_every_objective_has_its_words() -> None:
     """What is maximised is named as what it is, and no name is without words."""
-    assert set(MEASURES) == set(OBJECTIVES)
-    assert len({measure.task for measure in MEASURES.values()}) == len(MEASURES)
-    assert len({measure.outcomes for measure in MEASURES.values()}) == len(MEASURES)
+    assert set(SCALES) == set(OBJECTIVES)
+    tasks = {wanted(1, objective=objective).task for objective in SCALES}
+    assert len(tasks) == len({scale.amount for scale in SCALES.values()}) == len(SCALES)
 
 
 @pytest.mark.parametrize(
@@ -131,16 +148,18 @@ def test_a_value_is_told_as_what_it_is(
     objective: str, value: float, before: float, shown: str, told: str
 ) -> None:
     """A log-probability is no share of pictures, and no percentage."""
-    listed = said(request_opro([Outcome("a {}", value)], proposals=1, max_words=15, objective=objective))
+    listed = said(request_opro([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
     assert f"- a {{}} {shown}" in listed
     turn = feedback(
-        [Outcome("a {}", value)], best_before=before, proposals=1, max_words=15, objective=objective
+        [Outcome("a {}", value)],
+        best_before=before,
+        wanted=wanted(1, objective=objective),
     )["content"]
     assert f"- a {{}} {told}" in turn
-    assert turn.startswith(MEASURES[objective].outcomes)
+    assert turn.startswith(wanted(1, objective=objective).outcomes_heading)
     for build in (request_p, request_opro):
-        text = said(build([Outcome("a {}", value)], proposals=1, max_words=15, objective=objective))
-        assert text.startswith(MEASURES[objective].task)
+        text = said(build([Outcome("a {}", value)], wanted=wanted(1, objective=objective)))
+        assert text.startswith(wanted(1, objective=objective).task)
     if objective in ("logprob", "margin"):
         assert "%" not in listed + turn
         assert "sorted correctly" not in listed + turn
@@ -149,7 +168,7 @@ def test_a_value_is_told_as_what_it_is(
 @given(st.text(max_size=300), st.text(max_size=50))
 def test_a_refused_line_stays_one_line(line: str, reason: str) -> None:
     """Whatever a model wrote, it comes back to it as one short line."""
-    content = feedback([Outcome(line, reason=reason)], best_before=0.5, proposals=1, max_words=15)["content"]
+    content = feedback([Outcome(line, reason=reason)], best_before=0.5, wanted=wanted(1))["content"]
     first = content.splitlines()[1]
     assert first.startswith("- ")
     if len(reason.splitlines()) <= 1:
@@ -158,16 +177,122 @@ def test_a_refused_line_stays_one_line(line: str, reason: str) -> None:
 
 def test_a_change_of_wording_changes_the_version() -> None:
     """The words and PROMPTS_VERSION change together: stored answers belong to what asked for them."""
-    scored = [Outcome(shown.template, 0.5) for shown in BEST]
+    scored = [Outcome(shown.text, 0.5) for shown in BEST]
     everything = [
-        request_pn(BEST, WORST, proposals=5, max_words=15),
-        request_p(scored, proposals=1, max_words=12),
-        request_ape(scored[0], proposals=2, max_words=15),
-        request_opro(scored, proposals=2, max_words=15),
+        request_pn(BEST, WORST, wanted=wanted(5)),
+        request_p(scored, wanted=wanted(1, 12)),
+        request_ape(scored[0], wanted=wanted(2)),
+        request_opro(scored, wanted=wanted(2)),
         feedback(
-            [Outcome("a {}", 0.625), Outcome("b", reason="why")], best_before=0.5, proposals=2, max_words=15
+            [Outcome("a {}", 0.625), Outcome("b", reason="why")],
+            best_before=0.5,
+            wanted=wanted(2),
         ),
-        feedback([], best_before=0.5, proposals=1, max_words=15),
+        feedback([], best_before=0.5, wanted=wanted(1)),
     ]
     digest = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
     assert (requests.PROMPTS_VERSION, digest) == (3, "993ec1c7ca9e2af6")
+
+
+WORDS = built_in()
+TOLD = Information(description="roman numerals on stone", class_names=("one", "two\nlines"), angle="a dial")
+WANTED = Wanted(proposals=4, max_words=12, words=TEMPLATE_WORDS)
+RANKED = [Outcome("a {}, carved", 0.75), Outcome("the {}", 0.5)]
+
+
+def opened(told: Information = TOLD, *, worst: list[Outcome] | None = None, anew: bool = False) -> str:
+    """The one message of an opening."""
+    (message,) = opening(WORDS, told, WANTED, best=RANKED, worst=worst or [], anew=anew)
+    return message["content"]
+
+
+def test_an_opening_says_what_is_known() -> None:
+    """Class names on one line, the description, scores, how many templates and how long."""
+    text = opened(worst=[Outcome("a {} indoors", 0.1)])
+    for said in (
+        "one, two lines.",
+        "roman numerals on stone",
+        "- a {}, carved (75.0 %)",
+        "- a {} indoors (10.0 %)",
+    ):
+        assert said in text
+    assert "Write 4 new templates" in text
+    assert "at most 12 words" in text
+    assert "a dial" not in text
+
+
+def test_what_is_not_known_is_asked_for_as_guesses() -> None:
+    """Without a description an angle is given; without class names nothing is said of classes."""
+    text = opened(replace(TOLD, description="", class_names=()))
+    assert "a dial" in text
+    assert "The classes are" not in text
+    assert "Form guesses" in text
+
+
+def test_a_later_conversation_begins_anew() -> None:
+    """It is not told that this is the first round."""
+    assert "First round" in opened()
+    assert "First round" not in opened(anew=True)
+
+
+def test_many_class_names_are_a_sample_with_their_number() -> None:
+    """Spread evenly, the first among them; few are told in full."""
+    many = [f"class {number}" for number in range(1_000)]
+    shown = names_shown(many).split(", ")
+    assert len(shown) == NAMES_OF_MANY
+    assert shown[0] == "class 0"
+    assert "There are 1000 classes" in opened(replace(TOLD, class_names=many))
+    assert len(names_shown(many[:MOST_NAMES]).split(", ")) == MOST_NAMES
+
+
+def test_a_later_turn_tells_scores_best_first_refusals_and_confusions() -> None:
+    """What was refused is told with its reason; of the best it is said what it confuses."""
+    outcomes = [Outcome("low {}", 0.2), Outcome("no slot", reason="it has no slot"), Outcome("high {}", 0.8)]
+    turn = next_message(WORDS, WANTED, outcomes=outcomes, best=RANKED, confused=[("three", "thir\nteen")])
+    text = turn["content"]
+    assert (
+        text.index("high {} (80.0 %)")
+        < text.index("low {} (20.0 %)")
+        < text.index("not tried: it has no slot")
+    )
+    assert "'three' is most often taken for 'thir teen'" in text
+    assert "Write 4 more" in text
+
+
+def test_an_answer_without_a_template_is_told_the_form() -> None:
+    """And what is best all the same."""
+    text = next_message(WORDS, WANTED, outcomes=[], best=RANKED, confused=[])["content"]
+    assert "No template could be read" in text
+    assert "a {}, carved" in text
+    assert "taken for" not in text
+
+
+def test_a_short_request_stands_by_itself() -> None:
+    """Worked examples as earlier turns, no scores, and no class names where the pictures are described."""
+    *before, last = short_request(WORDS, TOLD, proposals=20)
+    assert [message["role"] for message in before] == ["system", "user", "assistant", "user", "assistant"]
+    assert f"Write {SHORT_LINES} caption templates" in last["content"]
+    assert "roman numerals on stone" in last["content"]
+    assert "one" not in last["content"].split()
+    assert "%" not in "".join(message["content"] for message in before)
+
+
+def test_a_request_for_plain_words_shows_the_form_and_is_no_longer_than_one_for_templates() -> None:
+    """It has the description and no class names, and asks for no template."""
+    *before, last = plain_request(WORDS, TOLD.description)
+    assert [message["role"] for message in before] == ["system", "user", "assistant", "user", "assistant"]
+    assert "roman numerals on stone" in last["content"]
+    assert "[CLASS]" not in str(before)
+    short = short_request(WORDS, TOLD, proposals=SHORT_LINES)
+    assert len(str([*before, last])) < len(str(short))
+
+
+def test_a_short_request_has_class_names_where_nothing_else_is_known() -> None:
+    """With an angle, so that requests differ; and with nothing at all the angle alone."""
+    guess = short_request(WORDS, replace(TOLD, description=""), proposals=3)[-1]["content"]
+    assert "one, two lines" in guess
+    assert "a dial" in guess
+    blind = short_request(WORDS, Information(description="", class_names=(), angle="a dial"), proposals=3)[
+        -1
+    ]["content"]
+    assert "a dial" in blind

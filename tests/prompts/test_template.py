@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.prompts.template import MAX_CHARACTERS, SLOT, Template, TemplateError
+from promptclimb.prompts.kinds import CandidateError
+from promptclimb.prompts.template import MAX_CHARACTERS, SLOT, Template
 
 WORDS = st.text(alphabet="abcdeé漢 .,'\"“”‘’`-{}", max_size=60)
 ANY_TEXT = st.one_of(
@@ -65,7 +66,7 @@ def test_parse_tidies_and_keeps_the_words(raw: str, text: str) -> None:
 )
 def test_parse_refuses_with_a_reason(raw: str, reason: str) -> None:
     """What is no template raises an error that carries a slug and a short message."""
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(CandidateError) as caught:
         Template.parse(raw)
     assert caught.value.reason == reason
     assert 5 < len(str(caught.value)) < 200
@@ -75,16 +76,16 @@ def test_fifteen_words_are_allowed_and_the_limit_can_be_lifted() -> None:
     """The limit counts the slot as a word; None lifts it."""
     assert Template.parse("w " * 14 + "{}").text.count("w") == 14
     assert Template.parse("w " * 40 + "{}", max_words=None).text.count("w") == 40
-    with pytest.raises(TemplateError, match="16 words, at most 15"):
+    with pytest.raises(CandidateError, match="16 words, at most 15"):
         Template.parse("w " * 15 + "{}")
 
 
 def test_the_constructor_lets_nothing_unchecked_through() -> None:
     """A Template that exists is valid, however it was made."""
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(CandidateError) as caught:
         Template("no slot")
     assert caught.value.reason == "no_slot"
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises(CandidateError) as caught:
         Template('"a {}"')
     assert caught.value.reason == "untidy"
 
@@ -121,10 +122,10 @@ def test_fill_replaces_every_slot_and_reads_no_braces_in_the_name() -> None:
 
 @given(ANY_TEXT)
 def test_parse_gives_a_fixed_point_or_a_template_error(raw: str) -> None:
-    """No text raises anything but TemplateError, and a parsed text parses to itself."""
+    """No text raises anything but CandidateError, and a parsed text parses to itself."""
     try:
         template = Template.parse(raw)
-    except TemplateError:
+    except CandidateError:
         return
     assert Template.parse(template.text) == template
     assert SLOT in template.text
@@ -152,7 +153,7 @@ def test_key_is_blind_to_spelling(raw: str, respell: object) -> None:
             Template.parse(raw, max_words=None),
             Template.parse(respell(raw.strip()), max_words=None),
         )
-    except TemplateError:
+    except CandidateError:
         return
     if raw.strip().upper().casefold() == raw.strip().casefold():
         assert template.key == other.key

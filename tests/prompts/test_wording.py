@@ -16,8 +16,8 @@ BAD = {
     "a text of another name": ('[rich]\ntusk = "x {}"', "there is no text rich.tusk; known are rich.task"),
     "a group of another name": ('[poor]\ntask = "x"', "there is no text poor.task"),
     "a text outside of a group": ('task = "x"', "task stands outside"),
-    "no text": ("[rich]\nbest = 3", "rich.best is no text"),
-    "an empty text": ('[rich]\nbest = " "', "rich.best is no text"),
+    "no text": ("[rich]\nbest = 3", "rich.best is not a text"),
+    "an empty text": ('[rich]\nbest = " "', "rich.best is not a text"),
     "a place that there is not": (
         '[rich]\nnext = "$count of $secret"',
         r"the place \$secret; it may have \$count",
@@ -73,5 +73,5 @@ def test_the_examples_show_what_can_be_read() -> None:
     """Each worked answer is all templates, with the slot as a small model is told to write it."""
     for asked, answered in built_in().examples:
         reply = parse_reply(answered)
-        assert len(reply.templates) == len(answered.splitlines()) == 5, asked
+        assert len(reply.candidates) == len(answered.splitlines()) == 5, asked
         assert not reply.refused

@@ -27,8 +27,8 @@ from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
-from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
+from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
@@ -1046,7 +1046,7 @@ def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     assert call("search", "--help-all") == 0
     shown = capsys.readouterr().out
     for word in (
-        *KNOWN_METHODS,
+        *METHODS,
         *(f"  {option.flag}" for option in OPTIONS.values() if option.flag),
         *(f"\n{group}:\n" for group in get_args(Group)),
         *(f"{scheme}:" for scheme in SCHEMES),

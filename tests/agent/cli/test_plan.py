@@ -21,7 +21,7 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
-from promptclimb.prompts.telling import MOST_NAMES
+from promptclimb.prompts.requests import MOST_NAMES
 from tests.fakes.clock import run_virtual
 
 WORDS = 15

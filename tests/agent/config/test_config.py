@@ -10,7 +10,6 @@ from typing import Any, get_args
 import pytest
 
 from promptclimb.agent.config.fields import Price, without_credentials
-from promptclimb.agent.config.known_methods import KNOWN_METHODS
 from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.config.sources import (
     absolute,
@@ -25,6 +24,7 @@ from promptclimb.agent.config.sources import (
 )
 from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.retry import RetryPolicy
+from promptclimb.agent.methods.registry import METHODS
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.settings import Group, Scope, applying_to
 from promptclimb.evaluator.spec import EvaluatorSpec
@@ -223,7 +223,7 @@ def test_defaults_that_several_rooms_need_are_one() -> None:
 def test_the_help_names_every_method() -> None:
     """The table that names the methods is the one that they are checked against."""
     text = OPTIONS["method"].help
-    assert all(f"{name} (" in text for name in KNOWN_METHODS)
+    assert all(f"{name} (" in text for name in METHODS)
 
 
 def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import read_details
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search
+from promptclimb.agent.search.choice import select
 from promptclimb.agent.search.early_picks import early_picks
-from promptclimb.agent.search.scored import Scored
-from promptclimb.agent.search.selection import select
 from promptclimb.agent.search.session import Session
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
@@ -28,10 +28,10 @@ def config(run_dir: Path) -> SearchConfig:
     )
 
 
-def scored(text: str, value: float, restart: int, conversation: int, round: int) -> Scored:
+def scored(text: str, value: float, restart: int, conversation: int, round: int) -> Entry:
     """A template that was scored."""
     where = Position(restart, conversation, round)
-    return Scored(template=Template.parse(text), score=Score(train=value), value=value, position=where)
+    return Entry(candidate=Template.parse(text), score=Score(train=value), value=value, position=where)
 
 
 def test_restarts_are_taken_in_turn() -> None:

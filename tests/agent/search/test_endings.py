@@ -10,12 +10,12 @@ import pytest
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.events import Event, Noted
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.endings import Endings
 from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
@@ -42,7 +42,7 @@ class Restarted:
             template = Template.parse(f"{len(self.record.scored)} {{}}")
             score = Score(train=value, val=val)
             self.record.scored.append(
-                Scored(template=template, score=score, value=value, position=Position(1))
+                Entry(candidate=template, score=score, value=value, position=Position(1))
             )
 
     def round(self, *values: float, val: float | None = None, refused: tuple[str, ...] = ()) -> None:

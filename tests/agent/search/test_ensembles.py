@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptclimb.agent.search.ensembles import CANDIDATES, MOST, grown
+from promptclimb.agent.search.choice import CANDIDATES, MOST, grown
 from promptclimb.evaluator.scoring import SplitScores
 
 SIZES = {"train": 100, "val": 100}

@@ -13,11 +13,11 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.llm.usage import Bill
 from promptclimb.agent.llm.usage import Usage as LedgerUsage
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.search.scored import Scored
 from promptclimb.agent.store import Store
 from promptclimb.agent.versions import program_version
 from promptclimb.evaluator.errors import DataError, PromptclimbError
@@ -78,8 +78,8 @@ def ended(evaluator: FakeEvaluator, **more: Any) -> Ended:
         assert isinstance(score, Score)
         conversation = int(number >= len(INITIAL))
         record.scored.append(
-            Scored(
-                template=Template.parse(template),
+            Entry(
+                candidate=Template.parse(template),
                 score=score,
                 value=score.train,
                 position=Position(1, conversation, conversation),

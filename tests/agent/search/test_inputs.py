@@ -16,8 +16,7 @@ from promptclimb.agent.search.inputs import identity_of, known_identity, read_po
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import EvaluatorInfo
-from promptclimb.prompts.caption_grammar import all_of_grammar, grammar
-from promptclimb.prompts.pools import BUILT_IN
+from promptclimb.prompts.template_kind import BUILT_IN, all_of_grammar, grammar
 from promptclimb.prompts.wording import built_in
 from tests.fakes.clock import run_virtual
 

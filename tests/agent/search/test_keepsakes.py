@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.details import Details
 from promptclimb.agent.results.gain import Examined
 from promptclimb.agent.search.keepsakes import MOST_PICTURES, details_of
 from promptclimb.agent.search.record import RestartRecord
-from promptclimb.agent.search.scored import Scored
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score, Thumbnail
 from promptclimb.prompts.template import Template
@@ -22,10 +22,10 @@ from promptclimb.prompts.template import Template
 LABELS = (0, 0, 0, 1, 1, 1)
 
 
-def scored(template: str, train: float, position: Position, source: str) -> Scored:
+def scored(template: str, train: float, position: Position, source: str) -> Entry:
     """A template that a restart scored."""
-    return Scored(
-        template=Template.parse(template),
+    return Entry(
+        candidate=Template.parse(template),
         score=Score(train=train),
         value=train,
         position=position,

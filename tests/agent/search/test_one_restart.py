@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.config.schema import MOST_FROM_FILE, SearchConfig
 from promptclimb.agent.events import (
     AnswerReceived,
@@ -21,11 +20,10 @@ from promptclimb.agent.events import (
     TemplateScored,
 )
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.position import INITIAL, LLM, Position
+from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, SearchMethod, Steps, View
+from promptclimb.agent.position import INITIAL, LLM, Position, derived
 from promptclimb.agent.search import restart as module
-from promptclimb.agent.search.methods import Ask, Consult, Feedback, Propose, Steps, View
 from promptclimb.agent.search.restart import Restart, Skipped
-from promptclimb.agent.search.seeds import derived
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Rejection, Score, Verdict
@@ -126,9 +124,8 @@ class Stage:
         **more: Any,
     ) -> Restart:
         self.method = Played(steps)
-        self._monkeypatch.setattr(module, "method_named", lambda _name: self.method)
-        known = {"pn": KnownMethod("played", "played", requests=2)}
-        self._monkeypatch.setattr(module, "KNOWN_METHODS", known)
+        played = SearchMethod(summary="played", conversation=self.method.conversation, requests=2)
+        self._monkeypatch.setattr(module, "METHODS", {"pn": played})
         given = {
             "data": "fake",
             "llm": "m",
@@ -216,7 +213,7 @@ async def test_what_came_of_a_step_is_heard(stage: Stage) -> None:
     thought, first, second = stage.method.feedback
     assert (thought.text, list(thought.outcomes)) == ("think", [])
     assert first.text == "- better {}\n- good {}"
-    assert sorted(outcome.template for outcome in first.outcomes) == ["better {}", "good {}"]
+    assert sorted(outcome.text for outcome in first.outcomes) == ["better {}", "good {}"]
     assert first.best_before in (0.3, 0.4)
     assert (second.text, second.best_before) == ("nothing", 0.6)
 
@@ -225,11 +222,11 @@ async def test_what_is_proposed_aside_is_scored_where_the_step_stands_that_ends_
     stage: Stage, events: list[Event]
 ) -> None:
     """Nothing that is new to the store is scored where the search is to stop; what came of it is feedback."""
-    aside = Propose([Template.parse("better {}"), Template.parse("odd {}")], source="combine", aside=True)
+    aside = Propose([Template.parse("better {}"), Template.parse("odd {}")], source="combine", free=True)
     await stage.restart([aside, aside, Ask(SAID)], Answers("- best {}"), rounds=1).run()
     first, again = stage.method.feedback
     assert [outcome.score for outcome in first.outcomes] == [0.6, None]
-    assert [outcome.template for outcome in again.outcomes] == ["better {}", "odd {}"]
+    assert [outcome.text for outcome in again.outcomes] == ["better {}", "odd {}"]
     scored = [one for one in of(events, TemplateScored) if one.source != INITIAL]
     assert {(tuple(one.position), one.template, one.source) for one in scored} == {
         ((1, 1, 1, 0), "better {}", "combine"), ((1, 1, 1, 0), "best {}", LLM),
@@ -272,7 +269,7 @@ async def test_templates_that_no_llm_proposed_are_checked_before_they_are_scored
     await restart.run()
     assert stage.checks == 1
     first, second = stage.method.feedback
-    assert [(outcome.template, outcome.score) for outcome in first.outcomes] == [
+    assert [(outcome.text, outcome.score) for outcome in first.outcomes] == [
         ("better {}", 0.6),
         ("best {}", 0.8),
     ]

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, search
-from promptclimb.agent.config.known_methods import KnownMethod
+from promptclimb.agent.methods.base import Propose, SearchMethod, Steps, View
 from promptclimb.agent.search import restart
-from promptclimb.agent.search.methods import Propose, Steps, View
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
 
@@ -30,8 +29,14 @@ class Looker:
 def looker(monkeypatch: pytest.MonkeyPatch) -> Looker:
     """The method in the place of another."""
     own = Looker()
-    monkeypatch.setattr(restart, "method_named", lambda _name: own)
-    monkeypatch.setattr(restart, "KNOWN_METHODS", {"random": KnownMethod("looks", "looker", requests=0)})
+    looks = SearchMethod(
+        summary="looks",
+        conversation=own.conversation,
+        requests=0,
+        uses_description=True,
+        uses_class_names=True,
+    )
+    monkeypatch.setattr(restart, "METHODS", {"random": looks})
     return own
 
 

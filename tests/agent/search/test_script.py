@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.config.known_methods import KnownMethod
 from promptclimb.agent.errors import TransientChatError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, Script, SearchMethod, Steps, View
 from promptclimb.agent.search import restart
-from promptclimb.agent.search.methods import Ask, Consult, Feedback, Propose, Steps, View
-from promptclimb.agent.search.script import Script
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.requests import Message
@@ -61,9 +59,8 @@ class Chat:
 def method(monkeypatch: pytest.MonkeyPatch) -> CritiqueThenRewrite:
     """The method in the place of another."""
     own = CritiqueThenRewrite()
-    monkeypatch.setattr(restart, "method_named", lambda _name: own)
-    known = {"pn": KnownMethod("criticise, then rewrite", "critique", requests=2)}
-    monkeypatch.setattr(restart, "KNOWN_METHODS", known)
+    known = SearchMethod(summary="criticise, then rewrite", conversation=own.conversation, requests=2)
+    monkeypatch.setattr(restart, "METHODS", {"pn": known})
     return own
 
 
@@ -145,7 +142,7 @@ def test_a_skip_is_heard_by_a_step_that_wants_to() -> None:
     """A consultation may as well as a request for templates; any other stands."""
 
     def steps() -> Steps:
-        feedback = yield Consult(said("quietly"), gets_skip=True)
+        feedback = yield Consult(said("quietly"), handles_skip=True)
         assert feedback.skipped
         yield Consult(said("again"))
 
@@ -154,7 +151,7 @@ def test_a_skip_is_heard_by_a_step_that_wants_to() -> None:
     script.skip()
     again = script.next(0)
     assert isinstance(again, Consult)
-    assert not again.gets_skip
+    assert not again.handles_skip
     script.skip()
     assert script.next(0) is again
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptclimb.agent.search.seeds import derived, rng_for
+from promptclimb.agent.position import derived, rng_for
 
 
 def test_seeds_follow_from_their_place() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.events import Event, TemplateRefused, TemplateScored
+from promptclimb.agent.methods.memory import Memory
 from promptclimb.agent.position import INITIAL, Position
-from promptclimb.agent.search.memory import Memory
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.search.trials import Trials
 from promptclimb.evaluator.scoring import Score, Verdict

@@ -22,9 +22,10 @@ from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.secrets import Scrubber
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Score
-from promptclimb.prompts.pools import BUILT_IN, draw
 from promptclimb.prompts.replies import parse_reply
 from promptclimb.prompts.requests import Message, Outcome, feedback, request_pn
+from promptclimb.prompts.starting import draw
+from promptclimb.prompts.template_kind import BUILT_IN
 from tests.fakes.orphans import LONG_S, ends, parent_of_server
 
 FLAT_S = float(os.environ.get("LOCAL_LLM_FLAT_S", "45"))

@@ -1,0 +1,263 @@
+"""The default method: the LLM gets the description and the class names, and requests go where they pay.
+
+The LLM is asked in a conversation with scores, or, where it is small, by short requests that stand by
+themselves (``prompts.requests``). Where the pictures are described, or the LLM is small, ``combine`` shares
+the rounds of a restart: words of the description, or the kind's fillers, in frames, at no request. A bandit
+gives the next round to the arm that has brought more candidates among the best ten. A request without an
+answer has brought none, and the next round goes to the arm without an LLM.
+
+Where there is a description and scores cost next to nothing, free candidates are scored beside the requests:
+first words of the description in frames; later, beside each request, words of the answers too, since an LLM
+often has the right word in a line that is no good, or not a candidate at all. A small LLM is asked first to
+say the same in plain words, since the user's need not be those that the scorer was trained on, and then for
+candidates; it gets every round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ...prompts.phrases import phrases
+from ...prompts.requests import (
+    BEST_REPEATED,
+    BEST_SHOWN,
+    WORST_SHOWN,
+    Information,
+    next_message,
+    opening,
+    plain_request,
+    short_request,
+)
+from .base import Ask, Consult, Conversation, Feedback, Propose, Script, SearchMethod, Steps, View, shown
+from .combine import CANDIDATES, FILLERS, combine, fillings, promising
+
+AMONG = 10
+"""A candidate among so many best ones has paid."""
+FIRST_ANSWERS = 3
+"""Answers after which a model that was not known to be small is judged by their share of usable lines."""
+LEAST_USABLE = 1 / 3
+EXPLORATION = 0.5
+"""Weight of what is not known yet. UCB1's own, the root of 2, is for rewards that fill [0, 1]; a round that
+brings one candidate in five among the best has done well."""
+MOST_FREE = 25
+"""Free candidates before a restart's first request of a style."""
+FREE_AT_ONCE = 5
+"""Free candidates that are scored before their scores are learnt from."""
+AFTER_AN_ANSWER = 10
+MOST_KEPT = 100
+"""Words and phrases of answers that are kept: those of a few."""
+
+
+class Bandit:
+    """UCB1: the arm with the highest mean reward plus a bonus for being little known.
+
+    P. Auer et al., "Finite-time Analysis of the Multiarmed Bandit Problem", Machine Learning 47, 2002. Its
+    choices follow from the rewards alone.
+    """
+
+    def __init__(self) -> None:
+        self._pulls: dict[str, int] = {}
+        self._rewards: dict[str, float] = {}
+
+    def choose(self, arms: Sequence[str]) -> str:
+        """Return the arm to pull: each once, in their order, then the most promising, of equals the first."""
+        total = sum(self._pulls.get(arm, 0) for arm in arms)
+
+        def promise(arm: str) -> float:
+            pulls = self._pulls.get(arm, 0)
+            if not pulls:
+                return math.inf
+            return self._rewards[arm] / pulls + EXPLORATION * math.sqrt(math.log(total) / pulls)
+
+        return max(arms, key=promise)
+
+    def learn(self, arm: str, reward: float) -> None:
+        """Note the reward of a pull, in [0, 1]."""
+        self._pulls[arm] = self._pulls.get(arm, 0) + 1
+        self._rewards[arm] = self._rewards.get(arm, 0.0) + reward
+
+
+@dataclass(slots=True)
+class _State:
+    """What one conversation of a restart leaves to the next.
+
+    Attributes:
+        bandit: What each arm has brought.
+        answers: Answers of the LLM.
+        usable: Sum over them of the share of candidates asked for that were new and could be scored.
+        conversations: Conversations begun.
+        described: Whether words of the description were scored beside a request.
+        rephrased: Whether the LLM has said the same in plain words.
+        words: Words that the LLM has used, the latest last.
+    """
+
+    bandit: Bandit = field(default_factory=Bandit)
+    answers: int = 0
+    usable: float = 0.0
+    conversations: int = 0
+    described: bool = False
+    rephrased: bool = False
+    words: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def reads_little(self) -> bool:
+        """Whether the model has shown that it cannot follow a conversation."""
+        return self.answers >= FIRST_ANSWERS and self.usable / self.answers < LEAST_USABLE
+
+
+def _guided(view: View) -> Steps:
+    """Give each round of a conversation to the LLM or to frames, whichever has paid."""
+    state: _State = view.state.setdefault("guided", _State())
+    state.conversations += 1
+    arms: dict[str, Callable[[], Steps]] = {
+        "rich": lambda: _rich(view, state),
+        "short": lambda: _short(view, state),
+        "frames": lambda: combine(view),
+    }
+    begun: dict[str, Script] = {}
+    skipped = False
+    while True:
+        arm = state.bandit.choose(_open_arms(view, state, skipped=skipped))
+        if arm not in begun:
+            begun[arm] = Script(arms[arm](), most_requests=1)
+        # Only now, so that it sees what the other arm has found meanwhile.
+        step = begun[arm].next(0)
+        assert step is not None  # none of the arms ends
+        before = {entry.key for entry in view.memory.best(AMONG)}
+        feedback = yield step
+        skipped = feedback.skipped
+        if not skipped:  # else the step stands
+            begun[arm].take(feedback)
+        if isinstance(step, Consult) or (isinstance(step, Propose) and step.free):
+            continue
+        if isinstance(step, Ask) and not skipped:
+            state.answers += 1
+            scored = sum(one.score is not None for one in feedback.outcomes)
+            state.usable += min(scored / view.proposals, 1.0)
+        found = sum(entry.key not in before for entry in view.memory.best(AMONG))
+        state.bandit.learn(arm, min(found / view.proposals, 1.0))
+
+
+def _open_arms(view: View, state: _State, *, skipped: bool) -> Sequence[str]:
+    llm = "short" if view.style == "short" or (view.style is None and state.reads_little) else "rich"
+    # Without a description there is nothing of the user's to combine, and a model that reads well finds more
+    # by itself; a small one with class names only finds less than the fillers do.
+    arms = (llm, "frames") if view.description or llm == "short" else (llm,)
+    if skipped:
+        return arms[-1:]
+    return arms[:1] if llm == "short" and _scores_free(view) else arms
+
+
+def _rich(view: View, state: _State) -> Steps:
+    yield from _described_once(view, state)
+    best, worst = view.memory.best(BEST_SHOWN), view.memory.worst(WORST_SHOWN)
+    first = opening(
+        view.wordings,
+        _information(view),
+        view.wanted,
+        best=shown(best, scores=True),
+        worst=shown(reversed(worst), scores=True),
+        anew=state.conversations > 1,
+    )
+    conversation = Conversation(first, max_turns=view.max_turns)
+    while True:
+        feedback = yield Ask(conversation.messages(), handles_skip=True)
+        yield from _beside_a_request(view, state, feedback)
+        best = view.memory.best(BEST_REPEATED)
+        pairs = best[0].score.confused if view.class_names else None
+        message = next_message(
+            view.wordings,
+            view.wanted,
+            outcomes=feedback.outcomes,
+            best=shown(best, scores=True),
+            confused=[(one.true, one.taken_for) for one in pairs or ()],
+        )
+        conversation.add(feedback.text, message)
+
+
+def _short(view: View, state: _State) -> Steps:
+    yield from _described_once(view, state)
+    if _scores_free(view) and not state.rephrased:
+        yield from _in_plain_words(view, state)
+        state.rephrased = True
+    while True:
+        request = short_request(view.wordings, _information(view), proposals=view.proposals)
+        feedback = yield Ask(request, handles_skip=True)
+        yield from _beside_a_request(view, state, feedback)
+
+
+def _scores_free(view: View) -> bool:
+    return bool(view.description) and view.free > 0
+
+
+def _information(view: View) -> Information:
+    return Information(
+        description=view.description,
+        class_names=view.class_names,
+        angle=view.rng().choice(view.wordings.angles),
+    )
+
+
+def _described_once(view: View, state: _State) -> Steps:
+    """Score words of the description before the first request that they are beside."""
+    if _scores_free(view) and not state.described:
+        state.described = True
+        own = phrases(view.description, view.class_names)
+        yield from _in_frames(view, own, view.free, fillers=FILLERS)
+
+
+def _in_plain_words(view: View, state: _State) -> Steps:
+    """Score words in which the LLM says what the description says: one round."""
+    feedback = Feedback(skipped=True)
+    while feedback.skipped:
+        feedback = yield Consult(plain_request(view.wordings, view.description), handles_skip=True)
+    reply = view.kind.read(feedback.text, max_words=view.max_words)
+    lines = [*(one.text for one in reply.candidates), *(one.line for one in reply.refused)]
+    words = _note(lines, view, state) or phrases(view.description, view.class_names)
+    yield from _in_frames(view, words, view.free, ends=True)
+
+
+def _beside_a_request(view: View, state: _State, feedback: Feedback) -> Steps:
+    """Score words of the description and of all answers, those of the last one's lines among them."""
+    if _scores_free(view):
+        _note((one.text for one in feedback.outcomes), view, state)
+        words = [*phrases(view.description, view.class_names), *state.words]
+        yield from _in_frames(view, words, min(view.free, AFTER_AN_ANSWER), fillers=FILLERS)
+
+
+def _note(lines: Iterable[str], view: View, state: _State) -> Sequence[str]:
+    """Return words and phrases of lines that the description does not have, and keep them."""
+    known = set(phrases(view.description))
+    text = "; ".join(lines)
+    if view.kind.slot:
+        text = text.replace(view.kind.slot, ";")
+    found = [phrase for phrase in phrases(text, view.class_names) if phrase not in known]
+    for phrase in found:
+        state.words.pop(phrase, None)
+        state.words[phrase] = None
+    for phrase in list(state.words)[:-MOST_KEPT]:
+        del state.words[phrase]
+    return found
+
+
+def _in_frames(
+    view: View, words: Sequence[str], number: int, *, fillers: float = 0.0, ends: bool = False
+) -> Steps:
+    rng = view.rng()
+    for left in range(number, 0, -FREE_AT_ONCE):
+        texts = fillings(view.kind, words, CANDIDATES, rng, fillers=fillers)
+        found = promising(texts, view, min(left, FREE_AT_ONCE))
+        yield Propose(found, source="combine", free=not ends or left > FREE_AT_ONCE)
+
+
+GUIDED = SearchMethod(
+    summary="uses --describe, class names and scores",
+    conversation=_guided,
+    mixed=True,
+    uses_description=True,
+    uses_class_names=True,
+    free_per_restart=2 * MOST_FREE,
+    free_per_round=AFTER_AN_ANSWER,
+)

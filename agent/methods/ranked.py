@@ -1,0 +1,51 @@
+"""The methods of papers, which show the LLM ranked candidates and nothing else: pn, p, ape and opro."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...prompts.requests import Message, feedback, request_ape, request_opro, request_p, request_pn
+from .base import Ask, Conversation, SearchMethod, Steps, View, shown
+
+
+def _pn(view: View) -> Steps:
+    """Show the best k and the worst k; what is as good as the last of the best is in no list of bad ones."""
+    best, worst = view.memory.best(view.top_k), view.memory.worst(view.top_k)
+    return _in_conversation(view, request_pn(shown(best), shown(reversed(worst)), view.wanted))
+
+
+def _p(view: View) -> Steps:
+    """Show the best k, the best first."""
+    return _in_conversation(view, request_p(shown(view.memory.best(view.top_k)), view.wanted))
+
+
+def _in_conversation(view: View, opening: Sequence[Message]) -> Steps:
+    """Ask, then say what each proposal scored: the LLM reads a direction from it."""
+    conversation = Conversation(opening, max_turns=view.max_turns)
+    while True:
+        came = yield Ask(conversation.messages())
+        conversation.add(came.text, feedback(came.outcomes, view.wanted, best_before=came.best_before))
+
+
+def _ape(view: View) -> Steps:
+    """Ask for variations of the best candidate, anew in each round."""
+    while True:
+        (current,) = shown(view.memory.best(1))
+        yield Ask(request_ape(current, view.wanted))
+
+
+def _opro(view: View) -> Steps:
+    """Show the best k with their scores in ascending order, anew in each round."""
+    while True:
+        tried = shown(view.memory.best(view.top_k), scores=True)[::-1]
+        yield Ask(request_opro(tried, view.wanted))
+
+
+PN = SearchMethod(summary="best and worst shown", conversation=_pn)
+"""The paper's method (arXiv 2309.05950)."""
+P = SearchMethod(summary="best only", conversation=_p)
+"""The paper's comparison, "P only"."""
+APE = SearchMethod(summary="other wordings of the best", conversation=_ape)
+"""Iterated APE (arXiv 2211.01910)."""
+OPRO = SearchMethod(summary="the best with their scores", conversation=_opro)
+"""OPRO (arXiv 2309.03409)."""

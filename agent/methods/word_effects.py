@@ -1,0 +1,95 @@
+"""Predict scores from words by ridge regression over all that a restart has scored.
+
+The features of a candidate are its words and its pairs of neighbours, slots included, so that "of {}" and
+"{} of" differ. The kernel form is solved, whose size is the number of candidates and not of words.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from .memory import Entry, Memory
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MOST_TEMPLATES = 800
+"""Candidates that are learnt from: the better half of them the best, the others spread over the rest."""
+RIDGE = 2.0
+"""Pull towards the mean, in features: of this many words in common half is believed."""
+_LARGE = 1e100
+_ARTICLES = frozenset({"a", "an", "the"})
+
+
+def features(text: str) -> frozenset[str]:
+    """Return the words of a candidate and its pairs of neighbours, without articles and marks."""
+    words = [word for part in text.casefold().split() if (word := part.strip(".,;:!?\"'")) not in _ARTICLES]
+    return frozenset(words) | {f"{one} {other}" for one, other in itertools.pairwise(words)}
+
+
+class Prediction(NamedTuple):
+    """A predicted score.
+
+    Attributes:
+        value: The best guess.
+        doubt: Its standard deviation: large where the words were not tried, or only together with others.
+    """
+
+    value: float
+    doubt: float
+
+
+def predict(memory: Memory, texts: Sequence[str]) -> list[Prediction]:
+    """Return what each text would score; rounded, so that no order depends on a machine's last digits.
+
+    Args:
+        memory: The scores to learn from; not empty.
+        texts: Candidates' texts.
+    """
+    if not texts:
+        return []
+    import numpy as np  # takes longer to import than everything else that ``--help`` needs
+
+    learnt = _spread(list(memory), MOST_TEMPLATES)
+    rows = [features(entry.text) for entry in learnt]
+    places = {name: place for place, name in enumerate(sorted(frozenset().union(*rows)))}
+    values = np.array([entry.value for entry in learnt])
+    # Squares of numbers beyond this are beyond all numbers.
+    largest = float(np.abs(values).max())
+    unit = largest if largest > _LARGE else 1.0
+    values = values / unit
+    mean = float(values.mean())
+    seen = _matrix(rows, places)  # [learnt, features]
+    inverse = np.linalg.inv(seen @ seen.T + RIDGE * np.eye(len(rows)))
+    weights = seen.T @ inverse @ (values - mean)  # [features]
+    # The spread of one word's effect: that of all scores, shared among the words of a candidate.
+    word_spread = float(values.std()) / max(float(seen.sum(axis=1).mean()), 1.0) ** 0.5
+    asked = [features(text) for text in texts]
+    new = _matrix(asked, places)
+    shared = new @ seen.T  # [texts, learnt]: features in common
+    known = np.einsum("tn,nm,tm->t", shared, inverse, shared)
+    unknown = np.maximum([len(row) for row in asked] - known, 0.0)
+    return [
+        Prediction(round((mean + float(value)) * unit, 6), round(float(doubt) * unit, 6))
+        for value, doubt in zip(new @ weights, word_spread * np.sqrt(unknown), strict=True)
+    ]
+
+
+def _matrix(rows: Sequence[Iterable[str]], places: Mapping[str, int]) -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    matrix = np.zeros((len(rows), len(places)))
+    for place, row in enumerate(rows):
+        matrix[place, [places[name] for name in row if name in places]] = 1.0
+    return matrix
+
+
+def _spread(ranked: Sequence[Entry], most: int) -> Sequence[Entry]:
+    if len(ranked) <= most:
+        return ranked
+    best, rest = ranked[: most // 2], ranked[most // 2 :]
+    wanted = most - len(best)
+    return [*best, *(rest[step * len(rest) // wanted] for step in range(wanted))]

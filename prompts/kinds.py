@@ -1,0 +1,196 @@
+"""Prompt kinds: the forms of what is searched for. The search knows a candidate by this interface alone.
+
+A kind says how a candidate is written for the LLM, read from an answer, checked, told from another one,
+filled
+for the scorer, shown and exported. To add one, write a module with a ``KIND`` and name it in ``KINDS``::
+
+    class Phrase(NamedTuple):          # a candidate: "in fog" stands for "a photo of a {} in fog"
+        text: str
+        key = property(lambda self: self.text.casefold())
+        scored_as = property(lambda self: f"a photo of a {{}} {self.text}")
+
+    class Phrases(PromptKind):
+        name, example, wordings = "phrase", "in fog", with_changes(MY_TEXTS)
+        words = KindWords(noun="phrase", intro="...", goals={...}, rule="...", unreadable="...")
+
+        def parse(self, raw, *, max_words): ...             # a Phrase, or CandidateError
+        def read(self, answer, *, max_words): ...           # Proposals
+        def starting(self, pool): return [[Phrase("in fog"), Phrase("at night")]]
+
+    KIND = Phrases()
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from .wording import Wordings
+
+TEMPLATE = "template"
+"""The kind that is searched for by default."""
+KINDS: dict[str, str] = {TEMPLATE: ".template_kind"}
+"""The kinds that ``--prompts`` takes, each with the module that has it as ``KIND``."""
+
+
+class CandidateError(ValueError):
+    """A text is not a candidate.
+
+    Attributes:
+        reason: A short slug, such as ``empty`` or ``no_slot``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Candidate(Protocol):
+    """A value that is searched for; immutable."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def text(self) -> str:
+        """The candidate as requests, answers, events and the result write it."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Equal for two spellings of one candidate."""
+        ...
+
+    @property
+    def scored_as(self) -> str:
+        """The template that the scorer fills with class names, and that exports hold."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """A proposal that is not a usable candidate.
+
+    Attributes:
+        line: One line of at most 200 characters that the LLM wrote. Untrusted text.
+        reason: A slug of ``CandidateError``, or ``duplicate`` (of another proposal of this answer),
+            ``too_many_lines`` or ``answer_too_long`` (the rest was not read).
+        message: The reason in words, fit for a request.
+    """
+
+    line: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """The candidates of an answer in its order, no two with the same key, and the proposals refused."""
+
+    candidates: tuple[Candidate, ...]
+    refused: tuple[RefusedLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindWords:
+    """How the requests of ``prompts.requests`` speak of candidates.
+
+    Attributes:
+        noun: A candidate's name, such as "template".
+        intro: How the scorer uses a candidate.
+        goals: What is looked for, by objective.
+        rule: What every candidate must keep, as one clause.
+        unreadable: The answer to an answer without a candidate.
+    """
+
+    noun: str
+    intro: str
+    goals: Mapping[str, str]
+    rule: str
+    unreadable: str
+
+    @property
+    def best_heading(self) -> str:
+        """Stands above the best candidates."""
+        return f"These {self.noun}s do best, the best one first:"
+
+    @property
+    def worst_heading(self) -> str:
+        """Stands above the worst candidates."""
+        return f"These {self.noun}s do badly, the worst one last:"
+
+    @property
+    def current_heading(self) -> str:
+        """Stands above the best candidate alone."""
+        return f"The best {self.noun} so far:"
+
+    @property
+    def trajectory_heading(self) -> str:
+        """Stands above candidates with their scores."""
+        return f"{self.noun.capitalize()}s tried so far with their scores, the best one last:"
+
+
+class PromptKind(ABC):
+    """One form of what is searched for; see the module's text.
+
+    Attributes:
+        name: Its name in ``KINDS``.
+        words: How requests speak of its candidates.
+        example: A candidate, for messages.
+        slot: The place within a candidate's text that methods must not change; empty where there is none.
+        frames: Candidates with a gap ``<w>`` for words of a description.
+        double_frames: The same with a second gap ``<v>``.
+        fillers: Words for the gaps that fit where nothing is described.
+    """
+
+    name: str
+    words: KindWords
+    example: str
+    slot: str = ""
+    frames: Sequence[str] = ("<w>",)
+    double_frames: Sequence[str] = ("<w> <v>",)
+    fillers: Sequence[str] = ()
+
+    @property
+    @abstractmethod
+    def wordings(self) -> Wordings:
+        """The texts of ``guided`` for this kind."""
+
+    @abstractmethod
+    def parse(self, raw: str, *, max_words: int | None) -> Candidate:
+        """Read one candidate from a text.
+
+        Args:
+            raw: Any text.
+            max_words: The most words that the candidate may have; None for no limit.
+
+        Raises:
+            CandidateError: The text is not a candidate.
+        """
+
+    @abstractmethod
+    def read(self, answer: str, *, max_words: int) -> Proposals:
+        """Read the candidates of an LLM's answer. Never raises."""
+
+    @abstractmethod
+    def starting(self, pool: str) -> Sequence[Sequence[Candidate]]:
+        """Return the candidates of a built-in pool (``--initial-pool``), in one group or in several alike."""
+
+    def parse_own(self, raw: str) -> Candidate:
+        """Read a candidate that the user wrote, of any length.
+
+        Raises:
+            CandidateError: The text is not a candidate.
+        """
+        return self.parse(raw, max_words=None)
+
+
+def kind_named(name: str) -> PromptKind:
+    """Return a prompt kind by the name that ``--prompts`` takes.
+
+    Raises:
+        KeyError: No kind has this name.
+    """
+    return cast("PromptKind", importlib.import_module(KINDS[name], __package__).KIND)

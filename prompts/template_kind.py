@@ -1,0 +1,134 @@
+"""The first prompt kind: templates, such as ``a photo of a {}``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from math import prod
+from types import MappingProxyType
+
+from .kinds import TEMPLATE, PromptKind, Proposals
+from .replies import parse_reply
+from .template import SLOT, TEMPLATE_WORDS, Template, with_slots
+from .wording import Wordings, built_in
+
+_POOLS = tomllib.loads(files(__package__).joinpath("templates.toml").read_text("utf-8"))
+BUILT_IN: tuple[str, ...] = tuple(_POOLS["captions"].splitlines())
+"""Caption templates, varied in medium, view, light, place and phrasing."""
+SYMBOLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        name: tuple(" ".join(one.split()) for one in text.split(","))
+        for name, text in _POOLS["symbols"].items()
+    }
+)
+"""What a symbol of the grammar's patterns stands for."""
+PRODUCTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: tuple(patterns) for name, patterns in _POOLS["productions"].items()}
+)
+"""The patterns of each kind of caption: templates with symbols in angle brackets."""
+MOST_OF_A_PATTERN = 80
+"""Where the words of two symbols can be combined in more ways, so many combinations are taken, spread evenly,
+so that no pattern outweighs the others."""
+_SYMBOL = re.compile(r"<(\w+)>")
+FRAMES: tuple[str, ...] = (
+    "{} <w>", "<w> {}", "a {} <w>", "the <w> {}", "a <w> {}", "{} in <w>", "{} as <w>", "{} on <w>",
+    "{} by <w>", "{} with <w>", "<w> for {}", "<w> of {}", "<w> with {}", "<w> in {}", "<w> at {}",
+    "<w> showing {}", "<w> that means {}", "<w> named {}", "the <w> is {}", "the <w> of {}",
+    "the {} of <w>", "{}, <w>", "<w>: {}", "a photo of {} <w>", "a photo of <w> {}",
+    "a photo of {} in <w>", "a photo of <w> showing {}", "a picture of {} with <w>",
+    "a picture of <w> for {}", "{} written in <w>", "{} shown by <w>", "{} made of <w>",
+)  # fmt: skip
+"""Frames of one gap."""
+DOUBLE_FRAMES: tuple[str, ...] = (
+    "{} <w> in <v>", "<w> {} in <v>", "{} <w> <v>", "<w> <v> {}", "<w> {} <v>", "a {} <w> on <v>",
+    "<w> of {} <v>", "<w> for {} in <v>", "<w> with {} <v>", "the <w> of <v> is {}",
+    "a photo of {} <w>, <v>",
+)  # fmt: skip
+"""Frames of two gaps."""
+NEUTRAL: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        word for name in ("sign", "code", "signal", "counted", "part", "aspect") for word in SYMBOLS[name]
+    )
+)
+"""Words of form to fill gaps with where nothing is described."""
+
+DEFAULT_TEMPLATE = "a photo of a {}"
+_LONGEST_OWN = 10_000
+
+
+@cache
+def grammar() -> Mapping[str, tuple[Template, ...]]:
+    """Return the templates of each production, in their order; none stands twice."""
+    known: set[str] = set()
+    found: dict[str, tuple[Template, ...]] = {}
+    for name, patterns in PRODUCTIONS.items():
+        made = [Template.parse(text) for pattern in patterns for text in _expanded(pattern)]
+        fresh = {template.key: template for template in made if template.key not in known}
+        known |= set(fresh)
+        found[name] = tuple(fresh.values())
+    return MappingProxyType(found)
+
+
+def all_of_grammar() -> tuple[Template, ...]:
+    """Return every template of the grammar, production by production."""
+    return tuple(template for templates in grammar().values() for template in templates)
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    symbols = _SYMBOL.findall(pattern)
+    choices = [SYMBOLS[symbol] for symbol in symbols]
+    size = prod(map(len, choices))
+    wanted = min(size, MOST_OF_A_PATTERN)
+    kept = {step * size // wanted for step in range(wanted)}
+    for place, words in enumerate(product(*choices)):
+        if place in kept:
+            given = iter(words)
+            yield _with_article(_SYMBOL.sub(lambda _: next(given), pattern))  # noqa: B023 - used at once
+
+
+def _with_article(text: str) -> str:
+    """Return a caption with *an* before a vowel, as its words ask for."""
+    return re.sub(r"\b([Aa]) (?=[aeiouAEIOU](?!ne\b|ni|se))", r"\1n ", text)
+
+
+class TemplateKind(PromptKind):
+    """Search for templates."""
+
+    name = TEMPLATE
+    words = TEMPLATE_WORDS
+    example = DEFAULT_TEMPLATE
+    slot = SLOT
+    frames = FRAMES
+    double_frames = DOUBLE_FRAMES
+    fillers = NEUTRAL
+
+    @property
+    def wordings(self) -> Wordings:
+        """Return the texts that come with the program."""
+        return built_in()
+
+    def parse(self, raw: str, *, max_words: int | None) -> Template:
+        """Read a template; see ``Template.parse``."""
+        return Template.parse(raw, max_words=max_words)
+
+    def parse_own(self, raw: str) -> Template:
+        """Read a template of any length; its slot may be written in other tools' ways, such as ``{c}``."""
+        own_form = SLOT in raw or len(raw) > _LONGEST_OWN
+        return Template.parse(raw if own_form else with_slots(raw), max_words=None)
+
+    def read(self, answer: str, *, max_words: int) -> Proposals:
+        """Read the templates of an answer; see ``parse_reply``."""
+        return parse_reply(answer, max_words=max_words)
+
+    def starting(self, pool: str) -> Sequence[Sequence[Template]]:
+        """Return the grammar's templates, one group a production, or the captions as one group."""
+        if pool == "grammar":
+            return list(grammar().values())
+        return [[Template.parse(text, max_words=None) for text in BUILT_IN]]
+
+
+KIND = TemplateKind()

@@ -1,0 +1,182 @@
+"""Pools: the built-in one, template files of every kind, draws."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from promptclimb.prompts.starting import PoolError, draw, read_file
+from promptclimb.prompts.template import Template
+from promptclimb.prompts.template_kind import BUILT_IN, DEFAULT_TEMPLATE, KIND
+
+POOL = KIND.starting("captions")
+
+
+def read(tmp_path: Path, content: str | bytes, name: str = "pool.txt") -> list[str]:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return [template.text for template in read_file(path, KIND)]
+
+
+def test_the_built_in_pool_is_large_valid_tidy_and_without_duplicates() -> None:
+    """At least 240 templates, each within the default limits and no two of them spellings of one."""
+    parsed = [Template.parse(text) for text in BUILT_IN]
+    assert len(parsed) >= 240
+    assert [template.text for template in parsed] == list(BUILT_IN)
+    assert len({template.key for template in parsed}) == len(parsed)
+    assert DEFAULT_TEMPLATE in BUILT_IN
+
+
+def test_the_built_in_pool_is_varied() -> None:
+    """No opening of three words stands under more than a tenth of the pool, "a {} in/on" aside."""
+    openings = [" ".join(text.split()[:3]) for text in BUILT_IN if not text.startswith("a {} ")]
+    assert max(openings.count(opening) for opening in set(openings)) <= len(BUILT_IN) / 10
+    assert len({word for text in BUILT_IN for word in text.split()}) > 350
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a photo of a {}\n{} in fog\n",
+        "\ufeffa photo of a {}\r\n\r\n# a remark\r\n  {} in fog",
+        '["a photo of a {}", "{} in fog"]',
+        ' [\n"a photo of a {}",\n"{} in fog"\n]\n',
+        '\ufeff["a photo of a {}", "{} in fog"]',
+        "a photo of a {c}\n{class_name} in fog",
+        '["a photo of a {c}", "{c} in fog"]',
+        "\"a photo of a {}\"\n'{} in fog'",
+        "a photo of a [CLASS]\n[CLASS] in fog",
+        "[CLASS] in fog\na photo of a [CLASS]",
+    ],
+)
+def test_files_are_read_in_many_forms(tmp_path: Path, content: str) -> None:
+    """Lines or a JSON list, with a byte-order mark, remarks, quotes and other tools' slots."""
+    assert sorted(read(tmp_path, content)) == ["a photo of a {}", "{} in fog"]
+
+
+def test_order_and_repetitions_are_kept(tmp_path: Path) -> None:
+    """Scores come back in the file's order, so nothing is dropped or moved."""
+    assert read(tmp_path, "b {}\na {}\nb {}\n") == ["b {}", "a {}", "b {}"]
+
+
+def test_words_are_unlimited(tmp_path: Path) -> None:
+    """A user's own templates may be longer than what an LLM is asked for."""
+    path = tmp_path / "long.txt"
+    path.write_text("w " * 20 + "{}\n")
+    assert len(read_file(path, KIND)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        (b"", "a.txt", "line 1: the file is empty"),
+        (b" \n\n", "a.txt", "line 1: the file is empty"),
+        (b"# nothing\n", "a.txt", "line 1: the file holds no template"),
+        (b"[]", "a.json", "line 1: the file holds no template"),
+        (b"a {}\na photo of a dog\n", "a.txt", "line 2: 'a photo of a dog' has no slot"),
+        (b"a dog\n{}\na cat\n", "a.txt", r"line 1: .*no slot.*\(1 more line is wrong\)"),
+        (b"a {}\n\n{foo} {}\n", "a.txt", "line 3: .*brace"),
+        (b"a {}\nb\x00 {}\n", "a.txt", r"line 2: character 2 is U\+0000"),
+        (b"a {}\nb\r{}\n", "a.txt", r"line 2: character 2 is U\+000D"),
+        (b"a {}\n\xff {}\n", "a.txt", "line 2: byte 6 is not UTF-8"),
+        ("a {}".encode("utf-16"), "a.txt", "line 1: byte 1 is not UTF-8"),
+        (b'["a {}",\n "b {}",\n oops]', "a.json", "line 3: is not JSON"),
+        (b'["a {}",\n "b {}"', "a.txt", "line 2: is not JSON"),
+        (b'{"a": "b {}"}', "a.json", "line 1: is JSON but not a list"),
+        (b'["a {}",\n\n 7]', "a.json", "line 3: item 2 is a number, not a string"),
+        (b'["a {}",\n{"template": "b {}"}]', "a.json", "line 2: item 2 is an object"),
+        (b'["a {}",\n"no slot here"]', "a.json", "line 2: .*no slot"),
+        (b"[" * 100_000, "a.json", "line 1: is not"),
+        (b"a {}\n" * 2_000_001, "a.txt", r"line \d+: the file is larger than 5,000,000 bytes"),
+    ],
+    ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else None,
+)
+def test_bad_files_are_named_with_the_line(tmp_path: Path, content: bytes, name: str, message: str) -> None:
+    """Every message names the file and the line, and says what is wrong."""
+    with pytest.raises(PoolError, match=rf"{name}: {message}"):
+        read(tmp_path, content, name)
+
+
+def test_missing_files_and_folders_are_errors_with_the_path(tmp_path: Path) -> None:
+    """A path that is not a readable file is said to be so."""
+    with pytest.raises(PoolError, match=r"nowhere\.txt: cannot be read: No such file"):
+        read_file(tmp_path / "nowhere.txt", KIND)
+    with pytest.raises(PoolError, match="is not a file"):
+        read_file(tmp_path, KIND)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(
+    st.one_of(
+        st.binary(max_size=80),
+        st.text(max_size=80).map(lambda t: t.encode("utf-8", "surrogatepass")),
+        st.lists(
+            st.sampled_from(["[", "]", '"', ",", "{}", "a ", "\n", "\\", "7", "{", "}", ":", "#"]),
+            max_size=25,
+        ).map(lambda pieces: "".join(pieces).encode()),
+    )
+)
+def test_any_bytes_give_templates_or_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    """Fuzzing: nothing but PoolError comes out, and it names the file and a line."""
+    message = ""
+    found = []
+    try:
+        found = read(tmp_path, content)
+    except PoolError as error:
+        message = str(error)
+    assert found or "pool.txt: line " in message
+
+
+@given(st.lists(st.sampled_from(BUILT_IN), min_size=1, max_size=30))
+def test_lines_and_json_agree(tmp_path_factory: pytest.TempPathFactory, templates: list[str]) -> None:
+    """The same templates in either form are the same list, in order."""
+    folder = tmp_path_factory.mktemp("pool")
+    assert read(folder, "\n".join(templates)) == read(folder, json.dumps(templates, indent=1)) == templates
+
+
+def test_draws_depend_on_the_generator_alone_and_do_not_repeat() -> None:
+    """The same seed draws the same templates; another seed others; none twice."""
+    first = draw(POOL, 100, random.Random(1))
+    assert first == draw(POOL, 100, random.Random(1))
+    assert first != draw(POOL, 100, random.Random(2))
+    assert len({template.key for template in first}) == 100
+    assert draw([[Template("{}")]], 1, random.Random(0)) == [Template("{}")]
+
+
+@pytest.mark.parametrize("n", [0, -1, len(BUILT_IN) + 1])
+def test_a_draw_outside_the_pool_is_refused(n: int) -> None:
+    """More templates than there are cannot be drawn, and the size is said."""
+    with pytest.raises(PoolError, match=f"cannot draw {n} from a pool of {len(BUILT_IN)}"):
+        draw(POOL, n, random.Random(0))
+
+
+GROUPS = [[Template.parse(f"{kind} {number} {{}}") for number in range(30)] for kind in ("a", "b", "c", "d")]
+
+
+def test_a_varied_draw_takes_from_every_group_in_turn() -> None:
+    """As many of each as can be, none twice, decided by the stream."""
+    drawn = draw(GROUPS, 10, random.Random(1))
+    assert drawn == draw(GROUPS, 10, random.Random(1)) != draw(GROUPS, 10, random.Random(2))
+    assert len(set(drawn)) == 10
+    assert sorted(sum(one in group for one in drawn) for group in GROUPS) == [2, 2, 3, 3]
+
+
+def test_a_varied_draw_prefers_words_that_were_not_drawn() -> None:
+    """Of one group with two words, neither comes thrice before the other has come."""
+    group = [Template.parse(f"{word} {{}} {number}") for word in ("red", "blue") for number in range(20)]
+    drawn = draw([group, []], 10, random.Random(3))
+    assert 3 <= sum("red" in one.text for one in drawn) <= 7
+
+
+def test_a_varied_draw_may_take_all_and_no_more() -> None:
+    """Groups that are used up are passed over."""
+    groups = [GROUPS[0], [], GROUPS[1][:1]]
+    assert len(set(draw(groups, 31, random.Random(1)))) == 31
+    for wanted in (0, 32):
+        with pytest.raises(PoolError, match="from a pool of 31: ask for 1 to 31"):
+            draw(groups, wanted, random.Random(1))
