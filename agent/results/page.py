@@ -293,7 +293,7 @@ def _cards(view: RunView) -> list[Card]:
     return [*found, ("ensemble", _text(getattr(result.ensemble, split), view), split)]
 
 
-def _origin(row: Row | Ancestor) -> str:
+def _origin(row: Row) -> str:
     """Return where a template was found, and who made it."""
     where = f"conversation {row.conversation}, round {row.round}" if row.conversation else "starting template"
     by = f", {'the LLM' if row.source == LLM else row.source}" if row.conversation and row.source else ""

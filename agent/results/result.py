@@ -156,10 +156,10 @@ class Row:
         views: Accuracy on augmented copies of the training and validation images; None without any.
     """
 
-    rank: int
+    rank: int = 0
     template: str
     train: float
-    val: float | None
+    val: float | None = None
     restart: int
     conversation: int
     round: int
