@@ -70,7 +70,6 @@ def new_run_dir(config: SearchConfig) -> Path:
 
 
 def _is_made(folder: Path) -> bool:
-    """Make a folder; return False if it exists already."""
     try:
         folder.mkdir()
     except FileExistsError:
@@ -266,7 +265,7 @@ def stored_config(
     return build([(f"the run {run_dir}", _manifest(run_dir)["config"]), (place, changes or {})])
 
 
-def stored_given(run_dir: Path) -> Mapping[str, str]:
+def stored_user_objects(run_dir: Path) -> Mapping[str, str]:
     """Return the objects from Python that replaced settings of a run: ``module.Class`` by kind.
 
     Raises:
