@@ -10,14 +10,13 @@ from ...evaluator.scoring import Confusion, Score
 from ...prompts.requests import BEST_SHOWN, Outcome
 from ..config.llm_name import style_of
 from ..config.schema import SearchConfig
-from ..llm.types import ChatRequest
+from ..llm.chat import ChatRequest
 from ..methods.base import Feedback, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS
 from ..position import Position
-from ..rates import PICODOLLARS
+from ..rates import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool, read_wordings
-from ..token_usage import TokenUsage
 from .longest import CHARACTERS_A_TOKEN, requests_of
 from .plan import iterated, pace_minutes, prices_of
 from .rehearsal import Rehearsed

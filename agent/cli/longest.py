@@ -14,8 +14,8 @@ from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ...prompts.wording import Wordings
 from ..config.llm_name import Style, style_of
 from ..config.schema import SearchConfig
-from ..llm.member import MORE_TOKENS
-from ..llm.types import ChatRequest
+from ..llm.chat import ChatRequest
+from ..llm.pool import MORE_TOKENS
 from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, Steps, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS

@@ -7,13 +7,11 @@ from typing import Any, TypeVar
 
 from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
 from ..config.schema import SearchConfig
-from ..llm.member import MORE_TOKENS
-from ..llm.price_table import priced
-from ..llm.usage import Price
+from ..llm.cost import Tariff, find_price
+from ..llm.pool import MORE_TOKENS
 from ..methods.registry import METHODS
-from ..rates import PICODOLLARS
+from ..rates import PICODOLLARS, TokenUsage
 from ..search.inputs import read_pool
-from ..token_usage import TokenUsage
 from .longest import longest_requests
 from .output import print_json, print_text
 
@@ -127,16 +125,16 @@ def iterated(config: SearchConfig, requests: Sequence[int]) -> int:
     return config.restarts * config.conversations * a_conversation
 
 
-def prices_of(config: SearchConfig) -> list[Price] | None:
+def prices_of(config: SearchConfig) -> list[Tariff] | None:
     """Return the price of every endpoint; None where one is not known."""
     asked = config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),)
     prices = [
-        priced(
+        find_price(
             one.price or config.price,
             one.base_url,
             one.model or config.llm or "",
             one.service_tier or config.service_tier,
-        )[0]
+        )
         for one in asked
     ]
     known = [price for price in prices if price is not None]
@@ -151,7 +149,7 @@ def _cost(config: SearchConfig, calls: int, tokens: int, longest: int) -> float 
     return round(_least(worst / PICODOLLARS, config.max_cost), 6)
 
 
-def _most(price: Price, calls: int, prompt: int, answers: int, *, longest: int) -> float:
+def _most(price: Tariff, calls: int, prompt: int, answers: int, *, longest: int) -> float:
     """Return what calls cost at most in picodollars, at what is asked of the longest of them."""
     call = price.most(TokenUsage())
     with_prompt = price.most(TokenUsage(longest))

@@ -15,7 +15,7 @@ from ..config.schema import SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events import Bus, Event, Listener, RunOpened, SearchStopped
-from ..llm.dialects.keys import is_azure
+from ..llm.headers import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
 from ..search.allowance import LIMITS
 from ..search.session import Session

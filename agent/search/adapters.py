@@ -12,10 +12,10 @@ from typing import Any
 from ...evaluator.errors import ConfigError, PromptclimbError
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
-from ..errors import FatalChatError, TransientChatError, UselessAnswerError
-from ..llm.types import ChatAnswer, ChatRequest
+from ..errors import FatalChatError, TransientChatError, UnusableAnswerError
+from ..llm.chat import ChatAnswer, ChatRequest
+from ..rates import TokenUsage
 from ..text import whole_characters
-from ..token_usage import TokenUsage
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit, GeneratorExit)  # fmt: skip
@@ -65,7 +65,7 @@ class GivenChat:
         Raises:
             TransientChatError: It failed in a way that may pass: whatever it raises that is not ours, but for
                 mistakes in a program.
-            UselessAnswerError: It answers None.
+            UnusableAnswerError: It answers None.
             FatalChatError: There is a mistake in it, it asks to leave the program, or what it answers is
                 neither a text nor an answer.
         """
@@ -104,7 +104,7 @@ class GivenChat:
 
     def _checked(self, answer: Any, request: ChatRequest) -> ChatAnswer:
         if answer is None:
-            raise UselessAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
+            raise UnusableAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
         if isinstance(answer, str) and not self._takes_request:
             return ChatAnswer(text=whole_characters(answer), model=request.model)
         if not isinstance(answer, ChatAnswer):

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from ...evaluator.counts import counted, enumerated
 from ..config.schema import SearchConfig
 from ..llm.budget import Budget, Limits
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Spent
 from ..results.result import SearchResult
 from ..results.run_dir import STORE
 from ..store import Store
@@ -40,7 +40,7 @@ class Allowance:
         self._reached: set[str] = set()
 
     @cached_property
-    def _used(self) -> dict[Path, Usage]:
+    def _used(self) -> dict[Path, Spent]:
         return {store.parent: _used(store.parent) for store in sorted(self._folder.glob(f"*/{STORE}"))}
 
     def share(self, config: SearchConfig) -> SearchConfig:
@@ -118,6 +118,6 @@ def _limited(config: SearchConfig) -> bool:
     return Limits.of(config) != Limits()
 
 
-def _used(run_dir: Path) -> Usage:
+def _used(run_dir: Path) -> Spent:
     with Store.open(run_dir) as store:
         return store.usage

@@ -158,7 +158,7 @@ async def with_fallback(
         return config, {}
     if FALLBACK in (begun or {}):
         return without_llm(config), {}
-    from ..llm.local import is_available, make_loaded, make_ready
+    from ..llm.local_server import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
     if is_available(llm) is None:
@@ -179,7 +179,7 @@ def fallen_back(config: SearchConfig, begun: Mapping[str, Any] = MappingProxyTyp
     """Return the same config as far as it is known in this process; nothing is fetched."""
     if not may_fall_back(config):
         return config
-    from ..llm.local import is_available
+    from ..llm.local_server import is_available
 
     usable = FALLBACK not in begun and is_available(config.llm or "") is None
     return config if usable else without_llm(config)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import RequestFailedError, StoreMismatchError, UselessAnswerError
-from ..llm.endpoint import Asker
-from ..llm.types import ChatAnswer, ChatRequest
+from ..errors import RequestFailedError, StoreMismatchError, UnusableAnswerError
+from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
 from ..store import Store
@@ -95,7 +94,7 @@ class Journal:
             try:
                 reply = await self._asker.ask(request)
             except RequestFailedError as error:
-                useless = error.__cause__ if isinstance(error.__cause__, UselessAnswerError) else None
+                useless = error.__cause__ if isinstance(error.__cause__, UnusableAnswerError) else None
                 skip = _Skip(request.hash, str(error), useless=useless is not None)
                 self._skipped.append((position, skip))
                 if useless is not None:

@@ -32,7 +32,7 @@ from ..events import (
     StartingTemplatesDrawn,
     StartingTemplatesScored,
 )
-from ..llm.types import ChatAnswer, ChatRequest
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Memory
 from ..methods.registry import METHODS

@@ -11,9 +11,9 @@ from ...prompts.kinds import Candidate
 from ...prompts.wording import Wordings
 from ..config.schema import SearchConfig
 from ..events import BatchScored, Listener, SearchStopped
+from ..llm.ask import Proposer
 from ..llm.budget import Budget, Limits
-from ..llm.endpoint import Endpoint
-from ..llm.proposer import Proposer
+from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..position import rng_for
 from ..stop import Stop
@@ -144,6 +144,6 @@ class RunningRestarts:
             give_up_after_s=60 * config.give_up_after,
             has_answers=next(store.answers(), None) is not None,
             ledger=store,
-            tell=self.emit,
+            emit=self.emit,
             rng=rng_for(config.seed, "jitter"),
         )

@@ -19,8 +19,8 @@ from ..config.schema import SearchConfig
 from ..config.sources import absolute, to_toml
 from ..events import Bus, SearchFinished
 from ..events.trackers.known import check_trackers
-from ..llm.endpoint import Endpoint
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
+from ..llm.pool import Endpoint
 from ..results.details import Details
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -211,7 +211,7 @@ class Session:
                 chat=None if self.chat is None else GivenChat(self.chat, scrub=self._private.scrub),
                 stop=self.stop,
                 scrubber=scrubber,
-                tell=self.emit,
+                emit=self.emit,
             )
         )
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from ...evaluator.scoring import EvaluatorInfo, TemplateScorer
 from ..config.schema import SearchConfig
-from ..llm.endpoint import Asker, Endpoint
+from ..llm.chat import Asker
+from ..llm.pool import Endpoint
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 
 

@@ -16,7 +16,7 @@ from ...evaluator.open import check_openable
 from ..config.schema import SearchConfig
 from ..errors import StoreError, StoreLockedError, StoreMismatchError
 from ..events.trackers.known import check_trackers
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Spent
 from ..results.result import SearchResult
 from ..results.run_dir import STORE, read_result
 from ..store import Store
@@ -188,7 +188,7 @@ def as_it_is(cell: Cell, reason: str) -> Found:
     return Stopped(reason, _usage(cell)) if (cell.run_dir / STORE).exists() else NotRun(reason)
 
 
-def _usage(cell: Cell) -> Usage:
+def _usage(cell: Cell) -> Spent:
     """Return what a search without a result has used, as far as its store tells."""
     try:
         with Store.open(cell.run_dir) as store:

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeAlias
 from ...evaluator.errors import UsageError
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError
-from ..llm.usage import NOTHING, Usage
+from ..llm.cost import NOTHING, Spent
 from ..results.result import UNOPENED, SearchResult
 from ..secrets import Scrubber, secrets_named_in
 
@@ -43,7 +43,7 @@ class Stopped:
     """
 
     reason: str
-    usage: Usage = NOTHING
+    usage: Spent = NOTHING
     status: ClassVar[str] = "stopped"
 
     @property
@@ -57,7 +57,7 @@ Found: TypeAlias = SearchResult | NotRun | Stopped
 """What came of a search."""
 
 
-def stopped_by(error: Exception, usage: Usage = NOTHING) -> Stopped:
+def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
     """Return what an error leaves of a search: its message as a line without secrets."""
     said = " ".join(str(error).split()) or type(error).__name__
     return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(said), usage)

@@ -17,9 +17,9 @@ from promptclimb.agent.events import (
     BatchScored,
     ChatFailed,
     DefaultTemplateScored,
-    EndpointBack,
     EndpointRemoved,
-    EndpointSetAside,
+    EndpointResumed,
+    EndpointSuspended,
     Event,
     GaveUp,
     ImagesEncoded,
@@ -27,7 +27,6 @@ from promptclimb.agent.events import (
     Noted,
     Paused,
     RestartFinished,
-    Rested,
     RetryScheduled,
     RoundFinished,
     RoundSkipped,
@@ -37,6 +36,7 @@ from promptclimb.agent.events import (
     StartingTemplatesScored,
     TemplateScored,
     UsageChanged,
+    WaitCapped,
 )
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import Ensemble, Llm, SearchResult, Usage
@@ -194,17 +194,17 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
             "http://h/v1 is not used any more (no quota); no endpoint is left",
         ),
         (
-            EndpointSetAside(endpoint="http://h/v1", message="the endpoint answers 500: no", wait_s=1.0),
+            EndpointSuspended(endpoint="http://h/v1", message="the endpoint answers 500: no", wait_s=1.0),
             "http://h/v1 fails (the endpoint answers 500: no); the other endpoints are asked in its place",
         ),
-        (EndpointBack(endpoint="http://h/v1"), "http://h/v1 answers again"),
+        (EndpointResumed(endpoint="http://h/v1"), "http://h/v1 answers again"),
         (
             AnswerTokensRaised(endpoint="http://h/v1", before=512, now=2048),
             "http://h/v1 used up 512 tokens before an answer began: 2,048 are allowed there from now on "
             "(--answer-tokens)",
         ),
         (
-            Rested(endpoint="http://h/v1", asked_s=3600.0, wait_s=120.0),
+            WaitCapped(endpoint="http://h/v1", asked_s=3600.0, wait_s=120.0),
             "http://h/v1 asks for a wait of 3,600 s; it is tried again in 120 s",
         ),
         (

@@ -15,10 +15,10 @@ from promptclimb.agent.cli.expected import expected
 from promptclimb.agent.cli.longest import LONGEST_NAME, LONGEST_WORD, longest_requests
 from promptclimb.agent.cli.plan import plan, plan_of_suite
 from promptclimb.agent.cli.rehearsal import Rehearsed
-from promptclimb.agent.errors import UselessAnswerError
-from promptclimb.agent.llm.member import MORE_TOKENS
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.token_usage import TokenUsage
+from promptclimb.agent.errors import UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.pool import MORE_TOKENS
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
 from promptclimb.prompts.requests import MOST_NAMES
@@ -69,7 +69,7 @@ class Winning:
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         """Bill the most that a request can cost."""
         if self._thinks and request.max_tokens < 512 * MORE_TOKENS:
-            raise UselessAnswerError("all was thinking", reason="length", usage=TokenUsage())
+            raise UnusableAnswerError("all was thinking", reason="length", usage=TokenUsage())
         lines = [long_template(next(self._numbers)) for _ in range(5)]
         lines += [f"{next(self._numbers)} " + "without a slot " * 12 for _ in range(10)]
         text = "".join(f"- {line}\n" for line in lines)

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig
-from promptclimb.agent.llm.endpoint import Reply
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NO_BILL
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.sharing import shared
 from promptclimb.evaluator.fakes import FakeEvaluator
 
@@ -24,9 +23,9 @@ class Counting:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         self.asked += 1
-        return Reply(ChatAnswer(text=f"- a {{}} {self.asked}"), NO_BILL, "fake")
+        return BilledAnswer(ChatAnswer(text=f"- a {{}} {self.asked}"), NO_BILL, "fake")
 
 
 @pytest.mark.parametrize(
