@@ -59,7 +59,7 @@ HOSTILE = StartingTemplatesScored(position=Position(1), templates=5, best=EVIL, 
 
 USED = UsageChanged(
     calls=7, failed_calls=0, retries=0, prompt_tokens=900, completion_tokens=100, cost_usd=0.05,
-    doubtful_tokens=0,
+    estimated_tokens=0,
     left={"calls": 3.0, "minutes": 2.5, "cost_usd": 0.45},
 )  # fmt: skip
 
@@ -145,7 +145,7 @@ def test_what_is_spent_and_left_can_be_read_at_80_columns() -> None:
     display = Display(console, clock=itertools.count().__next__)
     used = UsageChanged(
         calls=1234, failed_calls=3, retries=2, prompt_tokens=123456, completion_tokens=234567, cost_usd=1.25,
-        doubtful_tokens=42839, cached_tokens=100000,
+        estimated_tokens=42839, cached_tokens=100000,
         left={"calls": 3766.0, "tokens": 642000.0, "minutes": 92.5, "cost_usd": 3.45},
     )  # fmt: skip
     with display:

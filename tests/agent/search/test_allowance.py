@@ -152,7 +152,7 @@ def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
     assert chat.calls == 0
 
 
-def test_interrupted_runs_and_doubtful_costs_count(tmp_path: Path) -> None:
+def test_interrupted_runs_and_estimated_costs_count(tmp_path: Path) -> None:
     """What a killed run had in flight may have been billed; each run is told of the others alone."""
     used(
         tmp_path / "s1",
