@@ -1,4 +1,4 @@
-"""What configs are made of: fields that know their help text, and errors that say which field is wrong."""
+"""Declare settings as fields that know their help, scope and effect, and explain wrong values."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from inspect import get_annotations
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 
 from .errors import ConfigError
 
-Group = Literal["task", "llm", "search", "pace", "limits", "run"]
-"""The headings of ``--help`` that a field may stand under."""
+Group = Literal["Data", "Model", "LLM", "Search", "Limits", "Output"]
+"""The headings of ``--help-all``, in this order."""
+Scope = Literal[
+    "few-shot sample", "reading images", "choice of templates", "CLIP models", "endpoints", "local LLM"
+]
+"""What a setting has an effect on; "endpoints" means each endpoint of a pool that has no value of its own."""
 
 MOST_PROBLEMS = 5
+_DERIVED = "?"
 BY_CONTENT = "(a file or folder, by its content)"
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
@@ -31,58 +38,60 @@ _OPTION = re.compile(
 _RESUME = re.compile(r"`resume (?P<run_dir>[^`]+)`")
 
 
-class About(TypedDict):
-    """What a field says of itself besides its type, its default and its description.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """The declaration of one setting.
 
     Attributes:
-        group: The heading that it stands under in ``--help``.
+        help: One line for ``--help``.
+        default: Its value if it is not given.
+        name: The field's name, which is its name in TOML and, in capitals, in the environment.
+        flag: The command line's name; empty for a setting that is no option.
+        group: The heading it stands under.
         decides: Whether it decides the result.
-        flag: The option's name where it is not the field's; empty for a field that is no option.
-        show: How the value is written in ``--help``.
-        technical: Whether it is left out of what is written down, unless it was set.
+        resumable: Whether it may change on resume; "more": it may only grow.
+        applies_to: What it has an effect on; empty for every search.
+        first: Its place on the short ``--help``; 0 if it is only on ``--help-all``.
+        show: How the value is written in ``--help``; empty for a switch.
+        aliases: Earlier names, which still work and are not shown.
+        reads: Whether it may name a file or folder that is read.
+        from_data: Whether the data decide its default.
+        technical: Whether it is set from Python only, and written to a run's files only if it was set.
     """
 
-    group: Group
-    decides: bool
-    flag: str | None
-    show: str
-    technical: bool
+    help: str
+    default: Any
+    name: str = ""
+    flag: str = _DERIVED
+    group: Group = "Model"
+    decides: bool = False
+    resumable: Literal["yes", "no", "more"] | None = None
+    applies_to: tuple[Scope, ...] = ()
+    first: int = 0
+    show: str = _DERIVED
+    aliases: tuple[str, ...] = ()
+    reads: Literal["", "file", "folder", "file or folder"] = ""
+    from_data: bool = False
+    technical: bool = False
 
 
-def setting(
-    default: Any,
-    description: str,
-    group: Group,
-    *,
-    decides: bool = False,
-    flag: str | None = None,
-    show: str = "",
-    **rules: Any,
-) -> Any:
-    """Return a field with what the command line needs to know of it.
+_DECLARED = frozenset(field.name for field in fields(Option))
 
-    Args:
-        default: Its value when nothing is said; ``...`` where something must be.
-        description: One line for ``--help``.
-        group: The heading that it stands under.
-        decides: Whether it decides the result.
-        flag: The option's name where it is not the field's; empty for none.
-        show: How the value is written in ``--help``.
-        rules: pydantic's own (``ge``, ``gt``, ``repr`` …).
+
+def setting(default: Any, help: str, **about: Any) -> Any:
+    """Return a pydantic field with its declaration.
+
+    ``about`` are attributes of ``Option`` and pydantic's own rules (``ge``, ``repr`` …). What is not given
+    follows from the field: its flag from its name, how it is shown from its type, its group from its class.
     """
-    extra = About(group=group, decides=decides, flag=flag, show=show, technical=False)
-    return Field(default, description=description, json_schema_extra=cast("Any", extra), **rules)
+    rules = {name: about.pop(name) for name in about.keys() - _DECLARED}
+    option = Option(default=default, help=help, **about)
+    return Field(default, description=help, json_schema_extra=cast("Any", {"option": option}), **rules)
 
 
-def technical(default: Any, description: str, **rules: Any) -> Any:
-    """Return a field that only a program sets: it has no flag and does not decide the result."""
-    extra = About(group="task", decides=False, flag="", show="", technical=True)
-    return Field(default, description=description, json_schema_extra=cast("Any", extra), **rules)
-
-
-def about(field: FieldInfo) -> About:
-    """Return what ``setting`` noted of a field."""
-    return cast("About", field.json_schema_extra)
+def technical(default: Any, help: str, **rules: Any) -> Any:
+    """Return a field that is set from Python only and does not decide the result."""
+    return setting(default, help, flag="", technical=True, **rules)
 
 
 class Settings(BaseModel):
@@ -92,22 +101,23 @@ class Settings(BaseModel):
         ConfigError: A value is wrong or a name is unknown; pydantic's ``ValidationError`` is its cause.
     """
 
+    group: ClassVar[Group] = "Model"
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         validate_default=True,
         hide_input_in_errors=True,
-        allow_inf_nan=False,  # what is written down is JSON, which knows neither
+        allow_inf_nan=False,  # JSON, in which it is written to a run's files, knows neither
     )
 
-    if not TYPE_CHECKING:  # a checker sees the fields, as pydantic tells them
+    if not TYPE_CHECKING:  # a checker sees the fields, as pydantic shows them
 
         def __init__(self, **values: Any) -> None:
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                fields = type(self).model_fields
-                raise ConfigError(in_python(_explained(error, values, fields), fields)) from error
+                options = options_of(type(self))
+                raise ConfigError(in_python(_explained(error, values, options), options)) from error
 
     @field_validator("*", mode="before")
     @classmethod
@@ -117,18 +127,54 @@ class Settings(BaseModel):
             raise ValueError("true and false do not stand here")
         return value
 
-    @classmethod
-    def deciding(cls) -> tuple[str, ...]:
-        """Return the names of the fields that decide the result."""
-        return tuple(name for name, field in cls.model_fields.items() if about(field)["decides"])
-
-    def identity(self) -> dict[str, Any]:
-        """Return the fields that decide the result, as JSON values.
+    def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
+        """Return the settings that decide the result, as JSON values.
 
         A file or a folder decides by its content, which hashes stand for, and not by where it lies.
+
+        Args:
+            without: Leave out the settings that apply to this.
         """
-        found = self.model_dump(mode="json", include=set(self.deciding()))
+        deciding = {
+            name
+            for name, option in options_of(type(self)).items()
+            if option.decides and without not in option.applies_to
+        }
+        found = self.model_dump(mode="json", include=deciding)
         return {name: _without_place(value) for name, value in found.items()}
+
+
+@cache
+def options_of(kind: type[Settings]) -> Mapping[str, Option]:
+    """Return the declarations of a kind of settings, by name."""
+    found: dict[str, Option] = {}
+    for name, field in kind.model_fields.items():
+        option: Option = cast("Any", field.json_schema_extra)["option"]
+        owner = next(one for one in kind.__mro__ if name in get_annotations(one))
+        flag = name.replace("_", "-") if option.flag == _DERIVED else option.flag
+        found[name] = replace(
+            option,
+            name=name,
+            flag=f"--{flag}" if flag else "",
+            group=cast("type[Settings]", owner).group,
+            resumable=option.resumable or ("no" if option.decides else "yes"),
+            show=_shape(field.annotation, option) if option.show == _DERIVED else option.show,
+        )
+    return MappingProxyType(found)
+
+
+def _shape(annotation: Any, option: Option) -> str:
+    """Return how a value is written in ``--help``, by its type."""
+    kinds = [one for one in get_args(annotation) if one is not type(None)] or [annotation]
+    words = [word for one in (annotation, *kinds) for word in get_args(one) if isinstance(word, str)]
+    if words or bool in kinds:
+        return "|".join(words)
+    return "N" if {int, float} & set(kinds) else "FILE" if option.reads == "file" else "DIR"
+
+
+def applying_to(kind: type[Settings], scope: Scope) -> tuple[str, ...]:
+    """Return the names of the settings that apply to a scope."""
+    return tuple(name for name, option in options_of(kind).items() if scope in option.applies_to)
 
 
 def _without_place(value: Any) -> Any:
@@ -142,7 +188,7 @@ def _without_place(value: Any) -> Any:
 
 
 def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Say what is wrong with values that a program gave: fields are called by their names."""
+    """Say what is wrong with values from Python: fields are called by their names."""
 
     def one(part: Mapping[str, Any]) -> str:
         field = str(part["loc"][0]) if part["loc"] else ""
@@ -163,13 +209,13 @@ def _explained(error: ValidationError, values: Mapping[str, Any], names: Iterabl
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """Return a hint at the names that a mistyped one may mean; empty where none is like it."""
+    """Return a hint at the names that a mistyped one may mean; empty if none is like it."""
     found = difflib.get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def shown(value: object) -> str:
-    """Return how a value is written in a message: its middle left out where it is long; never raises."""
+    """Return how a value is written in a message, the middle left out if it is long; never raise."""
     try:
         return _SHOWN.repr(value)
     except ValueError:  # Python writes no number of more than some thousand digits
@@ -182,13 +228,13 @@ def plain(part: Mapping[str, Any]) -> str:
     if kind == "string_too_short" and not given:
         return "it is empty; give a value, or leave it out"
     if kind in _NUMBERS and isinstance(given, str):
-        return f"it is no {_NUMBERS[kind]}{_without_comma(given.strip(), kind)}"
+        return f"it is not a {_NUMBERS[kind]}{_without_comma(given.strip(), kind)}"
     message = str(part["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
 def _without_comma(given: str, kind: str) -> str:
-    """Return how a number with a comma is to be written; empty where there is none to see."""
+    """Return how a number with a comma is to be written; empty if it has none."""
     if "," not in given:
         return ""
     thousands = re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", given) is not None
@@ -215,26 +261,19 @@ def _as_argument(field: str, value: str | None) -> str:
     return f"{field}={value}" if value == value.upper() else f'{field}="{value}"'
 
 
-def flag_of(name: str, field: FieldInfo) -> str:
-    """Return the command line's name of a field; empty where it has none."""
-    flag = about(field)["flag"]
-    text = name.replace("_", "-") if flag is None else flag
-    return f"--{text}" if text else ""
+def in_python(message: str, options: Mapping[str, Option]) -> str:
+    """Return a message with fields in place of options: ``--shots 4`` is ``shots=4`` to a program.
 
-
-def in_python(message: str, fields: Mapping[str, FieldInfo]) -> str:
-    """Return a message with fields where it has options: ``--shots 4`` is ``shots=4`` to a program.
-
-    Messages are written once, for the command line; what is no option of a field stays as it is.
+    Messages are written once, for the command line; what is not the option of a field stays.
     """
-    names = {flag_of(name, field): name for name, field in fields.items()}
+    names = {option.flag: name for name, option in options.items()}
 
     def one(found: re.Match[str]) -> str:
         name, value = names.get(f"--{found['flag']}"), found["value"]
         if name is None:
             return found[0]
         if value is None:
-            return f"{name}=True" if fields[name].annotation is bool else name
+            return f"{name}=True" if isinstance(options[name].default, bool) else name
         return f"{name}={value}" if value.isdecimal() else _as_argument(name, value)
 
     return _RESUME.sub(lambda found: f"`resume({found['run_dir']!r})`", _OPTION.sub(one, message))
@@ -244,7 +283,7 @@ def known_name(what: str, name: str, names: Iterable[str]) -> str:
     """Return a name that is one of several.
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: It is not.
     """
     if name not in names:
         raise ValueError(f"unknown {what}{near(name, names)}; known are {', '.join(names)}")

@@ -27,7 +27,7 @@ from benchmarks.peers.grid import jobs, rows_asked
 from benchmarks.peers.hits import packed, unpacked
 from benchmarks.peers.job import INITIAL, PROPOSALS, ROWS, Job
 from benchmarks.peers.playing import ROOT, outcome, process_of, row_of
-from promptclimb.agent.config.initial import most_free
+from promptclimb.agent.config.schema import most_free
 from promptclimb.agent.store.lock import lock_folder
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.predicting_box import FACTORY, PredictingBox

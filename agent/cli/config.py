@@ -1,4 +1,4 @@
-"""``config``: a file of settings to begin with, or what is set and where each value comes from."""
+"""``config``: write a file of settings to begin with, or show each value and where it comes from."""
 
 from __future__ import annotations
 
@@ -9,20 +9,30 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
-from pydantic.fields import FieldInfo
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.settings import about
+from ...evaluator.settings import Option
 from ...evaluator.user_paths import user_path
-from ..config.schema import SearchConfig
-from ..config.sources import flag_of, from_sources, places_of
-from .options import HEADINGS, add_config_file, add_json, add_search_options, given_settings
-from .options import say_unknown_variables as say_unknown
+from ..config.schema import OPTIONS, SearchConfig
+from ..config.sources import from_sources, places_of
+from .options import (
+    GROUPS,
+    add_config_file,
+    add_json,
+    add_search_options,
+    given_settings,
+    say_unknown_variables,
+)
 from .output import print_json, print_text, program, say, say_refused, short_path
 
 if TYPE_CHECKING:
     from .parser import Commands
 
+EXAMPLES = """\
+examples:
+  promptclimb config --init settings.toml --data path/to/images --llm gpt-4o-mini
+  promptclimb config --show --config settings.toml
+"""
 POOL = """
 # Several endpoints as one pool, each with limits of its own; only in a file.
 # [[endpoints]]
@@ -34,7 +44,7 @@ POOL = """
 
 def config(arguments: argparse.Namespace) -> int:
     """Write a file of settings, or show what is set."""
-    say_unknown()
+    say_unknown_variables()
     if arguments.init is not None:
         return _init(arguments)
     found, lacking = _built(arguments)
@@ -43,8 +53,12 @@ def config(arguments: argparse.Namespace) -> int:
         values.pop("llm", None)
     origins = places_of(given_settings(arguments), os.environ, arguments.config_file)
     if arguments.as_json:
-        told = {name: (values.get(name), origins.get(name, "default")) for name in _shown()}
-        print_json({name: {"value": value, "from": place} for name, (value, place) in told.items()})
+        print_json(
+            {
+                one.name: {"value": values.get(one.name), "from": origins.get(one.name, "default")}
+                for one in _shown()
+            }
+        )
     else:
         print_text("".join(_lines(values, origins)))
     if lacking is not None:
@@ -53,38 +67,39 @@ def config(arguments: argparse.Namespace) -> int:
 
 
 def _built(arguments: argparse.Namespace) -> tuple[SearchConfig, str | None]:
-    """Return the config, and why a search would refuse it where nothing but an LLM is wanting.
+    """Return the config, and why a search would refuse it if only an LLM is missing.
 
     Raises:
         ConfigError: A setting is wrong.
     """
     flags, file = given_settings(arguments), arguments.config_file
     try:
-        return from_sources(flags, os.environ, file), None
+        return from_sources(flags, os.environ, file, report=lambda line: say(f"note: {line}")), None
     except ConfigError as error:
         if "llm" in places_of(flags, os.environ, file):
             raise
         return from_sources({**flags, "llm": "none"}, os.environ, file), str(error)
 
 
-def _shown() -> Iterator[str]:
-    """Yield the names of the settings that a user can give, heading by heading."""
-    fields = SearchConfig.model_fields
-    for group in HEADINGS:
-        yield from (name for name in fields if flag_of(name) and about(fields[name])["group"] == group)
-    yield "endpoints"
+def _shown() -> list[Option]:
+    """Return the settings that a user can give, group by group; the table of endpoints at the end."""
+    given = [one for one in OPTIONS.values() if one.flag]
+    return [*sorted(given, key=lambda one: GROUPS.index(one.group)), OPTIONS["endpoints"]]
 
 
 def _lines(values: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[str]:
-    rows = [(name, _toml(name, values[name]) if name in values else f"# {name} =") for name in _shown()]
-    width = min(max(len(text) for _name, text in rows), 40)
+    rows = [
+        (one, _toml(one.name, values[one.name]) if one.name in values else f"# {one.name} =")
+        for one in _shown()[:-1]
+    ]
+    width = min(max(len(text) for _one, text in rows), 40)
     heading = ""
-    for name, text in rows[:-1]:
-        group = about(SearchConfig.model_fields[name])["group"]
-        if group != heading:
-            yield f"{chr(10) if heading else ''}# {HEADINGS[group]}\n"
-            heading = group
-        yield f"{text:{width}}  # {origins.get(name, 'default' if name in values else 'not set')}\n"
+    for one, text in rows:
+        if one.group != heading:
+            yield f"{chr(10) if heading else ''}# {one.group}\n"
+            heading = one.group
+        place = origins.get(one.name, "default" if one.name in values else "not set")
+        yield f"{text:{width}}  # {place}\n"
     if pool := values.get("endpoints"):
         yield f"\n# from {origins['endpoints']}\n{tomli_w.dumps({'endpoints': pool})}"
 
@@ -107,45 +122,40 @@ def _init(arguments: argparse.Namespace) -> int:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(
-            f"--init {path}: it is there already, and is not written over; name another"
-        ) from None
+        raise ConfigError(f"--init {path}: it exists and is not overwritten; name another file") from None
     except OSError as error:
         raise ConfigError(f"--init {path}: it cannot be written ({error.strerror or error})") from error
     command = f"{program()} search --config {shlex.quote(short_path(path))}"
-    say(f"{short_path(path)} is written; uncomment what you want, then: {command}")
+    say(f"{short_path(path)} is written. Uncomment what you want, then: {command}")
     return 0
 
 
 def _template(given: Mapping[str, Any]) -> Iterator[str]:
     yield "# Settings of promptclimb, for `search --config FILE`; the environment and flags win over them.\n"
-    yield "# What begins with # is off; what is shown there is the default, or what could be written.\n"
+    yield "# A line that begins with # is off; it shows the default, or what could be written.\n"
     heading = ""
-    for name in _shown():
-        field = SearchConfig.model_fields[name]
-        if name == "endpoints":
-            continue
-        if (group := about(field)["group"]) != heading:
-            heading = group
-            yield f"\n# ---- {HEADINGS[group]} ----\n"
-        yield f"\n# {field.description}\n"
-        yield f"{_toml(name, given[name])}\n" if name in given else f"# {_example(name, field)}\n"
+    for one in _shown()[:-1]:
+        if one.group != heading:
+            heading = one.group
+            yield f"\n# ---- {heading} ----\n"
+        yield f"\n# {one.help}\n"
+        yield f"{_toml(one.name, given[one.name])}\n" if one.name in given else f"# {_example(one)}\n"
     yield POOL
 
 
-def _example(name: str, field: FieldInfo) -> str:
+def _example(option: Option) -> str:
     """Return how a setting is written, with its default if it has one."""
-    if field.default is not None:
-        return _toml(name, field.default)
-    show = about(field)["show"].strip("[]") or "VALUE"
-    numbers = {"int", "float"} & set(str(field.annotation).split(" | "))
-    return f"{name} = {show}" if numbers else _toml(name, show)
+    if option.default is not None:
+        return _toml(option.name, option.default)
+    show = option.show.strip("[]")
+    numbers = {"int", "float"} & set(str(SearchConfig.model_fields[option.name].annotation).split(" | "))
+    return f"{option.name} = {show}" if numbers else _toml(option.name, show)
 
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``config``."""
     parser = commands.add_parser(
-        "config", help=line, usage="%(prog)s (--init FILE.toml | --show) [OPTION ...]"
+        "config", help=line, usage="%(prog)s (--init FILE.toml | --show) [OPTION ...]", description=EXAMPLES
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -154,9 +164,9 @@ def add_parser(commands: Commands, line: str) -> None:
     what.add_argument(
         "--show",
         action="store_true",
-        help="say what is set, and where each value comes from",
+        help="show each value, and where it comes from",
     )
-    add_search_options(parser)
+    add_search_options(parser, first=())
     add_config_file(parser)
     add_json(parser)
     parser.set_defaults(run=config)

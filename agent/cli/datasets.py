@@ -1,4 +1,4 @@
-"""``datasets``: what is known, or one few-shot split."""
+"""``datasets``: list the data sets that have a name, or show one few-shot split."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...evaluator.counts import counted
+from ...evaluator.settings import applying_to
+from ..config.schema import OPTIONS, SearchConfig
 from .options import add_json, add_search_options, given_spec
 from .output import print_json, print_table, say
 
@@ -16,23 +18,15 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 
-_NOT_SHOWN = (
-    "data",
-    "model",
-    "pretrained",
-    "objective",
-    "views",
-    "precision",
-    "device",
-    "on_bad_image",
-    "ray",
-    "evaluator",
-)
-"""Settings that say nothing about a split."""
+EXAMPLES = """\
+examples:
+  promptclimb datasets
+  promptclimb datasets path/to/images --shots 4
+"""
 
 
 def datasets(arguments: argparse.Namespace) -> int:
-    """List what is known, or show one few-shot split."""
+    """List the data sets that have a name, or show one few-shot split."""
     from ...evaluator.datasets.checks import check_readable
     from ...evaluator.datasets.loading import known, load_data
     from ...evaluator.datasets.values import describe
@@ -80,9 +74,12 @@ def _split_table(document: dict[str, Any]) -> None:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``datasets``."""
-    parser = commands.add_parser("datasets", help=line, usage="%(prog)s [OPTION ...] [NAME|DIR]")
+    parser = commands.add_parser(
+        "datasets", help=line, usage="%(prog)s [OPTION ...] [NAME|DIR]", description=EXAMPLES
+    )
     parser.add_argument("dataset", nargs="?", metavar="NAME|DIR")
     parser.add_argument("--split", choices=("test",), help="show the test images too")
-    add_search_options(parser, groups=("task",), leave_out=_NOT_SHOWN)
+    leave_out = ("data", *applying_to(SearchConfig, "reading images"))
+    add_search_options(parser, groups=("Data",), leave_out=leave_out, first=OPTIONS)
     add_json(parser)
     parser.set_defaults(run=datasets)

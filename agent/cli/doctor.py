@@ -1,4 +1,4 @@
-"""``doctor``: what works on this machine, and what to do about what does not."""
+"""``doctor``: check what works on this machine, and say what to do about what does not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import importlib.util
 import os
 import platform
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
@@ -29,60 +28,43 @@ from .output import print_json, print_text
 if TYPE_CHECKING:
     from .parser import Commands
 
-State = Literal["ok", "note", "wrong"]
+Found = tuple[Literal["ok", "note", "wrong"], str]
+"""The state of what was checked, and a line about it."""
 PATIENCE_S = 60.0
-"""What an endpoint gets in all."""
+"""Seconds that an endpoint gets in all."""
 LIST_S = 20.0
-"""What of that its list of models gets, which it need not have."""
+"""Seconds of these that its list of models gets, which it need not have."""
 _PACKAGES = ("torch", "open_clip_torch", "openai", "aiohttp", "diskcache", "pydantic", "rich", "structlog")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the doctor's."""
-
-    what: str
-    state: State
-    text: str
 
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Check the installation; exit code 1 if something that every search needs is broken."""
-    url = given_settings(arguments).get("base_url") or os.environ.get("OPENAI_BASE_URL")
-    checks: list[tuple[str, Callable[[], Finding]]] = [
-        ("python", _python),
-        ("packages", _packages),
-        ("cache", _cache),
-        ("devices", _devices),
-        ("bundled models", _bundled),
-        ("local LLM", _local),
-        ("key", _key),
+    given = given_settings(arguments)
+    url = given.get("base_url") or os.environ.get("OPENAI_BASE_URL")
+    findings = [
+        *((what, *_checked(check)) for what, check in _CHECKS.items()),
+        *_endpoint(url, given.get("llm")),
     ]
-    findings = [_checked(what, check) for what, check in checks]
-    findings += _endpoint(url, given_settings(arguments).get("llm"))
     if arguments.as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json([dict(zip(("what", "state", "text"), finding, strict=True)) for finding in findings])
     else:
-        for finding in findings:
-            mark = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}[finding.state]
-            print_text(f"{mark} {finding.what}: {finding.text}\n")
-    return 1 if any(finding.state == "wrong" for finding in findings) else 0
+        for what, state, text in findings:
+            print_text(f"{'WRONG' if state == 'wrong' else state:5} {what}: {text}\n")
+    return 1 if any(state == "wrong" for _what, state, _text in findings) else 0
 
 
-def _checked(what: str, check: Callable[[], Finding]) -> Finding:
+def _checked(check: Callable[[], Found]) -> Found:
     try:
         return check()
     except (PromptclimbError, ImportError, OSError) as error:
-        return Finding(what, "wrong", str(error) or type(error).__name__)
+        return "wrong", str(error) or type(error).__name__
 
 
-def _python() -> Finding:
-    return Finding(
-        "python", "ok", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} CPUs"
-    )
+def _python() -> Found:
+    return "ok", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} CPUs"
 
 
-def _packages() -> Finding:
+def _packages() -> Found:
     versions: list[str] = []
     missing: list[str] = []
     for name in _PACKAGES:
@@ -91,52 +73,63 @@ def _packages() -> Finding:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        return Finding("packages", "wrong", f"missing: {', '.join(missing)}; run `make install`")
-    return Finding("packages", "ok", ", ".join(versions))
+        return "wrong", f"missing: {', '.join(missing)}; run `make install`"
+    return "ok", ", ".join(versions)
 
 
-def _cache() -> Finding:
+def _cache() -> Found:
     from ...evaluator.user_paths import cache_dir
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
         pass
-    return Finding("cache", "ok", str(folder))
+    return "ok", str(folder)
 
 
-def _devices() -> Finding:
+def _devices() -> Found:
     from ...evaluator.clip.models import devices
 
-    return Finding("devices", "ok", ", ".join(devices()))
+    return "ok", ", ".join(devices())
 
 
-def _bundled() -> Finding:
+def _bundled() -> Found:
     from ...evaluator.clip.models import check_bundled
     from ...evaluator.pico.models import bundled_models
 
     names = [str(model["name"]) for model in bundled_models()]
     for name in names:
         check_bundled(name)
-    return Finding("bundled models", "ok", ", ".join(names))
+    return "ok", ", ".join(names)
 
 
-def _local() -> Finding:
+def _local() -> Found:
     from ..llm.local import is_available
 
     reason = is_available()
     if reason is None:
-        return Finding("local LLM", "ok", "--llm local can be used")
-    return Finding("local LLM", "note", f"{reason}; {how_to_install('local')} brings it")
+        return "ok", "--llm local can be used"
+    return "note", f"{reason}; {how_to_install('local')} installs it"
 
 
-def _key() -> Finding:
+def _key() -> Found:
     if clean_key(os.environ.get(DEFAULT_KEY, ""), DEFAULT_KEY):
-        return Finding("key", "ok", f"{DEFAULT_KEY} is set")
-    return Finding("key", "note", f"{DEFAULT_KEY} is not set; --llm local and servers of your own need none")
+        return "ok", f"{DEFAULT_KEY} is set"
+    return "note", f"{DEFAULT_KEY} is not set; --llm local and your own servers need none"
+
+
+_CHECKS: dict[str, Callable[[], Found]] = {
+    "python": _python,
+    "packages": _packages,
+    "cache": _cache,
+    "devices": _devices,
+    "bundled models": _bundled,
+    "local LLM": _local,
+    "key": _key,
+}
 
 
 async def _listing(address: str, key: Secret | None, model: str) -> Seen:
-    """Return what a look at an endpoint shows in time."""
+    """Return what the list of models of an endpoint shows, in time."""
     try:
         async with asyncio.timeout(LIST_S):
             return await look(address, key, key_env=DEFAULT_KEY, model=model)
@@ -145,45 +138,43 @@ async def _listing(address: str, key: Secret | None, model: str) -> Seen:
         return Seen(note=f"{shown}/models did not answer within {LIST_S:.0f} s")
 
 
-def _endpoint(url: str | None, model: str | None) -> list[Finding]:
+def _endpoint(url: str | None, model: str | None) -> Iterator[tuple[str, str, str]]:
+    """Try an endpoint, and what its model can do; without an address, OpenAI's if there is a key."""
     key = os.environ.get(DEFAULT_KEY, "").strip()
     if url is None and not key:
-        return [Finding("endpoint", "note", "none given and no key: not tried")]
+        yield "endpoint", "note", "none given and no key: not tried"
+        return
     secret = Secret(key) if key else None
     try:
         address = check_url(url) or DEFAULT_BASE_URL
         seen = asyncio.run(_listing(address, secret, model or ""))
     except (ValueError, PromptclimbError) as error:
-        return [Finding("endpoint", "wrong", str(error))]
-    found = [_listed(split_query(without_credentials(address))[0], seen)]
+        yield "endpoint", "wrong", str(error)
+        return
+    shown = split_query(without_credentials(address))[0]
+    if seen.note is not None:
+        yield "endpoint", "note", seen.note
+    elif seen.status != HTTPStatus.OK:
+        yield "endpoint", "note", f"{shown}/models answers HTTP {seen.status}; a search would continue"
+    else:
+        models = f", {counted(len(seen.models), 'model')}" if seen.models else ""
+        yield "endpoint", "ok", f"{shown} answers{models}"
     model = model or (seen.models[0] if len(seen.models) == 1 else None)
     if model is None:
-        advice = f"give --llm MODEL to see what it can do, in {REQUESTS} requests at most"
-        return [*found, Finding("chat", "note", advice)]
-    return [*found, *_asked(address, secret, model, seen.context)]
-
-
-def _listed(shown: str, seen: Seen) -> Finding:
-    if seen.note is not None:
-        return Finding("endpoint", "note", seen.note)
-    if seen.status != HTTPStatus.OK:
-        return Finding("endpoint", "note", f"{shown}/models answers HTTP {seen.status}; a search would go on")
-    models = f", {counted(len(seen.models), 'model')}" if seen.models else ""
-    return Finding("endpoint", "ok", f"{shown} answers{models}")
-
-
-def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[Finding]:
-    async def within() -> list[Finding]:
-        async with asyncio.timeout(PATIENCE_S - LIST_S):
-            probed = await probe(address, key, model)
-        return [Finding(f"chat, {what}", "ok", text) for what, text in lines_of(probed, context)]
-
+        yield "chat", "note", f"give --llm MODEL to see what it can do, in {REQUESTS} requests at most"
+        return
     try:
-        return asyncio.run(within())
+        for what, text in asyncio.run(_asked(address, secret, model, seen.context)):
+            yield f"chat, {what}", "ok", text
     except TimeoutError:
-        return [Finding("chat", "wrong", f"{model} has not answered within {PATIENCE_S - LIST_S:.0f} s")]
+        yield "chat", "wrong", f"{model} has not answered within {PATIENCE_S - LIST_S:.0f} s"
     except PromptclimbError as error:
-        return [Finding("chat", "wrong", f"{model} does not answer: {error}")]
+        yield "chat", "wrong", f"{model} does not answer: {error}"
+
+
+async def _asked(address: str, key: Secret | None, model: str, context: int | None) -> list[tuple[str, str]]:
+    async with asyncio.timeout(PATIENCE_S - LIST_S):
+        return list(lines_of(await probe(address, key, model), context))
 
 
 def add_parser(commands: Commands, line: str) -> None:

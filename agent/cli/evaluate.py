@@ -1,4 +1,4 @@
-"""``evaluate``: templates of your own, scored."""
+"""``evaluate``: score the user's own templates."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ...evaluator.counts import counted
 from ...evaluator.datasets.hand_made import PLAIN
 from ...evaluator.errors import ConfigError
 from ...evaluator.scoring import Inspection
+from ...evaluator.settings import applying_to
+from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.white_box.references import REFERENCES, WhiteBoxResult, names_in
 from ..results.figures import are_shares, score_text
 from ..results.intervals import wilson
@@ -24,6 +26,11 @@ from .output import console, json_alone, print_json, say
 if TYPE_CHECKING:
     from .parser import Commands
 
+EXAMPLES = """\
+example:
+  promptclimb evaluate --templates templates.txt --data path/to/images \\
+      --model ViT-B-32 --pretrained laion2b_s34b_b79k
+"""
 DIGITS = 2
 
 
@@ -146,7 +153,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``evaluate``."""
-    parser = commands.add_parser("evaluate", help=line, usage="%(prog)s [OPTION ...]")
+    parser = commands.add_parser("evaluate", help=line, usage="%(prog)s [OPTION ...]", description=EXAMPLES)
     parser.add_argument(
         "--templates",
         metavar="FILE",
@@ -171,6 +178,7 @@ def add_parser(commands: Commands, line: str) -> None:
         help="for all templates together, say how each class fares and the N pairs most often confused "
         "(default: 10)",
     )
-    add_search_options(parser, groups=("task",), leave_out=("objective", "views"))
+    leave_out = applying_to(EvaluatorSpec, "choice of templates")
+    add_search_options(parser, groups=("Data", "Model"), leave_out=leave_out)
     add_json(parser)
     parser.set_defaults(run=evaluate)

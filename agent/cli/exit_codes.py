@@ -1,4 +1,4 @@
-"""What the program ends with; besides, 128 and a signal's number where one ended it."""
+"""The exit codes of the program; besides these, 128 plus a signal's number if one ended it."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ FINISHED = 0
 FAILED = 1
 WRONG = 2
 NOTHING_USABLE = 3
-"""A search went to its end, or was stopped, and none of the LLM's answers was of any use."""
+"""The search finished or was stopped, and every answer of the LLM was unusable."""

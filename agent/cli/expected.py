@@ -8,7 +8,7 @@ from typing import Any
 
 from ...evaluator.scoring import Confusion, Score
 from ...prompts.requests import BEST_SHOWN, Outcome
-from ..config.reading import style_of
+from ..config.llm_name import style_of
 from ..config.schema import SearchConfig
 from ..llm.types import ChatRequest
 from ..methods.base import Feedback, View

@@ -1,4 +1,4 @@
-"""Folders that a command is given: a run, a suite, or neither; each is told with the way on from there."""
+"""Judge the folder that a command is given: a run, a suite, or neither, and say what to do with it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _OF_A_FILE = re.compile(r"seed\d+-\d+shot-")
 
 
 def run_folder(given: str) -> Path:
-    """Return the folder of a run as an absolute path; what is in it is for others to judge.
+    """Return the folder of a run as an absolute path; its content is not looked at.
 
     Raises:
-        UsageError: As ``given_folder``; or it holds runs and is none itself.
+        UsageError: As ``given_folder``; or it holds runs and is not one itself.
     """
     folder = given_folder(given)
     if not is_run(folder) and (runs := runs_in(folder)):
@@ -34,10 +34,10 @@ def run_folder(given: str) -> Path:
 
 
 def given_folder(given: str) -> Path:
-    """Return what is given as the folder of a run, or of several, as an absolute path.
+    """Return the folder of a run, or of several, as an absolute path.
 
     Raises:
-        UsageError: It can be no path, is not there, or is a file.
+        UsageError: It is not a path, not there, or a file.
     """
     folder = user_path(given, "RUN_DIR")
     if not folder.exists():
@@ -52,7 +52,7 @@ def given_folder(given: str) -> Path:
 
 
 def folder_with_result(given: str) -> Path:
-    """Return the folder of a run that has a result, or of something that is no run at all.
+    """Return the folder of a run that has a result, or of something that is not a run at all.
 
     Raises:
         UsageError: As ``run_folder``; or the run has no result yet.
@@ -61,38 +61,39 @@ def folder_with_result(given: str) -> Path:
     if is_run(folder) and not (folder / RESULT).exists():
         if state_of(folder).state == "live":
             raise UsageError(
-                f"{short_path(folder)} has no result yet: it is at work; wait for its end, or look at it by "
+                f"{short_path(folder)} has no result yet: it is running. Wait for its end, or see "
                 f"{program()} report {shlex.quote(short_path(folder))}"
             )
         raise UsageError(
-            f"{short_path(folder)} has no result yet, as it was interrupted; "
-            f"go on with it: {resume_command(folder)}"
+            f"{short_path(folder)} has no result yet: it was interrupted. Resume it: {resume_command(folder)}"
         )
     return folder
 
 
 def _of_several(folder: Path, runs: list[Path]) -> str:
-    """Return what to give in place of a folder of runs: one of them, by its name."""
+    """Return what to give in place of a folder of runs: the name of one of them."""
     names = ", ".join(short_path(run) for run in runs[:MOST_NAMED])
     more = f" and {len(runs) - MOST_NAMED:,} more" if len(runs) > MOST_NAMED else ""
     if _is_suite(folder, runs):
         choice = "name" if _is_over(folder, runs) else "or name"
         return f"{about_runs(folder, runs)}; {choice} one of them: {names}{more}"
-    return f"{short_path(folder)} is no run, but holds {counted(len(runs), 'run')}: name one, {names}{more}"
+    return (
+        f"{short_path(folder)} is not a run, but holds {counted(len(runs), 'run')}: name one, {names}{more}"
+    )
 
 
 def about_runs(folder: Path, runs: list[Path]) -> str:
-    """Return what a folder of runs is, and how to go on with it where there is something left to do."""
+    """Return what a folder of runs is, and how to resume it if something is left to do."""
     shown = short_path(folder)
     if not _is_suite(folder, runs):
         held = counted(len(runs), "run")
-        return f"{shown} is no run, but holds {held}: {program()} resume RUN_DIR goes on with one"
+        return f"{shown} is not a run, but holds {held}: {program()} resume RUN_DIR resumes one"
     what = f"{shown} is a suite's folder, with {counted(len(runs), 'search', 'searches')}"
     if _is_over(folder, runs):
         return f"{what}, all finished"
     given = "FILE.toml" if _is_of_a_file(runs) else "..."
     command = f"{program()} suite {given} --suite-dir {shlex.quote(shown)}"
-    return f"{what} begun: the command that began it, {command}, goes on with it"
+    return f"{what} begun: the command that began it, {command}, resumes it"
 
 
 def _is_suite(folder: Path, runs: list[Path]) -> bool:
@@ -101,17 +102,17 @@ def _is_suite(folder: Path, runs: list[Path]) -> bool:
 
 
 def _is_of_a_file(runs: list[Path]) -> bool:
-    """Return whether a suite was made by a file, which names the folders of its runs in its own way."""
+    """Return whether a suite was made by a file, whose runs have names of their own form."""
     return all(_OF_A_FILE.match(run.name) for run in runs)
 
 
 def _is_over(folder: Path, runs: list[Path]) -> bool:
-    """Return whether a suite has summed up all its searches, and those that it left out are finished too."""
+    """Return whether a suite has summed up all its searches, and those it left out are finished too."""
     try:
         document = json.loads((folder / SUMMARY).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False  # it is not there, or the user's own
+        return False  # missing, or the user's own
     left = document.get("left_out", document.get("stopped")) if isinstance(document, dict) else None
-    # One that is finished, and left out since its test figures are not known, would not get them.
+    # A finished one that was left out because its test figures are unknown would not get them.
     over = isinstance(left, list) and all(isinstance(one, dict) and one.get("status") == DONE for one in left)
     return over and all(state_of(run).state == DONE for run in runs)

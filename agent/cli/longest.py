@@ -12,7 +12,7 @@ from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
 from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
 from ...prompts.template import MAX_CHARACTERS, SLOT, Template
 from ...prompts.wording import Wordings
-from ..config.reading import Style, style_of
+from ..config.llm_name import Style, style_of
 from ..config.schema import SearchConfig
 from ..llm.member import MORE_TOKENS
 from ..llm.types import ChatRequest

@@ -1,4 +1,4 @@
-"""Options -> command -> exit code; and no error reaches the user as a traceback."""
+"""Run one command of the command line: options, command, exit code, and a line in place of a traceback."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from pathlib import Path
 from ...evaluator.errors import PromptclimbError, UsageError
 from ..errors import InterruptedRunError
 from ..secrets import Scrubber, secrets_named_in
-from .exit_codes import FAILED, WRONG
+from .exit_codes import FAILED, FINISHED, WRONG
 from .output import say, take_any_text
 from .parser import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command; without any, print the help.
 
     Returns:
-        0 finished, or stopped by a budget; 1 failed; 2 wrong usage or input; 3 searched, but the LLM gave
-        nothing usable; 130 or 143 interrupted.
+        An exit code; see ``exit_codes``.
     """
     take_any_text()
     given_arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        given = make_parser(given_arguments).parse_args(given_arguments)
+        parser = make_parser(given_arguments)
+        if not given_arguments:
+            parser.print_help()
+            return FINISHED
+        given = parser.parse_args(given_arguments)
     except SystemExit as leaving:
         return int(leaving.code or 0)
-    scrub = environment_scrubber()
+    # Whatever in the environment is named like a secret is taken out of what is said.
+    scrub = Scrubber(secrets_named_in(os.environ)).scrub_quoted
     try:
         return int(given.run(given))
     except UsageError as error:
@@ -43,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of standard output has gone, as with `| head`; nothing is left to say to anybody.
+        # The reader of standard output has gone, as with `| head`: nobody is left to read anything.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - lives as long as the process
         return FAILED
     except ModuleNotFoundError as error:
-        say(f"error: {error}; `make install` brings what is missing")
+        say(f"error: {error}; `make install` installs what is missing")
         return FAILED
     except (PromptclimbError, OSError) as error:
         say(f"error: {scrub(str(error) or type(error).__name__)}")
@@ -55,11 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last stop: a line for the user, the rest in a file
         say(f"error: {scrub(_crash(error, scrub))}")
         return FAILED
-
-
-def environment_scrubber() -> Callable[[str], str]:
-    """Take out of a text whatever in the environment is named like a secret."""
-    return Scrubber(secrets_named_in(os.environ)).scrub_quoted
 
 
 def _crash(error: Exception, scrub: Callable[[str], str]) -> str:

@@ -1,65 +1,93 @@
-"""The options of a search, made from the fields of ``SearchConfig``: nothing is said twice."""
+"""The options of a search, made from the declarations of its settings: nothing is said twice."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
-from pydantic.fields import FieldInfo
-
-from ...evaluator.settings import about, near
+from ...evaluator.settings import Group, Option, near
 from ...evaluator.spec import EvaluatorSpec
-from ..config.schema import SearchConfig
-from ..config.sources import PREFIX, flag_of, from_environment, spec_from_sources
+from ..config.schema import OPTIONS
+from ..config.sources import from_environment, renamed, spec_from_sources, variable_of
 from .output import say
+from .parser import Parser
 
-HEADINGS = {
-    "task": "what is scored",
-    "llm": "who proposes",
-    "search": "how it restarts",
-    "pace": "how fast",
-    "limits": "how far",
-    "run": "where to",
-}
-"""What each group of settings is about, in the order of ``--help``."""
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""The headings of settings, in the order of ``--help-all``."""
 
 
 def add_search_options(
-    parser: argparse.ArgumentParser,
+    parser: Parser,
     *,
-    groups: Iterable[str] = tuple(HEADINGS),
+    groups: Iterable[Group] = GROUPS,
     leave_out: Iterable[str] = (),
+    first: Iterable[str] | None = None,
 ) -> None:
-    """Add an option for each field of the config; absent ones leave no trace in the parsed arguments.
+    """Add an option for each setting, and ``--help-all``; absent options leave no trace in what is parsed.
 
     Values stay text: the config checks them, so that a flag, a variable and a file are judged alike.
+
+    Args:
+        parser: Takes them.
+        groups: The headings whose settings are added.
+        leave_out: Settings that this command does not take.
+        first: The settings on the short help, in this order; by default those declared so.
     """
-    skipped = set(leave_out)
-    headings = {group: parser.add_argument_group(HEADINGS[group]) for group in groups}
-    for name, field in SearchConfig.model_fields.items():
-        group = about(field)["group"]
-        if flag_of(name) and group in headings and name not in skipped:
-            _add(headings[group], name, field)
+    skipped, wanted = set(leave_out), tuple(groups)
+    added = [one for one in OPTIONS.values() if one.flag and one.group in wanted and one.name not in skipped]
+    if first is None:
+        ranked = sorted((one for one in added if one.first), key=lambda one: one.first)
+        first = [one.name for one in ranked]
+    actions = {
+        one.name: _add(parser.group(group), one) for group in wanted for one in added if one.group == group
+    }
+    parser.shorten([actions.pop(name) for name in first if name in actions], hidden=actions.values())
+
+
+def _add(group: argparse._ArgumentGroup, option: Option) -> argparse.Action:
+    text = option.help.replace("%", "%%")
+    common: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS}
+    if isinstance(option.default, bool):
+        return group.add_argument(option.flag, action="store_true", help=text, **common)
+    common["metavar"] = option.show
+    if option.show == "[ADDRESS]":  # argparse adds the brackets of what may be left out
+        common |= {"metavar": "ADDRESS", "nargs": "?", "const": "auto"}
+    for alias in option.aliases:
+        group.add_argument(f"--{alias}", action=_Renamed, help=argparse.SUPPRESS, **common)
+    default = "" if option.default is None else f" (default: {option.default})"
+    return group.add_argument(option.flag, help=text + default, **common)
+
+
+class _Renamed(argparse.Action):
+    """Takes the value of an option by its earlier name, and says the new one."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, flag: Any = None
+    ) -> None:
+        """Set the option's value."""
+        say(f"note: {flag} is now called {OPTIONS[self.dest].flag}; the old name will be removed")
+        setattr(namespace, self.dest, value)
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that the command line gave, by field name."""
-    return {name: value for name, value in vars(arguments).items() if name in SearchConfig.model_fields}
+    """Return the settings that the command line gave, by name."""
+    return {name: value for name, value in vars(arguments).items() if name in OPTIONS}
 
 
 def say_unknown_variables() -> None:
-    """Say which variables under our prefix mean nothing, with the names that may be meant."""
-    known = [PREFIX + name.upper() for name in SearchConfig.model_fields if flag_of(name)]
-    for name in from_environment(os.environ)[1]:
-        say(f"note: the variable {name} is no setting of this program and is not used{near(name, known)}")
+    """Say which variables under our prefix are not settings, or have an earlier name."""
+    known = [variable_of(name) for name, option in OPTIONS.items() if option.flag]
+    found, unknown = from_environment(os.environ)
+    for name in unknown:
+        say(f"note: the variable {name} is not a setting of this program and is ignored{near(name, known)}")
+    for line in renamed(found, variable_of):
+        say(f"note: {line}")
 
 
 def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
     """Build the specification of an evaluator from the command line and the environment.
-
-    Say which variables mean nothing.
 
     Args:
         arguments: What was parsed.
@@ -72,27 +100,29 @@ def given_spec(arguments: argparse.Namespace, **more: Any) -> EvaluatorSpec:
     return spec_from_sources({**given_settings(arguments), **more}, os.environ)
 
 
-def add_config_file(parser: argparse.ArgumentParser) -> None:
+def add_config_file(parser: Parser) -> None:
     """Add ``--config``."""
-    parser.add_argument(
+    parser.add_to(
+        "Output",
         "--config",
         dest="config_file",
         metavar="FILE.toml",
-        help="settings by name; flags override them",
+        help="settings by name; flags win over them",
     )
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: Parser) -> None:
     """Add ``--json``."""
-    parser.add_argument(
+    parser.add_to(
+        "Output",
         "--json",
         action="store_true",
         dest="as_json",
-        help="the result on standard output, all else on standard error",
+        help="the result as JSON on standard output, all else on standard error",
     )
 
 
-def add_live(parser: argparse.ArgumentParser) -> None:
+def add_live(parser: Parser) -> None:
     """Add ``--live``."""
     parser.add_argument(
         "--live",
@@ -100,7 +130,7 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         const=0,
         type=port_number,
         metavar="PORT",
-        help="a page that grows with the search, on this machine alone (default: a port that is free)",
+        help="serve a page that shows the search at work, to this machine only (default: a free port)",
     )
 
 
@@ -108,10 +138,10 @@ def port_number(text: str) -> int:
     """Return the port that an option gives; for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: It is none.
+        argparse.ArgumentTypeError: It is not a port.
     """
     if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number up to 65535, 0 for any that is free")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number up to 65535, 0 for any free one")
     return int(text)
 
 
@@ -119,22 +149,8 @@ def positive_number(text: str) -> int:
     """Return the number that an option gives; for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: It is no whole number above 0.
+        argparse.ArgumentTypeError: It is not a whole number above 0.
     """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
-
-
-def _add(group: Any, name: str, field: FieldInfo) -> None:
-    text = (field.description or "").replace("%", "%%")
-    common: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
-    if field.annotation is bool:
-        group.add_argument(flag_of(name), action="store_true", help=text, **common)
-        return
-    show = about(field)["show"]
-    if show.startswith("["):  # argparse adds the brackets of what may be left out
-        show = show.removeprefix("[").removesuffix("]")
-        common |= {"nargs": "?", "const": "auto"}
-    shown = "" if field.default is None or field.is_required() else f" (default: {field.default})"
-    group.add_argument(flag_of(name), metavar=show or "VALUE", help=text + shown, **common)

@@ -1,4 +1,4 @@
-"""What the command line writes: results on standard output, everything else on standard error."""
+"""Write what the command line shows: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..text import printable
 
 
 def console(*, stderr: bool = True) -> Console:
-    """Return the console for people: standard error, or standard output for what a command was asked for."""
+    """Return a console on standard error, or on standard output for what a command was asked for."""
     return Console(stderr=stderr, highlight=False)
 
 
@@ -38,18 +38,18 @@ def say(text: str) -> None:
 
 
 def say_refused(why: str, what: str = "search") -> None:
-    """Say of a command that only tells, and ends well, what the search itself would be refused for."""
+    """Say why a search would be refused, in a command that only shows settings."""
     say(f"note: the {what} would be refused: {why}")
 
 
 def json_alone(as_json: bool) -> AbstractContextManager[object]:
-    """Keep standard output for the JSON document: what a black box prints goes to standard error."""
+    """Keep standard output for the JSON document: what a custom scorer prints goes to standard error."""
     return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 def print_json(document: Any) -> None:
     """Write a JSON document on standard output."""
-    # Escapes of JSON's own where the stream has none but Python's, which are no JSON.
+    # Any other stream would use Python's escapes, which are not JSON.
     is_utf = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not is_utf) + "\n")
     sys.stdout.flush()
@@ -80,25 +80,21 @@ def program() -> str:
 
 
 def resume_command(run_dir: Path, limits: Sequence[str] = ()) -> str:
-    """Return the command that goes on with a run.
+    """Return the command that resumes a run, with room for higher limits where it reached some.
 
-    Args:
-        run_dir: Its folder.
-        limits: Those that it came to. They hold over all sessions: the plain command would stop where it did.
+    Limits hold over all sessions: without higher ones the run would stop at once.
     """
     more = "".join(f" --max-{limit} N" for limit in limits)
     return f"{program()} resume {shlex.quote(short_path(run_dir))}{more}"
 
 
 def with_higher(limits: Sequence[str]) -> str:
-    """Return the words before that command which say what it takes; empty where no limit was reached."""
-    if not limits:
-        return ""
-    return " with a higher limit" if len(limits) == 1 else " with higher limits"
+    """Return the words before that command if limits were reached."""
+    return {0: "", 1: " with a higher limit"}.get(len(limits), " with higher limits")
 
 
 def short_path(path: Path) -> str:
-    """Return a path as it is seen from the working directory, where it lies in it."""
+    """Return a path as seen from the working directory, if it lies in it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -106,6 +102,6 @@ def short_path(path: Path) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows with a heading on standard output; what a row lacks is left empty."""
+    """Write rows with a heading on standard output; a missing cell is empty."""
     cells = [["" if (value := row.get(column)) is None else str(value) for column in columns] for row in rows]
     print_text(aligned([columns, *cells]))

@@ -1,34 +1,38 @@
-"""The whole command line: its commands, each with a parser from its own file."""
+"""The whole command line: its commands, each with a parser from its own file, its help and its completion."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import importlib
+import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from ..methods.registry import METHODS
 from ..versions import program_version
+from .exit_codes import WRONG
+from .output import print_text
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
-WRONG_USAGE = 2
 COMPLETION = "--print-completion"
 _PROGRAMS = ("run_agent.py", "promptclimb")
+_WORDS = re.compile(r"[a-z0-9_]+(\|[a-z0-9_]+)+")
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "search": "search for better templates",
-        "resume": "go on with a run that was stopped",
-        "status": "say how runs stand, live ones too",
-        "evaluate": "score templates of your own",
+        "resume": "resume an interrupted or stopped run",
+        "status": "show the state of runs, live ones too",
+        "evaluate": "score your own templates",
         "suite": "several searches: data sets x methods x seeds",
         "report": "write the page about a run, report.html",
-        "compare": "several runs side by side, with intervals",
+        "compare": "compare runs side by side, with intervals",
         "transcript": "print what was asked and answered in a run",
         "export": "write what a run found for another tool",
         "datasets": "list data sets, or show the few-shot split of one",
@@ -42,18 +46,67 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that takes options in full only, and says in one line what is wrong."""
+    """An argument parser with a short help and ``--help-all``, full option names and one-line errors."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
+        self._groups: dict[str, argparse._ArgumentGroup] = {}
+        self._first: list[argparse.Action] = []
+        self._hidden: list[argparse.Action] = []
+        self._every = False
+
+    def group(self, title: str) -> argparse._ArgumentGroup:
+        """Return the group of options with a title, made at its first use."""
+        if title not in self._groups:
+            self._groups[title] = self.add_argument_group(title)
+        return self._groups[title]
+
+    def add_to(self, title: str, *names: str, hide: bool = True, **given: Any) -> None:
+        """Add an option to a group, off the short help; to the other options if there is no such group."""
+        place = self._groups.get(title)
+        action = (place or self).add_argument(*names, **given)
+        if place is not None and hide:
+            self._hidden.append(action)
+
+    def shorten(self, first: Iterable[argparse.Action], hidden: Iterable[argparse.Action]) -> None:
+        """Let ``--help`` show some options, after those added so far, and hide others.
+
+        ``--help-all`` shows all of them in their groups.
+        """
+        self._hidden = list(hidden)
+        chosen = list(first)
+        settings = {*chosen, *self._hidden}
+        self._first = [action for action in self._actions[1:] if action not in settings] + chosen
+        if self._hidden:
+            self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option and exit")
+
+    def format_help(self) -> str:
+        """Return the short help, or the whole one if nothing is hidden or everything is asked for."""
+        if self._every or not self._hidden:
+            return super().format_help()
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        placed = {*self._first, *self._hidden}
+        others = [action for action in self._actions[1:] if action not in placed]
+        formatter.start_section("options")
+        formatter.add_arguments([*self._first, *others, self._actions[0]])  # which is --help
+        formatter.end_section()
+        formatter.add_text(f"{self.prog} --help-all shows {len(self._hidden)} more options.")
+        return formatter.format_help()
+
+    def print_every_option(self) -> None:
+        """Print the whole help."""
+        self._every = True
+        self.print_help()
 
     def known_options(self) -> list[str]:
-        """Return its options as they are written, ``--data``."""
-        return [name for name in self.all_options() if name.startswith("--")]
-
-    def all_options(self) -> list[str]:
-        """Return its options, those of one letter too."""
-        return list(self._option_string_actions)
+        """Return its options as they are written, ``--data``, without hidden names."""
+        return [
+            name
+            for name, action in self._option_string_actions.items()
+            if name.startswith("--") and action.help != argparse.SUPPRESS
+        ]
 
     def no_option(self, given: str) -> NoReturn:
         """Say that there is no such option, and which one is like it."""
@@ -63,7 +116,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
-        self.exit(WRONG_USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(WRONG, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+class _HelpAll(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
+        """Print every option, and leave."""
+        if isinstance(parser, Parser):
+            parser.print_every_option()
+        parser.exit()
 
 
 class _Program(Parser):
@@ -72,7 +133,7 @@ class _Program(Parser):
     called: Parser | None = None
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return what was given; of an option that there is not the nearest is named."""
+        """Return what was given; name the nearest option to an unknown one."""
         given, unknown = self.parse_known_args(args, namespace)
         if unknown:
             parser = self.called or self
@@ -91,7 +152,7 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     called = Path(sys.argv[0]).name if sys.argv else ""
     parser = _program(called if called in _PROGRAMS else "promptclimb")
     first = next(iter(arguments), "").partition("=")[0]
-    if first.startswith("-") and first not in parser.all_options():
+    if first.startswith("-") and first not in parser._option_string_actions:
         parser.no_option(first)
     wanted = None
     if first != COMPLETION:  # which takes the name of a shell
@@ -105,18 +166,11 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     return parser
 
 
-def whole_parser() -> _Program:
-    """Return the parser of the whole command line, with the options of every command."""
-    parser = _program("promptclimb")
-    _add_commands(parser, COMMANDS)
-    return parser
-
-
 def _program(name: str) -> _Program:
     parser = _Program(
         prog=name,
         description="Finds better prompts for a vision-language model: an LLM proposes, the model scores.",
-        epilog="promptclimb COMMAND --help lists the options of a command.",
+        epilog="promptclimb COMMAND --help shows the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"promptclimb {program_version()}")
     parser.add_argument(
@@ -136,20 +190,36 @@ def _add_commands(parser: _Program, loaded: Collection[str]) -> Commands:
             importlib.import_module(f".{name}", __package__).add_parser(commands, line)
         else:
             commands.add_parser(name, help=line)
-        commands.choices[name].description = f"{line[0].upper()}{line[1:]}."
+        examples = commands.choices[name].description or ""
+        commands.choices[name].description = f"{line[0].upper()}{line[1:]}.\n\n{examples}".rstrip()
     return commands
 
 
 class _Completion(argparse.Action):
-    """Prints a script for a shell, and leaves."""
-
     def __call__(
         self, parser: argparse.ArgumentParser, _given: Any, values: Any, _option: Any = None
     ) -> None:
-        """Load what this takes only now; every other command starts without it."""
-        from .completion import SHELLS, print_completion
+        """Print a script by which a shell completes commands, options and their values, and leave."""
+        import shtab
 
-        if values not in SHELLS:
-            parser.error(f"{COMPLETION} {values!r}: known are {', '.join(SHELLS)}")
-        print_completion(values, whole_parser)
+        if values not in shtab.SUPPORTED_SHELLS:
+            parser.error(f"{COMPLETION} {values!r}: known are {', '.join(shtab.SUPPORTED_SHELLS)}")
+        whole = _program("promptclimb")
+        for command in _add_commands(whole, COMMANDS).choices.values():
+            for action in command._actions:
+                _add_values(action, shtab)
+        print_text(shtab.complete(whole, shell=values) + "\n")
         parser.exit()
+
+
+def _add_values(action: Any, shtab: Any) -> None:
+    """Say what may follow an option: names, a file or a folder, as its help writes it."""
+    shown = action.metavar if isinstance(action.metavar, str) else ""
+    if action.dest == "method":
+        action.choices = tuple(METHODS)
+    elif _WORDS.fullmatch(shown):
+        action.choices = tuple(shown.split("|"))
+    elif "FILE" in shown:
+        action.complete = shtab.FILE
+    elif "DIR" in shown:
+        action.complete = shtab.DIRECTORY

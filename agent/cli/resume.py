@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...evaluator.errors import UsageError
 from ...evaluator.user_paths import user_path
 from ..config.fields import without_credentials
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import with_files
 from ..results.run_config import stored_config
 from ..results.run_state import runs_in, state_of
@@ -59,7 +59,9 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "directory", metavar="RUN_DIR", nargs="?", help="(default: the latest unfinished one in runs/)"
     )
-    add_search_options(parser, leave_out=("run_dir",))
+    may_change = [name for name, option in OPTIONS.items() if option.resumable == "more"]
+    limits = [name for name in OPTIONS if name.startswith("max_") and OPTIONS[name].group == "Limits"]
+    add_search_options(parser, leave_out=("run_dir",), first=[*limits, *may_change])
     add_live(parser)
     add_json(parser)
     parser.set_defaults(run=resume)

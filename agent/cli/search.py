@@ -38,7 +38,12 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 
-EXAMPLES = """\
+EXAMPLE = """\
+example:
+  promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
+      --llm gpt-4o-mini --describe "what your images show" --price auto --max-cost 1
+"""
+DETAILS = """\
 what --data takes:
   backgrounds                   a set by name; `datasets` lists them
   path/to/images                folders DIR/CLASS/*.jpg, or DIR/{train,val,test}/CLASS/*
@@ -74,14 +79,16 @@ def search(arguments: argparse.Namespace) -> int:
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
     """Return the config that command line, environment and file make; say which variables mean nothing."""
     say_unknown_variables()
-    config = from_sources(given_settings(arguments), os.environ, arguments.config_file)
+    config = from_sources(
+        given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
+    )
     say_unheard([config])
     return config
 
 
 def say_unheard(configs: Sequence[SearchConfig]) -> None:
     """Say what was given in vain: a description, once for each method, and limits of what nobody asks for."""
-    for line in dict.fromkeys(config.unheard for config in configs):
+    for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
             say(f"note: {line}")
     say_idle_limits(configs)
@@ -179,7 +186,7 @@ def run_session(
     if going_on.run_dir is None:
         say("the run was finished already; this is its result")
     print_result(console(stderr=as_json), result, going_on.run_dir or result.run_dir)
-    if (hint := config.untold) is not None:
+    if (hint := config.description_tip) is not None:
         say(hint)
     if result.status == "stopped":
         going_on.say(config)
@@ -197,7 +204,9 @@ def _at_fault(config: SearchConfig, error: BaseException) -> bool:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``search``."""
-    parser = commands.add_parser("search", help=line, usage="%(prog)s [OPTION ...]", epilog=EXAMPLES)
+    parser = commands.add_parser(
+        "search", help=line, usage="%(prog)s [OPTION ...]", description=EXAMPLE, epilog=DETAILS
+    )
     add_search_options(parser)
     add_config_file(parser)
     parser.add_argument(

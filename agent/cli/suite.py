@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.settings import about, shown
+from ...evaluator.settings import shown
 from ...evaluator.user_paths import user_path
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of, from_sources
 from ..events import Bus
 from ..results.run_dir import SUMMARY, write_atomically
@@ -35,8 +35,13 @@ from .suite_runs import Held, check_llms, exit_code, made, run_one, say_refused_
 from .suite_table import summary_text
 
 if TYPE_CHECKING:
-    from .parser import Commands
+    from .parser import Commands, Parser
 
+EXAMPLES = """\
+examples:
+  promptclimb suite --data dice,tallies --methods combine,random --seeds 1-3
+  promptclimb suite study.toml --dry-run
+"""
 MOST_SEEDS = 1000
 """The most seeds of a suite: each is a search for every data set and method."""
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
@@ -202,7 +207,9 @@ def _unique(parts: Sequence[str], flag: str) -> Sequence[str]:
 
 def add_parser(commands: Commands, line: str) -> None:
     """Add ``suite``."""
-    parser = commands.add_parser("suite", help=line, usage="%(prog)s [OPTION ...] [FILE.toml]")
+    parser = commands.add_parser(
+        "suite", help=line, usage="%(prog)s [OPTION ...] [FILE.toml]", description=EXAMPLES
+    )
     parser.add_argument(
         "file",
         nargs="?",
@@ -226,7 +233,11 @@ def add_parser(commands: Commands, line: str) -> None:
         help="folder; the same command goes on with what is in it (default: runs/suite, or runs/ and the "
         "file's name)",
     )
-    add_search_options(parser, leave_out=("data", "method", "seed", "run_dir", *LIMITS))
+    add_search_options(
+        parser,
+        leave_out=("data", "method", "seed", "run_dir", *LIMITS),
+        first=("model", "pretrained", "llm", "describe", "price"),
+    )
     _add_limits(parser)
     add_config_file(parser)
     parser.add_argument(
@@ -239,9 +250,8 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.set_defaults(run=suite)
 
 
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add the limits, which a search has too, with what they mean here."""
-    group = parser.add_argument_group("how far, over the whole suite, its earlier sessions included")
+def _add_limits(parser: Parser) -> None:
+    """Add the limits, which a search has too, with what they mean here: they include earlier sessions."""
     texts = {
         "max_calls": "calls at most",
         "max_tokens": "tokens at most, in and out",
@@ -249,10 +259,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "max_minutes": "minutes of active time at most",
     }
     for name in LIMITS:
-        group.add_argument(
+        parser.add_to(
+            "Limits",
             flag_of(name),
+            hide=not OPTIONS[name].first,
             dest=name,
             default=argparse.SUPPRESS,
-            metavar=about(SearchConfig.model_fields[name])["show"],
+            metavar=OPTIONS[name].show,
             help=f"{texts[name]}, over the whole suite",
         )

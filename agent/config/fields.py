@@ -1,49 +1,57 @@
-"""What a search's config is made of: prices, addresses, endpoints, and defaults that other rooms share."""
+"""Types and checks of single settings: prices, addresses, endpoints, shares, descriptions.
+
+What checks a value raises ValueError, which pydantic turns into an error of its field.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ...evaluator.settings import shown
 from ...evaluator.user_paths import checked_path
 from ..rates import Rates, per_token
+from ..secrets import Scrubber
 from ..token_usage import TokenUsage
-from .extra_body import parse_extra_body
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-LONGEST_NUMBER = 18
-"""Characters of a number of templates."""
-
 CONCURRENCY = 4
-"""Restarts, and requests in flight, at once."""
-RETRY_ATTEMPTS = 8
-"""Attempts a request."""
-RETRY_S = 600.0
-"""Seconds that a request may take in all, waits included."""
-REQUEST_TIMEOUT_S = 120.0
-"""Seconds that one attempt may take."""
-
-
-LONGEST_S, LONGEST_MINUTES = 1e9, 1e7
-"""The longest times that a setting may say, decades: what waits so long waits for ever."""
+RETRY_ATTEMPTS, RETRY_S, REQUEST_TIMEOUT_S = 8, 600.0, 120.0
+"""Attempts per request; seconds it may take in all, waits included; seconds of one attempt."""
+MOST_A_MINUTE, MOST_DOLLARS, LONGEST_S, LONGEST_MINUTES = 1e9, 1e9, 1e9, 1e7
+"""The highest rate, sum and times that a setting may say; the times are decades."""
+LONGEST_NUMBER, LONGEST_BODY, LONGEST_DESCRIPTION = 18, 10_000, 2_000
+"""Characters of a number of templates, of ``--extra-body`` and of a description, which every request has."""
 WORD = r"^[a-z][a-z0-9_-]{0,31}$"
-"""A word of an endpoint's own, such as the name of a tier."""
-FEW_INITIAL, MANY_INITIAL = 80, 250
-"""Initial templates a restart where nobody says how many: the paper's, and what pays where scores are
-cheap."""
-MOST_FROM_FILE = 100
-"""Initial templates a restart out of a user's file."""
-INITIAL = (
-    f"initial templates a restart: how many, or a file of yours ({MOST_FROM_FILE} of it are drawn; default: "
-    f"{FEW_INITIAL} to {MANY_INITIAL}, by the number of classes)"
+"""A word that the endpoint defines, such as the name of a tier."""
+RESERVED_MEMBERS = {
+    "messages": "it is what the search asks",
+    "model": "give it with --llm",
+    "max_tokens": "give it with --answer-tokens",
+    "max_completion_tokens": "give --answer-tokens; it is sent by the name that the endpoint takes",
+    "temperature": "give it with --temperature",
+    "seed": "give it with --seed",
+    "random_seed": "give --seed; it is sent by the name that the endpoint takes",
+    "reasoning_effort": "give it with --reasoning-effort",
+    "service_tier": "give it with --service-tier",
+    "stream": "answers are read whole",
+    "stream_options": "answers are read whole",
+    "n": "one answer per request is read",
+    "tools": "answers are texts",
+}
+"""Members of a request that ``--extra-body`` may not set, with the reason or the right way."""
+_SECRET = re.compile(
+    r"api[-_]?key|authori[sz]ation|password|passwd|secret|credential|(?:access|auth|bearer)[-_]?token|\Atoken\Z",
+    re.IGNORECASE,
 )
-MOST_A_MINUTE = 1e9
-"""The highest rate that a setting may say."""
-MOST_DOLLARS = 1e9
-"""The highest sum that a setting may say."""
+_LOOKS_LIKE_A_FILE = re.compile(r"(?:\.{0,2}[/\\]|~)\S*|\S+\.(?:txt|md|rst|json|toml)", re.IGNORECASE)
 
 
 class _Part(BaseModel):
@@ -53,13 +61,13 @@ class _Part(BaseModel):
 
 
 class Price(_Part):
-    """What an endpoint charges, in US dollars for a million tokens.
+    """What an endpoint charges, in US dollars per million tokens.
 
     Attributes:
-        prompt: Of the messages.
-        completion: Of the answer, thinking included.
-        cached: Of the messages, read from the vendor's cache; None for the price of the others. What is
-            written to a cache counts as ``prompt``.
+        prompt: For the messages.
+        completion: For the answer, thinking included.
+        cached: For messages read from the vendor's cache; None for the price of the others. What is written
+            to a cache counts as ``prompt``.
     """
 
     prompt: float = Field(ge=0, le=MOST_DOLLARS)
@@ -97,11 +105,7 @@ FREE = Price(prompt=0, completion=0)
 
 
 def parse_price(value: Any) -> Price | Literal["auto"] | None:
-    """Return ``"0.15/0.60"`` or ``"0.15/0.075/0.60"`` as a Price, and ``"auto"`` as it is.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Return ``"0.15/0.60"`` or ``"0.15/0.075/0.60"`` as a Price, and ``"auto"`` as it is."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -115,18 +119,14 @@ def parse_price(value: Any) -> Price | Literal["auto"] | None:
     except (KeyError, ValueError):
         comma = "; numbers have a point and no comma" if "," in value else ""
         raise ValueError(
-            "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars for a million tokens, such as "
-            f"0.15/0.60, or auto{comma}"
+            "write it as IN/OUT or IN/CACHED/OUT, numbers of dollars per million tokens, "
+            f"such as 0.15/0.60, or auto{comma}"
         ) from None
     return Price.model_validate(dict(named))
 
 
 def parse_share(value: Any) -> Any:
-    """Return ``"95%"`` as 0.95; other numbers as they are, for pydantic to judge.
-
-    Raises:
-        ValueError: It is no number, with or without the sign.
-    """
+    """Return ``"95%"`` as 0.95; other numbers as they are, for pydantic to judge."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -137,17 +137,8 @@ def parse_share(value: Any) -> Any:
         raise ValueError(f"write a share such as 0.95, or 95%{comma}") from None
 
 
-def percentage_meant(share: float | None) -> str | None:
-    """Return what stands for a share where a percentage was written without its sign; None for a share."""
-    return f"{share:g}%" if share is not None and 1 < share <= 100 else None
-
-
 def check_url(url: str | None) -> str | None:
-    """Return a base URL without its final slash.
-
-    Raises:
-        ValueError: It is not an http(s) address.
-    """
+    """Return a base URL without its final slash."""
     if url is None:
         return None
     parts = urlsplit(url.strip())
@@ -157,18 +148,14 @@ def check_url(url: str | None) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL with neither user, password nor query, but for Azure's version: fit to be written down."""
+    """Return a URL that may be written down: no user, no password, no query but Azure's version."""
     parts = urlsplit(url)
-    plain = [(name, value) for name, value in parse_qsl(parts.query) if name == "api-version"]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(plain), ""))
+    public = [(name, value) for name, value in parse_qsl(parts.query) if name == "api-version"]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, urlencode(public), ""))
 
 
 def parse_initial(value: Any) -> int | Path | None:
-    """Return a number of templates, or a file of them; None is left.
-
-    Raises:
-        ValueError: It is neither, or too few or too many.
-    """
+    """Return a number of starting templates, or a file of them; None is left."""
     if value is None:
         return None
     text = str(value).strip()
@@ -179,10 +166,102 @@ def parse_initial(value: Any) -> int | Path | None:
     if len(text) > LONGEST_NUMBER:
         raise ValueError("there are not so many templates; give a smaller number, or a file of templates")
     if int(text) < 2:
-        raise ValueError(
-            "a restart needs at least 2 initial templates: one to call best and one to call worst"
-        )
+        raise ValueError("a restart needs at least 2 starting templates: a best one and a worst one")
     return int(text)
+
+
+def text_or_file(value: Any) -> Any:
+    """Return the path of a file if a description from outside names one that exists; else the value itself.
+
+    In Python a ``Path`` is a file and a ``str`` a text, and a run's own config has the text.
+    """
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_DESCRIPTION:
+        return value
+    try:
+        path = Path(value).expanduser()
+        return path if path.is_file() else value
+    except (OSError, RuntimeError, ValueError):  # too long for a path, or no such user: a text, then
+        return value
+
+
+def parse_description(value: Any) -> Any:
+    """Return a description as one line with single spaces; for pydantic's validators."""
+    if value is None:
+        return None
+    if not isinstance(value, str | Path):
+        raise ValueError("say in words what the images show, or name a text file that does")
+    place = f"the file {value} " if isinstance(value, Path) else "it "
+    tidy = " ".join((_read(value, place) if isinstance(value, Path) else value).split())
+    if not tidy:
+        raise ValueError(f"{place}is empty; say in a sentence what the images show")
+    if len(tidy) > LONGEST_DESCRIPTION:
+        raise ValueError(_too_long(place))
+    for character in tidy:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise ValueError(f"{place}has the character U+{ord(character):04X}, which no sentence has")
+    if _LOOKS_LIKE_A_FILE.fullmatch(tidy):
+        if isinstance(value, Path):
+            raise ValueError(f"{place}holds only the name of a file; say in a sentence what the images show")
+        raise ValueError(
+            f"there is no file {shown(tidy)}; say what the images show, or name a file that does"
+        )
+    return tidy
+
+
+def _read(path: Path, place: str) -> str:
+    checked_path(path)
+    most = 8 * LONGEST_DESCRIPTION
+    try:
+        with path.expanduser().open("rb") as file:
+            return file.read(most + 1).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start >= most - 3:  # cut within a character; too long in any case
+            raise ValueError(_too_long(place)) from None
+        raise ValueError(f"{place}is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"{place}cannot be read: {error.strerror or error}") from None
+
+
+def _too_long(place: str) -> str:
+    return f"{place}has more than {LONGEST_DESCRIPTION:,} characters; say it in a sentence or two"
+
+
+def parse_extra_body(value: Any) -> Any:
+    """Return a JSON object, given as text or as a table, as canonical JSON; other kinds as they are."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, Mapping):
+            raise ValueError("write a JSON object, such as '{\"top_p\": 0.9}'")
+    if not isinstance(value, Mapping):
+        return value
+    for name, reason in RESERVED_MEMBERS.items():
+        if name in value:
+            raise ValueError(f"{name!r} has no place in it: {reason}")
+    for name, text in _texts("", value):
+        if _SECRET.search(name) or Scrubber().scrub_quoted(text) != text:
+            raise ValueError("it seems to hold a secret; keys are read from the environment alone")
+    try:
+        found = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        found.encode()  # half a surrogate pair is not text that can be sent
+    except (TypeError, ValueError) as error:
+        raise ValueError("it holds a value that JSON does not know") from error
+    if len(found) > LONGEST_BODY:
+        raise ValueError(f"it is longer than {LONGEST_BODY:,} characters")
+    return found if value else None
+
+
+def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(str(key), inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(name, inner)
+    else:
+        yield name, str(value)
 
 
 class EndpointConfig(_Part):
@@ -201,3 +280,27 @@ class EndpointConfig(_Part):
     _extra = field_validator("extra_body", mode="before")(parse_extra_body)
     _price = field_validator("price", mode="before")(parse_price)
     _url = field_validator("base_url")(check_url)
+
+    def overrides(
+        self, llm: str | None, reasoning_effort: str | None, extra_body: str | None
+    ) -> dict[str, Any]:
+        """Return in what its requests differ from those of a config with these values."""
+        own: dict[str, Any] = {"model": self.model, "reasoning_effort": self.reasoning_effort}
+        common = {"model": llm, "reasoning_effort": reasoning_effort}
+        found = {name: value for name, value in own.items() if value and value != common[name]}
+        members = json.loads(extra_body or "{}")
+        more = {
+            name: value
+            for name, value in json.loads(self.extra_body or "{}").items()
+            if name not in members or value != members[name]
+        }
+        return {**found, "extra_body": more} if more else found
+
+
+def different_overrides(overrides: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return each of the overrides once, sorted; none if no endpoint has any.
+
+    Whose address has one, and how many have it, decides nothing.
+    """
+    different = {json.dumps(one, sort_keys=True): one for one in overrides}
+    return [different[text] for text in sorted(different)] if {*different} - {"{}"} else []

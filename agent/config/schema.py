@@ -1,194 +1,244 @@
-"""Every option of a search, as one frozen value that is checked when it is built.
+"""Every setting of a search, as one frozen value that is checked when it is built.
 
-The command line's options are made from these fields (see ``agent.cli.options``), so nothing is said twice: a
-field's name is its flag, its description the help text. Fields marked as *deciding* are the identity of a
-run: with the same answers they give the same result, and a run cannot be resumed with others. The rest may
-change between two sessions of a run.
+The command line, the file of settings, the environment and the option reference are made from these
+declarations: a field's name is its flag, its help the help text. Settings that *decide* are the identity of a
+run: with the same answers they give the same result, and a run resumes with the same ones only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
 from ...evaluator.counts import how_to_install
 from ...evaluator.scoring import EvaluatorInfo
-from ...evaluator.settings import about, known_name, setting
+from ...evaluator.settings import Group, Option, Scope, Settings, known_name, options_of, setting
+from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import UserPath
 from ...prompts.kinds import KINDS, TEMPLATE
-from ..methods.registry import METHODS, described
-from .description import UNTOLD, parse_description
+from ..events.trackers.known import parse_track
+from ..methods.guided import MOST_FREE
+from ..methods.registry import METHODS, described, without_llm
 from .fields import (
+    CONCURRENCY,
     DEFAULT_BASE_URL,
-    INITIAL,
     LONGEST_MINUTES,
+    LONGEST_S,
+    MOST_A_MINUTE,
     MOST_DOLLARS,
+    REQUEST_TIMEOUT_S,
+    RETRY_ATTEMPTS,
+    RETRY_S,
+    WORD,
+    EndpointConfig,
+    Price,
+    check_url,
+    different_overrides,
+    parse_description,
+    parse_extra_body,
     parse_initial,
+    parse_price,
     parse_share,
     without_credentials,
 )
-from .initial import most_initial, usual_initial
-from .reading import Style
-from .tracked_config import TrackedConfig
-from .ways import deciding_ways
+from .llm_name import Style, check_llm, is_local, placeless_llm
 
+DESCRIPTION_TIP = (
+    'Tip: --describe "..." ([describe] in a study\'s file) says what your images show and usually brings '
+    "the largest gain."
+)
 MOST_ROUNDS = 10_000
-"""The most restarts, conversations of a restart, and rounds of a conversation: far more than pays, and few
-enough that
-a mistyped number does not fill the memory."""
-_ROUNDS: Mapping[str, Any] = {"decides": True, "show": "N", "ge": 1, "le": MOST_ROUNDS}
+"""The most restarts, conversations per restart, and rounds per conversation: far more than pays, and few
+enough that a mistyped number does not fill the memory."""
 MOST_COUNTED = 10**15
 """The most requests or tokens that a limit may say."""
+FEW_INITIAL, MANY_INITIAL = 80, 250
+"""Default starting templates per restart: the paper's number, and what pays if scores are cheap."""
+MOST_FROM_FILE = 100
+"""Starting templates per restart from a user's file."""
+_TEXTS = 25_000
+"""Texts that the starting templates of a restart may make together: a template makes one per class."""
+LEAST_FREE = 5
+"""The fewest free candidates worth having, below which there are none."""
+_TEXTS_FREE = 1_000
+
+_COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
+_MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
+POOLED: tuple[Scope, ...] = ("endpoints",)
+LOCAL: tuple[Scope, ...] = ("local LLM",)
 
 
-class SearchConfig(TrackedConfig):
-    """How to search, and how far.
+class LLMSettings(Settings):
+    """Which LLM is asked, where, and what each request says besides its messages."""
 
-    What is scored stands in ``EvaluatorSpec``, who is asked in ``LLMConfig``, who watches in
-    ``TrackedConfig``.
+    group: ClassVar[Group] = "LLM"
 
-    The defaults: 4 restarts of 2 conversations of 6 rounds, 5 proposals each: 48 requests, which a small
-    hosted model answers for a few cents.
-
-    Raises:
-        ConfigError: A value is wrong; the message names the field.
-    """
-
-    # How it restarts
-    method: str = setting("guided", described(), "search", decides=True, show="NAME")
-    prompts: str = setting(
-        TEMPLATE, f"what is searched for: {', '.join(KINDS)}", "search", decides=True, show="KIND"
+    llm: str | None = setting(
+        None,
+        "model that the endpoint knows; or a local one (extra [local]): `local`, `local:1.5b`, or your own "
+        "file, `local:FILE.gguf`",
+        decides=True,
+        first=4,
+        show="MODEL|local",
+        min_length=1,
     )
+    base_url: str | None = setting(
+        None,
+        "OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, then OpenAI)",
+        applies_to=POOLED,
+        first=8,
+        show="URL",
+        repr=False,
+    )
+    endpoints: tuple[EndpointConfig, ...] = setting((), "several endpoints as one pool, in a file", flag="")
+    price: Price | Literal["auto"] | None = setting(
+        None,
+        "dollars per million tokens in and out, such as 0.15/0.60, or in, cached and out: 0.15/0.075/0.60; "
+        "auto: from a table of vendors' prices",
+        applies_to=POOLED,
+        first=9,
+        show="IN/OUT|auto",
+    )
+    temperature: float = setting(1.0, "sampling temperature", decides=True, ge=0, le=2)
+    answer_tokens: int = setting(512, "tokens per answer at most", ge=16, le=1_000_000)
+    reasoning_effort: str | None = setting(
+        None,
+        "how much a reasoning model thinks, in the endpoint's words: none, minimal, low, medium, high …",
+        decides=True,
+        applies_to=POOLED,
+        show="LEVEL",
+        pattern=WORD,
+    )
+    service_tier: str | None = setting(
+        None,
+        "the endpoint's tier, such as flex: the same answers, slower, for half the price at OpenAI",
+        applies_to=POOLED,
+        show="TIER",
+        pattern=WORD,
+    )
+    extra_body: str | None = setting(
+        None,
+        "more members of each request, such as '{\"top_p\": 0.9}'; never a key",
+        decides=True,
+        show="JSON",
+    )
+    llm_fallback: str | None = setting(
+        None,
+        f"method without an LLM to use if --llm local cannot be loaded: {', '.join(without_llm())}",
+        decides=True,
+        applies_to=LOCAL,
+        show="NAME",
+    )
+    llm_slots: int = setting(1, "requests --llm local works on at once", applies_to=LOCAL, ge=1, le=64)
+
+    @field_validator("llm_fallback")
+    @classmethod
+    def _fallback(cls, name: str | None) -> str | None:
+        return None if name is None else known_name("method without an LLM", name, without_llm())
+
+    _llm = field_validator("llm")(check_llm)
+    _price = field_validator("price", mode="before")(parse_price)
+    _url = field_validator("base_url")(check_url)
+    _extra = field_validator("extra_body", mode="before")(parse_extra_body)
+
+    @property
+    def placeless_llm(self) -> str | None:
+        """The LLM's name, the same wherever the user's own file lies."""
+        return placeless_llm(self.llm)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the LLM runs on this machine, started by the search."""
+        return is_local(self.llm)
+
+    @property
+    def priced(self) -> bool:
+        """Whether every endpoint's price is known."""
+        if self.price is not None or self.is_local:
+            return True
+        return bool(self.endpoints) and all(endpoint.price is not None for endpoint in self.endpoints)
+
+    @property
+    def overrides(self) -> list[dict[str, Any]]:
+        """In what the requests to each endpoint of a pool differ from the search's own, in their order."""
+        return [one.overrides(self.llm, self.reasoning_effort, self.extra_body) for one in self.endpoints]
+
+
+class SearchSettings(Settings):
+    """How templates are searched: the method, its input, and how often it is asked."""
+
+    group: ClassVar[Group] = "Search"
+
+    method: str = setting("guided", described(), decides=True, first=6, show="NAME")
+    prompts: str = setting(TEMPLATE, f"what is searched for: {', '.join(KINDS)}", decides=True, show="KIND")
     describe: str | None = setting(
         None,
-        "what the pictures show, in your words: a sentence, or a file with one",
-        "search",
+        "what your images show, in your words: a sentence, or a file with one",
         decides=True,
+        first=5,
         show="TEXT|FILE",
     )
     blind: bool = setting(
         False,
-        "tell the method neither what the pictures show nor the class names (pn, p, ape and opro never do)",
-        "search",
+        "give the method neither the description nor the class names (pn, p, ape and opro never have them)",
         decides=True,
     )
     style: Style | None = setting(
         None,
         "how guided asks: rich, a conversation with scores, or short requests for a small model "
         "(default: by the model's name, else by its answers)",
-        "search",
         decides=True,
-        show="rich|short",
     )
     wordings: UserPath | None = setting(
-        None, "texts of your own for the requests of guided, TOML", "search", decides=True, show="FILE"
+        None, "your own texts for the requests of guided, TOML", decides=True, reads="file"
     )
-    restarts: int = setting(
-        4,
-        "restarts: restarts, each from its own sample of initial templates",
-        "search",
-        **_ROUNDS,
-    )
+    restarts: int = setting(4, "restarts, each from its own sample of starting templates", **_MORE)
     conversations: int = setting(
         2,
-        "conversations a restart: conversations, each from the ranking as it stands",
-        "search",
-        **_ROUNDS,
+        "conversations per restart, each starting from the best templates so far",
+        aliases=("resets",),
+        **_MORE,
     )
     rounds: int = setting(
-        6,
-        "rounds a conversation: requests of one conversation",
-        "search",
-        **_ROUNDS,
+        6, "rounds per conversation; a round is typically one request", aliases=("iterations",), **_MORE
     )
-    proposals: int = setting(
-        5, "templates asked for in an round", "search", decides=True, show="N", ge=1, le=100
-    )
-    top_k: int = setting(
-        15, "templates shown to the LLM, best and worst each", "search", decides=True, show="K", ge=1, le=1000
-    )
+    proposals: int = setting(5, "templates asked for per round", decides=True, ge=1, le=100)
+    top_k: int = setting(15, "templates shown to the LLM, best and worst each", decides=True, ge=1, le=1000)
     initial_pool: Literal["captions", "grammar"] = setting(
         "grammar",
-        "built-in pool: captions (308, of a person's hand) or grammar (thousands, made of what captions say)",
-        "search",
+        "built-in starting templates: captions (308, written by a person) or grammar (thousands, made of "
+        "what captions say)",
         decides=True,
-        show="captions|grammar",
     )
-    initial: int | Path | None = setting(None, INITIAL, "search", decides=True, show="N|FILE")
-    max_words: int = setting(
-        15, "the longest template, in words", "search", decides=True, show="N", ge=1, le=100
+    initial: int | Path | None = setting(
+        None,
+        f"starting templates per restart: how many, or your own file ({MOST_FROM_FILE} of it are drawn; "
+        f"default: {FEW_INITIAL} to {MANY_INITIAL}, by the number of classes)",
+        decides=True,
+        show="N|FILE",
+        reads="file",
+        from_data=True,
     )
+    max_words: int = setting(15, "words per template at most", decides=True, ge=1, le=100)
     max_turns: int = setting(
-        10,
-        "turns of a conversation that the LLM is shown; older ones are left out",
-        "search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=1000,
+        10, "exchanges of a conversation that the LLM is shown, the latest", decides=True, ge=1, le=1000
     )
     ensemble_size: int = setting(
-        3,
-        "the ensemble begins with so many of the best, and grows while it gets better",
-        "search",
-        decides=True,
-        show="N",
-        ge=1,
-        le=1000,
+        3, "templates that the ensemble grows from, the best", decides=True, ge=1, le=1000
     )
-
     patience: int | None = setting(
-        None,
-        "end a restart after so many rounds without a better template",
-        "search",
-        **_ROUNDS,
+        None, "end a restart after so many rounds without a better template", decides=True, **_COUNT
     )
     until: float | None = setting(
         None,
         "end a restart once a template has this accuracy on train and val together, such as 0.95 or 95%",
-        "search",
         decides=True,
         show="ACC",
         gt=0,
     )
-
-    # How far
-    max_calls: int | None = setting(
-        None, "requests at most, over the whole run", "limits", show="N", ge=0, le=MOST_COUNTED
-    )
-    max_tokens: int | None = setting(
-        None, "tokens at most, in and out", "limits", show="N", ge=0, le=MOST_COUNTED
-    )
-    max_cost: float | None = setting(
-        None, "dollars at most; needs --price", "limits", show="DOLLARS", ge=0, le=MOST_DOLLARS
-    )
-    max_minutes: float | None = setting(
-        None, "minutes of active time at most", "limits", show="N", ge=0, le=LONGEST_MINUTES
-    )
-    give_up_after: float = setting(
-        30.0,
-        "minutes without one success after which the run stops",
-        "limits",
-        show="MINUTES",
-        gt=0,
-        le=LONGEST_MINUTES,
-    )
-
-    # Where to
-    run_dir: UserPath | None = setting(
-        None, "the run's folder (default: a new one under runs/)", "run", show="DIR"
-    )
-    shared_cache: UserPath | None = setting(
-        None,
-        "share scores with other runs on the same data in this folder",
-        "run",
-        flag="cache",
-        show="DIR",
-    )
-    cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)", "run")
 
     _until = field_validator("until", mode="before")(parse_share)
     _describe = field_validator("describe", mode="before")(parse_description)
@@ -204,6 +254,114 @@ class SearchConfig(TrackedConfig):
     def _method(cls, name: str) -> str:
         return known_name("method", name, METHODS)
 
+    @property
+    def needs_llm(self) -> bool:
+        """Whether the method asks a chat LLM."""
+        return METHODS[self.method].asks_llm
+
+    @property
+    def all_rounds(self) -> int:
+        """Rounds of all conversations of all restarts."""
+        return self.restarts * self.conversations * self.rounds
+
+    @property
+    def most_initial(self) -> int:
+        """How many starting templates a restart has at most, whatever it is scored on."""
+        if isinstance(self.initial, Path):
+            return MOST_FROM_FILE
+        if self.initial is not None:
+            return self.initial
+        # The captions are few, and a few of them show what they offer.
+        return MANY_INITIAL if self.draws_from_grammar else FEW_INITIAL
+
+    @property
+    def draws_from_grammar(self) -> bool:
+        """Whether starting templates are drawn from the grammar, and not from the captions or a file."""
+        return self.initial_pool == "grammar" and not isinstance(self.initial, Path)
+
+    @property
+    def description(self) -> str:
+        """What a method is given as the description; empty for none."""
+        return "" if self.blind else self.describe or ""
+
+    @property
+    def description_tip(self) -> str | None:
+        """A line on what a description could bring; None if there is one, or the method uses none."""
+        if self.describe or self.blind or not METHODS[self.method].uses_description:
+            return None
+        return DESCRIPTION_TIP
+
+    @property
+    def unused_description(self) -> str | None:
+        """A line on why the description is not used; None if it is, or there is none."""
+        if not self.describe or (METHODS[self.method].uses_description and not self.blind):
+            return None
+        why = "with --blind" if METHODS[self.method].uses_description else f"by method {self.method}"
+        return f"--describe is not used {why}"
+
+
+class LimitSettings(Settings):
+    """How fast the LLM is asked, and what a run may spend."""
+
+    group: ClassVar[Group] = "Limits"
+
+    concurrency: int = setting(CONCURRENCY, "restarts, and requests in flight, at once", ge=1, le=100_000)
+    rpm: float | None = setting(
+        None, "requests per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE
+    )
+    tpm: float | None = setting(None, "tokens per minute at most", applies_to=POOLED, gt=0, le=MOST_A_MINUTE)
+    request_timeout: float = setting(
+        REQUEST_TIMEOUT_S,
+        "seconds that one attempt of a request may take",
+        show="SECONDS",
+        gt=0,
+        le=LONGEST_S,
+    )
+    retry_attempts: int = setting(RETRY_ATTEMPTS, "attempts per request", ge=1, le=1000)
+    retry_seconds: float = setting(
+        RETRY_S, "seconds a request may take in all, waits included", show="SECONDS", gt=0, le=LONGEST_S
+    )
+    max_calls: int | None = setting(None, "requests at most, over the whole run", ge=0, le=MOST_COUNTED)
+    max_tokens: int | None = setting(None, "tokens at most, in and out", ge=0, le=MOST_COUNTED)
+    max_cost: float | None = setting(
+        None, "dollars at most; needs --price", first=10, show="DOLLARS", ge=0, le=MOST_DOLLARS
+    )
+    max_minutes: float | None = setting(None, "minutes of active time at most", ge=0, le=LONGEST_MINUTES)
+    give_up_after: float = setting(
+        30.0, "minutes without a success after which the run stops", show="MINUTES", gt=0, le=LONGEST_MINUTES
+    )
+
+
+class OutputSettings(Settings):
+    """Where the run's files, shared scores and figures go."""
+
+    group: ClassVar[Group] = "Output"
+
+    run_dir: UserPath | None = setting(None, "the run's folder (default: a new one under runs/)", first=11)
+    shared_cache: UserPath | None = setting(
+        None, "folder in which scores are shared with other runs on the same data", flag="cache"
+    )
+    cache_answers: bool = setting(False, "share the LLM's answers too (with --cache)")
+    track: tuple[str, ...] | None = setting(
+        None,
+        "send figures to trackers, several with commas: mlflow[:URI], trackio[:PROJECT], wandb[:PROJECT], "
+        "tensorboard[:DIR], otel[:URL]; none: no longer to the earlier ones",
+        show="NAME[:PLACE]",
+    )
+
+    _track = field_validator("track", mode="before")(parse_track)
+
+
+class SearchConfig(OutputSettings, LimitSettings, SearchSettings, LLMSettings, EvaluatorSpec):
+    """How to search, and how far.
+
+    The defaults are 4 restarts of 2 conversations of 6 rounds with 5 proposals each: 48 requests, which a
+    small hosted model answers for a few cents.
+
+    Raises:
+        ConfigError: A value is wrong; the message names the field.
+    """
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.needs_llm and self.llm is None:
@@ -215,14 +373,9 @@ class SearchConfig(TrackedConfig):
             raise ValueError("{cache_answers} needs {shared_cache=DIR}")
         if self.max_cost is not None and self.needs_llm and not self.priced:
             raise ValueError(
-                "{max_cost} needs a price: give {price=IN/OUT}, dollars for a million tokens, or {price=auto}"
+                "{max_cost} needs a price: give {price=IN/OUT}, dollars per million tokens, or {price=auto}"
             )
         return self
-
-    @property
-    def needs_llm(self) -> bool:
-        """Whether the method asks a chat LLM."""
-        return METHODS[self.method].asks_llm
 
     @property
     def shown_url(self) -> str | None:
@@ -233,66 +386,37 @@ class SearchConfig(TrackedConfig):
             return ", ".join(without_credentials(endpoint.base_url) for endpoint in self.endpoints)
         return without_credentials(self.base_url or DEFAULT_BASE_URL)
 
-    @property
-    def all_rounds(self) -> int:
-        """Rounds of all conversations of all restarts."""
-        return self.restarts * self.conversations * self.rounds
-
-    @property
-    def most_initial(self) -> int:
-        """How many initial templates a restart has at most, whatever it is scored on."""
-        return most_initial(self.initial, from_grammar=self.draws_from_grammar)
-
-    @property
-    def draws_from_grammar(self) -> bool:
-        """Whether initial templates are drawn from the grammar, and not from the captions or a file."""
-        return self.initial_pool == "grammar" and not isinstance(self.initial, Path)
-
-    @property
-    def description(self) -> str:
-        """What a method is told that the pictures show; empty where nothing is."""
-        return "" if self.blind else self.describe or ""
-
-    @property
-    def untold(self) -> str | None:
-        """What a description could bring, as a line; None where one is given, or is of no use."""
-        if self.describe or self.blind or not METHODS[self.method].uses_description:
-            return None
-        return UNTOLD
-
-    @property
-    def unheard(self) -> str | None:
-        """What becomes of a description that the method is not told, as a line; None where none is lost."""
-        if not self.describe or (METHODS[self.method].uses_description and not self.blind):
-            return None
-        why = "with --blind" if METHODS[self.method].uses_description else f"by method {self.method}"
-        return f"--describe is not used {why}"
-
     def as_opened(self, info: EvaluatorInfo) -> Self:
-        """Return the config with the numbers that what it is scored on decides; initial templates too."""
+        """Return the config with the shots, augmented copies and starting templates that the data decide.
+
+        A score costs no request. If it costs little else, three times as many starting templates are worth
+        more than most requests (docs/method.md).
+        """
         opened = super().as_opened(info)
         if opened.initial is not None:
             return opened
-        return opened.model_copy(update={"initial": usual_initial(info, opened.most_initial)})
+        number = min(max(_TEXTS // max(info.classes, 1), FEW_INITIAL), opened.most_initial)
+        return opened.model_copy(update={"initial": number if info.cheap else FEW_INITIAL})
 
-    def identity(self) -> dict[str, Any]:
-        """Return the fields that decide the result; see ``Settings.identity``.
+    def identity(self, *, without: Scope | None = None) -> dict[str, Any]:
+        """Return the settings that decide the result; see ``Settings.identity``.
 
-        A description is its text, also where that begins like a path. Of the endpoints of a pool decides what
-        they are asked for, and not where they are or what they charge.
+        A description is its text, even if it begins like a path. Of the endpoints of a pool, what they are
+        asked for decides, and not where they are or what they charge.
         """
         return {
-            **super().identity(),
+            **super().identity(without=without),
+            "llm": self.placeless_llm,
             "describe": self.describe,
-            "endpoints": deciding_ways(self.to_public()),
+            "endpoints": different_overrides(self.overrides),
         }
 
     def to_public(self) -> dict[str, Any]:
-        """Return every field that is set, as JSON values, without what is secret."""
+        """Return every setting that is set, as JSON values, without what is secret."""
         unset = {
             name
-            for name, field in type(self).model_fields.items()
-            if about(field)["technical"] and getattr(self, name) == field.default
+            for name, option in OPTIONS.items()
+            if option.technical and getattr(self, name) == option.default
         }
         values = self.model_dump(mode="json", exclude_none=True, exclude=unset)
         if "base_url" in values:
@@ -300,3 +424,13 @@ class SearchConfig(TrackedConfig):
         for endpoint in values.get("endpoints", ()):
             endpoint["base_url"] = without_credentials(endpoint["base_url"])
         return values
+
+
+OPTIONS: Mapping[str, Option] = options_of(SearchConfig)
+"""The declaration of every setting, by name: what the option reference is generated from."""
+
+
+def most_free(info: EvaluatorInfo) -> int:
+    """Return how many free candidates may be scored beside a request; 0 if a score costs anything."""
+    number = min(_TEXTS_FREE // max(info.classes, 1), MOST_FREE)
+    return number if info.cheap and number >= LEAST_FREE else 0

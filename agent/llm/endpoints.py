@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ...evaluator.counts import how_to_install
 from ...evaluator.errors import ConfigError
 from ..config.fields import DEFAULT_BASE_URL, FREE, EndpointConfig, without_credentials
-from ..config.local_llm import LOCAL_LLM
+from ..config.llm_name import LOCAL_LLM
 from ..config.schema import SearchConfig
 from ..errors import EndpointError
 from ..events import Listener, Noted

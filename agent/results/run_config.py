@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config.description import Told
 from ..config.schema import SearchConfig
 from ..config.sources import COMMAND_LINE, build
 from ..store import Store
@@ -27,10 +26,7 @@ def stored_config(
         UsageError: There is no run, it was made by another version, or a change is wrong.
     """
     with Store.open(run_dir) as store:
-        # A run of before there were views goes on without.
-        stored = {"views": 0, **store.manifest["config"]}
-    if isinstance(stored.get("describe"), str):
-        stored["describe"] = Told(stored["describe"])
+        stored = store.manifest["config"]
     return build([(f"the run {run_dir}", stored), (place, changes or {})])
 
 

@@ -19,9 +19,8 @@ from ...evaluator.datasets.values import FewShotData
 from ...evaluator.errors import UsageError
 from ...evaluator.spec import EvaluatorSpec
 from ...evaluator.user_paths import user_path
-from ..config.description import Told
-from ..config.python_words import python_words
 from ..config.schema import SearchConfig
+from ..config.sources import python_words
 from ..events import Bus, Listener
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
@@ -191,10 +190,7 @@ def report(run_dir: Path | str) -> Path:
 
 def _rechecked(spec: Spec) -> Spec:
     """Check a config once more, since ``model_copy(update=...)`` makes one unchecked."""
-    values = {name: getattr(spec, name) for name in spec.model_fields_set}
-    if isinstance(values.get("describe"), str):
-        values["describe"] = Told(values["describe"])  # it was read already, and may look like a file's name
-    return type(spec)(**values)
+    return type(spec)(**{name: getattr(spec, name) for name in spec.model_fields_set})
 
 
 def _check_no_loop(function: str) -> None:

@@ -133,8 +133,7 @@ def score_templates(
 
 
 def _opened(spec: EvaluatorSpec, report: Callable[[str], None] | None) -> Evaluator:
-    # Nothing is chosen here, so altered views would be made for nothing.
-    return open_evaluator(spec.model_copy(update={"views": 0}), report=report)
+    return open_evaluator(spec.without_choice(), report=report)
 
 
 def _checked(text: object) -> str:

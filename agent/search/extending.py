@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.counts import enumerated
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..errors import StoreMismatchError
 from ..results.result import Ensemble, SearchResult
 from ..results.run_dir import BEFORE, DETAILS, RESULT, write_result
 
-GROWS = ("restarts", "conversations", "rounds")
+GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")
 
 
 def growth(config: SearchConfig, before: Mapping[str, Any]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from ...prompts.requests import PROMPTS_VERSION
 from ...prompts.starting import PoolError, read_file
 from ...prompts.template import Template
 from ...prompts.wording import SIZE_LIMIT, Wordings, WordingsError, with_changes
-from ..config.schema import SearchConfig
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import flag_of
 from ..errors import EndpointError
 from ..events import Event, ImagesEncoded, Listener, Noted
@@ -129,9 +129,9 @@ def check_places(config: SearchConfig, *, labels: bool) -> None:
         UsageError: The shared cache cannot be used; see ``check_cache``.
     """
     check_cache(config.shared_cache)
-    for name in ("data", "data_root", "pretrained", "class_names", "few_shot_file", "initial", "wordings"):
+    for name, option in OPTIONS.items():
         place = getattr(config, name)
-        if labels and name in ("data", "pretrained"):
+        if not option.reads or (labels and isinstance(place, str)):
             continue
         if isinstance(place, str | Path) and Path(place).is_absolute() and not Path(place).exists():
             raise ConfigError(
@@ -267,8 +267,8 @@ def known_identity(config: SearchConfig, before: Mapping[str, Any]) -> dict[str,
             or the data are read.
     """
     now = {**before, **config.identity()}
-    decided = ("shots", "views", "initial")
-    now |= {name: before.get(name) for name in decided if getattr(config, name) is None}
+    from_data = (name for name, option in OPTIONS.items() if option.from_data)
+    now |= {name: before.get(name) for name in from_data if getattr(config, name) is None}
     if config.wordings is not None and before.get("wordings"):
         now["wordings"] = before["wordings"]
     return now

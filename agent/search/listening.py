@@ -66,7 +66,7 @@ def announce(
         emit: Hears it.
         resumed: Whether it goes on.
     """
-    if (hint := config.untold) is not None:
+    if (hint := config.description_tip) is not None:
         emit(Noted(text=hint))
     emit(RunOpened(run_dir=str(run_dir)))
     emit(

@@ -19,9 +19,8 @@ from ...prompts.kinds import Candidate, kind_named
 from ...prompts.requests import Message, Outcome
 from ...prompts.starting import draw
 from ...prompts.wording import Wordings
-from ..config.initial import most_free
-from ..config.reading import style_of
-from ..config.schema import SearchConfig
+from ..config.llm_name import style_of
+from ..config.schema import SearchConfig, most_free
 from ..events import (
     AnswerEmpty,
     AnswerReceived,

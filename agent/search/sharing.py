@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from ...evaluator.scoring import EvaluatorInfo, TemplateScorer
 from ..config.schema import SearchConfig
-from ..config.ways import ways
 from ..llm.endpoint import Asker, Endpoint
 from ..store.shared import SharedAsker, SharedCache, SharedScorer
 
@@ -55,5 +54,5 @@ def _asked_place(config: SearchConfig, endpoints: Sequence[Endpoint]) -> str:
     """
     file = next((f"local:{one.content}" for one in endpoints if one.content), None)
     place = config.shown_url or file or str(config.llm)
-    own = ways(config.to_public()) if config.shown_url else []
+    own = config.overrides if config.shown_url else []
     return f"{place} {json.dumps(own, sort_keys=True)}" if any(own) else place

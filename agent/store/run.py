@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ...evaluator.scoring import Verdict
-from ..config.ways import deciding_ways
 from ..errors import StoreExistsError, StoreMissingError
 from ..llm.types import ChatAnswer
 from ..llm.usage import NO_BILL, NOTHING, Bill, Usage
@@ -163,9 +162,7 @@ class Store:
         Raises:
             StoreMismatchError: They differ; it says in what.
         """
-        # Earlier runs did not store a pool's endpoints there, but in their settings.
-        before = {"endpoints": deciding_ways(self._manifest.get("config", {}))}
-        check_identity({**before, **self._manifest.get("identity", {})}, identity)
+        check_identity(self._manifest.get("identity", {}), identity)
 
     @property
     def usage(self) -> Usage:

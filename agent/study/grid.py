@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluator.errors import ConfigError
-from ...evaluator.settings import about, shown
-from ..config.schema import SearchConfig
+from ...evaluator.settings import shown
+from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
 from ..search.suite import Cell
 from .file_parts import AXES, Llm, Method, Model
@@ -116,7 +116,7 @@ def _check_names(study: Study) -> None:
 
 def decides(name: str) -> bool:
     """Return whether a setting decides what is found, so that the file alone may say it."""
-    return name in AXES or about(SearchConfig.model_fields[name])["decides"]
+    return name in AXES or OPTIONS[name].decides
 
 
 def _asked(study: Study, model: Model, shots: int) -> Iterator[tuple[Method, Llm | None]]:

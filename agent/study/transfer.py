@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
-from ...evaluator.spec import Report
+from ...evaluator.settings import applying_to
+from ...evaluator.spec import EvaluatorSpec, Report
 from ..config.schema import SearchConfig
 from ..results.details import BEST, read_details
 from ..results.gain import DEFAULT_TEMPLATE
@@ -77,7 +78,7 @@ class Carried:
             if not missing:
                 continue
             report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
-            evaluator = open_evaluator(ground.config.model_copy(update={"views": 0}))
+            evaluator = open_evaluator(ground.config.without_choice())
             for key, template in missing.items():
                 self._known[key] = _tested(evaluator, template)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
@@ -105,7 +106,7 @@ class _Ground(NamedTuple):
     identity: str
 
 
-_OF_THE_SAMPLE = {"seed", "shots", "few_shot_file", "views"}
+_OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
 """Settings that leave test images, class names and model as they are."""
 
 

@@ -12,7 +12,7 @@ import torch
 
 from ..datasets.checks import shots_hash
 from ..datasets.hand_made import for_dataset
-from ..datasets.loading import load_data
+from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData, Item
 from ..scoring import EvaluatorInfo
 from ..seen_files import seen_files
@@ -35,7 +35,7 @@ def open_in_process(
     """Open an evaluator in this process; see ``open_evaluator``. Return the content hash of its model too."""
     devices = parse_devices(spec.device)
     data = load_data(spec)
-    for note in (*data.chosen, *data.notes):
+    for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
     opening = Opening.begun(spec, data, model_files(spec.model, spec.pretrained, report))
     models = [load_model(spec.model, spec.pretrained, device, report=report) for device in devices]
@@ -159,8 +159,8 @@ def _notes(
     }
     if data.notes:
         notes["data"] = list(data.notes)
-    if models[0].corrections:
-        notes["model"] = list(models[0].corrections)
+    if about_model := [*toy_model_notes(spec), *models[0].corrections]:
+        notes["model"] = about_model
     dtype = _dtype(spec, models[0])
     if dtype == torch.float32:
         return notes

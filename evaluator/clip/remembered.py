@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..datasets.loading import load_data
+from ..datasets.loading import load_data, toy_model_notes
 from ..datasets.values import FewShotData
 from ..scoring import EvaluatorInfo
 from ..seen_files import SeenFiles, seen_files, sweep, write_json
@@ -91,7 +91,7 @@ def recall(spec: EvaluatorSpec, report: Report, *, now: Callable[[], float] = ti
     data, seen = load_data(spec), seen_files(spec.cache_dir)
     if _mark(data) != mark or _stamp(seen, data) != images or _model_stamp(seen, weights) != model:
         return None
-    for note in (*data.chosen, *data.notes):
+    for note in (*data.chosen, *data.notes, *toy_model_notes(spec)):
         report(note)
     report(f"data and model are as they were when they were opened {_ago(now() - found.when)}")
     return found

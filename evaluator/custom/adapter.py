@@ -230,8 +230,8 @@ class ScorerEvaluator(CustomEvaluator):
         spec, kind = spec.with_shots(), type(scorer)
         name = kind.__qualname__
         own = fingerprint_of(scorer)
-        # Without a fingerprint the same class on other data is another scorer; it has no augmented copies.
-        on = {setting: value for setting, value in spec.bare().identity().items() if setting != "views"}
+        # Without a fingerprint the same class on other data is another scorer.
+        on = spec.bare().identity(without="CLIP models")
         mark = own or f"{kind.__module__}.{name} {json.dumps(on)}"
         info = EvaluatorInfo(
             dataset=name if spec.data == DEFAULT_DATA else spec.data,

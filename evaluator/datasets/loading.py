@@ -15,7 +15,7 @@ from typing import Literal, cast
 from ..columns import parse_columns
 from ..errors import DataError
 from ..seen_files import seen_files
-from ..spec import EvaluatorSpec
+from ..spec import BUNDLED_WEIGHTS, EvaluatorSpec
 from ..user_paths import user_path
 from .checks import check, check_leaks, check_repeats, check_whole
 from .class_names import OPENAI, SPLIT, read_names, rename
@@ -67,6 +67,17 @@ def known() -> tuple[Known, ...]:
         *(Known(name, "bundled", bundled.title(name)) for name in bundled.names()),
         Known(bundled.DIGITS, "scans", "handwritten digits, 1,797 real scans (scikit-learn)"),
         *(Known(name, "coop", layout.title, layout.folder) for name, layout in coop.ELEVEN.items()),
+    )
+
+
+def toy_model_notes(spec: EvaluatorSpec) -> tuple[str, ...]:
+    """Return a warning if a bundled toy model scores images that do not come with the program."""
+    ours = {found.name for found in known() if found.kind in ("bundled", "scans")}
+    if spec.pretrained != BUNDLED_WEIGHTS or spec.data in ours:
+        return ()
+    return (
+        f"{spec.model} is a bundled toy model, trained on small drawings: its accuracy on your images says "
+        "little. Choose a full model, for example --model ViT-B-32 --pretrained laion2b_s34b_b79k",
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 
 from ....evaluator.user_paths import cache_dir
-from ...config.local_llm import local_model
+from ...config.llm_name import local_model
 from ...errors import EndpointError
 from . import publisher, wheels
 from .known_models import KNOWN_MODELS, KnownModel, Progress

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from ....evaluator.threads import in_thread
-from ...config.local_llm import LOCAL_LLM, local_model
+from ...config.llm_name import LOCAL_LLM, local_model
 from ...errors import EndpointError
 from ...events import Listener, ModelFetched
 from .known_models import KNOWN_MODELS

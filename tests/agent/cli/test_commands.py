@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
@@ -27,13 +27,14 @@ from promptclimb.agent.cli.exit_codes import NOTHING_USABLE
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.parser import COMMANDS, make_parser
 from promptclimb.agent.cli.search import run_session
-from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.agent.results.exports import FORMS
 from promptclimb.agent.store import Store
 from promptclimb.evaluator.datasets.loading import SCHEMES
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion, Inspection, SplitScores
+from promptclimb.evaluator.settings import Group
 from tests.fakes.black_box import stand_in
 from tests.fakes.chat_server import ChatServer, ServerOptions
 from tests.fakes.few_shots import pictures
@@ -211,7 +212,6 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["serach"], "there is no command 'serach'; did you mean search?"),
         (["search", "--method", "random", "--data", ""], "--data '': it is empty"),
         (["nonsense"], "nonsense"),
-        ([], "COMMAND"),
         (["evaluate", "--templates", "missing.txt"], "missing.txt"),
         (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
         (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
@@ -472,10 +472,10 @@ def test_the_doctor_gives_an_endpoint_that_hangs_a_minute_in_all(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = {one.what: one for one in doctor._endpoint(url, "fake")}
+        found = {what: (state, text) for what, state, text in doctor._endpoint(url, "fake")}
     assert time.monotonic() - began < 10
-    assert (found["endpoint"].state, found["chat"].state) == ("note", "wrong")
-    assert "did not answer within" in found["endpoint"].text
+    assert (found["endpoint"][0], found["chat"][0]) == ("note", "wrong")
+    assert "did not answer within" in found["endpoint"][1]
 
 
 def test_the_doctor_asks_no_model_that_nobody_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -744,7 +744,7 @@ def test_help_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
-    assert "--max-minutes" in done.stdout
+    assert "--max-cost" in done.stdout
 
 
 def test_a_pool_of_endpoints_goes_on_without_the_one_that_refuses(
@@ -824,7 +824,7 @@ def test_a_mistyped_variable_is_noted(
     monkeypatch.setenv("PROMPTCLIMB_SHOT", "2")
     assert call(*command) == 0
     err = capsys.readouterr().err
-    assert err.count("the variable PROMPTCLIMB_SHOT is no setting of this program and is not used; did") == 1
+    assert err.count("PROMPTCLIMB_SHOT is not a setting of this program and is ignored; did") == 1
     assert "did you mean PROMPTCLIMB_SHOTS" in err
 
 
@@ -847,7 +847,7 @@ def test_the_report_is_made_again(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "result.json cannot be read: not a result" in only_line(capsys.readouterr().err)
     (tmp_path / "r" / "result.json").unlink()
     assert call("export", "r", "--format", "csv") == 2
-    assert only_line(capsys.readouterr().err).endswith("go on with it: python run_agent.py resume r")
+    assert only_line(capsys.readouterr().err).endswith("Resume it: python run_agent.py resume r")
 
 
 def test_a_run_without_a_result_is_reported_as_far_as_it_is(
@@ -875,11 +875,11 @@ def test_a_run_at_work_is_not_to_be_gone_on_with(capsys: pytest.CaptureFixture[s
         with Store.open(tmp_path / "r"):
             assert call(*command) == 2
         said = only_line(capsys.readouterr().err)
-        assert "r has no result yet: it is at work; wait for its end" in said
+        assert "r has no result yet: it is running. Wait for its end" in said
         assert "resume" not in said
         assert call(*command) == 2
         assert only_line(capsys.readouterr().err).endswith(
-            "interrupted; go on with it: python run_agent.py resume r"
+            "interrupted. Resume it: python run_agent.py resume r"
         )
 
 
@@ -893,9 +893,7 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     suite = Path("runs/suite")
     assert listed == {"runs/own", *(str(suite / f"one-random-seed{seed}") for seed in (1, 2))}
-    way_on = (
-        "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, goes on with it"
-    )
+    way_on = "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, resumes it"
     for summed in (True, False):
         for command in (("report",), ("resume",), ("export", "--format", "csv")):
             assert call(command[0], suite, *command[1:]) == 2
@@ -909,7 +907,9 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
         assert out.count("finished") == 2
         (suite / "suite.json").unlink(missing_ok=not summed)
     assert call("report", "runs") == 2
-    assert only_line(capsys.readouterr().err).endswith("runs is no run, but holds 1 run: name one, runs/own")
+    assert only_line(capsys.readouterr().err).endswith(
+        "runs is not a run, but holds 1 run: name one, runs/own"
+    )
     assert call("report", suite) == 2
     err = only_line(capsys.readouterr().err)
     assert err.endswith(f"or name one of them: {suite}/one-random-seed2, {suite}/one-random-seed1")
@@ -1039,14 +1039,16 @@ def test_bash_completes_by_the_script(tmp_path: Path, capsys: pytest.CaptureFixt
         assert shown.stdout.strip() == expected
 
 
-def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
+def test_the_whole_help_of_search_names_every_option_method_and_form_of_data(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """And its examples are commands that can be parsed."""
-    assert call("search", "--help") == 0
+    """In six groups; and its examples are commands that can be parsed."""
+    assert call("search", "--help-all") == 0
     shown = capsys.readouterr().out
     for word in (
         *METHODS,
+        *(f"  {option.flag}" for option in OPTIONS.values() if option.flag),
+        *(f"\n{group}:\n" for group in get_args(Group)),
         *(f"{scheme}:" for scheme in SCHEMES),
         "hf-hub:",
         "local-dir:",
@@ -1056,11 +1058,57 @@ def test_the_help_of_search_names_every_method_form_of_data_and_of_models(
         "--track NAME[:PLACE] ",
     ):
         assert word in shown
+    assert "--resets" not in shown
     examples = shown.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()
     assert len(examples) == 3
     for line in examples:
         given = shlex.split(line)[1:]
         assert make_parser(given).parse_args(given).command == "search"
+
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        ("search", ["--data", "--model", "--pretrained", "--llm", "--describe"]),
+        ("suite", ["--data", "--methods", "--seeds", "--suite-dir", "--model"]),
+        ("evaluate", ["--templates", "--baselines", "--split", "--confusions", "--data"]),
+        ("resume", ["--max-calls", "--max-tokens", "--max-cost", "--max-minutes", "--restarts"]),
+    ],
+)
+def test_the_short_help_shows_an_example_and_fifteen_options(
+    command: str, first: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a new user needs comes first; the rest is named by --help-all."""
+    assert call(command, "--help") == 0
+    shown = capsys.readouterr().out
+    options = re.findall(r"^  (?:-h, )?(--[a-z-]+)", shown, re.MULTILINE)
+    assert options[:5] == first
+    assert len(options) <= 15
+    assert {"--help", "--help-all"} <= set(options)
+    assert f"{command} --help-all shows " in shown
+    assert "example" in shown.partition("options:")[0] or command == "resume"
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output, as the answer to a question: it is no wrong usage."""
+    assert call() == 0
+    shown = capsys.readouterr()
+    assert "COMMAND" in shown.out
+    assert all(f"  {command} " in shown.out for command in COMMANDS)
+    assert shown.err == ""
+
+
+def test_an_earlier_name_of_an_option_still_works(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one line that names the new one; so does a variable."""
+    monkeypatch.setenv("PROMPTCLIMB_ITERATIONS", "1")
+    assert call("config", "--show", "--method", "random", "--resets", "3") == 0
+    out, err = capsys.readouterr()
+    assert "conversations = 3 " in out
+    assert "rounds = 1 " in out
+    assert "note: --resets is now called --conversations; the old name will be removed" in err
+    assert "note: PROMPTCLIMB_ITERATIONS is now called PROMPTCLIMB_ROUNDS; " in err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

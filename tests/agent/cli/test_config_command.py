@@ -38,7 +38,7 @@ def test_a_file_that_is_there_is_not_written_over(capsys: pytest.CaptureFixture[
     """Nor is one made where none can be, or out of a setting that is wrong."""
     Path("c.toml").write_text("shots = 1\n")
     for given, said in (
-        (["c.toml"], "is there already"),
+        (["c.toml"], "exists and is not overwritten"),
         (["no/such/c.toml"], "cannot be written"),
         (["d.toml", "--temperature", "0,7"], "a point and no comma: 0.7"),
     ):

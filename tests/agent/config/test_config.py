@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from promptclimb.agent.config.fields import Price, without_credentials
-from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.schema import OPTIONS, SearchConfig
 from promptclimb.agent.config.sources import (
     absolute,
     build,
     flag_of,
     from_environment,
     from_sources,
+    places_of,
     read_toml,
     spec_from_sources,
     to_toml,
@@ -25,6 +26,7 @@ from promptclimb.agent.llm.pacing import RateLimits
 from promptclimb.agent.llm.retry import RetryPolicy
 from promptclimb.agent.methods.registry import METHODS
 from promptclimb.evaluator.errors import ConfigError
+from promptclimb.evaluator.settings import Group, Scope, applying_to
 from promptclimb.evaluator.spec import EvaluatorSpec
 
 NO_LLM = {"method": "random"}
@@ -45,6 +47,44 @@ def test_a_study_that_is_given_as_settings_is_called_one(tmp_path: Path) -> None
     file.write_text("data = ['a', 'b']\nseeds = [1]\nmethods = ['random']\n")
     with pytest.raises(ConfigError, match=r"is the file of a study: `suite .*study.toml` runs it"):
         from_sources({}, {}, file)
+
+
+def test_earlier_names_of_settings_still_work(tmp_path: Path) -> None:
+    """In each place, with one line on each in a file; the later place wins, whichever name it has."""
+    file, lines = tmp_path / "c.toml", []
+    file.write_text("resets = 3\niterations = 4\nmethod = 'random'\n")
+    config = from_sources({"iterations": "5"}, {}, file, report=lines.append)
+    assert (config.conversations, config.rounds) == (3, 5)
+    assert lines == [
+        f"{file}: resets is now called conversations; the old name will be removed",
+        f"{file}: iterations is now called rounds; the old name will be removed",
+    ]
+    assert from_sources(NO_LLM, {"PROMPTCLIMB_RESETS": "7"}).conversations == 7
+    assert places_of({}, {"PROMPTCLIMB_RESETS": "7"}, file)["conversations"] == "PROMPTCLIMB_RESETS"
+
+
+def test_each_declaration_is_whole() -> None:
+    """What decides changes on resume only if it may grow; a few options come first, each at its own place."""
+    for option in OPTIONS.values():
+        assert option.group in get_args(Group)
+        assert option.resumable in (("no", "more") if option.decides else ("yes",))
+        assert set(option.applies_to) <= set(get_args(Scope))
+        assert option.show or isinstance(option.default, bool)
+    grown = {name for name, option in OPTIONS.items() if option.resumable == "more"}
+    assert grown == {"restarts", "conversations", "rounds"}
+    first = sorted((option.first, name) for name, option in OPTIONS.items() if option.first)
+    assert [place for place, _name in first] == list(range(1, len(first) + 1))
+    assert [name for _place, name in first[:5]] == ["data", "model", "pretrained", "llm", "describe"]
+
+
+def test_what_applies_to_clip_models_only_is_refused_for_a_custom_scorer() -> None:
+    """By its declaration, and it is no part of such a scorer's identity."""
+    names = applying_to(SearchConfig, "CLIP models")
+    assert names == ("ray", "views")
+    for name, value in zip(names, ("auto", 8), strict=True):
+        with pytest.raises(ConfigError, match=f"^{name} applies to CLIP models"):
+            SearchConfig(**NO_LLM, evaluator="m:f", **{name: value})
+    assert set(names).isdisjoint(SearchConfig(**NO_LLM).identity(without="CLIP models"))
 
 
 def test_the_openai_variable_gives_the_base_url() -> None:
@@ -77,7 +117,7 @@ def test_unknown_variables_under_our_prefix_are_named() -> None:
         ({"initial": "1"}, ["--initial", "at least 2"]),
         ({"method": "pn"}, ["needs an LLM", "--llm local"]),
         ({"method": "pn", "llm": "m", "max_cost": "1"}, ["--max-cost needs a price", "--price IN/OUT"]),
-        ({"temperature": "hot"}, ["--temperature", "'hot'", "it is no number"]),
+        ({"temperature": "hot"}, ["--temperature", "'hot'", "it is not a number"]),
         ({"temperature": "0,7"}, ["--temperature '0,7'", "with a point and no comma: 0.7"]),
         ({"max_minutes": "1,5,5"}, ["--max-minutes '1,5,5'", "with a point and no comma"]),
         ({"until": "0,95"}, ["--until '0,95'", "a point and no comma"]),
@@ -182,7 +222,7 @@ def test_defaults_that_several_rooms_need_are_one() -> None:
 
 def test_the_help_names_every_method() -> None:
     """The table that names the methods is the one that they are checked against."""
-    text = SearchConfig.model_fields["method"].description or ""
+    text = OPTIONS["method"].help
     assert all(f"{name} (" in text for name in METHODS)
 
 
@@ -247,7 +287,7 @@ def test_a_price_is_written_with_its_slashes_or_looked_up() -> None:
 
 def test_what_decides_and_what_does_not() -> None:
     """Limits, pace and addresses may change between two sessions; what is scored and asked may not."""
-    deciding = set(SearchConfig.deciding())
+    deciding = set(SearchConfig(llm="m").identity())
     free = {
         "rpm",
         "tpm",
@@ -265,9 +305,10 @@ def test_what_decides_and_what_does_not() -> None:
 
 def test_every_setting_has_a_flag_and_a_line_of_help() -> None:
     """The command line can say all but the list of endpoints and what only programs set."""
-    without = {name for name in SearchConfig.model_fields if not flag_of(name)}
+    assert set(OPTIONS) == set(SearchConfig.model_fields)
+    without = {name for name, option in OPTIONS.items() if not option.flag}
     assert without == {"endpoints", "cache_dir", "workers", "image_batch", "text_rows"}
-    assert all(field.description for field in SearchConfig.model_fields.values())
+    assert all(option.help for option in OPTIONS.values())
 
 
 @pytest.mark.parametrize(
@@ -362,7 +403,7 @@ def test_members_with_token_or_key_in_their_names_are_no_secrets() -> None:
 
 def test_what_changes_answers_decides_and_what_makes_them_cheaper_does_not() -> None:
     """A run that did not know of these settings can be gone on with where they are not set."""
-    deciding = set(SearchConfig.deciding())
+    deciding = set(SearchConfig(llm="m").identity())
     assert {"reasoning_effort", "extra_body"} <= deciding
     assert "service_tier" not in deciding
     with pytest.raises(ConfigError, match="service_tier"):

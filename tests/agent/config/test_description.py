@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptclimb.agent.config.description import MAX_CHARACTERS, parse_description, text_or_file
+from promptclimb.agent.config.fields import LONGEST_DESCRIPTION, parse_description, text_or_file
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import build, from_sources, read_toml, to_toml
 from promptclimb.evaluator.errors import ConfigError
@@ -80,9 +80,11 @@ def test_what_is_written_down_is_taken_back(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"\xff\xfe", "is not UTF-8"),
-        (b"x" * (MAX_CHARACTERS + 1), "more than 2,000 characters"),
-        ("é".encode() * 10 * MAX_CHARACTERS, "more than 2,000 characters"),
+        (b"x" * (LONGEST_DESCRIPTION + 1), "more than 2,000 characters"),
+        ("é".encode() * 10 * LONGEST_DESCRIPTION, "more than 2,000 characters"),
         (b"a\0b", r"U\+0000"),
+        (b"notes.md", "holds only the name of a file"),
+        (b"/r/pictures", "holds only the name of a file"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, said: str) -> None:
@@ -101,7 +103,7 @@ def test_a_file_that_is_not_there_is_not_taken_for_a_text(text: str) -> None:
         from_sources({**NO_LLM, "describe": text}, {})
 
 
-@pytest.mark.parametrize("text", ["", "   ", "x" * (MAX_CHARACTERS + 1), "half \ud800"])
+@pytest.mark.parametrize("text", ["", "   ", "x" * (LONGEST_DESCRIPTION + 1), "half \ud800"])
 def test_a_text_that_cannot_be_used_is_refused(text: str) -> None:
     """Empty, too long, or no text at all."""
     with pytest.raises(ConfigError, match=r"^describe="):
@@ -118,10 +120,10 @@ def test_any_text_is_taken_or_refused_in_words(text: str) -> None:
     assert parse_description(found) == found
 
 
-def test_a_search_that_is_told_nothing_says_what_would_help() -> None:
+def test_a_search_without_a_description_says_what_would_help() -> None:
     """Only where the method would use it and nobody has forbidden it."""
-    told = {"data": "fake", "llm": "m"}
-    assert "--describe TEXT" in (SearchConfig(**told).untold or "")
-    assert "[describe]" in (SearchConfig(**told, method="combine").untold or "")
+    given = {"data": "fake", "llm": "m"}
+    assert "--describe" in (SearchConfig(**given).description_tip or "")
+    assert "[describe]" in (SearchConfig(**given, method="combine").description_tip or "")
     for more in ({"describe": "tally marks"}, {"blind": True}, {"method": "pn"}, {"method": "random"}):
-        assert SearchConfig(**told, **more).untold is None
+        assert SearchConfig(**given, **more).description_tip is None

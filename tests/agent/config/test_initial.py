@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.fields import FEW_INITIAL, MANY_INITIAL, MOST_FROM_FILE
-from promptclimb.agent.config.initial import LEAST_FREE, MOST_FREE, most_free
-from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.schema import (
+    FEW_INITIAL,
+    LEAST_FREE,
+    MANY_INITIAL,
+    MOST_FREE,
+    MOST_FROM_FILE,
+    SearchConfig,
+    most_free,
+)
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 

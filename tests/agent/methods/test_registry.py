@@ -48,8 +48,8 @@ def test_a_method_gets_the_description_that_it_uses(
     described_config = config(tmp_path, describe="throws of dice")
     run_virtual(search(described_config, evaluator=FakeEvaluator()))
     assert [view.description for view in views] == ["throws of dice" if uses else ""]
-    assert (described_config.unheard is None) == uses
-    assert (config(tmp_path).untold is not None) == uses
+    assert (described_config.unused_description is None) == uses
+    assert (config(tmp_path).description_tip is not None) == uses
     (cell,) = cells(study(data=["one"], seeds=[1], methods=["own"], describe={"one": "dice"}))
     assert cell.config.describe == ("dice" if uses else None)
 

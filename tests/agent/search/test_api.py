@@ -138,18 +138,6 @@ def test_searches_that_begin_in_the_same_second_have_folders_of_their_own(
     assert len(runs_in(tmp_path / "runs")) == len(list((tmp_path / "runs").iterdir())) == 2
 
 
-@pytest.mark.parametrize("text", ["notes.md", "/r/pictures", "~"])
-def test_a_description_that_a_file_held_is_taken_back_as_it_is(text: str, tmp_path: Path) -> None:
-    """The run goes on, though nobody may write a text like that where a file's name may be meant."""
-    (tmp_path / "about").write_text(text)
-    told = {**SMALL, "max_minutes": 0, "describe": tmp_path / "about", "run_dir": tmp_path / "run"}
-    evaluator = FakeEvaluator()
-    assert search_sync(SearchConfig(**told), evaluator=evaluator).status == "stopped"
-    assert resume_sync(tmp_path / "run", changes={"max_minutes": 1}, evaluator=evaluator).status == "finished"
-    with pytest.raises(ConfigError, match="there is no file"):
-        resume_sync(tmp_path / "run", changes={"describe": text}, evaluator=evaluator)
-
-
 def test_a_result_says_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An absolute path, also where the folder was named by the program itself; the document has none."""
     monkeypatch.chdir(tmp_path)

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.fields import MOST_FROM_FILE
-from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.config.schema import MOST_FROM_FILE, SearchConfig
 from promptclimb.agent.events import (
     AnswerReceived,
     Event,

@@ -325,6 +325,18 @@ def test_a_test_image_torn_in_its_middle_is_found_before_anything_is_scored(
     assert found.info.notes["skipped_images"]["test"]["images"] == 1
 
 
+def test_a_toy_model_on_images_of_ones_own_is_warned_of(folder: Path, cache: Path) -> None:
+    """As a line and in the result's notes, with what to do; not on the bundled sets that it was made for."""
+    for data, warned in ((str(folder), True), ("dice", False)):
+        lines: list[str] = []
+        toy = EvaluatorSpec(data=data, shots=1, views=0, device="cpu", cache_dir=cache)
+        notes = open_evaluator(toy, report=lines.append).info.notes
+        warnings = [line for line in lines if "bundled toy model" in line]
+        assert len(warnings) == warned
+        assert notes.get("model", [])[:1] == warnings
+        assert all("--model ViT-B-32 --pretrained laion2b_s34b_b79k" in line for line in warnings)
+
+
 def test_what_was_let_through_stands_in_the_notes(spec: EvaluatorSpec, folder: Path, tmp_path: Path) -> None:
     """Leaks, copies among the shots, splits made by rule, and the device in fact used."""
     import shutil

@@ -129,5 +129,5 @@ def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
 
 def test_a_cluster_is_not_for_a_black_box_of_ones_own() -> None:
     """Two kinds at once are refused rather than one of them forgotten."""
-    with pytest.raises(ConfigError, match="ray deals out CLIP"):
+    with pytest.raises(ConfigError, match="ray applies to CLIP models"):
         EvaluatorSpec(evaluator="m:f", ray="auto")

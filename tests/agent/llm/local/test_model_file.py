@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.config.local_llm import LOCAL_MODELS
+from promptclimb.agent.config.llm_name import LOCAL_MODELS
 from promptclimb.agent.errors import EndpointError
 from promptclimb.agent.llm.local import model_file
 from promptclimb.agent.llm.local.known_models import KNOWN_MODELS, KnownModel

@@ -1,4 +1,4 @@
-"""`--llm local`, `local:NAME`, `local:FILE.gguf`: what they mean."""
+"""What `--llm` says: a local model, a file, and how large the name says a model is."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.config.local_llm import (
+from promptclimb.agent.config.llm_name import (
     LOCAL_MODELS,
+    Style,
     absolute_llm,
     check_llm,
     is_local,
     local_model,
     placeless_llm,
+    style_of,
 )
-from promptclimb.agent.config.reading import style_of
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.config.sources import absolute
 from promptclimb.evaluator.errors import ConfigError
@@ -46,9 +47,9 @@ def test_a_name_alone_stands_for_the_first_model() -> None:
 @pytest.mark.parametrize("llm", ["local:", "local:7b", "local:model.bin", "local: 0.5b"])
 def test_a_model_that_is_none_is_refused(llm: str) -> None:
     """The message names those that there are."""
-    with pytest.raises(ValueError, match=r"no local model: write local:0\.5b, local:1\.5b, or local:FILE"):
+    with pytest.raises(ValueError, match=r"not a local model: write local:0\.5b, local:1\.5b, or local:FILE"):
         check_llm(llm)
-    with pytest.raises(ConfigError, match="is no local model"):
+    with pytest.raises(ConfigError, match="is not a local model"):
         SearchConfig(data="words", llm=llm)
 
 
@@ -74,3 +75,27 @@ def test_where_a_model_lies_decides_nothing() -> None:
     assert style_of("local:/b/m-70b.gguf") is None
     for name in ("local", "local:1.5b", "a.gguf", None):
         assert placeless_llm(name) == name
+
+
+@pytest.mark.parametrize(
+    ("llm", "style"),
+    [
+        ("local", "short"),
+        ("local:0.5b", "short"),
+        ("local:/models/Qwen2.5-7B-Instruct-Q4_K_M.gguf", None),
+        ("local:mine.gguf", "short"),
+        ("Qwen/Qwen2.5-1.5B-Instruct", "short"),
+        ("gemma-3-270m-it", "short"),
+        ("llama3.2:3b", "short"),
+        ("meta-llama/Llama-3.1-8B-Instruct", None),
+        ("mixtral-8x7b", None),
+        ("gpt-5.2", None),
+        ("claude-sonnet-4-5", None),
+        ("o3", None),
+        ("bert-b", None),
+        (None, None),
+    ],
+)
+def test_style_by_name(llm: str | None, style: Style | None) -> None:
+    """Small up to four billion parameters; else nobody knows, and answers decide."""
+    assert style_of(llm) == style
