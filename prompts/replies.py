@@ -69,7 +69,7 @@ def parse_reply(text: str, *, max_words: int | None = DEFAULT_MAX_WORDS) -> Prop
 
 
 def _last_step(text: str) -> str:
-    """Return what stands under the last heading such as "Step 2" or "Final"; nothing where there is none."""
+    """Return what stands under the last heading such as "Step 2" or "Final"; nothing without one."""
     start = 0
     for heading in _STEP.finditer(text):
         if SLOT not in with_slots(heading.group()):
@@ -517,6 +517,6 @@ def _opens(body: str, start: int) -> bool:
 
 
 def alone(text: str) -> str:
-    """Return the first quoted proposal of a line, or the line without its marks where there is none."""
+    """Return the first quoted proposal of a line, else the line without its marks."""
     body = without_marks(with_slots(text))
     return next(quoted_proposals(body), body)

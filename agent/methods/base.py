@@ -51,7 +51,7 @@ class View:
         max_turns: How many rounds of a conversation a request shows.
         rng: Gives the random stream of the current round, from its beginning.
         kind: What is searched for.
-        description: The user's words on the pictures, one line; empty where there are none.
+        description: The user's words on the pictures, one line; may be empty.
         class_names: All of them, by label; empty where they are not known or not allowed. A method that shows
             them decides how many.
         style: How the LLM is best asked; None where that is not known.

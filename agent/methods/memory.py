@@ -111,7 +111,7 @@ class Memory:
         return [self._known[key] for _, _, key in reversed(self._order[start:])]
 
     def get(self, key: str) -> Entry | None:
-        """Return the entry with a key, None if there is none."""
+        """Return the entry with a key, or None."""
         return self._known.get(key)
 
     def __len__(self) -> int:

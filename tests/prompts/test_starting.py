@@ -33,7 +33,7 @@ def test_the_built_in_pool_is_large_valid_tidy_and_without_duplicates() -> None:
 
 
 def test_the_built_in_pool_is_varied() -> None:
-    """No opening of three words stands under more than a tenth of the pool, "a {} in/on" aside."""
+    """No opening of three words stands under more than a tenth of the pool, except "a {} in/on"."""
     openings = [" ".join(text.split()[:3]) for text in BUILT_IN if not text.startswith("a {} ")]
     assert max(openings.count(opening) for opening in set(openings)) <= len(BUILT_IN) / 10
     assert len({word for text in BUILT_IN for word in text.split()}) > 350

@@ -32,7 +32,7 @@ def key_of(word: str) -> str:
 
 
 def ranked(entries: dict[str, float], seed: int) -> list[str]:
-    """The stated order, written down independently."""
+    """The stated order, implemented independently."""
     key = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
 
     def place(name: str) -> tuple[float, bytes, str]:

@@ -32,7 +32,7 @@ class Table:
 
 @pytest.fixture
 def events() -> list[Event]:
-    """What was told."""
+    """What was emitted."""
     return []
 
 
@@ -44,18 +44,18 @@ def trials(events: list[Event]) -> Trials:
 
 
 async def test_an_improvement_is_what_beats_all_up_to_then(trials: Trials, events: list[Event]) -> None:
-    """Also within one round; the initial templates, before which there was nothing, are none."""
+    """Also within one round; the initial templates, before which there was nothing, do not count."""
     await trials.score(
         [Template.parse(text) for text in ("a {}", "old {}", "one {}", "my {}")], HERE, INITIAL
     )
     for proposed in (["this {}", "that {}"], ["one more {}"]):
         await trials.score([Template.parse(text) for text in proposed], HERE, "combine")
-    told = {event.template: event.improved for event in events if isinstance(event, TemplateScored)}
-    assert [name for name, improved in told.items() if improved] == ["this {}", "that {}"]
+    found = {event.template: event.improved for event in events if isinstance(event, TemplateScored)}
+    assert [name for name, improved in found.items() if improved] == ["this {}", "that {}"]
 
 
 async def test_no_more_proposals_are_tried_than_were_asked_for(trials: Trials, events: list[Event]) -> None:
-    """The others, and what was tried before, are refused with their reason; none is scored."""
+    """The others, and what was tried before, are refused with their reason, not scored."""
     await trials.score([Template.parse("a {}")], HERE, INITIAL)
     outcomes = await trials.judge(trials.read("- a {}\n- old {}\n- one {}\n- my {}\n- this {}\n"), HERE)
     scored = [(event.template, event.source) for event in events if isinstance(event, TemplateScored)]
