@@ -363,7 +363,7 @@ class Chaos:
             f"round {figures.rounds}: {name}" for name, pair in pairs.items() if pair and pair[0] != pair[1]
         ]
         known = usage["prompt_tokens"] + usage["completion_tokens"]
-        figures.underbilled += max(stats["tokens"] - known - usage["doubtful_tokens"], 0)
+        figures.underbilled += max(stats["tokens"] - known - usage["estimated_tokens"], 0)
         figures.skipped += second["skipped"]
         figures.opened_again += second["test_opened"] - first["test_opened"]
 

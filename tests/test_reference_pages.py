@@ -20,9 +20,7 @@ MAIN = "search"
 
 def commands() -> dict[str, argparse.ArgumentParser]:
     """Each command with its parser."""
-    (action,) = (one for one in whole_parser()._actions if isinstance(one, argparse._SubParsersAction))
-    choices: dict[str, argparse.ArgumentParser] = dict(action.choices)
-    return choices
+    return dict(whole_parser()[1].choices)
 
 
 def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,20 @@ from rich.text import Text
 
 from ...evaluator.errors import UsageError
 from ...evaluator.user_paths import user_path
-from ..results.comparison import Contender, Versus, rows_of
 from ..results.details import read_details
 from ..results.figures import has_accuracies, score_text
-from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Difference
-from ..results.guessing import GUESSED, about_guessing, no_better_than_guessing
+from ..results.gain import (
+    BEST_STARTING,
+    CHANCE_MARK,
+    DEFAULT_TEMPLATE,
+    Contender,
+    Versus,
+    about_chance,
+    not_above_chance,
+    versus,
+)
 from ..results.page import render_comparison
-from ..results.plain_json import plain
+from ..results.result import Difference
 from ..results.run_dir import belongs_to_a_run, result_of, write_atomically
 from ..text import printable
 from .folders import folder_with_result
@@ -29,11 +37,11 @@ if TYPE_CHECKING:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Print a column for each run, and by how much its best template beats that of the first.
+    """Print a column for each run, and the difference of its best template to that of the first.
 
     Raises:
-        UsageError: A folder holds no run with a result, or the same run is named twice; or there is no
-            place for the page.
+        UsageError: A folder holds no run with a result, or the same run is named twice; or the page cannot
+            be written.
     """
     folders = [folder_with_result(given) for given in arguments.directories]
     if len(folders) < 2:
@@ -44,7 +52,7 @@ def compare(arguments: argparse.Namespace) -> int:
         Contender(run=short_path(folder), result=result_of(folder), details=read_details(folder))
         for folder in folders
     ]
-    against = rows_of(runs)
+    against = [Versus(over=None), *(versus(one, runs[0]) for one in runs[1:])]
     if arguments.html is not None:
         print_text(f"{_write_page(arguments.html, runs, against)}\n")
     elif arguments.as_json:
@@ -58,10 +66,9 @@ def _write_page(given: str, runs: Sequence[Contender], against: Sequence[Versus]
     path = user_path(given, "--html")
     if belongs_to_a_run(path):
         raise UsageError(f"--html {path} is a file of a run; choose another")
+    page = render_comparison([run.run for run in runs], _lines(runs, against), _notes(runs, against))
     try:
-        write_atomically(
-            path, render_comparison([run.run for run in runs], _lines(runs, against), _notes(runs, against))
-        )
+        write_atomically(path, page)
     except OSError as error:
         raise UsageError(f"--html {path}: it cannot be written ({error.strerror})") from error
     return path
@@ -73,17 +80,17 @@ def _document(run: Contender, against: Versus) -> dict[str, Any]:
         "run": run.run,
         "status": result.status,
         "dataset": result.dataset.name,
-        "model": plain(result.model),
+        "model": asdict(result.model),
         "llm": result.llm.model,
         "method": result.method,
         "shots": result.dataset.shots,
         "seed": result.dataset.seed,
-        "best": plain(result.best),
-        "ensemble": plain(result.ensemble),
-        "gain": plain(result.gain),
-        "guessing": no_better_than_guessing(result) or None,
+        "best": asdict(result.best),
+        "ensemble": asdict(result.ensemble),
+        "gain": None if result.gain is None else asdict(result.gain),
+        "chance_level": not_above_chance(result) or None,
         "calls": result.usage.calls,
-        "over_first": plain(against.over),
+        "over_first": None if against.over is None else asdict(against.over),
         "note": against.why or None,
     }
 
@@ -109,9 +116,9 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
         ("val", each(lambda run: score(run, run.result.best.val))),
         ("test", each(lambda run: score(run, run.result.best.test) + _mark(run))),
         ("ensemble, test", each(lambda run: score(run, run.result.ensemble.test))),
-        ("over the first run", ["-", *(_told(one.over) + ("*" if one.why else "") for one in against[1:])]),
+        ("over the first run", ["-", *(_text(one.over) + ("*" if one.why else "") for one in against[1:])]),
         ("over the default template", each(lambda run: _gain(run, DEFAULT_TEMPLATE))),
-        ("over its initial pool", each(lambda run: _gain(run, BEST_STARTING))),
+        ("over its best starting template", each(lambda run: _gain(run, BEST_STARTING))),
         ("templates scored", each(lambda run: f"{run.result.evaluated:,}")),
         ("calls", each(lambda run: f"{run.result.usage.calls:,}")),
         ("active time, s", each(lambda run: f"{run.result.wall_s:,.0f}")),
@@ -119,17 +126,17 @@ def _lines(runs: Sequence[Contender], against: Sequence[Versus]) -> list[tuple[s
 
 
 def _mark(run: Contender) -> str:
-    return GUESSED if no_better_than_guessing(run.result) else ""
+    return CHANCE_MARK if not_above_chance(run.result) else ""
 
 
 def _gain(run: Contender, name: str) -> str:
-    return _told(None if run.result.gain is None else run.result.gain.over.get(name))
+    return _text(None if run.result.gain is None else run.result.gain.over.get(name))
 
 
-def _told(one: Difference | None) -> str:
+def _text(one: Difference | None) -> str:
     if one is None:
         return "-"
-    if one.of_one:
+    if one.same_template:
         return "the same template"
     low, high = one.interval
     return f"{one.points:+.1f} ({low:+.1f} to {high:+.1f})"
@@ -137,9 +144,9 @@ def _told(one: Difference | None) -> str:
 
 def _notes(runs: Sequence[Contender], against: Sequence[Versus]) -> list[str]:
     found = dict.fromkeys(one.why for one in against if one.why)
-    guessed = dict.fromkeys(about_guessing(run.result) for run in runs if _mark(run))
+    chance = dict.fromkeys(about_chance(run.result) for run in runs if _mark(run))
     means = "Differences are on test, in percentage points, with 95 % intervals."
-    return [means, *(f"* {why}" for why in found), *(f"{GUESSED} may be {what}" for what in guessed)]
+    return [means, *(f"* {why}" for why in found), *(f"{CHANCE_MARK} may be {what}" for what in chance)]
 
 
 def _print(runs: Sequence[Contender], against: Sequence[Versus]) -> None:

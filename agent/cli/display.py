@@ -1,9 +1,12 @@
-"""A search as a person watches it: a live panel on a terminal, a line now and then elsewhere."""
+"""A search on the terminal: a live panel or a line now and then, and the final table of its result."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,32 +18,312 @@ from rich.table import Table
 from rich.text import Text
 
 from ...evaluator.counts import counted
-from ..events import Event, ImagesEncoded, RoundSkipped, SearchStarted, StartingTemplatesDrawn
+from ..events import (
+    AnswerEmpty,
+    AnswerReceived,
+    AnswerTokensRaised,
+    BatchScored,
+    ChatFailed,
+    DefaultTemplateScored,
+    EndpointBack,
+    EndpointRemoved,
+    EndpointSetAside,
+    Event,
+    GaveUp,
+    ImagesEncoded,
+    ListenerFailed,
+    ModelFetched,
+    Noted,
+    Paused,
+    RestartFinished,
+    Rested,
+    RetryScheduled,
+    RoundFinished,
+    RoundSkipped,
+    SearchStarted,
+    SearchStopped,
+    StartingTemplatesDrawn,
+    StartingTemplatesScored,
+    TemplateScored,
+    UsageChanged,
+    UsageUntold,
+)
+from ..results.figures import (
+    about_test,
+    are_shares,
+    gains_so_far,
+    has_accuracies,
+    kinds_of_tokens,
+    made_by_llm,
+    score_text,
+    unreported,
+)
+from ..results.gain import verdict_on
+from ..results.result import PROMINENT, Ensemble, SearchResult
 from ..text import printable
-from .event_lines import sentence
-from .progress import State
 
 EVERY_S, EVERY_S_AT_MOST = 5.0, 60.0
 MOST_SHOWN = 12
+"""Restarts with a line of their own."""
 BAR_WIDTH = 24
+BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 MOST_REASONS = 5
 """Most reasons for a skipped round that get a line of their own."""
+RETRIES = {"rate_limited": "rate limit", "transient": "temporary failure", "useless": "unusable answer"}
+"""Reasons of a retry in words."""
+_MOST_TEMPLATES = 2
+_LONGEST_REASON = 100
+
+
+@dataclass(slots=True)
+class RestartProgress:
+    """The progress of a restart."""
+
+    rounds: int = 0
+    best: str = ""
+    train: float = 0.0
+    done: bool = False
+
+
+@dataclass(slots=True)
+class SearchProgress:
+    """The progress of a search, from its events alone.
+
+    Attributes:
+        started: The start of the search; None before it.
+        usage: The latest usage.
+        restarts: The progress of each restart.
+        templates: Distinct templates with a score: restarts may find the same one.
+        percent: Whether all scores may be accuracies.
+        latest: What happened last, where that is worth a line.
+        opening: How far data and model are opened.
+        default: Training score of the default template.
+        starting: That of the best starting template.
+        course: The best training score after each template.
+        answers: Answers received, ``empty`` of them without a template.
+        queued: Templates in the scorer's queue.
+        fresh: Rounds that were over before the first answer of this session; None before that.
+        waiting: What the LLM requests wait for, and why; empty since an answer came.
+        retries: Retries by reason.
+        pauses: How often an endpoint asked for a pause.
+    """
+
+    started: SearchStarted | None = None
+    usage: UsageChanged | None = None
+    restarts: dict[int, RestartProgress] = field(default_factory=dict)
+    templates: set[str] = field(default_factory=set)
+    percent: bool = True
+    latest: str = ""
+    opening: str = ""
+    default: float | None = None
+    starting: float | None = None
+    course: list[float] = field(default_factory=list)
+    answers: int = 0
+    empty: int = 0
+    queued: int = 0
+    fresh: int | None = None
+    waiting: str = ""
+    retries: Counter[str] = field(default_factory=Counter)
+    pauses: int = 0
+    _failure: str = ""
+
+    def take(self, event: Event) -> None:
+        """Take an event into account."""
+        match event:
+            case SearchStarted():
+                self.started = event
+            case ImagesEncoded():
+                self.opening = f"{event.done:,} of {event.of:,} images encoded"
+            case ModelFetched():
+                done, of = (f"{size / 1e6:,.0f}" for size in (event.done, event.of))
+                self.opening = f"fetching {event.model} from {event.source}: {done} of {of} MB"
+            case UsageChanged():
+                self.usage = event
+            case BatchScored():
+                self.queued = event.waiting
+            case DefaultTemplateScored() | TemplateScored():
+                self._take_score(event)
+            case StartingTemplatesScored() | RoundFinished() | RestartFinished() | RoundSkipped():
+                self._take_round(event)
+            case _:
+                self._take_request(event)
+
+    def _take_score(self, event: DefaultTemplateScored | TemplateScored) -> None:
+        self.percent = self.percent and are_shares((event.train, event.val))
+        if isinstance(event, DefaultTemplateScored):
+            self.default = event.train
+        else:
+            self.templates.add(event.template)
+            self.course.append(max(event.train, *self.course[-1:]) if self.course else event.train)
+
+    def _take_round(
+        self, event: StartingTemplatesScored | RoundFinished | RestartFinished | RoundSkipped
+    ) -> None:
+        restart = self.restarts.setdefault(event.position.restart, RestartProgress())
+        restart.rounds += isinstance(event, RoundFinished | RoundSkipped)
+        if isinstance(event, RoundSkipped):
+            return
+        self.latest = ""
+        restart.best, restart.train = event.best, event.train
+        restart.done = restart.done or isinstance(event, RestartFinished)
+        if isinstance(event, StartingTemplatesScored):
+            self.starting = event.train if self.starting is None else max(self.starting, event.train)
+
+    def _take_request(self, event: Event) -> None:
+        match event:
+            case AnswerReceived():
+                self.answers += 1
+                if not event.replayed:
+                    self.waiting = ""
+                    self.fresh = self.rounds if self.fresh is None else self.fresh
+            case AnswerEmpty():
+                self.empty += 1
+            case ChatFailed():
+                self._failure = f" ({event.error}: {event.message}"[:_LONGEST_REASON] + ")"
+            case RetryScheduled():
+                reason = RETRIES.get(event.reason, event.reason)
+                self.retries[reason] += 1
+                attempt = f"attempt {event.attempt + 1} in {event.wait_s:,.0f} s"
+                self.waiting = f"{event.endpoint}: {attempt}, {reason}{self._failure}"
+            case Paused():
+                self.pauses += 1
+                self.waiting = f"{event.endpoint} asks for a pause of {event.wait_s:,.0f} s"
+            case Rested():
+                asked = f"{event.endpoint} asks for {event.asked_s:,.0f} s"
+                self.waiting = f"{asked}; tried again in {event.wait_s:,.0f} s"
+
+    @property
+    def ahead(self) -> list[str]:
+        """The best so far, its course, and its gain over the default and the starting templates."""
+        best = self.best
+        if best is None:
+            return []
+        found = [f"best so far {self.score(best.train)} on train"]
+        if len(self.course) > 1:
+            found[0] += f" {sparkline(self.course)}"
+        starting = self.starting if self.rounds else None
+        return found + gains_so_far(best.train, default=self.default, starting=starting, percent=self.percent)
+
+    @property
+    def hindered(self) -> list[str]:
+        """What costs time or calls: retries with their reasons, answers without a template, the queue."""
+        found = []
+        if count := self.retries.total():
+            why = ", ".join(f"{number:,} {reason}" for reason, number in self.retries.most_common())
+            found.append(f"{counted(count, 'retry', 'retries')} ({why})")
+        if self.pauses:
+            found.append(counted(self.pauses, "pause"))
+        if self.empty:
+            share = 100 * self.empty / max(1, self.answers)
+            found.append(
+                f"{self.empty:,} of {counted(self.answers, 'answer')} without a template ({share:.0f}%)"
+            )
+        if self.queued:
+            found.append(f"{counted(self.queued, 'template')} in the queue")
+        return found
+
+    def time_left(self, seconds: float) -> list[str]:
+        """Return how long the rest may take at the speed of this session; empty before that is known.
+
+        Args:
+            seconds: Since the first round of this session that was not replayed began.
+        """
+        done = self.rounds - (self.fresh or 0)
+        if self.started is None or done < 1 or (self.started.llm is not None and self.fresh is None):
+            return []
+        rest = seconds / done * (self.started.rounds - self.rounds)
+        if rest >= 90:
+            return [f"about {rest / 60:,.0f} min left"]
+        return [f"about {rest:,.0f} s left"] if rest >= 1 else []
+
+    @property
+    def line(self) -> str:
+        """The progress in a line."""
+        if self.started is None:
+            return self.opening or "opening ..."
+        done = f"round {self.rounds:,} of {self.started.rounds:,}"
+        parts = [done, self.scored, *self.spent, *self.ahead]
+        return ", ".join(parts) + (f"; {self.waiting}" if self.waiting else "")
+
+    def score(self, value: float) -> str:
+        """Return the text of a score."""
+        return score_text(value, percent=self.percent, unit="%")
+
+    @property
+    def scored(self) -> str:
+        """The number of distinct templates with a score."""
+        return f"{counted(len(self.templates), 'template')} scored"
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that are over."""
+        return sum(restart.rounds for restart in self.restarts.values())
+
+    @property
+    def best(self) -> RestartProgress | None:
+        """The restart with the best template."""
+        return max(self.restarts.values(), key=lambda restart: restart.train, default=None)
+
+    @property
+    def spent(self) -> list[str]:
+        """The usage so far; empty where no LLM is asked."""
+        used = self.usage
+        if self.started is not None and self.started.llm is None:
+            return []
+        if used is None:
+            return ["0 calls"]
+        most = f" of {used.calls + used.left['calls']:,.0f}" if "calls" in used.left else ""
+        parts = [f"{used.calls:,}{most} calls" if most else counted(used.calls, "call")]
+        if used.failed_calls:
+            parts.append(counted(used.failed_calls, "failed attempt"))
+        parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
+        more = [f"{used.cached_tokens:,} cached"] if used.cached_tokens else []
+        more += [f"at most {used.doubtful_tokens:,} more"] if used.doubtful_tokens else []
+        if more:
+            parts[-1] += f" ({', '.join(more)})"
+        if used.cost_usd:
+            parts.append(f"${used.cost_usd:.4f}")
+        return parts
+
+    @property
+    def left(self) -> list[str]:
+        """What is left of each limit that was set."""
+        return [_amount(name, value) for name, value in (self.usage.left if self.usage else {}).items()]
+
+
+def _amount(name: str, value: float) -> str:
+    if name.startswith("cost"):
+        return f"${value:.4f}"
+    return f"{value:,.1f} minutes" if name == "minutes" else f"{value:,.0f} {name}"
+
+
+def sparkline(values: Sequence[float], width: int = BLOCKS_WIDTH) -> str:
+    """Return values as blocks from the lowest to the highest, at most ``width`` of them.
+
+    Of several values that share a block the last one counts; a level line is at the bottom.
+    """
+    if len(values) > width:
+        values = [values[(place + 1) * len(values) // width - 1] for place in range(width)]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if high <= low:
+        return BLOCKS[0] * len(values)
+    return "".join(BLOCKS[round((value - low) / (high - low) * (len(BLOCKS) - 1))] for value in values)
 
 
 class Display:
     """Shows events on a console; a listener and a context manager.
 
     Args:
-        console: Where; a live panel if it is a terminal, else lines: one in five seconds at first, one a
-            minute in a long run.
+        console: A live panel if it is a terminal, else lines: one in five seconds at first, one a minute in
+            a long run.
         clock: Seconds.
     """
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._now = clock
-        self._state = State()
-        self._began = self._said = clock()
+        self._progress = SearchProgress()
+        self._began = self._printed = clock()
         self._measured: float | None = None
         self._reasons: set[str] = set()
         self._live = Live(
@@ -53,20 +336,28 @@ class Display:
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
-        self._state.take(event)
+        progress = self._progress
+        progress.take(event)
         if (text := sentence(event)) is not None:
             self._line(text)
-        if self._state.fresh is not None and self._measured is None:
+        if progress.fresh is not None and self._measured is None:
             self._measured = self._now()
         if isinstance(event, SearchStarted):
-            # The clock of the result runs from here too: what is opened before it is no active time.
-            self._began = self._said = self._now()
-        elif isinstance(event, ImagesEncoded) and self._state.started is not None:
-            self._state.latest = f"opening the test split: {self._state.opening}"
+            # Active time starts here too: opening data and model does not count.
+            self._began = self._printed = self._now()
+        elif isinstance(event, ImagesEncoded) and progress.started is not None:
+            progress.latest = f"opening the test split: {progress.opening}"
         elif isinstance(event, StartingTemplatesDrawn):
-            self._wait_for(event)
+            restart = event.position.restart
+            progress.latest = f"restart {restart}: scoring {counted(event.templates, 'starting template')}"
+            if not self._console.is_terminal and restart <= MOST_SHOWN:
+                self._line(progress.latest)
         elif isinstance(event, RoundSkipped):
-            self._skipped(event)
+            progress.latest = f"{event.position} is skipped: {event.reason}"
+            # The first of each reason gets a line that stays.
+            if event.reason not in self._reasons and len(self._reasons) < MOST_REASONS:
+                self._reasons.add(event.reason)
+                self._line(progress.latest)
         if not self._console.is_terminal:
             self._tick()
 
@@ -81,68 +372,48 @@ class Display:
         if self._console.is_terminal:
             self._live.stop()
 
-    def _wait_for(self, event: StartingTemplatesDrawn) -> None:
-        restart = event.position.restart
-        text = f"restart {restart}: scoring {counted(event.templates, 'initial template')}"
-        self._state.latest = text
-        if not self._console.is_terminal and restart <= MOST_SHOWN:
-            self._line(text)
-
-    def _skipped(self, event: RoundSkipped) -> None:
-        """Say it below; the first of each reason in a line that stays, for all to hear of the failure."""
-        text = f"{event.position} is skipped: {event.reason}"
-        self._state.latest = text
-        if event.reason not in self._reasons and len(self._reasons) < MOST_REASONS:
-            self._reasons.add(event.reason)
-            self._line(text)
-
     def _line(self, text: str) -> None:
         self._console.print(Text(printable(text)), soft_wrap=True)
 
     def _tick(self) -> None:
         now = self._now()
-        if now - self._said >= min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST):
-            self._said = now
-            opening = self._state.opening or "opening ..."
-            self._line(self._summary() if self._state.started is not None else opening)
+        if now - self._printed >= min(max(EVERY_S, (now - self._began) / 20), EVERY_S_AT_MOST):
+            self._printed = now
+            started = self._progress.started
+            self._line(self._progress.line if started is None else self._summary(started))
 
-    def _summary(self) -> str:
-        state, started, now = self._state, self._state.started, self._now()
-        best = state.best
-        total = started.rounds if started is not None else 0
-        ahead = f"; best {state.score(best.train)} on train: {best.best}" if best is not None else ""
-        gain = f" ({', '.join(state.ahead[1:])})" if state.ahead[1:] else ""
-        done = f"round {state.rounds} of {total}, {counted(state.scored, 'template')} scored"
-        latest = "".join(f"; {text}" for text in (state.latest, state.troubles.now) if text)
-        left = [f"{text} left" for text in state.left]
-        figures = ", ".join((done, *state.spent, *left, *state.hindered, *self._time_left(now)))
-        return f"{self._clock(now)} {figures}{ahead}{gain}{latest}"
+    def _summary(self, started: SearchStarted) -> str:
+        progress, now = self._progress, self._now()
+        best, gains = progress.best, progress.ahead[1:]
+        ahead = f"; best {progress.score(best.train)} on train: {best.best}" if best is not None else ""
+        ahead += f" ({', '.join(gains)})" if gains else ""
+        latest = "".join(f"; {text}" for text in (progress.latest, progress.waiting) if text)
+        done = f"round {progress.rounds} of {started.rounds}"
+        left = [f"{text} left" for text in progress.left]
+        figures = (done, progress.scored, *progress.spent, *left, *progress.hindered, *self._time_left(now))
+        return f"[{self._clock(now)}] {', '.join(figures)}{ahead}{latest}"
 
     def _time_left(self, now: float) -> list[str]:
-        began = self._began if self._measured is None else self._measured
-        text = self._state.minutes_left(now - began)
-        return [text] if text else []
+        return self._progress.time_left(now - (self._began if self._measured is None else self._measured))
 
     def _clock(self, now: float) -> str:
         minutes, seconds = divmod(int(now - self._began), 60)
-        return f"[{minutes:d}:{seconds:02d}]"
+        return f"{minutes:d}:{seconds:02d}"
 
     def _panel(self) -> Group | Text:
-        state, started, now = self._state, self._state.started, self._now()
+        progress, started, now = self._progress, self._progress.started, self._now()
         if started is None:
-            return Text(f"{self._clock(now)} {printable(state.opening) or 'opening ...'}")
+            return Text(f"[{self._clock(now)}] {printable(progress.opening) or 'opening ...'}")
         lines: list[RenderableType] = [self._table(started), self._bar(started, now)]
-        if state.ahead:
-            lines.append(Text(", ".join(state.ahead), style="bold"))
-        lines.append(Text(", ".join((f"{counted(state.scored, 'template')} scored", *state.spent))))
-        if state.left:
-            lines.append(Text(f"left: {', '.join(state.left)}"))
-        if state.hindered:
-            lines.append(Text(", ".join(state.hindered)))
-        lines += [
-            Text(printable(text), style="yellow") for text in (state.troubles.now, state.latest) if text
-        ]
-        return Group(*lines)
+        if progress.ahead:
+            lines.append(Text(", ".join(progress.ahead), style="bold"))
+        lines.append(Text(", ".join((progress.scored, *progress.spent))))
+        if progress.left:
+            lines.append(Text(f"left: {', '.join(progress.left)}"))
+        if progress.hindered:
+            lines.append(Text(", ".join(progress.hindered)))
+        latest = filter(None, (progress.waiting, progress.latest))
+        return Group(*lines, *(Text(printable(text), style="yellow") for text in latest))
 
     def _table(self, started: SearchStarted) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -150,22 +421,132 @@ class Display:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("best so far")
         each = started.rounds // max(1, started.restarts)
-        standings = sorted(self._state.restarts.items(), key=lambda item: (item[1].done, item[0]))
-        for number, standing in sorted(standings[:MOST_SHOWN]):
-            table.add_row(
-                str(number),
-                f"{standing.rounds}/{each}",
-                self._state.score(standing.train),
-                escape(printable(standing.best)),
-            )
+        restarts = sorted(self._progress.restarts.items(), key=lambda item: (item[1].done, item[0]))
+        for number, one in sorted(restarts[:MOST_SHOWN]):
+            best = escape(printable(one.best))
+            table.add_row(str(number), f"{one.rounds}/{each}", self._progress.score(one.train), best)
         return table
 
     def _bar(self, started: SearchStarted, now: float) -> Table:
-        done = self._state.rounds
-        said = f"{done:,} of {counted(started.rounds, 'round')}"
+        done = self._progress.rounds
+        text = f"{done:,} of {counted(started.rounds, 'round')}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             ProgressBar(total=max(1, started.rounds), completed=done, width=BAR_WIDTH),
-            ", ".join((said, self._clock(now)[1:-1], *self._time_left(now))),
+            ", ".join((text, self._clock(now), *self._time_left(now))),
         )
         return bar
+
+
+def sentence(event: Event) -> str | None:
+    """Return an event as a line for people; None for one that is not worth a line."""
+    match event:
+        case Noted():
+            return event.text
+        case SearchStarted():
+            return _opening(event)
+        case SearchStopped():
+            return f"stopping: {event.reason}"
+        case UsageUntold():
+            return (
+                f"{event.endpoint} does not report how many tokens its answers cost: "
+                "each counts against limits with the most that it can have cost"
+            )
+        case EndpointRemoved():
+            left = f"{counted(event.left, 'endpoint')} left" if event.left else "no endpoint is left"
+            return f"{event.endpoint} is not used any more ({event.message}); {left}"
+        case EndpointSetAside():
+            return f"{event.endpoint} fails ({event.message}); the other endpoints are asked in its place"
+        case EndpointBack():
+            return f"{event.endpoint} answers again"
+        case AnswerTokensRaised():
+            return (
+                f"{event.endpoint} used up {event.before:,} tokens before an answer began: "
+                f"{event.now:,} are allowed there from now on (--answer-tokens)"
+            )
+        case Rested():
+            return (
+                f"{event.endpoint} asks for a wait of {event.asked_s:,.0f} s; "
+                f"it is tried again in {event.wait_s:,.0f} s"
+            )
+        case GaveUp():
+            return (
+                f"giving up: no call has succeeded for {event.failing_s:,.0f} s; "
+                f"the last error, from {event.endpoint}: {event.message}"
+            )
+        case ListenerFailed():
+            return f"the listener {event.listener} failed and gets no more events ({event.error})"
+    return None
+
+
+def _opening(event: SearchStarted) -> str:
+    who = f"LLM {event.llm}" if event.llm else "no LLM"
+    verb = "resuming" if event.resumed else "searching"
+    # A custom scorer need not say how many classes there are.
+    classes = f" ({event.classes} classes)" if event.classes else ""
+    return (
+        f"{verb} {event.dataset}{classes} with {event.model}, {who}, method {event.method}: "
+        f"{counted(event.restarts, 'restart')}, {counted(event.rounds, 'round')}, in {event.run_dir}"
+    )
+
+
+def print_result(console: Console, result: SearchResult, run_dir: Path | None) -> None:
+    """Print baselines, best and ensemble with their accuracies, the usage, and where the files are."""
+    percent = has_accuracies(result)
+    what = "accuracy in %" if percent else "score, higher is better"
+    table = Table(title=f"{result.dataset.name}: {what}", title_justify="left", header_style="bold")
+    table.add_column("")
+    table.add_column("template", overflow="fold")
+    for split in ("train", "val", "test"):
+        table.add_column(split, justify="right")
+    best = result.best
+    found = Ensemble(templates=(best.template,), train=best.train, val=best.val, test=best.test)
+    for name, one in [*result.baselines.items(), ("best found", found), ("ensemble", result.ensemble)]:
+        scores = (Text(score_text(value, percent=percent)) for value in (one.train, one.val, one.test))
+        table.add_row(
+            Text(printable(name)), Text(_shown(one.templates)), *scores, style="bold" if one is found else ""
+        )
+    console.print(table)
+    for line in _lines(result, run_dir):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _shown(templates: Sequence[str]) -> str:
+    lines = list(map(printable, templates[:_MOST_TEMPLATES]))
+    if len(templates) > _MOST_TEMPLATES:
+        lines = [f"{len(templates)} templates averaged:", *lines, "..."]
+    return "\n".join(lines)
+
+
+def _lines(result: SearchResult, run_dir: Path | None) -> list[str]:
+    lines = [verdict] if (verdict := verdict_on(result)) else []
+    lines.append(_spent(result))
+    if (made := made_by_llm(result)) is not None:
+        lines.append(f"{made[0]:,} of the {counted(made[1], 'new template')} are the LLM's")
+    if result.usage.failed_calls:
+        lines.append(f"{counted(result.usage.failed_calls, 'attempt')} failed")
+    if result.skipped:
+        lines.append(f"skipped without an answer: {counted(result.skipped, 'round')}")
+    lines += [f"note: {printable(str(result.notes[name]))}" for name in PROMINENT if name in result.notes]
+    if result.stop_reason:
+        lines.append(f"stopped early: {result.stop_reason}")
+    if result.best.test is None or (result.test_opened or 0) > 1:
+        lines.append(about_test(result))
+    if run_dir is not None:
+        lines.append(f"files: {run_dir}")
+    return lines
+
+
+def _spent(result: SearchResult) -> str:
+    usage = result.usage
+    spent = [f"{counted(result.evaluated, 'template')} scored"]
+    if result.llm.model is not None:
+        kinds = f" ({found})" if (found := kinds_of_tokens(usage)) else ""
+        tokens = f"{usage.prompt_tokens + usage.completion_tokens:,} tokens{kinds}"
+        spent += [counted(usage.calls, "call"), tokens]
+    spent.append(f"{result.wall_s:,.0f} s of active time")
+    if usage.cost_usd:
+        spent.append(f"${usage.cost_usd:.4f}")
+    if more := unreported(usage):
+        spent.append(f"and {more}")
+    return ", ".join(spent)

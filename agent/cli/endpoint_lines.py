@@ -32,21 +32,21 @@ def lines_of(probed: Probed, context: int | None) -> Iterator[tuple[str, str]]:
         yield "system messages", "none; they go with the first message of the user"
     if dialect.streams:
         yield "answers", "in pieces alone"
-    yield "usage", "told" if answer.usage_told else "not told: limits count what was reserved"
-    yield "rate limits", ", ".join(_limits(probed)) or "not told"
+    yield "usage", "reported" if answer.usage_told else "not reported: limits count what was reserved"
+    yield "rate limits", ", ".join(_limits(probed)) or "not reported"
     yield "seed", _seed(probed)
     yield "JSON schema", _schema(probed)
     yield "thinking", "shown, and left out of answers" if answer.thought else "none seen"
-    yield "context", f"{context:,} tokens" if context else "not told"
+    yield "context", f"{context:,} tokens" if context else "not reported"
 
 
 def _limits(probed: Probed) -> Iterator[str]:
     for kind in ("requests", "tokens"):
-        told = allowance(probed.answer.headers, kind)
-        if told.limit is not None:
-            yield f"{told.limit:,.0f} {kind}"
-        elif told.remaining is not None:
-            yield f"{told.remaining:,.0f} {kind} left"
+        known = allowance(probed.answer.headers, kind)
+        if known.limit is not None:
+            yield f"{known.limit:,.0f} {kind}"
+        elif known.remaining is not None:
+            yield f"{known.remaining:,.0f} {kind} left"
 
 
 def _seed(probed: Probed) -> str:

@@ -1,4 +1,4 @@
-"""``export``: what a run found, for another tool."""
+"""``export``: write the templates of a run for another tool."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the file and print where it is, and beside that which templates it holds."""
+    """Write the file, and print its path and which templates it holds."""
     run_dir = folder_with_result(arguments.directory)
     form, only = arguments.form, arguments.only
     if form is None:
-        raise UsageError(
-            f"export takes --format, and no form is named; choose from {', '.join(exports.FORMS)}"
-        )
+        raise UsageError(f"export needs --format: choose from {', '.join(exports.FORMS)}")
     print_text(f"{exports.export(run_dir, form, out=arguments.out, only=only)}\n")
     if line := exports.which(result_of(run_dir), form, only):
         say(line)

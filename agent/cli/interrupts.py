@@ -1,4 +1,4 @@
-"""Signals: the first asks a search to stop, the second leaves at once."""
+"""Signals: the first asks a search to stop, the second quits at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
     """Run async work with SIGINT and SIGTERM turned into a stop.
 
     Raises:
-        InterruptedRunError: A signal ended it; all that was paid for is on disk.
+        InterruptedRunError: A signal ended it; every answer is on disk.
     """
 
     async def main() -> T:
@@ -30,10 +30,9 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
 
         def interrupt(number: int) -> None:
             if stop.cause is not None:
-                # Everything that counts is on disk already; a thread in the middle of a batch must not hold
-                # us up.
+                # All answers and scores are on disk; a thread in the middle of a batch would delay the exit.
                 os._exit(128 + number)
-            say("stopping: waiting for what is paid for (a second signal leaves at once)")
+            say("Finishing open requests. Press Ctrl-C again to quit now.")
             stop.ask(InterruptedRunError(number))
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -45,13 +44,13 @@ def run_interruptible(work: Callable[[Stop], Awaitable[T]]) -> T:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have SIGTERM end what is done without a loop as Ctrl-C does, by an error; a second one leaves at once.
+    """Let SIGTERM raise an error as Ctrl-C does, for work without a loop; a second one quits at once.
 
     Raises:
         InterruptedRunError: It came.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python tells signals to that one alone
+        yield  # only that one can handle signals
         return
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -66,7 +65,7 @@ def interruptible() -> Iterator[None]:
 
 
 def _on_signal(number: int, call: Callable[[int], None]) -> None:
-    """Have a function called in the running loop when a signal comes, on Windows too."""
+    """Call a function in the running loop when a signal comes, on Windows too."""
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(number, call, number)

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from ..methods.registry import METHODS
 from ..versions import program_version
 from .exit_codes import WRONG
 from .output import print_text
@@ -166,6 +165,12 @@ def make_parser(arguments: Sequence[str]) -> _Program:
     return parser
 
 
+def whole_parser() -> tuple[_Program, Commands]:
+    """Return the parser with every command, and the commands."""
+    whole = _program("promptclimb")
+    return whole, _add_commands(whole, COMMANDS)
+
+
 def _program(name: str) -> _Program:
     parser = _Program(
         prog=name,
@@ -204,8 +209,8 @@ class _Completion(argparse.Action):
 
         if values not in shtab.SUPPORTED_SHELLS:
             parser.error(f"{COMPLETION} {values!r}: known are {', '.join(shtab.SUPPORTED_SHELLS)}")
-        whole = _program("promptclimb")
-        for command in _add_commands(whole, COMMANDS).choices.values():
+        whole, commands = whole_parser()
+        for command in commands.choices.values():
             for action in command._actions:
                 _add_values(action, shtab)
         print_text(shtab.complete(whole, shell=values) + "\n")
@@ -215,6 +220,8 @@ class _Completion(argparse.Action):
 def _add_values(action: Any, shtab: Any) -> None:
     """Say what may follow an option: names, a file or a folder, as its help writes it."""
     shown = action.metavar if isinstance(action.metavar, str) else ""
+    from ..methods.registry import METHODS
+
     if action.dest == "method":
         action.choices = tuple(METHODS)
     elif _WORDS.fullmatch(shown):

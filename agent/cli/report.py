@@ -1,4 +1,4 @@
-"""``report``: the page of a run, made again from its files."""
+"""``report``: write the page of a run again, from its files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Write the page and print where it is, of a live or an unfinished run as well.
+    """Write the page and print its path, of a live or an unfinished run as well.
 
-    What the run left in its folder is read; its store, the data and the model are not, and the test images
-    stay sealed.
+    The files in the run's folder are read; its store, the data and the model are not, and test is not
+    evaluated.
 
     Raises:
         UsageError: There is no run, its result cannot be read, or the page cannot be written.

@@ -1,4 +1,4 @@
-"""``resume``: a run goes on from where it ended."""
+"""``resume``: continue a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...evaluator.user_paths import user_path
 from ..config.fields import without_credentials
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import with_files
-from ..results.run_config import stored_config
+from ..results.run_dir import stored_config
 from ..results.run_state import runs_in, state_of
 from .folders import run_folder
 from .options import add_json, add_live, add_search_options, given_settings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def resume(arguments: argparse.Namespace) -> int:
-    """Go on with a run."""
+    """Continue a run."""
     run_dir = _latest() if arguments.directory is None else run_folder(arguments.directory)
     config = _with_credentials(stored_config(run_dir, with_files(given_settings(arguments))))
     return run_session(
@@ -36,13 +36,13 @@ def _latest() -> Path:
     """Return the newest run in ``runs/`` that is not finished.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such run.
     """
     for run_dir in runs_in(user_path("runs", "RUN_DIR")):
         if state_of(run_dir).state in ("stopped", "unfinished"):
-            say(f"going on with the latest unfinished run, {short_path(run_dir)}")
+            say(f"resuming the latest unfinished run, {short_path(run_dir)}")
             return run_dir
-    raise UsageError("no run in runs/ waits to be gone on with; give a run's folder")
+    raise UsageError("No unfinished run in runs/. Give the folder of a run.")
 
 
 def _with_credentials(config: SearchConfig) -> SearchConfig:

@@ -21,7 +21,7 @@ from ..search.allowance import LIMITS
 from ..search.session import Session
 from ..stop import Stop
 from . import exit_codes
-from .display import Display
+from .display import Display, print_result
 from .interrupts import run_interruptible
 from .options import (
     add_config_file,
@@ -32,7 +32,6 @@ from .options import (
     say_unknown_variables,
 )
 from .output import console, json_alone, print_json, resume_command, say, with_higher
-from .table import print_result
 
 if TYPE_CHECKING:
     from .parser import Commands
@@ -60,7 +59,7 @@ what --model takes:
 examples:
   promptclimb search --data binary-numbers --describe "numbers written in binary" --llm local
   promptclimb search --data path/to/images --model ViT-B-32 --pretrained laion2b_s34b_b79k \\
-      --llm gpt-4o-mini --describe "what the pictures show" --price auto --max-cost 1
+      --llm gpt-4o-mini --describe "what the images show" --price auto --max-cost 1
   promptclimb search --data images.csv --columns path=file,label=species --method combine \\
       --describe "birds at a feeder" --dry-run
 """
@@ -77,17 +76,17 @@ def search(arguments: argparse.Namespace) -> int:
 
 
 def config_from(arguments: argparse.Namespace) -> SearchConfig:
-    """Return the config that command line, environment and file make; say which variables mean nothing."""
+    """Return the config from command line, environment and file; report unknown variables."""
     say_unknown_variables()
     config = from_sources(
         given_settings(arguments), os.environ, arguments.config_file, report=lambda line: say(f"note: {line}")
     )
-    say_unheard([config])
+    say_unused([config])
     return config
 
 
-def say_unheard(configs: Sequence[SearchConfig]) -> None:
-    """Say what was given in vain: a description, once for each method, and limits of what nobody asks for."""
+def say_unused(configs: Sequence[SearchConfig]) -> None:
+    """Report settings without effect: a description that is not used, limits where no LLM is asked."""
     for line in dict.fromkeys(config.unused_description for config in configs):
         if line is not None:
             say(f"note: {line}")
@@ -95,18 +94,18 @@ def say_unheard(configs: Sequence[SearchConfig]) -> None:
 
 
 def say_idle_limits(configs: Sequence[SearchConfig]) -> None:
-    """Say which limits bound nothing, where no search asks an LLM."""
+    """Report limits without effect, where no search asks an LLM."""
     if any(config.needs_llm for config in configs):
         return
     given = {name for name in LIMITS for one in configs if getattr(one, name) is not None}
     flags = [flag_of(name) or name for name in LIMITS if name in given and name != "max_minutes"]
     if flags:
-        verb = "bounds" if len(flags) == 1 else "bound"
-        say(f"note: {enumerated(flags)} {verb} what an LLM takes, and none is asked")
+        verb = "limits" if len(flags) == 1 else "limit"
+        say(f"note: {enumerated(flags)} {verb} LLM usage, and no LLM is asked")
 
 
-class _GoingOn:
-    """Remembers what it takes to go on with a run: its folder, and the limits that it came to."""
+class _ResumeHint:
+    """Prints how to resume: remembers the run's folder and the limits that stopped it."""
 
     def __init__(self) -> None:
         self.run_dir: Path | None = None
@@ -118,37 +117,37 @@ class _GoingOn:
         elif isinstance(event, SearchStopped):
             self._limits = event.limits
 
-    def say(self, config: SearchConfig, *, elsewhere: bool = False) -> None:
-        """Say how to go on, if there is a run, and what that takes beside the command.
+    def print(self, config: SearchConfig, *, wrong_address: bool = False) -> None:
+        """Print how to resume, if there is a run.
 
         Args:
             config: What was searched.
-            elsewhere: Whether that takes another address than it was given.
+            wrong_address: Whether the address of the LLM must change.
         """
         if self.run_dir is None:
             return
         command = resume_command(self.run_dir, self._limits)
-        if elsewhere:
-            say(f"everything is kept; go on with the right address: {command} --base-url URL/v1")
+        if wrong_address:
+            say(f"Everything is kept. Resume with the right address: {command} --base-url URL/v1")
         else:
-            say(f"everything is kept; go on{with_higher(self._limits) or ' with'}: {command}")
+            say(f"Everything is kept. Resume{with_higher(self._limits) or ' with'}: {command}")
         if (lost := _not_kept(config)) is not None:
-            say(f"but {lost}")
+            say(lost)
 
 
 def _not_kept(config: SearchConfig) -> str | None:
-    """Return which credentials a resumed run lacks, with what to do; None for none."""
+    """Return which credentials a resumed run lacks, and what to do; None if it has all."""
     if config.shown_url is None:
         return None
     if config.endpoints:
         kept = all(one.base_url == without_credentials(one.base_url) for one in config.endpoints)
         what = (
-            "the credentials in the addresses of [[endpoints]] are not kept: go on from Python, with "
+            "The credentials in the addresses of [[endpoints]] are not kept: resume from Python, with "
             "resume(RUN_DIR, changes={'endpoints': ...})"
         )
     else:
         kept = config.base_url is None or config.base_url == without_credentials(config.base_url)
-        what = "the credentials in the address are not kept: give it with --base-url or OPENAI_BASE_URL"
+        what = "The credentials in the address are not kept: give it with --base-url or OPENAI_BASE_URL"
     return None if kept else what
 
 
@@ -159,44 +158,44 @@ def run_session(
     as_json: bool,
     live: int | None = None,
 ) -> int:
-    """Run a session under the eyes of the user, and print its result; ``live`` is the port of a page."""
-    screen, going_on = console(), _GoingOn()
+    """Run a session with a display, and print its result; ``live`` is the port of the live page."""
+    screen, hint = console(), _ResumeHint()
 
     async def run(stop: Stop) -> SearchResult:
         async with AsyncExitStack() as stack:
-            told: list[Listener] = [going_on]
+            listeners: list[Listener] = [hint]
             if live is not None:
                 from .live_page import live_page
 
                 page = await stack.enter_async_context(live_page(live))
                 say(f"live: {page.address}")
-                told.append(page)
+                listeners.append(page)
             display = stack.enter_context(Display(screen))
-            return await work(Session(config=config, emit=Bus(display, *told), stop=stop))
+            return await work(Session(config=config, emit=Bus(display, *listeners), stop=stop))
 
     try:
         with json_alone(as_json):
             result = run_interruptible(run)
     except BaseException as error:
-        going_on.say(config, elsewhere=_at_fault(config, error))
-        if isinstance(error, InterruptedRunError) and going_on.run_dir is None:
-            say("stopped while things were opened: nothing was asked or scored")
+        hint.print(config, wrong_address=_has_wrong_address(config, error))
+        if isinstance(error, InterruptedRunError) and hint.run_dir is None:
+            say("Stopped while data and model were opened: nothing was requested or scored.")
         raise
     # The table is what the command was asked for, unless that is a document.
-    if going_on.run_dir is None:
-        say("the run was finished already; this is its result")
-    print_result(console(stderr=as_json), result, going_on.run_dir or result.run_dir)
-    if (hint := config.description_tip) is not None:
-        say(hint)
+    if hint.run_dir is None:
+        say("The run was finished already. This is its result:")
+    print_result(console(stderr=as_json), result, hint.run_dir or result.run_dir)
+    if (tip := config.description_tip) is not None:
+        say(tip)
     if result.status == "stopped":
-        going_on.say(config)
+        hint.print(config)
     if as_json:
         print_json(result.to_json())
     return exit_codes.NOTHING_USABLE if NOTHING_USABLE in result.notes else exit_codes.FINISHED
 
 
-def _at_fault(config: SearchConfig, error: BaseException) -> bool:
-    """Return whether a search ended before any answer because of its address, as far as that can be told."""
+def _has_wrong_address(config: SearchConfig, error: BaseException) -> bool:
+    """Return whether a search probably failed because its address lacks ``/v1``."""
     missing = isinstance(error, EndpointError) and isinstance(error.__cause__, ModelNotFoundError)
     url = config.base_url or DEFAULT_BASE_URL
     return missing and not config.endpoints and not url.endswith("/v1") and not is_azure(url)
@@ -212,7 +211,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and model, say what the search would take at most and as a rule, and pay nothing",
+        help="open data and model, print what the search would use at most and typically, and pay nothing",
     )
     add_live(parser)
     add_json(parser)

@@ -1,4 +1,4 @@
-"""``status``: how runs stand, live ones too."""
+"""``status``: the state of runs, live ones too."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _ABOUT = """\
 The best so far is that by training images. What is chosen at the end, by
-training and validation images and altered views of them, may be another."""
+training and validation images and augmented copies of them, may be another."""
 _COLUMNS = ("run", "state", "rounds", "calls", "train", "best template")
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print how one run stands, or a list of all.
+    """Print the state of one run, or a list of all.
 
     Raises:
         UsageError: There is no run there.
@@ -34,7 +34,7 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.directory is None:
         runs = runs_below(user_path("runs", "RUN_DIR"))
         if not runs and not arguments.as_json:
-            print_text("there are no runs in runs/\n")
+            print_text("No runs in runs/.\n")
             return 0
         return _list(runs, as_json=arguments.as_json)
     run_dir = given_folder(arguments.directory)
@@ -42,7 +42,9 @@ def status(arguments: argparse.Namespace) -> int:
         if runs := runs_in(run_dir):
             say(about_runs(run_dir, runs))
             return _list(runs, as_json=arguments.as_json)
-        raise UsageError(f"{run_dir} holds no run; give a run's folder, or none for a list of those in runs/")
+        raise UsageError(
+            f"{run_dir} holds no run. Give a run's folder, or nothing for a list of the runs in runs/."
+        )
     state = state_of(run_dir)
     if arguments.as_json:
         print_json(state.to_json())
@@ -81,14 +83,14 @@ def _lines(state: RunState) -> list[str]:
         )
     lines.append(f"rounds: {_rounds(state)}")
     if state.best is not None:
-        # Where the test images have told, they tell what was gained; the few shots were chosen by.
+        # The gain on test replaces that on train, by which the template was chosen.
         train = ", ".join([_train(state), *(() if state.gain else state.gains)])
         lines.append(f"best{'' if state.state == 'finished' else ' so far'}: {state.best} (train {train})")
     if state.gain is not None:
         lines.append(state.gain)
     if usage.get("calls"):
         tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
-        # What is asked here, or at no price that is known, is shown no amount.
+        # A local LLM and an unknown price have no amount.
         cost = f", ${usage['cost_usd']:.4f}" if usage.get("cost_usd") else ""
         lines.append(f"{counted(usage.get('calls', 0), 'call')}, {tokens:,} tokens{cost}")
         limits = {name.replace("_usd", ""): left for name, left in usage.get("left", {}).items()}
@@ -101,7 +103,7 @@ def _lines(state: RunState) -> list[str]:
         lines.append(f"last event: {state.last_event}, {state.last_time}")
     if state.state in ("stopped", "unfinished"):
         command = resume_command(state.run_dir, state.limits)
-        lines.append(f"to go on{with_higher(state.limits)}: {command}")
+        lines.append(f"to resume{with_higher(state.limits)}: {command}")
     return lines
 
 
@@ -109,8 +111,7 @@ def _train(state: RunState) -> str:
     """Return the training score, in percent where it may be an accuracy."""
     if state.train is None:
         return ""
-    percent = are_shares([state.train])
-    return score_text(state.train, percent=percent) + ("%" if percent else "")
+    return score_text(state.train, percent=are_shares([state.train]), unit="%")
 
 
 def _left(name: str, value: float) -> str:

@@ -30,7 +30,7 @@ from ..store.lock import refuse_beside_another
 from .display import Display
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
 from .output import console, print_json, print_text, say, short_path
-from .search import say_unheard
+from .search import say_unused
 from .suite_runs import Held, check_llms, exit_code, made, run_one, say_refused_llms, say_unfinished
 from .suite_table import summary_text
 
@@ -149,7 +149,7 @@ def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
                 own = {"data": data, "method": method, "seed": seed}
                 config = _config(arguments, {**own, "run_dir": folder / folder_name(data, method, seed)})
                 cells.append(Cell(data=data, config=config))
-    say_unheard([cell.config for cell in cells])
+    say_unused([cell.config for cell in cells])
     places = placed([cell.config for cell in cells])
     cells = [replace(cell, config=config) for cell, config in zip(cells, places, strict=True)]
     if len({cell.run_dir for cell in cells}) < len(cells):

@@ -1,4 +1,4 @@
-"""``transcript``: what was asked and answered in a run, from its store."""
+"""``transcript``: the requests and answers of a run, from its store."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 MARKDOWN, JSONL = "markdown", "jsonl"
-NOT_KEPT = "What was asked is not in the store: an older version of the program kept only its hash."
+NOT_KEPT = "The request is not in the store: an older version of the program kept only its hash."
 
 
 def transcript(arguments: argparse.Namespace) -> int:
-    """Print the exchanges in the order of positions; a run that works may go on meanwhile."""
+    """Print the exchanges in the order of positions; the run may be live."""
     run_dir = run_folder(arguments.directory)
     scrub = Scrubber(secrets_named_in(os.environ)).scrub_value
     with Look(run_dir) as look:
@@ -54,7 +54,7 @@ def _jsonl(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
     """Yield a heading for each restart and round, and each text in a block that it cannot leave."""
-    yield f"# What was asked and answered in {printable(short_path(run_dir))}\n"
+    yield f"# Requests and answers of {printable(short_path(run_dir))}\n"
     restart, before, asked = None, (None, None), list[Mapping[str, str]]()
     for row in rows:
         if row["restart"] != restart:
@@ -62,8 +62,8 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
             yield f"\n## Restart {restart}\n"
         if (place := (restart, row["conversation"])) != before:
             before, asked = place, []
-        step = f", step {row['sample'] + 1}" if row["sample"] else ""
-        yield f"\n### Restart {restart}, conversation {row['conversation']}, round {row['round']}{step}\n\n"
+        sample = f", sample {row['sample'] + 1}" if row["sample"] else ""
+        yield f"\n### Restart {restart}, conversation {row['conversation']}, round {row['round']}{sample}\n\n"
         if row["messages"] is not None:
             yield from _request(row["messages"], asked)
             asked = row["messages"]
@@ -75,11 +75,11 @@ def _markdown(rows: Iterator[dict[str, Any]], run_dir: Path) -> Iterator[str]:
 
 
 def _nothing(run_dir: Path) -> str:
-    """Return why nothing was asked, as far as the run says."""
+    """Return why there are no requests, as far as the run says."""
     started = state_of(run_dir).started
     if started and not started.get("llm"):
         return f"No LLM is asked in this run (method {printable(str(started.get('method')))})."
-    return "Nothing was asked yet."
+    return "No requests yet."
 
 
 def _request(messages: Sequence[Mapping[str, str]], before: Sequence[Mapping[str, str]]) -> Iterator[str]:
@@ -95,12 +95,12 @@ def _outcome(row: Mapping[str, Any]) -> str:
     if (answer := row["answer"]) is None:
         return f"**no answer**: {printable(row['skipped'] or '')}\n"
     tokens = f"{answer['prompt_tokens']:,} tokens in, {answer['completion_tokens']:,} out"
-    told = ", ".join(filter(None, (printable(answer["model"]), printable(answer["finish_reason"]), tokens)))
-    return f"**answer** ({told})\n\n{_block(answer['text'])}"
+    facts = ", ".join(filter(None, (printable(answer["model"]), printable(answer["finish_reason"]), tokens)))
+    return f"**answer** ({facts})\n\n{_block(answer['text'])}"
 
 
 def _block(text: str) -> str:
-    """Return a text in a fence that is longer than any in it; nothing that a terminal would obey."""
+    """Return a text in a fence that is longer than any in it, without control characters."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     lines = "\n".join(printable(line) for line in text.split("\n"))
     return f"{fence}text\n{lines}\n{fence}\n"

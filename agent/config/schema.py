@@ -21,7 +21,7 @@ from ...evaluator.user_paths import UserPath
 from ...prompts.kinds import KINDS, TEMPLATE
 from ..events.trackers.known import parse_track
 from ..methods.guided import MOST_FREE
-from ..methods.registry import METHODS, described, without_llm
+from ..methods.registry import METHODS, described
 from .fields import (
     CONCURRENCY,
     DEFAULT_BASE_URL,
@@ -62,13 +62,18 @@ MOST_FROM_FILE = 100
 _TEXTS = 25_000
 """Texts that the starting templates of a restart may make together: a template makes one per class."""
 LEAST_FREE = 5
-"""The fewest free candidates worth having, below which there are none."""
+"""Free candidates per request: ``MOST_FREE``, or none if fewer than this."""
 _TEXTS_FREE = 1_000
 
 _COUNT: Mapping[str, Any] = {"ge": 1, "le": MOST_ROUNDS}
 _MORE: Mapping[str, Any] = {**_COUNT, "decides": True, "resumable": "more"}
 POOLED: tuple[Scope, ...] = ("endpoints",)
 LOCAL: tuple[Scope, ...] = ("local LLM",)
+
+
+def without_llm() -> tuple[str, ...]:
+    """Return the methods that ask no LLM."""
+    return tuple(name for name, method in METHODS.items() if not method.asks_llm)
 
 
 class LLMSettings(Settings):
@@ -260,6 +265,11 @@ class SearchSettings(Settings):
         return METHODS[self.method].asks_llm
 
     @property
+    def uses_description(self) -> bool:
+        """Whether the method uses the description."""
+        return METHODS[self.method].uses_description
+
+    @property
     def all_rounds(self) -> int:
         """Rounds of all conversations of all restarts."""
         return self.restarts * self.conversations * self.rounds
@@ -287,16 +297,16 @@ class SearchSettings(Settings):
     @property
     def description_tip(self) -> str | None:
         """A line on what a description could bring; None if there is one, or the method uses none."""
-        if self.describe or self.blind or not METHODS[self.method].uses_description:
+        if self.describe or self.blind or not self.uses_description:
             return None
         return DESCRIPTION_TIP
 
     @property
     def unused_description(self) -> str | None:
         """A line on why the description is not used; None if it is, or there is none."""
-        if not self.describe or (METHODS[self.method].uses_description and not self.blind):
+        if not self.describe or (self.uses_description and not self.blind):
             return None
-        why = "with --blind" if METHODS[self.method].uses_description else f"by method {self.method}"
+        why = "with --blind" if self.uses_description else f"by method {self.method}"
         return f"--describe is not used {why}"
 
 

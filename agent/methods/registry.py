@@ -25,8 +25,3 @@ METHODS: dict[str, SearchMethod] = {
 def described() -> str:
     """Return every method with its summary, for ``--help``."""
     return ", ".join(f"{name} ({method.summary})" for name, method in METHODS.items())
-
-
-def without_llm() -> tuple[str, ...]:
-    """Return the methods that ask no LLM."""
-    return tuple(name for name, method in METHODS.items() if not method.asks_llm)

@@ -1,8 +1,7 @@
-"""The course of a run as SVG: a step for each time that a restart found something better.
+"""The figure of a run's course, as SVG: a step for each time that a restart found something better.
 
-Drawn by pygal, which is small, pure Python and needs no script: the page stays one file of some hundred kB
-(Vega-Lite or Plotly would bring megabytes of JavaScript, matplotlib fixed colours). Its colours are variables
-of the page's style, so one drawing serves light, dark and paper.
+Drawn by pygal, which is small, pure Python and needs no script: the page stays one file of some hundred kB.
+Its colours are variables of the page's style, so one drawing serves light, dark and paper.
 """
 
 from __future__ import annotations
@@ -10,67 +9,125 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from .course import Curve
+from ...evaluator.counts import counted
+from .figures import chosen_by_more, score_text
+from .gain import BEST_HAND_MADE, DEFAULT_TEMPLATE, HAND_MADE
+from .run_view import Curve, RunView
 
 MOST_CURVES = 8
-"""Restarts that are drawn: as many as there are colours that can be told apart."""
+"""Restarts that are drawn: as many as there are colours that can be distinguished."""
 MOST_NAMED = 4
 """Restarts on one line that are named in the legend; more are counted."""
 WIDE, NARROW = (860, 360), (380, 330)
 """Pixels of the drawing for a desk and of that for a telephone."""
 DASHES = ("7,4", "2,3", "10,3,2,3")
-"""How levels are broken, in their order; so many are drawn."""
+"""Patterns of the broken lines of levels, in their order."""
 REST = 0.04
-"""How far a score is drawn beyond the last round, so that one found there is seen."""
+"""How far a score is drawn beyond the last round, so that one found there is visible."""
+_LEVELS = (DEFAULT_TEMPLATE, BEST_HAND_MADE, HAND_MADE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LARGEST = 1e12
-"""Beyond it a drawing library's own sums go wrong."""
+"""Beyond it the drawing library's own sums go wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
-    """What is drawn.
+def course_figure(view: RunView) -> dict[str, Any]:
+    """Return the figure of a run: the drawing for a desk and that for a telephone, with one legend in words.
 
-    Attributes:
-        curves: By restart, its best score after each round.
-        levels: Scores to compare with, by name: each a broken line.
-        percent: Whether scores are accuracies, to be shown in percent.
+    A line of the legend is its name, its figure, its colour and its dashes. The drawings are markup, empty
+    where there is nothing to draw.
     """
+    from markupsafe import Markup
 
-    curves: Mapping[int, Curve]
-    levels: Mapping[str, float]
-    percent: bool = True
+    curves, levels, percent = view.course.curves, _levels(view), view.percent
+    shown = shown_curves(curves)
+
+    def text(value: float) -> str:
+        return score_text(value, percent=percent, unit=" %")
+
+    key = [
+        (named(restarts), text(curve[-1][1]), f"line-{place}", "none")
+        for place, (restarts, curve) in enumerate(shown.items(), start=1)
+    ]
+    key += [
+        (name, text(value), f"level-{place}", dashes)
+        for place, (dashes, (name, value)) in enumerate(zip(DASHES, levels.items(), strict=False), start=1)
+    ]
+    return {
+        "wide": Markup(course_chart(curves, levels, WIDE, "course-wide", percent=percent)),
+        "narrow": Markup(course_chart(curves, levels, NARROW, "course-narrow", percent=percent)),
+        "key": key,
+        "about": _about(view, sum(map(len, shown))),
+        "skipped": [
+            f"{counted(count, 'round')} skipped: {why}" for why, count in view.course.skipped.items()
+        ],
+    }
 
 
-def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
+def _levels(view: RunView) -> dict[str, float]:
+    """Return the training scores that the curves are compared with, by name."""
+    if view.result is None:
+        return {} if view.state.default is None else {DEFAULT_TEMPLATE: view.state.default}
+    found = {name: view.result.baselines.get(name) for name in _LEVELS}
+    known = {name: one.train for name, one in found.items() if one is not None and one.train is not None}
+    if BEST_HAND_MADE in known:
+        known.pop(HAND_MADE, None)
+    return known
+
+
+def _about(view: RunView, shown: int) -> str:
+    about = "The best training score of each restart after each round; at 0, of its starting templates."
+    if view.result is None or chosen_by_more(view.rows):
+        about += (
+            " The final choice counts validation images and augmented copies too, where there are any, and "
+            "may fall on another template."
+        )
+    if shown < len(view.course.curves):
+        about += f" The {shown} of {len(view.course.curves)} restarts that ended highest are drawn."
+    if view.course.estimated:
+        about += (
+            " Read from the leaderboard, as the log is not complete: a template that several restarts found "
+            "is drawn for the first of them alone."
+        )
+    return about
+
+
+def course_chart(
+    curves: Mapping[int, Curve],
+    levels: Mapping[str, float],
+    size: tuple[int, int],
+    name: str,
+    *,
+    percent: bool = True,
+) -> str:
     """Return the chart as an ``<svg>`` element; empty where there is nothing to draw.
 
     Args:
-        drawing: What is drawn.
+        curves: By restart, its best score after each round.
+        levels: Scores to compare with, by name: each a broken line.
         size: Its width and height in pixels.
-        name: An id of its own on the page.
+        name: An id that is unique on the page.
+        percent: Whether scores are accuracies, to be shown in percent.
     """
-    curves = shown_curves(drawing.curves)
-    values = [value for curve in curves.values() for _, value in curve]
+    shown = shown_curves(curves)
+    values = [value for curve in shown.values() for _, value in curve]
     if not values or max(map(abs, values)) > _LARGEST:
         return ""
-    scale = 100.0 if drawing.percent else 1.0
-    last = max((step for curve in curves.values() for step, _ in curve), default=0) or 1
-    chart = _empty(size, drawing, last)
+    scale = 100.0 if percent else 1.0
+    last = max((done for curve in shown.values() for done, _ in curve), default=0) or 1
+    chart = _empty(size, len(shown), len(levels), last, percent=percent)
     chart.uuid = name
-    for restarts, curve in curves.items():
-        chart.add(named(restarts), [(step, scale * value) for step, value in _steps(curve, last)])
-    for dashes, (level, value) in zip(DASHES, drawing.levels.items(), strict=False):
+    for restarts, curve in shown.items():
+        chart.add(named(restarts), [(done, scale * value) for done, value in _corners(curve, last)])
+    for dashes, (level, value) in zip(DASHES, levels.items(), strict=False):
         line = [(0, scale * value), (last + REST * last, scale * value)]
         chart.add(level, line, stroke_style={"dasharray": dashes, "width": 2})
     chart.add_xml_filter(_without_scripts)
     drawn = _COMMENT.sub("", chart.render(is_unicode=True))
-    unit = "accuracy in percent" if drawing.percent else "score"
+    unit = "accuracy in percent" if percent else "score"
     label = f'role="img" aria-label="Best training {unit} of each restart after each round"'
     return drawn.replace("<svg ", f"<svg {label} ", 1)
 
@@ -78,18 +135,39 @@ def course_chart(drawing: Drawing, size: tuple[int, int], name: str) -> str:
 def shown_curves(curves: Mapping[int, Curve]) -> dict[tuple[int, ...], Curve]:
     """Return the curves that are drawn, by the restarts whose course they are.
 
-    Restarts that went alike are one line, since each would hide the one before; where there are many lines,
-    those that end highest are drawn.
+    Restarts with the same course are one line, since each would hide the one before; of many lines, those
+    that end highest are drawn.
     """
     alike = dict[Curve, list[int]]()
     for restart in sorted(curves):
         if curves[restart]:
-            alike.setdefault(_bettered(curves[restart]), []).append(restart)
+            alike.setdefault(_rises(curves[restart]), []).append(restart)
     best = sorted(alike.items(), key=lambda one: (-one[0][-1][1], one[1]))[:MOST_CURVES]
     return {
         tuple(same): max((curves[restart] for restart in same), key=lambda curve: curve[-1][0])
         for same in sorted(same for _, same in best)
     }
+
+
+def named(restarts: Sequence[int]) -> str:
+    """Return the name of a line: ``restart 2``, ``restarts 1, 2 and 5``, or how many there are."""
+    if len(restarts) > MOST_NAMED:
+        return f"{len(restarts)} restarts"
+    *others, last = map(str, restarts)
+    return f"restarts {', '.join(others)} and {last}" if others else f"restart {last}"
+
+
+def _rises(curve: Curve) -> Curve:
+    """Return the points at which a curve rises, the first one included."""
+    return (*curve[:1], *(later for before, later in pairwise(curve) if later[1] != before[1]))
+
+
+def _corners(curve: Curve, last: int) -> list[tuple[float, float]]:
+    """Return the corners of the steps: a score holds until the round that improves it."""
+    corners = list[tuple[float, float]](curve[:1])
+    for done, value in _rises(curve)[1:]:
+        corners += [(done, corners[-1][1]), (done, value)]
+    return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]
 
 
 @cache
@@ -98,7 +176,7 @@ def _pygal() -> Any:
     import pygal
     import pygal.style
 
-    # It finds its plugins, of which there are none, by an import hook of a form that Python has given up.
+    # It looks for plugins by an import hook of a form that Python has given up.
     sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__module__ != "pygal"]
     return pygal
 
@@ -112,10 +190,10 @@ def _without_scripts(root: Any) -> Any:
     return root
 
 
-def _empty(size: tuple[int, int], drawing: Drawing, last: int) -> Any:
+def _empty(size: tuple[int, int], curves: int, levels: int, last: int, *, percent: bool) -> Any:
     width, height = size
-    colours = [f"var(--line-{number})" for number in range(1, len(shown_curves(drawing.curves)) + 1)]
-    colours += [f"var(--level-{number})" for number in range(1, len(drawing.levels) + 1)]
+    colours = [f"var(--line-{number})" for number in range(1, curves + 1)]
+    colours += [f"var(--level-{number})" for number in range(1, levels + 1)]
     style = _pygal().style.Style(
         **dict.fromkeys(("background", "plot_background"), "transparent"),
         **dict.fromkeys(("foreground", "foreground_strong"), "var(--ink)"),
@@ -141,20 +219,16 @@ def _empty(size: tuple[int, int], drawing: Drawing, last: int) -> Any:
         max_scale=9,
         xrange=(0, last + REST * last),
         x_title="rounds done",
-        y_title="train accuracy, %" if drawing.percent else "train score",
+        y_title="train accuracy, %" if percent else "train score",
         stroke_style={"width": 2.5, "linejoin": "round"},
         disable_xml_declaration=True,
         margin=6,
         value_formatter=lambda value: f"{value:.6g}",
     )
-    chart.x_labels = _ticks(last)
+    distance = next(distance for distance in _nice() if last / distance <= 8)
+    chart.x_labels = range(0, last + 1, distance)
     chart.x_value_formatter = lambda value: f"{value:.0f}"
     return chart
-
-
-def _ticks(last: int) -> Sequence[int]:
-    step = next(step for step in _nice() if last / step <= 8)
-    return range(0, last + 1, step)
 
 
 def _nice() -> Iterable[int]:
@@ -162,24 +236,3 @@ def _nice() -> Iterable[int]:
     while True:
         yield from (size, 2 * size, 5 * size)
         size *= 10
-
-
-def named(restarts: Sequence[int]) -> str:
-    """Return how a line is called: ``restart 2``, ``restarts 1, 2 and 5``, or how many there are."""
-    if len(restarts) > MOST_NAMED:
-        return f"{len(restarts)} restarts"
-    *others, last = map(str, restarts)
-    return f"restarts {', '.join(others)} and {last}" if others else f"restart {last}"
-
-
-def _bettered(curve: Curve) -> Curve:
-    """Return the points at which a curve rises, the first one included."""
-    return (*curve[:1], *(later for before, later in pairwise(curve) if later[1] != before[1]))
-
-
-def _steps(curve: Curve, last: int) -> list[tuple[float, float]]:
-    """Return corners: a score holds until the round that betters it."""
-    corners = list[tuple[float, float]](curve[:1])
-    for step, value in _bettered(curve)[1:]:
-        corners += [(step, corners[-1][1]), (step, value)]
-    return [*corners, (curve[-1][0] + REST * last, corners[-1][1])]

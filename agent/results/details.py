@@ -1,35 +1,40 @@
-"""``details.json``: what a page about a run shows beyond its result.
+"""``details.json``: what the report shows beyond the result, and the lineage of templates.
 
-The test split is opened once, when the search has chosen. What was decided then image by image is kept here,
-with small pictures of some, so that a page or a comparison made later need not open it again.
+The test split is evaluated once, when the search has chosen. The decisions image by image are kept here, with
+small pictures of some, so that a later report or comparison need not evaluate it again.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from .plain_json import checked, plain
+from pydantic import ConfigDict
+
+from .result import Row, adapter, parsed
 from .run_dir import DETAILS, write_atomically
 
 SCHEMA = 2
 BEST, ENSEMBLE = "best", "ensemble"
-"""What was chosen, by its name among the decisions; the others are named as the result's baselines."""
+"""Names of the choices among the decisions; the others have the names of the result's baselines."""
+ALIKE = 0.5
+"""Share of words in common, in order, from which on a template counts as another's descendant."""
+LONGEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
-    """What each thing that was examined takes the test images for.
+    """The decisions of each evaluated group of templates on the test images.
 
     Attributes:
-        image_set: Content hash of the images, in order: two runs with the same one looked at the same images;
-            None where the black box does not say.
+        image_set: Content hash of the images, in order; None where the evaluator does not give it.
         classes: Class names by label; empty where they are not known.
         labels: The true label of each image.
-        predicted: By name, the label that each image was taken for.
+        predicted: By name, the label predicted for each image.
     """
 
     image_set: str | None
@@ -37,8 +42,12 @@ class Decisions:
     labels: tuple[int, ...]
     predicted: Mapping[str, tuple[int, ...]]
 
+    def __post_init__(self) -> None:
+        if any(len(one) != len(self.labels) for one in self.predicted.values()):
+            raise ValueError("decisions and labels differ in number")
+
     def hits(self, name: str) -> list[bool] | None:
-        """Return whether what has that name classifies each image correctly; None where there is none."""
+        """Return for each image whether it is correctly classified; None for an unknown name."""
         found = self.predicted.get(name)
         return None if found is None else [one == true for one, true in zip(found, self.labels, strict=True)]
 
@@ -49,12 +58,12 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A test image on which two decide differently, and one of them rightly.
+    """A test image that one of two templates classifies correctly, and the other does not.
 
     Attributes:
         true: Its class.
-        before: What the baseline takes it for.
-        after: What the best template takes it for.
+        before: The class that the baseline predicts.
+        after: The class that the best template predicts.
         name: The image's file name.
         jpeg: A small JPEG of it, in base64.
     """
@@ -73,16 +82,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ancestor:
-    """A template in the line that led to the best one.
+    """A template in the lineage of the best one.
 
     Attributes:
         template: Its text.
         train: Its training accuracy.
-        restart: Where it came up first, with ``conversation``, ``round`` and ``source`` as in ``result.Row``.
-        shown: Templates that stood in the request which it answers, the best first; at most a few.
-        all_shown: How many stood there.
+        restart: Where it was found first, with ``conversation``, ``round`` and ``source`` as in ``Row``.
+        shown: Templates in the request that it answers, the best first; at most a few.
+        all_shown: How many the request showed.
         messages: That request, as role and text; empty where no LLM was asked, or it is not known.
-        answer: What was answered.
+        answer: The answer.
     """
 
     template: str
@@ -99,7 +108,7 @@ class Ancestor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """What selection would have chosen of the first templates.
+    """The choice after fewer templates.
 
     Attributes:
         after: How many templates were scored by then.
@@ -114,25 +123,27 @@ class Pick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """What a page about a run shows beyond its result.
+    """What the report shows beyond the result.
 
     Attributes:
-        decisions: What was decided on the test images; None where they stayed sealed or nobody tells.
+        decisions: Decisions on the test images; None where test was not evaluated or they are not known.
         baseline: What ``pictures`` compare with, by its name among the baselines.
-        pictures: Some of the images that were put right or broken; none of a black box without images.
+        pictures: Some images that were fixed or broken; none from a custom scorer without images.
         lineage: From the best template back to where it came from.
-        curve: What would have been chosen earlier, where that was asked for; looked at in the same opening.
+        curve: Earlier choices, where that was asked for; evaluated together with the final choice.
     """
 
     decisions: Decisions | None = None
     baseline: str | None = None
     pictures: tuple[Picture, ...] = ()
-    lineage: tuple[Ancestor, ...] = field(default=())
+    lineage: tuple[Ancestor, ...] = ()
     curve: tuple[Pick, ...] = ()
+
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values."""
-        return {"schema": SCHEMA, **plain(self)}
+        return {"schema": SCHEMA, **adapter(Details).dump_python(self, mode="json", warnings=False)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Details:
@@ -141,39 +152,9 @@ class Details:
         Raises:
             ValueError: It is of another schema or shape.
         """
-        try:
-            if found["schema"] != SCHEMA:
-                raise ValueError(f"details of schema {found['schema']!r}, and this program reads {SCHEMA}")
-            decided = found["decisions"]
-            made = cls(
-                decisions=None if decided is None else _decisions(decided),
-                baseline=found["baseline"],
-                pictures=tuple(Picture(**one) for one in found["pictures"]),
-                lineage=tuple(map(_ancestor, found["lineage"])),
-                curve=tuple(Pick(**one) for one in found.get("curve", ())),
-            )
-            return checked(made)
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError(f"no details of a run: {error}") from error
-
-
-def _decisions(found: Mapping[str, Any]) -> Decisions:
-    labels = tuple(map(int, found["labels"]))
-    predicted = {str(name): tuple(map(int, one)) for name, one in found["predicted"].items()}
-    if any(len(one) != len(labels) for one in predicted.values()):
-        raise ValueError("no details of a run: decisions and labels differ in number")
-    key = found["image_set"]
-    return Decisions(
-        image_set=None if key is None else str(key),
-        classes=tuple(map(str, found["classes"])),
-        labels=labels,
-        predicted=predicted,
-    )
-
-
-def _ancestor(found: Mapping[str, Any]) -> Ancestor:
-    messages = tuple((str(role), str(text)) for role, text in found["messages"])
-    return Ancestor(**{**found, "shown": tuple(found["shown"]), "messages": messages})
+        if not isinstance(found, Mapping) or found.get("schema") != SCHEMA:
+            raise ValueError(f"not the details of a run of schema {SCHEMA}")
+        return parsed(cls, found, "the details of a run")
 
 
 def write_details(run_dir: Path, details: Details) -> None:
@@ -187,8 +168,64 @@ def write_details(run_dir: Path, details: Details) -> None:
 
 
 def read_details(run_dir: Path) -> Details | None:
-    """Return the details of a run; None where an older program wrote none, or they cannot be read."""
+    """Return the details of a run; None if there is no such file, or it cannot be read."""
     try:
         return Details.from_json(json.loads((run_dir / DETAILS).read_text("utf-8")))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+class Word(NamedTuple):
+    """A word of a template, and whether its parent lacks it."""
+
+    text: str
+    new: bool
+
+
+def lineage_of(best: Row, rows: Iterable[Row]) -> list[Row]:
+    """Return the best template and its line of ancestors, itself first.
+
+    An ancestor is estimated by the words: the earlier template of the same restart that shares most of them.
+
+    Args:
+        best: The last one.
+        rows: Every template that was scored, as a restart found it.
+    """
+    restart = [row for row in rows if row.restart == best.restart and row.template != best.template]
+    line = [best]
+    while len(line) < LONGEST and line[-1].conversation:
+        last = line[-1]
+        earlier = [row for row in restart if (row.conversation, row.round) < (last.conversation, last.round)]
+        parent = max(earlier, key=lambda row: (_alike(row.template, last.template), row.train), default=None)
+        if parent is None or _alike(parent.template, last.template) < ALIKE:
+            break
+        line.append(parent)
+    return line
+
+
+def marked(template: str, parent: str | None) -> list[Word]:
+    """Return the words of a template, each with whether its parent lacks it."""
+    words = template.split()
+    if parent is None:
+        return [Word(word, new=False) for word in words]
+    matcher = difflib.SequenceMatcher(None, parent.split(), words, autojunk=False)
+    kept = {
+        place for block in matcher.get_matching_blocks() for place in range(block.b, block.b + block.size)
+    }
+    return [Word(word, new=place not in kept) for place, word in enumerate(words)]
+
+
+def shown_in(texts: Sequence[str], rows: Iterable[Row]) -> list[Row]:
+    """Return the templates that the messages of a request contain, the best first.
+
+    Args:
+        texts: The messages.
+        rows: Templates that were known then.
+    """
+    said = "\n".join(texts)
+    found = {row.template: row for row in rows if row.template in said}
+    return sorted(found.values(), key=lambda row: -row.train)
+
+
+def _alike(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one.split(), other.split(), autojunk=False).ratio()

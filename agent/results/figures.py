@@ -1,13 +1,13 @@
-"""Scores as people read them: shares of images as percent, a black box's own numbers as they are."""
+"""Scores, tokens and orders in words: accuracies as percent, the numbers of a custom scorer as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from ...evaluator.counts import enumerated
 from ..position import INITIAL, LLM
-from .notes import UNOPENED
-from .result import Best, Ensemble, Row, SearchResult, Usage
+from .result import UNOPENED, Best, Ensemble, Row, SearchResult, Usage
 
 REJECTED: Mapping[str, str] = MappingProxyType(
     {
@@ -19,7 +19,7 @@ REJECTED: Mapping[str, str] = MappingProxyType(
         "known": "known already",
         "no_slot": "without the slot {}",
         "not_a_number": "scored with something that is not a number",
-        "stray_brace": "with a brace that is no slot",
+        "stray_brace": "with a brace outside a slot",
         "too_long": "with too many characters",
         "too_many_lines": "answers with too many lines to be read to their ends",
         "too_many_proposals": "beyond the number asked for",
@@ -38,17 +38,53 @@ def are_shares(values: Iterable[float | None]) -> bool:
 def has_accuracies(result: SearchResult) -> bool:
     """Return whether a result's scores may be accuracies.
 
-    A black box of the user's own may score with any number, higher meaning better; those are no percentages.
+    A custom scorer may give any number, higher meaning better; those are not percentages.
     """
     found: list[Best | Ensemble | Row] = [result.best, result.ensemble, *result.baselines.values()]
     found += result.leaderboard
     return are_shares(value for one in found for value in (one.train, one.val))
 
 
-def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
-    """Return how many templates the LLM made, and of how many that are not initial ones.
+def score_text(value: float | None, *, percent: bool, digits: int = 1, unit: str = "") -> str:
+    """Return the text of a score: ``62.5`` for 0.625 in percent, else the number itself; a dash for None.
 
-    None where no LLM was asked, where there are none, or where an older program did not say who made them.
+    Args:
+        value: The score.
+        percent: Whether it is a share, to be shown in percent.
+        digits: Digits after the point of a percentage.
+        unit: Follows a percentage.
+    """
+    if value is None:
+        return "-"
+    return f"{100 * value:.{digits}f}{unit}" if percent else f"{value:.6g}"
+
+
+def difference_text(difference: float, *, percent: bool) -> str:
+    """Return the text of a difference between scores: ``+3.1 points`` for 0.031 in percent."""
+    return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
+
+
+def gains_so_far(best: float, *, default: float | None, starting: float | None, percent: bool) -> list[str]:
+    """Return in words the difference of the best training score to others.
+
+    Args:
+        best: The best training score so far.
+        default: That of the default template; None where it is not known.
+        starting: That of the best starting template; None where that says nothing yet.
+        percent: Whether they are shares of images, whose differences are percentage points.
+    """
+    others = {"the default template": default, "the best starting template": starting}
+    return [
+        f"{difference_text(best - other, percent=percent)} over {name}"
+        for name, other in others.items()
+        if other is not None
+    ]
+
+
+def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
+    """Return how many templates the LLM made, and of how many that are not starting templates.
+
+    None where no LLM was asked, or where there are no new ones.
     """
     sources = [row.source for row in result.leaderboard]
     new = len(sources) - sources.count(INITIAL)
@@ -58,66 +94,55 @@ def made_by_llm(result: SearchResult) -> tuple[int, int] | None:
 
 
 def kinds_of_tokens(usage: Usage) -> str:
-    """Return in words which tokens cost more or less than others; empty where an endpoint tells of none."""
+    """Return in words the tokens that cost more or less than others; empty where none are reported."""
     kinds = {
         "from a cache": usage.cached_tokens,
         "written to a cache": usage.cache_written_tokens,
-        "of thinking": usage.reasoning_tokens,
+        "of reasoning": usage.reasoning_tokens,
     }
     return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
 
 
-def untold(usage: Usage) -> str:
-    """Return in words what calls may have cost beyond what was reported; empty where nothing is in doubt."""
-    if not usage.doubtful_tokens:
+def unreported(usage: Usage) -> str:
+    """Return in words the most that calls may have cost beyond what was reported; empty for nothing."""
+    if not usage.estimated_tokens:
         return ""
-    dollars = f" (${usage.doubtful_usd:.4f})" if usage.doubtful_usd else ""
-    return f"at most {usage.doubtful_tokens:,} more tokens{dollars} that the endpoint did not report"
-
-
-def score_text(value: float | None, *, percent: bool, digits: int = 1) -> str:
-    """Return the text of a score: ``62.5`` for 0.625 in percent, else the number itself; a dash for None.
-
-    Args:
-        value: The score.
-        percent: Whether it is a share, to be shown in percent.
-        digits: Digits after the point of a percentage.
-    """
-    if value is None:
-        return "-"
-    return f"{100 * value:.{digits}f}" if percent else f"{value:.6g}"
-
-
-def gains_so_far(best: float, *, plain: float | None, pool: float | None, percent: bool) -> list[str]:
-    """Return in words what a score is better by than others on the same few shots.
-
-    Args:
-        best: The best training score so far.
-        plain: That of the default template; None where it is not known.
-        pool: That of the best starting template; None where that says nothing yet.
-        percent: Whether they are shares of images, whose differences are percentage points.
-    """
-    others = {"the default template": plain, "the best starting template": pool}
-    return [
-        f"{difference_text(best - other, percent=percent)} over {name}"
-        for name, other in others.items()
-        if other is not None
-    ]
-
-
-def difference_text(difference: float, *, percent: bool) -> str:
-    """Return the text of a difference between scores: ``+3.1 points`` for 0.031 in percent."""
-    return f"{100 * difference:+.1f} points" if percent else f"{difference:+.4g}"
+    dollars = f" (${usage.estimated_usd:.4f})" if usage.estimated_usd else ""
+    return f"at most {usage.estimated_tokens:,} more tokens{dollars} that the endpoint did not report"
 
 
 def about_test(result: SearchResult) -> str:
-    """Return a sentence on what became of the test split."""
+    """Return a sentence on the test split."""
     if not result.dataset.sizes.test:
         return "There are no test images."
     if result.status == "stopped":
-        return "The test images stay sealed until the search is finished."
+        return "The test images are held out until the search is finished."
     if UNOPENED in result.notes:
         return "The test images could not be used; resuming the run tries again."
     if result.test_opened is not None and result.test_opened > 1:
-        return f"The test images were opened {result.test_opened} times, each after the search had chosen."
-    return "The test images were opened once, after the search had chosen."
+        return f"Test was evaluated {result.test_opened} times, each after the search had chosen."
+    return "Test was evaluated once, after the search had chosen."
+
+
+def chosen_by_more(rows: Iterable[Row]) -> bool:
+    """Return whether more than the training images counts in the final choice."""
+    return any(row.val is not None or row.views is not None for row in rows)
+
+
+def about_order(rows: Sequence[Row], *, chosen: bool) -> str:
+    """Return in a sentence how rows are ordered.
+
+    Args:
+        rows: The leaderboard, or what was scored so far.
+        chosen: Whether the search has chosen, so that it is the leaderboard.
+    """
+    if not chosen:
+        return "Best first by training score so far; validation images and augmented copies count at the end."
+    if not chosen_by_more(rows):
+        return "Best first, in the order of the final choice: by training score."
+    val, views = (any(getattr(row, name) is not None for row in rows) for name in ("val", "views"))
+    others = [name for name, there in (("validation images", val), ("augmented copies", views)) if there]
+    return (
+        f"Best first, in the order of the final choice, which counts {enumerated(others)} too: "
+        "another template may have the best training score."
+    )

@@ -1,4 +1,4 @@
-"""What a search gained, with intervals, and one sentence that says what is certain of it."""
+"""The gain of a search on the test images: differences with intervals, the verdict, and the chance level."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...evaluator.counts import counted, enumerated
-from .intervals import Interval, Z, certain, paired, unpaired
-from .plain_json import made
+from ...evaluator.counts import enumerated
+from .details import BEST, Decisions, Details
+from .figures import has_accuracies
+from .intervals import Z, certain, paired, unpaired, wilson
+from .result import Difference, Gain, Interval, SearchResult
 
 DEFAULT_TEMPLATE = "default template"
 HAND_MADE = "hand-made"
@@ -17,7 +19,11 @@ BEST_HAND_MADE = "best hand-made"
 BEST_STARTING = "best starting template"
 ENSEMBLE = "ensemble"
 _COMPARED = {name: f"the {name}" for name in (DEFAULT_TEMPLATE, BEST_HAND_MADE, BEST_STARTING)}
-"""What ``best`` is compared with, and how it is called in a sentence."""
+"""The baselines that ``best`` is compared with, and their names in a sentence."""
+CHANCE_MARK = "†"
+"""Stands in tables beside an accuracy that may be no better than the chance level."""
+_OF_IMAGES = ("accuracy", "class_mean")
+"""Objectives that are shares of images; others may lie between 0 and 1 all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +33,9 @@ class Examined:
     Attributes:
         templates: Their texts.
         test: Share of the test images that are correctly classified; None where it was not measured.
-        hits: Whether each test image is correctly classified; None where the black box does not tell.
-        predicted: The label that each is taken for; None where the black box does not tell.
-        labels: The true label of each; None where the black box does not tell.
+        hits: Whether each test image is correctly classified; None where decisions are not known.
+        predicted: The label predicted for each; None where decisions are not known.
+        labels: The true label of each; None where decisions are not known.
     """
 
     templates: tuple[str, ...]
@@ -39,80 +45,10 @@ class Examined:
     labels: Sequence[int] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """By how much one is better than another on the test images, in percentage points.
-
-    Attributes:
-        points: The difference that was seen.
-        interval: Its 95 % interval.
-        paired: Whether the interval is over pairs of decisions on the same images; else it takes the two
-            accuracies for independent, and is wider than need be.
-        images: Test images.
-        better: Images that only the first classifies correctly; None where that is not told.
-        worse: Images that only the second classifies correctly; None where that is not told.
-    """
-
-    points: float
-    interval: Interval
-    paired: bool
-    images: int
-    better: int | None = None
-    worse: int | None = None
-
-    @property
-    def of_one(self) -> bool:
-        """Whether both are the same template, so that there is nothing to estimate."""
-        return self.interval == (0.0, 0.0)
-
-    @property
-    def surely(self) -> int:
-        """1 where the first is better, -1 where it is worse, 0 where the interval leaves that open."""
-        low, high = self.interval
-        return (low > 0.0) - (high < 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
-    """What came of a search.
-
-    Attributes:
-        over: By how much ``best`` is better than each thing that it is compared with, by name.
-        ensemble: By how much the ensemble is better than ``best``; None where it was not measured.
-        verdict: One sentence.
-    """
-
-    over: Mapping[str, Difference]
-    ensemble: Difference | None
-    verdict: str
-
-    @property
-    def ensemble_is_worse(self) -> bool:
-        """Whether the best template alone is to be used, because the ensemble is worse than it."""
-        return self.ensemble is not None and self.ensemble.surely < 0
-
-    @property
-    def told(self) -> str:
-        """The verdict for people, with what it rests on."""
-        images = max((one.images for one in self.over.values()), default=0)
-        return f"on test ({counted(images, 'image')}): {self.verdict}"
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Gain:
-        """Return the gain that a JSON object holds."""
-        over = {name: _difference(one) for name, one in found["over"].items()}
-        ensemble = found.get("ensemble")
-        return cls(
-            over=over,
-            ensemble=None if ensemble is None else _difference(ensemble),
-            verdict=str(found["verdict"]),
-        )
-
-
 def gain_of(
     best: Examined, ensemble: Examined, baselines: Mapping[str, Examined], *, images: int
 ) -> Gain | None:
-    """Return what a search gained; None where its test accuracies are not known, or are no shares.
+    """Return what a search gained; None where its test accuracies are not known, or are not shares.
 
     Args:
         best: The template that the search chose.
@@ -121,9 +57,9 @@ def gain_of(
         images: Test images.
     """
     over = {
-        name: seen
+        name: found
         for name, one in _compared(baselines).items()
-        if (seen := _between(best, one, images)) is not None
+        if (found := _between(best, one, images)) is not None
     }
     if not over:
         return None
@@ -140,41 +76,37 @@ def _compared(baselines: Mapping[str, Examined]) -> dict[str, Examined]:
     return {name: found[name] for name in _COMPARED if name in found}
 
 
-def _between(first: Examined, second: Examined, images: int) -> Difference | None:
-    shares = [one.test for one in (first, second)]
-    if images < 1 or any(share is None or not 0.0 <= share <= 1.0 for share in shares):
+def _between(first: Examined, second: Examined, images: int, others: int | None = None) -> Difference | None:
+    """Return the difference of two; ``others`` is the second's number of images, where it has its own."""
+    fewest = images if others is None else min(images, others)
+    if first.test is None or second.test is None or fewest < 1:
         return None
-    if first.hits is not None and second.hits is not None and first.hits:
+    if not all(0.0 <= share <= 1.0 for share in (first.test, second.test)):
+        return None
+    same = first.templates == second.templates and others is None
+    if first.hits and second.hits is not None:
         pairs = list(zip(first.hits, second.hits, strict=True))
         better, worse = sum(one > other for one, other in pairs), sum(one < other for one, other in pairs)
-        same = first.templates == second.templates
         interval = (0.0, 0.0) if same else paired(better, worse, len(pairs))
         points = (better - worse) / len(pairs)
-        return difference(points, interval, paired=True, images=len(pairs), better=better, worse=worse)
-    ours, theirs = (float(share) for share in shares if share is not None)
-    if first.templates == second.templates:
-        return difference(0.0, (0.0, 0.0), paired=True, images=images)
-    return difference(ours - theirs, unpaired(ours, theirs, images), paired=False, images=images)
+        return _difference(points, interval, paired=True, images=len(pairs), better=better, worse=worse)
+    if same:
+        return _difference(0.0, (0.0, 0.0), paired=True, images=images)
+    interval = unpaired(first.test, second.test, images, others)
+    return _difference(first.test - second.test, interval, paired=False, images=fewest)
 
 
-def difference(share: float, interval: Interval, **more: Any) -> Difference:
-    """Return a difference in percentage points.
-
-    Args:
-        share: The difference, as a share of 1.
-        interval: Its interval, likewise.
-        more: The other members of ``Difference``.
-    """
+def _difference(share: float, interval: Interval, **more: Any) -> Difference:
     low, high = (round(100 * edge, 4) for edge in interval)
     return Difference(points=round(100 * share, 4), interval=(low, high), **more)
 
 
 def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) -> dict[str, Difference]:
-    """Return differences by what they are over, as a sentence calls it; one template has one name."""
+    """Return differences by the baseline's name in a sentence; one template gets one name."""
     compared = _compared(baselines)
     found = {_COMPARED[name]: one for name, one in over.items()}
-    alike = {DEFAULT_TEMPLATE, BEST_HAND_MADE} <= over.keys()
-    if alike and compared[DEFAULT_TEMPLATE].templates == compared[BEST_HAND_MADE].templates:
+    both_known = {DEFAULT_TEMPLATE, BEST_HAND_MADE} <= over.keys()
+    if both_known and compared[DEFAULT_TEMPLATE].templates == compared[BEST_HAND_MADE].templates:
         del found[_COMPARED[BEST_HAND_MADE]]
         both = f"{_COMPARED[DEFAULT_TEMPLATE]}, which is {_COMPARED[BEST_HAND_MADE]} too"
         found = {both if name == _COMPARED[DEFAULT_TEMPLATE] else name: one for name, one in found.items()}
@@ -182,37 +114,29 @@ def _named(over: Mapping[str, Difference], baselines: Mapping[str, Examined]) ->
 
 
 def _verdict(named: Mapping[str, Difference], ensemble: Difference | None) -> str:
-    """Return one sentence: what is better or worse, what is the same, and what may be chance.
-
-    "Better" and "worse" are said of what is certain alone.
-    """
+    """Return one sentence that says "better" and "worse" only of significant differences."""
     alone = "the best alone"
     everything = dict(named) if ensemble is None else {**named, alone: ensemble}
-    same = [name for name, one in named.items() if one.of_one]
+    same = [name for name, one in named.items() if one.same_template]
     found = certain({name: _statistic(one) for name, one in everything.items() if name not in same})
-    # What is told must hold by the interval that is told with it.
-    claimed = {name for name in found if _leaves_none(everything[name].interval)}
-    parts = [_told(one, name) for name, one in named.items() if name in claimed]
+    # A claim must hold by the interval that stands beside it.
+    claimed = {name for name in found if everything[name].sign}
+    parts = [_claim(one, name) for name, one in named.items() if name in claimed]
     parts += [_unsure(one, name) for name, one in named.items() if name not in claimed and name not in same]
-    pick = _COMPARED[BEST_STARTING]
-    if others := [name for name in same if name != pick]:
+    start = _COMPARED[BEST_STARTING]
+    if others := [name for name in same if name != start]:
         parts.append(f"the same template as {enumerated(others)}")
-    if pick in same:
-        parts.append(f"the rounds brought nothing: the template is {pick}")
+    if start in same:
+        parts.append(f"the rounds brought nothing: the template is {start}")
     if ensemble is not None and alone in claimed:
-        parts.append(f"the ensemble {_told(ensemble, alone)}")
+        parts.append(f"the ensemble {_claim(ensemble, alone)}")
     if not all(one.paired for one in named.values()):
-        parts.append("intervals are not paired, as the black box does not tell image by image")
+        parts.append("intervals are not paired, as the scorer does not give decisions image by image")
     return "; ".join(parts)
 
 
-def _leaves_none(interval: Interval) -> bool:
-    low, high = interval
-    return low > 0.0 or high < 0.0
-
-
 def _statistic(one: Difference) -> float:
-    """Return a difference in standard errors under the assumption that there is none."""
+    """Return a difference in standard errors under the assumption of no difference."""
     if one.better is not None and one.worse is not None:
         return (one.better - one.worse) / math.sqrt(one.better + one.worse or 1)
     # Newcombe's interval is not symmetric: what counts is how far its edge towards 0 is.
@@ -221,7 +145,7 @@ def _statistic(one: Difference) -> float:
     return Z * one.points / reach if reach > 0.0 else 0.0
 
 
-def _told(one: Difference, name: str) -> str:
+def _claim(one: Difference, name: str) -> str:
     low, high = one.interval
     size, word = abs(one.points), "better"
     if one.points < 0.0:
@@ -233,10 +157,142 @@ def _unsure(one: Difference, name: str) -> str:
     low, high = one.interval
     if f"{one.points:.1f}".strip("-") == "0.0":
         return f"level with {name} ({low:+.1f} to {high:+.1f})"
-    seen = f"{abs(one.points):.1f} points {'above' if one.points > 0.0 else 'below'} {name}"
-    return f"{seen}, but that may be chance ({low:+.1f} to {high:+.1f})"
+    found = f"{abs(one.points):.1f} points {'above' if one.points > 0.0 else 'below'} {name}"
+    return f"{found}, but that may be chance ({low:+.1f} to {high:+.1f})"
 
 
-def _difference(found: Mapping[str, Any]) -> Difference:
-    low, high = found["interval"]
-    return made(Difference, {**found, "interval": (float(low), float(high))})
+def chance_level(result: SearchResult) -> float | None:
+    """Return the expected accuracy of naming a class at random; None where it is not known."""
+    classes = result.dataset.classes
+    if classes < 1 or result.objective not in _OF_IMAGES or not has_accuracies(result):
+        return None
+    return 1 / classes
+
+
+def most_frequent_share(result: SearchResult) -> float | None:
+    """Return the test accuracy of always naming the most frequent class.
+
+    None where that is no more than the chance level, or where the images of each class are not known.
+    """
+    share, look = chance_level(result), result.inspection
+    if share is None or look is None or look.split != "test":
+        return None
+    images = [one.images for one in look.classes]
+    most = max(images, default=0) / (sum(images) or 1)
+    return most if most > share else None
+
+
+def not_above_chance(result: SearchResult) -> str:
+    """Return a sentence where the best template may be no better on test than chance, else nothing."""
+    test = result.best.test
+    if test is None or not may_be_chance(result, test):
+        return ""
+    low, high = wilson(test, result.dataset.sizes.test)
+    return f"{100 * test:.1f} % on test ({100 * low:.1f} to {100 * high:.1f}) may be {about_chance(result)}"
+
+
+def may_be_chance(result: SearchResult, test: float) -> bool:
+    """Return whether an accuracy on the test images of a result may be no better than chance."""
+    share, images = _without_images(result), result.dataset.sizes.test
+    return share is not None and is_no_better(test, images, share)
+
+
+def is_no_better(test: float, images: int, share: float) -> bool:
+    """Return whether an accuracy over so many images may be no better than a share."""
+    return images > 0 and 0.0 <= test <= 1.0 and wilson(test, images)[0] <= share
+
+
+def about_chance(result: SearchResult) -> str:
+    """Return the chance level in words, for a result that may be no better."""
+    percent, classes = 100 * (_without_images(result) or 0.0), result.dataset.classes
+    if most_frequent_share(result) is None:
+        return f"no better than chance: naming one of {classes} classes at random gets {percent:.1f} %"
+    return f"no better than chance: always naming the most frequent of {classes} classes gets {percent:.1f} %"
+
+
+def _without_images(result: SearchResult) -> float | None:
+    """Return the higher of both shares; None where neither is known."""
+    return most_frequent_share(result) or chance_level(result)
+
+
+def verdict_on(result: SearchResult) -> str:
+    """Return in one sentence the gain on test, and whether it beats the chance level; empty if unknown."""
+    parts = ["" if result.gain is None else result.gain.sentence, not_above_chance(result)]
+    return "; ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A run in a comparison of runs.
+
+    Attributes:
+        run: Its name.
+        result: Its result.
+        details: Its decisions image by image; None where they were not kept.
+    """
+
+    run: str
+    result: SearchResult
+    details: Details | None = None
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """Its decisions on the test images, if they are those of its result."""
+        if self.details is None or self.details.decisions is None or self.result.best.test is None:
+            return None
+        hits = self.details.decisions.hits(BEST)
+        # An accuracy may be rounded, but not by as much as an image.
+        if not hits or abs(sum(hits) - len(hits) * self.result.best.test) > 0.5:
+            return None
+        return self.details.decisions
+
+    def examined(self, *, paired: bool) -> Examined:
+        """Return its best template on test; with its decisions where they are to be paired."""
+        best, decisions = self.result.best, self.decisions
+        hits = decisions.hits(BEST) if paired and decisions is not None else None
+        return Examined(templates=(best.template,), test=best.test, hits=hits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versus:
+    """The difference of a run's best template to that of the first run, on test.
+
+    Attributes:
+        over: The difference; None where it is not known.
+        why: Why it is not known, or why its interval is not paired; empty where it is.
+    """
+
+    over: Difference | None
+    why: str = ""
+
+
+def versus(one: Contender, first: Contender) -> Versus:
+    """Return the difference of two runs on their test images.
+
+    Its interval is over pairs of decisions where both runs scored the same images and kept their decisions;
+    else it takes the two accuracies for independent, and is wider than necessary.
+    """
+    ours, theirs = one.result, first.result
+    if ours.dataset.name != theirs.dataset.name:
+        return Versus(over=None, why="another data set")
+    if ours.best.test is None or theirs.best.test is None:
+        return Versus(over=None, why="no test accuracy yet")
+    if not all(0.0 <= value <= 1.0 for value in (ours.best.test, theirs.best.test)):
+        return Versus(over=None, why="scores that are not accuracies")
+    reason = _unpairable(one.decisions, first.decisions)
+    sizes = ours.dataset.sizes.test, theirs.dataset.sizes.test
+    found = _between(one.examined(paired=not reason), first.examined(paired=not reason), *sizes)
+    if found is None:
+        return Versus(over=None, why="the number of test images is not known")
+    return Versus(over=found, why=f"not paired: {reason}" if reason else "")
+
+
+def _unpairable(ours: Decisions | None, theirs: Decisions | None) -> str:
+    """Return why decisions cannot be paired image by image; empty where they can."""
+    if ours is None or theirs is None:
+        return "no decisions were kept"
+    if ours.image_set is None or theirs.image_set is None:
+        return "the scorer does not say which images they are"
+    if ours.image_set != theirs.image_set or ours.labels != theirs.labels:
+        return "other test images"
+    return ""

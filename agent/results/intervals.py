@@ -1,8 +1,8 @@
 """95 % intervals for the difference between two shares of the same images.
 
 Tango's score interval for paired proportions (Statistics in Medicine 17, 1998, 891-908) covers most evenly
-what it should, at few images and where hardly any two decisions differ: ``benchmarks/coverage.py`` compares
-it with others.
+what it should, with few images and where few decisions differ: ``benchmarks/coverage.py`` compares it with
+others.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable, Mapping
 from statistics import NormalDist
 
+from .result import Interval
+
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
 FAMILY = 0.05
-"""How often a verdict may say "better" where nothing is, and how often "worse"."""
+"""Probability of a false "better" in a verdict, and of a false "worse"."""
 _HALVINGS = 50
-
-Interval = tuple[float, float]
 
 
 def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
@@ -33,7 +33,7 @@ def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
         ValueError: The counts do not fit together.
     """
     if images < 1 or min(better, worse) < 0 or better + worse > images:
-        raise ValueError(f"{better} and {worse} of {images} images are no counts of a comparison")
+        raise ValueError(f"{better} and {worse} of {images} images are not the counts of a comparison")
     seen = (better - worse) / images
 
     def score(difference: float) -> float:
@@ -45,8 +45,8 @@ def paired(better: int, worse: int, images: int, *, z: float = Z) -> Interval:
 def unpaired(first: float, second: float, images: int, others: int | None = None) -> Interval:
     """Return Newcombe's interval (method 10, 1998) for the difference of two accuracies.
 
-    It takes the two for independent. On the same images they agree more than that, so it is wider than need
-    be: what is left where a black box does not tell image by image.
+    It takes the two for independent. On the same images they agree more than that, so it is wider than
+    necessary: for custom scorers without decisions image by image.
 
     Args:
         first: One accuracy, as a share of 1.
@@ -77,14 +77,14 @@ def wilson(share: float, images: int) -> Interval:
 
 
 def certain(scores: Mapping[str, float], *, family: float = FAMILY) -> set[str]:
-    """Return which of several differences are there, so that all of them hold together.
+    """Return which of several differences are significant together.
 
     Several comparisons are several chances to be wrong. Holm's step-down rule keeps the probability of a
-    false word in one direction, "better" or "worse", within ``family``; besides, no difference is claimed
-    whose own interval holds 0.
+    false claim in one direction, "better" or "worse", within ``family``; besides, no difference is claimed
+    whose own interval contains 0.
 
     Args:
-        scores: The score statistic of each difference, against none.
+        scores: The score statistic of each difference, against 0.
         family: The probability.
     """
     found: set[str] = set()

@@ -1,34 +1,70 @@
 """``report.html``: one page about a run, in one file that needs nothing else.
 
-It is a function of what is known of the run, has no script, and may be made before the run has ended. Texts
-come from a language model and from file names, so Jinja escapes every one.
+It is a function of a ``RunView``, has no script, and may be made before the run has ended. Texts come from a
+language model and from file names, so Jinja escapes every one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
-from .figures import about_test as about_test
-from .figures import score_text
-from .page_facts import facts_of
-from .page_parts import Page, origin, page_of
+from ..position import LLM
+from .advice import next_steps, use_of
+from .chart import course_figure
+from .details import Ancestor, marked
+from .figures import (
+    REJECTED,
+    about_order,
+    about_test,
+    difference_text,
+    has_accuracies,
+    kinds_of_tokens,
+    made_by_llm,
+    score_text,
+    unreported,
+)
+from .gain import DEFAULT_TEMPLATE, verdict_on
+from .result import PROMINENT, Row, SearchResult, Sizes
 from .run_dir import REPORT, RESULT, result_of, write_atomically
 from .run_state import is_run
-from .run_view import RunView, view_of
+from .run_view import Refused, RunView, view_of
+from .sections import about_scores, classes_of, compared_rows, gain_cell, word_effects
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+MAX_ROWS = 100
+_SKIPPED = "skipped_images"
+_MOST_LISTED = 10
 _CONTROLS = {number: " " for number in (*range(32), *range(127, 160)) if chr(number) not in "\t\n"}
+_HEADINGS = {
+    "found": "What was gained",
+    "course": "How the search went",
+    "classes": "Which classes changed",
+    "lineage": "Where the best template came from",
+    "words": "Which words helped",
+    "refused": "What was rejected, and why",
+    "board": "Leaderboard",
+    "use": "How to use it",
+    "next": "What to do next",
+    "facts": "What it took, and notes",
+}
+"""The sections in their order; each is a block of ``page.html.j2``."""
+
+
+Card = tuple[str, str, str]
+"""A figure at the head of the page: its name, the figure, and a remark."""
 
 
 def write_report(run_dir: Path, view: RunView | None = None) -> Path:
-    """Write the page of a run and return where it is.
+    """Write the page of a run and return its path.
 
     Args:
         run_dir: The run's folder.
@@ -43,10 +79,10 @@ def write_report(run_dir: Path, view: RunView | None = None) -> Path:
 
 
 def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
-    """Write the page of a run anew where a user asks for it, and return where it is.
+    """Write the page of a run again where a user asks for it, and return its path.
 
     Args:
-        run_dir: The run's folder; of a live or an unfinished run the page is as far as the run is.
+        run_dir: The run's folder; for a live or an unfinished run the page shows its present state.
         pictures: False leaves small pictures of test images out.
 
     Raises:
@@ -55,7 +91,7 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
     view = view_of(run_dir, pictures=pictures)
     unfinished = is_run(run_dir) and not (run_dir / RESULT).exists()
     if view.result is None and view.state.state != "live" and not unfinished:
-        result_of(run_dir)  # says what is wrong with it
+        result_of(run_dir)  # raises what is wrong with it
     try:
         return write_report(run_dir, view)
     except OSError as error:
@@ -63,20 +99,15 @@ def rewrite_report(run_dir: Path, *, pictures: bool = True) -> Path:
 
 
 def render(view: RunView) -> str:
-    """Return the page's text; of a run that has not ended, what is known so far.
-
-    Args:
-        view: What is known of the run.
-    """
-    page: Page = page_of(view)
+    """Return the page's text; for a run that has not ended, what is known so far."""
     environment = _environment().overlay()
     environment.filters = {
         **environment.filters,
         "score": partial(score_text, percent=view.percent),
-        "origin": origin,
+        "origin": _origin,
     }
-    text = environment.get_template("page.html.j2").render(page=page, facts=facts_of(view), style=_style())
-    # Halves of characters can be in no file.
+    text = environment.get_template("page.html.j2").render(page=_page_of(view), style=_style())
+    # Lone surrogates can be in no file.
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -86,7 +117,7 @@ def render_comparison(
     """Return a page with several runs side by side.
 
     Args:
-        runs: How each is called.
+        runs: The name of each.
         lines: Names with a cell for each run.
         notes: Sentences below.
     """
@@ -104,14 +135,13 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_without_controls,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _shown(value: Any) -> Any:
-    """Return a value as it is shown: text without control characters, which no page may hold."""
+def _without_controls(value: Any) -> Any:
     return value.translate(_CONTROLS) if isinstance(value, str) else value
 
 
@@ -119,3 +149,246 @@ def _style() -> Any:
     from markupsafe import Markup
 
     return Markup((TEMPLATES / "page.css").read_text("utf-8"))
+
+
+def _page_of(view: RunView) -> dict[str, Any]:
+    """Return the content of the page, for its template."""
+    result, rows = view.result, view.rows
+    dataset = result.dataset.name if result else str(view.state.started.get("dataset", "a run"))
+    better, worse = word_effects(rows)
+    words = [(heading, found) for heading, found in (("better with", better), ("worse with", worse)) if found]
+    classes = classes_of(view)
+    compared = compared_rows(result) if result else []
+    present = {
+        "found": result is not None,
+        "classes": classes is not None,
+        "lineage": bool(rows),
+        "words": bool(words),
+        "board": bool(rows),
+        "use": result is not None,
+    }
+    return {
+        "title": f"Templates for {dataset}",
+        "what": _searched(result) if result is not None else _searching(view),
+        "verdict": _verdict(view),
+        "warnings": _warnings(result) if result is not None else (),
+        "best": result.best.template if result else rows[0].template if rows else "",
+        "best_is": "The best template" if result else "The best template so far, by training score",
+        "cards": _cards(view),
+        "contents": [(name, heading) for name, heading in _HEADINGS.items() if present.get(name, True)],
+        "compared": compared,
+        "gains": any(row.gain is not None for row in compared),
+        "about_scores": about_scores(result) if result else "",
+        "course": course_figure(view),
+        "classes": classes,
+        "words": words,
+        "lines": _lines(view.lineage),
+        "refused": _refused(view.course.refused, result.rejected if result else None),
+        "board": rows[:MAX_ROWS],
+        "board_rest": max(0, len(rows) - MAX_ROWS),
+        "board_order": about_order(rows, chosen=result is not None),
+        "views": any(row.views is not None for row in rows[:MAX_ROWS]),
+        "use": use_of(view),
+        "next": next_steps(view),
+        "facts": _facts(view),
+        "percent": view.percent,
+        "finished": result is not None,
+        "config": view.config,
+    }
+
+
+def _searched(result: SearchResult) -> str:
+    data, sizes = result.dataset, result.dataset.sizes
+    # A custom scorer need not say how many classes there are.
+    classes = f"{data.classes} classes" if data.classes else data.name
+    images = (
+        f", {data.shots} shots, seed {data.seed}: {sizes.train} training, {sizes.val} validation and "
+        f"{sizes.test} test images"
+        if sizes != Sizes()
+        else f", seed {data.seed}"
+    )
+    who = f"proposed by {result.llm.model}" if result.llm.model else "proposed without an LLM"
+    if (made := made_by_llm(result)) is not None and made[0] < made[1]:
+        who += f" ({made[0]:,} of the {made[1]:,} new ones, the others without an LLM)"
+    weights = f" ({result.model.pretrained})" if result.model.pretrained else ""
+    objective = f", objective {result.objective}" if has_accuracies(result) else ""
+    return (
+        f"{result.model.name}{weights} on {classes}{images}. Templates {who}, "
+        f"method {result.method}{objective}."
+    )
+
+
+def _searching(view: RunView) -> str:
+    started = view.state.started
+    if not started:
+        return "The search has not started yet."
+    who = f"proposed by {started.get('llm')}" if started.get("llm") else "proposed without an LLM"
+    return f"{started.get('model')}. Templates {who}, method {started.get('method')}."
+
+
+def _verdict(view: RunView) -> str:
+    """Return the page in one sentence: the gain, or how far the search is."""
+    result, state = view.result, view.state
+    if result is not None and (on_test := verdict_on(result)):
+        return f"{on_test}."
+    rows = view.rows
+    if not rows:
+        return "Nothing was scored yet."
+    best = f"{_text(result.best.train if result else rows[0].train, view)} on the training images"
+    if over_default := _over_default(view):
+        best += f", {over_default} over the {DEFAULT_TEMPLATE}"
+    if result is not None and result.status == "finished":
+        return f"The best template has {best}; nothing is known of it on test images. {about_test(result)}"
+    of = state.started.get("rounds")
+    done = f"{state.rounds:,} of {of:,} rounds" if isinstance(of, int) else f"{state.rounds:,} rounds"
+    how = {"live": "the search is running", "stopped": "the search was stopped"}
+    return (
+        f"Not finished: {how.get(state.state, 'the search was interrupted')} after {done}. The best template "
+        f"so far has {best}; the test images are held out until the search has chosen."
+    )
+
+
+def _over_default(view: RunView) -> str:
+    """Return the training gain over the default template as text; empty if it is not known."""
+    default, rows = view.state.default, view.rows
+    if default is None or not rows:
+        return ""
+    best = rows[0].train if view.result is None else view.result.best.train
+    return difference_text(best - default, percent=view.percent)
+
+
+def _text(value: float | None, view: RunView) -> str:
+    return score_text(value, percent=view.percent, unit=" %")
+
+
+def _warnings(result: SearchResult) -> list[str]:
+    """Return sentences without which the figures would be misread."""
+    found = []
+    if result.stop_reason:
+        found.append(f"Stopped before its end: {result.stop_reason}.")
+    if result.skipped:
+        failed = result.usage.failed_calls
+        found.append(
+            f"{counted(result.skipped, 'round')} without an answer; {counted(failed, 'attempt')} failed."
+        )
+    if result.objective in ("logprob", "margin"):
+        found.append("The objective looks at logits: this was no black-box search.")
+    return found + [str(result.notes[name]) for name in PROMINENT if name in result.notes]
+
+
+def _cards(view: RunView) -> list[Card]:
+    """Return the figures that carry the verdict."""
+    result = view.result
+    if result is None:
+        rows = view.rows
+        best = [("best so far", _text(rows[0].train, view), "train")] if rows else []
+        if over_default := _over_default(view):
+            best.append((f"over {DEFAULT_TEMPLATE}", over_default, "train"))
+        return [*best, ("templates scored", f"{len(rows):,}", "")]
+    split = next((one for one in ("test", "val", "train") if getattr(result.best, one) is not None), "train")
+    found = [("best found", _text(getattr(result.best, split), view), split)]
+    for name, one in (result.gain.over if result.gain else {}).items():
+        cell = gain_cell(one)
+        found.append((f"over {name}", cell.points, cell.interval))
+    return [*found, ("ensemble", _text(getattr(result.ensemble, split), view), split)]
+
+
+def _origin(row: Row | Ancestor) -> str:
+    """Return where a template was found, and who made it."""
+    where = f"conversation {row.conversation}, round {row.round}" if row.conversation else "starting template"
+    by = f", {'the LLM' if row.source == LLM else row.source}" if row.conversation and row.source else ""
+    return f"restart {row.restart}, {where}{by}"
+
+
+def _lines(lineage: Sequence[Ancestor]) -> list[dict[str, Any]]:
+    """Return each ancestor with its words marked against the next one."""
+    found = []
+    for place, one in enumerate(lineage, start=1):
+        parent = lineage[place].template if place < len(lineage) else None
+        more = "" if one.all_shown == len(one.shown) else f", of which the best {len(one.shown)} are"
+        shown = f"This request showed {counted(one.all_shown, 'known template')}{more}:"
+        found.append({"words": marked(one.template, parent), "one": one, "shown": shown})
+    return found
+
+
+def _refused(
+    course: Mapping[str, Refused], counts: Mapping[str, int] | None
+) -> list[tuple[str, str, Sequence[str]]]:
+    """Return reasons, the most frequent first: a result has the counts, and the log has examples."""
+    number = counts if counts is not None else {reason: one.count for reason, one in course.items()}
+    ordered = sorted(number.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        (
+            REJECTED.get(reason, reason.replace("_", " ")),
+            f"{count:,}",
+            course[reason].examples if reason in course else (),
+        )
+        for reason, count in ordered
+    ]
+
+
+def _facts(view: RunView) -> dict[str, str]:
+    """Return the facts at the foot of the page, by name."""
+    if view.result is not None:
+        return _costs(view.result) | _notes(view.result)
+    state, usage = view.state, view.state.usage
+    found = {"state": state.state, "last event": f"{state.last_event}, {state.last_time}"}
+    found["rounds"] = f"{state.rounds:,}"
+    if usage.get("calls"):
+        tokens = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+        found["calls"] = f"{usage['calls']:,}"
+        found["tokens"] = f"{tokens:,}"
+        found["cost"] = _cost(usage.get("cost_usd"))
+    return found
+
+
+def _cost(dollars: float | None) -> str:
+    if dollars is None:
+        return "unknown (no price given)"
+    return f"${dollars:.4f}" if dollars else "nothing"
+
+
+def _costs(result: SearchResult) -> dict[str, str]:
+    usage = result.usage
+    found = {"templates scored": f"{result.evaluated:,}"}
+    if result.llm.model is not None:
+        more = f", and {text}" if (text := unreported(usage)) else ""
+        found["calls"] = (
+            f"{usage.calls:,} ({counted(usage.failed_calls, 'failed attempt')}, {usage.retries:,} retries)"
+        )
+        kinds = f" ({kinds})" if (kinds := kinds_of_tokens(usage)) else ""
+        found["tokens"] = f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out{kinds}{more}"
+        found["cost"] = _cost(usage.cost_usd)
+    left = "; ".join(f"{name}: {value:,.10g}" for name, value in result.budget.items())
+    return found | {"active time": f"{result.wall_s:,.0f} s"} | ({"left of limits": left} if left else {})
+
+
+def _notes(result: SearchResult) -> dict[str, str]:
+    """Return circumstances and warnings."""
+    found: dict[str, Any] = {"started": result.started, "device": result.device}
+    if (versions := result.versions) is not None:
+        ran = {"promptclimb": versions.program, "Python": versions.python}
+        ran |= {"torch": versions.torch or "", "open_clip": versions.open_clip or ""}
+        found["versions"] = ", ".join(f"{name} {version}" for name, version in ran.items() if version)
+    notes = dict(result.notes)
+    if result.device is not None:
+        notes.pop("device", None)
+    if isinstance(skipped := notes.pop(_SKIPPED, None), Mapping):
+        found["images left out"] = "; ".join(_left_out(split, one) for split, one in skipped.items())
+    found |= {name.replace("_", " "): value for name, value in notes.items()}
+    return {name: _as_text(value) for name, value in found.items() if value is not None}
+
+
+def _left_out(split: str, found: Any) -> str:
+    if not isinstance(found, Mapping) or not isinstance(found.get("which"), Sequence):
+        return f"{split}: {_as_text(found)}"
+    which = list(map(str, found["which"]))[:_MOST_LISTED]
+    return f"{split}: {found.get('images')} ({', '.join(which)})"
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(line, str) for line in value):
+        return "; ".join(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""What a search gives back, and the form that it has in ``result.json``.
+"""The result of a search and its document, ``result.json``.
 
-``to_json`` writes every field; ``from_json`` leaves aside what it does not know and takes what an older
-program did not write for unknown, so that fields may be added without another schema.
+Fields may be added without another schema: a reader ignores fields that it does not know, and each later
+field has a default.
 """
 
 from __future__ import annotations
@@ -10,28 +10,61 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from ...evaluator.counts import counted
 from ...evaluator.scoring import ClassAccuracy, Confusion
 from ...prompts.kinds import KINDS, TEMPLATE, CandidateError, kind_named
-from .gain import Gain
-from .notes import EMPTY as EMPTY
-from .notes import ENDED_EARLY as ENDED_EARLY
-from .notes import NOTHING_USABLE as NOTHING_USABLE
-from .notes import PROMINENT as PROMINENT
-from .notes import UNEXAMINED as UNEXAMINED
-from .notes import UNGROWN as UNGROWN
-from .notes import UNINSPECTED as UNINSPECTED
-from .notes import UNOPENED as UNOPENED
-from .notes import UNPAIRED as UNPAIRED
-from .notes import Notes as Notes
-from .plain_json import checked, made, plain
-from .spent import Usage as Usage
 
 SCHEMA = 3
 MOST_CONFUSIONS = 20
 Status = Literal["finished", "stopped"]
+Interval = tuple[float, float]
+T = TypeVar("T")
+
+UNOPENED = "test_unopened"
+UNEXAMINED = "unexamined"
+UNINSPECTED = "uninspected"
+UNGROWN = "ensemble_ungrown"
+UNPAIRED = "unpaired"
+EMPTY = "empty_answers"
+NOTHING_USABLE = "nothing_usable"
+ENDED_EARLY = "ended_early"
+LLM_FALLBACK = "llm_fallback"
+"""Names of notes that a search makes; a custom scorer may note more."""
+PROMINENT = (LLM_FALLBACK, ENDED_EARLY, UNOPENED, UNEXAMINED, EMPTY, NOTHING_USABLE)
+"""Notes without which the figures would be misread."""
+
+
+def parsed(kind: type[T], document: Mapping[str, Any], name: str) -> T:
+    """Return the dataclass that a JSON object holds, every member of the declared type.
+
+    Args:
+        kind: The dataclass.
+        document: The object; unknown members are ignored.
+        name: The name of such a document, for the message.
+
+    Raises:
+        ValueError: A member is missing or of another type: the file was changed, or is another program's.
+    """
+    model: Any = kind
+    try:
+        found: T = adapter(model).validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"not {name}: {f'{place}: ' if place else ''}{first['msg']}") from error
+    return found
+
+
+@cache
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return what reads and writes a persisted dataclass."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +78,12 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """What was searched on.
+    """The data that were searched on.
 
     Attributes:
         name: Its name.
         classes: Number of classes; 0 where the evaluator does not say.
-        shots: Training images a class.
+        shots: Training images per class.
         seed: Seed of the few-shot sample and of the search.
         sizes: Images in each split.
     """
@@ -64,7 +97,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """The black box: its name, and the tag or file of its weights."""
+    """The scored model: its name, and the tag or file of its weights."""
 
     name: str
     pretrained: str
@@ -72,11 +105,11 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Llm:
-    """Who proposed.
+    """The LLM that proposed.
 
     Attributes:
         model: Its name; None where no LLM was asked.
-        base_url: Where it was asked; None for one in this process: a local one, or an object from Python.
+        base_url: Its address; None for an LLM in this process: a local one, or an object from Python.
     """
 
     model: str | None
@@ -85,7 +118,7 @@ class Llm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """One template with its accuracies, as fractions of 1; None where there is none."""
+    """One template with its accuracies, as fractions of 1; None for a split that was not measured."""
 
     template: str
     train: float
@@ -97,23 +130,30 @@ class Best:
 class Ensemble:
     """Templates whose text embeddings are averaged, with the accuracies of that average.
 
-    An accuracy is None where there is no such split or where it was not measured: a black box that knows no
+    An accuracy is None where there is no such split or where it was not measured: a custom scorer without
     embeddings cannot average them.
     """
 
     templates: tuple[str, ...]
     train: float | None
-    val: float | None
+    val: float | None = None
     test: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the leaderboard; ``conversation`` and ``round`` are 0 for an initial template.
+    """A line of the leaderboard.
 
-    ``source`` is who made the template: ``initial``, ``llm``, or the way that asks none, such as ``combine``;
-    None where an older program did not say. ``views`` is the share of altered views of the training and
-    validation images that are correctly classified; None where none were looked at.
+    Attributes:
+        rank: 1 for the best; 0 before the search has chosen.
+        template: Its text.
+        train: Its training accuracy.
+        val: Its validation accuracy; None without a validation split.
+        restart: The restart that found it.
+        conversation: In which conversation; 0 for a starting template.
+        round: In which round; 0 for a starting template.
+        source: ``initial``, ``llm``, or the method that made it without an LLM, such as ``combine``.
+        views: Accuracy on augmented copies of the training and validation images; None without any.
     """
 
     rank: int
@@ -129,10 +169,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """How the best template does class by class.
+    """Accuracy of the best template class by class.
 
     Attributes:
-        split: On which images.
+        split: The split that was inspected.
         classes: Each class, by label.
         confusions: The pairs of classes most often confused, at most ``MOST_CONFUSIONS``.
     """
@@ -144,7 +184,7 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """What ran; None for a package that took no part."""
+    """Versions of the software; None for a package that was not loaded."""
 
     program: str
     python: str
@@ -153,43 +193,134 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
-    """The result of a search; ``to_json`` is the document that ``result.json`` holds.
+class Usage:
+    """LLM usage of a run, all its sessions together.
 
     Attributes:
-        status: ``finished``, or ``stopped`` by a budget.
-        stop_reason: What stopped it; None when it finished.
-        dataset: What was searched on.
-        model: The black box.
-        llm: Who proposed.
+        calls: Requests that were answered, usably or not.
+        failed_calls: Requests that were given up.
+        retries: Attempts after the first.
+        replayed: Answers that this session found on disk.
+        prompt_tokens: Tokens sent.
+        completion_tokens: Tokens received.
+        cost_usd: Dollars, as the endpoint reports them, else by the price; None where neither is known.
+        estimated_tokens: The most tokens of requests whose usage was not reported: they were cut off, or the
+            endpoint does not report it. They count against limits.
+        estimated_usd: The most dollars for those.
+        cached_tokens: Tokens sent that a vendor's cache held.
+        cache_written_tokens: Tokens sent that were written to it.
+        reasoning_tokens: Tokens of reasoning received.
+        reported_usd: The part of the dollars that the endpoint reported; None where it reported none.
+    """
+
+    calls: int = 0
+    failed_calls: int = 0
+    retries: int = 0
+    replayed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    estimated_tokens: int = 0
+    estimated_usd: float | None = None
+    cached_tokens: int = 0
+    cache_written_tokens: int = 0
+    reasoning_tokens: int = 0
+    reported_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The difference of two test accuracies, in percentage points.
+
+    Attributes:
+        points: The difference in the sample.
+        interval: Its 95 % interval.
+        paired: Whether the interval is over pairs of decisions on the same images; else it takes the two
+            accuracies for independent, and is wider than necessary.
+        images: Test images.
+        better: Images that only the first classifies correctly; None where decisions are not known.
+        worse: Images that only the second classifies correctly; None where decisions are not known.
+    """
+
+    points: float
+    interval: Interval
+    paired: bool
+    images: int
+    better: int | None = None
+    worse: int | None = None
+
+    @property
+    def same_template(self) -> bool:
+        """Whether both are the same template, so that there is nothing to estimate."""
+        return self.interval == (0.0, 0.0)
+
+    @property
+    def sign(self) -> int:
+        """1 where the first is better, -1 where it is worse, 0 where the interval contains 0."""
+        low, high = self.interval
+        return (low > 0.0) - (high < 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """The gain of a search on the test images.
+
+    Attributes:
+        over: The difference of ``best`` to each baseline, by its name.
+        ensemble: The difference of the ensemble to ``best``; None where it was not measured.
+        verdict: One sentence.
+    """
+
+    over: Mapping[str, Difference]
+    ensemble: Difference | None = None
+    verdict: str
+
+    @property
+    def ensemble_is_worse(self) -> bool:
+        """Whether the ensemble is worse than the best template alone."""
+        return self.ensemble is not None and self.ensemble.sign < 0
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with the number of test images."""
+        images = max((one.images for one in self.over.values()), default=0)
+        return f"on test ({counted(images, 'image')}): {self.verdict}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """The result of a search; ``to_json`` returns the document that ``result.json`` holds.
+
+    Attributes:
+        status: ``finished``, or ``stopped`` by a limit or an outage.
+        stop_reason: Why it stopped; None when it finished.
+        dataset: The data.
+        model: The scored model.
+        llm: The LLM that proposed.
         method: Name of the method.
         objective: What was maximised.
         best: The template that the selection rule puts first.
-        ensemble: Templates of the leaderboard, averaged; one that stands there twice weighs twice.
+        ensemble: Templates of the leaderboard, averaged; one that is listed twice weighs twice.
         baselines: By name: hand-made templates, and the best starting template.
         leaderboard: Every template scored, best first.
-        usage: What it took.
+        usage: LLM usage.
         evaluated: Number of distinct templates scored.
-        rejected: Lines and templates refused, by reason.
+        rejected: Rejected lines and templates, by reason.
         wall_s: Seconds of active time, all sessions together.
-        skipped: Rounds that got no answer after all retries.
+        skipped: Rounds without an answer after all retries.
         budget: What is left of each limit that was set.
-        notes: Facts that belong beside the figures, by a short name: what was let through, a method used in
-            place of another. A plain mapping of JSON values becomes ``Notes``.
-        inspection: How each class fares under the best template; None where the test split stayed sealed or
-            the evaluator does not tell.
-        versions: What ran; None where an older program did not say.
-        started: When the run was started, in ISO 8601; None where an older program did not say.
-        device: Where the black box computed; None where the evaluator does not say.
-        test_opened: How often the test split was opened over the run's life; None where an older program did
-            not count.
-        limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``; going on takes more
-            of each.
-        gain: What the test images say of the choice, with intervals; None where they stayed sealed,
-            or an older program did not say.
-        prompts: The prompt kind of ``best``, ``ensemble`` and ``leaderboard``.
-        run_dir: The folder that it came from, an absolute path; None where it was read from a document alone.
-            It is no part of the document, and two results are equal wherever they lie.
+        notes: Facts that belong beside the figures, by a short name: warnings, a method used in place of
+            another. A custom scorer may note any JSON value under any name.
+        inspection: Accuracy of the best template class by class; None where test was not evaluated or the
+            evaluator does not give classes.
+        versions: Versions of the software.
+        started: When the run was started, in ISO 8601.
+        device: Where the model computed; None where the evaluator does not say.
+        test_opened: How often test was evaluated over the run's life.
+        limits: The limits that stopped it: ``calls``, ``tokens``, ``cost``, ``minutes``.
+        gain: The gain on test, with intervals; None where test was not evaluated.
+        run_dir: The folder that it was read from, an absolute path; None without one. It is not in the
+            document, and does not count in comparisons.
     """
 
     status: Status
@@ -209,7 +340,7 @@ class SearchResult:
     wall_s: float
     skipped: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
-    notes: Notes = field(default_factory=Notes)
+    notes: Mapping[str, JsonValue] = field(default_factory=dict)
     inspection: Inspected | None = None
     versions: Versions | None = None
     started: str | None = None
@@ -220,13 +351,11 @@ class SearchResult:
     prompts: str = TEMPLATE
     run_dir: Path | None = field(default=None, compare=False)
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.notes, Notes):
-            object.__setattr__(self, "notes", Notes(self.notes))
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do: the search is over, and its test split, if any, was examined."""
+        """Whether nothing is left to do: the search is over, and its test split, if any, was evaluated."""
         return self.status == "finished" and UNOPENED not in self.notes
 
     def scored_as(self, *texts: str) -> tuple[str, ...]:
@@ -244,9 +373,9 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dictionary of JSON values, in the order of the documentation."""
-        document = {"schema": SCHEMA, **plain(self)}
-        del document["run_dir"]  # a folder may be moved, and its files with it
-        return document
+        # A folder may be moved, and its files with it.
+        found = adapter(SearchResult).dump_python(self, mode="json", exclude={"run_dir"}, warnings=False)
+        return {"schema": SCHEMA, **found}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> SearchResult:
@@ -256,43 +385,18 @@ class SearchResult:
             ValueError: It is of another schema, or not a result at all.
         """
         if not isinstance(document, Mapping):
-            raise ValueError("not a result: no JSON object")
+            raise ValueError("not a result: not a JSON object")
         if document.get("schema") != SCHEMA:
             raise ValueError(
-                f"a result of schema {document.get('schema')!r}, and this program reads {SCHEMA}"
+                f"it is a result of schema {document.get('schema')!r}, and this version reads schema "
+                f"{SCHEMA}; use the version that made it"
             )
-        try:
-            values = {name: value for name, value in document.items() if name != "run_dir"}
-            values["dataset"] = made(
-                Dataset, {**values["dataset"], "sizes": made(Sizes, values["dataset"]["sizes"])}
-            )
-            for name, kind in (("model", Model), ("llm", Llm), ("best", Best), ("usage", Usage)):
-                values[name] = made(kind, values[name])
-            values["ensemble"] = _ensemble(values["ensemble"])
-            values["baselines"] = {name: _ensemble(found) for name, found in values["baselines"].items()}
-            values["leaderboard"] = tuple(made(Row, row) for row in values["leaderboard"])
-            values["limits"] = tuple(values.get("limits", ()))
-            if (look := values.get("inspection")) is not None:
-                classes = tuple(made(ClassAccuracy, one) for one in look["classes"])
-                confusions = tuple(made(Confusion, one) for one in look["confusions"])
-                values["inspection"] = Inspected(split=look["split"], classes=classes, confusions=confusions)
-            if values.get("versions") is not None:
-                values["versions"] = made(Versions, values["versions"])
-            if values.get("gain") is not None:
-                values["gain"] = Gain.from_json(values["gain"])
-            return checked(made(cls, values))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"not a result: {error}") from error
+        return parsed(cls, {name: one for name, one in document.items() if name != "run_dir"}, "a result")
 
     def dumps(self) -> str:
         """Return the text of ``result.json``.
 
         Raises:
-            ValueError: A figure is nan or infinite, which JSON has no word for.
+            ValueError: A figure is nan or infinite, which JSON cannot hold.
         """
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _ensemble(found: Mapping[str, Any]) -> Ensemble:
-    # A baseline may come without ``val``.
-    return made(Ensemble, {"val": None, **found, "templates": tuple(found["templates"])})

@@ -1,23 +1,27 @@
-"""The folder of a run: how it is made, and its files, each written whole or not at all."""
+"""The folder of a run: how it is made, its files, and how they are written and read."""
 
 from __future__ import annotations
 
+import csv
 import datetime
+import io
 import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...evaluator.errors import ConfigError, UsageError
 from ...evaluator.user_paths import user_path
 from ..config.schema import SearchConfig
+from ..config.sources import COMMAND_LINE, build
 from ..errors import StoreExistsError
-from .leaderboard import leaderboard_csv, templates_json
-from .result import SearchResult
+from ..text import printable
+from .result import Row, SearchResult
 
 RESULT = "result.json"
 LEADERBOARD = "leaderboard.csv"
@@ -26,31 +30,31 @@ CONFIG = "config.toml"
 REPORT = "report.html"
 DETAILS = "details.json"
 BEFORE: Mapping[str, str] = {RESULT: "result.before.json", DETAILS: "details.before.json"}
-"""Under which names these files of a finished run are kept when it is extended."""
+"""Names under which these files of a finished run are kept when it is extended."""
 STOPPED: Mapping[str, str] = {
     RESULT: "result.stopped.json",
     DETAILS: "details.stopped.json",
     REPORT: "report.stopped.html",
 }
-"""Under which names those of a run that was stopped are kept while it goes on."""
+"""Names under which these files of a stopped run are kept when it is resumed."""
 STORE = "store"
 SUMMARY = "suite.json"
-"""The file in a suite's folder with what came of all its runs."""
-
-_FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
-TO_KEEP = _FILES
-"""What is worth keeping of a run where it is tracked."""
-_ENDINGS = ("", *(f"-{number}" for number in range(2, 1000)))
+"""The file in a suite's folder with the results of all its runs."""
+FILES = (RESULT, LEADERBOARD, TEMPLATES, CONFIG, REPORT, DETAILS)
+"""The files of a finished run; a tracker keeps them."""
+_SUFFIXES = ("", *(f"-{number}" for number in range(2, 1000)))
+_FORMULA = ("=", "+", "-", "@")
+_COLUMNS = ("rank", "template", "train", "val", "restart", "conversation", "round", "source", "views")
 
 
 def new_run_dir(config: SearchConfig) -> Path:
     """Return the folder of a new run as an absolute path.
 
-    One that the config names is not made yet. Else it is made, so that of searches which begin in the same
-    second each has its own.
+    A folder that the config names is not made yet. Else it is made, so that searches which begin in the same
+    second get different ones.
 
     Raises:
-        ConfigError: It can be no path (see ``user_path``), or cannot be made.
+        ConfigError: It is not a valid path (see ``user_path``), or cannot be made.
     """
     if config.run_dir is not None:
         return user_path(config.run_dir, "--run-dir")
@@ -60,13 +64,13 @@ def new_run_dir(config: SearchConfig) -> Path:
     runs = user_path("runs", "--run-dir")
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        return next(path for end in _ENDINGS if _is_made(path := runs / f"{stem}{end}"))
+        return next(path for suffix in _SUFFIXES if _is_made(path := runs / f"{stem}{suffix}"))
     except OSError as error:
         raise _unwritable(runs, error) from error
 
 
 def _is_made(folder: Path) -> bool:
-    """Make a folder; return whether it was not there already."""
+    """Make a folder; return False if it exists already."""
     try:
         folder.mkdir()
     except FileExistsError:
@@ -82,17 +86,17 @@ def check_run_dir(run_dir: Path) -> None:
     """Make sure that a new run can be written to a folder, and make the folder.
 
     Raises:
-        StoreExistsError: A run is in it already.
+        StoreExistsError: It holds a run already.
         ConfigError: It is not empty, or cannot be written.
     """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        # What a killed process had begun to make is swept away by the store.
+        # The store removes what a killed process left half made.
         others = [path for path in run_dir.iterdir() if not path.name.startswith(f"{STORE}.new.")]
-        # Looked for afterwards: what was found may be that of a run which has begun since.
+        # Checked afterwards: what was found may belong to a run that has begun since.
         if (run_dir / STORE).exists():
             raise StoreExistsError(
-                f"{run_dir} holds a run already; go on with it by `resume {run_dir}`, "
+                f"{run_dir} holds a run already; continue it with `resume {run_dir}`, "
                 "or choose another --run-dir"
             )
         if others:
@@ -106,24 +110,24 @@ def check_run_dir(run_dir: Path) -> None:
 
 
 def check_files(run_dir: Path) -> None:
-    """Make sure that a run which goes on can replace its files.
+    """Make sure that a resumed run can replace its files.
 
     Raises:
         UsageError: A folder has taken the place of one.
     """
-    if taken := [run_dir / name for name in _FILES if (run_dir / name).is_dir()]:
+    if taken := [run_dir / name for name in FILES if (run_dir / name).is_dir()]:
         raise UsageError(f"{taken[0]} is a folder, where a file of the run belongs; move it away")
 
 
 def belongs_to_a_run(path: Path) -> bool:
-    """Return whether a file is one of those that a run lives by: of this run, or of another."""
-    # Imported here, because the command line lists the forms of exports and then needs neither.
+    """Return whether a file is one that a run needs, this run or another."""
+    # Imported here: the command line lists the export formats, and needs neither for that.
     from ..events.log import FILE_NAME as LOG
     from ..store.disk import FILE_NAME as DATABASE
 
     if path.parent.name == STORE:
         return (path.parent / DATABASE).exists()
-    own = path.name in _FILES or path.name.startswith(LOG)
+    own = path.name in FILES or path.name.startswith(LOG)
     return own and (path.parent / STORE / DATABASE).exists()
 
 
@@ -135,7 +139,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         content: All of it; text is written as UTF-8.
 
     Raises:
-        OSError: It cannot be written; the old file is as it was, and the error names the file.
+        OSError: It cannot be written; the old file is unchanged, and the error names the file.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary: Path | None = None
@@ -157,6 +161,29 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
+def safe_cell(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: an apostrophe precedes what could start one."""
+    safe = printable(text)
+    return f"'{safe}" if safe.lstrip().startswith(_FORMULA) else safe
+
+
+def leaderboard_csv(rows: Iterable[Row]) -> str:
+    """Return the leaderboard as CSV: the same rows give the same bytes on every machine."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in rows:
+        val, views = ("" if value is None else f"{value:.6f}" for value in (row.val, row.views))
+        place = (row.restart, row.conversation, row.round, safe_cell(row.source or ""))
+        writer.writerow([row.rank, safe_cell(row.template), f"{row.train:.6f}", val, *place, views])
+    return buffer.getvalue()
+
+
+def templates_json(templates: Sequence[str]) -> str:
+    """Return templates as open_clip and CLIP_benchmark read them: a JSON list, each with its slot ``{}``."""
+    return json.dumps(list(templates), indent=2, ensure_ascii=False) + "\n"
+
+
 def write_result(run_dir: Path, result: SearchResult) -> None:
     """Write leaderboard, templates and result; the result last, as the sign that the others are there.
 
@@ -169,7 +196,7 @@ def write_result(run_dir: Path, result: SearchResult) -> None:
 
 
 def put_away(run_dir: Path) -> None:
-    """Keep the result of a session that was stopped aside, so that it passes for no later session's.
+    """Rename the files of a stopped session, so that no later session's are taken for them.
 
     Raises:
         OSError: A file cannot be moved.
@@ -180,7 +207,7 @@ def put_away(run_dir: Path) -> None:
 
 
 def read_result(run_dir: Path) -> SearchResult:
-    """Return the result that a run left.
+    """Return the result of a run.
 
     Raises:
         ValueError: It is not a result of this program.
@@ -204,10 +231,10 @@ def complete_result(run_dir: Path) -> SearchResult | None:
 
 
 def result_of(run_dir: Path) -> SearchResult:
-    """Return the result that a run left, where a user asks for it.
+    """Return the result of a run, where a user asks for it.
 
     Raises:
-        UsageError: There is none, or it cannot be read.
+        UsageError: There is no result, or it cannot be read.
     """
     try:
         return read_result(run_dir)
@@ -215,9 +242,51 @@ def result_of(run_dir: Path) -> SearchResult:
         if not run_dir.is_dir():
             remedy = "there is no such folder"
         elif (run_dir / STORE).exists():
-            remedy = f"go on with it by `resume {run_dir}`"
+            remedy = f"continue it with `resume {run_dir}`"
         else:
-            remedy = "it is no run's folder"
+            remedy = "it is not the folder of a run"
         raise UsageError(f"{run_dir} holds no {RESULT}: {remedy}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{run_dir / RESULT} cannot be read: {error}") from error
+
+
+def stored_config(
+    run_dir: Path, changes: Mapping[str, Any] | None = None, *, place: str = COMMAND_LINE
+) -> SearchConfig:
+    """Return the config of a run, from its store.
+
+    Args:
+        run_dir: The run's folder.
+        changes: Settings by name that replace the run's own.
+        place: Where the changes come from, for the message.
+
+    Raises:
+        UsageError: There is no run, it was made by another version, or a change is wrong.
+    """
+    stored = _manifest(run_dir)["config"]
+    return build([(f"the run {run_dir}", stored), (place, changes or {})])
+
+
+def stored_given(run_dir: Path) -> Mapping[str, str]:
+    """Return the objects from Python that replaced settings of a run: ``module.Class`` by kind.
+
+    Raises:
+        UsageError: There is no run, or it was made by another version.
+    """
+    return dict(_manifest(run_dir).get("given", {}))
+
+
+def _manifest(run_dir: Path) -> Mapping[str, Any]:
+    # Imported here: the command line lists the export formats, and needs no store for that.
+    from ..store import Store
+
+    with Store.open(run_dir) as store:
+        return store.manifest
+
+
+def config_text(run_dir: Path) -> str:
+    """Return the run's ``config.toml`` for people to read; a line that says so where it is lost."""
+    try:
+        return (run_dir / CONFIG).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return f"# {CONFIG} cannot be read: {error}\n"

@@ -1,6 +1,6 @@
-"""How a run stands, read from its log and its result: one that is live, one that was stopped, one that died.
+"""The state of a run, read from its log and its result: live, finished, stopped or unfinished.
 
-Nothing is opened that a live run holds, and the test split is never looked at.
+Nothing is opened that a live run holds, and test is never evaluated.
 """
 
 from __future__ import annotations
@@ -23,42 +23,43 @@ from ..events import (
 from ..events.log import logged
 from ..store.lock import is_live
 from .figures import are_shares, gains_so_far
-from .guessing import verdict_on
+from .gain import verdict_on
+from .result import ENDED_EARLY, SearchResult
 from .run_dir import STORE, read_result
 
 _BEST = (StartingTemplatesScored.name, RoundFinished.name, RestartFinished.name)
-_TURN = (RoundFinished.name, RoundSkipped.name)
+_ROUND = (RoundFinished.name, RoundSkipped.name)
 _PLACE = ("restart", "conversation", "round")
 _NUMBERS: Mapping[str, tuple[str, ...]] = {
     SearchStarted.name: ("rounds",),
     UsageChanged.name: ("calls", "prompt_tokens", "completion_tokens", "cost_usd"),
-    **dict.fromkeys(_TURN, _PLACE),
+    **dict.fromkeys(_ROUND, _PLACE),
 }
-"""What is reckoned with, by event; of the rest any value can be shown."""
+"""The members that are calculated with, by event; all others are only shown."""
 _MOST = 1e18
 
 
 @dataclass(kw_only=True)
 class RunState:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         run_dir: Its folder.
         state: "live" while a process works on it, "finished", "stopped" by a limit or an outage, or
-            "unfinished" where it was interrupted or died.
-        started: The ``SearchStarted`` of its latest session, as logged; empty where it never came to that.
+            "unfinished" where it was interrupted or killed.
+        started: The ``SearchStarted`` of its latest session, as logged; empty before that.
         best: The best template that a restart reported, by training accuracy; None before the first.
         train: Its training accuracy, a fraction of 1.
-        plain: That of the plain template; None before it is scored, and of runs that did not score it first.
-        pool: That of the best starting template; None before the first restart has scored them.
+        default: That of the default template; None before it is scored.
+        starting: That of the best starting template; None before the first restart has scored them.
         rounds: Rounds that are over, skipped ones included, in this or an earlier session.
         usage: The latest ``UsageChanged``, as logged.
-        stop_reason: What stopped it.
-        ended_early: Which restarts ended early, as they were asked to, and why; None without a result.
-        gain: What the test images say of the choice, in a sentence; None before a result tells it.
-        limits: The limits that did, such as ``calls``; going on takes higher ones.
+        stop_reason: Why it stopped.
+        ended_early: Restarts that ended by early stopping, and why; None without a result.
+        gain: The verdict on test, in a sentence; None without a result that has one.
+        limits: The limits that stopped it, such as ``calls``; to resume, raise them.
         last_event: Name of the latest event.
-        last_time: When that was, in ISO 8601.
+        last_time: Its time, in ISO 8601.
     """
 
     run_dir: Path
@@ -66,8 +67,8 @@ class RunState:
     started: Mapping[str, Any] = field(default_factory=dict)
     best: str | None = None
     train: float | None = None
-    plain: float | None = None
-    pool: float | None = None
+    default: float | None = None
+    starting: float | None = None
     rounds: int = 0
     usage: Mapping[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
@@ -79,12 +80,16 @@ class RunState:
 
     @property
     def gains(self) -> list[str]:
-        """What the best so far gains on train, in words; over the initial templates once there are others."""
+        """Training gains of the best so far, in words; over the starting templates after the first round."""
         if self.train is None:
             return []
-        pool = self.pool if self.rounds else None
-        percent = are_shares((self.train, self.plain, self.pool))
-        return gains_so_far(self.train, plain=self.plain, pool=pool, percent=percent)
+        starting = self.starting if self.rounds else None
+        percent = are_shares((self.train, self.default, self.starting))
+        return gains_so_far(self.train, default=self.default, starting=starting, percent=percent)
+
+    def take(self, result: SearchResult) -> None:
+        """Take over the end that a result reports."""
+        self.state, self.stop_reason, self.limits = result.status, result.stop_reason, result.limits
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -119,12 +124,12 @@ def runs_below(folder: Path) -> list[Path]:
 
 
 def state_of(run_dir: Path) -> RunState:
-    """Return how a run stands."""
+    """Return the state of a run."""
     found = RunState(run_dir=run_dir)
-    turns = set[tuple[int, int, int]]()
+    rounds = set[tuple[int, int, int]]()
     for event in events_of(run_dir):
-        _take(found, event, turns)
-    found.rounds = len(turns)
+        _take(found, event, rounds)
+    found.rounds = len(rounds)
     if is_live(run_dir / STORE):
         found.state, found.stop_reason, found.limits = "live", None, ()
         return found
@@ -132,14 +137,15 @@ def state_of(run_dir: Path) -> RunState:
         result = read_result(run_dir)
     except (OSError, ValueError):
         return found  # missing or torn: a resume makes it
-    found.state, found.stop_reason, found.limits = result.status, result.stop_reason, result.limits
+    found.take(result)
     found.best, found.train = result.best.template, result.best.train
-    found.ended_early = result.notes.ended_early
+    early = result.notes.get(ENDED_EARLY)
+    found.ended_early = None if early is None else str(early)
     found.gain = verdict_on(result) or None
     return found
 
 
-def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, int]]) -> None:
+def _take(found: RunState, event: Mapping[str, Any], rounds: set[tuple[int, int, int]]) -> None:
     name = event.get("event")
     found.last_event, found.last_time = str(name), event.get("time")
     if name == SearchStarted.name:
@@ -149,26 +155,26 @@ def _take(found: RunState, event: Mapping[str, Any], turns: set[tuple[int, int, 
     elif name == SearchStopped.name:
         found.stop_reason = str(event.get("reason"))
         found.limits = tuple(map(str, event.get("limits", ())))
-    if name in _TURN:
-        turns.add((event.get("restart", 0), event.get("conversation", 0), event.get("round", 0)))
+    if name in _ROUND:
+        rounds.add((event.get("restart", 0), event.get("conversation", 0), event.get("round", 0)))
     train = event.get("train")
     if not _is_number(train):
         return
     if name == DefaultTemplateScored.name:
-        found.plain = train
+        found.default = train
     elif name == StartingTemplatesScored.name:
-        found.pool = train if found.pool is None else max(train, found.pool)
+        found.starting = train if found.starting is None else max(train, found.starting)
     if name in _BEST and (found.train is None or train > found.train):
         found.best, found.train = str(event.get("best")), train
 
 
 def events_of(run_dir: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield what the log holds, the oldest part first; a line that is another's is passed over."""
+    """Yield the events of the log, the oldest part first, without lines of another shape."""
     return (event for event in logged(run_dir) if _fits(event))
 
 
 def _fits(event: Mapping[str, Any]) -> bool:
-    """Return whether a line is of the shape that this program writes: the log may have been changed."""
+    """Return whether a line has the shape that this program writes: the log may have been changed."""
     name = event.get("event")
     if not isinstance(name, str):
         return False

@@ -1,34 +1,82 @@
-"""What is known of a run, at its end or before, as plain data: what a page is made from.
+"""All that is known of a run at any time, as plain data: its state, its course from the log, its result.
 
-Nothing is opened that a live run holds, and the test split is never looked at.
+Nothing is opened that a live run holds, and test is never evaluated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeGuard
 
-from .course import Course, course_of, course_of_rows
-from .details import Ancestor, Details, read_details
+from ..events import (
+    RoundFinished,
+    RoundSkipped,
+    SearchStarted,
+    StartingTemplatesScored,
+    TemplateRefused,
+    TemplateScored,
+)
+from .details import Ancestor, Details, lineage_of, read_details
 from .figures import are_shares, has_accuracies
-from .lineage import lineage_of
 from .result import Row, SearchResult
-from .run_config import config_text
-from .run_dir import read_result
+from .run_dir import config_text, read_result
 from .run_state import RunState, events_of, state_of
+
+Curve = tuple[tuple[int, float], ...]
+"""Rounds done, and the best training score after them; round 0 is the starting templates."""
+MOST_EXAMPLES = 5
+_LONGEST_LINE = 200
+_SCORED = (StartingTemplatesScored.name, RoundFinished.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Lines and templates that were rejected for one reason.
+
+    Attributes:
+        count: How many.
+        examples: A few of them, each once.
+    """
+
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The course of a run.
+
+    Attributes:
+        curves: By restart, its best score after each round.
+        rows: Every template that was scored, as each restart found it first; ranks are 0.
+        refused: By reason, what was rejected.
+        skipped: Rounds without an answer, by reason.
+        estimated: Whether the curves are read from the leaderboard, where a template belongs to one restart
+            alone, because there is no log.
+    """
+
+    curves: Mapping[int, Curve] = field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
+    refused: Mapping[str, Refused] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """What is known of a run.
+    """All that is known of a run.
 
     Attributes:
-        state: How it stands.
-        result: What it found; None before it has ended, or been stopped, for the first time.
-        course: How it went.
-        details: Decisions image by image, and whence the best template came; None where nobody kept them.
+        state: Its state.
+        result: Its result; None before it has ended, or been stopped, for the first time.
+        course: Its course.
+        details: Decisions image by image, and the lineage of the best template; None without them.
         config: Its ``config.toml``.
     """
 
@@ -40,7 +88,7 @@ class RunView:
 
     @property
     def rows(self) -> Sequence[Row]:
-        """The leaderboard; while there is none, what was scored so far, by training score."""
+        """The leaderboard; before that, what was scored so far, by training score."""
         if self.result is not None:
             return self.result.leaderboard
         found: dict[str, Row] = {}
@@ -50,7 +98,7 @@ class RunView:
 
     @property
     def lineage(self) -> Sequence[Ancestor]:
-        """The line of the best template; without requests and answers where these were not kept."""
+        """The lineage of the best template; without requests and answers where these were not kept."""
         rows = self.rows
         if self.details is not None and self.details.lineage and self.result is not None:
             return self.details.lineage
@@ -82,7 +130,7 @@ def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool
 
     Args:
         run_dir: The folder.
-        result: What it found, where that is not on disk yet.
+        result: Its result, where that is not on disk yet.
         pictures: False leaves small pictures of test images out.
     """
     state = state_of(run_dir)
@@ -91,10 +139,107 @@ def view_of(run_dir: Path, result: SearchResult | None = None, *, pictures: bool
         with suppress(OSError, ValueError):  # missing or torn: a resume makes it
             result = read_result(run_dir)
     if result is not None:
-        state.state, state.stop_reason, state.limits = result.status, result.stop_reason, result.limits
+        state.take(result)
         if len({row.template for row in course.rows}) < len(result.leaderboard):
-            course = course_of_rows(result.leaderboard)  # the log was cut, or is not there
+            course = course_of_rows(result.leaderboard)  # the log is cut or missing
     details = read_details(run_dir)
     if details is not None and not pictures:
         details = replace(details, pictures=())
     return RunView(state=state, result=result, course=course, details=details, config=config_text(run_dir))
+
+
+def course_of(events: Iterable[Mapping[str, Any]]) -> Course:
+    """Return the course that a log holds.
+
+    A resumed session repeats the events of an earlier one; each counts once.
+    """
+    best: dict[tuple[int, int, int], float] = {}
+    rows: dict[tuple[int, str], Row] = {}
+    lines: dict[str, dict[tuple[int, ...], str]] = {}
+    skips: dict[tuple[int, int, int], str] = {}
+    counts = Counter[tuple[int, ...]]()
+    for event in events:
+        name, place = event.get("event"), _place(event)
+        if name == SearchStarted.name:
+            counts.clear()  # what follows may be a repetition
+        if place is None:
+            continue
+        if name in _SCORED and _is_score(event.get("train")):
+            best[place] = float(event["train"])
+            skips.pop(place, None)
+        elif name == RoundSkipped.name:
+            skips[place] = str(event.get("reason"))
+        elif name == TemplateScored.name and (row := _row(event, place)) is not None:
+            rows.setdefault((row.restart, row.template), row)
+        elif name == TemplateRefused.name:
+            line = str(event.get("line"))[:_LONGEST_LINE]
+            lines.setdefault(str(event.get("reason")), {})[(*place, counts[place])] = line
+            counts[place] += 1
+    return Course(
+        curves=_curves(best, skips),
+        rows=tuple(rows.values()),
+        refused={reason: _refused(found.values()) for reason, found in sorted(lines.items())},
+        skipped=dict(Counter(skips.values())),
+    )
+
+
+def course_of_rows(rows: Sequence[Row]) -> Course:
+    """Return the course as far as a leaderboard holds it."""
+    found: dict[int, dict[tuple[int, int], float]] = {}
+    for row in rows:
+        places = found.setdefault(row.restart, {})
+        place = (row.conversation, row.round)
+        places[place] = max(places.get(place, -math.inf), row.train)
+    rounds = sorted({place for places in found.values() for place in places} | {(0, 0)})
+    curves = {}
+    for restart, places in sorted(found.items()):
+        values = itertools.accumulate((places.get(place, -math.inf) for place in rounds), max)
+        curves[restart] = tuple((done, value) for done, value in enumerate(values) if value > -math.inf)
+    return Course(curves=curves, rows=tuple(rows), estimated=True)
+
+
+def _curves(
+    best: Mapping[tuple[int, int, int], float], skips: Iterable[tuple[int, int, int]]
+) -> dict[int, Curve]:
+    curves: dict[int, list[tuple[int, float]]] = {}
+    done = Counter[int]()
+    for restart, conversation, round in sorted({*best, *skips}):
+        curve = curves.setdefault(restart, [])
+        done[restart] += bool(conversation)
+        if (value := best.get((restart, conversation, round))) is not None:
+            # A restart's best never falls; a log that was cut may begin in its middle.
+            curve.append((done[restart], max(value, curve[-1][1]) if curve else value))
+    return {restart: tuple(curve) for restart, curve in curves.items() if curve}
+
+
+def _place(event: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    found = tuple(event.get(name) for name in ("restart", "conversation", "round"))
+    whole = [one for one in found if isinstance(one, int) and 0 <= one < 10**9]
+    return (whole[0], whole[1], whole[2]) if len(whole) == len(found) else None
+
+
+def _row(event: Mapping[str, Any], place: tuple[int, int, int]) -> Row | None:
+    template, train, val = event.get("template"), event.get("train"), event.get("val")
+    if not isinstance(template, str) or not _is_score(train):
+        return None
+    restart, conversation, round = place
+    source = event.get("source")
+    return Row(
+        rank=0,
+        template=template,
+        train=float(train),
+        val=float(val) if _is_score(val) else None,
+        restart=restart,
+        conversation=conversation,
+        round=round,
+        source=source if isinstance(source, str) else None,
+    )
+
+
+def _is_score(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refused(lines: Iterable[str]) -> Refused:
+    found = list(lines)
+    return Refused(count=len(found), examples=tuple(dict.fromkeys(found))[:MOST_EXAMPLES])

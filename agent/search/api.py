@@ -24,7 +24,7 @@ from ..config.sources import python_words
 from ..events import Bus, Listener
 from ..results.page import rewrite_report
 from ..results.result import SearchResult
-from ..results.run_config import stored_config
+from ..results.run_dir import stored_config
 from .evaluation import Evaluation, Split, score_templates
 from .session import Session
 

@@ -18,12 +18,13 @@ from ..methods.memory import Entry
 from ..position import Position
 from ..rates import PICODOLLARS
 from ..results.details import BEST, ENSEMBLE, Details, Pick
-from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE, Examined, Gain, gain_of
-from ..results.notes import UNOPENED, Notes
+from ..results.gain import BEST_HAND_MADE, BEST_STARTING, HAND_MADE, Examined, gain_of
 from ..results.result import (
+    UNOPENED,
     Best,
     Dataset,
     Ensemble,
+    Gain,
     Inspected,
     Llm,
     Model,
@@ -194,7 +195,7 @@ def _result(
         wall_s=round(store.usage.active_s, 3),
         skipped=sum(record.skipped for record in ended.records),
         budget=ended.budget,
-        notes=Notes({**info.notes, **ended.notes, **choice.notes, **notes}),
+        notes={**info.notes, **ended.notes, **choice.notes, **notes},
         versions=_versions(),
         started=store.manifest.get("started"),
         device=None if device is None else str(device),
@@ -288,12 +289,12 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord])
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.completion_tokens,
         cost_usd=_dollars(spent.picodollars) if known else None,
-        doubtful_tokens=spent.doubtful_tokens,
-        doubtful_usd=_dollars(spent.doubtful_picodollars) if free or config.priced else None,
+        estimated_tokens=spent.doubtful_tokens,
+        estimated_usd=_dollars(spent.doubtful_picodollars) if free or config.priced else None,
         cached_tokens=spent.cached_tokens,
         cache_written_tokens=spent.cache_written_tokens,
         reasoning_tokens=spent.reasoning_tokens,
-        told_usd=_dollars(spent.told_picodollars) if spent.told_calls else None,
+        reported_usd=_dollars(spent.told_picodollars) if spent.told_calls else None,
     )
 
 

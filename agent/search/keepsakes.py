@@ -10,9 +10,8 @@ from ...evaluator.scoring import Evaluator, Illustrator
 from ...evaluator.threads import in_thread
 from ..methods.memory import Entry
 from ..position import LLM, Position
-from ..results.details import BEST, Ancestor, Decisions, Details, Picture
+from ..results.details import BEST, Ancestor, Decisions, Details, Picture, lineage_of, shown_in
 from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE, Examined
-from ..results.lineage import lineage_of, shown_in
 from ..results.result import Row
 from .last_look import measured
 from .record import RestartRecord

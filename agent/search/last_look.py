@@ -12,8 +12,16 @@ from ...evaluator.scoring import Evaluator, Inspector, Predictions, Predictor, S
 from ...evaluator.threads import in_thread
 from ..errors import EvaluationFailedError
 from ..results.gain import Examined
-from ..results.notes import UNEXAMINED, UNGROWN, UNINSPECTED, UNOPENED, UNPAIRED
-from ..results.result import MOST_CONFUSIONS, Ensemble, Inspected
+from ..results.result import (
+    MOST_CONFUSIONS,
+    UNEXAMINED,
+    UNGROWN,
+    UNINSPECTED,
+    UNOPENED,
+    UNPAIRED,
+    Ensemble,
+    Inspected,
+)
 from ..store import Store
 from . import votes
 from .choice import VOTERS, grown

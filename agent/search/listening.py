@@ -12,7 +12,7 @@ from ..config.schema import SearchConfig
 from ..events import Bus, Listener, Noted, RunOpened, SearchStarted
 from ..events.sinks import SINKS, Sink, ThreadedSink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
-from ..results.run_dir import TO_KEEP
+from ..results.run_dir import FILES
 from ..secrets import Scrubber
 
 
@@ -47,7 +47,7 @@ async def _trackers(
     run = Tracked(
         run_dir=run_dir,
         settings=config.to_public(),
-        files=TO_KEEP,
+        files=FILES,
         earlier=await asyncio.to_thread(scored_before, run_dir),
         scrub=used.scrub_value,
     )

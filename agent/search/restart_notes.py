@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...evaluator.counts import counted
-from ..results.notes import ENDED_EARLY
-from ..results.result import EMPTY, NOTHING_USABLE
+from ..results.result import EMPTY, ENDED_EARLY, NOTHING_USABLE
 from .record import RestartRecord
 
 

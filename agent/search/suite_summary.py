@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from ..results.guessing import about_guessing, no_better_than_guessing
-from ..results.plain_json import plain
+from ..results.gain import about_chance, not_above_chance
 from ..results.result import SearchResult
 from .suite import Cell
 from .unfinished import Found, Stopped, why_in_no_mean
@@ -66,8 +66,8 @@ def _run(cell: Cell, result: Found) -> dict[str, Any]:
         "run_dir": str(cell.run_dir),
         "best_template": result.best.template,
         "test": tests,
-        "gain": None if result.gain is None else plain(result.gain),
-        "guessing": about_guessing(result) if no_better_than_guessing(result) else None,
+        "gain": None if result.gain is None else asdict(result.gain),
+        "guessing": about_chance(result) if not_above_chance(result) else None,
         "calls": result.usage.calls,
         "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
         "cost_usd": result.usage.cost_usd,

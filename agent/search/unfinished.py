@@ -11,8 +11,7 @@ from ...evaluator.errors import UsageError
 from ..config.schema import SearchConfig
 from ..errors import InterruptedRunError, KeyRejectedError, StoreError
 from ..llm.usage import NOTHING, Usage
-from ..results.notes import UNOPENED
-from ..results.result import SearchResult
+from ..results.result import UNOPENED, SearchResult
 from ..secrets import Scrubber, secrets_named_in
 
 INTERRUPTED = "interrupted"

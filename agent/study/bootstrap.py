@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..results.intervals import Interval
+from ..results.result import Interval
 
 TIMES = 10_000
 _HELD = 4_000_000

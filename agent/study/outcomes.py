@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.details import BEST, ENSEMBLE, Decisions, read_details
-from ..results.guessing import may_be_guessed
+from ..results.gain import may_be_chance
 from ..results.result import SearchResult
 from ..search.unfinished import Found, Stopped, why_in_no_mean
 from .grid import StudyCell
@@ -93,7 +93,7 @@ def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Fig
     tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
     tests |= {name: one.test for name, one in result.baselines.items()}
     return {
-        name: Figure(test=test, hits=_fitting(decisions, name, test), guessed=may_be_guessed(result, test))
+        name: Figure(test=test, hits=_fitting(decisions, name, test), guessed=may_be_chance(result, test))
         for name, test in tests.items()
         if test is not None
     }

@@ -11,9 +11,8 @@ from typing import Any
 
 from ...evaluator.counts import counted
 from ..results.details import BEST
-from ..results.gain import ENSEMBLE
-from ..results.guessing import GUESSED
-from ..results.leaderboard import safe_cell
+from ..results.gain import CHANCE_MARK, ENSEMBLE
+from ..results.run_dir import safe_cell
 from ..text import printable
 from .outcomes import SPENT, Outcome, where
 from .row_names import white_box_label
@@ -24,7 +23,7 @@ ABOUT = (
     "Test accuracy in %. A data set's figure is the mean over the seeds that every method has finished "
     "there; the mean is over the data sets that have such a seed."
 )
-ABOUT_GUESSED = f"{GUESSED}: of at least one seed, it may be no better than guessing."
+ABOUT_GUESSED = f"{CHANCE_MARK}: of at least one seed, it may be no better than guessing."
 ABOUT_DIFFERENCES = (
     "Differences on test in percentage points, with 95 % intervals of a paired bootstrap over what is named; "
     "each is the mean over data sets of the mean over seeds, where both sides have finished."
@@ -103,7 +102,7 @@ def table_lines(table: Mapping[str, Any]) -> Lines:
 
 
 def _figure(row: Mapping[str, Any], data: str) -> str:
-    return _percent(row["test"][data]) + (GUESSED if data in row["guessed"] else "")
+    return _percent(row["test"][data]) + (CHANCE_MARK if data in row["guessed"] else "")
 
 
 def _difference_lines(found: Sequence[Mapping[str, Any]]) -> Lines:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..results.guessing import GUESSED
+from ..results.gain import CHANCE_MARK
 from ..text import printable
 from .study_forms import parts
 
@@ -49,7 +49,7 @@ def latex(document: Mapping[str, Any]) -> str:
 
 
 def _needed(text: str) -> str:
-    others = dict.fromkeys(one for one in text if not one.isascii() and one != GUESSED)
+    others = dict.fromkeys(one for one in text if not one.isascii() and one != CHANCE_MARK)
     unknown = [one for one in others if one not in _PDFLATEX]
     lines = ["% \\usepackage{booktabs}"]
     if unknown:

@@ -12,7 +12,7 @@ from ...evaluator.threads import in_thread
 from ...evaluator.white_box.references import WhiteBoxResult
 from ...evaluator.white_box.running import run
 from ..results.details import BEST
-from ..results.guessing import is_no_better
+from ..results.gain import is_no_better
 from ..results.run_dir import write_atomically
 from ..search.same_content import CONTENT, Contents, Made, check_content
 from ..stop import Stop

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptclimb.prompts import replies
+from promptclimb.prompts.kinds import Proposals
 from promptclimb.prompts.replies import (
     MARKS,
     MAX_ANSWER_CHARACTERS,
     MAX_LINE_CHARACTERS,
     MAX_PROPOSALS,
     Mark,
-    Proposals,
     is_echo,
     parse_reply,
     without_marks,

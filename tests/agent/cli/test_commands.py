@@ -325,7 +325,7 @@ def test_of_several_spent_budgets_each_is_named(capsys: pytest.CaptureFixture[st
         assert call("search", *SMALL, *more) == 0
     err = capsys.readouterr().err
     assert "the limits of 0 calls and 9 tokens (the next request may need more than is left) are" in err
-    assert "go on with higher limits: python run_agent.py resume r --max-calls N --max-tokens N" in err
+    assert "Resume with higher limits: python run_agent.py resume r --max-calls N --max-tokens N" in err
 
 
 def test_a_price_that_no_table_has_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -386,7 +386,7 @@ def test_an_endpoint_that_fails_is_named_with_what_it_said(
     for text in (out, page):
         assert said in text
         assert "1 attempt failed" in text
-    assert "go on with: " in err
+    assert "Resume with: " in err
 
 
 def test_a_forgotten_end_of_the_address_is_thought_of(
@@ -398,7 +398,7 @@ def test_a_forgotten_end_of_the_address_is_thought_of(
     assert call("search", *SMALL, "--base-url", url, "--run-dir", "r") == 2
     *_, way_on, last = capsys.readouterr().err.strip().splitlines()
     assert "is the address right? It usually ends in /v1" in last
-    assert way_on.endswith("go on with the right address: python run_agent.py resume r --base-url URL/v1")
+    assert way_on.endswith("Resume with the right address: python run_agent.py resume r --base-url URL/v1")
     assert call("resume", "r", "--base-url", server.base_url) == 0
     capsys.readouterr()
     call("doctor", "--base-url", url, "--json")
@@ -416,7 +416,7 @@ def test_the_doctor_says_what_an_endpoint_can_do(
     found = {one["what"]: one["text"] for one in json.loads(capsys.readouterr().out)}
     assert server.statistics.requests == 2
     assert "takes max_tokens, temperature, seed, top_p, stop, response_format" in found["chat, parameters"]
-    assert found["chat, usage"] == "told"
+    assert found["chat, usage"] == "reported"
     assert found["chat, seed"] == "taken, and repeats"
     assert "does not follow" in found["chat, JSON schema"]
     assert found["chat, thinking"] == "none seen"
@@ -427,7 +427,7 @@ def test_the_doctor_says_what_an_endpoint_can_do(
 
 
 @pytest.mark.parametrize("pool", [False, True])
-def test_credentials_that_a_resumed_run_lacks_are_told_of(
+def test_credentials_that_a_resumed_run_lacks_are_reported(
     pool: bool, server: ChatServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Beside the command that goes on, and without them."""
@@ -861,8 +861,8 @@ def test_a_run_without_a_result_is_reported_as_far_as_it_is(
     assert capsys.readouterr().out == f"{tmp_path / 'r' / 'report.html'}\n"
     text = (tmp_path / "r" / "report.html").read_text()
     assert "Not finished: the search was interrupted after" in text
-    assert "the test images stay sealed" in text
-    assert "promptclimb resume r takes up the run" in text
+    assert "the test images are held out" in text
+    assert "promptclimb resume r continues the run" in text
     assert "What was gained" not in text
 
 
@@ -967,12 +967,12 @@ def test_datasets_shows_a_torn_test_image(tmp_path: Path, capsys: pytest.Capture
 def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A stopped run is shown with its reason and how to go on; finished, nothing is left to go on with."""
+    """A stopped run is shown with its reason and how to resume; finished, nothing is left to do."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert call("status", "--help") == 0
     assert "The best so far is that by training images." in capsys.readouterr().out
     assert main(["status"]) == 0
-    assert "no runs" in capsys.readouterr().out
+    assert "No runs" in capsys.readouterr().out
     assert main(["search", *SMALL, "--base-url", server.base_url, "--max-calls", "2"]) == 0
     (run_dir,) = Path("runs").iterdir()
     capsys.readouterr()
@@ -980,7 +980,7 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     assert re.search(r"runs/\S+ +stopped +2 of 6 +2 ", capsys.readouterr().out)
     assert main(["status", str(run_dir)]) == 0
     shown = capsys.readouterr().out
-    go_on = f"to go on with a higher limit: python run_agent.py resume {run_dir} --max-calls N\n"
+    go_on = f"to resume with a higher limit: python run_agent.py resume {run_dir} --max-calls N\n"
     assert go_on in shown
     assert "left of --max-calls: 0" in shown
     assert main(["resume", "--max-calls", "99"]) == 0
@@ -988,9 +988,9 @@ def test_status_lists_runs_and_resume_takes_the_latest_unfinished(
     assert main(["status", str(run_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "finished"
     assert call("resume", run_dir) == 0
-    told = "".join(capsys.readouterr())
-    assert "the run was finished already; this is its result" in told
-    assert "files: " in told
+    shown = "".join(capsys.readouterr())
+    assert "The run was finished already. This is its result:" in shown
+    assert "files: " in shown
     assert main(["resume"]) == 2
     assert main(["status", "elsewhere"]) == 2
 
@@ -1005,7 +1005,7 @@ def test_the_table_is_on_standard_output_and_all_else_on_standard_error(
     assert "best found" in out
     assert "files: " in out
     assert "best found" not in err
-    assert "scoring 4 initial templates" in err
+    assert "scoring 4 starting templates" in err
     assert call(*small, "--run-dir", "b", "--json") == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["status"] == "finished"

@@ -13,7 +13,7 @@ import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.results.details import write_details
 from promptclimb.agent.results.run_dir import write_result
-from tests.agent.results.test_comparison import run
+from tests.agent.results.test_gain import contender as run
 from tests.fakes.small_result import small_result
 
 
@@ -114,7 +114,7 @@ def test_evil_names_obey_no_terminal(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "\x1b[31m" not in capsys.readouterr().out
 
 
-def test_what_is_no_better_than_guessing_is_marked_with_a_note(
+def test_what_is_no_better_than_chance_is_marked_with_a_note(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """That run alone; the document has the sentence."""
@@ -126,11 +126,12 @@ def test_what_is_no_better_than_guessing_is_marked_with_a_note(
     assert "│ 90.0  " in out
     assert "│ 50.0† " in out
     classes = guessed.result.dataset.classes
-    note = f"† may be no better than guessing among {classes} classes, which comes to {100 / classes:.1f} %\n"
+    at_random = f"naming one of {classes} classes at random gets {100 / classes:.1f} %"
+    note = f"† may be no better than chance: {at_random}\n"
     assert note in out
     assert call("b", "c", "--json") == 0
     one, two = json.loads(capsys.readouterr().out)
-    assert one["guessing"] is None
-    assert two["guessing"].startswith("50.0 % on test (")
+    assert one["chance_level"] is None
+    assert two["chance_level"].startswith("50.0 % on test (")
     assert call("a", "b") == 0
     assert "†" not in capsys.readouterr().out

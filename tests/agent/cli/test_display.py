@@ -1,4 +1,4 @@
-"""What a person sees of a search: a line now and then, or a panel; nothing that a terminal would obey."""
+"""A search on the terminal: the panel, the lines and the final table."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from promptclimb.agent.cli.display import Display
+from promptclimb.agent.cli.display import Display, SearchProgress, print_result, sparkline
 from promptclimb.agent.events import (
+    AnswerEmpty,
+    AnswerReceived,
     AnswerTokensRaised,
+    BatchScored,
+    ChatFailed,
+    DefaultTemplateScored,
     EndpointBack,
     EndpointRemoved,
     EndpointSetAside,
@@ -20,8 +25,10 @@ from promptclimb.agent.events import (
     ImagesEncoded,
     ListenerFailed,
     Noted,
+    Paused,
     RestartFinished,
     Rested,
+    RetryScheduled,
     RoundFinished,
     RoundSkipped,
     SearchStarted,
@@ -32,6 +39,8 @@ from promptclimb.agent.events import (
     UsageChanged,
 )
 from promptclimb.agent.position import Position
+from promptclimb.agent.results.result import Ensemble, Llm, SearchResult, Usage
+from tests.fakes.small_result import row, small_result
 
 EVIL = "\x1b[2J[bold]a {}[/bold]\r\n"
 STARTED = SearchStarted(
@@ -56,7 +65,7 @@ USED = UsageChanged(
 
 
 def over(round: int) -> RoundFinished:
-    """An round of the first restart that is over."""
+    """A round of the first restart that is over."""
     return RoundFinished(position=Position(1, 1, round), best=EVIL, train=0.625)
 
 
@@ -110,7 +119,7 @@ def test_the_first_skip_of_each_reason_is_a_line_of_its_own() -> None:
 
 
 def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
-    """A black box may score with any number."""
+    """A custom scorer may score with any number."""
     for terminal in (False, True):
         display, stream = watched(terminal=terminal)
         low = TemplateScored(
@@ -205,7 +214,7 @@ def test_the_clock_runs_from_the_start_of_the_search() -> None:
         ),
         (
             ListenerFailed(listener="Mine", error="KeyError: 'x'"),
-            "the listener Mine failed and hears of nothing any more (KeyError: 'x')",
+            "the listener Mine failed and gets no more events (KeyError: 'x')",
         ),
     ],
 )
@@ -222,7 +231,7 @@ def test_facts_and_stops_are_lines_of_their_own() -> None:
     drawn = StartingTemplatesDrawn(position=Position(1), templates=1)
     for event in [Noted(text="a fact"), STARTED, drawn, SearchStopped(reason="7 calls")]:
         display(event)
-    assert {"a fact", "restart 1: scoring 1 initial template", "stopping: 7 calls"} <= set(
+    assert {"a fact", "restart 1: scoring 1 starting template", "stopping: 7 calls"} <= set(
         stream.getvalue().splitlines()
     )
 
@@ -239,3 +248,240 @@ def test_nothing_of_the_llm_reaches_the_terminal_as_a_command() -> None:
         shown = stream.getvalue()
         assert "\x1b[2J" not in shown
         assert "[bold]a {}[/bold]" in shown
+
+
+BEGUN = SearchStarted(
+    run_dir="r", dataset="d", classes=3, model="m", llm="l", method="pn", restarts=1, rounds=10,
+    resumed=False,
+)  # fmt: skip
+DEFAULT = DefaultTemplateScored(template="a photo of a {}", train=0.375, val=None)
+STARTING = StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5)
+FAILED = ChatFailed(endpoint="l", error="RateLimitError", message="too many requests\x1b[2J", billed=False)
+RETRY = RetryScheduled(endpoint="l", attempt=1, wait_s=12.4, reason="rate_limited")
+SPENT = UsageChanged(
+    calls=7, failed_calls=1, retries=1, prompt_tokens=900, completion_tokens=100, cost_usd=0.05,
+    doubtful_tokens=0, left={"calls": 3.0},
+)  # fmt: skip
+
+
+def scored_at(number: int, train: float) -> TemplateScored:
+    """A template of the first restart."""
+    return TemplateScored(
+        position=Position(1, 1, 1),
+        template=f"{number} {{}}",
+        train=train,
+        val=None,
+        improved=True,
+        source="llm",
+    )
+
+
+def answered(*, replayed: bool = False) -> AnswerReceived:
+    """An answer to the first restart."""
+    return AnswerReceived(position=Position(1, 1, 1), replayed=replayed, prompt_tokens=1, completion_tokens=1)
+
+
+def finished(round: int, train: float = 0.625) -> RoundFinished:
+    """A round that is over."""
+    return RoundFinished(position=Position(1, 1, round), best="b {}", train=train)
+
+
+def state_after(*events: Event) -> SearchProgress:
+    """What is known after events."""
+    state = SearchProgress()
+    for event in events:
+        state.take(event)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("values", "blocks"),
+    [([], ""), ([0.5], "▁"), ([0.5, 0.5], "▁▁"), ([0.0, 0.5, 1.0], "▁▅█"), ([1.0, 0.0], "█▁")],
+)
+def test_a_course_is_a_line_of_blocks(values: list[float], blocks: str) -> None:
+    """From the lowest to the highest."""
+    assert sparkline(values) == blocks
+
+
+@pytest.mark.parametrize("count", [31, 60, 1000])
+def test_a_long_course_is_cut_to_its_width(count: int) -> None:
+    """The first block is low, the last one the latest value."""
+    line = sparkline([float(number) for number in range(count)], width=30)
+    assert len(line) == 30
+    assert (line[0], line[-1]) == ("▁", "█")
+
+
+def test_the_best_so_far_its_course_and_its_gain() -> None:
+    """Over the default and the best starting template; in points where scores are accuracies."""
+    state = state_after(BEGUN, scored_at(1, 0.5), STARTING)
+    assert state.ahead == ["best so far 50.0% on train"]
+    for event in (scored_at(2, 0.25), scored_at(3, 0.625), finished(1)):
+        state.take(event)
+    assert state.ahead == [
+        "best so far 62.5% on train ▁▁█",
+        "+12.5 points over the best starting template",
+    ]
+    other = state_after(
+        BEGUN, replace(STARTING, train=5.0), scored_at(1, 5.0), scored_at(2, 7.5), finished(1, 7.5)
+    )
+    assert other.ahead[1] == "+2.5 over the best starting template"
+
+
+def test_the_gain_over_the_default_template_is_known_from_the_first_score_on() -> None:
+    """In the panel, in lines, and in the line of ``--live``; a custom scorer's numbers as they are."""
+    state = state_after(BEGUN, DEFAULT, scored_at(1, 0.5), STARTING)
+    assert state.ahead == ["best so far 50.0% on train", "+12.5 points over the default template"]
+    assert state.line.endswith("best so far 50.0% on train, +12.5 points over the default template")
+    numbers = state_after(BEGUN, replace(DEFAULT, train=7.0), scored_at(1, 5.0), replace(STARTING, train=5.0))
+    assert numbers.ahead == ["best so far 5 on train", "-2 over the default template"]
+
+
+def test_what_delays_it_is_shown_with_its_reason() -> None:
+    """While it waits, for what and why; afterwards, how often; unusable answers and the queue too."""
+    state = state_after(BEGUN, FAILED, RETRY)
+    assert state.waiting.startswith("l: attempt 2 in 12 s, rate limit (RateLimitError: too many requests")
+    state.take(Paused(endpoint="l", wait_s=30))
+    assert state.waiting == "l asks for a pause of 30 s"
+    state.take(answered(replayed=True))
+    assert state.waiting
+    for event in (answered(), AnswerEmpty(position=Position(1, 1, 1), cut=False)):
+        state.take(event)
+    state.take(BatchScored(templates=8, seconds=0.5, waiting=3))
+    assert state.waiting == ""
+    assert state.hindered == [
+        "1 retry (1 rate limit)",
+        "1 pause",
+        "1 of 2 answers without a template (50%)",
+        "3 templates in the queue",
+    ]
+
+
+def test_the_time_left_is_that_of_what_was_measured_in_this_session() -> None:
+    """What an earlier session did took no time now; before anything is measured nothing is said."""
+    state = state_after(BEGUN, answered(replayed=True), finished(1), answered(replayed=True), finished(2))
+    assert state.time_left(5.0) == []
+    for event in (answered(), finished(3)):
+        state.take(event)
+    assert state.time_left(10.0) == ["about 70 s left"]
+    assert state.time_left(60.0) == ["about 7 min left"]
+    for number in range(4, 11):
+        state.take(finished(number))
+    assert state.time_left(60.0) == []
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_panel_has_all_of_it_at_any_width(width: int) -> None:
+    """No line is wider than the terminal, nothing of it is lost, and no control character gets through."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=width, color_system=None)
+    display = Display(console, clock=itertools.count().__next__)
+    first = (BEGUN, SPENT, DEFAULT, scored_at(1, 0.5), STARTING)
+    for event in (*first, answered(), scored_at(2, 0.625), finished(1), FAILED, RETRY):
+        display(event)
+    with console.capture() as captured:
+        console.print(display._panel())
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    for part in (
+        "1 of 10 rounds",
+        "best so far 62.5% on train ▁█, +25.0 points over the default template, +12.5 points over "
+        "the best starting template",
+        "7 of 10 calls, 1 failed attempt, 1,000 tokens, $0.0500",
+        "1 retry (1 rate limit)",
+        "l: attempt 2 in 12 s, rate limit (RateLimitError: too many requests",
+        " left",
+    ):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_lines_without_a_terminal_have_it_too() -> None:
+    """As in a log that somebody reads later; NO_COLOR changes nothing, as there is no colour in it."""
+    stream = io.StringIO()
+    ticks = itertools.count(step=6)
+    display = Display(Console(file=stream, width=80), clock=lambda: float(next(ticks)))
+    with display:
+        for event in (
+            BEGUN,
+            SPENT,
+            DEFAULT,
+            scored_at(1, 0.5),
+            STARTING,
+            answered(),
+            scored_at(2, 0.625),
+            finished(1),
+            FAILED,
+            RETRY,
+        ):
+            display(event)
+    last = stream.getvalue().splitlines()[-1]
+    assert "7 of 10 calls" in last
+    assert (
+        "best 62.5% on train: b {} (+25.0 points over the default template, +12.5 points over the "
+        "best starting template)" in last
+    )
+    assert "about " in last
+    assert "l: attempt 2 in 12 s, rate limit" in last
+    assert "\x1b" not in stream.getvalue()
+
+
+def printed(result: SearchResult) -> str:
+    """What is printed of a result, on one line a line."""
+    stream = io.StringIO()
+    print_result(Console(file=stream, width=100), result, None)
+    return stream.getvalue()
+
+
+def test_what_it_took_is_said_with_all_that_is_in_doubt() -> None:
+    """Calls, failures, tokens, dollars, and what the endpoint did not report."""
+    spent = Usage(
+        calls=9, failed_calls=2, prompt_tokens=1000, estimated_tokens=42_839, estimated_usd=0.25, cost_usd=1.5
+    )
+    text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
+    assert (
+        "2 templates scored, 9 calls, 1,000 tokens, 2 s of active time, $1.5000, and at most 42,839 more "
+        "tokens ($0.2500) that the endpoint did not report\n2 attempts failed\n"
+    ) in text
+
+
+def test_the_llms_templates_are_counted_apart_from_those_without_a_call() -> None:
+    """How many of the new ones are its own; nothing of a result that does not say, or without an LLM."""
+    board = (
+        row(1, source="llm"),
+        row(2, source="combine"),
+        row(3, source="combine"),
+        row(4, source="initial"),
+    )
+    llm = Llm(model="l", base_url=None)
+    assert "1 of the 3 new templates are the LLM's\n" in printed(small_result(leaderboard=board, llm=llm))
+    for other in (small_result(leaderboard=board), small_result(llm=llm)):
+        assert "the LLM's" not in printed(other)
+
+
+def test_tokens_of_other_prices_are_listed() -> None:
+    """Those of caches and of reasoning, where an endpoint reports them."""
+    spent = Usage(
+        calls=9, prompt_tokens=900, completion_tokens=100, cached_tokens=640, cache_written_tokens=20,
+        reasoning_tokens=70,
+    )  # fmt: skip
+    text = printed(small_result(usage=spent, llm=Llm(model="l", base_url=None)))
+    assert "1,000 tokens (640 from a cache, 20 written to a cache, 70 of reasoning), 2 s" in " ".join(
+        text.split()
+    )
+
+
+def test_without_an_llm_there_are_no_calls() -> None:
+    """Nothing was asked, so nothing is said of it."""
+    assert "2 templates scored, 2 s of active time\n" in printed(small_result())
+
+
+def test_an_average_is_called_that_before_its_templates() -> None:
+    """Nobody takes the number for that of further templates."""
+    three = Ensemble(templates=("a {}", "b {}", "c {}"), train=0.5, val=None, test=None)
+    lines = [
+        line.split("│")[2].strip()
+        for line in printed(small_result(ensemble=three)).splitlines()
+        if "│" in line
+    ]
+    assert lines[-4:] == ["3 templates averaged:", "a {}", "b {}", "..."]

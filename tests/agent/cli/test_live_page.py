@@ -58,7 +58,7 @@ def run_in(tmp_path: Path) -> RunOpened:
     return RunOpened(run_dir=str(tmp_path))
 
 
-async def told(response: aiohttp.ClientResponse) -> str:
+async def line_of(response: aiohttp.ClientResponse) -> str:
     """The next line of an event stream that says something."""
     async with asyncio.timeout(20):
         while not (line := (await response.content.readline()).decode().strip()):
@@ -66,7 +66,7 @@ async def told(response: aiohttp.ClientResponse) -> str:
     return line
 
 
-async def test_it_shows_what_the_log_tells(
+async def test_it_shows_what_the_log_holds(
     page: LivePage, browser: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     """Before the run is open too; what an LLM wrote is text, and no script but ours may run."""
@@ -87,20 +87,20 @@ async def test_it_shows_what_the_log_tells(
     assert "62.5" in text
 
 
-async def test_readers_hear_of_each_change_and_of_the_end(browser: aiohttp.ClientSession) -> None:
+async def test_readers_get_each_change_and_of_the_end(browser: aiohttp.ClientSession) -> None:
     """A line that says how it stands; after the end nobody listens there any more."""
     async with live_page(0) as page:
         async with browser.get(page.address + "events") as stream:
-            assert await told(stream) == 'data: "opening ..."'
+            assert await line_of(stream) == 'data: "opening ..."'
             page(STARTED)
             page(StartingTemplatesScored(position=Position(1), templates=5, best="a {}", train=0.5))
-            while "round 0 of 8" not in (line := await told(stream)):
+            while "round 0 of 8" not in (line := await line_of(stream)):
                 continue
             assert "best so far" in json.loads(line.removeprefix("data: "))
             page.end()
-            while (line := await told(stream)) != "event: end":
+            while (line := await line_of(stream)) != "event: end":
                 continue
-            assert json.loads((await told(stream)).removeprefix("data: "))["line"] == ENDED
+            assert json.loads((await line_of(stream)).removeprefix("data: "))["line"] == ENDED
         address = page.address
     with pytest.raises(aiohttp.ClientConnectionError):
         await browser.get(address)
@@ -119,11 +119,11 @@ async def test_the_last_page_comes_with_the_end(
             assert await report.text() == "page 1"
         streams = [await browser.get(page.address + "events") for _ in range(2)]
         for stream in streams:
-            await told(stream)
+            await line_of(stream)
     for stream in streams:
-        while await told(stream) != "event: end":
+        while await line_of(stream) != "event: end":
             continue
-        assert json.loads((await told(stream)).removeprefix("data: ")) == {"line": ENDED, "page": "page 2"}
+        assert json.loads((await line_of(stream)).removeprefix("data: ")) == {"line": ENDED, "page": "page 2"}
     with pytest.raises(aiohttp.ClientConnectionError):
         await browser.get(page.address)
 
@@ -131,7 +131,7 @@ async def test_the_last_page_comes_with_the_end(
 async def test_pages_take_little_of_the_time(
     page: LivePage, browser: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asks again soon gets the one that is there; the last one is made when all is told."""
+    """Who asks again soon gets the one that is there; the last one is made when all is over."""
     made: list[Path] = []
     monkeypatch.setattr(module, "PAUSE_S", 1000.0)
     monkeypatch.setattr(module, "page_so_far", lambda run_dir: made.append(run_dir) or f"page {len(made)}")
@@ -170,7 +170,7 @@ async def test_only_who_has_the_address_may_read(
 
 
 async def test_readers_are_few_and_vanish_unnoticed(page: LivePage, browser: aiohttp.ClientSession) -> None:
-    """One too many is sent away; who goes makes room, and telling never waits for any."""
+    """One too many is sent away; who goes makes room, and an event never waits for any."""
     streams = [await browser.get(page.address + "events") for _ in range(MOST_READERS)]
     async with browser.get(page.address + "events") as answer:
         assert answer.status == 503
@@ -196,7 +196,7 @@ async def test_a_reader_that_reads_nothing_is_let_go(page: LivePage, monkeypatch
     async with asyncio.timeout(20):
         await reader.readuntil(b"opening ...")
         assert page._readers
-        monkeypatch.setattr(type(page._state), "line", property(lambda _self: "x" * 1_000_000))
+        monkeypatch.setattr(type(page._progress), "line", property(lambda _self: "x" * 1_000_000))
         while page._readers:
             page(Noted(text="more"))
             await asyncio.sleep(0)
@@ -208,7 +208,7 @@ async def test_a_port_in_use_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            UsageError, match=f"--live {port}: .* cannot be listened at \\(Address already in use\\)"
+            UsageError, match=f"--live {port}: cannot listen on .* \\(Address already in use\\)"
         ):
             async with live_page(port):
                 raise AssertionError("nothing is served")

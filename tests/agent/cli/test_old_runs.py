@@ -47,7 +47,7 @@ def the_line(capsys: pytest.CaptureFixture[str]) -> str:
     return err
 
 
-def test_an_old_run_cannot_be_gone_on_with(old_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_old_run_cannot_be_resumed(old_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What it is, and what can still be done with it: exit code 2."""
     assert main(["resume", str(old_run)]) == 2
     line = the_line(capsys)

@@ -116,7 +116,7 @@ def test_a_cluster_that_is_there(
         said = search.stderr.read()
         assert search.wait(120) == 1
     assert re.search(r"error: the evaluator failed: .*the Ray cluster at .* is lost", said)
-    assert "go on with: " in said
+    assert "Resume with: " in said
 
 
 def test_a_pool_of_endpoints_from_a_file(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         search = start(["-m", "promptclimb", *SEARCH, "--base-url", url], tmp_path)
         read_until(search, "searching fake")
         search.send_signal(signal.SIGINT)
-        read_until(search, "a second signal leaves at once")
+        read_until(search, "Press Ctrl-C again to quit now")
         search.send_signal(signal.SIGTERM)
         assert search.wait(30) == 143
         search.communicate()
@@ -86,8 +86,10 @@ def test_a_signal_while_things_are_opened(
         release.set()
     assert not (tmp_path / "r").exists()
     said = capsys.readouterr().err
-    assert "go on with" not in said
-    assert said.splitlines()[-1].startswith("stopped while things were opened: nothing was asked or scored")
+    assert "Resume with" not in said
+    assert said.splitlines()[-1].startswith(
+        "Stopped while data and model were opened: nothing was requested or scored"
+    )
 
 
 STRUCK = """
@@ -143,7 +145,7 @@ def test_a_thread_that_is_left_behind_does_not_change_the_exit_code(tmp_path: Pa
     assert "taken apart" not in said
 
 
-def test_a_loop_without_signal_handlers_hears_signals_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_without_signal_handlers_gets_signals_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, where asyncio has none: the first signal asks for a stop."""
 
     class Windows(asyncio.SelectorEventLoop):

@@ -53,10 +53,10 @@ def rows(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_every_exchange_is_told_in_order(
+def test_every_exchange_is_printed_in_order(
     tmp_path: Path, chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As it was asked, with the answer or why there is none; the same while a process works on the run."""
+    """As it was asked, with the answer or why it is missing; the same while a process works on the run."""
     assert main(["transcript", str(tmp_path / "run"), "--format", "jsonl"]) == 0
     found = rows(capsys)
     places = [(row["restart"], row["conversation"], row["round"], row["sample"]) for row in found]
@@ -88,7 +88,7 @@ def test_the_page_for_people_holds_what_an_llm_says(
     assert headings[:2] == ["## Restart 1", "### Restart 1, conversation 1, round 1"]
 
 
-def test_a_run_of_before_says_what_it_lacks(
+def test_an_older_run_says_what_it_lacks(
     tmp_path: Path, chat: Chat, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Older programs kept the answers, and of the requests only hashes."""
@@ -116,7 +116,7 @@ def test_what_is_no_run_is_said(tmp_path: Path, chat: Chat, capsys: pytest.Captu
 @pytest.mark.parametrize("command", ["transcript", "report", "export", "status", "resume"])
 @pytest.mark.usefixtures("chat")
 def test_a_file_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    """Who gives a run's ``result.json`` is told the folder."""
+    """Who gives a run's ``result.json`` gets the folder."""
     (tmp_path / "loose.txt").write_text("")
     for file, way in (("run/result.json", "the folder of its run, "), ("loose.txt", "a run's folder")):
         assert main([command, str(tmp_path / file)]) == 2
@@ -124,9 +124,7 @@ def test_a_file_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], co
         assert f"{Path(file).name} is a file; give {way}" in line
 
 
-def test_a_run_that_asks_nobody_has_nothing_to_tell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_asks_nobody_has_no_exchanges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so."""
     config = SearchConfig(data="fake", method="random", restarts=1, initial=6, run_dir=tmp_path / "run")
     run_virtual(search(config, evaluator=FakeEvaluator()))

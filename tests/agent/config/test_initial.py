@@ -12,11 +12,11 @@ from promptclimb.agent.config.schema import (
     FEW_INITIAL,
     LEAST_FREE,
     MANY_INITIAL,
-    MOST_FREE,
     MOST_FROM_FILE,
     SearchConfig,
     most_free,
 )
+from promptclimb.agent.methods.guided import MOST_FREE
 from promptclimb.evaluator.fakes import FakeEvaluator
 
 

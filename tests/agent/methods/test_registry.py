@@ -10,9 +10,9 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.plan import plan
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.methods.base import Propose, SearchMethod, Steps, View
 from promptclimb.agent.methods.registry import METHODS, described
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.clock import run_virtual
 from tests.fakes.study_outcomes import cells, study

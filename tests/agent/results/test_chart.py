@@ -8,7 +8,6 @@ from promptclimb.agent.results.chart import (
     MOST_CURVES,
     NARROW,
     WIDE,
-    Drawing,
     course_chart,
     named,
     shown_curves,
@@ -21,7 +20,7 @@ def drawn(**changes: object) -> str:
         "curves": {1: ((0, 0.5), (1, 0.5), (2, 0.7)), 2: ((0, 0.4),)},
         "levels": {"default template": 0.45},
     }
-    return course_chart(Drawing(**values | changes), WIDE, "here")  # type: ignore[arg-type]
+    return course_chart(size=WIDE, name="here", **values | changes)  # type: ignore[arg-type]
 
 
 def test_a_score_holds_until_it_is_bettered() -> None:
@@ -34,7 +33,7 @@ def test_a_score_holds_until_it_is_bettered() -> None:
 
 
 def test_it_is_named_and_has_axes_in_words() -> None:
-    """Who cannot see it is told what it is; no comment with a date or an address is left."""
+    """It has a description for those who cannot see it; no comment with a date or an address is left."""
     text = drawn()
     assert 'role="img" aria-label="Best training accuracy in percent of each restart' in text
     assert "rounds done" in text
@@ -58,7 +57,7 @@ def test_nothing_and_numbers_beyond_measure_are_not_drawn() -> None:
 def test_numbers_of_any_kind_are_drawn() -> None:
     """One point, equal scores, negative ones, and the size for a telephone."""
     for curves in ({1: ((0, -7000.5),)}, {1: ((0, 0.0), (3, 0.0)), 2: ((0, 0.0),)}):
-        text = course_chart(Drawing(curves=curves, levels={}, percent=False), NARROW, "small")
+        text = course_chart(curves, {}, NARROW, "small", percent=False)
         assert "nan" not in text
         assert 'class="line' in text
 

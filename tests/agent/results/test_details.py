@@ -1,4 +1,4 @@
-"""What is kept of a run for its page."""
+"""Details that are kept for the report, and the lineage of templates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from promptclimb.agent.results.details import (
     Details,
     Pick,
     Picture,
+    lineage_of,
+    marked,
     read_details,
+    shown_in,
     write_details,
 )
+from promptclimb.agent.results.sections import word_effects
+from tests.fakes.small_result import row
 
 DETAILS = Details(
     decisions=Decisions(
@@ -54,7 +59,7 @@ def test_details_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_details(tmp_path) == Details()
 
 
-def test_details_of_before_have_no_curve(tmp_path: Path) -> None:
+def test_older_details_have_no_curve(tmp_path: Path) -> None:
     """All else of them is there."""
     before = DETAILS.to_json()
     del before["curve"]
@@ -88,9 +93,53 @@ def test_hits_are_counted_by_name() -> None:
         {"curve": [DETAILS.to_json()["curve"][0] | {"after": "3"}]},
     ],
 )
-def test_a_file_of_another_shape_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_file_of_another_shape_is_ignored(tmp_path: Path, change: dict[str, Any]) -> None:
     """A page without it is better than no page."""
     (tmp_path / "details.json").write_text(json.dumps(DETAILS.to_json() | change))
     assert read_details(tmp_path) is None
     (tmp_path / "details.json").write_text("[" * 100_000)
     assert read_details(tmp_path) is None
+
+
+FIRST = row(template="a photo of a {}", train=0.4)
+SECOND = row(template="a bright photo of a {}", train=0.5, conversation=1, round=1)
+BEST = row(template="a bright drawing of a {}", train=0.6, conversation=1, round=3)
+
+
+def test_the_line_goes_back_to_an_initial_template() -> None:
+    """By most words in common, in the same restart, and always backwards in time."""
+    others = [
+        row(template="a bright drawing of one {}", train=0.9, restart=2),
+        row(template="a bright drawing of the {}", train=0.9, conversation=1, round=3),
+        row(template="some {}", train=0.9),
+    ]
+    assert lineage_of(BEST, [FIRST, SECOND, BEST, *others]) == [BEST, SECOND, FIRST]
+
+
+def test_a_template_that_is_like_no_other_has_no_ancestor() -> None:
+    """Less than half of its words in common do not count."""
+    assert lineage_of(BEST, [row(template="{} in ink")]) == [BEST]
+
+
+def test_words_that_are_new_are_marked() -> None:
+    """Against the ancestor; the first of the line has none."""
+    assert [word.text for word in marked(BEST.template, SECOND.template) if word.new] == ["drawing"]
+    assert not any(word.new for word in marked(FIRST.template, None))
+
+
+def test_what_stood_in_a_request_is_found_best_first() -> None:
+    """Templates are looked for as they are written."""
+    assert shown_in(["1. a photo of a {}", f"2. {SECOND.template}: 50 %"], [FIRST, SECOND, BEST]) == [
+        SECOND,
+        FIRST,
+    ]
+
+
+def test_words_are_ranked_by_the_scores_of_their_templates() -> None:
+    """Each template once; too few templates with a word, or without it, are left out."""
+    rows = [row(template=f"Good, {{}} {n}", train=0.8) for n in "abc"]
+    rows += [row(template=f"bad {{}} {n}", train=0.2) for n in "abc"]
+    better, worse = word_effects([*rows, *rows])
+    assert [(one.word, one.templates, round(one.difference, 6)) for one in better] == [("good", 3, 0.6)]
+    assert [(one.word, one.templates, round(one.difference, 6)) for one in worse] == [("bad", 3, -0.6)]
+    assert word_effects(rows[:4]) == ([], [])

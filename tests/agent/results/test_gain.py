@@ -1,20 +1,37 @@
-"""What a search gained: differences, intervals, and the sentence."""
+"""The gain on test: differences, the verdict, the chance level, and runs side by side."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.gain import Examined, Gain, gain_of
-from promptclimb.agent.results.plain_json import plain
+from promptclimb.agent.results.details import Decisions, Details
+from promptclimb.agent.results.gain import (
+    Contender,
+    Examined,
+    about_chance,
+    chance_level,
+    gain_of,
+    most_frequent_share,
+    not_above_chance,
+    verdict_on,
+    versus,
+)
+from promptclimb.agent.results.intervals import paired, unpaired
+from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Inspected, SearchResult, Sizes
+from promptclimb.agent.results.sections import about_scores
+from promptclimb.evaluator.scoring import ClassAccuracy
+from tests.fakes.small_result import small_result
 
 
-def on_test(template: str, right: int, *, first: int = 0, told: bool = True) -> Examined:
+def on_test(template: str, right: int, *, first: int = 0, decided: bool = True) -> Examined:
     """A template that classifies ``right`` of 1000 images correctly, from the ``first`` on."""
     bits = [first <= image < first + right for image in range(1000)]
-    return Examined(templates=(template,), test=right / 1000, hits=bits if told else None)
+    return Examined(templates=(template,), test=right / 1000, hits=bits if decided else None)
 
 
 BEST = on_test("a {}", 600)
@@ -37,7 +54,7 @@ def test_each_difference_has_its_counts_and_a_paired_interval() -> None:
     )
 
 
-def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_cannot_be_told_apart() -> None:
+def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_is_not_certain() -> None:
     """In that order, and only what is certain is called better or worse."""
     baselines = {
         "best starting template": BEST,
@@ -52,11 +69,11 @@ def test_the_sentence_says_what_is_worse_what_is_the_same_and_what_cannot_be_tol
         "template, but that may be "
         "chance (-0.1 to +2.2); the rounds brought nothing: the template is the best starting template"
     )
-    assert gain.told == f"on test (1,000 images): {gain.verdict}"
+    assert gain.sentence == f"on test (1,000 images): {gain.verdict}"
 
 
-def test_a_difference_that_may_be_chance_is_told_with_its_size_and_its_interval() -> None:
-    """Below as above; of none at all it is said that there is none. None of it is called better or worse."""
+def test_a_difference_that_may_be_chance_has_its_size_and_its_interval() -> None:
+    """Below as above; a difference of 0 is called level. Neither is called better or worse."""
     below = gain_of(BEST, BEST, {"default template": on_test("the {}", 610, first=20)}, images=1000)
     level = gain_of(BEST, BEST, {"default template": on_test("the {}", 600, first=20)}, images=1000)
     assert below is not None
@@ -65,13 +82,11 @@ def test_a_difference_that_may_be_chance_is_told_with_its_size_and_its_interval(
     assert level.verdict.startswith("level with the default template (-1.")
 
 
-def test_a_best_hand_made_that_is_the_plain_template_is_called_so() -> None:
-    """One template is told of once, by both its names, and its figures stand under both."""
-    plain_one = on_test("the {}", 550, first=10)
-    gain = gain_of(BEST, BEST, {"default template": plain_one, "best hand-made": plain_one}, images=1000)
-    itself = gain_of(
-        plain_one, BEST, {"default template": plain_one, "best hand-made": plain_one}, images=1000
-    )
+def test_a_best_hand_made_that_is_the_default_template_is_called_so() -> None:
+    """One template is named once, by both its names, and its figures stand under both."""
+    default = on_test("the {}", 550, first=10)
+    gain = gain_of(BEST, BEST, {"default template": default, "best hand-made": default}, images=1000)
+    itself = gain_of(default, BEST, {"default template": default, "best hand-made": default}, images=1000)
     assert gain is not None
     assert itself is not None
     assert list(gain.over) == ["default template", "best hand-made"]
@@ -86,24 +101,24 @@ def test_a_single_hand_made_template_is_the_best_of_its_list() -> None:
     """Several averaged are not compared with one template."""
     several = Examined(templates=("a {}", "b {}"), test=0.5, hits=None)
     one = gain_of(BEST, BEST, {"hand-made": on_test("the {}", 500)}, images=1000)
-    none = gain_of(BEST, BEST, {"hand-made": several}, images=1000)
+    nothing = gain_of(BEST, BEST, {"hand-made": several}, images=1000)
     assert one is not None
     assert list(one.over) == ["best hand-made"]
-    assert none is None
+    assert nothing is None
 
 
 def test_accuracies_alone_give_wider_intervals_and_say_so() -> None:
-    """A black box need not tell image by image; the interval takes the two for independent."""
-    plain_one = on_test("the {}", 550)
-    told = gain_of(BEST, BEST, {"default template": plain_one}, images=1000)
-    untold = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, told=False)}, images=1000)
-    assert told is not None
-    assert untold is not None
-    narrow, wide = told.over["default template"], untold.over["default template"]
+    """A custom scorer need not give decisions image by image; the interval takes the two for independent."""
+    default = on_test("the {}", 550)
+    known = gain_of(BEST, BEST, {"default template": default}, images=1000)
+    unknown = gain_of(BEST, BEST, {"default template": on_test("the {}", 550, decided=False)}, images=1000)
+    assert known is not None
+    assert unknown is not None
+    narrow, wide = known.over["default template"], unknown.over["default template"]
     assert not wide.paired
     assert (wide.better, wide.worse) == (None, None)
     assert wide.interval[0] < narrow.interval[0] < narrow.interval[1] < wide.interval[1]
-    assert "intervals are not paired" in untold.verdict
+    assert "intervals are not paired" in unknown.verdict
 
 
 @pytest.mark.parametrize("images", [10, 20, 40])
@@ -121,7 +136,7 @@ def test_nothing_is_claimed_whose_own_interval_holds_none(images: int) -> None:
 
 
 def test_scores_that_are_no_shares_have_no_intervals() -> None:
-    """A black box may score with any number; of a sealed test split nothing is known."""
+    """A custom scorer may give any number; nothing is known of a test split that was not evaluated."""
     for test in (None, 17.0):
         other = Examined(templates=("the {}",), test=test)
         assert gain_of(BEST, BEST, {"default template": other}, images=1000) is None
@@ -132,4 +147,142 @@ def test_a_gain_survives_json() -> None:
     """As it is in ``result.json``."""
     gain = gain_of(BEST, on_test("two {}", 630), {"default template": on_test("the {}", 550)}, images=1000)
     assert gain is not None
-    assert Gain.from_json(json.loads(json.dumps(plain(gain)))) == gain
+    result = small_result(gain=gain)
+    assert SearchResult.from_json(json.loads(result.dumps())).gain == gain
+
+
+def scored(test: float | None, *, classes: int = 5, images: int = 49, **more: Any) -> SearchResult:
+    """A result with that accuracy on test."""
+    return small_result(
+        dataset=Dataset(name="d", classes=classes, shots=1, seed=1, sizes=Sizes(train=5, test=images)),
+        best=Best(template="a {}", train=0.3, val=None, test=test),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("test", "images", "no_better"),
+    [(0.265, 49, True), (0.265, 4900, False), (0.9, 49, False), (0.0, 49, True)],
+)
+def test_the_interval_decides(test: float, images: int, no_better: bool) -> None:
+    """The same accuracy on more images is better than chance."""
+    assert bool(not_above_chance(scored(test, images=images))) is no_better
+
+
+def test_it_is_said_with_its_figures() -> None:
+    """The accuracy, its interval, and the chance level; the page names the last of every result."""
+    assert not_above_chance(scored(0.265)) == (
+        "26.5 % on test (16.2 to 40.2) may be no better than chance: naming one of 5 classes at random "
+        "gets 20.0 %"
+    )
+    assert "Naming one of 5 classes at random gets 20.0. " in about_scores(scored(0.9))
+
+
+def looked(*images: int, split: str = "test") -> Inspected:
+    """A look at classes of so many images."""
+    classes = tuple(ClassAccuracy(f"c{place}", images=of, correct=0) for place, of in enumerate(images))
+    return Inspected(split=split, classes=classes, confusions=())
+
+
+def test_uneven_classes_are_held_against_the_most_frequent_one() -> None:
+    """Which is no feat either: 60 % where 30 of 49 images are of one class."""
+    uneven = scored(0.6, inspection=looked(30, 9, 5, 5, 0))
+    said = "no better than chance: always naming the most frequent of 5 classes gets 61.2 %"
+    assert about_chance(uneven) == said
+    assert not_above_chance(uneven) == f"60.0 % on test (46.0 to 72.5) may be {said}"
+    assert "Naming one of 5 classes at random gets 20.0, always naming the most frequent one 61.2. " in (
+        about_scores(uneven)
+    )
+    assert not not_above_chance(scored(0.9, inspection=looked(30, 9, 5, 5, 0)))
+    assert not not_above_chance(scored(0.6))
+
+
+@pytest.mark.parametrize(
+    "inspection", [None, looked(), looked(0, 0), looked(9, 9, 9, 9, 9), looked(30, 1, split="train")]
+)
+def test_where_classes_are_even_or_unknown_a_class_at_random_is_the_guess(
+    inspection: Inspected | None,
+) -> None:
+    """As with a scorer that does not give its images class by class."""
+    assert most_frequent_share(scored(0.265, inspection=inspection)) is None
+    said = not_above_chance(scored(0.265, inspection=inspection))
+    assert "naming one of 5 classes at random gets 20.0 %" in said
+
+
+@pytest.mark.parametrize("changes", [{"test": None}, {"classes": 0}, {"objective": "margin"}, {"images": 0}])
+def test_nothing_is_said_where_nobody_knows(changes: dict[str, Any]) -> None:
+    """A test split not evaluated, a scorer that names no classes, scores that are no shares of images."""
+    assert not not_above_chance(scored(**({"test": 0.1} | changes)))
+
+
+def test_scores_of_another_kind_have_no_guess() -> None:
+    """A mean probability lies between 0 and 1 too."""
+    assert chance_level(scored(0.5, objective="margin")) is None
+
+
+def test_the_verdict_says_it_where_it_is_so_and_nowhere_else() -> None:
+    """After the gain, in one sentence; alone where there is no gain."""
+    over = {"default template": Difference(points=5.0, interval=(1.0, 9.0), paired=True, images=49)}
+    gain = Gain(over=over, ensemble=None, verdict="5.0 points better than the default template (1.0 to 9.0)")
+    said = not_above_chance(scored(0.265))
+    assert verdict_on(scored(0.265, gain=gain)) == f"{gain.sentence}; {said}"
+    assert verdict_on(scored(0.265)) == said
+    assert verdict_on(scored(0.9, gain=gain)) == gain.sentence
+    assert verdict_on(scored(None)) == ""
+
+
+LABELS = (0, 1) * 10
+
+
+def contender(name: str, wrong: set[int], image_set: str | None = "set", **changes: Any) -> Contender:
+    """A run whose best template decides wrongly on some of twenty test images."""
+    predicted = tuple(1 - label if place in wrong else label for place, label in enumerate(LABELS))
+    decisions = Decisions(
+        image_set=image_set, classes=("a", "b"), labels=LABELS, predicted={"best": predicted}
+    )
+    values = {
+        "best": Best(template="a {}", train=0.5, val=None, test=1 - len(wrong) / len(LABELS)),
+        "dataset": Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=len(LABELS))),
+    }
+    result = small_result(**values | changes)
+    return Contender(run=name, result=result, details=Details(decisions=decisions))
+
+
+def test_on_the_same_images_the_interval_is_paired() -> None:
+    """Only the images on which the two differ count."""
+    found = versus(contender("b", {0, 1}), contender("a", {1, 2, 3, 4, 5})).over
+    assert found is not None
+    assert (found.points, found.better, found.worse, found.paired) == (15.0, 4, 1, True)
+    assert found.interval == tuple(round(100 * edge, 4) for edge in paired(4, 1, 20))
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (contender("a", {1}, image_set="others"), "other test images"),
+        (contender("a", {1}, image_set=None), "the scorer does not say which images they are"),
+        (replace(contender("a", {1}), details=None), "no decisions were kept"),
+        (replace(contender("a", {1}), details=contender("a", {1, 2}).details), "no decisions were kept"),
+    ],
+)
+def test_else_it_is_not_and_says_why(other: Contender, why: str) -> None:
+    """Other images, a silent scorer, an older run, or decisions that are not those of the result."""
+    found = versus(contender("b", {0, 1}), other)
+    assert found.why == f"not paired: {why}"
+    assert found.over is not None
+    assert not found.over.paired
+    assert found.over.interval == tuple(round(100 * edge, 4) for edge in unpaired(0.9, 0.95, 20, 20))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"dataset": Dataset(name="e", classes=2, shots=1, seed=1, sizes=Sizes(test=9))}, "another data set"),
+        ({"best": Best(template="a {}", train=0.5, val=None, test=None)}, "no test accuracy yet"),
+        ({"best": Best(template="a {}", train=5.0, val=None, test=7.0)}, "scores that are not accuracies"),
+    ],
+)
+def test_what_cannot_be_compared_has_no_difference(changes: dict[str, Any], why: str) -> None:
+    """A number would be taken for one."""
+    found = versus(contender("b", {0}, **changes), contender("a", {1}))
+    assert (found.over, found.why) == (None, why)

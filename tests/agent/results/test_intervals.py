@@ -52,8 +52,8 @@ def test_an_unpaired_interval_is_the_published_one() -> None:
     assert unpaired(0.9, 0.3, 10) == pytest.approx((0.1705, 0.8090), abs=1e-3)
 
 
-def test_decisions_on_the_same_images_tell_more_than_accuracies() -> None:
-    """Two templates that agree on most images are told apart, whose accuracies alone tell nothing."""
+def test_decisions_on_the_same_images_give_narrower_intervals() -> None:
+    """Two templates that agree on most images differ for certain, and by their accuracies alone do not."""
     low, _ = paired(30, 8, 1000)
     wide, _ = unpaired(0.632, 0.610, 1000)
     assert wide < 0.0 < low
@@ -62,7 +62,7 @@ def test_decisions_on_the_same_images_tell_more_than_accuracies() -> None:
 @pytest.mark.parametrize("wrong", [(1, 0, 0), (-1, 0, 5), (3, 3, 5)])
 def test_counts_that_do_not_fit_are_refused(wrong: tuple[int, int, int]) -> None:
     """They are a mistake of the caller's."""
-    with pytest.raises(ValueError, match="no counts"):
+    with pytest.raises(ValueError, match="not the counts"):
         paired(*wrong)
 
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.course import Course, Refused, course_of_rows
 from promptclimb.agent.results.details import Ancestor, Decisions, Details, Picture
 from promptclimb.agent.results.gain import Examined, gain_of
-from promptclimb.agent.results.notes import UNOPENED
-from promptclimb.agent.results.page import render
-from promptclimb.agent.results.page_parts import MAX_ROWS
+from promptclimb.agent.results.page import MAX_ROWS, render
 from promptclimb.agent.results.result import (
+    UNOPENED,
     Best,
     Dataset,
     Ensemble,
@@ -27,7 +25,7 @@ from promptclimb.agent.results.result import (
     Usage,
 )
 from promptclimb.agent.results.run_state import RunState
-from promptclimb.agent.results.run_view import RunView
+from promptclimb.agent.results.run_view import Course, Refused, RunView, course_of_rows
 from promptclimb.evaluator.scoring import ClassAccuracy, Confusion
 from tests.fakes.small_result import row, small_result
 
@@ -166,7 +164,7 @@ def test_the_figures_are_those_of_the_result() -> None:
 
 
 def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
-    """Nothing was estimated there; the number of test images is told with the verdict."""
+    """Nothing was estimated there; the number of test images is in the verdict."""
     best = Examined(templates=("a {}",), test=0.5)
     gain = gain_of(best, best, {"best starting template": best}, images=54)
     assert gain is not None
@@ -177,7 +175,7 @@ def test_of_one_template_under_two_names_the_page_shows_no_interval() -> None:
 
 
 def test_all_notes_are_on_the_page() -> None:
-    """What was let through and what ran stand beside the figures; lists are lines, the rest is JSON."""
+    """Warnings and versions stand beside the figures; lists are lines, the rest is JSON."""
     text = Reader(page(small_result(), "")).text
     for part in ("split made by rule; 2 bad images left out", "packed", "torch 2.9", "cpu", "2026-08-01"):
         assert part in text
@@ -187,10 +185,10 @@ def test_all_notes_are_on_the_page() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "opened once"),
-        ({"test_opened": 2}, "opened 2 times"),
-        ({"test_opened": None}, "opened once"),
-        ({"status": "stopped", "stop_reason": "7 calls"}, "stay sealed"),
+        ({}, "evaluated once"),
+        ({"test_opened": 2}, "evaluated 2 times"),
+        ({"test_opened": None}, "evaluated once"),
+        ({"status": "stopped", "stop_reason": "7 calls"}, "held out until the search"),
         ({"notes": {UNOPENED: "a torn file"}}, "resuming the run tries again"),
         ({"dataset": Dataset(name="d", classes=0, shots=1, seed=1, sizes=Sizes())}, "no test images"),
     ],
@@ -202,7 +200,7 @@ def test_what_became_of_the_test_split_is_said(changes: dict[str, Any], said: st
 
 def test_what_it_took_is_said_in_words() -> None:
     """No code names, and no calls or dollars where no LLM was asked."""
-    spent = Usage(calls=9, failed_calls=2, doubtful_tokens=42_839, doubtful_usd=0.25, cost_usd=1.5)
+    spent = Usage(calls=9, failed_calls=2, estimated_tokens=42_839, estimated_usd=0.25, cost_usd=1.5)
     rejected = {"too_many_proposals": 57, "of_their_own": 1}
     asked = Llm(model="l", base_url=None)
     text = Reader(page(small_result(usage=spent, rejected=rejected, llm=asked), "")).text
@@ -251,11 +249,11 @@ def test_the_leaderboard_shows_what_it_is_ordered_by() -> None:
     seen = Reader(page(small_result(leaderboard=(row(1, views=0.375), row(2, "b {}"))), ""))
     assert "trainvalviewsfrom" in seen.text
     assert "50.0-37.5restart 1" in seen.text
-    assert "which counts altered views too" in seen.text
+    assert "which counts augmented copies too" in seen.text
     assert another in seen.text
     blind = Reader(page(small_result(leaderboard=(row(1),)), "")).text
     assert "trainvalfrom" in blind
-    assert "at the end: by training score." in blind
+    assert "final choice: by training score." in blind
     assert another not in blind
 
 
@@ -266,7 +264,7 @@ def test_a_long_leaderboard_is_cut_and_says_so() -> None:
 
 
 def test_scores_that_are_no_accuracies_are_plain_numbers() -> None:
-    """A black box may score with any number; what it does not tell of itself is not said either."""
+    """A custom scorer may give any number; what it does not say of itself is not shown either."""
     unknown = Dataset(name="ads", classes=0, shots=16, seed=1, sizes=Sizes())
     low = [row(1, "a {}", train=-70.5), row(2, "one {}", train=-7000.0)]
     read = Reader(
@@ -304,7 +302,7 @@ def test_a_live_run_shows_what_is_known_so_far() -> None:
         run_dir=Path("run"),
         state="live",
         rounds=1,
-        plain=0.625,
+        default=0.625,
         started={"dataset": "dice", "rounds": 8},
     )
     course = Course(curves={1: ((0, 0.5), (1, 0.75))}, rows=tuple(rows))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.guessing import no_better_than_guessing
+from promptclimb.agent.results.gain import not_above_chance
 from promptclimb.agent.results.run_dir import read_result
 from promptclimb.agent.search.api import search_sync
 from tests.fakes.tiny_clip import local_dir
@@ -40,7 +40,7 @@ class Chat:
         self.asked = 0
 
     def chat(self, _messages: object) -> str:
-        """New templates each time, one of them hostile, and a line that is none."""
+        """New templates each time, one of them hostile, and a line that is not a template."""
         self.asked += 1
         return f"1. a picture of {{}} number {self.asked}\n2. a {{}} {EVIL} {self.asked}\n3. no slot {EVIL}\n"
 
@@ -100,13 +100,13 @@ def shown(request: pytest.FixtureRequest, browser: Any, run_dir: Path) -> Iterat
     width, scheme = request.param
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     with closing(page):
-        heard: list[str] = []
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda one: one.url.startswith(("file:", "data:")) or heard.append(one.url))
+        messages: list[str] = []
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda one: one.url.startswith(("file:", "data:")) or messages.append(one.url))
         page.goto((run_dir / "report.html").as_uri())
         yield page
-        assert not heard
+        assert not messages
 
 
 def test_nothing_overflows(shown: Any) -> None:
@@ -145,7 +145,7 @@ def test_the_numbers_are_those_of_the_result(shown: Any, run_dir: Path) -> None:
         cells = shown.locator(f'tr[data-name="{name}"] td[data-of]').all_text_contents()
         assert cells[:3] == [percent(one[split]) for split in ("train", "val", "test")], name
     said = f"on test ({result['dataset']['sizes']['test']} images): {result['gain']['verdict']}"
-    guessed = no_better_than_guessing(read_result(run_dir))
+    guessed = not_above_chance(read_result(run_dir))
     assert shown.locator("#verdict").text_content() == f"{said}{f'; {guessed}' if guessed else ''}."
     assert shown.locator("#best").text_content() == result["best"]["template"]
     board = shown.locator("section[aria-labelledby=board] th.t").all_text_contents()
@@ -186,10 +186,10 @@ def test_a_keyboard_is_enough(shown: Any) -> None:
 
 def test_the_exchange_can_be_read(shown: Any) -> None:
     """What was asked and answered is there as text, markup and all."""
-    told = shown.locator("section[aria-labelledby=lineage] details").first
-    told.locator("summary").click()
-    assert told.locator("pre").last.is_visible()
-    assert f"3. no slot {EVIL}" in told.text_content()
+    details = shown.locator("section[aria-labelledby=lineage] details").first
+    details.locator("summary").click()
+    assert details.locator("pre").last.is_visible()
+    assert f"3. no slot {EVIL}" in details.text_content()
     assert EVIL in shown.locator("section[aria-labelledby=refused]").text_content()
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptclimb.agent.results.notes import UNOPENED
-from promptclimb.agent.results.result import Ensemble, SearchResult, Sizes
+from promptclimb.agent.results.result import UNOPENED, Ensemble, SearchResult, Sizes
 from tests.fakes.small_result import small_result
 
 DOCUMENTED = (
@@ -29,7 +28,7 @@ def old_document() -> dict[str, Any]:
     """What the first programs of schema 1 wrote."""
     later = ("versions", "started", "device", "test_opened", "limits")
     found = {name: value for name, value in document().items() if name not in later}
-    for name in ("cached_tokens", "cache_written_tokens", "reasoning_tokens", "told_usd"):
+    for name in ("cached_tokens", "cache_written_tokens", "reasoning_tokens", "reported_usd"):
         del found["usage"][name]
     for line in found["leaderboard"]:
         del line["source"]
@@ -60,14 +59,14 @@ def test_a_document_reads_back_equal() -> None:
     assert SearchResult.from_json(small_result().to_json()) == small_result()
 
 
-def test_a_document_of_before_is_read() -> None:
+def test_an_older_document_is_read() -> None:
     """What it does not say is unknown, not zero; a baseline may come without val."""
     old = old_document()
     del old["baselines"]["default template"]["val"]
     found = SearchResult.from_json(old)
     assert (found.versions, found.started, found.device, found.test_opened) == (None, None, None, None)
     assert [(line.source, line.views) for line in found.leaderboard] == [(None, None)] * 2
-    assert (found.limits, found.usage.cached_tokens, found.usage.told_usd) == ((), 0, None)
+    assert (found.limits, found.usage.cached_tokens, found.usage.reported_usd) == ((), 0, None)
     assert found.dataset.sizes == Sizes(train=2, test=4)
     assert found.baselines["default template"] == Ensemble(
         templates=("a photo of a {}",), train=0.5, val=None, test=0.25
@@ -127,6 +126,6 @@ def test_a_result_without_its_test_split_is_not_complete() -> None:
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf])
 def test_what_json_has_no_word_for_is_never_written(figure: float) -> None:
-    """A document with NaN in it is none that another program could read."""
+    """No other program could read a document with NaN in it."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         replace(small_result(), notes={"x": figure}).dumps()

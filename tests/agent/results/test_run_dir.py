@@ -1,20 +1,28 @@
-"""The folder of a run and its files: a new one is empty, each file is whole or absent."""
+"""The folder of a run and its files."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreExistsError
+from promptclimb.agent.results.figures import about_order
+from promptclimb.agent.results.result import Row
 from promptclimb.agent.results.run_dir import (
     check_files,
     check_run_dir,
+    leaderboard_csv,
     new_run_dir,
     read_result,
     result_of,
+    safe_cell,
+    templates_json,
     write_atomically,
     write_result,
 )
@@ -42,11 +50,11 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
         result_of(tmp_path)
 
 
-def test_a_missing_result_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_result_is_reported_with_what_to_do(tmp_path: Path) -> None:
     """No folder, no run, a run that has not come so far."""
     with pytest.raises(UsageError, match="no such folder"):
         result_of(tmp_path / "absent")
-    with pytest.raises(UsageError, match="no run's folder"):
+    with pytest.raises(UsageError, match="not the folder of a run"):
         result_of(tmp_path)
     (tmp_path / "store").mkdir()
     with pytest.raises(UsageError, match="resume"):
@@ -91,7 +99,7 @@ def test_a_new_runs_folder_is_named_or_made_up(tmp_path: Path, monkeypatch: pyte
         check_run_dir(folder)
 
 
-def test_a_file_in_place_of_the_runs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_place_of_the_runs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no sign that other runs have all the names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").write_text("x")
@@ -135,9 +143,53 @@ def test_an_error_of_writing_names_the_file_and_no_temporary_one(tmp_path: Path)
 @pytest.mark.parametrize(
     "name", ["result.json", "leaderboard.csv", "templates.json", "config.toml", "report.html"]
 )
-def test_a_folder_in_place_of_a_runs_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_folder_in_place_of_a_runs_file_is_reported(tmp_path: Path, name: str) -> None:
     """Found when the run goes on, and not when it has come to its end."""
     check_files(tmp_path)
     (tmp_path / name).mkdir()
     with pytest.raises(UsageError, match=f"{name} is a folder"):
         check_files(tmp_path)
+
+
+def line(rank: int, template: str, val: float | None = 0.5) -> Row:
+    """A line of a leaderboard."""
+    return Row(rank=rank, template=template, train=1 / 3, val=val, restart=1, conversation=0, round=0)
+
+
+@pytest.mark.parametrize("text", ["=1+1 {}", "+{}", "-{}", "@sum {}", "\t={}", "\r-{}", " @{}"])
+def test_no_cell_starts_a_formula(text: str) -> None:
+    """What a spreadsheet would run is turned into text."""
+    assert safe_cell(text)[0] == "'"
+    shown = next(csv.reader(io.StringIO(leaderboard_csv([line(1, text)]).split("\n", 1)[1])))
+    assert shown[1].startswith("'")
+
+
+def test_the_leaderboard_reads_back() -> None:
+    """Commas, quotes and absent validation accuracies survive the way through CSV."""
+    rows = [replace(line(1, 'a "{}", drawn'), source="llm", views=0.25), line(2, "b {}", None)]
+    read = list(csv.DictReader(io.StringIO(leaderboard_csv(rows))))
+    names = ["rank", "template", "train", "val", "restart", "conversation", "round", "source", "views"]
+    assert list(read[0]) == names
+    assert [line["template"] for line in read] == ['a "{}", drawn', "b {}"]
+    assert (read[0]["train"], read[1]["val"]) == ("0.333333", "")
+    assert [line["source"] for line in read] == ["llm", ""]
+    assert [line["views"] for line in read] == ["0.250000", ""]
+
+
+def test_the_order_is_said_as_it_is() -> None:
+    """What counts beside the training images, where there is anything; before the choice, those alone."""
+    seen = replace(line(1, "a {}", None), views=0.25)
+    said = {
+        "counts validation images too": [line(1, "a {}")],
+        "counts augmented copies too": [seen],
+        "counts validation images and augmented copies too": [seen, line(2, "b {}")],
+        "final choice: by training score.": [line(1, "a {}", None)],
+    }
+    for part, rows in said.items():
+        assert part in about_order(rows, chosen=True)
+        assert about_order(rows, chosen=False).startswith("Best first by training score so far;")
+
+
+def test_templates_are_a_json_list() -> None:
+    """The form that open_clip and CLIP_benchmark read."""
+    assert json.loads(templates_json(["ein Bild: {}"])) == ["ein Bild: {}"]

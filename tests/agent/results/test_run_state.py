@@ -12,8 +12,7 @@ import pytest
 
 from promptclimb import SearchConfig, search
 from promptclimb.agent.cli.main import main
-from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.result import Best, Dataset, Sizes
+from promptclimb.agent.results.result import Best, Dataset, Difference, Gain, Sizes
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.results.run_state import is_run, runs_in, state_of
 from promptclimb.agent.store import Store
@@ -23,7 +22,7 @@ from tests.fakes.clock import run_virtual
 from tests.fakes.small_result import small_result
 
 MANY = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
-"""Enough test images to tell good from guessed."""
+"""Enough test images to be above the chance level."""
 
 
 def run(run_dir: Path, **more: Any) -> Path:
@@ -76,7 +75,7 @@ def test_a_finished_run_says_what_came_of_it(
     )
     write_result(copy, small_result(gain=gain, dataset=MANY))
     assert main(["status", str(copy)]) == 0
-    assert "; 50.0 % on test (40.4 to 59.6) may be no better than guessing" in capsys.readouterr().out
+    assert "; 50.0 % on test (40.4 to 59.6) may be no better than chance" in capsys.readouterr().out
     assert (state_of(finished).gain or "").startswith("on test (1,000 images): ")
 
 
@@ -105,24 +104,24 @@ def test_a_run_that_died_shows_what_the_log_has(finished: Path, tmp_path: Path) 
     assert state.best is not None
 
 
-def test_what_is_gained_so_far_is_told_on_train(
+def test_what_is_gained_so_far_is_shown_on_train(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Over plain and over the best starting template, until the test images tell."""
+    """Over the default and the best starting template, until test is evaluated."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
     (copy / "result.json").unlink()
     log = (copy / "events.jsonl").read_text().splitlines()
-    told = [json.loads(line) for line in log]
+    logged = [json.loads(line) for line in log]
     state = state_of(copy)
-    assert state.plain == next(
-        one["train"] for one in told if one["event"] == "search.default_template_scored"
+    assert state.default == next(
+        one["train"] for one in logged if one["event"] == "search.default_template_scored"
     )
-    assert state.pool == max(
-        one["train"] for one in told if one["event"] == "restart.starting_templates_scored"
+    assert state.starting == max(
+        one["train"] for one in logged if one["event"] == "restart.starting_templates_scored"
     )
     assert state.train is not None
-    over_plain, over_pool = (100 * (state.train - one) for one in (state.plain, state.pool))
+    over_plain, over_pool = (100 * (state.train - one) for one in (state.default, state.starting))
     gains = f"{over_plain:+.1f} points over the default template, {over_pool:+.1f} points over the best "
     gains += "starting template"
     assert main(["status", str(copy)]) == 0
@@ -131,7 +130,7 @@ def test_what_is_gained_so_far_is_told_on_train(
     assert "points over" not in capsys.readouterr().out
 
 
-def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> None:
+def test_a_live_run_is_distinguished_from_a_dead_one(finished: Path, tmp_path: Path) -> None:
     """By the lock, which a dead process does not hold, though its number may be another's by now."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
@@ -146,7 +145,7 @@ def test_a_live_run_is_told_from_a_dead_one(finished: Path, tmp_path: Path) -> N
 def test_another_users_live_run_is_live(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that may not be signalled is there; a lock that may only be read tells that it is held."""
+    """A process that may not be signalled is there; a lock that may only be read is seen to be held."""
     copy = tmp_path / "r"
     shutil.copytree(finished, copy)
 

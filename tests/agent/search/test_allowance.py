@@ -11,8 +11,7 @@ import pytest
 
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.llm.usage import Bill, Usage
-from promptclimb.agent.results.run_config import stored_config
-from promptclimb.agent.results.run_dir import STORE
+from promptclimb.agent.results.run_dir import STORE, stored_config
 from promptclimb.agent.search.allowance import Allowance, told
 from promptclimb.agent.search.session import Session
 from promptclimb.agent.search.suite import Cell, run_cell

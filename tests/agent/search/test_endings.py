@@ -12,7 +12,7 @@ from promptclimb.agent.config.sources import from_sources
 from promptclimb.agent.events import Event, Noted
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.notes import ENDED_EARLY
+from promptclimb.agent.results.result import ENDED_EARLY
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.endings import Endings
 from promptclimb.agent.search.record import RestartRecord

@@ -15,8 +15,7 @@ from promptclimb.agent.llm.usage import Bill
 from promptclimb.agent.llm.usage import Usage as LedgerUsage
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
-from promptclimb.agent.results.notes import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED
-from promptclimb.agent.results.result import SearchResult
+from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
 from promptclimb.agent.search.finish import Ended, finish
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.store import Store
@@ -153,7 +152,7 @@ async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
     evaluator = Words()
     config = SearchConfig(data="words", llm="m", price=price, ensemble_size=2)
     usage = (await finish(config, evaluator, store, ended(evaluator))).usage
-    assert (usage.cost_usd, usage.told_usd) == (cost, told)
+    assert (usage.cost_usd, usage.reported_usd) == (cost, told)
     assert (usage.cached_tokens, usage.cache_written_tokens, usage.reasoning_tokens) == (7, 0, 8)
 
 

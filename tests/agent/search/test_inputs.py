@@ -11,7 +11,7 @@ import pytest
 from promptclimb import resume, search
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import StoreMismatchError
-from promptclimb.agent.results.run_config import stored_config
+from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.inputs import identity_of, known_identity, read_pool
 from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator

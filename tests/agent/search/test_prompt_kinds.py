@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from promptclimb import SearchConfig, resume, search
-from promptclimb.agent.errors import ConfigError
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
 from promptclimb.agent.results.exports import export
 from promptclimb.agent.results.run_dir import read_result
+from promptclimb.evaluator.errors import ConfigError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.prompts.kinds import (
     KINDS,

@@ -28,7 +28,7 @@ from promptclimb.agent.errors import (
 )
 from promptclimb.agent.events import Event, TemplateScored
 from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.results.run_config import stored_config
+from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW
 from promptclimb.agent.search.session import Session

@@ -15,9 +15,16 @@ from promptclimb.agent.cli.main import main
 from promptclimb.agent.cli.suite import data_sets_of, seeds_of
 from promptclimb.agent.cli.suite_table import summary_text
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.notes import UNOPENED
-from promptclimb.agent.results.result import Best, Dataset, Ensemble, SearchResult, Sizes
+from promptclimb.agent.results.result import (
+    UNOPENED,
+    Best,
+    Dataset,
+    Difference,
+    Ensemble,
+    Gain,
+    SearchResult,
+    Sizes,
+)
 from promptclimb.agent.results.run_dir import write_result
 from promptclimb.agent.search.suite import Cell, check_cells, folder_name
 from promptclimb.agent.search.suite_summary import spread, summary
@@ -110,7 +117,7 @@ def test_the_table_tells_the_spread_of_seeds_from_what_is_certain(
     assert "e: in none" not in text
 
 
-def test_what_is_no_better_than_guessing_stands_below_the_table() -> None:
+def test_what_is_no_better_than_chance_stands_below_the_table() -> None:
     """By data set and method, with how many runs that is; nothing where all are better."""
     many = Dataset(name="d", classes=2, shots=1, seed=1, sizes=Sizes(train=2, test=100))
     found = summed(
@@ -119,9 +126,9 @@ def test_what_is_no_better_than_guessing_stands_below_the_table() -> None:
         cell("d", "p", 1, 0.8, dataset=many),
         cell("d", "p", 2, None, dataset=many),
     )
-    said = "no better than guessing among 2 classes, which comes to 50.0 %"
+    said = "no better than chance: naming one of 2 classes at random gets 50.0 %"
     assert [run["guessing"] for run in found["runs"]] == [said, None, None, None]
-    lines = [line for line in summary_text(found).splitlines() if "guessing" in line]
+    lines = [line for line in summary_text(found).splitlines() if "no better than chance" in line]
     assert lines == [f"d, pn: in 1 of 2 runs best may be {said}"]
 
 

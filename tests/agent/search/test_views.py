@@ -6,7 +6,6 @@ import asyncio
 import csv
 import itertools
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from promptclimb import SearchConfig, resume, search
 from promptclimb.agent.errors import StoreMismatchError
-from promptclimb.agent.results.run_config import stored_config
+from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.evaluation import score_templates
 from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.fakes.few_shots import pictures
@@ -63,20 +62,6 @@ def test_a_run_is_gone_on_with_by_its_own_views(spec: EvaluatorSpec, tmp_path: P
     assert (again.to_json()["leaderboard"], board(tmp_path / "r")) == (document["leaderboard"], before)
     with pytest.raises(StoreMismatchError, match="views: it was 3, now 8"):
         asyncio.run(resume(tmp_path / "r", changes={"views": 8}))
-
-
-def test_a_run_of_before_there_were_views_goes_on_without(spec: EvaluatorSpec, tmp_path: Path) -> None:
-    """Its identity, its config and its scores do not know them."""
-    before = ran(spec, tmp_path / "r", views=0)
-    with sqlite3.connect(tmp_path / "r" / "store" / "cache.db") as database:
-        (text,) = database.execute("SELECT value FROM Cache WHERE key = 'manifest'").fetchone()
-        manifest = json.loads(text)
-        del manifest["identity"]["views"], manifest["config"]["views"]
-        database.execute("UPDATE Cache SET value = ? WHERE key = 'manifest'", (json.dumps(manifest),))
-    database.close()
-    (tmp_path / "r" / "result.json").unlink()
-    asyncio.run(resume(tmp_path / "r"))
-    assert board(tmp_path / "r") == before
 
 
 def test_where_nothing_is_chosen_no_views_are_made(spec: EvaluatorSpec, tmp_path: Path) -> None:

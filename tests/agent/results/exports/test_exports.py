@@ -14,10 +14,8 @@ import pytest
 from PIL import Image
 
 from promptclimb.agent.config.schema import SearchConfig
-from promptclimb.agent.results.exports import FORMS, export, which
-from promptclimb.agent.results.exports.forms import Found, coop
-from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.result import Best, Ensemble, SearchResult
+from promptclimb.agent.results.exports import FORMS, Found, coop, export, which
+from promptclimb.agent.results.result import Best, Difference, Ensemble, Gain, SearchResult
 from promptclimb.agent.results.run_dir import read_result, write_result
 from promptclimb.agent.search.api import search
 from promptclimb.evaluator.errors import UsageError
@@ -136,7 +134,7 @@ def test_csv_is_the_leaderboard_without_formulas(run_dir: Path) -> None:
 def test_coop_gets_a_context_where_there_can_be_one(
     run_dir: Path, template: str, context: str | None
 ) -> None:
-    """CTX_INIT stands before the class name; a template that goes on after it is none."""
+    """CTX_INIT stands before the class name; one that continues after it cannot be a context."""
     result = with_templates(read_result(run_dir), template)
     result = replace(result, dataset=replace(result.dataset, name="dtd"))
     document = json.loads(coop(Found(run_dir, result)))
@@ -161,7 +159,7 @@ def test_what_cannot_be_exported_is_said(run_dir: Path, tmp_path: Path) -> None:
         export(run_dir, "word")
     with pytest.raises(UsageError, match="no such folder"):
         export(tmp_path / "absent", "csv")
-    with pytest.raises(UsageError, match="no run's folder"):
+    with pytest.raises(UsageError, match="not the folder of a run"):
         export(tmp_path, "csv")
     (tmp_path / "store").mkdir()
     with pytest.raises(UsageError, match="resume"):

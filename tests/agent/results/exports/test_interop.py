@@ -63,7 +63,7 @@ class Home:
 
     def _with_slots(self) -> SearchResult:
         """The run's result with templates of one and of two slots, scored as the run would have."""
-        from promptclimb.agent.results.run_config import stored_config
+        from promptclimb.agent.results.run_dir import stored_config
         from promptclimb.evaluator.open import open_evaluator
 
         result = with_templates(read_result(self.run), *TEMPLATES)

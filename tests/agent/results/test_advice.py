@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from promptclimb.agent.results.gain import Difference, Gain
-from promptclimb.agent.results.next_steps import next_steps
-from promptclimb.agent.results.notes import UNOPENED
-from promptclimb.agent.results.open_clip_lines import use_of
+from promptclimb.agent.results.advice import next_steps, use_of
 from promptclimb.agent.results.result import (
     EMPTY,
     NOTHING_USABLE,
+    UNOPENED,
     Best,
     Dataset,
+    Difference,
     Ensemble,
+    Gain,
     Inspected,
     Llm,
     Model,
@@ -56,7 +56,7 @@ def steps(**changes: Any) -> str:
 def test_a_run_that_is_not_finished_goes_on() -> None:
     """With higher limits where it came to some; a live one is waited for."""
     assert (
-        "promptclimb resume 'my run' --max-calls N takes up"
+        "promptclimb resume 'my run' --max-calls N continues the run"
         in next_steps(view(None, "stopped", limits=("calls",)))[0]
     )
     assert next_steps(view(None, "live"))[0].startswith("Wait")
@@ -66,8 +66,8 @@ def test_a_run_that_is_not_finished_goes_on() -> None:
     ("changes", "said"),
     [
         ({}, "Use the best template, or the ensemble"),
-        ({"notes": {UNOPENED: "torn"}}, "Mend what is wrong with the test images"),
-        ({"notes": {NOTHING_USABLE: "none"}}, "Ask another LLM"),
+        ({"notes": {UNOPENED: "torn"}}, "Fix the test images"),
+        ({"notes": {NOTHING_USABLE: "none"}}, "Use another LLM"),
         (
             {"notes": {EMPTY: "some"}},
             "(promptclimb transcript 'my run'); an LLM that follows",
@@ -89,7 +89,7 @@ def test_what_was_in_the_way_is_named(changes: dict[str, Any], said: str) -> Non
             "in place of the default template",
         ),
         ({"best hand-made": (-9, -1), "default template": (1, 2)}, None, "Use the best hand-made template"),
-        ({"best starting template": (-1, 3)}, None, "The rounds added nothing that is certain"),
+        ({"best starting template": (-1, 3)}, None, "The rounds added nothing certain"),
         ({"best starting template": (-4, 3)}, None, "take more test images"),
         ({"best starting template": (1, 3)}, (1, 2), "Use the ensemble"),
         ({"best starting template": (1, 3)}, (-2, -1), "Use the best template alone"),
@@ -107,7 +107,7 @@ def test_the_intervals_decide(
     assert said in steps(gain=gain, **KNOWS)
 
 
-def test_what_is_no_better_than_guessing_is_not_to_be_used() -> None:
+def test_what_is_no_better_than_chance_is_not_to_be_used() -> None:
     """However much better than a default template that fails altogether."""
     gain = Gain(over={"default template": between(16, 40)}, ensemble=None, verdict="")
     dataset = Dataset(name="d", classes=5, shots=1, seed=1, sizes=Sizes(train=5, test=49))
@@ -117,17 +117,17 @@ def test_what_is_no_better_than_guessing_is_not_to_be_used() -> None:
 
 
 def test_what_was_done_already_is_not_advised() -> None:
-    """Who gave a sentence needs another one; without an LLM there is none that could be stronger."""
+    """Who gave a sentence needs another one; without an LLM none could be stronger."""
     gain = Gain(over={"best starting template": between(-1, 3)}, ensemble=None, verdict="")
-    blind, told = (
+    without, described = (
         "\n".join(next_steps(replace(view(small_result(gain=gain, llm=llm, **KNOWS)), config=config)))
         for llm, config in (
             (Llm(model="m", base_url=None), ""),
             (Llm(model=None, base_url=None), 'describe = "x"\n'),
         )
     )
-    assert "A sentence on what the images show (--describe), another method or a stronger LLM" in blind
-    assert "Another sentence on what the images show (--describe), another method or an LLM (--llm)" in told
+    assert "A description of what the images show (--describe), another method or a stronger LLM" in without
+    assert "Another description of what the images show (--describe), another method or an LLM (" in described
 
 
 def code(**changes: Any) -> dict[str, Any]:

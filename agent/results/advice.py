@@ -1,0 +1,206 @@
+"""What to do with the outcome of a run: the next steps, and Python code that uses the templates."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .gain import BEST_HAND_MADE, BEST_STARTING, DEFAULT_TEMPLATE, not_above_chance
+from .result import EMPTY, NOTHING_USABLE, UNOPENED, SearchResult
+from .run_view import RunView
+
+WIDE = 6.0
+"""Points from edge to edge of an interval that leaves much open."""
+MOST_NAMES = 40
+LONGEST_LINE = 100
+_BUNDLED = "pico"
+_WORSE = ", as on test the ensemble is worse"
+_PICTURES = (
+    'open_rgb reads pictures as the search did; without it, Image.open("photo.jpg").convert("RGB") does the '
+    "same for opaque ones of 8 bits that no EXIF tag turns."
+)
+_CLASSIFIER = (
+    "weights = open_clip.build_zero_shot_classifier(model, tokenizer, names, templates)",
+    "",
+    'pixels = preprocess(open_rgb("photo.jpg"))[None]',
+    "with torch.inference_mode():",
+    "    decided = (model.encode_image(pixels, normalize=True) @ weights).argmax(dim=1)",
+    "print(names[decided.item()])",
+)
+
+
+def next_steps(view: RunView) -> list[str]:
+    """Return at least one sentence, the most urgent first."""
+    result, folder = view.result, shlex.quote(view.state.run_dir.name)
+    if result is None or result.status == "stopped":
+        if view.state.state == "live":
+            return ["Wait: the search is running. This page shows its state at the time it was made."]
+        more = "".join(f" --max-{limit} N" for limit in view.state.limits)
+        first = (
+            f"Resume: promptclimb resume {folder}{more} continues the run; answers on disk are never "
+            "requested again."
+        )
+        return [first, *(_on_answers(result, folder) if result else [])]
+    steps = [*_on_test(result, folder), *_on_chance(result), *_on_answers(result, folder)]
+    return [*steps, *_on_gain(view, result)] or ["Use the best template, or the ensemble, as shown above."]
+
+
+def _on_test(result: SearchResult, folder: str) -> list[str]:
+    if UNOPENED in result.notes:
+        return [f"Fix the test images; then promptclimb resume {folder} evaluates them again."]
+    if not result.dataset.sizes.test:
+        return ["Add test images: without them nothing is known about images that were not searched on."]
+    return []
+
+
+def _on_answers(result: SearchResult, folder: str) -> list[str]:
+    if NOTHING_USABLE in result.notes:
+        return ["Use another LLM: this one proposed no usable template."]
+    if EMPTY in result.notes:
+        return [
+            f"Read the answers without a template (promptclimb transcript {folder}); an LLM that follows the "
+            "request wastes fewer calls."
+        ]
+    return []
+
+
+def _on_chance(result: SearchResult) -> list[str]:
+    if not not_above_chance(result):
+        return []
+    return [
+        "Do not use it yet: it may be no better than chance, whatever else it is better than. Perhaps the "
+        "model knows such pictures, or the classes by these names, too little for words to help: try simpler "
+        "names (--class-names FILE) or another model (--model)."
+    ]
+
+
+def _on_gain(view: RunView, result: SearchResult) -> list[str]:
+    gain, steps = result.gain, list[str]()
+    if gain is None:
+        return steps
+    starting, default, hand_made = (
+        gain.over.get(name) for name in (BEST_STARTING, DEFAULT_TEMPLATE, BEST_HAND_MADE)
+    )
+    if gain.ensemble is not None and gain.ensemble.sign > 0:
+        steps.append("Use the ensemble: on test it is better than the best template alone.")
+    elif gain.ensemble_is_worse:
+        steps.append(
+            "Use the best template alone: on test the ensemble, which templates.json holds, is worse "
+            "(promptclimb export RUN_DIR --format FORM --only best)."
+        )
+    if hand_made is not None and hand_made.sign < 0:
+        steps.append(
+            "Use the best hand-made template: the search found none as good. A search that starts from it "
+            "(--initial FILE) may improve it."
+        )
+    elif default is not None and default.sign > 0 and not not_above_chance(result):
+        steps.append("Use what was found in place of the default template: the gain is more than chance.")
+    if starting is not None and starting.sign <= 0:
+        steps.append(_on_rounds(view, result))
+    widest = max((one.interval[1] - one.interval[0] for one in gain.over.values()), default=0.0)
+    if widest > WIDE and any(not one.sign and not one.same_template for one in gain.over.values()):
+        steps.append("For a surer answer take more test images: four times as many halve an interval.")
+    return steps
+
+
+def _on_rounds(view: RunView, result: SearchResult) -> str:
+    """Return what may make rounds worth it, except for what was done already."""
+    described = "describe" in tomllib.loads(view.config)
+    text = "Another description" if described else "A description"
+    llm = "an LLM (--llm)" if result.llm.model is None else "a stronger LLM"
+    return (
+        f"The rounds added nothing certain to the starting templates. {text} of what the images show "
+        f"(--describe), another method or {llm} may make them worth it; more restarts draw more starting "
+        "templates, which cost no call."
+    )
+
+
+class Use(NamedTuple):
+    """How templates are used: a sentence, code to copy, and a remark."""
+
+    about: str
+    code: str
+    more: str
+
+
+def use_of(view: RunView) -> Use | None:
+    """Return how to use the templates of a run; None where it has no result."""
+    result = view.result
+    if result is None:
+        return None
+    alone = result.gain is not None and result.gain.ensemble_is_worse
+    used = (result.best.template,) if alone else result.ensemble.templates
+    templates = _listed("templates", [positional(one) for one in result.scored_as(*used)])
+    names = _names(view)
+    if names is None or (not result.model.pretrained and ":" not in result.model.name):
+        which = f"The best template alone{_WORSE}" if alone else "The ensemble's templates, the best first"
+        return Use(f"{which}; {{}} is the slot of the class name.", templates, "")
+    code = "\n".join([*_model(result), "", names, templates, *_CLASSIFIER])
+    only = " --only best" if alone else ""
+    return Use(
+        f"With open_clip: {_which(used, alone=alone)}.",
+        code,
+        "For CLIP_benchmark, CuPL, CoOp, or the classifier itself: promptclimb export RUN_DIR --format FORM"
+        f"{only}. {_PICTURES}",
+    )
+
+
+def _which(used: Sequence[str], *, alone: bool) -> str:
+    """Return in words which templates the code uses."""
+    if alone or len(used) == 1:
+        return f"the best template alone{_WORSE}" if alone else "the best template"
+    weighed = "; one that is listed twice weighs twice" if len(set(used)) < len(used) else ""
+    return f"the templates of the ensemble, averaged as the search did{weighed}"
+
+
+def positional(template: str) -> str:
+    """Return a template for ``str.format``: two slots take the same name."""
+    return template if template.count("{}") == 1 else template.replace("{}", "{0}")
+
+
+def _model(result: SearchResult) -> list[str]:
+    name, pretrained = result.model.name, result.model.pretrained
+    lines = ["import open_clip", "import torch", "from promptclimb import open_rgb"]
+    if pretrained == _BUNDLED:
+        return [
+            *lines,
+            "from promptclimb.evaluator.clip.models import load_model",
+            "",
+            f'loaded = load_model({_quoted(name)}, "{_BUNDLED}", torch.device("cpu"))',
+            "model, tokenizer, preprocess = loaded.model, loaded.tokenizer, loaded.preprocess",
+        ]
+    weights = f", pretrained={_quoted(pretrained)}" if pretrained else ""
+    return [
+        *lines,
+        "",
+        f"model, _, preprocess = open_clip.create_model_and_transforms({_quoted(name)}{weights})",
+        f"tokenizer = open_clip.get_tokenizer({_quoted(name)})",
+        "model.eval()",
+    ]
+
+
+def _names(view: RunView) -> str | None:
+    """Return the line with the class names; None for a model that open_clip does not open."""
+    decisions = None if view.details is None else view.details.decisions
+    if decisions is not None and decisions.image_set is None:
+        return None
+    look = view.result.inspection if view.result else None
+    names = [one.name for one in look.classes] if look is not None else []
+    if 0 < len(names) <= MOST_NAMES:
+        return _listed("names", names)
+    return "names = [...]  # the class names, in the order of their labels"
+
+
+def _listed(name: str, texts: Sequence[str]) -> str:
+    line = f"{name} = [{', '.join(map(_quoted, texts))}]"
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{name} = [\n" + "".join(f"    {_quoted(text)},\n" for text in texts) + "]"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a literal that Python reads, whatever it contains."""
+    return json.dumps(text, ensure_ascii=False)

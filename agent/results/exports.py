@@ -1,0 +1,285 @@
+"""Files for other tools, made from what a run found.
+
+The templates are those of the ensemble, best first, unless the best alone is asked for; tools that take a
+single template get the best one. To add a form, write its function and name it in ``FORMS``: help, messages
+and the command follow.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ...evaluator.counts import counted
+from ...evaluator.datasets.loading import load_data
+from ...evaluator.errors import UsageError
+from ...evaluator.open import open_evaluator
+from ...evaluator.user_paths import user_path
+from ...prompts.template import SLOT, Template
+from ..config.schema import SearchConfig
+from .advice import positional
+from .details import BEST, ENSEMBLE
+from .result import SearchResult
+from .run_dir import (
+    belongs_to_a_run,
+    leaderboard_csv,
+    result_of,
+    stored_config,
+    stored_given,
+    templates_json,
+    write_atomically,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FOLDER = "exports"
+TENSOR = "classifier"
+COOP_NAMES = {
+    "imagenet": "ImageNet",
+    "caltech101": "Caltech101",
+    "oxford_pets": "OxfordPets",
+    "stanford_cars": "StanfordCars",
+    "oxford_flowers": "OxfordFlowers",
+    "food101": "Food101",
+    "fgvc_aircraft": "FGVCAircraft",
+    "sun397": "SUN397",
+    "dtd": "DescribableTextures",
+    "eurosat": "EuroSAT",
+    "ucf101": "UCF101",
+}
+"""CoOp's names of the eleven data sets in its configurations and in CUSTOM_TEMPLATES."""
+FALLBACK = "imagenet1k"
+"""The key that CLIP_benchmark falls back to for a data set that a file of templates does not name."""
+
+
+@runtime_checkable
+class HasClassifier(Protocol):
+    """An evaluator whose decisions are products with one vector per class."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by label."""
+
+    def classifier(self, ensemble: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """Return the vectors of an ensemble: float32 [classes, dimensions], rows of length 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run to export.
+
+    Attributes:
+        run_dir: The run's folder.
+        result: Its result.
+        only: Which of its templates are written: ``ENSEMBLE``, or ``BEST`` for the best one.
+    """
+
+    run_dir: Path
+    result: SearchResult
+    only: str = ENSEMBLE
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The templates to write, best first."""
+        found = (self.result.best.template,) if self.only == BEST else self.result.ensemble.templates
+        return self.result.scored_as(*found)
+
+    @property
+    def with_slots(self) -> list[str]:
+        """The templates in CLIP_benchmark's form."""
+        return [template.replace(SLOT, "{c}") for template in self.templates]
+
+    @property
+    def config(self) -> SearchConfig:
+        """The run's config.
+
+        Raises:
+            UsageError: The run's store cannot be read by this version.
+        """
+        return stored_config(self.run_dir)
+
+    def check_named(self, what: str) -> None:
+        """Make sure that the config names the run's evaluator.
+
+        Raises:
+            UsageError: It was an object from Python.
+        """
+        if (evaluator := stored_given(self.run_dir).get("evaluator")) is not None:
+            raise UsageError(
+                f"{self.run_dir} was made in Python with its own evaluator ({evaluator}), so there are no "
+                f"{what} to export"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form.
+
+    Attributes:
+        file: The file's name in ``RUN_DIR/exports``.
+        content: Makes the content.
+        choices: Which templates it can hold, by default the first; empty where there is nothing to choose.
+    """
+
+    file: str
+    content: Callable[[Found], str | bytes]
+    choices: tuple[str, ...] = (ENSEMBLE, BEST)
+
+
+def open_clip(found: Found) -> str:
+    """Return a JSON list for ``build_zero_shot_classifier``; it fills each by ``str.format(class_name)``."""
+    return templates_json([positional(template) for template in found.templates])
+
+
+def clip_benchmark(found: Found) -> str:
+    """Return a JSON list as CLIP_benchmark's ``zero_shot_classifier`` takes it, each with ``{c}``."""
+    return templates_json(found.with_slots)
+
+
+def clip_benchmark_custom(found: Found) -> str:
+    """Return CLIP_benchmark's ``--custom_template_file``: the list by data set, and for all others."""
+    return _json({found.result.dataset.name: found.with_slots, FALLBACK: found.with_slots})
+
+
+def cupl(found: Found) -> str:
+    """Return CuPL's file of prompts: for each class name the texts of that class.
+
+    Raises:
+        UsageError: The run's evaluator was an object from Python, and there is no data set of that name.
+        DataError: The data set, which knows the class names, cannot be read any more.
+    """
+    try:
+        classes = load_data(found.config).classes
+    except UsageError:
+        found.check_named("class names")
+        raise
+    templates = [Template.parse(text, max_words=None) for text in found.templates]
+    return _json({name: [template.fill(name) for template in templates] for name in classes})
+
+
+def leaderboard(found: Found) -> str:
+    """Return the leaderboard as CSV; no cell is taken for a formula."""
+    return leaderboard_csv(found.result.leaderboard)
+
+
+def coop(found: Found) -> str:
+    """Return, for CoOp, the entry of ``CUSTOM_TEMPLATES`` (zero-shot), and where it can be one, ``CTX_INIT``.
+
+    CoOp puts its context before the class name and a full stop after it; only a template that ends with its
+    one slot can be such a context.
+    """
+    name, (best,) = found.result.dataset.name, found.result.scored_as(found.result.best.template)
+    document: dict[str, Any] = {"CUSTOM_TEMPLATES": {COOP_NAMES.get(name, name): positional(best)}}
+    if context := re.fullmatch(r"([^{}]*[^{}\s])\s*\{\}\s*\.?", best):
+        words = context.group(1)
+        document["opts"] = ["TRAINER.COOP.CTX_INIT", words, "TRAINER.COOP.N_CTX", len(words.split())]
+    return _json(document)
+
+
+def safetensors(found: Found) -> bytes:
+    """Return a safetensors file with ``classifier``, float32 [classes, dimensions], every row of length 1.
+
+    An image belongs to the class whose row has the largest product with its normalised embedding. The
+    metadata hold classes, templates, model and data: ``classes`` and ``templates`` are JSON lists.
+
+    Raises:
+        UsageError: Data or model cannot be opened, or the evaluator has no such vectors.
+    """
+    from safetensors.numpy import save
+
+    found.check_named("classifier vectors")
+    evaluator = open_evaluator(found.config)
+    if not isinstance(evaluator, HasClassifier):
+        raise UsageError("this evaluator has no class vectors, so there is no classifier to export")
+    metadata = {
+        "classes": json.dumps(list(evaluator.class_names), ensure_ascii=False),
+        "templates": json.dumps(list(found.templates), ensure_ascii=False),
+        "model": evaluator.info.model,
+        "pretrained": str(evaluator.info.pretrained),
+        "fingerprint": evaluator.info.fingerprint,
+        "dataset": evaluator.info.dataset,
+    }
+    return save({TENSOR: evaluator.classifier(found.templates)}, metadata=metadata)
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+FORMS: Mapping[str, Form] = {
+    "open-clip": Form("open-clip-templates.json", open_clip),
+    "clip-benchmark": Form("clip-benchmark-templates.json", clip_benchmark),
+    "clip-benchmark-custom": Form("clip-benchmark-custom-templates.json", clip_benchmark_custom),
+    "cupl": Form("cupl-prompts.json", cupl),
+    "csv": Form("leaderboard.csv", leaderboard, choices=()),
+    "coop": Form("coop-templates.json", coop, choices=(BEST,)),
+    "safetensors": Form("classifier.safetensors", safetensors),
+}
+"""Every form by the name that ``export --format`` takes: there is no other list of them."""
+
+
+def export(run_dir: Path | str, form: str, *, out: Path | str | None = None, only: str | None = None) -> Path:
+    """Write what a run found in the form of another tool, and return the file.
+
+    Args:
+        run_dir: The folder of a run that has a result.
+        form: A name from ``FORMS``.
+        out: The file to write; in ``RUN_DIR/exports`` under a name of its own if None.
+        only: ``best`` for the best template alone, ``ensemble`` for those of the ensemble; None for the
+            form's default, which is the ensemble wherever a tool takes several.
+
+    Raises:
+        UsageError: The form is unknown or does not hold what ``only`` asks for, the folder holds no result,
+            or the file cannot be written or is one that a run needs; or the form needs more than the
+            result, and the run was made by another version.
+        InputError: The data set or the model of the run cannot be opened any more (``cupl`` needs the class
+            names, ``safetensors`` the model too).
+    """
+    if form not in FORMS:
+        raise UsageError(f"there is no export format {form!r}; choose from {', '.join(FORMS)}")
+    only = _checked(form, only)
+    run_dir = user_path(run_dir, "RUN_DIR")
+    if out is None:
+        target = run_dir / FOLDER / FORMS[form].file
+    elif belongs_to_a_run(user_path(out, "--out")):
+        raise UsageError(f"--out {out} is a run's own file, which that run needs; choose another name")
+    else:
+        target = Path(out).expanduser()
+    content = FORMS[form].content(Found(run_dir, result_of(run_dir), only))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, content)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror or error}") from error
+    return target
+
+
+def which(result: SearchResult, form: str, only: str | None = None) -> str:
+    """Return in a line which templates an export holds; empty for a form that has no choice of them."""
+    if not FORMS[form].choices:
+        return ""
+    worse = result.gain is not None and result.gain.ensemble_is_worse
+    if _checked(form, only) == BEST:
+        return "It holds the best template alone" + (": on test the ensemble is worse." if worse else ".")
+    if result.ensemble.templates == (result.best.template,):
+        return "It holds the best template, which is the whole ensemble."
+    holds = f"It holds the ensemble, {counted(len(result.ensemble.templates), 'template')}"
+    if worse:
+        return f"{holds}: on test it is worse than the best template alone, which --only best writes."
+    return f"{holds}; --only best writes the best alone."
+
+
+def _checked(form: str, only: str | None) -> str:
+    """Return which templates a form is to hold, if it can hold those."""
+    choices = FORMS[form].choices
+    if only is None:
+        return choices[0] if choices else ENSEMBLE
+    if only not in choices:
+        holds = f"takes {' or '.join(choices)}" if choices else "has no choice of templates"
+        raise UsageError(f"--only {only}: the format {form} {holds}; leave --only out")
+    return only

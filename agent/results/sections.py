@@ -1,0 +1,216 @@
+"""Parts of the report computed from scores and decisions: the comparison, the classes, the words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from .details import BEST, Decisions, Picture
+from .figures import about_test, has_accuracies
+from .gain import chance_level, most_frequent_share
+from .result import Best, Difference, Ensemble, Inspected, Row, SearchResult
+from .run_view import RunView
+
+MOST_CLASSES = 30
+MOST_CONFUSED = 12
+FEWEST_WITH_WORD = 3
+"""Templates with a word, and without it, below which it is not reported."""
+MOST_WORDS = 8
+_MARKS = ".,;:!?\"'()[]"
+_SLOT = "{}"
+
+
+class GainCell(NamedTuple):
+    """A difference in words: ``+6.4 points``, its interval, and the images that decide it."""
+
+    points: str
+    interval: str
+    apart: str
+
+
+class Compared(NamedTuple):
+    """A line of the comparison; scores as in the result."""
+
+    name: str
+    templates: tuple[str, ...]
+    train: float | None
+    val: float | None
+    test: float | None
+    chosen: bool = False
+    gain: GainCell | None = None
+
+
+def compared_rows(result: SearchResult) -> list[Compared]:
+    """Return the lines of the comparison: the best template, the ensemble, then the baselines."""
+    over: Mapping[str, Difference] = result.gain.over if result.gain else {}
+    together = None if result.gain is None else result.gain.ensemble
+    best = _line("best found", (result.best.template,), result.best, chosen=True)
+    ensemble = _line(
+        "ensemble", result.ensemble.templates, result.ensemble, gain=together and gain_cell(_turned(together))
+    )
+    others = [
+        _line(name, one.templates, one, gain=gain_cell(over[name]) if name in over else None)
+        for name, one in result.baselines.items()
+    ]
+    # Lines with an interval come first.
+    return [best, ensemble, *sorted(others, key=lambda row: row.gain is None)]
+
+
+def _line(name: str, templates: tuple[str, ...], one: Best | Ensemble, **more: Any) -> Compared:
+    return Compared(name, templates, one.train, one.val, one.test, **more)
+
+
+def _turned(one: Difference) -> Difference:
+    """Return the difference of the second to the first."""
+    low, high = one.interval
+    return Difference(
+        points=-one.points, interval=(-high, -low), paired=one.paired, images=one.images, better=one.worse,
+        worse=one.better,
+    )  # fmt: skip
+
+
+def gain_cell(one: Difference) -> GainCell:
+    """Return a difference in words."""
+    if one.same_template:
+        return GainCell("the same template", "", "")
+    low, high = one.interval
+    apart = "" if one.better is None or one.worse is None else f"{one.better:,} right, {one.worse:,} broken"
+    return GainCell(f"{one.points + 0.0:+.1f}", f"{low + 0.0:+.1f} to {high + 0.0:+.1f}", apart)
+
+
+def about_scores(result: SearchResult) -> str:
+    """Return what the figures of the comparison mean."""
+    if not has_accuracies(result):
+        return f"Scores as the scorer gives them; higher is better. {about_test(result)}"
+    text = "Accuracies in %. "
+    if (share := chance_level(result)) is not None:
+        text += f"Naming one of {result.dataset.classes} classes at random gets {100 * share:.1f}"
+        most = most_frequent_share(result)
+        text += ". " if most is None else f", always naming the most frequent one {100 * most:.1f}. "
+    if result.gain is not None:
+        text += (
+            "Differences are in percentage points on test, each with its 95 % interval; below it, how many "
+            "images the best template alone gets right, and how many it alone gets wrong. "
+        )
+        if not all(one.paired for one in result.gain.over.values()):
+            text += "The intervals are not paired, as the scorer does not give decisions image by image. "
+    return text + about_test(result)
+
+
+ClassRow = tuple[str, int, float, float | None]
+"""A class, its images, percent of them that are correctly classified, and the change of that in points."""
+Confused = tuple[str, str, int, int | None]
+"""A class, another that it is taken for, in how many images, and in how many before."""
+
+
+def classes_of(view: RunView) -> dict[str, Any] | None:
+    """Return the section on classes; None where nothing is known of them."""
+    if view.result is None or (look := view.result.inspection) is None:
+        return None
+    details = view.details
+    decisions = None if details is None else details.decisions
+    baseline = None if details is None or decisions is None else details.baseline
+    if decisions is None or baseline is None or not _fits(decisions, look, baseline):
+        decisions, baseline = None, None
+    rows = _class_rows(look, decisions, baseline)
+    shown = rows[:MOST_CLASSES]
+    against = "" if baseline is None else f", and by how many points that changed against the {baseline}"
+    order = "those that changed most first" if baseline is not None else "those least often right first"
+    of = f"{len(shown)} of {len(rows)} classes" if len(shown) < len(rows) else f"All {len(rows)} classes"
+    return {
+        "about": f"Under the best template, on {look.split}: how much of each class is correctly classified"
+        f"{against}. {of}, {order}; then the most frequent confusions.",
+        "baseline": baseline,
+        "rows": shown,
+        "confused": _confused(look, decisions, baseline),
+        "pictures": _picture_groups(details.pictures if details is not None else (), baseline),
+    }
+
+
+def _fits(decisions: Decisions, look: Inspected, baseline: str) -> bool:
+    """Return whether decisions belong to this result: the files of a run may have been changed."""
+    known = BEST in decisions.predicted and baseline in decisions.predicted
+    counts = Counter(decisions.labels)
+    return known and [one.images for one in look.classes] == [
+        counts[label] for label in range(len(look.classes))
+    ]
+
+
+def _class_rows(look: Inspected, decisions: Decisions | None, baseline: str | None) -> list[ClassRow]:
+    right: Mapping[int, int] = {}
+    if decisions is not None and baseline is not None:
+        hits = decisions.hits(baseline) or []
+        right = Counter(label for label, hit in zip(decisions.labels, hits, strict=True) if hit)
+    found: list[ClassRow] = []
+    for label, one in enumerate(look.classes):
+        if one.images:
+            change = 100 * (one.correct - right[label]) / one.images if decisions is not None else None
+            found.append((one.name, one.images, 100 * one.correct / one.images, change))
+    return sorted(found, key=lambda row: (-abs(row[3] or 0.0), row[2]))
+
+
+def _confused(look: Inspected, decisions: Decisions | None, baseline: str | None) -> list[Confused]:
+    before = Counter[tuple[str, str]]()
+    if decisions is not None and baseline is not None:
+        pairs = zip(decisions.labels, decisions.predicted[baseline], strict=True)
+        before.update((decisions.class_name(true), decisions.class_name(taken)) for true, taken in pairs)
+    known = decisions is not None
+    return [
+        (one.true, one.taken_for, one.images, before[one.true, one.taken_for] if known else None)
+        for one in look.confusions[:MOST_CONFUSED]
+    ]
+
+
+def _picture_groups(pictures: Sequence[Picture], baseline: str | None) -> list[tuple[str, Sequence[Picture]]]:
+    """Return headings with the pictures below each."""
+    if baseline is None:
+        return []
+    fixed = [one for one in pictures if one.put_right]
+    broken = [one for one in pictures if not one.put_right]
+    groups = {
+        f"Fixed: the {baseline} got these wrong": fixed,
+        f"Broken: the {baseline} got these right": broken,
+    }
+    return [(heading, found) for heading, found in groups.items() if found]
+
+
+class WordEffect(NamedTuple):
+    """A word, how many templates have it, and their mean training score less that of all others."""
+
+    word: str
+    templates: int
+    difference: float
+
+
+def word_effects(rows: Iterable[Row]) -> tuple[list[WordEffect], list[WordEffect]]:
+    """Return the words of better templates, and those of worse ones.
+
+    This is a correlation: words come together, and a restart writes more of what did well.
+
+    Args:
+        rows: Templates with their training scores; one that is listed twice counts once.
+    """
+    scores = {row.template: row.train for row in rows}
+    with_word: dict[str, list[float]] = {}
+    for template, train in scores.items():
+        for word in _words_of(template):
+            with_word.setdefault(word, []).append(train)
+    total = sum(scores.values())
+    found = []
+    for word, having in with_word.items():
+        lacking = len(scores) - len(having)
+        if len(having) >= FEWEST_WITH_WORD and lacking >= FEWEST_WITH_WORD:
+            found.append(WordEffect(word, len(having), fmean(having) - (total - sum(having)) / lacking))
+    # Of two equal differences, that of the more frequent word is surer.
+    found.sort(key=lambda one: (-one.difference, -one.templates, one.word))
+    better = [one for one in found if one.difference > 0][:MOST_WORDS]
+    worse = [one for one in reversed(found) if one.difference < 0][:MOST_WORDS]
+    return better, worse
+
+
+def _words_of(template: str) -> set[str]:
+    """Return the words of a template in small letters, without marks and slots."""
+    found = (part.casefold().replace(_SLOT, "").strip(_MARKS) for part in template.split())
+    return {word for word in found if word}
