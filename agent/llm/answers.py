@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from ...prompts.replies import without_thinking
+from ...prompts.thinking import without_thinking
 from ..errors import ChatError, UselessAnswerError
 from ..secrets import Scrubber
 from ..text import whole_characters
