@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from promptclimb.prompts.starting import PoolError, draw, read_file
 from promptclimb.prompts.template import Template
-from promptclimb.prompts.template_kind import BUILT_IN, DEFAULT_TEMPLATE, KIND
+from promptclimb.prompts.template_kind import BUILT_IN, KIND
 
 POOL = KIND.starting("captions")
 
@@ -29,7 +29,7 @@ def test_the_built_in_pool_is_large_valid_tidy_and_without_duplicates() -> None:
     assert len(parsed) >= 240
     assert [template.text for template in parsed] == list(BUILT_IN)
     assert len({template.key for template in parsed}) == len(parsed)
-    assert DEFAULT_TEMPLATE in BUILT_IN
+    assert KIND.example in BUILT_IN
 
 
 def test_the_built_in_pool_is_varied() -> None:
