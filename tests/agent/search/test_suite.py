@@ -165,7 +165,7 @@ def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[s
 
 def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[str]) -> None:
     """A search has the same options, where they are its own."""
-    assert main(["suite", "--help"]) == 0
+    assert main(["suite", "--help-all"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     for name in ("calls at most", "tokens at most, in and out", "dollars at most; needs --price"):
         assert f"{name}, over the whole suite" in text
