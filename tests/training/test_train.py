@@ -243,7 +243,7 @@ def one_step(
     return recipe, pictures, pictures, vocabulary, folder / "state", folder / "export"
 
 
-def test_a_text_tower_is_not_gone_on_with_for_another_image_tower(
+def test_a_text_tower_is_not_resumed_for_another_image_tower(
     pictures: Pictures, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     """Another model's image tower, none, and another one than before: each is an error."""

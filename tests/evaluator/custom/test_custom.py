@@ -177,6 +177,7 @@ def test_an_evaluator_with_everything_is_as_it_was() -> None:
         (Saying(baselines={3: ("a {}",)}), "a name in info.baselines is 3"),
         (Saying(class_names="ab"), "info.class_names is 'ab', not a tuple"),
         (Saying(class_names=("a", 2)), "a name in info.class_names is 2, not a text"),
+        (Saying(notes={"x": json.loads("[" * 300 + "]" * 300)}), "which is not JSON: recursion limit"),
         (Saying(notes={"x": {1, 2}}), r"info.notes\['x'\] is \{1, 2\}, which is not JSON"),
         (Saying(notes={"x": math.nan}), r"info.notes\['x'\] is nan"),
         (Saying(notes={"x": "\ud800"}), r"info.notes\['x'\]"),
