@@ -104,7 +104,7 @@ async def with_fallback(
         return config, {}
     if FALLBACK in (earlier or {}):
         return without_llm(config), {}
-    from ..llm.local import is_available, make_loaded, make_ready
+    from ..llm.local_server import is_available, make_loaded, make_ready
 
     llm = config.llm or ""
     if is_available(llm) is None:
@@ -125,7 +125,7 @@ def fallen_back(config: SearchConfig, earlier: Mapping[str, Any] = MappingProxyT
     """Return the config of ``with_fallback`` as far as it is known in this process; nothing is fetched."""
     if not may_fall_back(config):
         return config
-    from ..llm.local import is_available
+    from ..llm.local_server import is_available
 
     usable = FALLBACK not in earlier and is_available(config.llm or "") is None
     return config if usable else without_llm(config)

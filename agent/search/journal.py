@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import GaveUpError, RequestFailedError, StoreMismatchError, UselessAnswerError
-from ..llm.endpoint import Asker
-from ..llm.types import ChatAnswer, ChatRequest
+from ..errors import GaveUpError, RequestFailedError, StoreMismatchError, UnusableAnswerError
+from ..llm.chat import Asker, ChatAnswer, ChatRequest
 from ..position import Position
 from ..stop import Stop
 from ..store import Store
@@ -152,9 +151,9 @@ class Journal:
 
     async def _skip(self, position: Position, request: ChatRequest, error: RequestFailedError) -> Skipped:
         cause = error.__cause__
-        unusable = isinstance(cause, UselessAnswerError)
+        unusable = isinstance(cause, UnusableAnswerError)
         self._skipped[position] = _Skip(request=request.hash, reason=str(error), unusable=unusable)
-        if isinstance(cause, UselessAnswerError):
+        if isinstance(cause, UnusableAnswerError):
             self.count(empty=True, cut=cause.reason == "length")
         refused_before = self._store.note(_name("refused", position)) == request.hash
         if error.refused:

@@ -31,7 +31,7 @@ from ..events import (
     TemplateRefused,
     TemplateScored,
 )
-from ..llm.types import ChatAnswer, ChatRequest
+from ..llm.chat import ChatAnswer, ChatRequest
 from ..methods.base import Ask, Consult, Feedback, Propose, Script, View
 from ..methods.memory import Entry, Memory
 from ..methods.registry import METHODS

@@ -26,9 +26,10 @@ from ..errors import (
     RestartCancelledError,
 )
 from ..events import BatchScored, Listener, SearchStopped
+from ..llm.ask import Proposer
 from ..llm.budget import Budget, Limits
-from ..llm.endpoint import Asker, Endpoint
-from ..llm.proposer import Proposer
+from ..llm.chat import Asker
+from ..llm.pool import Endpoint
 from ..llm.retry import RetryPolicy
 from ..position import rng_for
 from ..stop import Stop
@@ -83,7 +84,7 @@ class OpenRun:
             give_up_after_s=60 * config.give_up_after,
             has_answers=next(store.answers(), None) is not None,
             ledger=store,
-            tell=self.emit,
+            emit=self.emit,
             rng=rng_for(config.seed, "jitter"),
         )
         self.emit(budget.usage_changed())

@@ -153,7 +153,7 @@ def _llm(config: SearchConfig, user_objects: Mapping[str, str]) -> Llm:
 def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord]) -> Usage:
     spent = store.usage
     free = not config.needs_llm or config.is_local
-    known = free or config.priced or 0 < spent.calls == spent.told_calls
+    known = free or config.priced or 0 < spent.calls == spent.vendor_calls
 
     def dollars(picodollars: int) -> float:
         return round(picodollars / PICODOLLARS, 9)
@@ -166,10 +166,10 @@ def _usage(config: SearchConfig, store: Store, records: Sequence[RestartRecord])
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.completion_tokens,
         cost_usd=dollars(spent.picodollars) if known else None,
-        estimated_tokens=spent.doubtful_tokens,
-        estimated_usd=dollars(spent.doubtful_picodollars) if free or config.priced else None,
+        estimated_tokens=spent.estimated_tokens,
+        estimated_usd=dollars(spent.estimated_picodollars) if free or config.priced else None,
         cached_tokens=spent.cached_tokens,
         cache_written_tokens=spent.cache_written_tokens,
         reasoning_tokens=spent.reasoning_tokens,
-        reported_usd=dollars(spent.told_picodollars) if spent.told_calls else None,
+        reported_usd=dollars(spent.vendor_picodollars) if spent.vendor_calls else None,
     )

@@ -22,8 +22,8 @@ from ..events import Bus, Noted, RunOpened, SearchFinished, SearchStarted
 from ..events.sinks import SINKS, Sink
 from ..events.trackers.figures import Tracked, scored_before, trackers_of
 from ..events.trackers.known import check_trackers
-from ..llm.endpoint import Endpoint
 from ..llm.endpoints import check_endpoints, open_endpoints, price_notes
+from ..llm.pool import Endpoint
 from ..results.details import Details
 from ..results.result import SearchResult
 from ..results.run_dir import (
@@ -297,7 +297,7 @@ class SearchRun:
                     chat=None if self.chat is None else UserChat(self.chat, scrub=self._private.scrub),
                     stop=self.stop,
                     scrubber=used,
-                    tell=self.emit,
+                    emit=self.emit,
                 )
             )
 

@@ -14,10 +14,10 @@ from ...evaluator.counts import enumerated
 from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.settings import shown
 from ...evaluator.threads import in_thread
-from ..errors import FatalChatError, TransientChatError, UselessAnswerError
-from ..llm.types import ChatAnswer, ChatRequest
+from ..errors import FatalChatError, TransientChatError, UnusableAnswerError
+from ..llm.chat import ChatAnswer, ChatRequest
+from ..rates import TokenUsage
 from ..text import whole_characters
-from ..token_usage import TokenUsage
 
 MISTAKES = (TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError,
             SystemExit, GeneratorExit)  # fmt: skip
@@ -98,7 +98,7 @@ class UserChat:
         Raises:
             TransientChatError: It raised something that may pass: anything but our own errors and
                 mistakes in a program.
-            UselessAnswerError: It answers None.
+            UnusableAnswerError: It answers None.
             FatalChatError: There is a mistake in it, it asks to leave the program, or what it answers is
                 neither a text nor a ``ChatAnswer``.
         """
@@ -137,7 +137,7 @@ class UserChat:
 
     def _checked(self, answer: Any, request: ChatRequest) -> ChatAnswer:
         if answer is None:
-            raise UselessAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
+            raise UnusableAnswerError(f"{self._name}.chat answered with nothing", reason="no_content")
         if isinstance(answer, str) and not self._takes_request:
             return ChatAnswer(text=whole_characters(answer), model=request.model)
         if not isinstance(answer, ChatAnswer):

@@ -12,11 +12,11 @@ import pytest
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events import SearchStopped
-from promptclimb.agent.llm.usage import Bill
-from promptclimb.agent.llm.usage import Usage as LedgerUsage
+from promptclimb.agent.llm.cost import Bill
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
+from promptclimb.agent.results.result import Usage as LedgerUsage
 from promptclimb.agent.search.record import RestartRecord, Searched
 from promptclimb.agent.search.run import conclude
 from promptclimb.agent.store import Store
@@ -142,18 +142,18 @@ async def test_the_result_says_what_it_took_and_what_ran(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told_calls", "price", "cost", "told"),
+    ("vendor_calls", "price", "cost", "told"),
     [(3, None, 0.5, 0.2), (2, None, None, 0.2), (2, "1/2", 0.5, 0.2), (0, "auto", 0.5, None)],
 )
 async def test_money_is_known_where_a_price_or_the_endpoint_tells_it(
-    store: Store, told_calls: int, price: str | None, cost: float | None, told: float | None
+    store: Store, vendor_calls: int, price: str | None, cost: float | None, told: float | None
 ) -> None:
     """Of every call; what endpoints told is in the result as they told it."""
     spent = LedgerUsage(
         calls=3,
         picodollars=5 * 10**11,
-        told_calls=told_calls,
-        told_picodollars=2 * 10**11 if told_calls else 0,
+        vendor_calls=vendor_calls,
+        vendor_picodollars=2 * 10**11 if vendor_calls else 0,
         cached_tokens=7,
         reasoning_tokens=8,
     )

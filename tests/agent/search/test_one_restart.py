@@ -20,7 +20,7 @@ from promptclimb.agent.events import (
     TemplateRefused,
     TemplateScored,
 )
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.methods.base import Ask, Consult, Feedback, Propose, SearchMethod, Steps, View
 from promptclimb.agent.position import INITIAL, LLM, Position, derived
 from promptclimb.agent.search import restart as module

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
+from benchmarks.peers.door import Reply
 from promptclimb import SearchConfig
 from promptclimb.agent.events import unheard
-from promptclimb.agent.llm.endpoint import Reply
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
-from promptclimb.agent.llm.usage import NO_BILL
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.record import RestartRecord
 from promptclimb.agent.search.restart import Restart

@@ -12,7 +12,7 @@ import pytest
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import InterruptedRunError, StoreMismatchError
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
 from promptclimb.agent.results.run_dir import REPORT, RESULT, STOPPED
 from promptclimb.agent.results.run_state import state_of
 from promptclimb.agent.search.api import resume, search

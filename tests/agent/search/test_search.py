@@ -24,17 +24,17 @@ from promptclimb.agent.errors import (
     StoreExistsError,
     StoreMismatchError,
     TransientChatError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
 from promptclimb.agent.events import Event, TemplateScored
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.results.run_dir import stored_config
 from promptclimb.agent.search.api import resume, search
 from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW
 from promptclimb.agent.search.run import SearchRun
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
-from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.errors import UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash, text_for
@@ -524,7 +524,7 @@ class Nothing:
 
     async def chat(self, request: ChatRequest) -> ChatAnswer:
         if not self._text:
-            raise UselessAnswerError("it is empty", reason="no_content", usage=TokenUsage(10, 1))
+            raise UnusableAnswerError("it is empty", reason="no_content", usage=TokenUsage(10, 1))
         return ChatAnswer(text=self._text)
 
 

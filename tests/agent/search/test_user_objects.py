@@ -19,13 +19,13 @@ from promptclimb.agent.errors import (
     FatalChatError,
     StoreMismatchError,
     TransientChatError,
-    UselessAnswerError,
+    UnusableAnswerError,
 )
-from promptclimb.agent.llm.types import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.rates import TokenUsage
 from promptclimb.agent.search.inputs import known_identity
 from promptclimb.agent.search.user_objects import UserChat, check_user_objects, name_of, names_of
 from promptclimb.agent.store import Store
-from promptclimb.agent.token_usage import TokenUsage
 from promptclimb.evaluator.errors import ConfigError, UsageError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.fakes.chat_by_hash import ChatByHash
@@ -94,7 +94,7 @@ async def test_an_answer_that_is_no_text_is_said_to_be_none(answer: object) -> N
     ["- a {}", 3, ChatAnswer(text=None), ChatAnswer(text="x", prompt_tokens=-5),
      ChatAnswer(text="x", completion_tokens=float("nan")),  # type: ignore[arg-type]
      ChatAnswer(text="x", billed=TokenUsage(5, 5, cached_tokens=6)),
-     ChatAnswer(text="x", billed=TokenUsage(5, 5, told_picodollars=-1))],
+     ChatAnswer(text="x", billed=TokenUsage(5, 5, vendor_picodollars=-1))],
 )  # fmt: skip
 async def test_a_client_of_ones_own_is_held_to_its_protocol(answer: object) -> None:
     """Tokens below zero would undo a limit."""
@@ -127,7 +127,7 @@ async def test_nothing_for_an_answer_is_asked_for_again() -> None:
         def chat(self, messages: object) -> None:
             return None
 
-    with pytest.raises(UselessAnswerError, match=r"Silent\.chat answered with nothing"):
+    with pytest.raises(UnusableAnswerError, match=r"Silent\.chat answered with nothing"):
         await UserChat(Silent()).chat(REQUEST)
 
 
