@@ -41,9 +41,9 @@ from ..stop import Stop
 from ..store import Store
 from ..store.shared import check_cache
 from .choice import choose
-from .content_check import CONTENT
 from .event_loop import entered, short_collections, to_the_end
 from .inputs import (
+    CONTENT,
     LLM_CONTENT,
     check_places,
     growth,
