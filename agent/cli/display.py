@@ -69,7 +69,7 @@ BAR_WIDTH = 24
 BLOCKS, BLOCKS_WIDTH = "▁▂▃▄▅▆▇█", 30
 MOST_REASONS = 5
 """Most reasons for a skipped round that get a line of their own."""
-RETRIES = {"rate_limited": "rate limit", "transient": "temporary failure", "useless": "unusable answer"}
+RETRIES = {"rate_limited": "rate limit", "transient": "temporary failure", "unusable": "unusable answer"}
 """Reasons of a retry in words."""
 _MOST_TEMPLATES = 2
 _LONGEST_REASON = 100
@@ -278,7 +278,7 @@ class SearchProgress:
             parts.append(counted(used.failed_calls, "failed attempt"))
         parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
         more = [f"{used.cached_tokens:,} cached"] if used.cached_tokens else []
-        more += [f"at most {used.doubtful_tokens:,} more"] if used.doubtful_tokens else []
+        more += [f"at most {used.estimated_tokens:,} more"] if used.estimated_tokens else []
         if more:
             parts[-1] += f" ({', '.join(more)})"
         if used.cost_usd:

@@ -167,7 +167,7 @@ class Budget:
             cache_written_tokens=spent.cache_written_tokens,
             reasoning_tokens=spent.reasoning_tokens,
             cost_usd=spent.cost_usd,
-            doubtful_tokens=spent.estimated_tokens,
+            estimated_tokens=spent.estimated_tokens,
             left={name: value for name, value in left.items() if value is not None},
         )
 

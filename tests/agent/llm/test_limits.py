@@ -72,7 +72,7 @@ async def test_the_event_has_every_figure_and_the_limits_that_were_set() -> None
     shown = {name: value for name, value in USED.items() if hasattr(event, name)}
     assert {name: getattr(event, name) for name in shown} == shown
     assert shown.keys() >= {"calls", "failed_calls", "retries", "prompt_tokens", "completion_tokens"}
-    assert (event.cost_usd, event.doubtful_tokens) == (5e-6, 11)
+    assert (event.cost_usd, event.estimated_tokens) == (5e-6, 11)
     assert event.left == {"calls": 2, "minutes": 1.5}
 
 
