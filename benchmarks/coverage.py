@@ -5,8 +5,8 @@ two templates decide differently (0.5 to 30 % on each side): the lowest, the mea
 95 %, and the mean width in points. Newcombe's also needs how many other images are right: half of them.
 
 ``searches``: repeated searches of a fixed pool. Each draws its few-shot images, its 80 templates of the
-built-in 308 (the first 40 are its initial pool) and its test images; chooses by the program's rule; and makes
-the program's gain. The truth is the accuracy on all fresh test pictures, from which the test images are
+built-in 308 (the first 40 are its starting ones) and its test images; chooses by the program's rule; and
+makes the program's gain. The truth is the accuracy on all fresh test pictures, from which the test images are
 drawn: by chance, or as many of each class. ``holds`` is the share of intervals that hold it, ``better`` and
 ``worse`` the shares of verdicts that claim so.
 
