@@ -182,7 +182,7 @@ class Pictures:
 
 
 def shifted(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the pictures moved by up to ``SHIFT`` pixels each way, edges repeated."""
+    """Return the pictures moved by up to ``SHIFT`` pixels each way, edges repeated: no caption says so."""
     padded = np.pad(pixels, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
     moves = rng.integers(0, 2 * SHIFT + 1, (len(pixels), 2))
     side = pixels.shape[1]

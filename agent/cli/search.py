@@ -17,9 +17,9 @@ from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.headers import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..search.allowance import LIMITS
 from ..search.run import SearchRun
 from ..stop import Stop
+from ..study.runs import LIMITS
 from . import exit_codes
 from .display import Display, print_result
 from .interrupts import run_interruptible
@@ -69,9 +69,9 @@ def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
-        from .dry_run import print_plan
+        from .dry_run import dry_run_search
 
-        return print_plan(config, as_json=arguments.as_json)
+        return dry_run_search(config, as_json=arguments.as_json)
     return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
 
 
@@ -211,7 +211,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and model, print what the search would use at most and typically, and pay nothing",
+        help="open data and model, print the most that the search takes, and pay nothing",
     )
     add_live(parser)
     add_json(parser)

@@ -108,7 +108,6 @@ def _lines(state: RunState) -> list[str]:
 
 
 def _train(state: RunState) -> str:
-    """Return the training score, in percent where it may be an accuracy."""
     if state.train is None:
         return ""
     return score_text(state.train, percent=are_shares([state.train]), unit="%")

@@ -892,7 +892,8 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     assert call("status") == 0
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     suite = Path("runs/suite")
-    assert listed == {"runs/own", *(str(suite / f"one-random-seed{seed}") for seed in (1, 2))}
+    scorer = "tests.fakes.black_box-opened"
+    assert listed == {"runs/own", *(str(suite / f"seed{seed}-{scorer}-one-random") for seed in (1, 2))}
     way_on = "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, resumes it"
     for summed in (True, False):
         for command in (("report",), ("resume",), ("export", "--format", "csv")):
@@ -912,7 +913,7 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     )
     assert call("report", suite) == 2
     err = only_line(capsys.readouterr().err)
-    assert err.endswith(f"or name one of them: {suite}/one-random-seed2, {suite}/one-random-seed1")
+    assert err.endswith(f": {suite}/seed2-{scorer}-one-random, {suite}/seed1-{scorer}-one-random")
 
 
 def test_status_shows_accuracies_in_percent_and_money_in_dollars(

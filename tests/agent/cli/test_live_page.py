@@ -218,4 +218,4 @@ async def test_a_port_in_use_is_said() -> None:
 def test_what_is_no_port_is_said(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2."""
     assert main(["search", f"--live={port}"]) == 2
-    assert "is no port" in capsys.readouterr().err
+    assert "is not a port" in capsys.readouterr().err

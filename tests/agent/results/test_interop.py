@@ -1,0 +1,189 @@
+"""The exported files in the hands of the tools that they are for: open_clip and CLIP_benchmark."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torchvision.datasets import ImageFolder
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.results.exports import export
+from promptclimb.agent.results.result import SearchResult, Sizes
+from promptclimb.agent.results.run_dir import read_result, write_result
+from promptclimb.agent.search.api import search_sync
+from tests.agent.results.test_exports import with_templates
+from tests.fakes.tiny_clip import local_dir
+from tests.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+TEMPLATES = ("a photo of a {}.", "{} from above, {} all over", "{}")
+CLASSES = {"coarse_noise": 4, "fine noise": 16, "{flat} 100%": 1}
+
+
+def draw(folder: Path) -> None:
+    """Noise of three grains, 12 train, 4 val and 40 test images a class."""
+    rng = np.random.default_rng(7)
+    for name, grains in CLASSES.items():
+        for part, count in (("train", 12), ("val", 4), ("test", 40)):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (grains, grains, 3), dtype=np.uint8)
+                image = Image.fromarray(pixels).resize((48, 40), Image.Resampling.NEAREST)
+                image.save(folder / part / name / f"{number:02d}.png")
+
+
+class Home:
+    """A finished run, its data and its model as open_clip alone loads it."""
+
+    def __init__(self, folder: Path) -> None:
+        draw(folder / "photos")
+        local_dir(folder / "my-clip")
+        self.data, self.run, self.name = folder / "photos", folder / "run", f"local-dir:{folder / 'my-clip'}"
+        config = SearchConfig(
+            data=str(self.data), model=self.name, pretrained="own", method="random", shots=4, restarts=1,
+            rounds=2, initial=4, run_dir=self.run, device="cpu",
+        )  # fmt: skip
+        search_sync(config)
+        self.model, _, self.preprocess = open_clip.create_model_and_transforms(self.name)
+        self.model.eval()
+        self.tokenizer = open_clip.get_tokenizer(self.name)
+        self.images = ImageFolder(str(self.data / "test"), self.preprocess)
+        self.result = self._with_slots()
+
+    def _with_slots(self) -> SearchResult:
+        """The run's result with templates of one and of two slots, scored as the run would have."""
+        from promptclimb.agent.results.run_dir import stored_config
+        from promptclimb.evaluator.open import open_evaluator
+
+        result = with_templates(read_result(self.run), *TEMPLATES)
+        evaluator = open_evaluator(stored_config(self.run))
+        (scores,) = evaluator.examine([TEMPLATES])
+        together = {"train": scores.train, "val": scores.val, "test": scores.test}
+        document = result.to_json()
+        document["ensemble"].update(together)
+        changed = SearchResult.from_json(document)
+        write_result(self.run, changed)
+        return changed
+
+    def loader(self) -> torch.utils.data.DataLoader[Any]:
+        """The test images in batches."""
+        return torch.utils.data.DataLoader(self.images, batch_size=16)
+
+    def accuracy(self, weights: torch.Tensor) -> float:
+        """Accuracy on the test images by [dimensions, classes]."""
+        hits = 0
+        with torch.inference_mode():
+            for images, labels in self.loader():
+                features = self.model.encode_image(images, normalize=True)
+                hits += int(((features @ weights).argmax(dim=1) == labels).sum())
+        return hits / len(self.images)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """One run for all formats."""
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+def names(home: Home) -> list[str]:
+    return [name.replace("_", " ") for name in home.images.classes]
+
+
+def test_a_whole_search_runs_on_this_folder_and_model(home: Home) -> None:
+    """The run that everything here is exported from has found something and scored it on test."""
+    result = home.result
+    assert result.dataset.sizes == Sizes(train=12, val=12, test=120)
+    assert result.best.test is not None
+
+
+def test_open_clip_builds_the_same_classifier(home: Home) -> None:
+    """From the exported templates: the exported matrix, and the accuracy of the result to the last image."""
+    templates = json.loads(export(home.run, "open-clip").read_text("utf-8"))
+    weights = open_clip.build_zero_shot_classifier(home.model, home.tokenizer, names(home), templates)
+    assert home.accuracy(weights) == home.result.ensemble.test
+    with safe_open(export(home.run, "safetensors"), framework="pt") as file:
+        rows, metadata = file.get_tensor("classifier"), file.metadata()
+    torch.testing.assert_close(rows, weights.T, atol=1e-5, rtol=0)
+    assert json.loads(metadata["classes"]) == names(home)
+    assert json.loads(metadata["templates"]) == list(TEMPLATES)
+    assert metadata["model"] == home.name
+    assert metadata["fingerprint"]
+    assert home.accuracy(rows.T) == home.result.ensemble.test
+
+
+def benchmark(home: Home, loader: Any, templates: Any) -> float:
+    """The accuracy of CLIP_benchmark's decisions; its own sum of them does not run under numpy 2.4."""
+    zero_shot = pytest.importorskip("clip_benchmark.metrics.zeroshot_classification")
+    weights = zero_shot.zero_shot_classifier(
+        home.model, home.tokenizer, names(home), templates, "cpu", amp=False
+    )
+    logits, labels = zero_shot.run_classification(home.model, weights, loader, "cpu", amp=False)
+    assert len(labels) == len(home.images)
+    return int((logits.argmax(dim=1) == labels).sum()) / len(labels)
+
+
+@pytest.mark.parametrize("form", ["clip-benchmark", "cupl"])
+def test_clip_benchmark_gets_our_accuracy(home: Home, form: str) -> None:
+    """To the last image, from its list of templates and from prompts by class."""
+    templates = json.loads(export(home.run, form).read_text("utf-8"))
+    assert benchmark(home, home.loader(), templates) == home.result.ensemble.test
+
+
+# webdataset warns of its own defaults, and leaves the shard open.
+@pytest.mark.filterwarnings("ignore:WebDataset", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_clip_benchmark_reads_the_custom_template_file(home: Home, tmp_path: Path) -> None:
+    """Through its own builder of data sets, over a shard that is made of the same images."""
+    builder = pytest.importorskip("clip_benchmark.datasets.builder")
+    pytest.importorskip("webdataset")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "nshards.txt").write_text("1")
+    with tarfile.open(tmp_path / "test" / "0.tar", "w") as tar:
+        for number, (path, label) in enumerate(home.images.samples):
+            (tmp_path / "label").write_text(str(label))
+            tar.add(path, f"{number:04d}.png")
+            tar.add(tmp_path / "label", f"{number:04d}.cls")
+    (tmp_path / "classnames.txt").write_text("\n".join(names(home)), "utf-8")
+    (tmp_path / "zeroshot_classification_templates.txt").write_text("nothing of the {c} kind", "utf-8")
+    found = builder.build_dataset(
+        f"wds/{home.result.dataset.name}",
+        root=str(tmp_path),
+        transform=home.preprocess,
+        custom_template_file=str(export(home.run, "clip-benchmark-custom")),
+    )
+    assert len(found.templates) == len(TEMPLATES)
+    loader = torch.utils.data.DataLoader(found.batched(16), batch_size=None)
+    assert benchmark(home, loader, found.templates) == home.result.ensemble.test
+
+
+def test_the_code_of_the_documentation_runs(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every piece of docs/exports.md, one after the other, gets the accuracy of the run."""
+    pytest.importorskip("clip_benchmark")
+    monkeypatch.chdir(home.data.parent)
+    pieces = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "exports.md").read_text("utf-8"), re.DOTALL)
+    assert len(pieces) == 4
+    names: dict[str, Any] = {}
+    for piece in pieces:
+        names.pop("accuracy", None)
+        exec(compile(piece, "docs/exports.md", "exec"), names)
+        assert names["accuracy"] == pytest.approx(home.result.ensemble.test, abs=1e-12)
+
+
+def test_coops_zero_shot_line_gives_the_best_template(home: Home) -> None:
+    """CUSTOM_TEMPLATES[name].format(class name), as its zero-shot trainer fills it."""
+    document = json.loads(export(home.run, "coop").read_text("utf-8"))
+    template = document["CUSTOM_TEMPLATES"][home.result.dataset.name]
+    assert [template.format(name) for name in names(home)] == [
+        home.result.best.template.replace("{}", name) for name in names(home)
+    ]
