@@ -30,6 +30,8 @@ from .user_objects import name_of
 
 LLM_CONTENT = "llm_content"
 """Key of an identity: the content of a local model's file, where it is the user's own."""
+CONTENT = "content"
+"""Key of a store's manifest: hashes of data and weights, by name."""
 FALLBACK = "llm_fallback"
 """The note of a run in which a method replaces the local LLM."""
 GROWS = tuple(name for name, option in OPTIONS.items() if option.resumable == "more")

@@ -48,8 +48,8 @@ CANCELLED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restarts:
-    """An open run: everything that its restarts work with.
+class OpenRun:
+    """Everything that the restarts of a run work with.
 
     Attributes:
         endpoints: Answer requests; none if every answer is on disk.
@@ -69,7 +69,7 @@ class Restarts:
     stop: Stop
     emit: Listener
 
-    async def run(self) -> Searched:
+    async def restart_all(self) -> Searched:
         """Run all restarts to their ends, or to what ends them early.
 
         Raises:
