@@ -119,7 +119,7 @@ def test_the_folder_of_a_study_is_known_as_that_of_a_file(capsys: pytest.Capture
     Path("my study/suite.json").write_text(json.dumps(no_test))
     assert main(["status", "my study"]) == 0
     assert capsys.readouterr().err == "my study is a suite's folder, with 4 searches, all finished\n"
-    way_on = "the command that began it, python run_agent.py suite FILE.toml --suite-dir 'my study', goes on"
+    way_on = "the command that began it, python run_agent.py suite FILE.toml --suite-dir 'my study', resumes"
     for left in ('{"left_out": [{}]}', "[1]", "{", None):
         Path("my study/suite.json").unlink() if left is None else Path("my study/suite.json").write_text(left)
         assert main(["status", "my study"]) == 0
@@ -305,7 +305,7 @@ def test_a_dry_run_says_what_the_suite_itself_would_be_refused_for(
 
 def test_limits_that_bound_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody is asked; by a file, and by the options of a suite and of a search."""
-    said = "note: --max-calls and --max-cost bound what an LLM takes, and none is asked\n"
+    said = "note: --max-calls and --max-cost limit LLM usage, and no LLM is asked\n"
     assert main(["suite", write(budget={"max_cost": 1.0, "max_calls": 3}), "--dry-run"]) == 0
     assert capsys.readouterr().err.count(said) == 1
     options = ["--max-cost=1", "--max-calls=3", "--evaluator", FACTORY, "--dry-run"]
