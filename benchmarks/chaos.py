@@ -80,7 +80,7 @@ SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": sign
            "cancel": signal.SIGUSR1}  # fmt: skip
 # SIGTERM that comes before the search has taken it over ends the process by its own number.
 ENDS = {"kill": (-9,), "interrupt": (130,), "terminate": (143, -15), "cancel": (CANCELLED,), "full": (1, 2)}
-IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.session", "openai", "aiohttp", "httpx2")
+IMPORTED = ("promptclimb.agent.cli.search", "promptclimb.agent.search.run", "openai", "aiohttp", "httpx2")
 REAL_IMPORTED = ("torch", "torchvision", "open_clip", "promptclimb.evaluator.clip.open_clip_evaluator")
 DISK_BYTES = 24 * 2**20
 OF_THE_SESSION = ("usage", "budget", "wall_s", "started", "llm", "test_opened")

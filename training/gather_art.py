@@ -260,7 +260,7 @@ def main() -> int:
     """Gather the art, or ship it; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m training.gather_art",
-        description="Gather the pico world's art.",
+        description="Gather the art of the bundled sets.",
     )
     parser.add_argument(
         "--ship", action="store_true", help="write the art of the bundled sets into evaluator/pico/assets"

@@ -1,6 +1,6 @@
 """How much the words of a template matter to the bundled models: ``python -m training.measure``.
 
-For each bundled set, and for real scanned digits: the plain template, the best, median and worst of a fixed
+For each bundled set, and for real scanned digits: the default template, the best, median and worst of a fixed
 list, words that match the pictures against words that contradict them, how well few training pictures rank
 the templates, and what the template that they pick gains on the test pictures.
 """

@@ -1,40 +1,56 @@
-"""``search --dry-run``: what a search takes at most, and what is to be expected of it."""
+"""``--dry-run`` of ``search`` and ``suite``: open data and model, and print what would be taken at most."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ...evaluator.counts import counted
 from ...evaluator.errors import UsageError
+from ...evaluator.open import opened_before
+from ...evaluator.scoring import EvaluatorInfo
+from ...evaluator.threads import in_thread
 from ..config.schema import SearchConfig
+from ..config.sources import flag_of
+from ..events import Bus, Noted
 from ..events.trackers.known import check_trackers
 from ..llm.endpoints import check_endpoints
+from ..llm.pool import MORE_TOKENS
+from ..search.inputs import ready_evaluator
+from ..stop import Stop
+from ..study.estimate import Estimate, estimate, estimate_of_all
+from ..study.grid import Cell
+from ..study.preflight import check_cells, check_llms
+from ..study.runs import LIMITS, SharedLimits
+from ..study.study import white_box_label
 from ..text import printable
-from .expected import expected, usually
-from .output import json_alone, print_json, print_text, say_refused
-from .plan import plan, print_bounds, shape
-from .rehearsal import Rehearsed, rehearse
+from .display import Display
+from .interrupts import run_interruptible
+from .output import aligned, console, json_alone, print_json, print_text, say, say_refused
+
+_BOUNDS = {"calls": "requests", "tokens": "tokens", "cost_usd": "dollars", "evaluations": "templates scored"}
+_PLACE = ("method", "llm", "model", "shots")
 
 
-def print_plan(config: SearchConfig, *, as_json: bool) -> int:
-    """Open what the search would open, and print what it takes at most and as a rule.
+def dry_run_search(config: SearchConfig, *, as_json: bool) -> int:
+    """Open what a search would open, and print split, model, limits and the most that it takes.
 
-    An LLM or a tracker that cannot be used is told at the end: what is printed holds without them.
+    An LLM or a tracker that cannot be used is reported at the end: the bound holds without them.
 
     Raises:
-        UsageError: The initial templates, the data, the model or the black box cannot be used.
+        UsageError: The starting templates, the data, the model or the scorer cannot be used.
     """
-    plan(config)  # what is wrong with the initial templates is told before anything is opened
+    estimate(config)  # finds mistakes in the starting templates before anything is opened
     with json_alone(as_json):
-        found = rehearse(config)
-    config = config.as_opened(found.info)
-    bounds = plan(config)
-    usual = expected(config, bounds, found)
+        info = _opened(config)
+    config = config.as_opened(info)
+    bound = estimate(config, info.class_names)
     if as_json:
-        print_json({**bounds, "expected": usual})
+        print_json(bound)
     else:
-        _print(config, found, bounds, usual)
+        print_text(f"{_split(info)}\n\n{_shape(config)}\n{_bound_text(config, bound)}")
     try:
         check_trackers(config.track)
         check_endpoints(config, os.environ)
@@ -43,12 +59,164 @@ def print_plan(config: SearchConfig, *, as_json: bool) -> int:
     return 0
 
 
-def _print(
-    config: SearchConfig, found: Rehearsed, bounds: Mapping[str, Any], usual: Mapping[str, Any]
-) -> None:
-    sizes = ", ".join(f"{size:,} {split}" for split, size in found.info.sizes.items() if size)
-    model = f"{found.info.model} ({found.info.pretrained})" if found.info.pretrained else found.info.model
-    line = f"{found.info.dataset} with {model}: {sizes + ' images' if sizes else 'no images known'}"
-    print_text(f"{printable(line)}\n")
-    print_bounds(shape(config), bounds, as_json=False)
-    print_text(usually(bounds, usual))
+def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_json: bool) -> int:
+    """Open what a study would open, and print the most that it takes, by group and within its limits.
+
+    If something cannot be opened, the bound is printed without it: it assumes long class names then.
+
+    Args:
+        cells: Every run.
+        folder: The study's folder.
+        file: The suite file, for messages; None where the study comes from options.
+        as_json: Whether to print one JSON document.
+
+    Raises:
+        UsageError: Templates or wordings of a run, data, a model or a folder cannot be used.
+    """
+    places: dict[str, EvaluatorInfo] = {}
+    try:
+        waiting = check_cells(cells, file, say)
+        with json_alone(as_json):
+            places = _open_all([one.config for one in cells])
+    except UsageError:
+        if not as_json:
+            _print_study(cells, {})
+        raise
+    if as_json:
+        bounds, groups = _bounds(cells, places)
+        print_json({**bounds, "runs": len(cells), "groups": groups})
+    else:
+        print_text("".join(f"{_split(info)}\n" for info in places.values()) + "\n")
+        _print_study(cells, places)
+    try:
+        check_llms([one.config for one in waiting], SharedLimits(folder))
+    except UsageError as error:
+        say_refused(str(error), "suite")
+    return 0
+
+
+def _opened(config: SearchConfig) -> EvaluatorInfo:
+    """Open data and model; what was opened before and has not changed is not opened again."""
+
+    async def run(stop: Stop) -> EvaluatorInfo:
+        with Display(console()) as display, stop.watching():
+            emit, lines = Bus(display), list[str]()
+            known = await in_thread(lambda: opened_before(config, report=lines.append))
+            for line in lines:
+                emit(Noted(text=line))
+            return known.info if known is not None else (await ready_evaluator(config, None, emit)).info
+
+    return run_interruptible(run)
+
+
+def _open_all(configs: Sequence[SearchConfig]) -> dict[str, EvaluatorInfo]:
+    """Open each data set with each model once, as its largest sample."""
+    largest: dict[str, SearchConfig] = {}
+    for config in configs:
+        known = largest.setdefault(_place(config), config)
+        if (config.shots or 0) > (known.shots or 0):
+            largest[_place(config)] = config
+    found = {}
+    for number, (place, config) in enumerate(largest.items(), start=1):
+        what = printable(f"{config.data} with {config.evaluator or config.model}")
+        say(f"[{number}/{len(largest)}] opening {what}")
+        found[place] = _opened(config)
+    return found
+
+
+def _place(config: SearchConfig) -> str:
+    return config.bare().model_dump_json(exclude={"seed", "shots"})
+
+
+def _bounds(
+    cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]
+) -> tuple[Estimate, list[dict[str, Any]]]:
+    """Return the bound of all searches within the limits, and that of each group of runs."""
+    known: dict[tuple[str, str], Estimate] = {}
+
+    def bound_of(config: SearchConfig) -> Estimate:
+        place = _place(config)
+        info = places.get(place)
+        key = (place if info else "", config.model_dump_json(exclude={"data", "seed", "shots", "run_dir"}))
+        if key not in known:
+            known[key] = (
+                estimate(config) if info is None else estimate(config.as_opened(info), info.class_names)
+            )
+        return known[key]
+
+    searches = [one.config for one in cells if one.white_box is None]
+    total = estimate_of_all(searches, [bound_of(config) for config in searches]) if searches else {}
+    groups: dict[tuple[object, ...], list[Cell]] = {}
+    for one in cells:
+        groups.setdefault(tuple(getattr(one, name) for name in _PLACE), []).append(one)
+    rows = []
+    for group in groups.values():
+        row = {name: getattr(group[0], name) for name in _PLACE}
+        row |= {"runs": len(group), "white_box": group[0].white_box is not None}
+        each = [bound_of(one.config) for one in group if one.white_box is None]
+        for name in _BOUNDS:
+            values = [one[name] for one in each]
+            row[name] = (
+                None if None in values else round(sum(values), 6) if name == "cost_usd" else sum(values)
+            )
+        rows.append(row)
+    return total, rows
+
+
+def _print_study(cells: Sequence[Cell], places: Mapping[str, EvaluatorInfo]) -> None:
+    bounds, groups = _bounds(cells, places)
+    lines: list[Sequence[str]] = [(*_PLACE, "runs", *_BOUNDS.values())]
+    for row in groups:
+        name = white_box_label(row["method"]) if row["white_box"] else row["method"]
+        values = (row[key] for key in (*_PLACE[1:], "runs", "calls", "tokens"))
+        dollars = "unknown" if row["cost_usd"] is None else f"${row['cost_usd']:,.2f}"
+        lines.append((name, *map(_cell, values), dollars, _cell(row["evaluations"])))
+    shapes = {_shape(one.config) for one in cells if one.white_box is None}
+    text = f"at most, by group\n{aligned(lines)}\n" + (
+        f"each search: {shapes.pop()}\n" if len(shapes) == 1 else ""
+    )
+    if bounds:
+        limited = next(one.config for one in cells if one.white_box is None)
+        text += f"all {counted(len(cells), 'run')}, within the limits\n{_bound_text(limited, bounds)}"
+    print_text(text)
+
+
+def _cell(value: str | int | None) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else value
+
+
+def _split(info: EvaluatorInfo) -> str:
+    sizes = ", ".join(f"{size:,} {split}" for split, size in info.sizes.items() if size)
+    model = f"{info.model} ({info.pretrained})" if info.pretrained else info.model
+    return printable(
+        f"{info.dataset} with {model}: {sizes + ' images' if sizes else 'number of images unknown'}"
+    )
+
+
+def _shape(config: SearchConfig) -> str:
+    return " x ".join(
+        counted(getattr(config, f"{name}s"), name) for name in ("restart", "conversation", "round")
+    )
+
+
+def _bound_text(config: SearchConfig, bound: Estimate) -> str:
+    asks = bool(bound["calls"])
+    lines = [f"at most {bound['searches']:,} searches"] if "searches" in bound else []
+    if asks:
+        lines += [f"at most {bound['calls']:,} requests", f"at most {bound['tokens']:,} tokens"]
+        cost = bound["cost_usd"]
+        lines.append("dollars unknown: give --price" if cost is None else f"at most ${cost:.4f}")
+    lines.append(f"at most {bound['evaluations']:,} templates scored")
+    if bound["minutes"] is not None:
+        lines.append(f"{bound['minutes']:,.1f} minutes for that at the given limits")
+    limits = [
+        f"{flag_of(name)} {getattr(config, name):g}" for name in LIMITS if getattr(config, name) is not None
+    ]
+    lines.append(f"limits: {', '.join(limits) or 'none'}")
+    if asks:
+        lines += [
+            "This is an upper bound: every request and answer is taken to be the longest possible "
+            f"(answers: {MORE_TOKENS} times --answer-tokens, as asked for when thinking uses them up).",
+            "Failed attempts that the endpoint bills come on top; only the limits bound them.",
+        ]
+    return "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ from .output import program, resume_command, short_path
 DONE = "finished"
 MOST_NAMED = 5
 """Runs of a folder that a message names."""
-_OF_A_FILE = re.compile(r"seed\d+-\d+shot-")
+_OF_A_SUITE = re.compile(r"seed\d+-")
 
 
 def run_folder(given: str) -> Path:
@@ -91,19 +91,12 @@ def about_runs(folder: Path, runs: list[Path]) -> str:
     what = f"{shown} is a suite's folder, with {counted(len(runs), 'search', 'searches')}"
     if _is_over(folder, runs):
         return f"{what}, all finished"
-    given = "FILE.toml" if _is_of_a_file(runs) else "..."
-    command = f"{program()} suite {given} --suite-dir {shlex.quote(shown)}"
+    command = f"{program()} suite ... --suite-dir {shlex.quote(shown)}"
     return f"{what} begun: the command that began it, {command}, resumes it"
 
 
 def _is_suite(folder: Path, runs: list[Path]) -> bool:
-    named = all(run.name.rpartition("-seed")[2].isdecimal() for run in runs)
-    return (folder / SUMMARY).exists() or named or _is_of_a_file(runs)
-
-
-def _is_of_a_file(runs: list[Path]) -> bool:
-    """Return whether a suite was made by a file, whose runs have names of their own form."""
-    return all(_OF_A_FILE.match(run.name) for run in runs)
+    return (folder / SUMMARY).exists() or all(_OF_A_SUITE.match(run.name) for run in runs)
 
 
 def _is_over(folder: Path, runs: list[Path]) -> bool:
@@ -112,7 +105,7 @@ def _is_over(folder: Path, runs: list[Path]) -> bool:
         document = json.loads((folder / SUMMARY).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return False  # missing, or the user's own
-    left = document.get("left_out", document.get("stopped")) if isinstance(document, dict) else None
+    left = document.get("left_out") if isinstance(document, dict) else None
     # A finished one that was left out because its test figures are unknown would not get them.
     over = isinstance(left, list) and all(isinstance(one, dict) and one.get("status") == DONE for one in left)
     return over and all(state_of(run).state == DONE for run in runs)

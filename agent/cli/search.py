@@ -17,9 +17,9 @@ from ..errors import EndpointError, InterruptedRunError, ModelNotFoundError
 from ..events import Bus, Event, Listener, RunOpened, SearchStopped
 from ..llm.headers import is_azure
 from ..results.result import NOTHING_USABLE, SearchResult
-from ..search.allowance import LIMITS
-from ..search.session import Session
+from ..search.run import SearchRun
 from ..stop import Stop
+from ..study.runs import LIMITS
 from . import exit_codes
 from .display import Display, print_result
 from .interrupts import run_interruptible
@@ -69,9 +69,9 @@ def search(arguments: argparse.Namespace) -> int:
     """Start a new run."""
     config = config_from(arguments)
     if arguments.dry_run:
-        from .dry_run import print_plan
+        from .dry_run import dry_run_search
 
-        return print_plan(config, as_json=arguments.as_json)
+        return dry_run_search(config, as_json=arguments.as_json)
     return run_session(config, lambda found: found.start(), as_json=arguments.as_json, live=arguments.live)
 
 
@@ -153,7 +153,7 @@ def _not_kept(config: SearchConfig) -> str | None:
 
 def run_session(
     config: SearchConfig,
-    work: Callable[[Session], Awaitable[SearchResult]],
+    work: Callable[[SearchRun], Awaitable[SearchResult]],
     *,
     as_json: bool,
     live: int | None = None,
@@ -171,7 +171,7 @@ def run_session(
                 say(f"live: {page.address}")
                 listeners.append(page)
             display = stack.enter_context(Display(screen))
-            return await work(Session(config=config, emit=Bus(display, *listeners), stop=stop))
+            return await work(SearchRun(config=config, emit=Bus(display, *listeners), stop=stop))
 
     try:
         with json_alone(as_json):
@@ -211,7 +211,7 @@ def add_parser(commands: Commands, line: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="open data and model, print what the search would use at most and typically, and pay nothing",
+        help="open data and model, print the most that the search takes, and pay nothing",
     )
     add_live(parser)
     add_json(parser)

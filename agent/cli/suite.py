@@ -1,41 +1,50 @@
-"""``suite``: several searches in one command, with mean and spread."""
+"""``suite``: a study, from options or from a file, under limits over all of its runs."""
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import re
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...evaluator.errors import ConfigError
+from filelock import BaseFileLock
+
+from ...evaluator.counts import counted
+from ...evaluator.errors import ConfigError, PromptclimbError, UsageError
 from ...evaluator.settings import shown
+from ...evaluator.threads import in_thread
 from ...evaluator.user_paths import user_path
+from ...evaluator.white_box.references import REFERENCES as WHITE_BOX
 from ..config.schema import OPTIONS, SearchConfig
-from ..config.sources import flag_of, from_sources
+from ..config.sources import PREFIX, flag_of, from_environment, from_sources
+from ..errors import InterruptedRunError, StoreError, StoreLockedError
 from ..events import Bus
-from ..results.run_dir import SUMMARY, write_atomically
-from ..search.allowance import LIMITS, Allowance
-from ..search.same_content import placed
-from ..search.suite import Cell, as_it_is, check_cells, folder_name
-from ..search.suite_summary import summary
-from ..search.unfinished import INTERRUPTED, Found, Refusals, way_on
+from ..results.gain import BEST_STARTING, DEFAULT_TEMPLATE
+from ..results.result import NOTHING_USABLE, SearchResult
+from ..search.run import SearchRun
 from ..stop import Stop
-from ..store.lock import refuse_beside_another
+from ..store.lock import lock_folder, refuse_beside_another, was_locked
+from ..study.document import FILES, MARKDOWN, findings, parts, write_findings
+from ..study.grid import STAND_IN, Cell, cells_of, configs_of_file, decides, refuse_deciding
+from ..study.outcomes import RunOutcome, blocks_of, fit, outcome_of, outcomes_as_they_are
+from ..study.preflight import check_budget, check_cells, check_llms, check_size
+from ..study.runs import LIMITS, Found, Refusals, SharedLimits, Stopped, how_to_resume, run_search
+from ..study.study import Compare, Study, StudyLlm, StudyMethod, StudyModel, read_study
+from ..study.transfer import Transferred
+from ..text import printable
+from . import exit_codes
 from .display import Display
+from .interrupts import interruptible, run_interruptible
 from .options import add_config_file, add_json, add_search_options, given_settings, say_unknown_variables
-from .output import console, print_json, print_text, say, short_path
+from .output import aligned, console, json_alone, print_json, print_text, say, short_path
 from .search import say_unused
-from .suite_runs import Held, check_llms, exit_code, made, run_one, say_refused_llms, say_unfinished
-from .suite_table import summary_text
 
 if TYPE_CHECKING:
-    from .parser import Commands, Parser
+    from .parser import Commands
 
 EXAMPLES = """\
 examples:
@@ -43,131 +52,259 @@ examples:
   promptclimb suite study.toml --dry-run
 """
 MOST_SEEDS = 1000
-"""The most seeds of a suite: each is a search for every data set and method."""
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+_LISTS = {"datasets": "--data", "methods": "--methods", "seeds": "--seeds", "config_file": "--config"}
+"""Options that a suite file replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A study with its runs, checked as far as that takes no data; ``file`` is None where options made it."""
+
+    study: Study
+    cells: Sequence[Cell]
+    folder: Path
+    file: Path | None
+
+    @property
+    def title(self) -> str:
+        return self.folder.name if self.file is None else self.file.stem
 
 
 def suite(arguments: argparse.Namespace) -> int:
-    """Run all searches, one after another, and sum them up."""
+    """Run every search of a study, one after another, and write what they show together."""
     if arguments.file is not None:
-        from .study import run_study
-
-        return run_study(arguments)
-    if arguments.datasets is None:
-        raise ConfigError("say what to search on: --data A,B,..., or a suite file, FILE.toml")
-    folder = user_path("runs/suite" if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
-    cells = cells_of(arguments, folder)
-    if arguments.dry_run:
-        refuse_beside_another(folder)
-        return _print_plan(cells, folder, as_json=arguments.as_json)
-    results: list[Found] = []
-    with Held(folder, [SUMMARY]) as held:
-        waiting = check_cells(cells)
-        check_llms([cell.config for cell in waiting], Allowance(folder))
-        held.make()
-        document = made(
-            lambda stop: _run_all(cells, Allowance(folder), stop, results),
-            lambda: _summed_up(folder, cells, results),
-            lambda: _tell_what_is_there(folder, cells, results),
-            as_json=arguments.as_json,
-        )
-    show = say if arguments.as_json else print_text
-    show(f"{summary_text(document)}files: {folder}{'' if arguments.as_json else chr(10)}")
-    if (line := way_on(results)) is not None:
-        say(line)
-    if arguments.as_json:
-        print_json(document)
-    return exit_code(results)
-
-
-def _summed_up(folder: Path, cells: Sequence[Cell], results: Sequence[Found]) -> dict[str, Any]:
-    document = summary(cells, results)
-    _write(folder, document)
-    return document
-
-
-def _tell_what_is_there(folder: Path, cells: Sequence[Cell], results: Sequence[Found]) -> None:
-    """Sum up what is there when a suite ends too early, and say the way on."""
-    with suppress(OSError, ValueError):
-        left = [as_it_is(cell, INTERRUPTED) for cell in cells[len(results) :]]
-        _summed_up(folder, cells, [*results, *left])
-        say(f"what there is so far is summed up in {short_path(folder / SUMMARY)}")
-    say("everything is kept; the same command goes on from here")
-
-
-def _write(folder: Path, document: dict[str, Any]) -> None:
-    write_atomically(folder / SUMMARY, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-
-
-def _print_plan(cells: Sequence[Cell], folder: Path, *, as_json: bool) -> int:
-    from .expected import usually
-    from .plan import plan, plan_of_suite, print_bounds, shape
-    from .suite_expected import Opened
-
-    configs = [cell.config for cell in cells]
-    plans = {config.run_dir: plan(config) for config in configs}
-    bounds = plan_of_suite(configs, lambda config: plans[config.run_dir])
-    waiting = check_cells(cells)
-    calls = sum(one["calls"] for one in plans.values())
-    usual = Opened(configs, as_json=as_json).of_all(configs, bounds, calls)
-    if as_json:
-        print_json({**bounds, "expected": usual})
+        plan = _from_file(arguments)
+    elif arguments.datasets is not None:
+        plan = _from_options(arguments)
     else:
-        print_bounds(f"the whole suite, each search of {shape(configs[0])}", bounds, as_json=False)
-        print_text(usually(bounds, usual))
-    say_refused_llms([cell.config for cell in waiting], folder)
-    return 0
+        raise ConfigError("Nothing to search on. Give --data A,B,..., or a suite file, FILE.toml.")
+    say_unused([one.config for one in plan.cells if one.white_box is None])
+    folder = plan.folder
+    if arguments.dry_run:
+        from .dry_run import dry_run_study
+
+        refuse_beside_another(folder)
+        return dry_run_study(plan.cells, folder, plan.file, as_json=arguments.as_json)
+    # A new folder is made and locked only after all checks.
+    lock = _lock(folder) if was_locked(folder) else None
+    try:
+        waiting = check_cells(plan.cells, plan.file, say)
+        check_llms([one.config for one in waiting], SharedLimits(folder))
+        _make_folder(folder)
+        lock = lock or _lock(folder)
+        return _run_and_report(_RunningStudy(plan), as_json=arguments.as_json)
+    finally:
+        if lock is not None:
+            lock.release()
 
 
-async def _run_all(cells: Sequence[Cell], allowance: Allowance, stop: Stop, results: list[Found]) -> None:
-    """Add what came of every search, one after another: what is there when a signal comes can be shown."""
-    screen, refusals = console(), Refusals()
-    for number, cell in enumerate(cells, start=1):
-        say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
-        with Display(screen) as display:
-            results.append(await run_one(cell, allowance, refusals, Bus(display), stop))
-        say_unfinished(results[-1])
+def _run_and_report(running: _RunningStudy, *, as_json: bool) -> int:
+    try:
+        with json_alone(as_json):
+            run_interruptible(running.run)
+        with interruptible():
+            document, no_picture = running.write(running.outcomes)
+    except UsageError:
+        raise
+    except BaseException:
+        running.write_what_is_there()
+        raise
+    show = say if as_json else print_text
+    show(f"{_tables(document)}\nfiles: {short_path(running.plan.folder)}{'' if as_json else chr(10)}")
+    if no_picture is not None:
+        say(f"no picture: {no_picture}")
+    for note in document["notes"]:
+        say(f"note: {note}")
+    found = [one.found for one in running.outcomes if one.found is not None]
+    if (line := how_to_resume(found) or running.transfer_failed) is not None:
+        say(line)
+    if as_json:
+        print_json(document)
+    return exit_codes.FAILED if running.transfer_failed else _exit_code(found)
 
 
-def cells_of(arguments: argparse.Namespace, folder: Path) -> list[Cell]:
-    """Return every search of the suite, its config checked before the first one begins.
+class _RunningStudy:
+    """A study at work.
 
-    Args:
-        arguments: What was parsed.
-        folder: The suite's folder.
-
-    Raises:
-        ConfigError: A list or a setting is wrong.
+    Attributes:
+        plan: The study with its runs.
+        outcomes: Of the runs made so far.
+        transfer_failed: Why not everything could be scored on other models; None where it could.
     """
-    datasets = data_sets_of(arguments.datasets)
-    methods = _listed("guided" if arguments.methods is None else arguments.methods, "--methods")
+
+    def __init__(self, plan: _Plan) -> None:
+        self.plan = plan
+        self.outcomes: list[RunOutcome] = []
+        self.transfer_failed: str | None = None
+        self._transferred = Transferred(plan.folder)
+        self._shared, self._refusals = SharedLimits(plan.folder), Refusals()
+
+    async def run(self, stop: Stop) -> None:
+        """Make every run, one after another, then score what was found on other models.
+
+        Raises:
+            PromptclimbError: A signal, or an error that concerns more than one run.
+        """
+        cells = self.plan.cells
+        for number, cell in enumerate(cells, start=1):
+            say(f"[{number}/{len(cells)}] {cell.run_dir.name}")
+            self.outcomes.append(outcome := await self._run(cell, stop))
+            if outcome.found is not None and not isinstance(outcome.found, SearchResult):
+                say(f"{outcome.status}: {outcome.reason}")
+        if not self.plan.study.transfer:
+            return
+        blocks = blocks_of(self.outcomes)
+        try:
+            with stop.watching():
+                await in_thread(lambda: self._transferred.complete(self.plan.study, blocks, say))
+        except InterruptedRunError:
+            raise
+        except PromptclimbError as error:
+            self.transfer_failed = f"not everything was scored on other models: {error}"
+
+    async def _run(self, cell: Cell, stop: Stop) -> RunOutcome:
+        if cell.white_box is not None:
+            return await fit(cell, stop)
+        with Display(console()) as display:
+
+            def opened(config: SearchConfig) -> SearchRun:
+                curve = self.plan.study.curve
+                return SearchRun(config=config, emit=Bus(display), stop=stop.part(), curve=curve)
+
+            return outcome_of(cell, await run_search(cell, self._shared, self._refusals, opened))
+
+    def write(self, outcomes: Sequence[RunOutcome]) -> tuple[dict[str, Any], str | None]:
+        """Write the study's files; return its document, and why there is no picture."""
+        document = findings(self.plan.study, outcomes, self._transferred, self.plan.title)
+        return document, write_findings(self.plan.folder, document, outcomes)
+
+    def write_what_is_there(self) -> None:
+        """Write the tables of the finished runs when a study ends too early; nothing is scored or fitted."""
+        say("Writing tables of the finished runs. Press Ctrl-C again to quit now.")
+        try:
+            rest = outcomes_as_they_are(self.plan.cells[len(self.outcomes) :])
+            outcomes = [*self.outcomes, *rest]
+            self.write(outcomes)
+        except (OSError, PromptclimbError) as error:
+            say(f"no tables: {error}")
+        else:
+            counts, of = sum(one.counts for one in outcomes), counted(len(outcomes), "run")
+            say(f"tables of {counts:,} finished of {of}: {short_path(self.plan.folder / MARKDOWN)}")
+        say("Everything is kept. Run the same command again to resume.")
+
+
+def _tables(document: Mapping[str, Any]) -> str:
+    """Return every table for the terminal."""
+    pages = []
+    for heading, explained, lines in parts(document):
+        pages += [printable(heading), explained, aligned(lines)]
+    counts = sum(one["counts"] for one in document["runs"])
+    return "\n".join([*pages, f"{counts} of {counted(len(document['runs']), 'run')} finished and counted"])
+
+
+def _exit_code(found: Sequence[Found]) -> int:
+    """Return FAILED if a run failed; NOTHING_USABLE if no LLM that answered gave anything usable."""
+    if any(isinstance(one, Stopped) for one in found):
+        return exit_codes.FAILED
+    asked = [one for one in found if isinstance(one, SearchResult) and one.llm.model is not None]
+    answered = [one for one in asked if one.usage.calls or one.usage.replayed]
+    unusable = bool(answered) and all(NOTHING_USABLE in one.notes for one in answered)
+    return exit_codes.NOTHING_USABLE if unusable else exit_codes.FINISHED
+
+
+def _lock(folder: Path) -> BaseFileLock:
+    try:
+        return lock_folder(folder)
+    except StoreLockedError:
+        raise
+    except StoreError as error:
+        raise ConfigError(f"--suite-dir {error}; choose another folder") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--suite-dir {folder} cannot be made ({error.strerror or error}); choose another folder"
+        ) from error
+    for name in FILES:
+        if (folder / name).is_dir():
+            raise ConfigError(f"--suite-dir {folder}: {name} in it is a folder; choose another folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"--suite-dir {folder} is not writable; choose another folder")
+
+
+def _from_file(arguments: argparse.Namespace) -> _Plan:
+    file = Path(short_path(user_path(arguments.file, "suite FILE")))
+    for name, option in _LISTS.items():
+        if getattr(arguments, name) is not None:
+            raise ConfigError(f"{option} is given beside the suite file {file}: set it there")
+    flags = given_settings(arguments)
+    refuse_deciding(flags, file)
     say_unknown_variables()
-    cells = []
-    for data in datasets:
-        for method in methods:
-            for seed in seeds_of("1-3" if arguments.seeds is None else arguments.seeds):
-                own = {"data": data, "method": method, "seed": seed}
-                config = _config(arguments, {**own, "run_dir": folder / folder_name(data, method, seed)})
-                cells.append(Cell(data=data, config=config))
-    say_unused([cell.config for cell in cells])
-    places = placed([cell.config for cell in cells])
-    cells = [replace(cell, config=config) for cell, config in zip(cells, places, strict=True)]
-    if len({cell.run_dir for cell in cells}) < len(cells):
-        raise ConfigError("two of the data sets have the same name, so their searches would share a folder")
-    return cells
+    for name in from_environment(os.environ)[0]:
+        if decides(name):
+            say(f"note: {PREFIX}{name.upper()} decides the result, and is not used beside a suite file")
+    study = read_study(file)
+    folder = _folder(arguments, Path("runs") / file.stem)
+    try:
+        check_size(study)
+        cells = cells_of(study, folder, configs_of_file(os.environ, flags))
+        check_budget(study, cells)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    return _Plan(study, cells, folder, file)
+
+
+def _from_options(arguments: argparse.Namespace) -> _Plan:
+    data = data_sets_of(arguments.datasets)
+    methods = _listed("guided" if arguments.methods is None else arguments.methods, "--methods")
+    seeds = seeds_of("1-3" if arguments.seeds is None else arguments.seeds)
+    folder = _folder(arguments, Path("runs/suite"))
+    say_unknown_variables()
+    given = given_settings(arguments)
+
+    def config_of(own: Mapping[str, Any]) -> SearchConfig:
+        return from_sources({**given, **own}, os.environ, arguments.config_file)
+
+    first = {"data": data[0], "seed": seeds[0]}
+    configs = [config_of({**first, "method": STAND_IN if one in WHITE_BOX else one}) for one in methods]
+    one = configs[0]
+    # A custom scorer stands in for the model that the settings name.
+    scorer = Path(one.evaluator).name[-60:] if one.evaluator else ""
+    baselines = (DEFAULT_TEMPLATE, BEST_STARTING)
+    study = Study(
+        data=tuple(data),
+        shots=(one.shots,),
+        seeds=tuple(seeds),
+        models=(StudyModel(model=one.model, pretrained=str(one.pretrained), name=scorer),),
+        methods=tuple(StudyMethod(method=name) for name in methods),
+        llms=(StudyLlm(llm=one.llm),) if one.llm and any(each.needs_llm for each in configs) else (),
+        ensembles=True,
+        compare=tuple(Compare(first=name, second=other) for name in methods for other in baselines),
+        curve=(),
+    )
+    check_size(study)
+    return _Plan(study, cells_of(study, folder, config_of), folder, None)
+
+
+def _folder(arguments: argparse.Namespace, default: Path) -> Path:
+    return user_path(default if arguments.suite_dir is None else arguments.suite_dir, "--suite-dir")
 
 
 def data_sets_of(given: Sequence[str]) -> Sequence[str]:
-    """Return the data sets that ``--data`` names, each time it is given; a name in quotes may hold commas.
+    """Return the data sets that every ``--data`` names; a name in double quotes may hold commas.
 
     Raises:
-        ConfigError: There are none, or quotes are left open.
+        ConfigError: The list is empty, or quotes are left open.
     """
     try:
         rows = list(csv.reader(given, skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise ConfigError(
-            f"--data {shown(','.join(given))}: it is no list ({error}); put a name with a comma in double "
+            f"--data {shown(','.join(given))} is not a list ({error}); put a name with a comma in double "
             "quotes inside the shell's own, '\"a,b\",c', and give --data once for each name with quotes"
         ) from error
     return _unique([part.strip() for row in rows for part in row if part.strip()], "--data")
@@ -177,7 +314,7 @@ def seeds_of(text: str) -> list[int]:
     """Return the seeds that ``1,2,5`` or ``1-3`` stand for.
 
     Raises:
-        ConfigError: It is neither, or they are too many.
+        ConfigError: It is neither, or there are too many.
     """
     seeds: dict[int, None] = {}
     for part in _listed(text, "--seeds"):
@@ -191,18 +328,14 @@ def seeds_of(text: str) -> list[int]:
     return list(seeds)
 
 
-def _config(arguments: argparse.Namespace, own: dict[str, Any]) -> SearchConfig:
-    return from_sources({**given_settings(arguments), **own}, os.environ, arguments.config_file)
-
-
 def _listed(text: str, flag: str) -> Sequence[str]:
     return _unique([part.strip() for part in text.split(",") if part.strip()], flag)
 
 
-def _unique(parts: Sequence[str], flag: str) -> Sequence[str]:
-    if not parts:
+def _unique(parts_: Sequence[str], flag: str) -> Sequence[str]:
+    if not parts_:
         raise ConfigError(f"{flag} is empty")
-    return list(dict.fromkeys(parts))
+    return list(dict.fromkeys(parts_))
 
 
 def add_parser(commands: Commands, line: str) -> None:
@@ -214,46 +347,30 @@ def add_parser(commands: Commands, line: str) -> None:
         "file",
         nargs="?",
         metavar="FILE.toml",
-        help="a suite file: data, shots, seeds, models, methods and LLMs, and what is asked of them "
-        "(docs/studies.md); in place of --data, --methods and --seeds",
+        help="a suite file with data, shots, seeds, models, methods, LLMs and comparisons (docs/studies.md), "
+        "instead of --data, --methods and --seeds",
     )
     parser.add_argument(
         "--data",
         dest="datasets",
         action="append",
         metavar="A,B,...",
-        help="data sets, folders; may be given again; one with a comma in its name in double quotes: "
-        "'\"a,b\",c'",
+        help="data sets or folders; may be repeated; put a name with a comma in double quotes: '\"a,b\",c'",
     )
     parser.add_argument("--methods", metavar="A,B,...", help="methods (default: guided)")
     parser.add_argument("--seeds", metavar="1,2,3|1-3", help="seeds (default: 1-3)")
     parser.add_argument(
         "--suite-dir",
         metavar="DIR",
-        help="folder; the same command goes on with what is in it (default: runs/suite, or runs/ and the "
-        "file's name)",
+        help="folder of the runs; the same command resumes them (default: runs/suite, or runs/FILE)",
     )
     add_search_options(
         parser,
         leave_out=("data", "method", "seed", "run_dir", *LIMITS),
         first=("model", "pretrained", "llm", "describe", "price"),
     )
-    _add_limits(parser)
-    add_config_file(parser)
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="open data and models, say what the whole suite would do and cost at most, and what is to be "
-        "expected of it, and do nothing",
-    )
-    add_json(parser)
-    parser.set_defaults(run=suite)
-
-
-def _add_limits(parser: Parser) -> None:
-    """Add the limits, which a search has too, with what they mean here: they include earlier sessions."""
     texts = {
-        "max_calls": "calls at most",
+        "max_calls": "requests at most",
         "max_tokens": "tokens at most, in and out",
         "max_cost": "dollars at most; needs --price",
         "max_minutes": "minutes of active time at most",
@@ -268,3 +385,11 @@ def _add_limits(parser: Parser) -> None:
             metavar=OPTIONS[name].show,
             help=f"{texts[name]}, over the whole suite",
         )
+    add_config_file(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="open data and models, print the most that the whole suite takes, and pay nothing",
+    )
+    add_json(parser)
+    parser.set_defaults(run=suite)

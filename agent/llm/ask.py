@@ -466,7 +466,6 @@ class Proposer:
                 member.usage_missing = True
                 self._emit(UsageMissing(endpoint=member.name))
         member.answered(longer=attempt.longer)
-        member.limiter.answered(self._clock() - permit.admitted)
         if member.breaker.answered(probe=permit.probe) and member.suspended:
             member.suspended = False
             self._emit(EndpointResumed(endpoint=member.name))

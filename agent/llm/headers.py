@@ -41,7 +41,7 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _RATE_LIMIT = re.compile(r"(?:x-|anthropic-)?ratelimit-.*|(?:x-ms-)?retry-after(?:-ms)?", re.ASCII)
-_KINDS: tuple[Kind, ...] = ("requests", "tokens")
+KINDS: tuple[Kind, ...] = ("requests", "tokens")
 _UNIX_TIME_FROM = 1e9
 _DRAFT = "ratelimit-limit"
 _MAX_VALUE = 64
@@ -150,7 +150,7 @@ def retry_after(
             if wait is not None and 0 <= wait <= LONGEST_WAIT:
                 return wait
             _ignore(ignored, name, value)
-    spent = [said for kind in _KINDS if (said := stated_limit(headers, kind, now=now)).remaining == 0]
+    spent = [said for kind in KINDS if (said := stated_limit(headers, kind, now=now)).remaining == 0]
     return max((said.full_in_s for said in spent if said.full_in_s is not None), default=None)
 
 

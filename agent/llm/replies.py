@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
-from ...prompts.replies import without_thinking
+from ...prompts.thinking import without_thinking
 from ..errors import UnusableAnswerError
 from ..rates import PICODOLLARS, TokenUsage
 from ..secrets import Scrubber

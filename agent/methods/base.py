@@ -29,8 +29,8 @@ from typing import Any, Literal, TypeAlias
 
 from ...evaluator.scoring import Objective
 from ...prompts.kinds import TEMPLATE, Candidate, CandidateError, PromptKind, kind_named
-from ...prompts.replies import without_thinking
 from ...prompts.requests import Message, Outcome, Wanted
+from ...prompts.thinking import without_thinking
 from ...prompts.wording import Wordings, built_in
 from .memory import Entry, Memory
 
@@ -51,7 +51,7 @@ class View:
         max_turns: How many rounds of a conversation a request shows.
         rng: Gives the random stream of the current round, from its beginning.
         kind: What is searched for.
-        description: The user's words on the pictures, one line; empty where there are none.
+        description: The user's words on the pictures, one line; may be empty.
         class_names: All of them, by label; empty where they are not known or not allowed. A method that shows
             them decides how many.
         style: How the LLM is best asked; None where that is not known.

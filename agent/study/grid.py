@@ -1,12 +1,12 @@
-"""The runs of a study, in the order in which they are made."""
+"""The runs of a study, in the order in which they are made: settings and folders."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +14,32 @@ from ...evaluator.errors import ConfigError
 from ...evaluator.settings import shown
 from ..config.schema import OPTIONS, SearchConfig
 from ..config.sources import COMMAND_LINE, ENVIRONMENT, absolute, build, flag_of, from_environment, with_files
-from ..search.suite import Cell
-from .file_parts import AXES, Llm, Method, Model
-from .study_file import Study
+from .content_check import placed
+from .study import AXES, Study, StudyLlm, StudyMethod, StudyModel
 
 _LONGEST_PART = 40
 _MARK = 8
 STAND_IN = "random"
-"""The method in the config of a run that searches nothing."""
+"""The method in the config of a white-box run, which is not a search."""
+
+ConfigOf = Callable[[Mapping[str, Any]], SearchConfig]
+"""Builds the config of a run from the settings that the study gives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudyCell:
-    """One run of a study.
+class Cell:
+    """One run of a study. ``data``, ``model``, ``method`` and ``llm`` are names as the tables have them.
 
     Attributes:
-        data: The data set, as the tables call it.
-        shots: Training images a class.
-        seed: Seed of sample and search.
-        model: The black box, as the tables call it.
-        method: The method, as the tables call it.
-        llm: Who proposes, as the tables call it; None where nobody is asked.
-        config: What is searched, folder and limits included.
-        white_box: The reference that is fitted in place of a search; None for a search.
-        options: What is said to that reference.
+        shots: Training images a class; None for the search's default.
+        llm: None for a method that asks none.
+        config: Settings of the search, with folder and limits.
+        white_box: The white-box reference that is fitted instead of a search; None for a search.
+        options: Settings of that reference.
     """
 
     data: str
-    shots: int
+    shots: int | None
     seed: int
     model: str
     method: str
@@ -53,81 +51,110 @@ class StudyCell:
     @property
     def run_dir(self) -> Path:
         """Its folder."""
-        return self.cell.run_dir
+        assert self.config.run_dir is not None
+        return self.config.run_dir
 
     @property
-    def cell(self) -> Cell:
-        """The same as a search of a suite."""
-        return Cell(data=self.data, config=self.config)
-
-    @property
-    def block(self) -> tuple[str, int, str, int]:
-        """What it shares with all that it may be compared with: model, shots, data set, seed."""
+    def block(self) -> tuple[str, int | None, str, int]:
+        """Model, shots, data set and seed: shared by all runs that it is compared with."""
         return self.model, self.shots, self.data, self.seed
 
 
-def cells_of(
-    study: Study, folder: Path, environment: Mapping[str, str], flags: Mapping[str, Any]
-) -> list[StudyCell]:
-    """Return every run of a study, its config checked.
+def cells_of(study: Study, folder: Path, config_of: ConfigOf) -> list[Cell]:
+    """Return every run of a study with its config checked.
 
-    All of one seed come before the next seed, and all methods of one data set together: whenever it is
-    stopped, what is there can be compared.
+    All runs of a seed come before the next seed, and all methods of a data set together: whenever the study
+    is stopped, the finished runs can be compared.
 
     Args:
-        study: The file.
-        folder: Where the runs are kept.
-        environment: Such as ``os.environ``; what decides a result is not taken from it.
-        flags: Settings of the command line by name; none that decides a result.
+        study: The study.
+        folder: Its folder; each run has one in it.
+        config_of: Builds a config.
 
     Raises:
-        ConfigError: A setting is wrong, or the tables would call two data sets alike.
+        ConfigError: A setting is wrong, or two data sets have the same name.
     """
     _check_names(study)
-    beside = {name: value for name, value in from_environment(environment)[0].items() if not decides(name)}
-    cells, taken = [], set[str]()
+    cells, taken = list[Cell](), set[str]()
     for seed, shots, model, data in itertools.product(study.seeds, study.shots, study.models, study.data):
         for method, llm in _asked(study, model, shots):
-            given = _settings(study, method, llm, model, data)
             names = [model.row, shown_data(data), method.row, *([] if llm is None else [llm.row])]
             own = _folder(seed, shots, names, taken)
             taken.add(own.casefold())
+            given = _settings(study, method, llm, model, data)
             fixed = {"data": data, "shots": shots, "seed": seed, "run_dir": folder / own}
-            layers = [("the suite file", {**given, **fixed}), (ENVIRONMENT, beside), (COMMAND_LINE, flags)]
-            config = absolute(build([(place, with_files(layer)) for place, layer in layers if layer]))
-            cells.append(_cell(data, shots, method, llm, model, config))
-    return cells
+            cells.append(
+                Cell(
+                    data=shown_data(data),
+                    shots=shots,
+                    seed=seed,
+                    model=model.row,
+                    method=method.row,
+                    llm=None if llm is None else llm.row,
+                    config=config_of({**given, **fixed}),
+                    white_box=method.method if method.is_white_box else None,
+                    options=method.options if method.is_white_box else {},
+                )
+            )
+    configs = placed([one.config for one in cells])
+    return [replace(one, config=config) for one, config in zip(cells, configs, strict=True)]
+
+
+def configs_of_file(environment: Mapping[str, str], flags: Mapping[str, Any]) -> ConfigOf:
+    """Return how the configs of a suite file's runs are built; the file alone decides results.
+
+    Args:
+        environment: Such as ``os.environ``; settings that decide a result are not taken from it.
+        flags: Settings of the command line by name; none decides a result, see ``refuse_deciding``.
+    """
+    beside = {name: value for name, value in from_environment(environment)[0].items() if not decides(name)}
+
+    def config_of(given: Mapping[str, Any]) -> SearchConfig:
+        layers = [("the suite file", given), (ENVIRONMENT, beside), (COMMAND_LINE, flags)]
+        return absolute(build([(place, with_files(layer)) for place, layer in layers if layer]))
+
+    return config_of
 
 
 def _check_names(study: Study) -> None:
-    """Refuse two data sets of one name: the tables could not tell them apart.
-
-    Raises:
-        ConfigError: There are such.
-    """
     by_name: dict[str, str] = {}
     for data in study.data:
         if (other := by_name.setdefault(shown_data(data), data)) != data:
             raise ConfigError(
-                f"data: {shown(other)} and {shown(data)} would both be {shown(shown_data(data))} in the "
-                "tables, and share a folder; rename one"
+                f"data: {shown(other)} and {shown(data)} have the same name, {shown(shown_data(data))}, in "
+                "tables and folders; rename one"
             )
 
 
 def decides(name: str) -> bool:
-    """Return whether a setting decides what is found, so that the file alone may say it."""
+    """Return whether a setting decides the result of a search."""
     return name in AXES or OPTIONS[name].decides
 
 
-def _asked(study: Study, model: Model, shots: int) -> Iterator[tuple[Method, Llm | None]]:
-    """Yield every method that is run on a model with so many shots, with every LLM that it asks."""
-    for method in (one for one in study.methods if one.runs_on(model.row, shots)):
-        for llm in study.llms if method.asks else (None,):
-            yield method, llm
+def refuse_deciding(flags: Mapping[str, Any], file: Path) -> None:
+    """Refuse options that decide results beside a suite file.
+
+    Raises:
+        ConfigError: One does.
+    """
+    for name in flags:
+        if decides(name):
+            raise ConfigError(f"{flag_of(name)} decides the result: with a suite file, set it in {file}")
 
 
-def _settings(study: Study, method: Method, llm: Llm | None, model: Model, data: str) -> dict[str, Any]:
-    """Return the settings of one run: what is said of all, then of the set, model, method and LLM."""
+def _asked(
+    study: Study, model: StudyModel, shots: int | None
+) -> Iterator[tuple[StudyMethod, StudyLlm | None]]:
+    for method in study.methods:
+        if method.runs_on(model.row, shots):
+            for llm in study.llms if method.asks else (None,):
+                yield method, llm
+
+
+def _settings(
+    study: Study, method: StudyMethod, llm: StudyLlm | None, model: StudyModel, data: str
+) -> dict[str, Any]:
+    """Return what the study's tables set for one run; the more specific table wins."""
     own = study.sets[data].options if data in study.sets else {}
     options = {} if method.is_white_box else method.options
     found = {**study.search.options, **own, **model.options, **options}
@@ -140,53 +167,25 @@ def _settings(study: Study, method: Method, llm: Llm | None, model: Model, data:
     return {**found, **study.budget.model_dump(exclude_none=True)}
 
 
-def _cell(
-    data: str, shots: int, method: Method, llm: Llm | None, model: Model, config: SearchConfig
-) -> StudyCell:
-    return StudyCell(
-        data=shown_data(data),
-        shots=shots,
-        seed=config.seed,
-        model=model.row,
-        method=method.row,
-        llm=None if llm is None else llm.row,
-        config=config,
-        white_box=method.method if method.is_white_box else None,
-        options=method.options if method.is_white_box else {},
-    )
-
-
 def shown_data(data: str) -> str:
-    """Return what the tables call a data set: the last part of a path."""
+    """Return a data set's name in the tables: the last part of a path."""
     return Path(data).name or data
 
 
-def _folder(seed: int, shots: int, names: Sequence[str], taken: Container[str]) -> str:
-    """Return a folder's name, with a mark where names that differ in what no folder shows have taken it.
+def _folder(seed: int, shots: int | None, names: Sequence[str], taken: Container[str]) -> str:
+    """Return a folder's name, with a hash where names that differ would share it.
 
-    The first goes without, so that a study that is given more keeps the folders that it has. Where letters
-    are lost each has a mark: of names in Chinese nothing is left, and which comes first is no property of a
-    run, so that a file in another order would look for one in the folder of another. Capitals make no other
-    folder on many disks.
+    The first has none, so that a study that is extended keeps its folders. A name that is not ASCII always
+    has one: its letters are lost, and the order of names must not decide. Many disks ignore case.
     """
-    found = "-".join([f"seed{seed}", f"{shots}shot", *map(_plain, names)])
+    parts = [f"seed{seed}", *([] if shots is None else [f"{shots}shot"]), *map(_ascii, names)]
+    found = "-".join(parts)
     if found.casefold() not in taken and all(name.isascii() for name in names):
         return found
     mark = hashlib.sha256(json.dumps(names).encode()).hexdigest()
     return f"{found}-{mark[:_MARK]}"
 
 
-def _plain(text: str) -> str:
+def _ascii(text: str) -> str:
     kept = "".join(one if one.isascii() and (one.isalnum() or one in "._") else "-" for one in text)
     return kept.strip("-.")[:_LONGEST_PART] or "x"
-
-
-def refuse_deciding(flags: Mapping[str, Any], file: Path) -> None:
-    """Make sure that the command line leaves what is found to the file.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    for name in flags:
-        if decides(name):
-            raise ConfigError(f"{flag_of(name)} decides what is found: with a suite file, say it in {file}")

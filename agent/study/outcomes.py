@@ -1,18 +1,43 @@
-"""What came of each run of a study, in one form for searches and references."""
+"""Outcomes of a study's runs, in one form for searches and white-box references."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from ...evaluator.errors import PromptclimbError, UsageError
+from ...evaluator.threads import in_thread
+from ...evaluator.white_box.references import WhiteBoxResult
+from ...evaluator.white_box.running import run
 from ..results.details import BEST, ENSEMBLE, Decisions, read_details
-from ..results.gain import may_be_chance
+from ..results.gain import is_no_better, may_be_chance
 from ..results.result import SearchResult
-from ..search.unfinished import Found, Stopped, why_in_no_mean
-from .grid import StudyCell
+from ..results.run_dir import write_atomically
+from ..search.inputs import CONTENT
+from ..stop import Stop
+from .content_check import Contents, Made, check_content
+from .grid import Cell
+from .runs import (
+    INTERRUPTED,
+    Found,
+    NotRun,
+    Stopped,
+    as_it_is,
+    check_free,
+    ends_all,
+    stopped_by,
+    why_in_no_mean,
+)
 
-IMAGES_ROUNDED = 0.5
+FITTED = "white_box.json"
+"""The file in the folder of a white-box run."""
+_LABELS = "labels"
+_ROUNDED = 0.5
+"""Images by which hits and a rounded accuracy may differ."""
+SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,33 +46,33 @@ class Figure:
 
     Attributes:
         test: Share of the images that are correctly classified.
-        hits: A digit for each image, 1 where it is; None where that is not known.
-        guessed: Whether it may be no better than guessing, as far as what that comes to is known.
+        hits: A digit for each image, 1 where it is; None where unknown.
+        at_chance: Whether it may be no better than chance level, as far as that is known.
     """
 
     test: float
     hits: str | None = None
-    guessed: bool = False
+    at_chance: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of one run.
+class RunOutcome:
+    """The outcome of one run.
 
     Attributes:
-        cell: Which one.
+        cell: The run.
         status: ``finished``, ``stopped`` or ``not run``.
-        counts: Whether it is in means: it is finished, and its test accuracies are known.
+        counts: Whether it is in means: finished, with test accuracies.
         reason: Why not.
-        template: What a search chose.
-        figures: On test: ``best``, ``ensemble``, and what it is compared with, by name.
+        template: The template that a search chose.
+        figures: On test: ``best``, ``ensemble`` and baselines, by name.
         curve: Test accuracy of the choice after so many templates.
-        detailed: Whether its opening's details are there: without them neither single images nor its curve
-            are known.
-        spent: ``calls``, ``tokens``, ``cost_usd``, ``evaluated``, ``wall_s``.
+        detailed: Whether the details of its test evaluation are there: hits and curve.
+        spent: See ``SPENT``.
+        found: The result of a search, or what there is instead; None of a fitted reference.
     """
 
-    cell: StudyCell
+    cell: Cell
     status: str
     counts: bool
     reason: str | None = None
@@ -56,53 +81,58 @@ class Outcome:
     curve: Mapping[int, float] = field(default_factory=dict)
     detailed: bool = True
     spent: Mapping[str, float | None] = field(default_factory=dict)
+    found: Found | None = field(default=None, repr=False, compare=False)
 
 
-SPENT = ("calls", "tokens", "cost_usd", "evaluated", "wall_s")
+Blocks: TypeAlias = Mapping[tuple[str, int | None, str, int], Sequence[RunOutcome]]
+"""Runs that count, by model, shots, data set and seed: what may be compared."""
 
 
-def outcome_of(cell: StudyCell, result: Found) -> Outcome:
-    """Return what came of a search, with what its opening left of single images."""
-    if not isinstance(result, SearchResult):
-        spent = result.spent if isinstance(result, Stopped) else {}
-        return Outcome(cell=cell, status=result.status, counts=False, reason=result.reason, spent=spent)
-    details = read_details(cell.run_dir) if result.complete else None
-    if details is not None and result.best.template not in (one.template for one in details.lineage[:1]):
+def outcome_of(cell: Cell, found: Found) -> RunOutcome:
+    """Return the outcome of a search, with the details of its test evaluation."""
+    if not isinstance(found, SearchResult):
+        usage = found.usage if isinstance(found, Stopped) else None
+        spent = {} if usage is None else _spent(usage)
+        return RunOutcome(
+            cell=cell, status=found.status, counts=False, reason=found.reason, spent=spent, found=found
+        )
+    details = read_details(cell.run_dir) if found.complete else None
+    if details is not None and found.best.template not in (one.template for one in details.lineage[:1]):
         details = None  # of another result
-    figures = _figures(result, None if details is None else details.decisions) if result.complete else {}
-    return Outcome(
+    figures = _figures(found, None if details is None else details.decisions) if found.complete else {}
+    return RunOutcome(
         cell=cell,
-        status=result.status,
+        status=found.status,
         counts=BEST in figures,
-        reason=why_in_no_mean(result),
-        template=result.best.template,
+        reason=why_in_no_mean(found),
+        template=found.best.template,
         figures=figures,
         curve={one.after: one.test for one in details.curve if one.test is not None} if details else {},
         detailed=details is not None,
-        spent={
-            "calls": result.usage.calls,
-            "tokens": result.usage.prompt_tokens + result.usage.completion_tokens,
-            "cost_usd": result.usage.cost_usd,
-            "evaluated": result.evaluated,
-            "wall_s": result.wall_s,
-        },
+        spent={**_spent(found.usage), "evaluated": found.evaluated, "wall_s": found.wall_s},
+        found=found,
     )
+
+
+def _spent(usage: Any) -> dict[str, float | None]:
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    return {"calls": usage.calls, "tokens": tokens, "cost_usd": usage.cost_usd}
 
 
 def _figures(result: SearchResult, decisions: Decisions | None) -> dict[str, Figure]:
     tests: dict[str, float | None] = {BEST: result.best.test, ENSEMBLE: result.ensemble.test}
     tests |= {name: one.test for name, one in result.baselines.items()}
     return {
-        name: Figure(test=test, hits=_fitting(decisions, name, test), guessed=may_be_chance(result, test))
+        name: Figure(test=test, hits=_hits(decisions, name, test), at_chance=may_be_chance(result, test))
         for name, test in tests.items()
         if test is not None
     }
 
 
-def _fitting(decisions: Decisions | None, name: str, test: float) -> str | None:
-    """Return decisions that are those of an accuracy; it may be rounded, but not by as much as an image."""
+def _hits(decisions: Decisions | None, name: str, test: float) -> str | None:
+    """Return the hits of an accuracy; None where they are of another one."""
     hits = None if decisions is None else decisions.hits(name)
-    if not hits or abs(sum(hits) - len(hits) * test) > IMAGES_ROUNDED:
+    if not hits or abs(sum(hits) - len(hits) * test) > _ROUNDED:
         return None
     return digits(hits)
 
@@ -112,38 +142,127 @@ def digits(hits: Sequence[bool]) -> str:
     return "".join("1" if hit else "0" for hit in hits)
 
 
-def blocks_of(outcomes: Iterable[Outcome]) -> dict[tuple[str, int, str, int], list[Outcome]]:
-    """Return what counts, by what it may be compared with: model, shots, data set, seed."""
-    blocks: dict[tuple[str, int, str, int], list[Outcome]] = {}
+def blocks_of(outcomes: Iterable[RunOutcome]) -> dict[tuple[str, int | None, str, int], list[RunOutcome]]:
+    """Return the runs that count, grouped by what they may be compared with."""
+    blocks: dict[tuple[str, int | None, str, int], list[RunOutcome]] = {}
     for one in outcomes:
         if one.counts:
             blocks.setdefault(one.cell.block, []).append(one)
     return blocks
 
 
-def left_out(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the runs that are in no mean, each with its reason."""
-    return [
-        {
-            **where(one),
-            "status": one.status,
-            "reason": one.reason,
-            "folder": one.cell.run_dir.name,
-            "white_box": one.cell.white_box is not None,
-        }
-        for one in outcomes
-        if not one.counts
-    ]
-
-
-def without_details(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the runs that count, and whose details are not there or are of another result."""
-    return [
-        {**where(one), "folder": one.cell.run_dir.name} for one in outcomes if one.counts and not one.detailed
-    ]
-
-
-def where(one: Outcome) -> dict[str, Any]:
+def where(one: RunOutcome) -> dict[str, Any]:
     """Return which run it is."""
     cell = one.cell
     return {name: getattr(cell, name) for name in ("data", "shots", "seed", "model", "method", "llm")}
+
+
+def outcomes_as_they_are(cells: Sequence[Cell]) -> Iterator[RunOutcome]:
+    """Yield the outcomes so far of runs in an interrupted study; nothing is run.
+
+    Raises:
+        UsageError: A fitted reference is not of this study.
+    """
+    for cell in cells:
+        if cell.white_box is None:
+            yield outcome_of(cell, as_it_is(cell))
+        elif (kept := _kept(cell)) is not None:
+            yield _of_reference(cell, kept)
+        else:
+            yield outcome_of(cell, NotRun(INTERRUPTED))
+
+
+def is_fitted(cell: Cell, contents: Contents) -> bool:
+    """Return whether a white-box reference was fitted already.
+
+    Args:
+        cell: The run.
+        contents: What its data and its weights hold now.
+
+    Raises:
+        UsageError: Its folder holds one with other settings or on other content, or something else.
+    """
+    if (kept := _kept(cell)) is None:
+        return False
+    check_content(cell.run_dir, contents.differences(cell.config, _made(kept)))
+    return True
+
+
+async def fit(cell: Cell, stop: Stop) -> RunOutcome:
+    """Fit a white-box reference and evaluate it on test, or read the earlier result.
+
+    Args:
+        cell: The run.
+        stop: Asks for a stop; nothing is kept then.
+
+    Raises:
+        UsageError: See ``is_fitted``.
+        PromptclimbError: A signal.
+    """
+    try:
+        if (kept := _kept(cell)) is None:
+            assert cell.white_box is not None
+            name, options = cell.white_box, cell.options
+            with stop.watching():
+                found = await in_thread(lambda: run(name, cell.config, split="test", options=options))
+            kept = _document(cell, found)
+            cell.run_dir.mkdir(parents=True, exist_ok=True)
+            write_atomically(cell.run_dir / FITTED, json.dumps(kept, ensure_ascii=False) + "\n")
+    except (PromptclimbError, RuntimeError, ValueError, MemoryError) as error:
+        # torch and scikit-learn raise the latter three, for want of memory say: the other runs go on.
+        if ends_all(error):
+            raise
+        return outcome_of(cell, stopped_by(error))
+    return _of_reference(cell, kept)
+
+
+def _of_reference(cell: Cell, kept: Mapping[str, Any]) -> RunOutcome:
+    test, at_chance = kept["test"], False
+    if labels := _made(kept).labels:
+        (_, most), *_ = Counter(labels).most_common(1)
+        at_chance = is_no_better(test, len(labels), most / len(labels))
+    return RunOutcome(
+        cell=cell,
+        status="finished",
+        counts=True,
+        figures={BEST: Figure(test=test, hits=kept["hits"], at_chance=at_chance)},
+        spent={"wall_s": kept["seconds"]},
+    )
+
+
+def _made(kept: Mapping[str, Any]) -> Made:
+    known = kept.get(CONTENT)
+    if not isinstance(known, Mapping):
+        return Made()  # an older program did not say
+    labels = known.get(_LABELS)
+    hashes = {name: text for name, text in known.items() if isinstance(text, str)}
+    return Made(hashes=hashes, labels=tuple(labels) if isinstance(labels, list) else None)
+
+
+def _document(cell: Cell, found: WhiteBoxResult) -> dict[str, Any]:
+    (predicted,) = found.predictions.predicted
+    assert predicted is not None
+    hits = [one == true for one, true in zip(predicted, found.predictions.labels, strict=True)]
+    content = {**found.content, _LABELS: list(found.predictions.labels)}
+    return {**found.to_json(), "identity": _identity(cell), CONTENT: content, "hits": digits(hits)}
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    return {"name": cell.white_box, "options": dict(cell.options), "of": cell.config.bare().identity()}
+
+
+def _kept(cell: Cell) -> Mapping[str, Any] | None:
+    try:
+        found: Mapping[str, Any] = json.loads((cell.run_dir / FITTED).read_text("utf-8"))
+        before, test, hits, seconds = (found[key] for key in ("identity", "test", "hits", "seconds"))
+    except FileNotFoundError:
+        check_free(cell, f".{FITTED}.", FITTED)
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # torn: it is fitted again
+    if before != json.loads(json.dumps(_identity(cell))):
+        raise UsageError(
+            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was fitted with other settings; "
+            "give this suite its own folder with --suite-dir, or use the earlier settings"
+        )
+    return {**found, "test": float(test), "hits": str(hits), "seconds": float(seconds)}

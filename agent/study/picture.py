@@ -1,4 +1,4 @@
-"""One picture of a study: the differences with their intervals, and the learning curves."""
+"""The picture of a study: differences with their intervals, and learning curves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ...evaluator.counts import counted, how_to_install
 from ..text import printable
-from .study_forms import is_partial
+from .study import shots_label
 
 _WIDTH, _LEAST_HEIGHT, _LINE, _GAP = 9.0, 3.2, 0.17, 0.2
 """Inches; the last two of a line of a label, and between labels."""
@@ -22,11 +22,11 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def is_drawable() -> str | None:
-    """Return why no picture can be drawn; None where one can."""
+    """Return why no picture can be drawn; None where it can."""
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
-        return f"matplotlib is not here; {how_to_install('study')} brings it"
+        return f"matplotlib is not installed; {how_to_install('study')} installs it"
     return None
 
 
@@ -122,8 +122,8 @@ def _curves(axes: Any, curves: Sequence[Mapping[str, Any]], styles: Mapping[str,
 
 
 def _heading(curve: Mapping[str, Any]) -> str:
-    heading = f"{curve['model']}, {counted(curve['shots'], 'shot')}"
-    if not is_partial(curve):
+    heading = f"{curve['model']}, {shots_label(curve['shots'])}"
+    if curve["runs"] == curve["of"]["runs"]:
         return heading
     sets = f"{curve['sets']} of {counted(curve['of']['sets'], 'data set')}"
     runs = f"{curve['runs']} of {counted(curve['of']['runs'], 'run')}"
@@ -131,14 +131,14 @@ def _heading(curve: Mapping[str, Any]) -> str:
 
 
 def _difference_labels(shown: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what each difference is called: with model, shots and what was drawn again where they differ."""
+    """Return the label of each difference, with model, shots and what was resampled where they differ."""
     several = len({(one["model"], one["shots"]) for one in shown}) > 1
     names = [(f"{one['first']} over {one['second']}", one["model"], one["shots"]) for one in shown]
     labels = []
     for one, (name, model, shots) in zip(shown, names, strict=True):
         again = names.count((name, model, shots)) > 1
-        drawn = f" ({', '.join(one['resampled']) or 'nothing'} drawn again)" if again else ""
-        place = [f"{model}, {counted(shots, 'shot')}"] if several else []
+        drawn = f" ({', '.join(one['resampled']) or 'nothing'} resampled)" if again else ""
+        place = [f"{model}, {shots_label(shots)}"] if several else []
         labels.append("\n".join(map(_wrapped, [name + drawn, *place])))
     return labels
 

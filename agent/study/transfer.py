@@ -1,4 +1,4 @@
-"""What is kept of a gain on another model: templates found on one, scored on the others, in the end."""
+"""Transfer: templates found on one model are scored on the others once all searches are over."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...evaluator.errors import TemplateRejectedError, UsageError
 from ...evaluator.open import open_evaluator
 from ...evaluator.scoring import Evaluator
 from ...evaluator.settings import applying_to
 from ...evaluator.spec import EvaluatorSpec, Report
-from ..config.schema import SearchConfig
 from ..results.details import BEST, read_details
 from ..results.gain import DEFAULT_TEMPLATE
 from ..results.run_dir import write_atomically
 from ..store.look import Look
-from .comparing import Blocks
-from .grid import StudyCell
-from .outcomes import Outcome
-from .rows import Row, rows_of
-from .study_file import Study
+from .grid import Cell
+from .outcomes import Blocks, RunOutcome
+from .study import Study
+from .tables import StudyRow, rows_of
 
 TRANSFER = "transfer.json"
 """The file in a study's folder with what was scored on other models: nothing is scored twice."""
 _PARTS = 4
-"""Of a key: data set, model, template, and the identity of what it was scored on."""
+"""Parts of a key: data set, model, template, and the identity of data, model and settings."""
+_OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
+"""Settings that leave test images, class names and model as they are."""
+LEAST_GAIN = 0.01
+"""Below it, a share of the gain is a ratio of noise."""
 
 
-class Carried:
+class Transferred:
     """Test accuracies of templates on models that they were not found on.
 
-    A template is scored with the settings of the method that found it, as its own run on the other model has
-    them, and what was scored holds for the data and the model of that run alone.
+    A template is scored with the settings of its method's own run on the other model, and the accuracy holds
+    for the data and the model of that run.
 
     Args:
         folder: The study's folder.
@@ -45,106 +47,74 @@ class Carried:
     def __init__(self, folder: Path) -> None:
         self._path = folder / TRANSFER
         self._known: dict[str, float | None] = _read(self._path)
-        self._grounds: dict[str, _Ground] = {}
+        self._grounds: dict[str, tuple[Cell, str]] = {}
 
-    def test(self, blocks: Blocks, there: StudyCell, template: str) -> float | None:
-        """Return the test accuracy of a template; None where it is not known, or cannot be had.
-
-        Args:
-            blocks: What counts.
-            there: The method's own run on the other model.
-            template: What was found elsewhere.
-        """
-        return self._known.get(_key(there, self._ground(blocks, there), template))
+    def test(self, blocks: Blocks, there: Cell, template: str) -> float | None:
+        """Return the test accuracy of a template on the model of the method's run there; None if unknown."""
+        return self._known.get(self._key(blocks, there, template))
 
     def complete(self, study: Study, blocks: Blocks, report: Report) -> None:
         """Score what is not known yet; block for as long as that takes.
 
-        The test split of a data set is the same for every seed and number of shots, so a model is opened
+        The test split of a data set is the same for every seed and number of shots, so each model is opened
         once for it, and for every method whose settings make another classifier of it.
-
-        Args:
-            study: The file.
-            blocks: What counts.
-            report: Told what is opened.
 
         Raises:
             UsageError: Data or model cannot be used.
         """
         for there, templates in _wanted(study, blocks):
-            ground = self._ground(blocks, there)
-            keys = {_key(there, ground, one): one for one in templates}
+            keys = {self._key(blocks, there, one): one for one in templates}
             missing = {key: one for key, one in keys.items() if key not in self._known}
             if not missing:
                 continue
             report(f"transfer to {there.model} on {there.data}: {len(missing)} templates")
-            evaluator = open_evaluator(ground.config.without_choice())
+            config = self._ground(blocks, there)[0].config
+            evaluator = open_evaluator(config.without_choice())
             for key, template in missing.items():
                 self._known[key] = _tested(evaluator, template)
             write_atomically(self._path, json.dumps(self._known, ensure_ascii=False, indent=1) + "\n")
 
-    def _ground(self, blocks: Blocks, there: StudyCell) -> _Ground:
-        """Return what stands for all runs that are scored alike: the first of them."""
+    def _key(self, blocks: Blocks, there: Cell, template: str) -> str:
+        identity = self._ground(blocks, there)[1]
+        return json.dumps([there.data, there.model, template, identity], ensure_ascii=False)
+
+    def _ground(self, blocks: Blocks, there: Cell) -> tuple[Cell, str]:
+        """Return the first of all runs that are scored alike, with its identity: it stands for them."""
         alike = _alike(there)
         if alike not in self._grounds:
             here = (block for key, block in blocks.items() if (key[0], key[2]) == (there.model, there.data))
             runs = (one.cell for block in here for one in block if one.cell.white_box is None)
             first = next((cell for cell in runs if _alike(cell) == alike), there)
-            self._grounds[alike] = _Ground(first.config, _identity(first))
+            self._grounds[alike] = first, _identity(first)
         return self._grounds[alike]
 
 
-class _Ground(NamedTuple):
-    """What templates are scored on.
-
-    Attributes:
-        config: Opens it.
-        identity: Hash of settings, data and model; what was scored with another one is scored anew.
-    """
-
-    config: SearchConfig
-    identity: str
-
-
-_OF_THE_SAMPLE = set(applying_to(EvaluatorSpec, "few-shot sample"))
-"""Settings that leave test images, class names and model as they are."""
-
-
-def _alike(cell: StudyCell) -> str:
-    """Return all that decides what a template scores on the test images, files by their places."""
+def _alike(cell: Cell) -> str:
+    """Return all settings that decide what a template scores on test, files by their places."""
     return json.dumps([cell.data, cell.model, cell.config.bare().model_dump_json(exclude=_OF_THE_SAMPLE)])
 
 
-def _identity(cell: StudyCell) -> str:
-    """Return a hash of what a run was made on, by content: as its store and its details tell it."""
+def _identity(cell: Cell) -> str:
+    """Return a hash of a run's settings, data and model, by content."""
     settings = cell.config.bare().identity()
-    made_on: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
+    parts: list[Any] = [{name: settings[name] for name in sorted(settings.keys() - _OF_THE_SAMPLE)}]
     with suppress(UsageError), Look(cell.run_dir) as look:
-        made_on.append(look.manifest["identity"].get("fingerprint"))
+        parts.append(look.manifest["identity"].get("fingerprint"))
     details = read_details(cell.run_dir)
     if details is not None and (seen := details.decisions) is not None:
-        made_on += [seen.image_set, seen.classes, seen.labels]
-    return hashlib.sha256(json.dumps(made_on, ensure_ascii=False).encode()).hexdigest()[:16]
+        parts += [seen.image_set, seen.classes, seen.labels]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-LEAST_GAIN = 0.01
-"""Below a point, a share of the gain is a ratio of chances."""
-
-
-def transfers(study: Study, blocks: Blocks, carried: Carried) -> list[dict[str, Any]]:
+def transfers(study: Study, blocks: Blocks, transferred: Transferred) -> list[dict[str, Any]]:
     """Return, for each method and pair of models, how much of the gain is kept.
 
     ``kept`` is the gain over the default template, on the other model, of what was found on the first one,
     divided by the gain of what a search on that other model itself found; both are means over data sets of
     means over seeds. It is None where searching there gained less than a point.
-
-    Args:
-        study: The file.
-        blocks: What counts.
-        carried: What was scored on other models.
     """
     return [
-        _kept(row, shots, source.row, target.row, blocks, carried)
+        _kept(row, shots, source.row, target.row, blocks, transferred)
         for shots in study.shots
         for source in study.models
         for target in study.models
@@ -154,17 +124,19 @@ def transfers(study: Study, blocks: Blocks, carried: Carried) -> list[dict[str, 
     ]
 
 
-def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carried: Carried) -> dict[str, Any]:
+def _kept(
+    row: StudyRow, shots: int | None, source: str, target: str, blocks: Blocks, transferred: Transferred
+) -> dict[str, Any]:
     gains: dict[str, list[tuple[float, float]]] = {}
     for (model, own_shots, data, seed), block in blocks.items():
         if (model, own_shots) != (source, shots):
             continue
         there = blocks.get((target, shots, data, seed), ())
-        native, found = _of(row, there), _of(row, block)
+        native, found = _run(row, there), _run(row, block)
         plain = None if native is None else native.figures.get(DEFAULT_TEMPLATE)
         if found is None or native is None or plain is None:
             continue
-        brought = carried.test(blocks, native.cell, found.template or "")
+        brought = transferred.test(blocks, native.cell, found.template or "")
         if brought is not None:
             own = native.figures[BEST].test - plain.test
             gains.setdefault(data, []).append((brought - plain.test, own))
@@ -183,20 +155,14 @@ def _kept(row: Row, shots: int, source: str, target: str, blocks: Blocks, carrie
     }
 
 
-def _of(row: Row, block: Sequence[Outcome]) -> Outcome | None:
-    """Return the run of a row's method."""
-    for one in block:
-        if (one.cell.method, one.cell.llm) == (row.method, row.llm) and BEST in one.figures:
-            return one
-    return None
+def _run(row: StudyRow, block: Sequence[RunOutcome]) -> RunOutcome | None:
+    run = row.run_in(block)
+    return run if run is not None and BEST in run.figures else None
 
 
-def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[StudyCell, list[str]]]:
-    """Yield runs that stand for all that are scored alike, with the templates that were found elsewhere.
-
-    A method that has no run on the other model has no gain there to compare with.
-    """
-    wanted: dict[str, tuple[StudyCell, dict[str, None]]] = {}
+def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[Cell, list[str]]]:
+    """Yield a run for all that are scored alike, with the templates that its method found on other models."""
+    wanted: dict[str, tuple[Cell, dict[str, None]]] = {}
     for (model, shots, data, seed), block in blocks.items():
         for target in (other.row for other in study.models if other.row != model):
             there = {
@@ -205,8 +171,7 @@ def _wanted(study: Study, blocks: Blocks) -> Iterator[tuple[StudyCell, list[str]
             for one in block:
                 native = there.get((one.cell.method, one.cell.llm))
                 if one.template is not None and BEST in one.figures and native is not None:
-                    alike = wanted.setdefault(_alike(native.cell), (native.cell, {}))
-                    alike[1][one.template] = None
+                    wanted.setdefault(_alike(native.cell), (native.cell, {}))[1][one.template] = None
     yield from ((cell, list(templates)) for cell, templates in wanted.values())
 
 
@@ -218,12 +183,8 @@ def _tested(evaluator: Evaluator, template: str) -> float | None:
     return None if scores is None else scores.test
 
 
-def _key(there: StudyCell, ground: _Ground, template: str) -> str:
-    return json.dumps([there.data, there.model, template, ground.identity], ensure_ascii=False)
-
-
 def _read(path: Path) -> dict[str, float | None]:
-    """Return what is known; not what an older program scored, which did not say on what."""
+    """Return what is known; entries of an older form do not say on what they were scored."""
     try:
         found: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
         return {

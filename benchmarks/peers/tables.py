@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.peers.hits import unpacked
 from benchmarks.peers.job import NAMES, ROWS
-from promptclimb.agent.study.bootstrap import SetDifferences, interval_of, mean_of
+from promptclimb.agent.study.differences import SetDifferences, interval_of, mean_of
 
 OURS = ROWS[0].name
 DRAWN = ("images", "seeds", "sets")

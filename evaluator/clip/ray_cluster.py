@@ -302,11 +302,8 @@ class Pool:
             except self._ray.exceptions.RayActorError as error:
                 # An actor that dies while it starts says why, unless its node died under it.
                 if "DataError" in str(error) or "ModelError" in str(error):
-                    raise ModelError(f"ray: a scorer cannot start: {_last_line(error)}") from error
+                    said = str(error).strip().splitlines()[-1]
+                    raise ModelError(f"ray: a scorer cannot start: {said}") from error
                 self._report("ray: a scorer died while it started")
             else:
                 self._ready.append(actor)
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]

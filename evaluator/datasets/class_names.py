@@ -37,7 +37,7 @@ def check_name(name: str, raw: str, *, where: object) -> None:
             f"{where}: the class name {raw!r} is empty; give every class a name of at least one letter"
         )
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise DataError(f"{where}: the class name {raw!r} holds a control character or one that is no text")
+        raise DataError(f"{where}: the class name {raw!r} holds a control character or one that is not text")
 
 
 def read_names(path: Path) -> tuple[str, ...]:

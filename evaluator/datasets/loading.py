@@ -47,18 +47,12 @@ _TABLES = ", ".join(TABLE_SUFFIXES)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A data set that has a name.
+    """A data set that has a name."""
 
-    Attributes:
-        name: The value for ``--data``.
-        kind: ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root).
-        where: The folder under the data root; empty for those that need none.
-    """
-
-    name: str
-    kind: Kind
+    name: str  # the value for ``--data``
+    kind: Kind  # ``bundled``, ``scans`` (from scikit-learn) or ``coop`` (looked for under the data root)
     title: str
-    where: str = ""
+    where: str = ""  # the folder under the data root; empty for those that need none
 
 
 def known() -> tuple[Known, ...]:

@@ -28,25 +28,18 @@ _SHOT_FONTS = ("karla", "short-stack")
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """One bundled set.
-
-    Attributes:
-        classes: The class names, in the order of their labels.
-        role: Which of the form's two names is the label: "first" or "second".
-        media: The media that pictures are made with; by chance as in the world where empty.
-        senses: For names that unlike things share, the sense that is drawn, class by class.
-        matching: Templates that say what the pictures show.
-        contradicting: Templates that say something else.
-    """
+    """One bundled set."""
 
     title: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # the class names, in the order of their labels
     family: str
     form: str
-    matching: tuple[str, ...]
-    contradicting: tuple[str, ...]
-    role: str = "first"
+    matching: tuple[str, ...]  # templates that say what the pictures show
+    contradicting: tuple[str, ...]  # templates that say something else
+    role: str = "first"  # which of the form's two names is the label: "first" or "second"
+    # the media that pictures are made with; by chance as in the world where empty
     media: tuple[str, ...] = ()
+    # for names that unlike things share, the sense that is drawn, class by class
     senses: tuple[str, ...] = ()
     words_matter: bool = True
 

@@ -1,4 +1,4 @@
-"""Runs of a study that were never made: a file, its runs, and what came of each."""
+"""Runs of a study that were never made: a study, its runs, and their outcomes."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from promptclimb.agent.results.details import BEST
-from promptclimb.agent.study.grid import StudyCell, cells_of
-from promptclimb.agent.study.outcomes import Figure, Outcome
+from promptclimb.agent.study.document import findings, parts
+from promptclimb.agent.study.grid import Cell, cells_of, configs_of_file
+from promptclimb.agent.study.outcomes import Figure, RunOutcome
 from promptclimb.agent.study.picture import svg
-from promptclimb.agent.study.study_document import findings
-from promptclimb.agent.study.study_file import Study
-from promptclimb.agent.study.study_forms import parts
-from promptclimb.agent.study.transfer import Carried
+from promptclimb.agent.study.study import Study
+from promptclimb.agent.study.transfer import Transferred
 
 SMALL: Mapping[str, Any] = {"data": ["one", "two"], "seeds": [1, 2], "methods": ["random", "mutate"]}
 
 
 def study(**more: Any) -> Study:
-    """A small file; what is given stands in it."""
+    """A small study; what is given stands in it."""
     return Study.model_validate({**SMALL, **more})
 
 
-def cells(found: Study) -> list[StudyCell]:
-    """Its runs."""
-    return cells_of(found, Path("/nowhere"), {}, {})
+def cells(
+    found: Study,
+    folder: Path = Path("/nowhere"),
+    environment: Mapping[str, str] = {},  # it is only read
+    **flags: Any,
+) -> list[Cell]:
+    """Its runs, as a suite file has them."""
+    return cells_of(found, folder, configs_of_file(environment, flags))
 
 
-def outcome(cell: StudyCell, hits: str | None = "1010", **more: Any) -> Outcome:
-    """What came of a run: finished, right on the images with a 1."""
+def outcome(cell: Cell, hits: str | None = "1010", **more: Any) -> RunOutcome:
+    """The outcome of a run: finished, right on the images with a 1."""
     given: dict[str, Any] = {"cell": cell, "status": "finished", "counts": True, "template": "a {}"}
     if hits is not None:
         given["figures"] = {BEST: figure(hits), **more.pop("figures", {})}
-    return Outcome(**given | more)
+    return RunOutcome(**given | more)
 
 
 def figure(hits: str) -> Figure:
@@ -42,25 +46,25 @@ def figure(hits: str) -> Figure:
     return Figure(test=hits.count("1") / len(hits), hits=hits)
 
 
-def finished(found: Study, hits: Mapping[str, str], **more: Any) -> Iterator[Outcome]:
+def finished(found: Study, hits: Mapping[str, str], **more: Any) -> Iterator[RunOutcome]:
     """Every run finished, each method right on the same images everywhere."""
     for cell in cells(found):
         yield outcome(cell, hits[cell.method], **more)
 
 
-def without(outcomes: Sequence[Outcome], *, method: str, data: str, seed: int) -> list[Outcome]:
+def without(outcomes: Sequence[RunOutcome], *, method: str, data: str, seed: int) -> list[RunOutcome]:
     """The same, but that one run was stopped."""
 
-    def meant(one: Outcome) -> bool:
+    def meant(one: RunOutcome) -> bool:
         return (one.cell.method, one.cell.data, one.cell.seed) == (method, data, seed)
 
     stopped = {"status": "stopped", "counts": False, "reason": "7 calls"}
     return [outcome(one.cell, None, **stopped) if meant(one) else one for one in outcomes]
 
 
-def document_of(found: Study, runs: Sequence[Outcome]) -> dict[str, Any]:
-    """What a study says."""
-    return findings(found, runs, Carried(Path("/nowhere")), "t")
+def document_of(found: Study, runs: Sequence[RunOutcome]) -> dict[str, Any]:
+    """The document of a study."""
+    return findings(found, runs, Transferred(Path("/nowhere")), "t")
 
 
 def lines_of(said: Mapping[str, Any], heading: str) -> Sequence[Sequence[str]]:
@@ -69,5 +73,5 @@ def lines_of(said: Mapping[str, Any], heading: str) -> Sequence[Sequence[str]]:
 
 
 def drawn_texts(said: Mapping[str, Any]) -> str:
-    """What a picture says, as the comments beside the outlines of its letters have it."""
+    """The texts of a picture, from the comments beside the outlines of its letters."""
     return "\n".join(re.findall("<!-- (.*?) -->", svg(said) or "", re.DOTALL))

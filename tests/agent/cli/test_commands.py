@@ -216,7 +216,7 @@ def test_a_server_that_is_down_is_said_before_anything_is_loaded(
         (["evaluate"], "give --templates FILE, --baselines NAMES or both"),
         (["evaluate", "--baselines", "coop,tip-adaptr"], "'tip-adaptr'; did you mean tip-adapter"),
         (["evaluate", "--baselines", ","], "no white-box reference is named"),
-        (["evaluate", "--baselines", "coop"], "a black box of your own is none"),
+        (["evaluate", "--baselines", "coop"], "a custom scorer is not one"),
         (["search", "--method", "random", "--max-minut", "3"], "--max-minut"),
     ],
 )
@@ -726,7 +726,7 @@ def test_an_unexpected_error_is_a_line_and_a_file(
     def exploding(*_given: object) -> None:
         raise ZeroDivisionError(f"never seen {KEY}")
 
-    monkeypatch.setattr("promptclimb.agent.search.session.ready_evaluator", exploding)
+    monkeypatch.setattr("promptclimb.agent.search.run.ready_evaluator", exploding)
     assert call("search", "--method", "random", "--run-dir", "r") == 1
     assert "unexpected ZeroDivisionError" in only_line(capsys.readouterr().err)
     (crash,) = tmp_path.glob("promptclimb-crash-*.txt")
@@ -892,7 +892,8 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     assert call("status") == 0
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     suite = Path("runs/suite")
-    assert listed == {"runs/own", *(str(suite / f"one-random-seed{seed}") for seed in (1, 2))}
+    scorer = "tests.fakes.black_box-opened"
+    assert listed == {"runs/own", *(str(suite / f"seed{seed}-{scorer}-one-random") for seed in (1, 2))}
     way_on = "the command that began it, python run_agent.py suite ... --suite-dir runs/suite, resumes it"
     for summed in (True, False):
         for command in (("report",), ("resume",), ("export", "--format", "csv")):
@@ -912,7 +913,7 @@ def test_a_suites_folder_is_called_that(capsys: pytest.CaptureFixture[str], tmp_
     )
     assert call("report", suite) == 2
     err = only_line(capsys.readouterr().err)
-    assert err.endswith(f"or name one of them: {suite}/one-random-seed2, {suite}/one-random-seed1")
+    assert err.endswith(f": {suite}/seed2-{scorer}-one-random, {suite}/seed1-{scorer}-one-random")
 
 
 def test_status_shows_accuracies_in_percent_and_money_in_dollars(

@@ -1,10 +1,11 @@
-"""Suites in which a run fails, or which are interrupted: the others go on, and what is there is told."""
+"""Suites in which a run fails, or which are interrupted: the others go on, and what is there is shown."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +16,14 @@ from typing import Any
 import pytest
 import tomli_w
 
-from promptclimb.agent.cli import suite
 from promptclimb.agent.cli.main import main
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store.lock import lock_folder
 from promptclimb.agent.store.run import Store
-from promptclimb.agent.study import study_document, white_box_runs
-from promptclimb.agent.study.grid import cells_of
-from promptclimb.agent.study.made import fit
-from promptclimb.agent.study.transfer import Carried
+from promptclimb.agent.study import document as study_document
+from promptclimb.agent.study import outcomes
+from promptclimb.agent.study.outcomes import fit
+from promptclimb.agent.study.transfer import Transferred
 from promptclimb.evaluator.errors import ModelError
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import Verdict
@@ -31,7 +31,7 @@ from promptclimb.evaluator.spec import EvaluatorSpec
 from tests.agent.cli.test_commands import Serving
 from tests.fakes.black_box import FACTORY, SEAM, stand_in_a_file
 from tests.fakes.chat_server import ChatServer
-from tests.fakes.study_outcomes import study
+from tests.fakes.study_outcomes import cells, study
 
 SMALL = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5}
 STUDY: dict[str, Any] = {
@@ -85,7 +85,7 @@ def failing_on(data: str) -> Callable[[EvaluatorSpec], FakeEvaluator]:
 
 
 def document(folder: str = "runs/small") -> dict[str, Any]:
-    """What a suite has written down."""
+    """The document of a suite."""
     found: dict[str, Any] = json.loads(Path(folder, "suite.json").read_text())
     return found
 
@@ -104,7 +104,7 @@ def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on
 
     monkeypatch.setattr(study_document, "svg", interrupted)
     assert main(["suite", write()]) == 128 + number
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "Run the same command again to resume." in capsys.readouterr().err
     assert [one["counts"] for one in document()["runs"]] == [True] * 8
     assert Path("runs/small/picture.svg").exists()
 
@@ -112,13 +112,13 @@ def test_a_signal_while_the_tables_are_written_leaves_all_of_them_and_the_way_on
 def test_an_evaluator_that_fails_stops_its_own_runs_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 1, every table, the reason beside each run, and the way on; once mended, all is well."""
+    """Exit code 1, every table, the reason beside each run, and how to resume; once fixed, all is well."""
     whole = SEAM.make
     monkeypatch.setattr(SEAM, "make", failing_on("one"))
     assert main(["suite", write()]) == 1
     err = capsys.readouterr().err
     assert err.splitlines()[-1] == (
-        "4 runs stopped with an error; once its cause is mended, the same command goes on from here"
+        "4 runs stopped with an error. Fix its cause, then run the same command again to resume."
     )
     found = document()
     assert [one["counts"] for one in found["runs"]] == [one["data"] == "two" for one in found["runs"]]
@@ -151,7 +151,7 @@ def test_a_refused_key_is_asked_once_and_the_others_go_on(
         assert all("401" in one["reason"] for one in refused)
         assert "sk-wrong" not in Path("runs/small/runs.csv").read_text()
         err = capsys.readouterr().err
-        assert "a run stopped with an error; once its cause is mended, the same command goes on" in err
+        assert "1 run stopped with an error. Fix its cause, then run the same command again to resume." in err
     assert len(opened) <= 8 + 2
     monkeypatch.setenv("OPENAI_API_KEY", "another")
     assert main(["suite", file]) == 0
@@ -174,12 +174,12 @@ def test_a_suite_by_options_goes_on_past_a_failure(
     monkeypatch.setattr(SEAM, "make", failing_on("one"))
     assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 1
     out, err = capsys.readouterr()
-    assert "stopped, in no mean: one, random, seed 1: " in out
-    assert err.splitlines()[-1].startswith("a run stopped with an error; ")
+    assert re.search(r"^seed1-.*-one-random +stopped +.*boom", out, re.MULTILINE)
+    assert err.splitlines()[-1].startswith("1 run stopped with an error. ")
     assert [one["counts"] for one in document("s")["runs"]] == [False, True]
 
 
-def test_a_key_that_is_missing_is_told_before_the_first_run(
+def test_a_key_that_is_missing_is_reported_before_the_first_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
     """It is wrong usage, and nothing is made."""
@@ -207,8 +207,8 @@ def test_an_interrupted_study_shows_what_is_there(
     assert main(["suite", write()]) == code
     assert len(calls) == 4
     *_, tables, way_on = capsys.readouterr().err.splitlines()
-    assert tables == "tables of 3 of 8 runs that are finished: runs/small/tables.md"
-    assert way_on == "everything is kept; the same command goes on from here"
+    assert tables == "tables of 3 finished of 8 runs: runs/small/tables.md"
+    assert way_on == "Everything is kept. Run the same command again to resume."
     assert [one["counts"] for one in document()["runs"]] == [True] * 3 + [False] * 5
     assert {one["reason"] for one in document()["left_out"]} == {"interrupted"}
     with Path("runs/small/runs.csv").open() as file:
@@ -248,7 +248,7 @@ def test_an_interrupted_suite_by_options_is_summed_up(
 
     monkeypatch.setattr(SEAM, "make", struck)
     assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 130
-    assert "what there is so far is summed up in s/suite.json\n" in capsys.readouterr().err
+    assert "tables of 1 finished of 2 runs: s/tables.md\n" in capsys.readouterr().err
     assert [one["counts"] for one in document("s")["runs"]] == [True, False]
 
 
@@ -260,7 +260,7 @@ def test_a_model_that_cannot_be_transferred_to_costs_no_table(
     def fails(*_: object) -> None:
         raise ModelError("the model is gone")
 
-    monkeypatch.setattr(Carried, "complete", fails)
+    monkeypatch.setattr(Transferred, "complete", fails)
     file = write(models=["RN-pico", "ViT-pico"], transfer=True, seeds=[1])
     assert main(["suite", file]) == 1
     said = capsys.readouterr().err
@@ -276,7 +276,7 @@ def test_a_signal_while_transfer_is_scored_leaves_tables(monkeypatch: pytest.Mon
         os.kill(os.getpid(), signal.SIGTERM)
         release.wait(60)
 
-    monkeypatch.setattr(Carried, "complete", struck)
+    monkeypatch.setattr(Transferred, "complete", struck)
     file = write(models=["RN-pico", "ViT-pico"], transfer=True, seeds=[1])
     try:
         assert main(["suite", file]) == 143
@@ -293,18 +293,18 @@ async def test_a_reference_that_cannot_be_fitted_stops_alone(
     def run(*_: object, **__: object) -> None:
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(white_box_runs, "run", run)
-    (cell,) = cells_of(study(data=["dice"], seeds=[1], methods=["tip-adapter"]), tmp_path, {}, {})
-    made = await fit(cell, Stop())
-    assert (made.outcome.status, made.outcome.counts, made.outcome.reason) == (
+    monkeypatch.setattr(outcomes, "run", run)
+    (cell,) = cells(study(data=["dice"], seeds=[1], methods=["tip-adapter"]), tmp_path)
+    outcome = await fit(cell, Stop())
+    assert (outcome.status, outcome.counts, outcome.reason) == (
         "stopped",
         False,
         "out of memory",
     )
 
 
-@pytest.mark.parametrize("name", ["runs.csv", "tables.md", "tables.tex", "picture.svg", "transfer.json"])
-def test_a_file_that_is_a_folder_is_told_before_the_first_run(
+@pytest.mark.parametrize("name", ["runs.csv", "tables.md", "picture.svg", "transfer.json"])
+def test_a_file_that_is_a_folder_is_reported_before_the_first_run(
     name: str, capsys: pytest.CaptureFixture[str], opened: list[str]
 ) -> None:
     """It could not be written in the end."""
@@ -314,7 +314,7 @@ def test_a_file_that_is_a_folder_is_told_before_the_first_run(
     assert opened == []
 
 
-class Untold:
+class WithoutTest:
     """A black box that knows nothing of test images."""
 
     def score(self, templates: Sequence[str]) -> list[Verdict]:
@@ -325,28 +325,29 @@ class Untold:
 def test_a_black_box_without_test_figures_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its runs are finished, nothing goes on with them, and no higher limit is proposed."""
-    monkeypatch.setattr(SEAM, "make", lambda _spec: Untold())
+    """Its runs are finished, nothing resumes them, and no higher limit is proposed."""
+    monkeypatch.setattr(SEAM, "make", lambda _spec: WithoutTest())
     assert main(["suite", write(seeds=[1])]) == 0
     said = {(one["status"], one["reason"]) for one in document()["left_out"]}
-    assert said == {("finished", "it is finished, and its evaluator told no accuracy on test")}
-    assert "goes on from here" not in capsys.readouterr().err
+    assert said == {("finished", "finished, but its scorer reported no test accuracy")}
+    assert "to resume" not in capsys.readouterr().err
 
 
-def test_sigterm_while_a_suite_by_options_is_summed_up_leaves_its_summary_and_the_way_on(
+def test_sigterm_while_the_files_of_a_suite_by_options_are_written_leaves_all_of_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As Ctrl-C does; the next signal leaves at once again."""
-    written = suite._write
+    """As Ctrl-C does; the next signal quits at once again."""
+    drawn = study_document.svg
 
-    def interrupted(_folder: Path, _document: dict[str, Any]) -> None:
-        monkeypatch.setattr(suite, "_write", written)
+    def interrupted(_document: Any) -> str | None:
+        monkeypatch.setattr(study_document, "svg", drawn)
         signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("the signal has ended it")
 
-    monkeypatch.setattr(suite, "_write", interrupted)
+    monkeypatch.setattr(study_document, "svg", interrupted)
     assert main([*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY]) == 143
-    assert "the same command goes on from here" in capsys.readouterr().err
-    assert json.loads(Path("s/suite.json").read_text("utf-8"))
+    assert "Run the same command again to resume." in capsys.readouterr().err
+    assert document("s")["runs"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -354,7 +355,7 @@ def test_sigterm_while_a_suite_by_options_is_summed_up_leaves_its_summary_and_th
 def test_a_run_that_somebody_works_on_by_itself_stops_alone(
     limits: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The suite goes on with the others, also within a limit, and the same command later with that one."""
+    """The suite makes the others, also within a limit, and the same command later makes that one."""
     assert main(["suite", write(data=["two"], seeds=[1], methods=["random"], compare=[])]) == 0
     (run,) = Path("runs/small").resolve().glob("seed1-*-two-random")
     (run / "result.json").unlink()
@@ -377,7 +378,7 @@ def test_a_run_that_somebody_works_on_by_itself_stops_alone(
 def test_a_second_suite_in_the_same_folder_is_refused(
     opened: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By a file or by options, and its dry run: it is told who is at work, and opens nothing."""
+    """By a file or by options, and its dry run: it names the other process, and opens nothing."""
     commands = (
         ["suite", write(), "--suite-dir", "s"],
         [*OPTIONS, *SMALL_FLAGS, "--evaluator", FACTORY],
@@ -391,7 +392,7 @@ def test_a_second_suite_in_the_same_folder_is_refused(
         assert f"is in use by a live process (process {os.getpid()})" in said.err
         assert not list(Path("s").glob("[!.]*"))
     Path("s/.pid").unlink()
-    assert main([*commands[0], "--dry-run"]) == 2  # the lock tells it, not who wrote that file
+    assert main([*commands[0], "--dry-run"]) == 2  # the lock decides, not who wrote that file
     first.release()
     for command in commands:
         assert main(command) == 0

@@ -20,10 +20,8 @@ from promptclimb.agent.errors import (
 from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import Bill, Spent
 from promptclimb.agent.position import Position
-from promptclimb.agent.search.empty_answers import MOST_EMPTY_IN_A_ROW, EmptyAnswers
-from promptclimb.agent.search.journal import Journal
-from promptclimb.agent.search.last_look import OPENINGS, openings
-from promptclimb.agent.search.restart import Skipped
+from promptclimb.agent.search.journal import MOST_EMPTY_IN_A_ROW, EmptyAnswers, Journal, Skipped
+from promptclimb.agent.search.test_evaluation import OPENINGS, openings
 from promptclimb.agent.stop import Stop
 from promptclimb.agent.store import Store
 
@@ -171,14 +169,14 @@ async def test_a_run_of_empty_answers_ends_the_asking_of_all_restarts(store: Sto
         await journals[1].answer(FIRST, request("one"))
     await journals[1].answer(SECOND, request("two"))
     for _ in range(MOST_EMPTY_IN_A_ROW - 1):
-        journals[0].heard(empty=True, cut=False)
+        journals[0].count(empty=True, cut=False)
     with pytest.raises(
         GaveUpError, match=rf"last {MOST_EMPTY_IN_A_ROW} answers, 1 of them cut .* raise --answer-t"
     ):
         await journals[1].answer(THIRD, request("three"))
     assert (await journals[1].answer(SECOND, request("two")))[1]
     assert asker.asked == 2
-    journals[0].heard(empty=False, cut=False)
+    journals[0].count(empty=False, cut=False)
     await journals[1].answer(THIRD, request("three"))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from promptclimb.agent.study.beforehand import check_budget, check_size
-from promptclimb.agent.study.grid import cells_of, refuse_deciding
+from promptclimb.agent.study.grid import refuse_deciding
+from promptclimb.agent.study.preflight import check_budget, check_size
 from promptclimb.evaluator.errors import ConfigError
 from tests.fakes.study_outcomes import cells, study
 
@@ -47,17 +47,17 @@ def test_the_nearer_table_wins() -> None:
     assert {one.config.temperature for one in found} == {0.5}
 
 
-def test_who_can_be_told_is_told_the_sentence_of_the_set() -> None:
+def test_a_method_that_uses_a_description_gets_that_of_the_set() -> None:
     """Unless it is to go without, or blind, or nothing is said of the set."""
     methods = [
         "guided",
-        {"name": "untold", "method": "guided", "describe": False},
+        {"name": "class names only", "method": "guided", "describe": False},
         {"name": "blind", "method": "guided", "blind": True},
         "pn",
     ]
     found = cells(study(seeds=[1], methods=methods, llms=["m"], describe={"one": "dice"}))
-    told = {(one.data, one.method) for one in found if one.config.describe is not None}
-    assert told == {("one", "guided")}
+    described = {(one.data, one.method) for one in found if one.config.describe is not None}
+    assert described == {("one", "guided")}
 
 
 def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
@@ -77,14 +77,14 @@ def test_a_method_may_be_for_some_shots_and_models_alone() -> None:
 
 def test_limits_are_the_studys_and_flags_may_raise_them() -> None:
     """What decides nothing may be said on the command line."""
-    found = cells_of(study(budget={"max_calls": 9}), Path("s"), {}, {"max_calls": 10, "device": "cpu"})
+    found = cells(study(budget={"max_calls": 9}), max_calls=10, device="cpu")
     assert {one.config.max_calls for one in found} == {10}
 
 
 def test_the_environment_decides_nothing() -> None:
     """A study is what its file says, on whichever machine."""
     environment = {"PROMPTCLIMB_RESTARTS": "7", "PROMPTCLIMB_DEVICE": "cpu", "OPENAI_BASE_URL": "http://x/v1"}
-    (first, *_) = cells_of(study(), Path("s"), environment, {})
+    (first, *_) = cells(study(), environment=environment)
     assert first.config.restarts != 7
     assert (first.config.device, first.config.base_url) == ("cpu", "http://x/v1")
 
@@ -92,20 +92,20 @@ def test_the_environment_decides_nothing() -> None:
 @pytest.mark.parametrize("name", ["shots", "model", "restarts", "describe"])
 def test_flags_that_decide_are_refused(name: str) -> None:
     """They would make another study under the same name."""
-    with pytest.raises(ConfigError, match="decides what is found"):
+    with pytest.raises(ConfigError, match="decides the result"):
         refuse_deciding({name: "1"}, Path("study.toml"))
 
 
 def test_data_sets_of_one_name_are_refused() -> None:
-    """The tables could not tell them apart; it is said which two."""
-    with pytest.raises(ConfigError, match="'a/x' and 'b/x' would both be 'x'"):
+    """The tables could not distinguish them; both are named."""
+    with pytest.raises(ConfigError, match="'a/x' and 'b/x' have the same name, 'x'"):
         cells(study(data=["a/x", "y", "b/x"]))
 
 
 @pytest.mark.parametrize(
     "names", [["d/\u732b", "d/\u72ac"], ["a b", "a-b"], ["x" * 41, "x" * 42], ["Cats", "cats"]]
 )
-def test_names_that_no_folder_shows_are_told_apart(names: list[str]) -> None:
+def test_names_that_no_folder_shows_are_distinct(names: list[str]) -> None:
     """The first keeps its plain folder, also when another is added; the same file gives the same folders."""
     alone = [one.run_dir for one in cells(study(data=names[:1]))]
     both = [one.run_dir for one in cells(study(data=names))]
@@ -131,28 +131,26 @@ def test_folders_of_names_in_other_scripts_do_not_depend_on_their_order() -> Non
 def test_folders_stay_inside() -> None:
     """A name from a file is a name of one folder, whatever is in it."""
     strange = [{"name": "../../y", "method": "random"}, {"name": "..", "method": "mutate"}]
-    found = cells_of(study(data=["../.."], methods=strange), Path("/s"), {}, {})
+    found = cells(study(data=["../.."], methods=strange), Path("/s"))
     assert {one.run_dir.parent for one in found} == {Path("/s")}
     assert all(one.run_dir.name.isascii() and one.run_dir.name.isprintable() for one in found)
 
 
-def test_too_many_runs_are_told_before_they_are_listed() -> None:
+def test_too_many_runs_are_refused_before_they_are_listed() -> None:
     """A slip of the finger does not fill the memory."""
     with pytest.raises(ConfigError, match="200,000 runs"):
         check_size(study(seeds=list(range(50_000))))
 
 
-def plan(_one: object, calls: int) -> dict[str, float]:
-    """A hundred tokens a call, a cent each."""
-    return {"tokens": 100 * calls, "cost_usd": 0.01 * calls}
-
-
 @pytest.mark.parametrize(
     ("budget", "said"),
     [
-        ({"max_calls": 95}, "max_calls is 95, and one run each .2 runs of seed 1. takes 96"),
-        ({"max_tokens": 199}, "max_tokens is 199, and one request of each run .* may take 200"),
-        ({"max_cost": 0.019}, r"max_cost is \$0.019, and one request of each run .* may take \$0.02"),
+        ({"max_calls": 95}, "max_calls is 95, but one run each .2 runs of seed 1. takes 96"),
+        (
+            {"max_tokens": 1023},
+            "max_tokens is 1,023, but the answers to one request of each run .* may take 1,024",
+        ),
+        ({"max_cost": 0.001}, r"max_cost is \$0.001, but the answers .* may take \$0.001024"),
         ({"max_minutes": 0}, "max_minutes is 0"),
     ],
 )
@@ -160,16 +158,16 @@ def test_a_budget_too_small_for_one_run_each_is_refused(budget: dict[str, float]
     """The first seed must be payable: calls for whole runs, tokens and money for a request of each."""
     found = study(methods=["pn", "random"], llms=[{"llm": "m", "price": "1/1"}], budget=budget)
     with pytest.raises(ConfigError, match=said):
-        check_budget(found, cells(found), plan)
+        check_budget(found, cells(found))
 
 
 def test_a_budget_for_one_run_each_will_do() -> None:
     """Later seeds may be left out; they are named, and in no mean."""
-    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 200})
-    check_budget(found, cells(found), plan)
+    found = study(methods=["pn"], llms=["m"], budget={"max_calls": 96, "max_tokens": 1024})
+    check_budget(found, cells(found))
 
 
 def test_a_search_that_may_end_early_needs_one_call() -> None:
     """It is not known how many it takes."""
     found = study(methods=["pn"], llms=["m"], budget={"max_calls": 2}, search={"patience": 3})
-    check_budget(found, cells(found), plan)
+    check_budget(found, cells(found))

@@ -1,4 +1,4 @@
-"""The picture of a study: every name whole and told apart, nothing that is not there, and always an SVG."""
+"""The picture of a study: every name whole and distinct, nothing that is not there, and always an SVG."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_no_label_is_cut() -> None:
     ]
     said = drawn_texts(one_run_each(*methods, "mutate", compare=compare)).replace("\n", " ")
     assert f"{LONG} over {LONG}, Tip-Adapter (white box)" in said
-    assert f"{LONG} over mutate (images drawn again)" in said
-    assert f"{LONG} over mutate (nothing drawn again)" in said
+    assert f"{LONG} over mutate (images resampled)" in said
+    assert f"{LONG} over mutate (nothing resampled)" in said
 
 
 def test_a_name_that_begins_with_an_underscore_is_in_the_legend() -> None:
@@ -47,7 +47,7 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend() -> None:
     assert {"_mutated", "random"} <= set(said)
 
 
-def test_many_curves_are_told_apart_and_drawn_alike_everywhere() -> None:
+def test_many_curves_are_distinct_and_drawn_alike_everywhere() -> None:
     """By lines where colours are not enough; a method that one model lacks shifts no other's."""
     numbered = [{"name": f"m{number}", "method": "random"} for number in range(12)]
     methods = [{**numbered[0], "models": ["RN-pico"]}, *numbered[1:]]
@@ -74,7 +74,7 @@ def test_what_has_no_interval_does_not_look_as_if_it_had_one() -> None:
     assert "fill: #ffffff; stroke: #223355" in drawn(alone)
 
 
-def test_names_that_the_font_lacks_are_told_apart() -> None:
+def test_names_that_the_font_lacks_are_distinct() -> None:
     """Without a warning, and with nothing in the file that XML does not take."""
     said = one_run_each(
         {"name": "\u732b a", "method": "random"}, {"name": "\u72ac --><x>", "method": "mutate"}

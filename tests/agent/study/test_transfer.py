@@ -10,16 +10,15 @@ import pytest
 
 from promptclimb.agent.results.details import Decisions, Details, write_details
 from promptclimb.agent.study import transfer
-from promptclimb.agent.study.grid import cells_of
-from promptclimb.agent.study.outcomes import Outcome, blocks_of
-from promptclimb.agent.study.study_file import Study
-from promptclimb.agent.study.transfer import TRANSFER, Carried, transfers
+from promptclimb.agent.study.outcomes import RunOutcome, blocks_of
+from promptclimb.agent.study.study import Study
+from promptclimb.agent.study.transfer import TRANSFER, Transferred, transfers
 from promptclimb.evaluator.fakes import FakeEvaluator
 from promptclimb.evaluator.scoring import SplitScores
 from tests.fakes.study_outcomes import cells, figure, lines_of, outcome, study
 
 
-def moving() -> tuple[Study, list[Outcome]]:
+def moving() -> tuple[Study, list[RunOutcome]]:
     """A study of two models; on the second, searching gains a quarter."""
     found = study(data=["one"], seeds=[1], methods=["random"], models=["RN-pico", "ViT-pico"], transfer=True)
     hits = {"RN-pico": "1110", "ViT-pico": "1100"}
@@ -41,7 +40,7 @@ def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.
         """Half of the gain of each template is kept."""
 
         def examine(self, ensembles: Any, *, test: bool = True) -> Any:
-            """As told."""
+            """As given."""
             return [
                 scores.__class__(train=0.0, val=None, test=0.375) for scores in super().examine(ensembles)
             ]
@@ -54,7 +53,7 @@ def test_the_share_of_the_gain_that_is_kept(tmp_path: Path, monkeypatch: pytest.
     blocks = blocks_of(runs)
     said: list[str] = []
     for _ in range(2):
-        carried = Carried(tmp_path)
+        carried = Transferred(tmp_path)
         carried.complete(found, blocks, said.append)
         kept = {(one["from"], one["to"]): one["kept"] for one in transfers(found, blocks, carried)}
     assert kept == {("RN-pico", "ViT-pico"): pytest.approx(0.5), ("ViT-pico", "RN-pico"): pytest.approx(0.25)}
@@ -83,7 +82,7 @@ def test_a_template_is_scored_with_the_settings_of_its_own_method(
         return known
 
     monkeypatch.setattr(transfer, "open_evaluator", fake)
-    carried = Carried(tmp_path)
+    carried = Transferred(tmp_path)
     carried.complete(found, blocks_of(runs), lambda _line: None)
     brought = {one["label"]: one["brought"] for one in transfers(found, blocks_of(runs), carried)}
     assert brought == {"random": 0.0, "renamed": 37.5}
@@ -92,7 +91,7 @@ def test_a_template_is_scored_with_the_settings_of_its_own_method(
 def test_what_was_scored_on_other_data_is_scored_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs made again on other test images, or an entry that does not say on what, tell nothing of these."""
+    """Runs made again on other test images, or an entry that does not say on what, say nothing of these."""
     found, _ = moving()
     opened: list[str] = []
 
@@ -102,7 +101,7 @@ def test_what_was_scored_on_other_data_is_scored_anew(
 
     monkeypatch.setattr(transfer, "open_evaluator", fake)
     (tmp_path / TRANSFER).write_text(json.dumps({json.dumps(["one", "ViT-pico", "RN-pico {}"]): 0.9}))
-    made = cells_of(found, tmp_path, {}, {})
+    made = cells(found, tmp_path)
     runs = blocks_of(
         outcome(one, template=f"{one.model} {{}}", figures={"default template": figure("1000")})
         for one in made
@@ -112,14 +111,14 @@ def test_what_was_scored_on_other_data_is_scored_anew(
             one.run_dir.mkdir(exist_ok=True)
             seen = Decisions(image_set="k", classes=("a", "b"), labels=labels, predicted={})
             write_details(one.run_dir, Details(decisions=seen))
-        Carried(tmp_path).complete(found, runs, lambda _line: None)
+        Transferred(tmp_path).complete(found, runs, lambda _line: None)
     assert sorted(opened) == ["RN-pico", "RN-pico", "ViT-pico", "ViT-pico"]
 
 
 def test_nothing_is_kept_of_no_gain(tmp_path: Path) -> None:
     """What was not scored, or where searching gained nothing, has no share."""
     found, runs = moving()
-    assert {one["kept"] for one in transfers(found, blocks_of(runs), Carried(tmp_path))} == {None}
+    assert {one["kept"] for one in transfers(found, blocks_of(runs), Transferred(tmp_path))} == {None}
 
 
 def test_nothing_that_is_kept_has_no_sign() -> None:

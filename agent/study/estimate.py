@@ -1,0 +1,195 @@
+"""Upper bounds on what a search or a study takes: requests, tokens, dollars and templates scored.
+
+The method itself makes the longest requests, from templates, class names and answers as long as may be.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar
+
+from ...evaluator.scoring import MOST_CONFUSED, Confusion, Score
+from ...prompts.requests import BEST_SHOWN, MOST_NAMES, Outcome
+from ...prompts.template import MAX_CHARACTERS, SLOT, Template
+from ..config.fields import DEFAULT_BASE_URL, EndpointConfig
+from ..config.llm_name import Style, style_of
+from ..config.schema import SearchConfig
+from ..llm.chat import ChatRequest
+from ..llm.cost import find_price
+from ..llm.pool import MORE_TOKENS
+from ..methods.base import MAX_ANSWER_CHARACTERS, Ask, Feedback, Propose, View
+from ..methods.memory import Entry, Memory
+from ..methods.registry import METHODS
+from ..position import Position
+from ..rates import PICODOLLARS, TokenUsage
+from ..search.inputs import read_pool, read_wordings
+
+Number = TypeVar("Number", int, float)
+Estimate: TypeAlias = dict[str, Any]
+"""``calls``, ``tokens``, ``cost_usd`` (None: unknown) and ``evaluations`` at most; ``minutes`` that the rate
+limits take for so many (None: no limits)."""
+LONGEST_NAME = 50
+"""Characters of a class name while the data are not read. The longest of CoOp's eleven sets has 45."""
+LONGEST_LINE = 120
+"""Characters of a refused line, and of its reason."""
+WIDE = "\u754c"
+"""Every letter where the user's own texts are not ASCII: it may take three tokens."""
+
+
+def estimate(config: SearchConfig, class_names: Sequence[str] | None = None) -> Estimate:
+    """Return the most that a search takes within its limits: each request and answer is the longest possible.
+
+    Args:
+        config: The search.
+        class_names: Those of the data; None where they are not read yet: they are assumed to be long then.
+
+    Raises:
+        ConfigError: The starting templates or the wordings cannot be used.
+    """
+    pool = [template.text for template in read_pool(config)]
+    calls = tokens = 0
+    cost: float | None = 0.0
+    if config.needs_llm:
+        calls = _least(config.all_rounds * METHODS[config.method].requests, config.max_calls)
+        answer = MORE_TOKENS * config.answer_tokens
+        each = [TokenUsage(prompt, answer) for prompt in longest_requests(config, class_names, pool)]
+        tokens = _least(int(_over_rounds(config, calls, [one.total for one in each])), config.max_tokens)
+        costs = [known for one in each if (known := cost_of(config, one)) is not None]
+        cost = round(_least(_over_rounds(config, calls, costs), config.max_cost), 6) if costs else None
+    # A limit on requests bounds the rounds too, where each makes one.
+    rounds = calls if _only_asks(config) else config.all_rounds
+    initial = config.restarts * min(config.most_initial, len(pool))
+    method = METHODS[config.method]
+    free = config.restarts * method.free_per_restart + config.all_rounds * method.free_per_round
+    return {
+        "calls": calls,
+        "tokens": tokens,
+        "cost_usd": cost,
+        "evaluations": initial + config.proposals * rounds + (free if config.description else 0),
+        "minutes": _minutes(config, calls, tokens),
+    }
+
+
+def _over_rounds(config: SearchConfig, calls: int, values: Sequence[float]) -> float:
+    """Return the sum over all requests: of a conversation's first ones, and the most for each later one."""
+    later = config.rounds * METHODS[config.method].requests - len(values)
+    conversation = sum(values) + max(later, 0) * max(values)
+    return min(config.restarts * config.conversations * conversation, calls * max(values))
+
+
+def estimate_of_all(configs: Sequence[SearchConfig], each: Sequence[Estimate]) -> Estimate:
+    """Return the most that searches take together, within the limits over all, which each config has."""
+    limits = configs[0]
+    most = _least(sum(one["calls"] for one in each), limits.max_calls)
+    # Requests that the limit over all leaves out propose nothing.
+    asking = sum(one["calls"] for one, config in zip(each, configs, strict=True) if _only_asks(config))
+    unmade = max(asking - most, 0) * min(one.proposals for one in configs)
+    costs = [one["cost_usd"] for one in each]
+    minutes = [one["minutes"] for one in each if one["minutes"] is not None]
+    return {
+        "searches": len(each),
+        "calls": most,
+        "tokens": _least(sum(one["tokens"] for one in each), limits.max_tokens),
+        "cost_usd": None if None in costs else round(_least(sum(costs), limits.max_cost), 6),
+        "evaluations": sum(one["evaluations"] for one in each) - unmade,
+        "minutes": round(_least(sum(minutes), limits.max_minutes), 2) if minutes else None,
+    }
+
+
+def longest_requests(
+    config: SearchConfig, class_names: Sequence[str] | None = None, pool: Sequence[str] = ()
+) -> list[int]:
+    """Return the most tokens of each request in a conversation, until they stop growing."""
+    letter = "x" if all(map(str.isascii, [config.description, *(class_names or ()), *pool])) else WIDE
+    names = class_names or [f"{number:{letter}>{LONGEST_NAME}d}" for number in range(MOST_NAMES)]
+    style = config.style or style_of(config.llm)
+    # Where the LLM's name does not decide the style, its answers do.
+    styles: tuple[Style, ...] = ("rich", "short") if style is None else (style,)
+    views = [_longest_view(config, each, names, letter) for each in styles]
+    twice = range(min(config.conversations, 2))  # the second conversation of a restart may begin differently
+    conversations = [list(_requests(config, view, letter)) for view in views for _ in twice]
+    return [max(alike) for alike in itertools.zip_longest(*conversations, fillvalue=0)] or [0]
+
+
+def _requests(config: SearchConfig, view: View, letter: str) -> Iterator[int]:
+    scored = Outcome(_longest_template(0, letter), score=0.5)
+    refused = Outcome(letter * LONGEST_LINE, reason=letter * LONGEST_LINE)
+    feedback = Feedback(
+        text=letter * MAX_ANSWER_CHARACTERS,
+        outcomes=[*[scored] * config.proposals, *[refused] * (2 * config.proposals)],
+        best_before=0.25,
+    )
+    rounds, asked = min(config.max_turns, config.rounds), 0
+    steps = METHODS[config.method].conversation(view)
+    step = next(steps, None)
+    # Some rounds of a method may ask nobody.
+    for _ in range((1 + METHODS[config.method].requests) * rounds):
+        if step is None or asked == rounds:
+            return
+        if not isinstance(step, Propose):
+            yield ChatRequest(messages=tuple(step.messages), model="").prompt_tokens_at_most
+            asked += isinstance(step, Ask)
+        try:
+            step = steps.send(feedback)
+        except StopIteration:
+            return
+
+
+def _longest_view(config: SearchConfig, style: Style, names: Sequence[str], letter: str) -> View:
+    wordings = read_wordings(config)
+    longest = sorted(names, key=len)[-2:]
+    memory = Memory()
+    for number in range(2 * max(config.top_k, BEST_SHOWN)):
+        template = Template.parse(_longest_template(number, letter), max_words=None)
+        confused = (Confusion(longest[0], longest[-1], 1),) * MOST_CONFUSED
+        # No two scores are equal: templates as good as the best are not listed among the worst.
+        score = Score(train=0.5 - number / 10_000, confused=confused)
+        memory.add(Entry(candidate=template, score=score, value=score.train, position=Position(1)))
+    return View(
+        memory=memory,
+        pool=(),
+        proposals=config.proposals,
+        top_k=config.top_k,
+        max_words=config.max_words,
+        max_turns=config.max_turns,
+        rng=random.Random,
+        description=config.description,
+        class_names=() if config.blind else tuple(names),
+        style=style,
+        wordings=replace(wordings, angles=(max(wordings.angles, key=len),)),
+        objective=config.objective,
+    )
+
+
+def _longest_template(number: int, letter: str) -> str:
+    return f"{SLOT} {number}".ljust(MAX_CHARACTERS, letter)
+
+
+def _only_asks(config: SearchConfig) -> bool:
+    return config.needs_llm and not METHODS[config.method].mixed
+
+
+def cost_of(config: SearchConfig, tokens: TokenUsage) -> float | None:
+    """Return the most dollars that one request costs, whichever endpoint is asked; None if unknown."""
+    if config.is_local:
+        return 0.0
+    worst = 0
+    for one in config.endpoints or (EndpointConfig(base_url=config.base_url or DEFAULT_BASE_URL),):
+        tier = one.service_tier or config.service_tier
+        price = find_price(one.price or config.price, one.base_url, one.model or config.llm or "", tier)
+        if price is None:
+            return None
+        worst = max(worst, price.most(tokens))
+    return worst / PICODOLLARS
+
+
+def _minutes(config: SearchConfig, calls: int, tokens: int) -> float | None:
+    found = [amount / limit for amount, limit in ((calls, config.rpm), (tokens, config.tpm)) if limit]
+    return round(_least(max(found), config.max_minutes), 2) if found else config.max_minutes
+
+
+def _least(value: Number, limit: Number | None) -> Number:
+    return value if limit is None else min(value, limit)

@@ -1,0 +1,331 @@
+"""The searches of a study: start, resume or read each, within limits over all; one that fails stops alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar, TypeAlias
+
+from ...evaluator.counts import counted, enumerated
+from ...evaluator.errors import PromptclimbError, UsageError
+from ..config.schema import SearchConfig
+from ..errors import InterruptedRunError, KeyRejectedError, StoreError, StoreLockedError, StoreMismatchError
+from ..llm.budget import Budget, Limits
+from ..llm.cost import NOTHING, Spent
+from ..results.result import UNOPENED, SearchResult
+from ..results.run_dir import STORE, read_result
+from ..search.inputs import fallen_back, known_identity, pinned_evaluator
+from ..search.run import SearchRun
+from ..secrets import Scrubber, secrets_named_in
+from ..store import Store
+from .content_check import Contents, check_content, made_by
+from .grid import Cell
+
+INTERRUPTED = "interrupted"
+"""Reason of a run that a signal ended, or that was to come after it."""
+NO_TEST = "finished, but its scorer reported no test accuracy"
+_UNITS: Mapping[str, str] = MappingProxyType(
+    {"max_calls": "request", "max_tokens": "token", "max_cost": "US dollar", "max_minutes": "minute"}
+)
+LIMITS = tuple(_UNITS)
+"""Every setting that is a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """A run that was not started: because a limit is reached, or for another reason."""
+
+    reason: str
+    by_limit: bool = False
+    status: ClassVar[str] = "not run"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A run that an error or a signal ended before it had a result, with what it has used."""
+
+    reason: str
+    usage: Spent = NOTHING
+    status: ClassVar[str] = "stopped"
+
+
+Found: TypeAlias = SearchResult | NotRun | Stopped
+"""The outcome of a search."""
+
+
+def stopped_by(error: Exception, usage: Spent = NOTHING) -> Stopped:
+    """Return the outcome of a run that an error ended: the message on one line, without secrets."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return Stopped(Scrubber(secrets_named_in(os.environ)).scrub_quoted(said), usage)
+
+
+def ends_all(error: Exception) -> bool:
+    """Return whether an error concerns more than its own run.
+
+    A signal, a store that cannot be read or written, and a folder of another suite do; a failing endpoint,
+    scorer, data set or model does not.
+    """
+    return isinstance(error, InterruptedRunError | StoreError) or type(error) is UsageError
+
+
+class Refusals:
+    """Endpoints that refused their key, and are not asked again."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+
+    def of(self, config: SearchConfig) -> str | None:
+        """Return why a search's endpoint is not asked; None where it may be."""
+        return self._said.get(endpoint_of(config)) if config.needs_llm else None
+
+    def note(self, config: SearchConfig, error: Exception, said: str) -> None:
+        """Remember an error if it is a refused key."""
+        if isinstance(error, KeyRejectedError) or isinstance(error.__cause__, KeyRejectedError):
+            self._said[endpoint_of(config)] = f"its endpoint has refused another run: {said}"
+
+
+def endpoint_of(config: SearchConfig) -> str:
+    """Return a key of a search's LLM: its name and its endpoints."""
+    return config.model_dump_json(include={"llm", "base_url", "endpoints"})
+
+
+class SharedLimits:
+    """What the limits of a study leave for its next run.
+
+    A run holds to its own limits by its own store, so it is given less of each: everything that the other
+    runs in the folder have used is subtracted, interrupted runs and possibly billed attempts included.
+
+    Args:
+        folder: The study's folder; every run in it counts. They are read only where there is a limit.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._reached: set[str] = set()
+
+    @cached_property
+    def _used(self) -> dict[Path, Spent]:
+        return {
+            store.parent: _stored_usage(store.parent) for store in sorted(self._folder.glob(f"*/{STORE}"))
+        }
+
+    def share(self, config: SearchConfig) -> SearchConfig:
+        """Return the config of a run with what the others leave of each limit.
+
+        Raises:
+            UsageError: A run in the folder cannot be read, or is in use.
+        """
+        return config.model_copy(update=self._left(config, others=True))
+
+    def reached(self, config: SearchConfig) -> list[str]:
+        """Return the limits that keep a search from starting or resuming. Without an LLM only time does.
+
+        Raises:
+            UsageError: A run in the folder cannot be read, or is in use.
+        """
+        left = self._left(config)
+        needed = LIMITS if fallen_back(config).needs_llm else ("max_minutes",)
+        return [name for name in needed if name in left and (not left[name] or name in self._reached)]
+
+    def after(self, config: SearchConfig, result: SearchResult) -> None:
+        """Count what a search has used, and remember the limits that stopped it.
+
+        Of tokens and money something may be left then, but less than a request may need.
+        """
+        self.recount(config)
+        if _is_limited(config):
+            self._reached.update(_limits_of(result))
+
+    def recount(self, config: SearchConfig) -> None:
+        """Count what a search without a result has used."""
+        assert config.run_dir is not None
+        if _is_limited(config) and (config.run_dir / STORE).exists():
+            self._used[config.run_dir] = _stored_usage(config.run_dir)
+
+    def _left(self, config: SearchConfig, *, others: bool = False) -> dict[str, float]:
+        """Return what all runs, or all others, leave of each limit that is set."""
+        if not _is_limited(config):
+            return {}
+        total = NOTHING
+        for run_dir, used in self._used.items():
+            if not others or run_dir != config.run_dir:
+                total = total.plus(used)
+        left = Budget(Limits.of(config), total, clock=lambda: 0.0).left()
+        found = zip(LIMITS, (left.calls, left.tokens, left.cost_usd, left.minutes), strict=True)
+        return {name: value for name, value in found if value is not None}
+
+
+def _is_limited(config: SearchConfig) -> bool:
+    return Limits.of(config) != Limits()
+
+
+def _stored_usage(run_dir: Path) -> Spent:
+    with Store.open(run_dir) as store:
+        return store.usage
+
+
+def _limits_of(result: SearchResult) -> list[str]:
+    return [f"max_{limit}" for limit in result.limits]
+
+
+def _limits_reached(config: SearchConfig, names: Sequence[str]) -> str:
+    amounts = [counted(getattr(config, name), _UNITS[name]).replace(".0 ", " ") for name in names]
+    verb = f"limit of {amounts[0]}" if len(names) == 1 else f"limits of {enumerated(amounts)}"
+    return f"the {verb} over the whole suite {'is' if len(names) == 1 else 'are'} reached"
+
+
+def with_limits_of_all(config: SearchConfig, result: SearchResult) -> SearchResult:
+    """Return a result that names the study's limit instead of its run's share of it."""
+    names = [name for name in _limits_of(result) if getattr(config, name) is not None]
+    return replace(result, stop_reason=_limits_reached(config, names)) if names else result
+
+
+def is_done(cell: Cell, contents: Contents) -> bool:
+    """Return whether a search is finished.
+
+    Args:
+        cell: The search.
+        contents: What its data and its files hold now.
+
+    Raises:
+        UsageError: Its folder holds something else, or is in use; or it was made on other content.
+    """
+    if (cell.run_dir / STORE).exists():
+        with Store.open(cell.run_dir) as store, _same_settings(cell):
+            manifest = store.manifest
+            begun = pinned_evaluator(fallen_back(cell.config, manifest.get("notes", {})))
+            store.check_identity(known_identity(begun, manifest["identity"]))
+        if (last := _last_result(cell)) is None or not last.complete:
+            return False
+        check_content(cell.run_dir, contents.differences(begun, made_by(cell.run_dir, manifest)))
+        return True
+    check_free(cell, f"{STORE}.new.", "run")
+    return False
+
+
+def check_free(cell: Cell, own: str, what: str) -> None:
+    """Refuse a run's folder that holds anything but files that a killed process of ours had begun to write.
+
+    Args:
+        cell: The run.
+        own: How the names of those files begin.
+        what: What the folder should hold.
+
+    Raises:
+        UsageError: It does.
+    """
+    if cell.run_dir.is_dir() and any(not one.name.startswith(own) for one in cell.run_dir.iterdir()):
+        raise UsageError(
+            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it is not empty and holds no {what}; "
+            "move it away, or choose another folder"
+        )
+
+
+@contextmanager
+def _same_settings(cell: Cell) -> Iterator[None]:
+    """Name the suite's folder where a run in it has other settings."""
+    try:
+        yield
+    except StoreMismatchError as error:
+        raise UsageError(
+            f"--suite-dir {cell.run_dir.parent}: {cell.run_dir.name} in it was started with other settings "
+            f"({'; '.join(error.differences)}); give this suite its own folder with --suite-dir, or use the "
+            "earlier settings"
+        ) from error
+
+
+async def run_search(
+    cell: Cell, shared: SharedLimits, refusals: Refusals, opened: Callable[[SearchConfig], SearchRun]
+) -> Found:
+    """Start a search, resume it, or read its result.
+
+    Args:
+        cell: The search; the limits in its config are those over all runs.
+        shared: What they leave.
+        refusals: Endpoints that are not asked; extended where this search's is refused.
+        opened: Makes the session of a config.
+
+    Raises:
+        UsageError: Its folder holds a search with other settings or of another version.
+        PromptclimbError: A signal, or a store that cannot be used; what it has is kept.
+    """
+    begun = (cell.run_dir / STORE).exists()
+    limits = shared.reached(cell.config)
+    reason = _limits_reached(cell.config, limits) if limits else refusals.of(cell.config)
+    if reason is not None:
+        if not begun:
+            return NotRun(reason, by_limit=bool(limits))
+        # A run without a result may have all its answers already; finishing it costs nothing.
+        if (last := _last_result(cell)) is not None and last.status == "stopped":
+            return replace(
+                last, stop_reason=reason, limits=tuple(name.removeprefix("max_") for name in limits)
+            )
+    session = opened(shared.share(cell.config))
+    try:
+        with _same_settings(cell):
+            result = await (session.resume(cell.run_dir) if begun else session.start())
+    except StoreLockedError as error:
+        return stopped_by(error)  # another process works on it, so its usage cannot be read
+    except PromptclimbError as error:
+        if ends_all(error):
+            raise
+        shared.recount(cell.config)
+        stopped = stopped_by(error, _usage(cell))
+        refusals.note(cell.config, error, stopped.reason)
+        return stopped
+    shared.after(cell.config, result)
+    return with_limits_of_all(cell.config, result)
+
+
+def as_it_is(cell: Cell) -> Found:
+    """Return the outcome so far of a search in an interrupted study; nothing is run."""
+    if (last := _last_result(cell)) is not None:
+        return last
+    return Stopped(INTERRUPTED, _usage(cell)) if (cell.run_dir / STORE).exists() else NotRun(INTERRUPTED)
+
+
+def _usage(cell: Cell) -> Spent:
+    try:
+        return _stored_usage(cell.run_dir)
+    except StoreError:
+        return NOTHING  # it failed before it had a store
+
+
+def _last_result(cell: Cell) -> SearchResult | None:
+    try:
+        return read_result(cell.run_dir)
+    except (OSError, ValueError):
+        return None  # missing or torn
+
+
+def why_in_no_mean(result: SearchResult) -> str | None:
+    """Return why a result has no test accuracy; None where it has one."""
+    if result.stop_reason is not None or UNOPENED in result.notes:
+        return result.stop_reason or str(result.notes[UNOPENED])
+    return NO_TEST if result.best.test is None else None
+
+
+def how_to_resume(found: Sequence[Found]) -> str | None:
+    """Return a line on how to finish the other runs; None if all are finished."""
+    by_limit = any(one.limits if isinstance(one, SearchResult) else _by_limit(one) for one in found)
+    failed = sum(isinstance(one, Stopped) for one in found)
+    if failed:
+        higher = ", with higher limits," if by_limit else ""
+        return (
+            f"{counted(failed, 'run')} stopped with an error. Fix its cause, then run the same command"
+            f"{higher or ' again'} to resume."
+        )
+    if by_limit:
+        return "Everything is kept. Run the same command with higher limits to resume."
+    if all(isinstance(one, SearchResult) and one.complete for one in found):
+        return None
+    return "Everything is kept. Run the same command again to resume."
+
+
+def _by_limit(one: NotRun | Stopped) -> bool:
+    return isinstance(one, NotRun) and one.by_limit

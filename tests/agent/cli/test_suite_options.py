@@ -1,0 +1,300 @@
+"""``suite --data ...``: the same study that a file makes, with one model and a number of shots."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from promptclimb.agent.cli.main import main
+from promptclimb.agent.cli.suite import data_sets_of, seeds_of
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.results.run_dir import write_result
+from promptclimb.agent.store import Store
+from promptclimb.agent.study.grid import Cell
+from promptclimb.agent.study.preflight import check_cells
+from promptclimb.evaluator.errors import ConfigError, DataError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.spec import EvaluatorSpec
+from tests.fakes.black_box import stand_in
+from tests.fakes.small_result import small_result
+
+SMALL = ("--restarts", "1", "--conversations", "1", "--rounds", "2", "--initial", "5")
+
+
+@pytest.fixture(autouse=True)
+def fake_evaluators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeEvaluator]:
+    """A hill of its own for each seed; what was opened, in order."""
+    opened: list[FakeEvaluator] = []
+
+    def fake(spec: EvaluatorSpec) -> FakeEvaluator:
+        opened.append(FakeEvaluator(seed=spec.seed))
+        return opened[-1]
+
+    stand_in(monkeypatch, fake)
+    monkeypatch.setattr(sys, "argv", ["run_agent.py"])
+    monkeypatch.chdir(tmp_path)
+    return opened
+
+
+def test_a_suite_sums_up_and_goes_on(
+    capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
+) -> None:
+    """The same document and files as of a suite file; the second call reads what the first has finished."""
+    command = ["suite", "--data", "one,two", "--methods", "random", "--seeds", "1-3", *SMALL]
+    command += ["--suite-dir", "s"]
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found == json.loads((tmp_path / "s" / "suite.json").read_text())
+    (table,) = found["tables"]
+    assert table["seeds"] == {"one": [1, 2, 3], "two": [1, 2, 3]}
+    tests = {(run["data"], run["seed"]): run["test"]["best"] for run in found["runs"]}
+    row = next(row for row in table["rows"] if row["label"] == "random")
+    assert row["test"]["one"] == pytest.approx(sum(tests["one", seed] for seed in (1, 2, 3)) / 3)
+    by_seed = [(tests["one", seed] + tests["two", seed]) / 2 for seed in (1, 2, 3)]
+    assert (row["mean"], row["std"]) == pytest.approx((sum(by_seed) / 3, statistics.stdev(by_seed)), abs=1e-6)
+    assert "random ensemble" in [row["label"] for row in table["rows"]]
+    compared = [(one["first"], one["second"]) for one in found["differences"]]
+    assert compared == [("random", "default template"), ("random", "best starting template")]
+    assert "6 of 6 runs finished and counted" in err
+    assert {"runs.csv", "tables.md", "suite.json"} <= {one.name for one in (tmp_path / "s").iterdir()}
+    assert len(fake_evaluators) == 6
+    assert main([*command, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert len(fake_evaluators) == 6
+    assert again == found
+
+
+def test_a_name_with_a_comma_is_quoted_or_given_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--data`` may be given again; quotes that are left open are a line."""
+    assert list(data_sets_of(['"a,b", c', "d"])) == ["a,b", "c", "d"]
+    assert list(data_sets_of(["a,b", '"sets/x, y"', "b"])) == ["a", "b", "sets/x, y"]
+    for wrong in ([" , "], ['"a,b']):
+        with pytest.raises(ConfigError, match=r"^--data "):
+            data_sets_of(wrong)
+    own = ["suite", "--data", '"a,b"', "--data", "c", "--methods", "random", "--seeds", "1", *SMALL]
+    assert main([*own, "--dry-run"]) == 0
+    assert "at most 2 searches" in capsys.readouterr().out
+
+
+def test_a_method_that_does_not_use_the_description_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each method that a description is lost on, in a suite and in a search."""
+    own = ["--data", "one", "--describe", "numbers in binary", "--llm", "m", "--dry-run"]
+    methods = ["--methods", "pn,guided,random,combine"]
+    assert main(["suite", *own, *methods, "--seeds", "1-3", *SMALL]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "--describe" in line]
+    assert said == [f"note: --describe is not used by method {name}" for name in ("pn", "random")]
+    assert main(["search", *own, "--method", "opro"]) == 0
+    assert "note: --describe is not used by method opro\n" in capsys.readouterr().err
+    assert main(["search", *own]) == 0
+    assert "not used" not in capsys.readouterr().err
+
+
+def test_what_is_stopped_is_named_and_in_no_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its reason; without the limit the same command runs it."""
+    command = ["suite", "--data", "one", "--methods", "random", "--seeds", "1-2", *SMALL, "--suite-dir", "s"]
+    assert main([*command, "--max-minutes", "0", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert [row["mean"] for row in found["tables"][0]["rows"]] == [None, None]
+    assert [(one["seed"], one["status"]) for one in found["left_out"]] == [(1, "not run"), (2, "not run")]
+    assert "0 of 2 runs finished and counted" in err
+    assert "the limit of 0 minutes over the whole suite is reached" in err
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["left_out"] == []
+    assert "2 of 2" in err
+    assert "In no mean" not in err
+
+
+def test_the_help_says_that_limits_are_the_suites(capsys: pytest.CaptureFixture[str]) -> None:
+    """A search has the same options, where they are its own."""
+    assert main(["suite", "--help-all"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in ("requests at most", "tokens at most, in and out", "dollars at most; needs --price"):
+        assert f"{name}, over the whole suite" in text
+    assert "over the whole run" not in text
+
+
+def planned(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
+    """What a dry run says of a suite of six searches, two calls each of those three that ask an LLM."""
+    own = ["suite", "--data", "one", "--methods", "pn,random", "--llm", "m", "--seeds", "1-3", *SMALL]
+    assert main([*own, "--dry-run", "--json", *more]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_dry_run_says_what_the_whole_suite_does_at_most(
+    capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
+) -> None:
+    """The sum of all its searches, within the limits over all of them; what is opened scores nothing."""
+    whole = planned(capsys, "--price", "1/2", "--rpm", "2")
+    assert (whole["searches"], whole["calls"], whole["evaluations"]) == (6, 6, 6 * (5 + 5 * 2))
+    assert whole["minutes"] == 3.0
+    limits = ("--max-calls", "4", "--max-tokens", "100", "--max-cost", "0.000001", "--max-minutes", "2")
+    less = planned(capsys, "--price", "1/2", "--rpm", "2", *limits)
+    groups = less.pop("groups")
+    assert [(group["method"], group["runs"]) for group in groups] == [("pn", 3), ("random", 3)]
+    assert whole["tokens"] > 100
+    assert less == {
+        "searches": 6, "calls": 4, "tokens": 100, "cost_usd": 0.000001, "evaluations": 80, "minutes": 2.0,
+        "runs": 6,
+    }  # fmt: skip
+    assert planned(capsys)["cost_usd"] is None
+    assert planned(capsys)["minutes"] is None
+    assert fake_evaluators
+    assert not any(one.batches or one.opened for one in fake_evaluators)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dry_run_is_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each bound."""
+    own = ["suite", "--data", "one,two", "--methods", "random", "--seeds", "1-3", *SMALL, "--dry-run"]
+    assert main(own) == 0
+    out = capsys.readouterr().out
+    assert "each search: 1 restart x 1 conversation x 2 rounds\n" in out
+    assert "at most 6 searches\n" in out
+
+
+def test_a_suite_refuses_other_settings_in_its_folder(
+    capsys: pytest.CaptureFixture[str], fake_evaluators: list[FakeEvaluator], tmp_path: Path
+) -> None:
+    """Two settings in one table would compare what cannot be compared; refused before any search begins."""
+    command = ["suite", "--methods", "random", "--seeds", "1", *SMALL]
+    assert main([*command, "--data", "two"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--data", "one,two", "--proposals", "1"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"--suite-dir {tmp_path / 'runs' / 'suite'}: seed1-tests.fakes.black_box-opened-two-random" in err
+    assert "proposals: it was 5, now 1" in err
+    assert "give this suite its own folder with --suite-dir" in err
+    assert len(fake_evaluators) == 1
+    assert not (tmp_path / "runs" / "suite" / "seed1-tests.fakes.black_box-opened-one-random").exists()
+
+
+def test_a_data_set_that_has_changed_is_named_in_the_suites_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its content shows only when it is opened."""
+    command = ["suite", "--data", "one", "--methods", "random", "--seeds", "1", *SMALL]
+    assert main([*command, "--max-minutes", "0.000001"]) == 0
+    stand_in(monkeypatch, lambda _spec: FakeEvaluator(seed=99))
+    capsys.readouterr()
+    assert main(command) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert "fingerprint" in line
+    assert "--suite-dir" in line
+
+
+def pictures(folder: Path, count: int = 6) -> None:
+    """A data set of two classes."""
+    for label, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8), (90 * label, 20 * number, 7)).save(folder / name / f"{number}.png")
+
+
+REFUSED = {
+    "data set": (["--data", "ok,nope"], "there is no data set called 'nope'"),
+    "image": (["--data", "ok,torn"], "torn"),
+    "method": (["--data", "ok", "--methods", "random,nope"], "nope"),
+    "model": (["--data", "ok", "--model", "RN-pcio"], "did you mean RN-pico"),
+    "weights": (["--data", "ok", "--model", "ViT-B-32", "--pretrained", "nope"], "neither a tag"),
+    "device": (["--data", "ok", "--device", "tpu"], "unknown device"),
+    "templates": (["--data", "ok", "--initial", "nope.txt"], "nope.txt"),
+    "wordings": (["--data", "ok", "--wordings", "nope.toml"], "nope.toml"),
+    "folder": (["--data", "other,ok"], "seed2-2shot-RN-pico-ok-random in it is not empty and holds no run"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_everything_is_checked_before_the_first_search_begins(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line, exit code 2, and nothing is made, however many searches would have worked."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    for name in ("ok", "other", "torn"):
+        pictures(tmp_path / name)
+    for path in (tmp_path / "torn" / "cat").iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    if what == "folder":
+        (tmp_path / "s" / "seed2-2shot-RN-pico-ok-random").mkdir(parents=True)
+        (tmp_path / "s" / "seed2-2shot-RN-pico-ok-random" / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    given, said = REFUSED[what]
+    own = ["--methods", "random", "--seeds", "1-2", *SMALL, "--shots", "2", "--suite-dir", "s", *given]
+    assert main(["suite", *own]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def _cell(config: SearchConfig) -> Cell:
+    return Cell(data="ok", shots=2, seed=1, model="RN-pico", method="random", llm=None, config=config)
+
+
+def test_what_is_finished_is_not_checked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A data set may be gone by the time its figures are asked for."""
+    monkeypatch.delenv("PROMPTCLIMB_EVALUATOR")
+    pictures(tmp_path / "ok")
+    config = SearchConfig(data=str(tmp_path / "ok"), method="random", shots=2, run_dir=tmp_path / "r")
+    check_cells([_cell(config)])
+    with Store.create(tmp_path / "r", {"identity": config.identity()}):
+        write_result(tmp_path / "r", small_result(status="finished"))
+    shutil.rmtree(tmp_path / "ok")
+    check_cells([_cell(config)])
+    gone = config.model_copy(update={"run_dir": tmp_path / "new"})
+    with pytest.raises(DataError):
+        check_cells([_cell(gone)])
+
+
+def test_seeds_are_lists_or_ranges() -> None:
+    """Repetitions count once."""
+    assert seeds_of("1-3") == [1, 2, 3]
+    assert seeds_of("5, 1-2,1") == [5, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["", "x", "3-1", "1-", "-1", "1.5", ",", "²", "٣", "9" * 5000])
+def test_other_seeds_are_refused(text: str) -> None:
+    """With the forms that would be right, and without repeating thousands of digits."""
+    with pytest.raises(ConfigError, match="--seeds") as caught:
+        seeds_of(text)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("text", ["1-3000000000", "0-1000", "1-1000,2000", "1-600,1001-1600"])
+def test_seeds_have_a_bound(text: str) -> None:
+    """A mistyped range is refused with the bound before it fills the memory."""
+    with pytest.raises(ConfigError, match="at most 1000 seeds"):
+        seeds_of(text)
+    assert len(seeds_of("1-1000,7")) == 1000
+
+
+@pytest.mark.parametrize("folder", ["", "~nobody-here/x", "file", "full"])
+def test_a_suites_folder_that_cannot_be_one_is_refused(
+    folder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Before the first search: no path, a file, one whose summary could not be written."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full" / "suite.json").mkdir(parents=True)
+    assert main(["suite", "--data", "one", "--methods", "random", *SMALL, "--suite-dir", folder]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: --suite-dir")
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+
+
+def test_two_data_sets_of_one_name_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """They would share a folder."""
+    assert main(["suite", "--data", "a/x,b/x", "--methods", "random", *SMALL]) == 2
+    assert "have the same name" in capsys.readouterr().err

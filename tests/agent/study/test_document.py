@@ -1,0 +1,275 @@
+"""What the runs of a study say together: means of what is alike, differences of pairs, curves, transfer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from promptclimb.agent.results.details import Ancestor, Decisions, Details, Pick, write_details
+from promptclimb.agent.results.result import Best, Dataset, Sizes
+from promptclimb.agent.study.differences import differences
+from promptclimb.agent.study.document import findings, markdown, parts, raw_csv
+from promptclimb.agent.study.outcomes import Figure, RunOutcome, blocks_of, outcome_of
+from promptclimb.agent.study.picture import svg
+from promptclimb.agent.study.tables import tables
+from promptclimb.agent.study.transfer import Transferred
+from tests.fakes.small_result import small_result
+from tests.fakes.study_outcomes import (
+    cells,
+    document_of,
+    figure,
+    finished,
+    lines_of,
+    outcome,
+    study,
+    without,
+)
+
+HITS = {"random": "1100", "mutate": "1110"}
+PAIR = [{"first": "mutate", "second": "random"}]
+
+
+def rows(table: dict[str, Any]) -> dict[str, Any]:
+    """The means of a table by row."""
+    return {row["label"]: row["mean"] for row in table["rows"]}
+
+
+def test_a_mean_is_over_what_every_method_has_finished() -> None:
+    """A seed that one lacks is in no row's mean; the paired difference leaves it out too."""
+    found = study(compare=PAIR, references=["default template"])
+    runs = list(finished(found, HITS, figures={"default template": figure("1000")}))
+    cut = without(runs, method="mutate", data="one", seed=2)
+    worse = [
+        outcome(one.cell, "0000")
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
+        else one
+        for one in cut
+    ]
+    (table,) = tables(found, blocks_of(worse))
+    assert table["seeds"] == {"one": [1], "two": [1, 2]}
+    assert rows(table) == {"default template": 0.25, "random": 0.5, "mutate": 0.75}
+    (difference,) = differences(found, blocks_of(worse))
+    assert (difference["points"], difference["sets"], difference["runs"]) == (25.0, 2, 3)
+
+
+def test_a_method_that_finished_nothing_takes_nothing_from_the_others() -> None:
+    """Its row is empty, and so is its difference."""
+    found = study(compare=PAIR, references=[])
+    runs = [one for one in finished(found, HITS) if one.cell.method == "random"]
+    (table,) = tables(found, blocks_of(runs))
+    assert rows(table) == {"random": 0.5, "mutate": None}
+    (difference,) = differences(found, blocks_of(runs))
+    assert (difference["points"], difference["interval"], difference["sets"]) == (None, None, 0)
+
+
+def test_a_set_without_a_reference_has_no_mean_of_it() -> None:
+    """The other rows keep theirs."""
+    found = study(references=["best hand-made"])
+    runs = [
+        outcome(one.cell, HITS[one.cell.method], figures={"best hand-made": figure("1111")})
+        if one.cell.data == "one"
+        else one
+        for one in finished(found, HITS)
+    ]
+    (table,) = tables(found, blocks_of(runs))
+    assert rows(table) == {"best hand-made": None, "random": 0.5, "mutate": 0.75}
+    assert table["rows"][0]["test"] == {"one": 1.0, "two": None}
+
+
+def test_what_a_search_is_compared_with_is_its_own() -> None:
+    """Each method may have other starting templates: a difference takes those of the search itself."""
+    found = study(compare=[{"first": "mutate", "second": "best starting template"}])
+    pools = {"random": figure("1111"), "mutate": figure("1000")}
+    runs = [
+        outcome(one.cell, HITS[one.cell.method], figures={"best starting template": pools[one.cell.method]})
+        for one in finished(found, HITS)
+    ]
+    (difference,) = differences(found, blocks_of(runs))
+    assert difference["points"] == 50.0
+
+
+def test_llms_are_compared_with_themselves_unless_two_are_named() -> None:
+    """``pn`` over ``p`` with each LLM; one LLM over the other where the file says so."""
+    given = {"methods": ["pn", "p"], "llms": ["a", "b"], "data": ["one"], "seeds": [1]}
+    asked = [
+        {"first": "pn", "second": "p"},
+        {"first": "pn", "second": "pn", "first_llm": "b", "second_llm": "a"},
+    ]
+    found = study(**given, compare=asked)
+    hits = {("pn", "a"): "1000", ("pn", "b"): "1110", ("p", "a"): "0000", ("p", "b"): "1111"}
+    runs = [outcome(one, hits[one.method, str(one.llm)]) for one in cells(found)]
+    said = {(one["first"], one["second"]): one["points"] for one in differences(found, blocks_of(runs))}
+    assert said == {("pn, a", "p, a"): 25.0, ("pn, b", "p, b"): -25.0, ("pn, b", "pn, a"): 50.0}
+
+
+def test_intervals_say_what_they_rest_on() -> None:
+    """Images and seeds where they are known; nothing where there is neither."""
+    found = study(compare=PAIR)
+    known = list(finished(found, HITS))
+    (one,) = differences(found, blocks_of(known))
+    assert one["resampled"] == ["images", "seeds"]
+    assert one["interval"][0] <= one["points"] <= one["interval"][1]
+    single = study(compare=PAIR, seeds=[1])
+    blind = [
+        outcome(each.cell, figures={"best": figure(HITS[each.cell.method]).__class__(test=0.5)})
+        for each in finished(single, HITS)
+    ]
+    (other,) = differences(single, blocks_of(blind))
+    assert (other["points"], other["interval"], other["resampled"]) == (0.0, None, [])
+
+
+def test_runs_without_details_are_named_and_draw_no_images() -> None:
+    """What is left to draw is drawn, and the table says so; where all is known there is no such table."""
+    found = study(compare=PAIR)
+    known = list(finished(found, HITS))
+    assert "Without details" not in [heading for heading, _, _ in parts(document_of(found, known))]
+    lost = [
+        outcome(one.cell, figures={"best": Figure(test=one.figures["best"].test)}, detailed=False)
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "two", 2)
+        else one
+        for one in known
+    ]
+    said = document_of(found, lost)
+    assert [one["resampled"] for one in said["differences"]] == [["seeds"]]
+    assert lines_of(said, "Without details") == [["run"], ["seed2-16shot-RN-pico-two-random"]]
+    assert "| seed2-16shot-RN-pico-two-random |" in markdown(said)
+    stopped = [one if one.detailed else replace(one, counts=False) for one in lost]
+    assert document_of(found, stopped)["without_details"] == []
+
+
+def document(tmp_path: Path) -> tuple[dict[str, Any], list[RunOutcome]]:
+    """A study with names that a program might run."""
+    methods = [{"name": "=1+1 | <b>&_$x^", "method": "random"}, "mutate"]
+    found = study(
+        methods=methods, compare=[{"first": "mutate", "second": "=1+1 | <b>&_$x^"}], title="*A*", curve=[5]
+    )
+    hits = {"=1+1 | <b>&_$x^": "1100", "mutate": "1110"}
+    runs = list(finished(found, hits, curve={5: 0.5}, template="=cmd|' /C calc'!A0 {}"))
+    runs = without(runs, method="mutate", data="two", seed=2)
+    return findings(found, runs, Transferred(tmp_path), "file"), runs
+
+
+def test_every_form_has_every_table_and_runs_nothing(tmp_path: Path) -> None:
+    """What a name holds is a name: in Markdown, in a spreadsheet, in the picture."""
+    said, runs = document(tmp_path)
+    headings = [heading for heading, _, _ in parts(said)]
+    assert headings == ["RN-pico, 16 shots", "Differences", "Learning curves", "In no mean"]
+    text = markdown(said)
+    assert text.startswith("# \\*A\\*\n")
+    assert "=1+1 \\| &lt;b&gt;&amp;\\_$x^" in text
+    widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|") and "one" in line}
+    assert len(widths) == 1
+    lines = list(csv.DictReader(io.StringIO(raw_csv(runs))))
+    assert len(lines) == len(runs) == 8
+    assert {line["method"] for line in lines} == {"'=1+1 | <b>&_$x^", "mutate"}
+    assert lines[0]["template"].startswith("'=cmd")
+    assert [line["status"] for line in lines if line["counts"] == "0"] == ["stopped"]
+
+
+def test_a_run_of_a_white_box_is_marked_as_one() -> None:
+    """In the raw table and in the document, whatever it is called."""
+    found = study(methods=["random", {"name": "better", "method": "coop"}], data=["one"], seeds=[1])
+    runs = [outcome(one) for one in cells(found)]
+    marked = {one["method"]: one["white_box"] for one in csv.DictReader(io.StringIO(raw_csv(runs)))}
+    assert marked == {"random": "0", "better": "1"}
+    said = document_of(found, runs)
+    assert {one["method"]: one["white_box"] for one in said["runs"]} == {"random": False, "better": True}
+    cut = without(runs, method="better", data="one", seed=1)
+    (_, (first, *_)) = lines_of(document_of(found, cut), "In no mean")
+    assert first == "seed1-16shot-RN-pico-one-better (white box)"
+
+
+def test_the_picture_is_the_same_for_the_same_study(tmp_path: Path) -> None:
+    """It is one SVG that runs nothing; with nothing to show there is no file."""
+    said, _ = document(tmp_path)
+    drawn = svg(said)
+    assert drawn is not None
+    assert drawn == svg(said)
+    tags = {one.tag.rpartition("}")[2] for one in ET.fromstring(drawn).iter()}
+    assert "path" in tags
+    assert not tags & {"script", "a", "image", "foreignObject"}
+    assert svg({**said, "differences": [], "curves": []}) is None
+
+
+def test_an_outcome_is_what_the_result_says() -> None:
+    """A stopped search has no figures; a finished one without decisions has accuracies alone."""
+    (cell, *_) = cells(study())
+    found = outcome_of(cell, small_result())
+    assert found.counts
+    assert {name: one.test for name, one in found.figures.items()} == {
+        "best": 0.5,
+        "ensemble": 0.5,
+        "default template": 0.25,
+    }
+    assert {one.hits for one in found.figures.values()} == {None}
+    stopped = outcome_of(cell, small_result(status="stopped", stop_reason="7 calls"))
+    assert (stopped.counts, stopped.figures, stopped.reason) == (False, {}, "7 calls")
+
+
+def test_decisions_are_those_that_the_run_kept(tmp_path: Path) -> None:
+    """By name, where they fit the accuracies and are of this result; the learning curve lies beside them."""
+    (cell, *_) = cells(study())
+    cell = replace(cell, config=cell.config.model_copy(update={"run_dir": tmp_path}))
+    decisions = Decisions(
+        image_set=None,
+        classes=(),
+        labels=(0, 1, 0, 1),
+        predicted={"best": (0, 1, 1, 0), "ensemble": (0, 1, 0, 1), "default template": (0, 0, 1, 0)},
+    )
+    ancestor = Ancestor(template="a {}", train=0.5, restart=1, conversation=0, round=0)
+    curve = (Pick(after=5, template="b {}", test=0.25), Pick(after=9, template="a {}", test=None))
+    kept = Details(decisions=decisions, lineage=(ancestor,), curve=curve)
+    write_details(tmp_path, kept)
+    found = outcome_of(cell, small_result())
+    # The ensemble's accuracy is another than its decisions make.
+    assert {name: one.hits for name, one in found.figures.items()} == {
+        "best": "1100",
+        "ensemble": None,
+        "default template": "1000",
+    }
+    assert found.curve == {5: 0.25}
+    write_details(tmp_path, replace(kept, lineage=(replace(ancestor, template="another {}"),)))
+    other = outcome_of(cell, small_result())
+    assert ({one.hits for one in other.figures.values()}, other.curve) == ({None}, {})
+    assert (found.detailed, other.detailed) == (True, False)
+
+
+def test_what_is_no_better_than_chance_is_marked_in_its_cell() -> None:
+    """With a note above that table; one that has none has no note."""
+    found = study(references=[])
+    runs = list(finished(found, HITS))
+    marked = [
+        replace(one, figures={"best": replace(one.figures["best"], at_chance=True)})
+        if (one.cell.method, one.cell.data, one.cell.seed) == ("random", "one", 2)
+        else one
+        for one in runs
+    ]
+    (table,) = tables(found, blocks_of(marked))
+    assert {row["label"]: row["at_chance"] for row in table["rows"]} == {"random": ["one"], "mutate": []}
+    said = findings(found, marked, Transferred(Path("/nowhere")), "t")
+    (_, about, lines) = next(parts(said))
+    assert about.endswith("†: with at least one seed, it may be no better than chance level.")
+    assert [cell for line in lines for cell in line if "†" in cell] == ["50.0†"]
+    assert "50.0†" in markdown(said)
+    (_, about, lines) = next(parts(findings(found, runs, Transferred(Path("/nowhere")), "t")))
+    assert "†" not in about + str(lines)
+    (cell, *_) = cells(found)
+    assert all(one.at_chance for one in outcome_of(cell, small_result()).figures.values())
+
+
+def test_a_reference_is_marked_by_its_own_accuracy() -> None:
+    """Not by that of what was chosen: a default template may guess where a search does not."""
+    (cell, *_) = cells(study())
+    sizes = Sizes(train=2, val=0, test=400)
+    dataset = Dataset(name="d", classes=2, shots=1, seed=1, sizes=sizes)
+    best = Best(template="a {}", train=0.5, val=None, test=0.9)
+    figures = outcome_of(cell, small_result(dataset=dataset, best=best)).figures
+    assert {name: one.at_chance for name, one in figures.items()} == {
+        "best": False,
+        "ensemble": True,
+        "default template": True,
+    }

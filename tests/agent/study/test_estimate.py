@@ -1,0 +1,194 @@
+"""The bound that ``--dry-run`` prints: no search exceeds it, whatever its LLM answers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb import SearchConfig, search
+from promptclimb.agent.errors import UnusableAnswerError
+from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.pool import MORE_TOKENS
+from promptclimb.agent.rates import TokenUsage
+from promptclimb.agent.study.estimate import LONGEST_NAME, estimate, estimate_of_all, longest_requests
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.scoring import Confusion, EvaluatorInfo, Score, Verdict
+from promptclimb.prompts.requests import MOST_NAMES
+from promptclimb.prompts.template import MAX_CHARACTERS
+from tests.fakes.clock import run_virtual
+
+WORDS = 15
+NAMES = tuple(f"{number:n>{LONGEST_NAME}d}" for number in range(MOST_NAMES))
+CONFUSED = (Confusion(NAMES[0], NAMES[1], 1),) * 3
+DESCRIPTION = "numerals carved on old stone walls, photographed from the side in low light"
+
+
+def long_template(number: int, letter: str = "x") -> str:
+    """A template as long as they get, with its number in it."""
+    words = " ".join([f"{number:04d}", *[letter * 30] * (WORDS - 2), "{}"])
+    return words + letter * (MAX_CHARACTERS - len(words))
+
+
+def max_request(config: SearchConfig) -> int:
+    """The tokens of its longest request."""
+    return max(longest_requests(config))
+
+
+class Rising(FakeEvaluator):
+    """Of two numbered templates the later one is better; any other is as good as ``others`` says."""
+
+    def __init__(self, *, others: float = 0.0) -> None:
+        super().__init__()
+        self._others = others
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        return replace(super().info, class_names=NAMES, classes=len(NAMES))
+
+    def score(self, templates: Sequence[str]) -> list[Verdict]:
+        """Score by the number."""
+        return [Score(train=self._value(each), val=0.5, confused=CONFUSED) for each in templates]
+
+    def _value(self, template: str) -> float:
+        number = template.split()[0]
+        return int(number) / 10_000 if number.isdigit() else self._others
+
+
+class Winning:
+    """Answers with templates that win, refused lines besides, and chatter up to the most tokens allowed.
+
+    Args:
+        thinks: Whether its first answer is used up by thinking, so that it is asked for longer ones.
+        letter: What its templates are made of.
+    """
+
+    def __init__(self, *, thinks: bool = False, letter: str = "x") -> None:
+        self._numbers = itertools.count(1000)
+        self._thinks = thinks
+        self._letter = letter
+
+    async def chat(self, request: ChatRequest) -> ChatAnswer:
+        """Bill the most that a request can cost."""
+        if self._thinks and request.max_tokens < 512 * MORE_TOKENS:
+            raise UnusableAnswerError("all was thinking", reason="length", usage=TokenUsage())
+        lines = [long_template(next(self._numbers), self._letter) for _ in range(5)]
+        lines += [f"{next(self._numbers)} " + "without a slot " * 12 for _ in range(10)]
+        text = "".join(f"- {line}\n" for line in lines)
+        return ChatAnswer(
+            text=text + "and so on " * (4 * request.max_tokens // 10),
+            prompt_tokens=request.prompt_tokens_at_most,
+            completion_tokens=request.max_tokens,
+        )
+
+
+def config(tmp_path: Path, **more: Any) -> SearchConfig:
+    """A search from initial templates that are as long as they get."""
+    initial = tmp_path / "initial.txt"
+    initial.write_text("".join(f"{long_template(number)}\n" for number in range(40)))
+    values = {
+        "data": "fake",
+        "llm": "m",
+        "restarts": 1,
+        "price": "1/2",
+        "initial": initial,
+        "run_dir": tmp_path / "run",
+    }
+    return SearchConfig(**values | more)
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"method": method} for method in ("pn", "p", "ape", "opro", "guided")),
+        {"method": "guided", "describe": DESCRIPTION},
+        {"method": "guided", "blind": True},
+        {"method": "guided", "style": "rich", "top_k": 1, "max_turns": 3},
+        {"method": "guided", "style": "short", "describe": DESCRIPTION},
+        {"method": "guided", "style": "short"},
+        {"method": "pn", "conversations": 3, "rounds": 12, "max_turns": 4, "proposals": 9},
+    ],
+)
+def test_no_search_exceeds_the_bound(tmp_path: Path, more: dict[str, Any], thinks: bool) -> None:
+    """Nor is the bound many times of what an endpoint that is asked for long answers can bill."""
+    searched = config(tmp_path, **more)
+    bound = estimate(searched, NAMES)
+    result = run_virtual(search(searched, evaluator=Rising(), chat=Winning(thinks=thinks)))
+    used = result.usage.prompt_tokens + result.usage.completion_tokens
+    assert result.status == "finished"
+    assert result.usage.calls - result.usage.failed_calls <= bound["calls"]
+    assert used <= bound["tokens"] <= estimate(searched)["tokens"]
+    assert result.usage.cost_usd <= bound["cost_usd"]
+    assert result.evaluated <= bound["evaluations"]
+    if thinks and "describe" not in more:
+        assert bound["tokens"] < 2 * used
+
+
+@pytest.mark.parametrize("given", ["description", "class names", "starting templates"])
+def test_other_scripts_take_more_tokens(given: str, tmp_path: Path) -> None:
+    """Where the user's own texts are not ASCII the LLM may answer likewise."""
+    letter = "\u732b"
+    names = tuple(name.replace("0", letter) for name in NAMES) if given == "class names" else NAMES
+    more = {"describe": letter * 40} if given == "description" else {}
+    searched = config(tmp_path, method="pn" if given == "starting templates" else "guided", **more)
+    if given == "starting templates":
+        (tmp_path / "initial.txt").write_text(
+            "".join(f"{long_template(number, letter)}\n" for number in range(40))
+        )
+
+    class Known(Rising):
+        @property
+        def info(self) -> EvaluatorInfo:
+            return replace(super().info, class_names=names)
+
+    result = run_virtual(search(searched, evaluator=Known(), chat=Winning(letter=letter)))
+    used = result.usage.prompt_tokens + result.usage.completion_tokens
+    assert used <= estimate(searched, names)["tokens"]
+
+
+def test_a_limit_on_calls_bounds_no_rounds_that_take_none(tmp_path: Path) -> None:
+    """What a method makes itself is scored besides, alone and in a suite."""
+    searched = config(tmp_path, method="guided", describe=DESCRIPTION, conversations=4, max_calls=3)
+    result = run_virtual(search(searched, evaluator=Rising(others=0.9), chat=Winning()))
+    assert result.usage.calls <= 3
+    made = sum(row.conversation > 0 for row in result.leaderboard)
+    assert made > 3 * searched.proposals
+    bound = estimate(searched)
+    assert result.evaluated <= bound["evaluations"] == estimate_of_all([searched], [bound])["evaluations"]
+
+
+class RisingCheaply(Rising):
+    """A score costs next to nothing, so that many are made beside a request."""
+
+    @property
+    def info(self) -> EvaluatorInfo:
+        return replace(super().info, cheap=True)
+
+
+@pytest.mark.parametrize("style", ["short", "rich"])
+def test_free_candidates_are_in_the_bound(style: str, tmp_path: Path) -> None:
+    """Words of the description and of the answers are scored besides what the rounds propose."""
+    searched = config(tmp_path, method="guided", style=style, describe="numbers on old stone")
+    result = run_virtual(search(searched, evaluator=RisingCheaply(), chat=Winning()))
+    asked = searched.all_rounds * searched.proposals + 40
+    assert asked < result.evaluated <= estimate(searched)["evaluations"]
+    assert estimate(searched.model_copy(update={"method": "combine"}))["evaluations"] == asked
+
+
+def test_the_longest_request_depends_on_how_the_llm_is_asked(tmp_path: Path) -> None:
+    """Short requests, a conversation, one without class names, wordings of one's own: each its own bound."""
+    wordings = tmp_path / "wordings.toml"
+    wordings.write_text(f'[rich]\nnothing = "{"x" * 30}"\nbest_so_far = "{"x" * 3000}"\n')
+    short, rich = {"style": "short"}, {"style": "rich"}
+    ways = (short, {**rich, "blind": True}, rich, {"wordings": wordings})
+    found = [max_request(config(tmp_path, **more)) for more in ways]
+    assert found == sorted(set(found))
+    assert max_request(config(tmp_path)) == found[2]
+    assert max_request(config(tmp_path, llm="qwen-1.5b")) == found[0]
+    described = max_request(config(tmp_path, style="rich", describe="w " * 900))
+    assert described > found[2]

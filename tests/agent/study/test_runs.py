@@ -1,0 +1,219 @@
+"""Limits of a suite: they hold over all runs in its folder, whatever became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.llm.cost import Bill
+from promptclimb.agent.results.result import Usage
+from promptclimb.agent.results.run_dir import STORE, stored_config
+from promptclimb.agent.search.run import SearchRun
+from promptclimb.agent.store import Store
+from promptclimb.agent.study.grid import Cell
+from promptclimb.agent.study.runs import (
+    Found,
+    NotRun,
+    Refusals,
+    SharedLimits,
+    Stopped,
+    run_search,
+    with_limits_of_all,
+)
+from promptclimb.evaluator.errors import UsageError
+from promptclimb.evaluator.fakes import FakeEvaluator
+from tests.fakes.small_result import small_result
+
+SMALL: Mapping[str, Any] = {"restarts": 1, "conversations": 1, "rounds": 2, "initial": 5, "concurrency": 1}
+
+
+class Chat:
+    """An LLM that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def chat(self, _messages: Sequence[Mapping[str, str]]) -> str:
+        """Another template each time."""
+        self.calls += 1
+        return f"- picture {self.calls} of a {{}}"
+
+
+def cells(folder: Path, count: int = 3, **limits: Any) -> list[Cell]:
+    """Searches of two calls each."""
+    return [
+        Cell(
+            data="d",
+            shots=None,
+            seed=seed,
+            model="RN-pico",
+            method="pn",
+            llm="m",
+            config=SearchConfig(
+                data="d", llm="m", method="pn", seed=seed, run_dir=folder / f"s{seed}", **SMALL, **limits
+            ),
+        )
+        for seed in range(1, count + 1)
+    ]
+
+
+def session(config: SearchConfig, chat: Chat) -> SearchRun:
+    """What a suite opens, without a model or an endpoint."""
+    return SearchRun(config=config, evaluator=FakeEvaluator(), chat=chat)
+
+
+def run_suite(folder: Path, chat: Chat, **limits: Any) -> list[Found]:
+    """One command of a suite."""
+
+    async def run() -> list[Found]:
+        shared = SharedLimits(folder)
+        return [
+            await run_search(cell, shared, Refusals(), lambda config: session(config, chat))
+            for cell in cells(folder, **limits)
+        ]
+
+    return asyncio.run(run())
+
+
+def states(results: Sequence[Found]) -> list[str]:
+    """How each search stands."""
+    return [one.status for one in results]
+
+
+def used(folder: Path, *bills: Bill, reserved: Usage | None = None) -> None:
+    """A run that was killed: it has a store, and no result."""
+
+    async def write(store: Store) -> None:
+        for bill in bills:
+            await store.put_usage(bill)
+        if reserved is not None:
+            await store.put_reserved(reserved)
+
+    with Store.create(folder, {"identity": {}}) as store:
+        asyncio.run(write(store))
+
+
+def test_calls_are_limited_over_the_whole_suite_and_all_its_sessions(tmp_path: Path) -> None:
+    """Three calls of six are made, by the first command; the second makes none, a higher limit the rest."""
+    chat = Chat()
+    first = run_suite(tmp_path, chat, max_calls=3)
+    assert (chat.calls, states(first)) == (3, ["finished", "stopped", "not run"])
+    assert not (tmp_path / "s3").exists()
+    again = run_suite(tmp_path, chat, max_calls=3)
+    assert (chat.calls, states(again)) == (3, ["finished", "stopped", "not run"])
+    reason = "the limit of 3 requests over the whole suite is reached"
+    assert (again[1].stop_reason, again[2].reason) == (reason, reason)  # type: ignore[union-attr]
+    assert states(run_suite(tmp_path, chat, max_calls=6)) == ["finished"] * 3
+    assert chat.calls == 6
+
+
+def test_a_search_of_a_suite_can_be_resumed_by_itself(tmp_path: Path) -> None:
+    """It keeps to what the suite left for it, and continues with more."""
+    chat = Chat()
+    run_suite(tmp_path, chat, max_calls=3)
+    stored = stored_config(tmp_path / "s2")
+    stopped = asyncio.run(session(stored, chat).resume(tmp_path / "s2"))
+    assert (stopped.status, chat.calls) == ("stopped", 3)
+    more = stored_config(tmp_path / "s2", {"max_calls": 2})
+    assert asyncio.run(session(more, chat).resume(tmp_path / "s2")).status == "finished"
+    assert states(run_suite(tmp_path, chat, max_calls=6)) == ["finished"] * 3
+
+
+def test_once_a_request_finds_no_room_no_other_search_begins(tmp_path: Path) -> None:
+    """Some tokens are left, which none of them could use."""
+    chat = Chat()
+    results = run_suite(tmp_path, chat, max_tokens=10)
+    assert (chat.calls, states(results)) == (0, ["stopped", "not run", "not run"])
+    assert isinstance(results[1], NotRun)
+    assert results[1].reason == "the limit of 10 tokens over the whole suite is reached"
+
+
+def test_limits_are_known_by_what_stopped_a_run_and_not_by_its_words(tmp_path: Path) -> None:
+    """One call is one call; of several limits each is named."""
+    chat = Chat()
+    results = run_suite(tmp_path, chat, max_calls=1)
+    assert results[0].limits == ("calls",)  # type: ignore[union-attr]  # the first one is run
+    assert isinstance(results[1], NotRun)
+    assert results[1].reason == "the limit of 1 request over the whole suite is reached"
+    odd = small_result(status="stopped", stop_reason="nothing of the kind", limits=("calls", "cost"))
+    said = with_limits_of_all(
+        cells(tmp_path, max_calls=1200, max_cost=2.0, price="1/1")[0].config, odd
+    ).stop_reason
+    assert said == "the limits of 1,200 requests and 2 US dollars over the whole suite are reached"
+    unlimited = with_limits_of_all(cells(tmp_path)[0].config, odd)
+    assert unlimited == odd
+
+
+def test_what_needs_no_llm_waits_for_time_alone(tmp_path: Path) -> None:
+    """A limit on calls does not keep method random from running."""
+    chat = Chat()
+    (first, *_) = cells(tmp_path, max_calls=0)
+    shared = SharedLimits(tmp_path)
+    assert shared.reached(first.config) == ["max_calls"]
+    assert shared.reached(first.config.model_copy(update={"method": "random"})) == []
+    timed = first.config.model_copy(update={"method": "random", "max_minutes": 0.0})
+    assert shared.reached(timed) == ["max_minutes"]
+    assert chat.calls == 0
+
+
+def test_interrupted_runs_and_estimated_costs_count(tmp_path: Path) -> None:
+    """What a killed run had in flight may have been billed; each run gets what the others leave."""
+    used(
+        tmp_path / "s1",
+        Bill(Usage(calls=2, prompt_tokens=100, completion_tokens=20, picodollars=3 * 10**11, active_s=30.0)),
+        Bill(Usage(calls=1, estimated_tokens=50, estimated_picodollars=10**11)),
+        reserved=Usage(calls=1, estimated_tokens=30, estimated_picodollars=10**11),
+    )
+    limits = {"max_calls": 10, "max_tokens": 1000, "max_cost": 2.0, "max_minutes": 9.0, "price": "1/2"}
+    one, two, _ = cells(tmp_path, **limits)
+    shared = SharedLimits(tmp_path)
+    assert shared.share(one.config) == one.config
+    share = shared.share(two.config)
+    assert (share.max_calls, share.max_tokens, share.max_cost) == (6, 800, 1.5)
+    assert share.max_minutes == pytest.approx(8.5, abs=0.1)
+
+
+def test_without_limits_no_other_run_is_looked_at(tmp_path: Path) -> None:
+    """A search of the suite is then one like any other, whatever lies beside it."""
+    (tmp_path / "old" / STORE).mkdir(parents=True)
+    for cell in cells(tmp_path):
+        assert SharedLimits(tmp_path).share(cell.config) == cell.config
+        assert SharedLimits(tmp_path).reached(cell.config) == []
+    with pytest.raises(UsageError, match="old"):
+        SharedLimits(tmp_path).reached(cells(tmp_path, max_calls=1)[0].config)
+
+
+def test_what_a_failed_run_has_used_counts(tmp_path: Path) -> None:
+    """Its calls are taken from what the next ones may make, in the same command too."""
+
+    class Fails(FakeEvaluator):
+        """Scores the initial templates, and nothing once the LLM has said something."""
+
+        def score(self, templates: Sequence[str]) -> Any:
+            """Fail at an answer."""
+            if any("picture" in template for template in (*sum(self.batches, ()), *templates)):
+                self.batches.append(tuple(templates))
+                raise RuntimeError("boom")
+            return super().score(templates)
+
+    async def run() -> list[Found]:
+        shared, chat = SharedLimits(tmp_path), Chat()
+        return [
+            await run_search(
+                cell,
+                shared,
+                Refusals(),
+                lambda config: SearchRun(config=config, evaluator=Fails(), chat=chat),
+            )
+            for cell in cells(tmp_path, max_calls=1)
+        ]
+
+    failed, *others = asyncio.run(run())
+    assert isinstance(failed, Stopped)
+    assert (failed.usage.calls, "boom" in failed.reason) == (1, True)
+    assert [one.status for one in others] == ["not run", "not run"]

@@ -1,0 +1,221 @@
+"""The file of a study: what it may say, and the one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptclimb.agent.config.schema import SearchConfig
+from promptclimb.agent.study.study import NOT_OPTIONS, OPTIONS, Study, read_study
+from promptclimb.evaluator.errors import ConfigError
+
+BASE = 'data = ["dice"]\nmethods = ["random"]\n'
+ASKING = 'data = ["dice"]\nmethods = ["pn"]\n'
+
+
+def named(*names: str) -> str:
+    """A file whose methods have these names."""
+    listed = ", ".join(f'{{method = "random", name = "{name}"}}' for name in names)
+    return f'data = ["dice"]\nmethods = [{listed}]'
+
+
+REFUSED = {
+    "key": (BASE + "shotz = [1]", "unknown key 'shotz'; did you mean shots?"),
+    "key in a table": (
+        BASE + "[budget]\nmax_call = 3",
+        "unknown key 'max_call' in [budget]; did you mean max_",
+    ),
+    "option": (BASE + "[search]\nrestart = 3", "search: unknown key 'restart'; did you mean restarts"),
+    "option of a method": (
+        'data = ["dice"]\nmethods = [{method = "random", round = 3}]',
+        "methods.1: unknown key 'round'; did you mean rounds?",
+    ),
+    "what is no option": (BASE + "[search]\nshots = 3", "search: 'shots' does not stand here"),
+    "method": ('data = ["dice"]\nmethods = ["rndom"]', "unknown method 'rndom'; did you mean random?"),
+    "no method": ('data = ["dice"]', "methods is missing"),
+    "no data": ('data = []\nmethods = ["random"]', "data: it is empty"),
+    "no list": (BASE + "shots = 16", "shots: write a list"),
+    "shots": (BASE + "shots = [0]", "shots.1 is 0: input should be greater than or equal to 1"),
+    "text for a number": (BASE + 'shots = ["16"]', "shots.1 is '16': input should be a valid integer"),
+    "truth for a number": (BASE + "shots = [true]", "shots.1 is True: input should be a valid integer"),
+    "seed": (BASE + "seeds = [-1]", "seeds.1 is -1"),
+    "twice": ('data = ["dice", "dice"]\nmethods = ["random"]', "data names 'dice' twice"),
+    "method twice": ('data = ["dice"]\nmethods = ["random", "random"]', "methods names 'random' twice"),
+    "no LLM": (ASKING, "method 'pn' asks an LLM, and llms names none"),
+    "row": (
+        BASE + '[[compare]]\nfirst = "randm"\nsecond = "default template"',
+        "'randm', which is not a row; did you mean random?",
+    ),
+    "itself": (BASE + '[[compare]]\nfirst = "random"\nsecond = "random"', "sets 'random' against itself"),
+    "resample": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nresample = ["image"]',
+        "compare.1.resample.1 is 'image'",
+    ),
+    "LLM of a row": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nfirst_llm = "x"',
+        "compare names 'x', which llms does not",
+    ),
+    "LLM of one that asks none": (
+        BASE + 'llms = ["x"]\n[[compare]]\nfirst = "random"\nsecond = "default template"\nfirst_llm = "x"',
+        "gives 'random' an LLM, but it does not ask one",
+    ),
+    "set": (
+        BASE + '[describe]\ndicce = "x"',
+        "describe names 'dicce', which is not in data; did you mean dice?",
+    ),
+    "transfer": (BASE + "transfer = true", "models names only one"),
+    "shots of a method": (
+        'data = ["dice"]\nmethods = [{method = "random", shots = [3]}]',
+        "method 'random' is for shots 3, which the study lacks",
+    ),
+    "method of no kind": ('data = ["dice"]\nmethods = [3]', "methods.1 is 3: write a name or a table"),
+    "LLM of no kind": (BASE + "llms = [{llm = 'm'}, true]", "llms.2 is True: write a name or a table"),
+    "no comparison": (BASE + "compare = ['pn']", "compare.1 is 'pn': write a table"),
+    "no settings": (BASE + "search = 3", "search is 3: write a table"),
+    "no sets": (BASE + "sets = 3", "sets is 3: write a table"),
+    "method called as a reference": (
+        named("hand-made"),
+        "methods names 'hand-made', which is a reference already; rename it",
+    ),
+    "method called as the row of a reference": (
+        named("best starting template"),
+        "methods names 'best starting template', which is a reference already",
+    ),
+    "method called as an ensemble": (
+        named("a", "a ensemble"),
+        "methods names 'a ensemble', which is the ensemble of 'a' already; rename it",
+    ),
+    "method whose ensemble is called as one": (
+        named("a ensemble", "a"),
+        "methods names 'a', whose 'a ensemble' is the method 'a ensemble' already",
+    ),
+    "method called as a white box's row": (
+        'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop (white box)"}]',
+        "methods names 'coop (white box)', which is the row of 'coop' already",
+    ),
+    "method called as another with an LLM": (
+        'data = ["dice"]\nllms = ["x", "y"]\nmethods = ["pn", {method = "random", name = "pn, y"}]',
+        "methods names 'pn, y', which is the method 'pn' with 'y' already",
+    ),
+    "spaces alone": (named("a", " a "), "methods names 'a' and ' a ', which look the same; rename one"),
+    "reference with spaces": (named("hand-made "), "methods names 'hand-made ', which is a reference"),
+    "accents": (named("\u00e9", "e\u0301"), "which look the same; rename one"),
+    "nothing to see": (named("  "), "methods names '  ', which is empty to a reader"),
+    "control character": (named("a\\u0001"), "U+0001 in it is invisible; leave it out"),
+    "line": (BASE + 'llms = ["a\\nb"]', "llms names 'a\\nb': U+000A in it is invisible"),
+    "direction": (BASE + 'models = [{model = "RN-pico", name = "\u202ea"}]', "U+202E in it is invisible"),
+    "limit": (BASE + "[budget]\nmax_calls = -1", "budget.max_calls is -1"),
+    "truth for a limit": (BASE + "[budget]\nmax_calls = true", "budget.max_calls is True: input should be a"),
+    "text for a limit": (BASE + "[budget]\nmax_calls = '5'", "budget.max_calls is '5': input should be a"),
+    "truth for money": (BASE + "[budget]\nmax_cost = true", "budget.max_cost is True: input should be a"),
+    "text for truth": (BASE + "transfer = 'yes'", "transfer is 'yes': input should be a valid boolean"),
+    "number for truth": (BASE + "ensembles = 1", "ensembles is 1: input should be a valid boolean"),
+    "truth for an option": (
+        'data = ["dice"]\nmethods = [{method = "coop", epochs = true}]',
+        "epochs=True: true and false do not stand here",
+    ),
+    "no model": (BASE + "models = []", "models: it is empty"),
+    "nothing to draw": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nresample = []',
+        "compare.1.resample: it is empty",
+    ),
+    "no shots of a method": (
+        'data = ["dice"]\n[[methods]]\nmethod = "random"\nshots = []',
+        "methods.1.shots: it is empty",
+    ),
+    "reference twice": (
+        BASE + "references = ['default template', 'default template']",
+        "references names 'default template' twice",
+    ),
+    "point twice": (BASE + "curve = [2, 2]", "curve names 2 twice"),
+    "chance twice": (
+        BASE + '[[compare]]\nfirst = "random"\nsecond = "default template"\nresample = ["images", "images"]',
+        "compare.1.resample: it names one of them twice",
+    ),
+    "comparison twice": (
+        BASE + "compare = [{first = 'random', second = 'default template', resample = ['images', 'seeds']}, "
+        "{first = 'random', second = 'default template', resample = ['seeds', 'images']}]",
+        "compare asks twice for 'random' over 'default template'",
+    ),
+    "itself among LLMs": (
+        'data = ["dice"]\nmethods = ["pn"]\nllms = ["x", "y"]\n'
+        '[[compare]]\nfirst = "pn"\nsecond = "pn"\nfirst_llm = "x"',
+        "compare sets 'pn' against itself (the other LLM is left out)",
+    ),
+    "too long a number": (BASE + "shots = [" + "9" * 5000 + "]", "a number in it is too long"),
+    "too deep": ("data = " + "[" * 3000 + "]" * 3000, "lie too deep in one another"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_wrong_is_said_in_one_line(what: str, tmp_path: Path) -> None:
+    """The file, the place in it, what stands there, and the nearest word."""
+    text, said = REFUSED[what]
+    file = tmp_path / "study.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as found:
+        read_study(file)
+    message = str(found.value)
+    assert message.removeprefix("the suite file ").startswith(f"{file}: ")
+    assert said in message
+    assert "\n" not in message
+    assert "tuple" not in message
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"data = [\n", "is not TOML"), (b"\xff", "it is not UTF-8")])
+def test_what_is_no_file_of_settings_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+    """It is called the suite file."""
+    (tmp_path / "study.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match="the suite file .*" + said):
+        read_study(tmp_path / "study.toml")
+
+
+def test_a_mark_in_front_is_passed_over(tmp_path: Path) -> None:
+    """Editors on Windows write one before the text."""
+    text = '\ufeffdata = ["dice"]\nmethods = ["random"]\n'
+    (tmp_path / "study.toml").write_text(text, "utf-8")
+    assert read_study(tmp_path / "study.toml").data == ("dice",)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """By its path."""
+    with pytest.raises(ConfigError, match=r"nope\.toml cannot be read"):
+        read_study(tmp_path / "nope.toml")
+
+
+def read(text: str) -> Study:
+    """What a file says."""
+    return Study.model_validate(tomllib.loads(text))
+
+
+def test_a_name_alone_is_a_table() -> None:
+    """In models, methods and llms."""
+    found = read('data = ["dice"]\nmodels = ["RN-pico"]\nmethods = ["pn"]\nllms = ["m"]')
+    assert found.models[0].model == "RN-pico"
+    assert (found.methods[0].row, found.llms[0].row) == ("pn", "m")
+
+
+def test_every_setting_of_a_search_has_its_place() -> None:
+    """It is an option, or a list of its own, or nothing that a study could say."""
+    named = {name for name in SearchConfig.model_fields if name in OPTIONS or name in NOT_OPTIONS}
+    rest: set[str] = set(SearchConfig.model_fields) - named
+    assert rest == {"endpoints", "cache_dir", "workers", "image_batch", "text_rows"}
+
+
+def test_a_white_box_has_no_ensemble_that_a_name_could_mean() -> None:
+    """So another method may be called that."""
+    text = 'data = ["dice"]\nmethods = ["coop", {method = "random", name = "coop ensemble"}]'
+    assert [one.row for one in read(text).methods] == ["coop", "coop ensemble"]
+
+
+@pytest.mark.parametrize(
+    "name", ["random ensemble", "default template", "best hand-made", "best starting template"]
+)
+def test_references_and_ensembles_can_be_compared(name: str) -> None:
+    """They are in each result already."""
+    given: dict[str, Any] = {"data": ["dice"], "methods": ["random"]}
+    given["compare"] = [{"first": "random", "second": name}]
+    assert Study.model_validate(given).compare[0].second == name

@@ -1,0 +1,527 @@
+"""Custom scorers: what they may answer, and how a factory is found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from promptclimb.evaluator.custom.adapter import ScorerEvaluator, as_evaluator, open_custom, pinned
+from promptclimb.evaluator.errors import (
+    ConfigError,
+    ConsumerError,
+    EvaluatorError,
+    TemplateRejectedError,
+)
+from promptclimb.evaluator.fakes import FakeEvaluator
+from promptclimb.evaluator.open import open_evaluator
+from promptclimb.evaluator.scoring import (
+    ClassAccuracy,
+    Confusion,
+    Evaluator,
+    Inspection,
+    Inspector,
+    Predictions,
+    Predictor,
+    Rejection,
+    Score,
+    SplitScores,
+)
+from promptclimb.evaluator.spec import EvaluatorSpec
+
+SPEC = EvaluatorSpec(data="mine")
+
+
+class Answers:
+    """Answers what it is given."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = answers
+
+    def score(self, templates: Sequence[str]) -> list[Any]:
+        """As many of them as are asked for."""
+        return list(self.answers[: len(templates)])
+
+
+def test_numbers_become_scores() -> None:
+    """Bare numbers, scores and rejections may be mixed."""
+    given = (0.5, Score(train=0.25), Rejection("long", "too long"))
+    found = ScorerEvaluator(Answers(*given), SPEC).score(["a {}", "b {}", "c {}"])
+    assert found == [Score(train=0.5), *given[1:]]
+
+
+@pytest.mark.parametrize("answer", [None, "much", [1]])
+def test_an_answer_of_no_kind_is_named(answer: object) -> None:
+    """The error shows the answer and what would have been one."""
+    with pytest.raises(EvaluatorError, match="neither a number, a Score nor a Rejection"):
+        ScorerEvaluator(Answers(answer), SPEC).score(["a {}"])
+
+
+def test_no_figure_is_told_that_was_not_measured() -> None:
+    """An ensemble of several cannot be averaged, a rejection is not an accuracy of 0, nor is nan a number."""
+    evaluator = ScorerEvaluator(Answers(0.5, 0.25), SPEC)
+    single, several, last = evaluator.examine([["a {}"], ["a {}", "b {}"], ["b {}"]])
+    assert single == SplitScores(train=0.5, val=None, test=None)
+    assert several == SplitScores(train=None, val=None, test=None)
+    assert last.train == 0.25
+    for answer in (Rejection("long", "too long"), math.nan):
+        with pytest.raises(TemplateRejectedError, match=r"too long|not a number"):
+            ScorerEvaluator(Answers(answer), SPEC).examine([["a {}"]])
+
+
+def test_a_class_without_a_fingerprint_is_another_scorer_on_other_data() -> None:
+    """Its own fingerprint is taken where it has one."""
+    first, same, other = (
+        ScorerEvaluator(Answers(), EvaluatorSpec(data=data)).info.fingerprint for data in ("a", "a", "b")
+    )
+    assert first == same != other
+
+
+class Saying(FakeEvaluator):
+    """A FakeEvaluator whose methods answer as given, and whose info differs in some fields."""
+
+    def __init__(self, *, score: Any = None, examine: Any = None, inspect: Any = None, **info: Any) -> None:
+        super().__init__()
+        self._said = {"score": score, "examine": examine, "inspect": inspect}
+        self._info = replace(self._info, **info)
+
+    def _say(self, method: str) -> Any:
+        found = self._said[method]
+        return found() if callable(found) else found
+
+    def score(self, templates: Sequence[str]) -> Any:
+        """As given."""
+        return self._say("score")
+
+    def examine(self, ensembles: Sequence[Sequence[str]], *, test: bool = True) -> Any:
+        """As given."""
+        return self._say("examine")
+
+    def inspect(self, ensemble: Sequence[str], *, split: str) -> Any:
+        """As given."""
+        return self._say("inspect")
+
+
+class Labelling(FakeEvaluator):
+    """A FakeEvaluator that gives the predictions of its argument, and may inspect its classes."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self._told = answer
+
+    def predict(self, ensembles: Sequence[Sequence[str]], *, split: str) -> Any:
+        """As given."""
+        return self._told() if callable(self._told) else self._told
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    """Something that raises."""
+
+    def work() -> None:
+        raise error
+
+    return work
+
+
+def having(**attributes: Any) -> object:
+    """A scorer of a class of its own, with attributes; what is a function is a property."""
+    found = {name: property(one) if callable(one) else one for name, one in attributes.items()}
+    return type("Box", (Answers,), found)()
+
+
+def test_an_evaluator_with_everything_is_as_it_was() -> None:
+    """Its answers and its info come through the seam as they are, and nothing is put around it twice."""
+    evaluator, bare = as_evaluator(FakeEvaluator(in_flight=3), SPEC), FakeEvaluator()
+    assert as_evaluator(evaluator, SPEC) is evaluator
+    assert (evaluator.info, evaluator.in_flight) == (bare.info, 3)  # type: ignore[attr-defined]
+    assert evaluator.score(["a {}", "the {}"]) == bare.score(["a {}", "the {}"])
+    assert evaluator.examine([["a {}"], ["a {}", "b {}"]]) == bare.examine([["a {}"], ["a {}", "b {}"]])
+    assert not isinstance(evaluator, Inspector)
+    assert isinstance(as_evaluator(Saying(), SPEC), Inspector)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (FakeEvaluator, "FakeEvaluator is a class"),
+        (3, "int has none"),
+        (having(in_flight="many"), "Box.in_flight is 'many'"),
+        (having(in_flight=None), "Box.in_flight is None"),
+        (having(in_flight=0), "Box.in_flight is 0"),
+        (having(in_flight=10**9), "1 to 256"),
+        (having(in_flight=lambda _: 1 / 0), r"Box.in_flight: ZeroDivisionError.*line \d+"),
+        (having(fingerprint=lambda _: 1 / 0), "Box.fingerprint: ZeroDivisionError"),
+        (having(fingerprint=lambda _: [].x), "Box.fingerprint: AttributeError"),  # type: ignore[attr-defined]
+        (having(fingerprint=np.arange(3)), r"Box.fingerprint is array\(\[0, 1, 2\]\), not a text"),
+        (having(fingerprint="\ud800"), "half a character"),
+        (having(fingerprint=lambda _: lambda: "x"), "Box.fingerprint is a method"),
+        (having(examine=lambda _: len, info=lambda _: 1 / 0), "Box.info: ZeroDivisionError"),
+        (Saying(sizes=None), "info.sizes is None"),
+        (Saying(sizes={"train": "9"}), r"info.sizes\['train'\] is '9'"),
+        (Saying(sizes={"train": -1}), r"info.sizes\['train'\] is -1"),
+        (Saying(classes=1.5), "info.classes is 1.5"),
+        (Saying(dataset=None), "info.dataset is None, not a text"),
+        (Saying(dataset="caf\udcff"), "info.dataset is .* half a character"),
+        (Saying(fingerprint=""), "info.fingerprint is empty"),
+        (Saying(baselines={"x": None}), r"info.baselines\['x'\] is None"),
+        (Saying(baselines={"x": "a {}"}), r"info.baselines\['x'\] is 'a \{\}', not a tuple"),
+        (Saying(baselines={3: ("a {}",)}), "a name in info.baselines is 3"),
+        (Saying(class_names="ab"), "info.class_names is 'ab', not a tuple"),
+        (Saying(class_names=("a", 2)), "a name in info.class_names is 2, not a text"),
+        (Saying(notes={"x": json.loads("[" * 300 + "]" * 300)}), "which is not JSON: recursion limit"),
+        (Saying(notes={"x": {1, 2}}), r"info.notes\['x'\] is \{1, 2\}, which is not JSON"),
+        (Saying(notes={"x": math.nan}), r"info.notes\['x'\] is nan"),
+        (Saying(notes={"x": "\ud800"}), r"info.notes\['x'\]"),
+    ],
+)
+def test_what_it_says_of_itself_is_checked_at_opening(given: object, said: str) -> None:
+    """The user's class is named, with what is wrong in it."""
+    with pytest.raises(ConfigError, match=said):
+        as_evaluator(given, SPEC)
+
+
+def test_methods_that_cannot_be_called_are_refused_at_opening() -> None:
+    """Those that are async, and those without the arguments that a search will give at its end."""
+
+    class Async(FakeEvaluator):
+        async def score(self, templates: Sequence[str]) -> list[float]:  # type: ignore[override]
+            return []
+
+    class Old(FakeEvaluator):
+        def examine(self, ensembles: Sequence[Sequence[str]]) -> list[SplitScores]:  # type: ignore[override]
+            return []
+
+    with pytest.raises(ConfigError, match=r"Async\.score is async"):
+        as_evaluator(Async(), SPEC)
+    with pytest.raises(ConfigError, match=r"Old.examine\(.*unexpected keyword argument 'test'"):
+        as_evaluator(Old(), SPEC)
+
+
+def test_info_and_notes_are_plain() -> None:
+    """Whole numbers of NumPy are int, and notes are found anew, unless they are not JSON by then."""
+    box = Saying(sizes={"train": np.int64(7)}, notes={"device": "cpu"})
+    evaluator = as_evaluator(box, SPEC)
+    assert json.dumps(asdict(evaluator.info))
+    box._info = replace(box._info, notes={"skipped": (1, 2)})
+    assert evaluator.info.notes == {"skipped": [1, 2]}
+    box._info = replace(box._info, notes={"skipped": {1}})
+    assert evaluator.info.notes == {"device": "cpu"}
+
+
+@pytest.mark.parametrize("answer", [0.5, np.float32(0.5), np.array(0.5), Fraction(1, 2)])
+def test_every_kind_of_number_is_a_plain_one(answer: Any) -> None:
+    """Alone, in a Score and in SplitScores; JSON can hold it."""
+    score = Score(train=answer, val=answer, correct=(np.int64(1), None))  # type: ignore[arg-type]
+    found = as_evaluator(Saying(score=iter([answer, score])), SPEC).score(["a {}", "b {}"])
+    assert found == [Score(train=0.5), Score(train=0.5, val=0.5, correct=(1, None))]
+    assert json.dumps([one.to_json() for one in found])
+    (looked,) = as_evaluator(Saying(examine=[SplitScores(answer, None, answer)]), SPEC).examine([["a {}"]])
+    assert looked == SplitScores(0.5, None, 0.5)
+    assert looked is not None
+    assert type(looked.test) is float
+
+
+def test_nan_is_left_to_the_queue() -> None:
+    """It asks once more before it rejects."""
+    (found,) = as_evaluator(Saying(score=[math.nan]), SPEC).score(["a {}"])
+    assert isinstance(found, Score)
+    assert math.isnan(found.train)
+
+
+def test_a_rejection_is_two_texts_that_can_be_written_down() -> None:
+    """Half characters are spelled out; anything but text is not a rejection."""
+    box = as_evaluator(Saying(score=[Rejection("bad\ud800", "m\udcff")]), SPEC)
+    assert box.score(["a {}"]) == [Rejection("bad\\ud800", "m\\udcff")]
+    with pytest.raises(EvaluatorError, match=r"Saying\.score answered with a Rejection whose reason is None"):
+        as_evaluator(Saying(score=[Rejection(None, None)]), SPEC).score(["a {}"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "Saying.score answered None, not a list of 2"),
+        ({"a {}": 0.5, "b {}": 0.5}, "Saying.score answered {.*, not a list of 2"),
+        ("ab", "Saying.score answered 'ab', not a list of 2"),
+        ([0.5], "Saying.score gave 1 answers, and 2 were asked for"),
+        (raising(SystemExit(0)), r"Saying.score: SystemExit: 0 \(.*test_custom.py, line \d+\)"),
+        (raising(GeneratorExit()), r"Saying.score: GeneratorExit \("),
+    ],
+)
+def test_what_no_batch_can_mend_ends_the_scoring(answer: Any, said: str) -> None:
+    """A list of another length is not tried again template by template, nor is a wish to leave."""
+    with pytest.raises(ConsumerError, match=said):
+        as_evaluator(Saying(score=answer), SPEC).score(["a {}", "b {}"])
+
+
+@pytest.mark.parametrize("error", [StopIteration("x"), asyncio.CancelledError("x")])
+def test_what_would_end_a_task_is_an_error_of_the_scorer(error: BaseException) -> None:
+    """With its class, its message and its place."""
+    with pytest.raises(EvaluatorError, match=rf"Saying.score: {type(error).__name__}: x \(.*line \d+\)"):
+        as_evaluator(Saying(score=raising(error)), SPEC).score(["a {}"])
+
+
+def test_failures_of_the_scorer_are_left_to_the_queue() -> None:
+    """It distinguishes memory that ran out from a template that cannot be scored."""
+    with pytest.raises(MemoryError):
+        as_evaluator(Saying(score=raising(MemoryError())), SPEC).score(["a {}"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "answered None, not a list of 2"),
+        ([None], "gave 1 answers"),
+        ([0.5, 0.5], "answered 0.5, which is neither SplitScores nor None"),
+        ([None, SplitScores(math.nan, None, None)], "answered with nan for train"),
+        ([None, SplitScores(0.5, None, math.inf)], "answered with inf for test"),
+        ([None, SplitScores("0.5", None, None)], "answered with '0.5' for train"),  # type: ignore[arg-type]
+        (raising(RuntimeError("lost")), r": RuntimeError: lost \(.*line \d+\)"),
+        (raising(asyncio.CancelledError()), ": CancelledError"),
+        (raising(StopIteration()), ": StopIteration"),
+        (raising(SystemExit(3)), ": SystemExit: 3"),
+    ],
+)
+def test_an_examination_that_goes_wrong_is_one_error(answer: Any, said: str) -> None:
+    """It names the user's method and what it answered."""
+    with pytest.raises(EvaluatorError, match=f"Saying.examine ?{said}"):
+        as_evaluator(Saying(examine=answer), SPEC).examine([["a {}"], ["b {}"]])
+
+
+def test_a_test_figure_that_was_not_asked_for_is_left_out() -> None:
+    """A closed split stays closed, whatever the user's code does."""
+    box = as_evaluator(Saying(examine=[SplitScores(0.5, 0.5, 0.5)]), SPEC)
+    assert box.examine([["a {}"]], test=False) == [SplitScores(0.5, 0.5, None)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Inspection([1, 2], "abc"),  # type: ignore[arg-type]
+        Inspection((ClassAccuracy("cat", "many", 2),), ()),  # type: ignore[arg-type]
+        Inspection((), (Confusion("cat", None, 1),)),  # type: ignore[arg-type]
+        raising(RuntimeError("lost")),
+    ],
+)
+def test_an_inspection_that_goes_wrong_is_one_error(answer: Any) -> None:
+    """As with an examination."""
+    box = as_evaluator(Saying(inspect=answer), SPEC)
+    assert isinstance(box, Inspector)
+    with pytest.raises(EvaluatorError, match=r"Saying\.inspect"):
+        box.inspect(["a {}"], split="test")
+
+
+def test_an_inspection_is_plain() -> None:
+    """Counts of NumPy are int, and lists tuples."""
+    answer = Inspection([ClassAccuracy("a", np.int64(3), np.int64(2))], [Confusion("a", "b", np.int64(1))])  # type: ignore[arg-type]
+    box = as_evaluator(Saying(inspect=answer), SPEC)
+    assert isinstance(box, Inspector)
+    found = box.inspect(["a {}"], split="test")
+    assert found == Inspection((ClassAccuracy("a", 3, 2),), (Confusion("a", "b", 1),))
+    assert json.dumps(asdict(found))
+
+
+def test_only_a_fingerprint_lets_scores_be_shared() -> None:
+    """Two objects of one class may differ in what nobody sees."""
+    assert not ScorerEvaluator(Answers(), SPEC).info.shareable
+    assert ScorerEvaluator(having(fingerprint="mine 1"), SPEC).info.shareable
+
+
+def test_classes_of_one_name_in_two_modules_are_two_scorers() -> None:
+    """Their module distinguishes them where they have no fingerprint."""
+    first, second = (type("Box", (Answers,), {"__module__": module})() for module in ("a", "b"))
+    assert ScorerEvaluator(first, SPEC).info.fingerprint != ScorerEvaluator(second, SPEC).info.fingerprint
+
+
+class Unshown:
+    """Cannot be written in a message by itself."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text of it")
+
+
+@pytest.mark.parametrize("odd", [Unshown(), 10**5000], ids=["repr raises", "a number too long"])
+def test_what_cannot_be_shown_does_not_hide_what_is_wrong(odd: object) -> None:
+    """The message is made all the same."""
+
+    class Box:
+        in_flight = odd
+
+        def score(self, templates: Sequence[str]) -> list[float]:
+            return []
+
+    with pytest.raises(ConfigError, match=r"Box\.in_flight is"):
+        as_evaluator(Box(), EvaluatorSpec(data="mine"))
+
+
+def test_predictions_are_plain() -> None:
+    """Labels of NumPy are int; None stands for what cannot be asked."""
+    answer = Predictions(np.array([0, 1]), (np.array([0, 0]), None))  # type: ignore[arg-type]
+    box = as_evaluator(Labelling(answer), SPEC)
+    assert isinstance(box, Predictor)
+    assert not isinstance(box, Inspector)
+    assert box.predict([["a {}"], ["a {}", "b {}"]], split="val") == Predictions((0, 1), ((0, 0), None))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Predictions((0, 1), ()),
+        Predictions((0, 1), ((0,),)),
+        Predictions((0, 1), ((0, "cat"),)),  # type: ignore[arg-type]
+        Predictions((0, -1), ((0, 1),)),
+        raising(RuntimeError("lost")),
+    ],
+)
+def test_predictions_that_go_wrong_are_one_error(answer: Any) -> None:
+    """Too few, too many, or no labels: it says so, and whose answer it was."""
+    box = as_evaluator(Labelling(answer), SPEC)
+    assert isinstance(box, Predictor)
+    with pytest.raises(EvaluatorError, match=r"Labelling\.predict"):
+        box.predict([["a {}"]], split="test")
+
+
+def test_what_tells_classes_and_predictions_is_asked_for_both() -> None:
+    """And ``predict`` has to take what it will be given, before anything depends on it."""
+
+    class Both(Labelling):
+        def inspect(self, ensemble: Sequence[str], *, split: str) -> Inspection:
+            return Inspection((), ())
+
+    class Old(FakeEvaluator):
+        def predict(self, ensembles: Sequence[Sequence[str]]) -> Predictions:
+            return Predictions((), ())
+
+    box = as_evaluator(Both(Predictions((), ((),))), SPEC)
+    assert isinstance(box, Inspector)
+    assert isinstance(box, Predictor)
+    with pytest.raises(ConfigError, match=r"Old\.predict\(.*unexpected keyword argument 'split'"):
+        as_evaluator(Old(), SPEC)
+
+
+FILE = """
+class Lengths:
+    def __init__(self, ideal=20):
+        self.ideal = ideal
+
+    def score(self, templates):
+        return [1 / (1 + abs(self.ideal - len(template))) for template in templates]
+
+def for_data(spec):
+    made = Lengths()
+    made.fingerprint = f"lengths on {spec.data}"
+    return made
+
+def without_score():
+    return 3
+
+def broken():
+    return 1 / 0
+
+def leaves():
+    raise SystemExit("no GPU")
+
+def gives_up():
+    raise StopIteration
+
+async def later():
+    return Lengths()
+
+def a_class():
+    return Lengths
+
+number = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "own.py"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.mark.parametrize("factory", ["Lengths", "for_data"])
+def test_a_factory_in_a_file_is_found(file: Path, factory: str) -> None:
+    """A class or a function; with the specification if it asks for one."""
+    evaluator = open_evaluator(EvaluatorSpec(data="mine", evaluator=f"{file}:{factory}"))
+    assert isinstance(evaluator, Evaluator)
+    assert evaluator.info.dataset == "mine"
+    assert evaluator.score(["a photo of a {} cat !"]) == [Score(train=0.5)]
+
+
+def test_a_factory_in_a_module_is_found(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed, and modules in the folder that one stands in."""
+    assert open_custom("promptclimb.evaluator.fakes:FakeEvaluator", SPEC).info == FakeEvaluator().info
+    monkeypatch.chdir(file.parent)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    file.rename(file.with_name("own_module_of_a_test.py"))
+    assert open_custom("own_module_of_a_test:Lengths", SPEC).info.model == "Lengths"
+
+
+def test_a_module_in_the_folder_at_hand_is_pinned_to_its_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name then works from any folder, with what lies beside it; what is installed keeps its name."""
+    beside = file.with_name("beside_a_pinned_module.py")
+    beside.write_text(FILE)
+    file.with_name("pinned_of_a_test.py").write_text("from beside_a_pinned_module import Lengths\n")
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    monkeypatch.chdir(file.parent)
+    name = pinned("pinned_of_a_test:Lengths")
+    assert name == f"{file.parent.resolve()}/pinned_of_a_test.py:Lengths"
+    assert [pinned(other) for other in ("json:loads", "promptclimb.evaluator.fakes:F", "no_such:x")] == [
+        "json:loads", "promptclimb.evaluator.fakes:F", "no_such:x",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path != str(file.parent.resolve())])
+    monkeypatch.chdir("/")
+    assert open_custom(name, SPEC).info.model == "Lengths"
+    assert pinned(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no_such_module_at_all:make", "there is no module 'no_such_module_at_all'"),
+        ("no/such/file.py:make", "there is no file .*no/such/file.py"),
+        ("{file}:make", "own.py has no 'make'"),
+        ("{file}:number", "number is a int; name a function or a class"),
+        ("{file}:without_score", r"needs a method score\(templates\), and int has none"),
+        ("{file}:broken", r"ZeroDivisionError: division by zero \(.*own.py, line \d+\)"),
+        ("{file}:later", "later is async: make it a plain function"),
+        ("{file}:leaves", r"SystemExit: no GPU \(.*own.py, line \d+\)"),
+        ("{file}:gives_up", r"StopIteration \(.*own.py, line \d+\)"),
+        ("{file}:a_class", r"Lengths is a class.*write Lengths\(\.\.\.\)"),
+        ("{folder}/torn.py:make", r"SyntaxError: .*torn.py"),
+        ("{folder}/needy.py:make", r"ModuleNotFoundError: No module named 'no_such_thing' \(.*line 1\)"),
+    ],
+)
+def test_what_cannot_be_opened_is_a_usage_error(file: Path, name: str, said: str) -> None:
+    """The error says which evaluator, what is wrong with it, and in which line of theirs."""
+    (file.parent / "torn.py").write_text("def (")
+    (file.parent / "needy.py").write_text("import no_such_thing")
+    with pytest.raises(ConfigError, match=said):
+        open_custom(name.format(file=file, folder=file.parent), SPEC)
+
+
+@pytest.mark.parametrize("name", ["", "module", ":make", "module:", "module:not a name"])
+def test_the_form_is_checked_when_the_specification_is_made(name: str) -> None:
+    """MODULE:FACTORY, and no other."""
+    with pytest.raises(ConfigError, match="write MODULE:FACTORY"):
+        EvaluatorSpec(evaluator=name)
+
+
+def test_a_cluster_is_not_for_a_custom_scorer() -> None:
+    """Two kinds at once are refused rather than one of them forgotten."""
+    with pytest.raises(ConfigError, match="ray applies to CLIP models"):
+        EvaluatorSpec(evaluator="m:f", ray="auto")

@@ -1,0 +1,324 @@
+"""Few-shot samples, published indices, and splits made by rule."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from promptclimb.evaluator.datasets.readers import torchvision_sets
+from promptclimb.evaluator.datasets.readers.coop import ELEVEN, parse_split
+from promptclimb.evaluator.datasets.sampling import (
+    TEST_SHARE,
+    VAL_SHARE,
+    default_shots,
+    draw,
+    read_few_shot_file,
+    sample,
+)
+from promptclimb.evaluator.datasets.values import Item, Splits
+from promptclimb.evaluator.errors import DataError
+from tests.evaluator.datasets.conftest import stand_in, unless_refused
+from tests.fakes.data_sets import load
+from tests.paths import ROOT
+
+PUBLISHED = ("dtd", "eurosat", "oxford_pets")
+
+
+@pytest.fixture(scope="session")
+def data_root(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CoOp's folder layout for one set: the real split file over tiny stand-ins for the images."""
+    root = tmp_path_factory.mktemp("DATA")
+    home = root / "dtd"
+    text = (published / ELEVEN["dtd"].split).read_text("utf-8")
+    paths = [path for entries in json.loads(text).values() for path, _label, _name in entries]
+    for folder in {Path(path).parent for path in paths}:
+        (home / "images" / folder).mkdir(parents=True)
+    for path in paths:
+        (home / "images" / path).write_bytes(stand_in(path))
+    (home / ELEVEN["dtd"].split).write_text(text, "utf-8")
+    return root
+
+
+@pytest.fixture(scope="session", params=PUBLISHED)
+def whole(request: pytest.FixtureRequest, published: Path) -> Splits:
+    """A published split file, read as it is; its images are not needed to draw from it."""
+    layout = ELEVEN[request.param]
+    text = (published / layout.split).read_text("utf-8")
+    images = Path("/data", layout.folder, layout.images)
+    (train, val, test), classes = parse_split(text, root=images, where=layout.split)
+    return Splits(name=request.param, classes=classes, train=train, val=val, test=test, root=images)
+
+
+def listed(items: tuple[Item, ...], root: Path) -> list[tuple[str, int]]:
+    return [(item.path.relative_to(root).as_posix(), item.label) for item in items]
+
+
+def indices(published: Path, name: str, shots: int, seed: int) -> dict[str, list[tuple[str, int]]]:
+    """The published few-shot items, their paths from the image folder on."""
+    file = published / "indices" / name / f"shot_{shots}-seed_{seed}.json"
+    inner = f"/{ELEVEN[name].images}/"
+    return {
+        part: [(entry["impath"].split(inner, 1)[1], entry["label"]) for entry in found["data"]]
+        for part, found in json.loads(file.read_text("utf-8")).items()
+    }
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("shots", [1, 4, 16])
+def test_every_published_index_comes_out_in_its_order(
+    whole: Splits, published: Path, shots: int, seed: int
+) -> None:
+    """Three data sets, three shot counts, three seeds: the same files with the same labels, one by one."""
+    train, val = draw(whole, shots=shots, seed=seed)
+    expected = indices(published, whole.name, shots, seed)
+    assert listed(train, whole.root) == expected["train"]
+    assert listed(val, whole.root) == expected["val"]
+
+
+def test_the_published_file_gives_what_the_rule_gives(whole: Splits, published: Path) -> None:
+    """--few-shot-file with published indices is the same draw."""
+    file = published / "indices" / whole.name / "shot_4-seed_2.json"
+    assert read_few_shot_file(file, whole) == draw(whole, shots=4, seed=2)
+
+
+def test_a_data_set_on_disk_gives_the_published_indices(published: Path, data_root: Path) -> None:
+    """Through the front door, by name under the data root, and by the path of its folder."""
+    expected = indices(published, "dtd", 16, 3)
+    by_name = load("dtd", data_root=data_root, shots=16, seed=3)
+    by_path = load(str(data_root / "dtd"), shots=16, seed=3)
+    for data in (by_name, by_path):
+        assert data.name == "dtd"
+        assert listed(data.train, data_root / "dtd" / "images") == expected["train"]
+        assert listed(data.val, data_root / "dtd" / "images") == expected["val"]
+
+
+def test_brought_indices_win_over_shots_and_seed(published: Path, data_root: Path) -> None:
+    """What the file says is what is used."""
+    file = published / "indices" / "dtd" / "shot_1-seed_2.json"
+    data = load("dtd", data_root=data_root, shots=16, seed=1, few_shot_file=file)
+    assert listed(data.train, data_root / "dtd" / "images") == indices(published, "dtd", 1, 2)["train"]
+
+
+def test_the_test_split_is_whole_and_held_out(data_root: Path) -> None:
+    """Its size is known, its items are not shown by repr, and opening it gives all of them."""
+    data = load("dtd", data_root=data_root, shots=1, seed=1)
+    assert data.test.size == 1692
+    assert ".jpg" not in repr(data.test)
+    assert len(set(data.test.open())) == 1692
+
+
+def test_names_lose_their_underscores_and_keep_their_casing(whole: Splits) -> None:
+    """american_bulldog is a name with a space, Annual Crop Land keeps its capitals."""
+    spelled = {"dtd": "polka-dotted", "eurosat": "Annual Crop Land", "oxford_pets": "american bulldog"}
+    assert spelled[whole.name] in whole.classes
+
+
+def items(labels: list[int]) -> tuple[Item, ...]:
+    return tuple(Item(Path(f"/images/{number}.png"), label) for number, label in enumerate(labels))
+
+
+@given(st.lists(st.integers(0, 4), max_size=60), st.integers(1, 8), st.integers(0, 2**31))
+def test_a_sample_is_balanced_and_distinct(labels: list[int], shots: int, seed: int) -> None:
+    """min(shots, count) of every label, no item twice, labels in the order of their first appearance."""
+    drawn = sample(items(labels), shots, random.Random(seed))
+    assert len(set(drawn)) == len(drawn)
+    counted = [item.label for item in drawn]
+    for label in set(labels):
+        assert counted.count(label) == min(shots, labels.count(label))
+    assert list(dict.fromkeys(counted)) == list(dict.fromkeys(labels))
+
+
+def splits(train: list[int], val: list[int]) -> Splits:
+    return Splits(
+        name="made up", classes=("a", "b"), train=items(train), val=items(val), test=(), root=Path("/images")
+    )
+
+
+def test_val_goes_on_with_the_stream_of_train() -> None:
+    """Val is not drawn from a fresh generator, so it changes with the number of training shots."""
+    data = splits([0] * 20 + [1] * 20, [0] * 20 + [1] * 20)
+    train, val = draw(data, shots=4, seed=1)
+    rng = random.Random(1)
+    expected = [data.train[20 * label + place] for label in (0, 1) for place in rng.sample(range(20), 4)]
+    assert list(train) == expected
+    assert val == tuple(
+        data.val[20 * label + place] for label in (0, 1) for place in rng.sample(range(20), 4)
+    )
+    assert len(draw(data, shots=16, seed=1)[1]) == 8
+
+
+def test_a_class_with_fewer_images_than_shots_gives_all_it_has() -> None:
+    """In the order of the list, and without using up random numbers."""
+    train, _val = draw(splits([0, 0, 1, 1, 1, 1], []), shots=4, seed=5)
+    assert [item.path.stem for item in train[:2]] == ["0", "1"]
+    assert len(train) == 6
+
+
+def test_too_many_shots_are_answered_with_what_would_do() -> None:
+    """A number that is possible, or none."""
+    with pytest.raises(DataError, match=r"4 training images, too few for 16 .*--shots 4 or fewer, or leave"):
+        draw(splits([0, 0, 1, 1, 1, 1], []), shots=16, seed=1)
+
+
+def test_where_nothing_is_said_the_smallest_class_decides_up_to_sixteen() -> None:
+    """Every class gives as many; where that is fewer than 16, one line says so."""
+    shots, line = default_shots(splits([0, 0, 1, 1, 1, 1], []))
+    assert (shots, str(line)[:54]) == (2, "2 shots a class, as many as the smallest class, 'a', h"[:54])
+    for counts, expected in (((16, 16), 16), ((40, 20), 16), ((40, 1), 1)):
+        labels = [label for label, count in enumerate(counts) for _ in range(count)]
+        shots, line = default_shots(splits(labels, []))
+        assert shots == expected
+        assert (line is None) == (expected == 16)
+
+
+@pytest.mark.parametrize("shots", [0, -1, 5])
+def test_impossible_shots_are_refused(shots: int) -> None:
+    """Not positive, or more than any class has."""
+    with pytest.raises(DataError, match="shots"):
+        draw(splits([0, 0, 1, 1, 1, 1], []), shots=shots, seed=1)
+
+
+def part_items(part: str) -> tuple[Item, ...]:
+    return tuple(
+        Item(Path(f"/data/{part}/{label}/{number}.jpg"), label) for label in (0, 1) for number in range(3)
+    )
+
+
+SPLITS = Splits(
+    name="made up",
+    classes=("a", "b"),
+    train=part_items("train"),
+    val=part_items("val"),
+    test=part_items("test"),
+    root=Path("/data"),
+)
+
+
+def entry(path: str, label: int) -> dict[str, Any]:
+    return {"impath": path, "label": label, "classname": "whatever"}
+
+
+GOOD = {"data": [entry("./x/train/0/2.jpg", 0), entry("./x/train/1/0.jpg", 1)], "indices": [2, 3]}
+
+
+def written(folder: Path, document: Any) -> Path:
+    file = folder / "shots.json"
+    file.write_text(json.dumps(document), "utf-8")
+    return file
+
+
+def test_indices_are_places_in_the_whole_list(tmp_path: Path) -> None:
+    """Whatever the folder was called where the file was made."""
+    train, val = read_few_shot_file(written(tmp_path, {"train": GOOD}), SPLITS)
+    assert train == (SPLITS.train[2], SPLITS.train[3])
+    assert val == ()
+
+
+def test_without_indices_paths_are_found_by_their_ends(tmp_path: Path) -> None:
+    """File names repeat between class folders; the label and the longest common end decide."""
+    document = {
+        "train": {"data": GOOD["data"]},
+        "val": {"data": [entry("C:\\d\\val\\1\\1.jpg", 1)]},
+    }
+    train, val = read_few_shot_file(written(tmp_path, document), SPLITS)
+    assert train == (SPLITS.train[2], SPLITS.train[3])
+    assert val == (SPLITS.val[4],)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "json: expected"),
+        ({"val": GOOD}, "train: expected"),
+        ({"train": []}, "train: expected"),
+        ({"train": {"data": {}}}, "train.data: expected"),
+        ({"train": {"data": [1]}}, r"train\.data\.0: expected"),
+        ({"train": {"data": [entry("0.jpg", True)]}}, r"train\.data\.0\.label: expected"),
+        ({"train": {**GOOD, "indices": [2]}}, "2 items but 1 indices"),
+        ({"train": {**GOOD, "indices": [2, 60]}}, "index 60 is out of range: there are 6"),
+        ({"train": {**GOOD, "indices": [2, -1]}}, "index -1 is out of range"),
+        ({"train": {**GOOD, "indices": [2, "3"]}}, r"train\.indices\.1: expected"),
+        ({"train": {**GOOD, "indices": [3, 2]}}, "belongs to another data set"),
+        ({"train": {"data": [entry("nowhere.jpg", 0)]}}, "no image 'nowhere.jpg'"),
+        ({"train": {"data": GOOD["data"][:1]}}, "no training image of 'b'"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, document: Any, message: str) -> None:
+    """The place in the file is named, and what the data set has instead."""
+    with pytest.raises(DataError, match=message):
+        read_few_shot_file(written(tmp_path, document), SPLITS)
+
+
+class Bomb:
+    """Unpickling it writes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("name", ["shot_1-seed_1.pkl", "shots.json"])
+def test_a_pickle_is_refused_unopened(tmp_path: Path, name: str) -> None:
+    """By its suffix or its first byte; the message says how to convert it, and nothing in it ran."""
+    (tmp_path / name).write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
+    with pytest.raises(DataError, match=r"is a pickle.*any code.*shots.json"):
+        read_few_shot_file(tmp_path / name, SPLITS)
+    assert not (tmp_path / "exploded").exists()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=80)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=9) | st.just(GOOD),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["train", "val", "data", "indices", "impath", "label"]), inner)
+        ),
+        max_leaves=8,
+    ).map(lambda document: json.dumps(document).encode())
+)
+def test_any_bytes_give_shots_or_a_clear_error(tmp_path: Path, raw: bytes) -> None:
+    """No file makes the reader raise anything but DataError."""
+    file = tmp_path / "any.json"
+    file.write_bytes(raw)
+    unless_refused(lambda: read_few_shot_file(file, SPLITS), str(file))
+
+
+PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")
+
+
+def test_the_table_of_the_eleven_is_the_one_that_is_read() -> None:
+    """Name, folder, image folder and split file of each."""
+    rows = {
+        row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| `([^`]+)` \| (.+?) \| (.+?) \|$", PAGE, re.M)
+    }
+    assert set(rows) == set(ELEVEN)
+    for name, layout in ELEVEN.items():
+        folder, images, split = rows[name]
+        assert folder == layout.folder
+        assert f"`{layout.split}`" in split
+        assert not layout.images or layout.images in images
+
+
+def test_every_torchvision_set_is_listed() -> None:
+    """And no other."""
+    listed = re.search(r"torchvision's `root`: (.*?)\. CIFAR", PAGE, re.DOTALL)
+    assert listed is not None
+    assert set(re.split(r",\s+", listed.group(1))) == set(torchvision_sets.SPLITS)
+
+
+def test_the_proportions_are_those_of_the_rule() -> None:
+    """Half, a fifth, three tenths."""
+    assert (VAL_SHARE, TEST_SHARE) == (0.2, 0.3)
+    assert "half goes to train, 20 % to val and 30 % to test" in PAGE
