@@ -13,10 +13,10 @@ from promptclimb.agent.config.schema import SearchConfig
 from promptclimb.agent.errors import EvaluationFailedError
 from promptclimb.agent.events.types import SearchStopped
 from promptclimb.agent.llm.cost import Bill
+from promptclimb.agent.llm.cost import Spent as LedgerUsage
 from promptclimb.agent.methods.memory import Entry
 from promptclimb.agent.position import Position
 from promptclimb.agent.results.result import UNEXAMINED, UNINSPECTED, UNOPENED, UNPAIRED, SearchResult
-from promptclimb.agent.results.result import Usage as LedgerUsage
 from promptclimb.agent.search.restart import RestartRecord, Searched
 from promptclimb.agent.search.run import conclude
 from promptclimb.agent.store.run import Store
