@@ -9,10 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from benchmarks.peers.door import Reply
 from promptclimb import SearchConfig
 from promptclimb.agent.events import unheard
-from promptclimb.agent.llm.chat import ChatAnswer, ChatRequest
+from promptclimb.agent.llm.chat import BilledAnswer, ChatAnswer, ChatRequest
 from promptclimb.agent.llm.cost import NO_BILL
 from promptclimb.agent.search.event_loop import FairScheduler
 from promptclimb.agent.search.record import RestartRecord
@@ -31,9 +30,9 @@ class Counting:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def ask(self, request: ChatRequest) -> Reply:
+    async def ask(self, request: ChatRequest) -> BilledAnswer:
         self.asked += 1
-        return Reply(ChatAnswer(text=f"- a {{}} {self.asked}"), NO_BILL, "fake")
+        return BilledAnswer(ChatAnswer(text=f"- a {{}} {self.asked}"), NO_BILL, "fake")
 
 
 @pytest.mark.parametrize(
