@@ -23,7 +23,7 @@ from .asking import (
     UsageMissing,
     WaitCapped,
 )
-from .event import Bus, Event, Listener, ListenerFailed, unheard
+from .event import Bus, Event, Listener, ListenerFailed, ignore_event
 from .searching import (
     AnswerEmpty,
     AnswerReceived,
@@ -83,5 +83,5 @@ __all__ = [
     "UsageChanged",
     "UsageMissing",
     "WaitCapped",
-    "unheard",
+    "ignore_event",
 ]

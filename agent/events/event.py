@@ -53,7 +53,7 @@ def _names(kind: type[Event]) -> tuple[str, ...]:
 Listener: TypeAlias = Callable[[Event], None]
 
 
-def unheard(_event: Event) -> None:
+def ignore_event(_event: Event) -> None:
     """Ignore an event."""
 
 

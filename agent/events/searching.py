@@ -72,14 +72,14 @@ class DefaultTemplateScored(Event, name="search.default_template_scored"):
 
 
 class StartingTemplatesDrawn(Event, name="restart.starting_templates_drawn"):
-    """A restart begins: its initial templates are drawn and about to be scored."""
+    """A restart begins: its starting templates are drawn and about to be scored."""
 
     position: Position
     templates: int
 
 
 class StartingTemplatesScored(Event, name="restart.starting_templates_scored"):
-    """The initial templates of a restart are scored.
+    """The starting templates of a restart are scored.
 
     Attributes:
         templates: How many have a score.
@@ -170,7 +170,7 @@ class TemplateRefused(Event, name="restart.template_refused"):
 
 
 class RoundFinished(Event, name="round.finished"):
-    """An round is over: what it proposed is scored.
+    """A round is over: what it proposed is scored.
 
     Attributes:
         best: The best template that the restart knows now.
@@ -183,7 +183,7 @@ class RoundFinished(Event, name="round.finished"):
 
 
 class RoundSkipped(Event, name="round.skipped"):
-    """An round got no answer after all retries; the restart goes on without it."""
+    """A round got no answer after all retries; the restart goes on without it."""
 
     position: Position
     reason: str

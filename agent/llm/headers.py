@@ -108,19 +108,12 @@ def why_unconnected(error: aiohttp.ClientConnectorError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StatedLimit:
-    """One kind of limit as one reply states it.
+    """One kind of limit as one reply states it."""
 
-    Attributes:
-        limit: Allowed per window.
-        remaining: Left of it now.
-        full_in_s: Seconds until all of it is available again.
-        period_s: Least seconds that the window lasts; None for a minute.
-    """
-
-    limit: float | None = None
+    limit: float | None = None  # per window
     remaining: float | None = None
     full_in_s: float | None = None
-    period_s: float | None = None
+    period_s: float | None = None  # least length of the window; None for a minute
 
 
 def rate_limit_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Self
 
 from ..config.fields import CONCURRENCY
 from ..errors import FatalChatError
-from ..events import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, unheard
+from ..events import HeaderIgnored, LimitLearned, Listener, Paused, WaitCapped, ignore_event
 from .headers import KINDS, Kind, StatedLimit, stated_limit
 from .headers import retry_after as read_retry_after
 
@@ -46,15 +46,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class LimiterStatistics:
-    """The state of a limiter.
-
-    Attributes:
-        in_flight: Requests under way.
-        ceiling: How many may be.
-        rpm: The limit of requests a minute, None for none.
-        tpm: The limit of tokens a minute, None for none.
-        paused_s: Seconds until it is asked again; 0 without a pause.
-    """
+    """The state of a limiter: requests in flight and their ceiling, limits a minute, seconds of its pause."""
 
     in_flight: int
     ceiling: int
@@ -213,7 +205,7 @@ class RateLimiter:
         clock: Callable[[], float],
         rng: random.Random,
         longest_pause_s: float = 120.0,
-        emit: Listener = unheard,
+        emit: Listener = ignore_event,
     ) -> None:
         self.name = name
         self.limits = limits

@@ -160,11 +160,7 @@ def error_object(reply: RawReply) -> object:
 
 
 def _parsed(reply: RawReply) -> object:
-    """Return the JSON value of a reply, whether it came whole or as a stream.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Return the JSON value of a reply, whole or streamed; raise ValueError if it is neither."""
     body = reply.body[:MAX_BODY]
     if reply.headers.get("content-type", "").startswith("text/event-stream") or body.lstrip().startswith(
         _FIELD[:2]

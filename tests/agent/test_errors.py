@@ -17,8 +17,8 @@ from promptclimb.evaluator.fakes import FakeEvaluator
 from tests.paths import ROOT
 
 CAUGHT_INSIDE = {
-    "agent.llm.openai_chat._RefusedError": "teaches how to ask otherwise, or becomes a ChatError",
-    "agent.llm.preflight._NotJsonError": "becomes an EndpointError",
+    "agent.llm.client._RefusedError": "teaches how to ask otherwise, or becomes a ChatError",
+    "agent.llm.endpoints._NotJsonError": "becomes an EndpointError",
     "agent.search.journal.Skipped": "ends a round, not the restart",
     "prompts.wording.WordingsError": "becomes a ConfigError",
     "evaluator.custom.plain_values.WrongAnswerError": "becomes a ConfigError or an EvaluatorError",

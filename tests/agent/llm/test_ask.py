@@ -38,7 +38,7 @@ from promptclimb.agent.events import (
     RetryScheduled,
     UsageChanged,
     UsageMissing,
-    unheard,
+    ignore_event,
 )
 from promptclimb.agent.llm.ask import Proposer
 from promptclimb.agent.llm.budget import Budget, Limits
@@ -106,7 +106,7 @@ def proposer(client: Any, events: list[Event] | None = None, **options: Any) -> 
     """A proposer with one endpoint, or with those given."""
     budget = options.pop("budget", None) or Budget(options.pop("limits", Limits()))
     endpoints = client if isinstance(client, list) else [Endpoint(name="one", client=client, price=PRICE)]
-    emit = events.append if events is not None else unheard
+    emit = events.append if events is not None else ignore_event
     return Proposer(endpoints, budget=budget, rng=random.Random(0), emit=emit, **options)
 
 
