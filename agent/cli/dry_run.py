@@ -64,12 +64,6 @@ def dry_run_study(cells: Sequence[Cell], folder: Path, file: Path | None, *, as_
 
     If something cannot be opened, the bound is printed without it: it assumes long class names then.
 
-    Args:
-        cells: Every run.
-        folder: The study's folder.
-        file: The suite file, for messages; None where the study comes from options.
-        as_json: Whether to print one JSON document.
-
     Raises:
         UsageError: Templates or wordings of a run, data, a model or a folder cannot be used.
     """
